@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""The factory of the reference application, and its routes."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+
+from ashapp.api import problems
+from ashapp.api.response import ApiResponse
+from ashapp.api.version import version
+
+__all__ = ["create_app"]
+
+
+_DEFAULTS = {
+    "MAX_CONTENT_LENGTH": 1024**2,
+}
+
+
+class _OrderedJson(DefaultJSONProvider):
+    """JSON whose members stay in the order in which a view wrote them."""
+
+    sort_keys = False
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    """Return a new reference application.
+
+    ``config`` has precedence over the defaults, and may be any Flask configuration. Keys of this application:
+
+    - ``MAX_CONTENT_LENGTH``: bytes that an endpoint reads of a body; 1 MiB. None: no limit.
+    - ``ASHAPP_COMMIT``: the commit that was built, for ``/version``; the environment variable of that name.
+    """
+    app = Flask("ashapp.api", static_folder=None)
+    app.response_class = ApiResponse
+    app.json = _OrderedJson(app)
+    app.url_map.merge_slashes = False
+    app.config.from_mapping(_DEFAULTS, ASHAPP_COMMIT=os.environ.get("ASHAPP_COMMIT"))
+    app.config.from_mapping(config)
+    problems.register(app)
+    app.add_url_rule("/version", view_func=version)
+    return app

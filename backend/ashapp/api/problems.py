@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""Problem details for HTTP APIs (RFC 9457): the one form in which this application tells of an error."""
+
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
+
+__all__ = ["problem", "register", "title"]
+
+
+def register(app: Flask) -> None:
+    """Make every error of the application a problem.
+
+    An exception that nobody handles is one too: Flask logs it and raises ``InternalServerError`` in its
+    place, whose description tells the client nothing.
+    """
+    app.register_error_handler(HTTPException, _problem_of)
+
+
+def problem(status: int, detail: str, headers: Iterable[tuple[str, str]] = ()) -> Response:
+    """Return a problem of the current request, of type ``about:blank`` (RFC 9457, section 4.2.1)."""
+    body = {
+        "type": "about:blank",
+        "title": title(status),
+        "status": status,
+        "detail": detail,
+        "instance": _instance(),
+    }
+    response = jsonify(body)
+    response.status_code = status
+    response.mimetype = "application/problem+json"
+    response.headers.extend(headers)
+    return response
+
+
+def title(status: int) -> str:
+    """Return the phrase that is registered for a status code, or "Unknown"."""
+    return HTTP_STATUS_CODES.get(status, "Unknown")
+
+
+def _problem_of(error: HTTPException) -> Response:
+    headers = [(name, value) for name, value in error.get_headers() if name != "Content-Type"]
+    return problem(error.code or 500, error.description or error.name, headers)
+
+
+def _instance() -> str:
+    """Return the path of the request as a URI reference; its bytes are latin-1 in the environ (PEP 3333)."""
+    environ = request.environ
+    path = quote(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""), encoding="latin-1")
+    # A path that starts with "//" would be read as an authority (RFC 3986, section 4.2).
+    return f"/.{path}" if path.startswith("//") else path
