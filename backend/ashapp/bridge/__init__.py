@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+"""Flask and WSGI on ASGI. Usable alone, under any ASGI server."""
+
+from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.flask import FlaskToAsgi
+from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
+
+__all__ = ["DEFAULT_THREADS", "ClientDisconnected", "FlaskToAsgi", "WsgiToAsgi"]

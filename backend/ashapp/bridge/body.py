@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""``wsgi.input``: the request body, streamed from the loop to the thread that reads it.
+
+Theory of operation. Two sides share one queue of chunks under one mutex. On the loop a *pump*, a
+task, awaits ``receive()`` and appends; on a worker thread the application reads and, where the
+queue is empty, waits. The pump starts with the request if the client sends a body of its own
+accord, else at the first read: servers answer ``Expect: 100-continue`` when ``receive()`` is called,
+so that must not happen before the application wants the body. The pump rests while ``HIGH_WATER``
+bytes are waiting; the server then stops reading from the socket, and the client is held back. So
+memory is bounded whatever the size of the upload, and nothing is written to disk on the loop.
+
+``receive()`` may have only one caller, and it also tells of a client that has gone. That is why
+watching for a disconnect (``watch``) is the pump's work too: it goes on past the end of the body.
+
+``http.disconnect`` before the last chunk makes every further read raise ``ClientDisconnected``: a
+truncated upload never looks complete.
+
+A coroutine on the loop can't wait in a read. Before one runs, the worker thread ``preload``s what the
+client sends, into memory up to ``SPOOL_SIZE`` and a temporary file past that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import tempfile
+import threading
+from collections import deque
+from typing import IO, TYPE_CHECKING
+
+from ashapp.bridge.errors import ClientDisconnected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from _typeshed import WriteableBuffer
+
+    from ashapp.bridge.types import Message, Receive
+
+__all__ = ["HIGH_WATER", "SPOOL_SIZE", "RequestBody"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+HIGH_WATER = 65536
+SPOOL_SIZE = 1 << 20
+
+# While a response is streamed, the disconnect can be seen only past what the client has sent: a body
+# that the application leaves unread is taken in up to this size to get there.
+_WATCH_HIGH_WATER = 1 << 20
+
+
+class RequestBody(io.BufferedIOBase):
+    """A readable binary file over ASGI's ``receive()`` (PEP 3333, "Input and Error Streams").
+
+    ``read(n)`` waits until there are *n* bytes or the body ends, as of any buffered file;
+    ``read1`` and ``readinto1`` return what has arrived. One thread at a time may read.
+
+    Reads raise ``ClientDisconnected`` where the client has gone before the end of the body.
+    """
+
+    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+        self._receive = receive
+        self._loop = loop
+        # Shared, under the mutex.
+        self._mutex = threading.Lock()
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._complete = False
+        self._gone = False
+        self._resting = False
+        self._arrival: threading.Lock | None = None
+        # The loop's.
+        self._pump: asyncio.Task[None] | None = None
+        self._room: asyncio.Event | None = None
+        self._limit = HIGH_WATER
+        self._on_disconnect: Callable[[], None] | None = None
+        # The reader's.
+        self._current = b""
+        self._offset = 0
+        self._spool: IO[bytes] | None = None
+
+    # -- on the loop
+
+    def start(self) -> None:
+        """Begin to take the body in. On the loop; does nothing where that is under way."""
+        if self._pump is None and not self._gone:
+            self._room = asyncio.Event()
+            self._room.set()
+            self._pump = self._loop.create_task(self._run_pump())
+
+    def watch(self, on_disconnect: Callable[[], None]) -> None:
+        """Call *on_disconnect*, on the loop, as soon as the client has gone. On the loop, once."""
+        self._on_disconnect = on_disconnect
+        self._limit = _WATCH_HIGH_WATER
+        if self._gone:
+            on_disconnect()
+            return
+        if self._pump is not None and self._pump.done():
+            self._pump = None
+        self.start()
+        self._resume()
+
+    def stop(self) -> None:
+        """End the exchange: a read that still waits, or comes later, raises. On the loop."""
+        self._on_disconnect = None
+        if self._pump is not None:
+            self._pump.cancel()
+        self._mark_gone()
+
+    async def _run_pump(self) -> None:
+        assert self._room is not None  # noqa: S101 - for the type checker: set with the task
+        try:
+            while not self._gone and not (self._complete and self._on_disconnect is None):
+                await self._room.wait()
+                self._feed(await self._receive())
+        except Exception:
+            _log.exception("receive() failed; taken for a disconnect")
+            self._mark_gone()
+        finally:
+            if self._gone and self._on_disconnect is not None:
+                self._on_disconnect()
+
+    def _feed(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            self._mark_gone()
+            return
+        chunk = message.get("body", b"")
+        with self._mutex:
+            if chunk:
+                self._chunks.append(chunk)
+                self._size += len(chunk)
+            self._complete = not message.get("more_body", False)
+            if self._size >= self._limit and not self._complete:
+                self._resting = True
+                self._room.clear()  # type: ignore[union-attr]
+            self._notify()
+
+    def _mark_gone(self) -> None:
+        with self._mutex:
+            self._gone = True
+            self._notify()
+
+    def _notify(self) -> None:
+        if self._arrival is not None:
+            self._arrival.release()
+            self._arrival = None
+
+    def _resume(self) -> None:
+        self._room.set()  # type: ignore[union-attr]
+
+    # -- on the reader's thread
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return *size* bytes, or fewer at the end of the body; without *size*, all of it."""
+        left = -1 if size is None or size < 0 else size
+        parts = []
+        while left:
+            part = self.read1(left)
+            if not part:
+                break
+            parts.append(part)
+            if left > 0:
+                left -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Return what has arrived, at most *size* bytes; wait only where nothing has."""
+        if size == 0 or (self._offset == len(self._current) and not self._advance()):
+            return b""
+        start, data = self._offset, self._current
+        end = len(data) if size < 0 else min(start + size, len(data))
+        self._offset = end
+        return data if start == 0 and end == len(data) else data[start:end]
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill *buffer*, or less at the end of the body; return the number of bytes."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def readinto1(self, buffer: WriteableBuffer, /) -> int:
+        """Put what has arrived into *buffer*; return the number of bytes."""
+        view = memoryview(buffer).cast("B")
+        data = self.read1(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Return the next line with its line feed, or its first *size* bytes."""
+        left = -1 if size is None or size < 0 else size
+        parts = []
+        while left and (self._offset < len(self._current) or self._advance()):
+            newline = self._current.find(b"\n", self._offset) + 1
+            available = (newline or len(self._current)) - self._offset
+            part = self.read1(available if left < 0 else min(available, left))
+            parts.append(part)
+            if part.endswith(b"\n"):
+                break
+            if left > 0:
+                left -= len(part)
+        return b"".join(parts)
+
+    def preload(self, limit: int | None = None) -> None:
+        """Take in the rest of the body, so that no later read has to wait.
+
+        With *limit* (bytes) at most about that much: enough for a reader that enforces it.
+        What is missing because the client has gone is told by the read that would need it.
+        """
+        if self._spool is not None or self._complete_in_memory():
+            return
+        spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE)  # noqa: SIM115 - closed with the body
+        try:
+            while limit is None or spool.tell() <= limit:
+                chunk = self.read1(io.DEFAULT_BUFFER_SIZE * 8)
+                if not chunk:
+                    break
+                spool.write(chunk)
+        except ClientDisconnected:
+            pass
+        spool.seek(0)
+        self._spool = spool
+
+    def close(self) -> None:
+        """Drop what has been taken in."""
+        if self._spool is not None:
+            self._spool.close()
+        super().close()
+
+    def _complete_in_memory(self) -> bool:
+        with self._mutex:
+            return self._complete
+
+    def _advance(self) -> bool:
+        """Make the next chunk the current one, waiting for it; False at the end of the body."""
+        chunk = self._spool.read(io.DEFAULT_BUFFER_SIZE * 8) if self._spool is not None else b""
+        if not chunk:
+            chunk = self._next_chunk()
+        self._current, self._offset = chunk, 0
+        return bool(chunk)
+
+    def _next_chunk(self) -> bytes:
+        while True:
+            with self._mutex:
+                if self._chunks:
+                    chunk = self._chunks.popleft()
+                    self._size -= len(chunk)
+                    resume = self._resting and self._size < self._limit
+                    self._resting = self._resting and not resume
+                    break
+                if self._complete:
+                    return b""
+                if self._gone:
+                    raise ClientDisconnected("the client went away before the request body was complete")
+                arrival = self._arrival = threading.Lock()
+                arrival.acquire()
+            self._await_arrival(arrival)
+        if resume:
+            self._call_loop(self._resume)
+        return chunk
+
+    def _await_arrival(self, arrival: threading.Lock) -> None:
+        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 - the one that does not raise
+            raise RuntimeError("reading the request body here would block the event loop")
+        if self._pump is None:
+            self._call_loop(self.start)
+        arrival.acquire()
+
+    def _call_loop(self, callback: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError as error:  # the loop has been closed: no more will come
+            raise ClientDisconnected("the server has stopped") from error

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""Coroutines that are reached from the sync code of a request: run on the server's loop.
+
+Theory of operation. The worker thread that reaches a coroutine (an ``async def`` view, hook or signal
+receiver, or the bare coroutine that a decorator returned) hands it to the loop that serves the
+request, and waits. The coroutine runs there as a task of its own in the *same* ``Context`` object, not in
+a copy: what it sets the thread sees afterwards, and a token made on one side can be reset on the
+other. That is sound because the thread, which has that context current, sleeps meanwhile.
+
+While it waits, the thread runs what the coroutine sends back with ``sync_to_async``, through asgiref's
+``CurrentThreadExecutor``: so thread-sensitive code, such as a database handle, stays on the request's thread.
+
+Code that calls asgiref's own ``async_to_sync``, past Flask, is led to the same loop by the
+thread-local that asgiref reads for it; it runs in a copy of the context, as anywhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asgiref.current_thread_executor import CurrentThreadExecutor
+from asgiref.sync import AsyncToSync, SyncToAsync
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
+    from contextvars import Context
+
+__all__ = ["adopt_loop", "run_on_loop"]
+
+T = TypeVar("T")
+
+
+def adopt_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Make *loop* the one on which asgiref's ``async_to_sync`` runs coroutines from this thread."""
+    local = SyncToAsync.threadlocal
+    if getattr(local, "main_event_loop", None) is not loop:
+        local.main_event_loop = loop
+        local.main_event_loop_pid = os.getpid()
+
+
+def run_on_loop(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop, context: Context) -> T:
+    """Run *coroutine* on *loop*, in *context*, and wait for its result, on a thread other than the loop's.
+
+    Raises:
+        BaseException: what the coroutine raises.
+
+    """
+    result: Future[T] = Future()
+    executor = _ThreadExecutor(None)
+    running = _run(coroutine, executor, sys.exception(), result)
+    loop.call_soon_threadsafe(lambda: loop.create_task(running, context=context))
+    executor.run_until_future(result)
+    return result.result()
+
+
+async def _run(
+    coroutine: Coroutine[Any, Any, T],
+    executor: CurrentThreadExecutor,
+    handled: BaseException | None,
+    result: Future[T],
+) -> None:
+    # Set here, not by the waiting thread: asgiref's Local shows a value only to the thread that set it.
+    AsyncToSync.executors.current = executor
+    try:
+        value = await (_while_handling(handled, coroutine) if handled else coroutine)
+    except BaseException as error:
+        # SystemExit and the like too: raised here they would stop the loop instead of reaching the thread.
+        result.set_exception(error)
+    else:
+        result.set_result(value)
+
+
+async def _while_handling(handled: BaseException, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await *coroutine* so that ``sys.exc_info()`` tells it what its caller handles (an error handler)."""
+    try:
+        raise handled
+    except BaseException:
+        return await coroutine
+
+
+class _ThreadExecutor(CurrentThreadExecutor):
+    """The waiting thread, as an executor that outlives the wait.
+
+    A task that the coroutine leaves behind still has this executor in its context. By then the
+    thread serves another request, so the task's sync code goes where asgiref sends it by default.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError:
+            return SyncToAsync.single_thread_executor.submit(fn, *args, **kwargs)

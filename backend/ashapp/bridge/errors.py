@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+"""What can go wrong between a client and the application, as exceptions."""
+
+from werkzeug import exceptions
+
+__all__ = ["ClientDisconnected", "RequestRejected"]
+
+
+class ClientDisconnected(exceptions.ClientDisconnected, OSError):
+    """The client went away before the request body was complete, or while the response was sent.
+
+    Raised by ``environ["wsgi.input"]`` and by ``write()``. It is an ``OSError``, as the ASGI
+    specification asks of servers (2.4, "Disconnected client - send exception"), and Werkzeug's
+    exception of that name, so that Flask takes it for a bad request and logs no traceback.
+    """
+
+
+class RequestRejected(ValueError):  # noqa: N818 - an outcome that the client is told of, not a fault
+    """The request can't be turned into an environ; ``status`` is the 4xx code to answer with."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+"""The bridge's own answers to requests that don't reach the application (RFC 9457)."""
+
+import json
+from http import HTTPStatus
+
+from ashapp.bridge.types import Send
+
+__all__ = ["send_problem"]
+
+
+async def send_problem(send: Send, status: int, detail: str) -> None:
+    """Answer with *status* and problem details whose ``detail`` says what was wrong."""
+    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    body = json.dumps(document).encode()
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""``WsgiToAsgi``: any WSGI application as an ASGI 3 application."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from typing import TYPE_CHECKING, Any
+
+import asgiref.wsgi
+
+from ashapp.bridge.body import RequestBody
+from ashapp.bridge.coroutines import adopt_loop
+from ashapp.bridge.environ import body_is_coming, build_environ, server_constants
+from ashapp.bridge.errors import RequestRejected
+from ashapp.bridge.exchange import Exchange
+from ashapp.bridge.lifespan import Lifespan
+from ashapp.bridge.problem import send_problem
+from ashapp.bridge.threads import ThreadPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ashapp.bridge.lifespan import LifespanCallable
+    from ashapp.bridge.types import Environ, Receive, Scope, Send, WsgiApplication
+
+__all__ = ["DEFAULT_THREADS", "WsgiToAsgi"]
+
+DEFAULT_THREADS = 40
+
+
+class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
+    """An ASGI application around *wsgi_application*, in place of ``asgiref.wsgi.WsgiToAsgi``.
+
+    Requests run on a pool of at most *threads* threads, each request on one of them. Further ones
+    wait in order of arrival.
+
+    *duplicate_header_limit* is how often a header may be repeated before the request is refused with 400
+    (None or 0: any number). *multiprocess* is what ``wsgi.multiprocess`` says: whether other
+    processes serve the same application; by default, whether this process is a child that
+    ``multiprocessing`` started, as uvicorn's workers are. *on_startup* and *on_shutdown* are callables without
+    arguments, sync or async, that run when the server starts and stops.
+
+    It answers ``http`` and ``lifespan`` scopes, and closes a ``websocket`` before it opens.
+
+    Raises:
+        TypeError: *wsgi_application* is not callable.
+        ValueError: *threads* is less than one.
+
+    """
+
+    def __init__(
+        self,
+        wsgi_application: WsgiApplication,
+        duplicate_header_limit: int | None = 100,
+        *,
+        threads: int = DEFAULT_THREADS,
+        multiprocess: bool | None = None,
+        on_startup: Iterable[LifespanCallable] = (),
+        on_shutdown: Iterable[LifespanCallable] = (),
+    ) -> None:
+        if not callable(wsgi_application):
+            raise TypeError(f"expected a WSGI application, got {wsgi_application!r}, which can't be called")
+        super().__init__(wsgi_application, duplicate_header_limit)  # type: ignore[no-untyped-call]
+        if multiprocess is None:
+            multiprocess = multiprocessing.parent_process() is not None
+        self._pool = ThreadPool(threads)
+        self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
+        self.lifespan = Lifespan(on_startup, on_shutdown, self._run_sync)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one *scope* (ASGI 3.0, "Applications").
+
+        Raises:
+            ValueError: *scope* is of a type unknown to ASGI's HTTP and lifespan specifications.
+
+        """
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self.lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000, "reason": "no WebSocket is served here"})
+        else:
+            raise ValueError(f"scope type {scope['type']!r}: expected 'http', 'websocket' or 'lifespan'")
+
+    def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
+        """Return the environ for *scope* (PEP 3333), with *body* as ``wsgi.input``.
+
+        Raises:
+            RequestRejected: the headers contradict each other.
+
+        """
+        return build_environ(scope, body, self._constants, self.duplicate_header_limit)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        body = RequestBody(receive, loop)
+        try:
+            environ = self.build_environ(scope, body)
+        except RequestRejected as rejection:
+            await send_problem(send, rejection.status, rejection.detail)
+            return
+        if body_is_coming(environ):
+            body.start()
+        exchange = Exchange(self.wsgi_application, environ, body, loop)
+        self._pool.submit(exchange.run)
+        await exchange.respond(send)
+
+    async def _run_sync(self, function: Callable[[], Any]) -> Any:
+        loop = asyncio.get_running_loop()
+
+        def call() -> Any:
+            adopt_loop(loop)
+            return function()
+
+        return await asyncio.wrap_future(self._pool.call(call))
