@@ -11,6 +11,7 @@ from flask.json.provider import DefaultJSONProvider
 from ashapp.api import problems
 from ashapp.api.delay import delay
 from ashapp.api.response import ApiResponse
+from ashapp.api.upload import upload
 from ashapp.api.version import version
 
 __all__ = ["create_app"]
@@ -20,6 +21,7 @@ _ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _DEFAULTS = {
     "MAX_CONTENT_LENGTH": 1024**2,
     "MAX_DELAY_SECONDS": 10,
+    "MAX_UPLOAD_SIZE": 1024**3,
 }
 
 
@@ -35,6 +37,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     ``config`` has precedence over the defaults, and may be any Flask configuration. Keys of this application:
 
     - ``MAX_CONTENT_LENGTH``: bytes that an endpoint reads of a body; 1 MiB. None: no limit.
+    - ``MAX_UPLOAD_SIZE``: bytes that ``/upload`` reads of a body; 1 GiB. None: no limit.
     - ``MAX_DELAY_SECONDS``: the longest wait that ``/delay`` accepts, in seconds; 10.
     - ``ASHAPP_COMMIT``: the commit that was built, for ``/version``; the environment variable of that name.
     """
@@ -47,4 +50,5 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     problems.register(app)
     app.add_url_rule("/version", view_func=version)
     app.add_url_rule("/delay/<seconds>", view_func=delay, methods=_ANY)
+    app.add_url_rule("/upload", view_func=upload, methods=["POST", "PUT"])
     return app

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+import hashlib
+import io
+import tracemalloc
+
+import pytest
+from flask.testing import FlaskClient
+from tests.support.problem_details import assert_problem
+
+from ashapp.api import create_app
+
+MIB = 1024**2
+
+
+class Zeros(io.RawIOBase):
+    """An unbuffered stream of so many zero bytes, that remembers the largest read it was asked for."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+        self.largest = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]  # narrower than Buffer
+        self.largest = max(self.largest, len(buffer))
+        count = min(self.left, len(buffer))
+        buffer[:count] = bytes(count)
+        self.left -= count
+        return count
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("data", [b"", b"abc", b"\0" * 65536, b"x" * 65537, b"x" * 200_000])
+def test_size_and_digest(client: FlaskClient, method: str, data: bytes) -> None:
+    response = client.open("/upload", method=method, data=data, content_type="application/x-thing")
+    assert response.status_code == 200
+    assert response.get_json() == {
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "content_type": "application/x-thing",
+    }
+
+
+def test_form_is_digested_as_sent_not_parsed(client: FlaskClient) -> None:
+    body = client.post("/upload", data={"a": "1"}).get_json()
+    assert body["sha256"] == hashlib.sha256(b"a=1").hexdigest()
+
+
+def test_no_content_type_is_null(client: FlaskClient) -> None:
+    assert client.post("/upload", data=b"x").get_json()["content_type"] is None
+
+
+def test_limit_is_its_own_not_that_of_other_endpoints(client: FlaskClient) -> None:
+    assert client.post("/upload", data=b"x" * 200_000).status_code == 200
+    assert_problem(client.post("/upload", data=b"x" * 200_001), 413, "200000")
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_memory_is_bounded_whatever_the_size(announced: bool) -> None:  # noqa: FBT001
+    size = 64 * MIB
+    stream = Zeros(size)
+    environ = {"CONTENT_LENGTH": str(size)} if announced else {"wsgi.input_terminated": True}
+    client = create_app().test_client()
+    client.post("/upload", data=b"warm up")
+    tracemalloc.start()
+    try:
+        response = client.post("/upload", environ_overrides={"wsgi.input": stream, **environ})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert response.get_json()["size"] == size
+    assert peak < 4 * MIB
+    assert stream.largest <= MIB
