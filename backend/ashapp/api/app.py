@@ -10,6 +10,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from ashapp.api import problems
 from ashapp.api.delay import delay
+from ashapp.api.echo import echo, headers
 from ashapp.api.response import ApiResponse
 from ashapp.api.upload import upload
 from ashapp.api.version import version
@@ -36,7 +37,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
     ``config`` has precedence over the defaults, and may be any Flask configuration. Keys of this application:
 
-    - ``MAX_CONTENT_LENGTH``: bytes that an endpoint reads of a body; 1 MiB. None: no limit.
+    - ``MAX_CONTENT_LENGTH``: bytes that ``/echo`` reads of a body; 1 MiB. None: no limit.
     - ``MAX_UPLOAD_SIZE``: bytes that ``/upload`` reads of a body; 1 GiB. None: no limit.
     - ``MAX_DELAY_SECONDS``: the longest wait that ``/delay`` accepts, in seconds; 10.
     - ``ASHAPP_COMMIT``: the commit that was built, for ``/version``; the environment variable of that name.
@@ -49,6 +50,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_mapping(config)
     problems.register(app)
     app.add_url_rule("/version", view_func=version)
+    app.add_url_rule("/echo", view_func=echo, methods=_ANY)
+    app.add_url_rule("/headers", view_func=headers)
     app.add_url_rule("/delay/<seconds>", view_func=delay, methods=_ANY)
     app.add_url_rule("/upload", view_func=upload, methods=["POST", "PUT"])
     return app

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+import base64
+import io
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.problem_details import assert_problem
+
+from ashapp.api import create_app
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_request_comes_back(client: FlaskClient, method: str) -> None:
+    response = client.open(
+        "/echo?a=1&b=&a=2&caf%C3%A9=%E2%82%AC",
+        method=method,
+        data="gr\u00fc\u00df",
+        headers={"X-Trace": "abc", "Content-Type": "text/plain"},
+    )
+    assert response.status_code == 200
+    body = response.get_json()
+    assert body.pop("headers")["X-Trace"] == "abc"
+    assert body == {
+        "method": method,
+        "path": "/echo",
+        "args": {"a": ["1", "2"], "b": [""], "caf\u00e9": ["\u20ac"]},
+        "data": "gr\u00fc\u00df",
+        "encoding": "utf-8",
+        "form": {},
+        "files": {},
+        "json": None,
+    }
+
+
+@pytest.mark.parametrize("data", [b"\xff\x00", b"\xed\xa0\x80", bytes(range(256))])
+def test_body_that_is_no_text_comes_back_as_base64(client: FlaskClient, data: bytes) -> None:
+    body = client.post("/echo", data=data).get_json()
+    assert body["encoding"] == "base64"
+    assert base64.b64decode(body["data"]) == data
+
+
+def test_urlencoded_form(client: FlaskClient) -> None:
+    body = client.post("/echo", data={"a": ["1", "2"], "b": "\u00e9"}).get_json()
+    assert body["form"] == {"a": ["1", "2"], "b": ["\u00e9"]}
+    assert body["data"] == "a=1&a=2&b=%C3%A9"
+
+
+def test_multipart_form_with_files(client: FlaskClient) -> None:
+    data = {"a": "1", "f": [(io.BytesIO(b"\xff" * 10), "x.bin"), (io.BytesIO(b"hi"), "y.txt", "text/plain")]}
+    body = client.post("/echo", data=data, content_type="multipart/form-data").get_json()
+    assert body["form"] == {"a": ["1"]}
+    assert body["files"] == {
+        "f": [
+            {"filename": "x.bin", "content_type": "application/octet-stream", "size": 10},
+            {"filename": "y.txt", "content_type": "text/plain", "size": 2},
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/vnd.x+json", "APPLICATION/JSON; a=b"]
+)
+@pytest.mark.parametrize("value", [{"b": 1, "a": [None, True, 1.5, "\u20ac"]}, [], "x", 0, 10**100])
+def test_json(client: FlaskClient, content_type: str, value: Any) -> None:
+    response = client.post("/echo", data=client.application.json.dumps(value), content_type=content_type)
+    assert response.get_json()["json"] == value
+
+
+def test_json_members_keep_their_order(client: FlaskClient) -> None:
+    response = client.post("/echo", data='{"b":1,"a":2}', content_type="application/json")
+    assert response.text.rstrip().endswith('"json":{"b":1,"a":2}}')
+
+
+def test_json_type_without_a_body_is_no_error(client: FlaskClient) -> None:
+    response = client.get("/echo", content_type="application/json")
+    assert response.status_code == 200
+    assert response.get_json()["json"] is None
+
+
+def test_content_coding_is_415_and_says_what_is_accepted(client: FlaskClient) -> None:
+    response = client.post("/echo", data=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
+    assert_problem(response, 415, "gzip")
+    assert response.headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity"])
+def test_identity_is_no_coding(client: FlaskClient, coding: str) -> None:
+    assert client.post("/echo", data=b"x", headers={"Content-Encoding": coding}).status_code == 200
+
+
+def test_body_above_the_limit_is_413(client: FlaskClient) -> None:
+    assert client.post("/echo", data=b"x" * 1000).status_code == 200
+    assert_problem(client.post("/echo", data=b"x" * 1001), 413, "1000")
+
+
+def test_headers(client: FlaskClient) -> None:
+    response = client.get(
+        "/headers",
+        headers={"X-Trace": "abc"},
+        environ_overrides={"HTTP_ACCEPT": "a, b", "HTTP_X_ODD": "\xff"},
+    )
+    assert response.status_code == 200
+    headers = response.get_json()["headers"]
+    assert headers["X-Trace"] == "abc"
+    assert headers["Accept"] == "a, b"
+    assert headers["X-Odd"] == "\u00ff"
+    assert headers["Host"] == "localhost"
+
+
+@settings(deadline=None)
+@given(
+    data=st.binary(max_size=200) | st.text(alphabet='[]{}":,0123456789eE.-\\untrlfasNI ').map(str.encode),
+    content_type=st.sampled_from(
+        [
+            "application/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "multipart/form-data",
+            "text/plain; charset=nonsense",
+        ]
+    )
+    | st.text(alphabet=st.characters(max_codepoint=255, exclude_characters="\r\n")),
+)
+def test_any_body_comes_back_or_is_a_client_error(data: bytes, content_type: str) -> None:
+    response = _APP.test_client().post("/echo", data=data, environ_overrides={"CONTENT_TYPE": content_type})
+    if response.status_code == 200:
+        body = response.get_json()
+        text: str = body["data"]
+        decode = base64.b64decode if body["encoding"] == "base64" else str.encode
+        assert decode(text) == data
+    else:
+        assert_problem(response, 400)
+
+
+_APP = create_app()
