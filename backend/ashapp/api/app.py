@@ -9,9 +9,11 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from ashapp.api import problems
+from ashapp.api.card import card
 from ashapp.api.delay import delay
 from ashapp.api.echo import echo, headers
 from ashapp.api.response import ApiResponse
+from ashapp.api.status import status
 from ashapp.api.upload import upload
 from ashapp.api.version import version
 
@@ -49,9 +51,11 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_mapping(_DEFAULTS, ASHAPP_COMMIT=os.environ.get("ASHAPP_COMMIT"))
     app.config.from_mapping(config)
     problems.register(app)
+    app.add_url_rule("/", view_func=card)
     app.add_url_rule("/version", view_func=version)
     app.add_url_rule("/echo", view_func=echo, methods=_ANY)
     app.add_url_rule("/headers", view_func=headers)
+    app.add_url_rule("/status/<code>", view_func=status, methods=_ANY)
     app.add_url_rule("/delay/<seconds>", view_func=delay, methods=_ANY)
     app.add_url_rule("/upload", view_func=upload, methods=["POST", "PUT"])
     return app

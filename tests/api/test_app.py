@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+import io
+from wsgiref.validate import validator
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from werkzeug.test import Client
+
+import ashapp
+from ashapp.api import create_app
+
+
+def test_factory_is_public_in_both_packages() -> None:
+    assert ashapp.create_app is create_app
+
+
+def test_defaults_are_safe() -> None:
+    config = create_app().config
+    assert config["MAX_CONTENT_LENGTH"] == 1024**2
+    assert config["MAX_UPLOAD_SIZE"] == 1024**3
+    assert config["MAX_DELAY_SECONDS"] == 10
+    assert not config["DEBUG"]
+    assert not config["TESTING"]
+
+
+def test_apps_do_not_share_their_configuration() -> None:
+    assert create_app({"MAX_UPLOAD_SIZE": 1}).config["MAX_UPLOAD_SIZE"] == 1
+    assert create_app().config["MAX_UPLOAD_SIZE"] == 1024**3
+
+
+@pytest.mark.parametrize("path", ["/", "/version", "/echo", "/headers", "/status/200", "/delay/0"])
+def test_head_is_get_without_the_body(client: FlaskClient, path: str) -> None:
+    get, head = client.get(path), client.head(path)
+    assert head.status_code == get.status_code == 200
+    assert head.content_type == get.content_type
+    assert get.data
+    assert head.data == b""
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/", {"GET"}),
+        ("/version", {"GET"}),
+        ("/headers", {"GET"}),
+        ("/echo", {"GET", "POST", "PUT", "PATCH", "DELETE"}),
+        ("/status/404", {"GET", "POST", "PUT", "PATCH", "DELETE"}),
+        ("/delay/0.5", {"GET", "POST", "PUT", "PATCH", "DELETE"}),
+        ("/upload", {"POST", "PUT"}),
+    ],
+)
+def test_options_names_the_methods(client: FlaskClient, path: str, methods: set[str]) -> None:
+    response = client.options(path)
+    assert response.status_code == 200
+    assert set(response.allow) - {"HEAD", "OPTIONS"} == methods
+    assert response.data == b""
+
+
+@pytest.mark.parametrize("path", ["/", "/version", "/echo", "/status/302", "/status/404", "/delay/0", "/no"])
+def test_every_answer_carries_the_protective_headers(client: FlaskClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Content-Security-Policy"].startswith("default-src 'none';")
+
+
+@pytest.mark.parametrize("path", ["/echo/", "/status//404", "/Echo"])
+def test_a_path_is_matched_exactly_never_redirected(client: FlaskClient, path: str) -> None:
+    assert client.get("/", environ_overrides={"PATH_INFO": path}).status_code == 404
+
+
+@pytest.mark.filterwarnings("error::wsgiref.validate.WSGIWarning")
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("HEAD", "/"),
+        ("OPTIONS", "/"),
+        ("GET", "/version"),
+        ("POST", "/echo"),
+        ("GET", "/headers"),
+        ("POST", "/upload"),
+        ("GET", "/delay/0"),
+        ("GET", "/delay/x"),
+        ("GET", "/nowhere"),
+        *(("GET", f"/status/{code}") for code in (200, 204, 205, 302, 304, 401, 405, 407, 426, 503, 599)),
+    ],
+)
+def test_wsgi_validator_has_nothing_to_say(app: Flask, method: str, path: str, accept: str) -> None:
+    client = Client(validator(app))
+    response = client.open(path, method=method, data=b"body" * (method == "POST"), headers={"Accept": accept})
+    response.close()
+    assert response.status_code < 600
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    path=st.sampled_from(["/", "/version", "/echo", "/headers", "/status/", "/upload", "/nowhere/"]),
+    rest=st.binary(max_size=20),
+    query=st.binary(max_size=40),
+    field=st.binary(max_size=20),
+)
+def test_odd_bytes_are_never_a_server_error(path: str, rest: bytes, query: bytes, field: bytes) -> None:
+    environ = {
+        "PATH_INFO": path + rest.decode("latin-1"),
+        "QUERY_STRING": query.decode("latin-1"),
+        "HTTP_ACCEPT": field.decode("latin-1"),
+        "HTTP_HOST": "localhost",
+        "HTTP_X_ODD": field.decode("latin-1"),
+        "wsgi.input": io.BytesIO(),
+    }
+    for method in ("GET", "POST"):
+        response = _APP.test_client().open("/", method=method, environ_overrides=environ)
+        assert response.status_code in {*range(200, 500), *_asked_for(environ["PATH_INFO"])}
+
+
+def _asked_for(path: object) -> set[int]:
+    code = str(path).removeprefix("/status/")
+    return {int(code)} if code.isdecimal() else set()
+
+
+_APP = create_app()

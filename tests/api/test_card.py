@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+import base64
+import hashlib
+import platform
+import re
+import socket
+from html.parser import HTMLParser
+
+import pytest
+from flask.testing import FlaskClient
+
+import ashapp
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+
+class Page(HTMLParser):
+    """The elements of a page, with their attributes, and the text of its style."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.style = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.elements and self.elements[-1][0] == "style" and not self.style:
+            self.style = data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.mark.parametrize(
+    ("accept", "mimetype"),
+    [
+        (None, "application/json"),
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("application/*", "application/json"),
+        ("text/html", "text/html"),
+        ("text/*", "text/html"),
+        (BROWSER, "text/html"),
+        ("text/html;q=0.5, application/json", "application/json"),
+        ("text/html;q=0, */*", "application/json"),
+        ("application/json;q=0.1, text/html;q=0.2", "text/html"),
+        ("image/png", "application/json"),
+        (";;,q=,\xff/", "application/json"),
+    ],
+)
+def test_representation_is_negotiated(client: FlaskClient, accept: str | None, mimetype: str) -> None:
+    response = client.get("/", headers=None if accept is None else {"Accept": accept})
+    assert response.status_code == 200
+    assert response.mimetype == mimetype
+    assert response.headers["Vary"] == "Accept"
+
+
+def test_agent_string_does_not_matter(client: FlaskClient) -> None:
+    assert client.get("/", headers={"User-Agent": "Mozilla/5.0"}).mimetype == "application/json"
+
+
+def test_document_names_the_service_and_its_endpoints(client: FlaskClient) -> None:
+    card = client.get("/").get_json()
+    endpoints = {endpoint["path"]: endpoint for endpoint in card.pop("endpoints")}
+    assert card == {
+        "name": "ashapp-backend",
+        "version": ashapp.__version__,
+        "hostname": socket.gethostname(),
+        "python": platform.python_version(),
+    }
+    assert list(endpoints) == [
+        "/",
+        "/version",
+        "/echo",
+        "/headers",
+        "/status/{code}",
+        "/delay/{seconds}",
+        "/upload",
+    ]
+    assert endpoints["/upload"]["methods"] == ["POST", "PUT"]
+    assert endpoints["/version"]["methods"] == ["GET"]
+    for endpoint in endpoints.values():
+        assert re.fullmatch(r"[A-Z].{10,90}\.", endpoint["summary"])
+
+
+def test_every_example_of_the_document_answers(client: FlaskClient) -> None:
+    endpoints = client.get("/").get_json()["endpoints"]
+    for endpoint in endpoints:
+        method = endpoint["methods"][0]
+        assert client.open(endpoint["example"], method=method).status_code < 500
+    assert len({endpoint["example"] for endpoint in endpoints}) == len(endpoints)
+
+
+def test_page_is_accessible_and_whole(client: FlaskClient) -> None:
+    response = client.get("/", headers={"Accept": BROWSER})
+    assert response.text.lower().startswith("<!doctype html>")
+    assert "None" not in response.text
+    page = Page(response.text)
+    assert page.all("html") == [{"lang": "en"}]
+    assert {"charset": "utf-8"} in page.all("meta")
+    assert any(meta.get("name") == "viewport" for meta in page.all("meta"))
+    for once in ("title", "h1", "main", "style"):
+        assert len(page.all(once)) == 1, once
+    assert page.all("script") == []
+    assert page.all("img") == []
+    assert ashapp.__version__ in response.text
+    assert socket.gethostname() in response.text
+
+
+def test_page_links_where_the_app_is_mounted_and_nowhere_else(client: FlaskClient) -> None:
+    response = client.get("/", headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": "/mounted"})
+    page = Page(response.text)
+    targets = {link["href"] for link in page.all("a")}
+    assert targets == {
+        "/mounted/",
+        "/mounted/version",
+        "/mounted/echo",
+        "/mounted/headers",
+        "/mounted/status/418",
+        "/mounted/delay/1",
+    }
+    assert {link["href"] for link in page.all("link")} == {"data:,"}
+    assert "://" not in response.text
+
+
+def test_page_policy_allows_its_own_style_and_nothing_more(client: FlaskClient) -> None:
+    response = client.get("/", headers={"Accept": BROWSER})
+    digest = base64.b64encode(hashlib.sha256(Page(response.text).style.encode()).digest()).decode()
+    policy = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))
+    assert policy["style-src"] == f"'sha256-{digest}'"
+    assert policy["default-src"] == "'none'"
+    assert policy["base-uri"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
+
+
+def test_host_cannot_put_markup_into_the_page(client: FlaskClient) -> None:
+    response = client.get(
+        "/", headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": '/"><script>alert(1)</script>'}
+    )
+    assert "<script" not in response.text

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+import logging
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from flask import Flask, abort, make_response
+from flask.testing import FlaskClient
+from flask.typing import ResponseReturnValue
+from tests.support.problem_details import assert_problem
+from werkzeug.exceptions import HTTPException, TooManyRequests
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "BREW"])
+def test_unknown_path_is_404_whatever_the_method(client: FlaskClient, method: str) -> None:
+    body = assert_problem(client.open("/nowhere", method=method), 404)
+    assert body["title"] == "Not Found"
+    assert body["instance"] == "/nowhere"
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "allow"),
+    [
+        ("/", "POST", {"GET", "HEAD", "OPTIONS"}),
+        ("/version", "DELETE", {"GET", "HEAD", "OPTIONS"}),
+        ("/upload", "GET", {"POST", "PUT", "OPTIONS"}),
+        ("/echo", "BREW", {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}),
+    ],
+)
+def test_wrong_method_is_405_and_says_what_is_allowed(
+    client: FlaskClient, path: str, method: str, allow: set[str]
+) -> None:
+    response = client.open(path, method=method)
+    assert_problem(response, 405)
+    assert set(response.allow) == allow
+
+
+def test_unhandled_exception_is_500_logged_and_not_told(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> ResponseReturnValue:
+        raise RuntimeError("password of the database")
+
+    app.add_url_rule("/fail", view_func=fail)
+    with caplog.at_level(logging.ERROR):
+        response = app.test_client().get("/fail")
+    assert_problem(response, 500)
+    text = response.get_data(as_text=True)
+    assert "password" not in text
+    assert "Traceback" not in text
+    assert "password of the database" in caplog.text
+    assert "Exception on /fail [GET]" in caplog.text
+
+
+def test_exception_of_an_async_view_is_500(app: Flask) -> None:
+    async def fail() -> ResponseReturnValue:
+        raise RuntimeError("secret")
+
+    app.add_url_rule("/fail", view_func=fail)
+    response = app.test_client().get("/fail")
+    assert_problem(response, 500)
+    assert b"secret" not in response.data
+
+
+def test_headers_of_the_exception_are_kept(app: Flask) -> None:
+    def refuse() -> ResponseReturnValue:
+        raise TooManyRequests(retry_after=7)
+
+    app.add_url_rule("/refuse", view_func=refuse)
+    response = app.test_client().get("/refuse")
+    assert_problem(response, 429)
+    assert response.headers["Retry-After"] == "7"
+    assert len(response.headers.getlist("Content-Type")) == 1
+
+
+def test_exception_without_description_has_its_title_as_detail(app: Flask) -> None:
+    class Locked(HTTPException):
+        code = 423
+
+    def refuse() -> ResponseReturnValue:
+        raise Locked
+
+    app.add_url_rule("/refuse", view_func=refuse)
+    assert_problem(app.test_client().get("/refuse"), 423, "Locked")
+
+
+def test_response_given_to_abort_is_sent_as_it_is(app: Flask) -> None:
+    def stop() -> ResponseReturnValue:
+        abort(make_response("as it is", 409))
+
+    app.add_url_rule("/stop", view_func=stop)
+    response = app.test_client().get("/stop")
+    assert (response.status_code, response.text) == (409, "as it is")
+
+
+def test_head_has_the_headers_and_no_body(client: FlaskClient) -> None:
+    response = client.head("/nowhere")
+    assert response.status_code == 404
+    assert response.mimetype == "application/problem+json"
+    assert response.data == b""
+
+
+@pytest.mark.parametrize(
+    ("path", "instance"),
+    [
+        ("/caf\u00e9", "/caf%C3%A9"),
+        ("/%ff%00", "/%FF%00"),
+        ("/a b?q=1", "/a%20b"),
+        ("//evil.example/x", "/.//evil.example/x"),
+        ("/a//b", "/a//b"),
+    ],
+)
+def test_instance_is_a_uri_reference_within_this_service(
+    client: FlaskClient, path: str, instance: str
+) -> None:
+    # The client reads a leading "//" as an authority, so such a path goes in by the environ.
+    response = client.get("/", environ_overrides=_path_info(path))
+    assert assert_problem(response, 404)["instance"] == instance
+
+
+def test_instance_includes_where_the_app_is_mounted(client: FlaskClient) -> None:
+    response = client.get("/nowhere", environ_overrides={"SCRIPT_NAME": "/mounted"})
+    assert assert_problem(response, 404)["instance"] == "/mounted/nowhere"
+
+
+def test_host_that_is_no_host_is_400(client: FlaskClient) -> None:
+    assert_problem(client.get("/", environ_overrides={"HTTP_HOST": "x..y"}), 400)
+
+
+def _path_info(path: str) -> dict[str, str]:
+    """Return the environ keys of a request target, as PEP 3333 has them."""
+    raw_path, _, query = path.partition("?")
+    return {"PATH_INFO": unquote_to_bytes(raw_path).decode("latin-1"), "QUERY_STRING": query}

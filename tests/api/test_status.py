@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.problem_details import assert_problem
+
+from ashapp.api import create_app
+
+
+@pytest.mark.parametrize(
+    ("code", "title"),
+    [(200, "OK"), (201, "Created"), (206, "Partial Content"), (299, "Unknown"), (300, "Multiple Choices")],
+)
+def test_success_is_a_small_document(client: FlaskClient, code: int, title: str) -> None:
+    response = client.get(f"/status/{code}")
+    assert response.status_code == code
+    assert response.get_json() == {"status": code, "title": title}
+
+
+@pytest.mark.parametrize("code", [204, 205, 304])
+def test_codes_that_forbid_content_have_none(client: FlaskClient, code: int) -> None:
+    response = client.get(f"/status/{code}")
+    assert response.status_code == code
+    assert response.data == b""
+    assert response.headers.get("Content-Length", "0") == "0"
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_redirects_lead_to_the_service_card(client: FlaskClient, code: int) -> None:
+    response = client.get(f"/status/{code}")
+    assert response.status_code == code
+    assert response.headers["Location"] == "/"
+    mounted = client.get(f"/status/{code}", environ_overrides={"SCRIPT_NAME": "/mounted"})
+    assert mounted.headers["Location"] == "/mounted/"
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 418, 429, 451, 499, 500, 502, 599])
+def test_errors_are_problems(client: FlaskClient, code: int) -> None:
+    body = assert_problem(client.get(f"/status/{code}"), code, str(code))
+    assert body["instance"] == f"/status/{code}"
+
+
+@pytest.mark.parametrize(
+    ("code", "header", "value"),
+    [
+        (401, "WWW-Authenticate", 'Basic realm="ashapp"'),
+        (429, "Retry-After", "1"),
+        (503, "Retry-After", "1"),
+    ],
+)
+def test_codes_that_call_for_a_header_have_it(
+    client: FlaskClient, code: int, header: str, value: str
+) -> None:
+    response = client.get(f"/status/{code}")
+    assert_problem(response, code)
+    assert response.headers[header] == value
+
+
+def test_405_names_the_methods_as_it_must(client: FlaskClient) -> None:
+    response = client.get("/status/405")
+    assert_problem(response, 405)
+    assert set(response.allow) == {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_any_usual_method(client: FlaskClient, method: str) -> None:
+    assert client.open("/status/202", method=method).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["100", "101", "199", "600", "0", "-200", "+200", "20", "0200", "2e2", "abc", " 200", "2_0", "٢٠٠"],
+)
+def test_other_values_are_400_and_say_what_is_allowed(client: FlaskClient, code: str) -> None:
+    assert_problem(client.get(f"/status/{code}"), 400, code, "200", "599")
+
+
+@settings(deadline=None)
+@given(code=st.text(min_size=1).filter(lambda text: "/" not in text))
+def test_answers_as_asked_or_400(code: str) -> None:
+    path = "/status/" + code.encode("utf-8", "replace").decode("latin-1")
+    response = _APP.test_client().get("/", environ_overrides={"PATH_INFO": path})
+    asked = {int(code)} if code.isascii() and code.isdecimal() else set()
+    assert response.status_code in {400, *asked}
+
+
+_APP = create_app()
