@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Make the ASGI application of a worker: found, hardened, bridged, with its probes in front."""
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from flask import Flask
+from uvicorn.config import STARTUP_FAILURE
+
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.server.discovery import find_application, is_bridged
+from ashapp.server.errors import StartupError
+from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
+from ashapp.server.health import Health, Phase
+from ashapp.server.probes import Probes
+from ashapp.server.settings import REFERENCE_API, Settings
+
+if TYPE_CHECKING:
+    from ashapp.bridge.types import WsgiApplication
+
+__all__ = ["Application", "assemble", "create", "load"]
+
+
+@dataclass(frozen=True)
+class Application:
+    """What a target named, and the warnings that its owner should read."""
+
+    found: object
+    warnings: list[str] = field(default_factory=list)
+
+
+def load(settings: Settings) -> Application:
+    """Find the application of the settings and harden it.
+
+    Raises `StartupError` if it can't be found or may not be served.
+    """
+    warnings = forbid_debug_variable()
+    found = find_application(settings.app)
+    if is_bridged(found) and "threads" in settings.model_fields_set:
+        warnings.append(f"threads has no effect: {settings.app} has been bridged by its own code")
+    flask_app = found if isinstance(found, Flask) else getattr(found, "wsgi_application", None)
+    if isinstance(flask_app, Flask):
+        warnings += _harden(flask_app, settings)
+    return Application(found, warnings)
+
+
+def assemble(found: object, settings: Settings) -> Probes:
+    """Return the ASGI application that serves what was found."""
+    health = Health(Phase.RUNNING if settings.lifespan == "off" else Phase.STARTING)
+    checks = {
+        settings.livez_path: health.liveness,
+        settings.healthz_path: health.liveness,
+        settings.readyz_path: health.readiness,
+    }
+    offered = {path: check for path, check in checks.items() if path and settings.probes}
+    return Probes(_bridged(found, settings), health, offered)
+
+
+def create(settings: Settings) -> Probes:
+    """Make the application in a worker process.
+
+    What stops it is told in one line, and with the exit code that makes the supervisor stop too
+    instead of starting the worker again.
+    """
+    try:
+        application = load(settings)
+    except StartupError as error:
+        error.show()
+        sys.exit(STARTUP_FAILURE)
+    return assemble(application.found, settings)
+
+
+def _harden(app: Flask, settings: Settings) -> list[str]:
+    warnings = forbid_debug(app, settings.app)
+    if settings.secret_key is not None and not app.secret_key:
+        app.secret_key = settings.secret_key.get_secret_value()
+    # The reference API has no use for sessions.
+    if app.secret_key or settings.app != REFERENCE_API:
+        production = settings.environment == "production"
+        warnings += require_strong_key(app, settings.app, production=production)
+    return warnings
+
+
+def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
+    if isinstance(found, (FlaskToAsgi, WsgiToAsgi)):
+        return found
+    multiprocess = settings.worker_count > 1
+    if isinstance(found, Flask):
+        return FlaskToAsgi(found, threads=settings.threads, multiprocess=multiprocess)
+    wsgi_application = cast("WsgiApplication", found)
+    return WsgiToAsgi(wsgi_application, threads=settings.threads, multiprocess=multiprocess)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""Find the application that a target names, by the rules of Flask's own command line.
+
+A target is ``module``, ``module:name`` or ``module:factory("argument", key=1)``, where ``module`` is a dotted
+import name or the path of a file or folder, and ``name`` may have dots. What is found may also be any WSGI
+callable, or an ASGI application that this project's bridge has made of one.
+"""
+
+import ast
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from flask import Flask
+from flask.cli import prepare_import
+
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.server.errors import StartupError
+from ashapp.server.faults import describe
+
+__all__ = ["find_application", "is_bridged"]
+
+_BRIDGED = (FlaskToAsgi, WsgiToAsgi)
+_EXPECTED = "expected a Flask application, a WSGI callable, or a factory that returns one"
+
+
+def find_application(target: str) -> object:
+    """Import the target's module and return the application that the target names.
+
+    Raises `StartupError` when there is none. Its cause is the exception of the application's code, if any.
+    """
+    # As under Flask's own command line, a call of app.run() in the module must not start a server.
+    os.environ["FLASK_RUN_FROM_CLI"] = "true"
+    path, expression = _split(target)
+    module = _import(path)
+    found = _evaluate(module, expression) if expression else _search(module)
+    return _checked(found, target)
+
+
+def is_bridged(found: object) -> bool:
+    """Return whether this is an ASGI application made by the bridge."""
+    return isinstance(found, _BRIDGED)
+
+
+def _split(target: str) -> tuple[str, str]:
+    # The colon of a Windows drive separates nothing.
+    path, *rest = re.split(r":(?![\\/])", target, maxsplit=1)
+    expression = rest[0].strip() if rest else ""
+    if not path or (rest and not expression):
+        raise StartupError(
+            f"{target!r} is no target: it must be 'module', 'module:name' or the path of a file"
+        )
+    return path, expression
+
+
+def _import(path: str) -> ModuleType:
+    name = _module_name(path)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{name}.".startswith(f"{error.name}.") and not _raised_inside(error):
+            raise StartupError(
+                f"there is no module {error.name!r}, neither in {Path.cwd()} nor on the Python path"
+            ) from None
+        raise StartupError(f"importing {path!r} failed: {describe(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise StartupError(f"importing {path!r} failed: {describe(error)}") from error
+    _check_origin(module, path)
+    return module
+
+
+def _module_name(path: str) -> str:
+    """Return the import name for a dotted name or a path, and put the folder it starts from on sys.path."""
+    if path.endswith(".py") or "/" in path or os.sep in path:
+        if not (Path(path).exists() or Path(f"{path}.py").exists()):
+            raise StartupError(f"there is no file {path!r}")
+        return prepare_import(path)
+    top = path.partition(".")[0]
+    if Path(top).is_dir() or Path(f"{top}.py").is_file():
+        return prepare_import(path)
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return path
+
+
+def _check_origin(module: ModuleType, path: str) -> None:
+    imported = getattr(module, "__file__", None)
+    if path.endswith(".py") and imported and not Path(imported).samefile(path):
+        raise StartupError(f"{path!r} can't be imported: its name is taken by {imported}; rename the file")
+
+
+def _raised_inside(error: BaseException) -> bool:
+    traceback = error.__traceback__
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if file != __file__ and not file.startswith("<frozen importlib") and file != importlib.__file__:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _search(module: ModuleType) -> object:
+    """Find the application of a module as Flask does: by customary names, by type, by a factory."""
+    named = [getattr(module, name, None) for name in ("app", "application")]
+    for found in named:
+        if isinstance(found, (Flask, *_BRIDGED)):
+            return found
+    instances = {id(value): value for value in vars(module).values() if isinstance(value, Flask)}
+    if len(instances) == 1:
+        return next(iter(instances.values()))
+    if len(instances) > 1:
+        raise StartupError(
+            f"module {module.__name__!r} has several Flask applications; name one: '{module.__name__}:name'"
+        )
+    for name in ("create_app", "make_app"):
+        factory = getattr(module, name, None)
+        if inspect.isfunction(factory):
+            return _call(factory, [], {}, f"{module.__name__}:{name}")
+    for found in named:
+        if _is_wsgi(found):
+            return found
+    raise StartupError(
+        f"module {module.__name__!r} has no Flask application and no factory create_app or make_app; "
+        f"name the application: '{module.__name__}:name'"
+    )
+
+
+def _evaluate(module: ModuleType, expression: str) -> object:
+    """Look up ``name``, ``name.attribute`` or a call of it with literal arguments."""
+    label = f"{module.__name__}:{expression}"
+    try:
+        node = ast.parse(expression, mode="eval").body
+        call = node if isinstance(node, ast.Call) else None
+        names = _names(call.func if call else node)
+        args = [ast.literal_eval(arg) for arg in call.args] if call else []
+        kwargs = {str(key.arg): ast.literal_eval(key.value) for key in call.keywords} if call else {}
+    except (SyntaxError, ValueError):
+        raise StartupError(
+            f"{expression!r} is neither a name nor a call with literal arguments, as in 'create_app(\"dev\")'"
+        ) from None
+    found: object = module
+    for name in names:
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise StartupError(f"module {module.__name__!r} has no {'.'.join(names)!r}") from None
+    if call is None and not _is_factory(found):
+        return found
+    return _call(found, args, kwargs, label)
+
+
+def _names(node: ast.expr) -> list[str]:
+    if isinstance(node, ast.Name):
+        return [node.id]
+    if isinstance(node, ast.Attribute):
+        return [*_names(node.value), node.attr]
+    raise ValueError("not a dotted name")
+
+
+def _call(factory: object, args: list[Any], kwargs: dict[str, Any], label: str) -> object:
+    if not callable(factory) or not _accepts(factory, *args, **kwargs):
+        raise StartupError(f"{label} can't be called so: it is {_kind(factory)}")
+    try:
+        made = factory(*args, **kwargs)
+    except (Exception, SystemExit) as error:
+        raise StartupError(f"calling {label} failed: {describe(error)}") from error
+    if inspect.iscoroutine(made):
+        made.close()
+        raise StartupError(f"{label} is an async function; {_EXPECTED}")
+    return _checked(made, f"what {label} returned")
+
+
+def _checked(found: object, label: str) -> object:
+    if isinstance(found, (Flask, *_BRIDGED)):
+        return found
+    if _is_asgi(found):
+        raise StartupError(
+            f"{label} is an ASGI application, {_kind(found)}, and needs no bridge: serve it with uvicorn"
+        )
+    if not _is_wsgi(found):
+        raise StartupError(f"{label} is {_kind(found)}; {_EXPECTED}")
+    return found
+
+
+def _is_factory(found: object) -> bool:
+    return callable(found) and (inspect.isfunction(found) or inspect.ismethod(found)) and _accepts(found)
+
+
+def _is_asgi(found: object) -> bool:
+    return callable(found) and any(map(inspect.iscoroutinefunction, (found, type(found).__call__)))
+
+
+def _is_wsgi(found: object) -> bool:
+    # PEP 3333 allows a class whose instances are the iterables.
+    if inspect.isclass(found):
+        return hasattr(found, "__iter__") and _accepts(found, {}, None)
+    return callable(found) and not _is_asgi(found) and _accepts(found, {}, None)
+
+
+def _accepts(function: Callable[..., object], *args: object, **kwargs: object) -> bool:
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:  # a callable of an extension module may have no signature to read
+        return True
+    return True
+
+
+def _kind(found: object) -> str:
+    if inspect.ismodule(found):
+        return f"a module ({found.__name__})"
+    if inspect.isclass(found):
+        return f"the class {found.__qualname__}"
+    if inspect.isfunction(found) or inspect.ismethod(found):
+        return f"the function {found.__qualname__}{inspect.signature(found)}"
+    return f"an object of type {type(found).__module__}.{type(found).__qualname__}".replace("builtins.", "")

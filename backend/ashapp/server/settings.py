@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""Every setting of the service, typed, with its range and its default.
+
+A setting is given by a command-line flag, an environment variable or a key of a TOML file; the first of
+these that names it wins (``ashapp.server.sources`` reads them). Settings of uvicorn have uvicorn's names and,
+where nothing else is said here, uvicorn's defaults: ``None`` stands for "as uvicorn does it".
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    create_model,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
+
+from ashapp.server import sources
+from ashapp.server.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
+
+__all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
+
+REFERENCE_API = "ashapp.api:create_app()"
+
+# RFC 9110, 5.1 and 5.5: a token, and a value without control characters.
+_HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+
+
+def _root_path(value: str) -> str:
+    if value.strip("/") and not value.startswith("/"):
+        raise ValueError("must begin with a slash")
+    return value.rstrip("/")
+
+
+def _probe_path(value: str) -> str:
+    if value in {"", "off"}:
+        return ""
+    if not value.startswith("/"):
+        raise ValueError('must begin with a slash, or be "off"')
+    return value
+
+
+def _header_lines(value: Any) -> Any:
+    return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+
+
+def _headers(lines: list[str]) -> list[tuple[str, str]]:
+    matches = [(line, _HEADER.fullmatch(line.strip())) for line in lines]
+    wrong = [line for line, match in matches if match is None]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is not a header of the form 'Name: value'")
+    return [(match[1], match[2]) for _, match in matches if match]
+
+
+def _implementation(known: Iterable[str]) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in known and not re.fullmatch(r"[\w.]+:[\w.]+", value):
+            raise ValueError(f"must be one of {', '.join(known)}, or an import string 'module:attribute'")
+        return value
+
+    return AfterValidator(check)
+
+
+class Settings(BaseSettings):
+    """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
+
+    Raises ``pydantic.ValidationError`` when made of wrong values; `ashapp.server.sources.load` makes one
+    line of it.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="ASHAPP_",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=False,
+    )
+
+    app: str = Field(REFERENCE_API, min_length=1, description="The application to serve.")
+    environment: Literal["production", "development"] = Field(
+        "production",
+        description="In production a weak SECRET_KEY refuses the start; in development it warns.",
+    )
+    secret_key: SecretStr | None = Field(
+        None, description="SECRET_KEY for a Flask application that has none of its own."
+    )
+    threads: int = Field(40, ge=1, le=4096, description="Threads of each worker that run sync views.")
+    probes: bool = Field(default=True, description="Answer the probes below, before the application.")
+    livez_path: Annotated[str, AfterValidator(_probe_path)] = Field(
+        "/livez", description='Path of the liveness probe; "off" leaves it to the application.'
+    )
+    readyz_path: Annotated[str, AfterValidator(_probe_path)] = Field(
+        "/readyz", description='Path of the readiness probe; "off" leaves it to the application.'
+    )
+    healthz_path: Annotated[str, AfterValidator(_probe_path)] = Field(
+        "/healthz", description='A second path of the liveness probe; "off" leaves it to the application.'
+    )
+    config: FilePath | None = Field(None, description="TOML file of settings.")
+
+    host: str = Field("0.0.0.0", min_length=1, description="Address to listen on.")  # noqa: S104 - DESIGN: all interfaces
+    port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    uds: str | None = Field(None, min_length=1, description="Listen on a UNIX domain socket instead.")
+    fd: int | None = Field(None, ge=0, description="Listen on an inherited socket instead.")
+    backlog: int | None = Field(None, ge=1)
+    workers: int = Field(1, ge=1, le=1024, description="Worker processes.")
+    reload: bool = Field(default=False, description="Restart when a file changes. Does not turn debug on.")
+    reload_delay: float | None = Field(None, gt=0)
+    root_path: Annotated[str, AfterValidator(_root_path)] = Field(
+        "", description="URL path that a proxy strips before it passes requests on."
+    )
+    forwarded_allow_ips: str | None = Field(None, min_length=1)
+    headers: Annotated[
+        list[str] | None, NoDecode, BeforeValidator(_header_lines), AfterValidator(_headers)
+    ] = Field(None)
+    server_header: bool = Field(default=False, description="Send the header 'Server: uvicorn'.")
+
+    loop: Annotated[str, _implementation(LOOP_FACTORIES)] | None = None
+    http: Annotated[str, _implementation(HTTP_PROTOCOLS)] | None = None
+    ws: Annotated[str, _implementation(WS_PROTOCOLS)] | None = None
+    ws_max_size: int | None = Field(None, ge=1)
+    ws_max_queue: int | None = Field(None, ge=1)
+    ws_ping_interval: float | None = Field(None, gt=0)
+    ws_ping_timeout: float | None = Field(None, gt=0)
+    lifespan: Literal["on", "auto", "off"] = Field("on", description="Whether startup and shutdown are run.")
+    h11_max_incomplete_event_size: int | None = Field(None, ge=1)
+
+    limit_concurrency: int | None = Field(None, ge=1)
+    limit_max_requests: int | None = Field(None, ge=1)
+    limit_max_requests_jitter: int | None = Field(None, ge=0)
+    timeout_keep_alive: int | None = Field(None, ge=0)
+    timeout_graceful_shutdown: int | None = Field(None, ge=0)
+    timeout_worker_healthcheck: int | None = Field(None, ge=1)
+
+    log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] = Field(
+        "info", description="Log level."
+    )
+    log_config: FilePath | None = None
+    access_log: bool = Field(default=False, description="Log each request; this costs time per request.")
+
+    ssl_keyfile: FilePath | None = None
+    ssl_certfile: FilePath | None = None
+    ssl_keyfile_password: SecretStr | None = None
+    ssl_cert_reqs: int | None = Field(None, ge=0, le=2)
+    ssl_ca_certs: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.uds is not None and self.fd is not None:
+            raise ValueError("uds and fd exclude each other")
+        if self.ssl_keyfile and not self.ssl_certfile:
+            raise ValueError("ssl_keyfile needs ssl_certfile")
+        paths = [path for path in (self.livez_path, self.readyz_path, self.healthz_path) if path]
+        if len(paths) != len(set(paths)):
+            raise ValueError("livez_path, readyz_path and healthz_path must differ")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature of the base class
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature of the base class
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, the strongest first."""
+        return (
+            init_settings,
+            sources.Environment(settings_cls),
+            sources.MountedFiles(settings_cls),
+            sources.CustomaryVariables(settings_cls),
+            sources.ConfigFile(settings_cls),
+        )
+
+    @property
+    def worker_count(self) -> int:
+        """Processes that answer requests: reloading is done with one."""
+        return 1 if self.reload else self.workers
+
+    def uvicorn_config(self) -> dict[str, Any]:
+        """Return the keyword arguments for ``uvicorn.Config``; what is not set keeps uvicorn's default."""
+        given = {name: getattr(self, name) for name in type(self).model_fields if name in CONFIG_PARAMETERS}
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in given.items()
+            if value is not None and name != "app"
+        }
+
+
+def _other_fields() -> Mapping[str, Any]:
+    return {
+        name: (
+            Annotated[Any, BeforeValidator(converter(option))],
+            Field(default=None, validate_default=False),
+        )
+        for name, option in UVICORN_OPTIONS.items()
+        if name not in Settings.model_fields
+    }
+
+
+#: `Settings` with a field for every other option of the installed uvicorn.
+ServerSettings: type[Settings] = create_model(
+    "ServerSettings", __base__=Settings, __module__=__name__, **_other_fields()
+)
