@@ -2,14 +2,14 @@
 """Make the ASGI application of a worker: found, hardened, bridged, with its probes in front."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from flask import Flask
 from uvicorn.config import STARTUP_FAILURE
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.server.discovery import find_application, is_bridged
+from ashapp.server.discovery import BRIDGED, find_application
 from ashapp.server.errors import StartupError
 from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
 from ashapp.server.health import Health, Phase
@@ -27,7 +27,12 @@ class Application:
     """What a target named, and the warnings that its owner should read."""
 
     found: object
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
+
+    @property
+    def bridged(self) -> bool:
+        """Whether its own code has made it an ASGI application, with threads of its own choice."""
+        return isinstance(self.found, BRIDGED)
 
 
 def load(settings: Settings) -> Application:
@@ -37,7 +42,7 @@ def load(settings: Settings) -> Application:
     """
     warnings = forbid_debug_variable()
     found = find_application(settings.app)
-    if is_bridged(found) and "threads" in settings.model_fields_set:
+    if isinstance(found, BRIDGED) and "threads" in settings.model_fields_set:
         warnings.append(f"threads has no effect: {settings.app} has been bridged by its own code")
     flask_app = found if isinstance(found, Flask) else getattr(found, "wsgi_application", None)
     if isinstance(flask_app, Flask):
@@ -83,7 +88,7 @@ def _harden(app: Flask, settings: Settings) -> list[str]:
 
 
 def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
-    if isinstance(found, (FlaskToAsgi, WsgiToAsgi)):
+    if isinstance(found, BRIDGED):
         return found
     multiprocess = settings.worker_count > 1
     if isinstance(found, Flask):

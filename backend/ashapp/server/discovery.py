@@ -24,9 +24,10 @@ from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.server.errors import StartupError
 from ashapp.server.faults import describe
 
-__all__ = ["find_application", "is_bridged"]
+__all__ = ["BRIDGED", "find_application"]
 
-_BRIDGED = (FlaskToAsgi, WsgiToAsgi)
+#: The ASGI applications that are served as they are.
+BRIDGED = (FlaskToAsgi, WsgiToAsgi)
 _EXPECTED = "expected a Flask application, a WSGI callable, or a factory that returns one"
 
 
@@ -41,11 +42,6 @@ def find_application(target: str) -> object:
     module = _import(path)
     found = _evaluate(module, expression) if expression else _search(module)
     return _checked(found, target)
-
-
-def is_bridged(found: object) -> bool:
-    """Return whether this is an ASGI application made by the bridge."""
-    return isinstance(found, _BRIDGED)
 
 
 def _split(target: str) -> tuple[str, str]:
@@ -110,7 +106,7 @@ def _search(module: ModuleType) -> object:
     """Find the application of a module as Flask does: by customary names, by type, by a factory."""
     named = [getattr(module, name, None) for name in ("app", "application")]
     for found in named:
-        if isinstance(found, (Flask, *_BRIDGED)):
+        if isinstance(found, (Flask, *BRIDGED)):
             return found
     instances = {id(value): value for value in vars(module).values() if isinstance(value, Flask)}
     if len(instances) == 1:
@@ -178,7 +174,7 @@ def _call(factory: object, args: list[Any], kwargs: dict[str, Any], label: str) 
 
 
 def _checked(found: object, label: str) -> object:
-    if isinstance(found, (Flask, *_BRIDGED)):
+    if isinstance(found, (Flask, *BRIDGED)):
         return found
     if _is_asgi(found):
         raise StartupError(

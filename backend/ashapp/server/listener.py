@@ -51,8 +51,9 @@ def listen(sockets: list[socket.socket], backlog: int) -> None:
             raise StartupError(f"can't listen on {url(sock)}: {error.strerror}") from None
 
 
-def url(sock: socket.socket, scheme: str = "http") -> str:
+def url(sock: socket.socket, *, tls: bool = False) -> str:
     """Return the address of a socket as a person would type it."""
+    scheme = "https" if tls else "http"
     if sock.family == getattr(socket, "AF_UNIX", None):
         return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]

@@ -31,18 +31,18 @@ class Probes:
         self.health = health
         self._checks = dict(checks)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a probe, or pass everything else on."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer a probe, or pass everything else on.
+
+        What is passed on costs no coroutine of ours: the application's own is returned.
+        """
         if scope["type"] == "http":
             check = self._checks.get(_path(scope))
-            if check is None:
-                await self.app(scope, receive, send)
-            else:
-                await _answer(scope["method"], check, send)
+            if check is not None:
+                return _answer(scope["method"], check, send)
         elif scope["type"] == "lifespan":
-            await self._follow_lifespan(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return self._follow_lifespan(scope, receive, send)
+        return self.app(scope, receive, send)
 
     async def _follow_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_and_note() -> Message:

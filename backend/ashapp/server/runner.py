@@ -9,12 +9,12 @@ import socket
 from typing import Any
 
 import uvicorn
-from uvicorn.config import LOG_LEVELS, LOGGING_CONFIG, STARTUP_FAILURE
-from uvicorn.importer import ImportFromStringError
+from uvicorn.config import LOG_LEVELS, LOGGING_CONFIG, LOOP_FACTORIES, STARTUP_FAILURE
+from uvicorn.importer import ImportFromStringError, import_from_string
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from ashapp.server import listener
-from ashapp.server.application import assemble, create, load
+from ashapp.server.application import Application, assemble, create, load
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
 
@@ -42,18 +42,9 @@ def run(settings: Settings) -> int:
     with listener.bound(settings) as sockets:
         config = _config(settings, reload=False)
         application = load(settings)
-        for warning in application.warnings:
-            _logger.warning(warning)
         config.app = functools.partial(assemble, application.found, settings)
         _load(config)
-        listening = ", ".join(listener.url(sock, "https" if config.is_ssl else "http") for sock in sockets)
-        _logger.info(
-            "Serving %s on %s (workers: %d, threads of each: %d)",
-            settings.app,
-            listening,
-            settings.worker_count,
-            settings.threads,
-        )
+        _announce(settings, application, [listener.url(sock, tls=config.is_ssl) for sock in sockets])
         if settings.reload or settings.workers > 1:
             return _supervise(_config(settings, reload=settings.reload), sockets)
         return _serve(config, sockets)
@@ -80,12 +71,29 @@ def _log_config(settings: Settings) -> dict[str, Any]:
 def _load(config: uvicorn.Config) -> None:
     """Load what the configuration names, such as TLS files, protocols and the application."""
     try:
-        config.load()
+        if config.loop not in LOOP_FACTORIES:
+            import_from_string(config.loop)
         config.get_loop_factory()
+        config.load()
     except OSError as error:
-        raise StartupError(f"ssl_certfile and ssl_keyfile can't be used: {error}") from error
-    except (ImportError, ImportFromStringError, ValueError) as error:
-        raise StartupError(str(error)) from error
+        raise StartupError(f"ssl_certfile, ssl_keyfile or ssl_ca_certs can't be used: {error}") from error
+    except (ImportError, ImportFromStringError) as error:
+        raise StartupError(f"what loop, http or ws names can't be imported: {error}") from error
+    except ValueError as error:
+        raise StartupError(f"uvicorn refuses its settings: {error}") from error
+
+
+def _announce(settings: Settings, application: Application, urls: list[str]) -> None:
+    for warning in application.warnings:
+        _logger.warning(warning)
+    _logger.info(
+        "Serving %s on %s with %d %s%s",
+        settings.app,
+        ", ".join(urls),
+        settings.worker_count,
+        "worker" if settings.worker_count == 1 else "workers",
+        "" if application.bridged else f" of {settings.threads} threads",
+    )
 
 
 def _serve(config: uvicorn.Config, sockets: list[socket.socket]) -> int:
