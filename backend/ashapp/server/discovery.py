@@ -19,6 +19,7 @@ from typing import Any
 
 from flask import Flask
 from flask.cli import prepare_import
+from werkzeug.local import LocalProxy
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.server.errors import StartupError
@@ -136,7 +137,7 @@ def _evaluate(module: ModuleType, expression: str) -> object:
         call = node if isinstance(node, ast.Call) else None
         names = _names(call.func if call else node)
         args = [ast.literal_eval(arg) for arg in call.args] if call else []
-        kwargs = {str(key.arg): ast.literal_eval(key.value) for key in call.keywords} if call else {}
+        kwargs = {_keyword(key): ast.literal_eval(key.value) for key in call.keywords} if call else {}
     except (SyntaxError, ValueError):
         raise StartupError(
             f"{expression!r} is neither a name nor a call with literal arguments, as in 'create_app(\"dev\")'"
@@ -160,6 +161,12 @@ def _names(node: ast.expr) -> list[str]:
     raise ValueError("not a dotted name")
 
 
+def _keyword(node: ast.keyword) -> str:
+    if node.arg is None:
+        raise ValueError("not a keyword but **")
+    return node.arg
+
+
 def _call(factory: object, args: list[Any], kwargs: dict[str, Any], label: str) -> object:
     if not callable(factory) or not _accepts(factory, *args, **kwargs):
         raise StartupError(f"{label} can't be called so: it is {_kind(factory)}")
@@ -176,11 +183,13 @@ def _call(factory: object, args: list[Any], kwargs: dict[str, Any], label: str) 
 def _checked(found: object, label: str) -> object:
     if isinstance(found, (Flask, *BRIDGED)):
         return found
-    if _is_asgi(found):
+    # A proxy such as flask.request can't be looked at outside of a request.
+    is_proxy = isinstance(found, LocalProxy)
+    if not is_proxy and _is_asgi(found):
         raise StartupError(
             f"{label} is an ASGI application, {_kind(found)}, and needs no bridge: serve it with uvicorn"
         )
-    if not _is_wsgi(found):
+    if is_proxy or not _is_wsgi(found):
         raise StartupError(f"{label} is {_kind(found)}; {_EXPECTED}")
     return found
 

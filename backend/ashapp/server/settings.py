@@ -84,63 +84,66 @@ class Settings(BaseSettings):
         validate_default=False,
     )
 
-    app: str = Field(REFERENCE_API, min_length=1, description="The application to serve.")
+    app: str = Field(default=REFERENCE_API, min_length=1, description="The application to serve.")
     environment: Literal["production", "development"] = Field(
-        "production",
+        default="production",
         description="In production a weak SECRET_KEY refuses the start; in development it warns.",
     )
     secret_key: SecretStr | None = Field(
-        None, description="SECRET_KEY for a Flask application that has none of its own."
+        default=None, description="SECRET_KEY for a Flask application that has none of its own."
     )
-    threads: int = Field(40, ge=1, le=4096, description="Threads of each worker that run sync views.")
+    threads: int = Field(default=40, ge=1, le=4096, description="Threads of each worker that run sync views.")
     probes: bool = Field(default=True, description="Answer the probes below, before the application.")
     livez_path: Annotated[str, AfterValidator(_probe_path)] = Field(
-        "/livez", description='Path of the liveness probe; "off" leaves it to the application.'
+        default="/livez", description='Path of the liveness probe; "off" leaves it to the application.'
     )
     readyz_path: Annotated[str, AfterValidator(_probe_path)] = Field(
-        "/readyz", description='Path of the readiness probe; "off" leaves it to the application.'
+        default="/readyz", description='Path of the readiness probe; "off" leaves it to the application.'
     )
     healthz_path: Annotated[str, AfterValidator(_probe_path)] = Field(
-        "/healthz", description='A second path of the liveness probe; "off" leaves it to the application.'
+        default="/healthz",
+        description='A second path of the liveness probe; "off" leaves it to the application.',
     )
-    config: FilePath | None = Field(None, description="TOML file of settings.")
+    config: FilePath | None = Field(default=None, description="TOML file of settings.")
 
-    host: str = Field("0.0.0.0", min_length=1, description="Address to listen on.")  # noqa: S104 - DESIGN: all interfaces
-    port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    uds: str | None = Field(None, min_length=1, description="Listen on a UNIX domain socket instead.")
-    fd: int | None = Field(None, ge=0, description="Listen on an inherited socket instead.")
-    backlog: int | None = Field(None, ge=1)
-    workers: int = Field(1, ge=1, le=1024, description="Worker processes.")
+    host: str = Field(default="0.0.0.0", min_length=1, description="Address to listen on.")  # noqa: S104 - DESIGN: all interfaces
+    port: int = Field(default=5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    uds: str | None = Field(default=None, min_length=1, description="Listen on a UNIX domain socket instead.")
+    fd: int | None = Field(default=None, ge=0, description="Listen on an inherited socket instead.")
+    backlog: int | None = Field(default=None, ge=1)
+    workers: int = Field(default=1, ge=1, le=1024, description="Worker processes.")
     reload: bool = Field(default=False, description="Restart when a file changes. Does not turn debug on.")
-    reload_delay: float | None = Field(None, gt=0)
+    reload_delay: float | None = Field(default=None, gt=0)
     root_path: Annotated[str, AfterValidator(_root_path)] = Field(
-        "", description="URL path that a proxy strips before it passes requests on."
+        default="", description="URL path that a proxy strips before it passes requests on."
     )
-    forwarded_allow_ips: str | None = Field(None, min_length=1)
+    forwarded_allow_ips: str | None = Field(default=None, min_length=1)
     headers: Annotated[
         list[str] | None, NoDecode, BeforeValidator(_header_lines), AfterValidator(_headers)
-    ] = Field(None)
+    ] = Field(default=None)
     server_header: bool = Field(default=False, description="Send the header 'Server: uvicorn'.")
 
     loop: Annotated[str, _implementation(LOOP_FACTORIES)] | None = None
     http: Annotated[str, _implementation(HTTP_PROTOCOLS)] | None = None
     ws: Annotated[str, _implementation(WS_PROTOCOLS)] | None = None
-    ws_max_size: int | None = Field(None, ge=1)
-    ws_max_queue: int | None = Field(None, ge=1)
-    ws_ping_interval: float | None = Field(None, gt=0)
-    ws_ping_timeout: float | None = Field(None, gt=0)
-    lifespan: Literal["on", "auto", "off"] = Field("on", description="Whether startup and shutdown are run.")
-    h11_max_incomplete_event_size: int | None = Field(None, ge=1)
+    ws_max_size: int | None = Field(default=None, ge=1)
+    ws_max_queue: int | None = Field(default=None, ge=1)
+    ws_ping_interval: float | None = Field(default=None, gt=0)
+    ws_ping_timeout: float | None = Field(default=None, gt=0)
+    lifespan: Literal["on", "auto", "off"] = Field(
+        default="on", description="Whether startup and shutdown are run."
+    )
+    h11_max_incomplete_event_size: int | None = Field(default=None, ge=1)
 
-    limit_concurrency: int | None = Field(None, ge=1)
-    limit_max_requests: int | None = Field(None, ge=1)
-    limit_max_requests_jitter: int | None = Field(None, ge=0)
-    timeout_keep_alive: int | None = Field(None, ge=0)
-    timeout_graceful_shutdown: int | None = Field(None, ge=0)
-    timeout_worker_healthcheck: int | None = Field(None, ge=1)
+    limit_concurrency: int | None = Field(default=None, ge=1)
+    limit_max_requests: int | None = Field(default=None, ge=1)
+    limit_max_requests_jitter: int | None = Field(default=None, ge=0)
+    timeout_keep_alive: int | None = Field(default=None, ge=0)
+    timeout_graceful_shutdown: int | None = Field(default=None, ge=0)
+    timeout_worker_healthcheck: int | None = Field(default=None, ge=1)
 
     log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] = Field(
-        "info", description="Log level."
+        default="info", description="Log level."
     )
     log_config: FilePath | None = None
     access_log: bool = Field(default=False, description="Log each request; this costs time per request.")
@@ -148,7 +151,7 @@ class Settings(BaseSettings):
     ssl_keyfile: FilePath | None = None
     ssl_certfile: FilePath | None = None
     ssl_keyfile_password: SecretStr | None = None
-    ssl_cert_reqs: int | None = Field(None, ge=0, le=2)
+    ssl_cert_reqs: int | None = Field(default=None, ge=0, le=2)
     ssl_ca_certs: FilePath | None = None
 
     @model_validator(mode="after")

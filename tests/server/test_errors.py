@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+import io
+
+import pytest
+
+from ashapp.server.errors import StartupError
+
+
+def test_it_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    error = StartupError("first\n  second")
+    error.show()
+    assert capsys.readouterr() == ("", "Error: first second\n")
+    assert error.exit_code == 2
+
+
+def test_it_can_be_shown_elsewhere() -> None:
+    file = io.StringIO()
+    StartupError("reason").show(file)
+    assert file.getvalue() == "Error: reason\n"

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+import json
+from pathlib import Path
+
+import pytest
+
+from ashapp.server.faults import describe
+
+
+def test_the_line_of_the_applications_own_code_is_named() -> None:
+    with pytest.raises(ValueError, match="Expecting") as caught:
+        json.loads("{")
+    text = describe(caught.value)
+    assert text.startswith("JSONDecodeError: Expecting property name")
+    assert f"({Path(__file__)}, line " in text
+
+
+def test_an_error_without_text_or_place() -> None:
+    assert describe(RuntimeError()) == "RuntimeError"
+
+
+def test_the_last_line_is_named_where_no_code_is_the_applications_own() -> None:
+    with pytest.raises(ValueError, match="Expecting") as caught:
+        json.loads("{")
+    error = caught.value
+    assert error.__traceback__ is not None
+    text = describe(error.with_traceback(error.__traceback__.tb_next))
+    assert "decoder.py, line " in text
+
+
+def test_a_syntax_error_is_placed_where_it_is() -> None:
+    with pytest.raises(SyntaxError) as caught:
+        compile("x = (", "shop.py", "exec")
+    assert describe(caught.value) == "SyntaxError: '(' was never closed (shop.py, line 1)"
