@@ -84,7 +84,9 @@ class RequestBody(io.BufferedIOBase):
 
     def start(self) -> None:
         """Begin to take the body in. On the loop; does nothing where that is under way."""
-        if self._pump is None and not self._gone:
+        if self._gone:
+            self._mark_gone()
+        elif self._pump is None:
             self._room = asyncio.Event()
             self._room.set()
             self._pump = self._loop.create_task(self._run_pump())
@@ -103,10 +105,11 @@ class RequestBody(io.BufferedIOBase):
 
     def stop(self) -> None:
         """End the exchange: a read that still waits, or comes later, raises. On the loop."""
-        self._on_disconnect = None
+        self._gone = True  # told to a reader by `start` where there is no pump yet
         if self._pump is not None:
+            self._on_disconnect = None
             self._pump.cancel()
-        self._mark_gone()
+            self._mark_gone()
 
     async def _run_pump(self) -> None:
         assert self._room is not None  # noqa: S101 - for the type checker: set with the task
@@ -226,11 +229,10 @@ class RequestBody(io.BufferedIOBase):
         spool.seek(0)
         self._spool = spool
 
-    def close(self) -> None:
-        """Drop what has been taken in."""
+    def discard(self) -> None:
+        """Let go of what has been preloaded: nobody will read it."""
         if self._spool is not None:
             self._spool.close()
-        super().close()
 
     def _complete_in_memory(self) -> bool:
         with self._mutex:

@@ -152,6 +152,7 @@ class Exchange:
         finally:
             _thread.exchange = outer_exchange
             greenlet.gr_context = outer_context
+            self.body.discard()
             self._finished = True
             if self._waiter is not None:
                 self._cross(resolve, self._waiter)

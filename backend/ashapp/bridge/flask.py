@@ -13,6 +13,7 @@ from greenlet import getcurrent
 
 from ashapp.bridge.coroutines import run_on_loop
 from ashapp.bridge.exchange import current_exchange
+from ashapp.bridge.url_adapters import UrlAdapters
 from ashapp.bridge.wsgi import WsgiToAsgi
 
 if TYPE_CHECKING:
@@ -48,26 +49,24 @@ class FlaskToAsgi(WsgiToAsgi):
                 f"expected a flask.Flask object, got {flask_app!r}; WsgiToAsgi takes any WSGI callable"
             )
         super().__init__(flask_app, *args, **options)
-        self._coroutines = flask_app.extensions.get("ashapp") or _Coroutines(flask_app)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one *scope*; see ``WsgiToAsgi``."""
-        self._coroutines.loop = asyncio.get_running_loop()
-        await super().__call__(scope, receive, send)
+        coroutines = flask_app.extensions.get("ashapp") or _Coroutines(flask_app)
+        coroutines.bridge = self
+        if UrlAdapters.applies_to(flask_app):
+            setattr(flask_app, "create_url_adapter", UrlAdapters(flask_app).create_url_adapter)  # noqa: B010
 
 
 class _Coroutines:
     """Where the coroutines of one Flask application run: takes the place of its ``async_to_sync``."""
 
     def __init__(self, app: flask.Flask) -> None:
-        self.loop: asyncio.AbstractEventLoop | None = None
-        app.extensions["ashapp"] = self
+        self.bridge: FlaskToAsgi | None = None
+        self._app = app
         self._async_to_sync = app.async_to_sync
         if type(app).async_to_sync is flask.Flask.async_to_sync:
             setattr(app, "async_to_sync", self.async_to_sync)  # noqa: B010 - on the instance, on purpose
         self._make_response = app.make_response
         setattr(app, "make_response", self.make_response)  # noqa: B010
-        self._app = app
+        app.extensions["ashapp"] = self
 
     def async_to_sync(self, func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
         @wraps(func)
@@ -76,9 +75,10 @@ class _Coroutines:
             if exchange is not None and getcurrent().gr_context is exchange.context:
                 _preload(exchange)
                 return run_on_loop(func(*args, **kwargs), exchange.loop, exchange.context)
-            if self.loop is not None and self.loop.is_running() and asyncio._get_running_loop() is None:  # noqa: SLF001
+            loop = self.bridge.loop if self.bridge else None
+            if loop is not None and loop.is_running() and asyncio._get_running_loop() is None:  # noqa: SLF001
                 # A thread of the application's own, or a context that it entered: a copy has to do.
-                return asyncio.run_coroutine_threadsafe(func(*args, **kwargs), self.loop).result()
+                return asyncio.run_coroutine_threadsafe(func(*args, **kwargs), loop).result()
             return self._async_to_sync(func)(*args, **kwargs)
 
         return call

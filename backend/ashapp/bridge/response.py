@@ -110,10 +110,10 @@ class Response:
 
 
 def _content_length(headers: list[tuple[bytes, bytes]]) -> int | None:
-    values = {value.strip() for name, value in headers if name == b"content-length"}
-    if not values:
-        return None
-    value = values.pop()
-    if values or not value.isdigit():
-        raise ValueError(f"response header Content-Length: {value!r}: expected one number of bytes")
-    return int(value)
+    length = None
+    for name, value in headers:
+        if name == b"content-length":
+            if not value.strip().isdigit() or length not in {None, int(value)}:
+                raise ValueError(f"response header Content-Length: {value!r}: expected one number of bytes")
+            length = int(value)
+    return length

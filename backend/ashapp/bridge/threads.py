@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A bounded pool of worker threads.
 
-Threads are started as they are needed, up to the given number, and the one that became idle last is
-the first to get work, so that a lightly loaded pool keeps using the same, warm threads. Work that
-finds every thread busy waits in order of arrival. Threads are daemons: one that is stuck in an
-application does not keep the process from ending.
+Threads are started as they are needed, up to the given number. Work that finds every thread busy waits
+in order of arrival. Threads are daemons: one that is stuck in an application does not keep the process
+from ending.
+
+Theory of operation. Waking a thread is what costs, far more than the queue: it must be scheduled, and
+then wait for the interpreter lock. So at most one thread is on its way (``waking``) at any time. When
+it arrives and takes its job, it wakes the next one if there is more to do: jobs that block spread
+over the threads one after the other, at once, while jobs that are quick are all done by the
+thread that is running already, before the next one gets to run. The thread that became idle last is woken first.
 """
 
 import logging
@@ -34,13 +39,17 @@ class ThreadPool:
     def __init__(self, size: int) -> None:
         if size < 1:
             raise ValueError(f"threads is {size!r}: expected 1 or more")
-        self.size = size
-        self._state = _State()
+        self._state = _State(size)
         weakref.finalize(self, self._state.stop).atexit = False
 
     @property
+    def size(self) -> int:
+        """How many threads there may be."""
+        return self._state.size
+
+    @property
     def started(self) -> int:
-        """How many threads exist."""
+        """How many threads there are."""
         return self._state.started
 
     @property
@@ -51,16 +60,9 @@ class ThreadPool:
     def submit(self, job: Job) -> None:
         """Run *job* on a thread, as soon as one is free. From any thread."""
         state = self._state
-        with state.mutex:
-            state.jobs.append(job)
-            if state.idle:
-                state.idle.pop().release()
-                return
-            if state.started == self.size:
-                return
-            state.started += 1
-            number = state.started
-        threading.Thread(target=_work, args=(state,), name=f"ashapp-worker-{number}", daemon=True).start()
+        state.jobs.append(job)
+        if not state.waking:
+            state.wake()
 
     def call(self, function: Callable[[], T]) -> Future[T]:
         """Run *function* as ``submit`` does, and return a future of its result."""
@@ -80,12 +82,36 @@ class ThreadPool:
 class _State:
     """What the threads share with the pool; they hold no reference to the pool itself."""
 
-    def __init__(self) -> None:
-        self.mutex = threading.Lock()
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.jobs: deque[Job] = deque()
+        self.mutex = threading.Lock()
         self.idle: list[threading.Lock] = []
         self.started = 0
+        self.waking = False
         self.stopped = False
+
+    def wake(self) -> None:
+        """Get one more thread to look at the jobs, unless one is on its way or all are busy."""
+        with self.mutex:
+            if self.waking or not self.jobs:
+                return
+            if self.idle:
+                self.waking = True
+                self.idle.pop().release()
+                return
+            if self.started == self.size:
+                return
+            self.waking = True
+            self.started += 1
+            name = f"ashapp-worker-{self.started}"
+        try:
+            threading.Thread(target=_work, args=(self,), name=name, daemon=True).start()
+        except RuntimeError:  # the system gives no more threads: those that there are must do
+            self.waking = False
+            self.started -= 1
+            if not self.started:
+                raise
 
     def stop(self) -> None:
         # Without the mutex: the garbage collector may call this on a thread that holds it.
@@ -95,20 +121,36 @@ class _State:
 
 
 def _work(state: _State) -> None:
-    wake = threading.Lock()
-    wake.acquire()
+    alarm = threading.Lock()
+    alarm.acquire()
+    arriving = True
     while True:
-        with state.mutex:
-            job = state.jobs.popleft() if state.jobs else None
-            if job is None:
-                state.idle.append(wake)
+        if arriving:
+            state.waking = False
+        job = _take(state, alarm)
         if job is None:
             if state.stopped:
                 return
-            wake.acquire()
+            alarm.acquire()
+            arriving = True
             continue
+        if arriving and state.jobs:
+            state.wake()
+        arriving = False
         try:
             job()
         except BaseException:
             _log.exception("a job failed on %s", threading.current_thread().name)
         del job
+
+
+def _take(state: _State, alarm: threading.Lock) -> Job | None:
+    """Return the next job; where there is none, be among the idle, to be woken by *alarm*."""
+    try:
+        return state.jobs.popleft()
+    except IndexError:
+        with state.mutex:
+            if state.jobs:
+                return state.jobs.popleft()
+            state.idle.append(alarm)
+        return None

@@ -64,6 +64,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         super().__init__(wsgi_application, duplicate_header_limit)  # type: ignore[no-untyped-call]
         if multiprocess is None:
             multiprocess = multiprocessing.parent_process() is not None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPool(threads)
         self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
         self.lifespan = Lifespan(on_startup, on_shutdown, self._run_sync)
@@ -95,7 +96,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         return build_environ(scope, body, self._constants, self.duplicate_header_limit)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self.loop = asyncio.get_running_loop()
         body = RequestBody(receive, loop)
         try:
             environ = self.build_environ(scope, body)
@@ -109,7 +110,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         await exchange.respond(send)
 
     async def _run_sync(self, function: Callable[[], Any]) -> Any:
-        loop = asyncio.get_running_loop()
+        loop = self.loop = asyncio.get_running_loop()
 
         def call() -> Any:
             adopt_loop(loop)
