@@ -15,8 +15,12 @@ watching for a disconnect (``watch``) is the pump's work too: it goes on past th
 ``http.disconnect`` before the last chunk makes every further read raise ``ClientDisconnected``: a
 truncated upload never looks complete.
 
+A limit on the length of the body (``limit_to``) is checked where the limit is reached, by looking for one
+byte more. Werkzeug's own check, in ``LimitedStream``, stops reading there without looking, so that a
+chunked body that is too long would seem to be complete.
+
 A coroutine on the loop can't wait in a read. Before one runs, the worker thread ``preload``s what the
-client sends, into memory up to ``SPOOL_SIZE`` and a temporary file past that.
+client has announced, into memory up to ``SPOOL_SIZE`` and a temporary file past that.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ import tempfile
 import threading
 from collections import deque
 from typing import IO, TYPE_CHECKING
+
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from ashapp.bridge.errors import ClientDisconnected
 
@@ -56,10 +62,13 @@ class RequestBody(io.BufferedIOBase):
     ``read(n)`` waits until there are *n* bytes or the body ends, as of any buffered file;
     ``read1`` and ``readinto1`` return what has arrived. One thread at a time may read.
 
-    Reads raise ``ClientDisconnected`` where the client has gone before the end of the body.
+    Reads raise ``ClientDisconnected`` where the client has gone before the end of the body, and
+    ``RequestEntityTooLarge`` (413) where the body is longer than ``limit_to`` allows.
     """
 
     def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+        #: Whether the head of the request says that there is a body. To be set before the first read.
+        self.announced = False
         self._receive = receive
         self._loop = loop
         # Shared, under the mutex.
@@ -79,6 +88,12 @@ class RequestBody(io.BufferedIOBase):
         self._current = b""
         self._offset = 0
         self._spool: IO[bytes] | None = None
+        self._consumed = 0
+        self._max_length: Callable[[], int | None] | None = None
+
+    def limit_to(self, max_length: Callable[[], int | None]) -> None:
+        """Enforce what *max_length* returns when the body is read: its length in bytes, or None."""
+        self._max_length = max_length
 
     # -- on the loop
 
@@ -173,12 +188,24 @@ class RequestBody(io.BufferedIOBase):
 
     def read1(self, size: int = -1, /) -> bytes:
         """Return what has arrived, at most *size* bytes; wait only where nothing has."""
-        if size == 0 or (self._offset == len(self._current) and not self._advance()):
+        data = self._take(size)
+        if self._max_length is not None:
+            self._consumed += len(data)
+            max_length = self._max_length()
+            if max_length is not None and self._consumed >= max_length and self._has_more():
+                raise RequestEntityTooLarge
+        return data
+
+    def _take(self, size: int) -> bytes:
+        if size == 0 or not self._has_more():
             return b""
         start, data = self._offset, self._current
         end = len(data) if size < 0 else min(start + size, len(data))
         self._offset = end
         return data if start == 0 and end == len(data) else data[start:end]
+
+    def _has_more(self) -> bool:
+        return self._offset < len(self._current) or self._advance()
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill *buffer*, or less at the end of the body; return the number of bytes."""
@@ -198,7 +225,7 @@ class RequestBody(io.BufferedIOBase):
         """Return the next line with its line feed, or its first *size* bytes."""
         left = -1 if size is None or size < 0 else size
         parts = []
-        while left and (self._offset < len(self._current) or self._advance()):
+        while left and self._has_more():
             newline = self._current.find(b"\n", self._offset) + 1
             available = (newline or len(self._current)) - self._offset
             part = self.read1(available if left < 0 else min(available, left))
@@ -215,12 +242,12 @@ class RequestBody(io.BufferedIOBase):
         With *limit* (bytes) at most about that much: enough for a reader that enforces it.
         What is missing because the client has gone is told by the read that would need it.
         """
-        if self._spool is not None or self._complete_in_memory():
+        if not self.announced or self._spool is not None or self._complete_in_memory():
             return
         spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE)  # noqa: SIM115 - closed with the body
         try:
             while limit is None or spool.tell() <= limit:
-                chunk = self.read1(io.DEFAULT_BUFFER_SIZE * 8)
+                chunk = self._take(io.DEFAULT_BUFFER_SIZE * 8)
                 if not chunk:
                     break
                 spool.write(chunk)
@@ -259,6 +286,10 @@ class RequestBody(io.BufferedIOBase):
                     return b""
                 if self._gone:
                     raise ClientDisconnected("the client went away before the request body was complete")
+                if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 - the one that does not raise
+                    if self.announced:
+                        raise RuntimeError("reading the request body here would block the event loop")
+                    return b""
                 arrival = self._arrival = threading.Lock()
                 arrival.acquire()
             self._await_arrival(arrival)
@@ -267,8 +298,6 @@ class RequestBody(io.BufferedIOBase):
         return chunk
 
     def _await_arrival(self, arrival: threading.Lock) -> None:
-        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 - the one that does not raise
-            raise RuntimeError("reading the request body here would block the event loop")
         if self._pump is None:
             self._call_loop(self.start)
         arrival.acquire()

@@ -77,7 +77,7 @@ async def _run(
 async def _while_handling(handled: BaseException, coroutine: Coroutine[Any, Any, T]) -> T:
     """Await *coroutine* so that ``sys.exc_info()`` tells it what its caller handles (an error handler)."""
     try:
-        raise handled
+        raise handled  # noqa: TRY301 - to be what is handled while the coroutine runs
     except BaseException:
         return await coroutine
 

@@ -10,10 +10,11 @@ from ashapp.bridge.files import file_wrapper
 from ashapp.bridge.headers import add_request_headers
 from ashapp.bridge.types import Environ, Scope
 
-__all__ = ["body_is_coming", "build_environ", "server_constants", "split_path"]
+__all__ = ["body_is_announced", "build_environ", "expects_continue", "server_constants", "split_path"]
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0", "3": "HTTP/3.0"}
+_UNFRAMED_PROTOCOLS = {"HTTP/2.0", "HTTP/3.0"}
 
 # What a path may hold as it is (RFC 3986, 3.3), so that REQUEST_URI escapes no more than it must.
 _PATH_SAFE = "/:@!$&'()*+,;=~"
@@ -126,12 +127,19 @@ def _encode(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def body_is_coming(environ: Environ) -> bool:
-    """Say whether the client sends a body of its own accord (RFC 9112, 6.3).
+def body_is_announced(environ: Environ) -> bool:
+    """Say whether the request has a body by its head (RFC 9112, 6.3).
 
-    It does not where it waits for ``100 Continue`` first (RFC 9110, 10.1.1). HTTP/2 need not
-    announce a body: then it is fetched when the application reads.
+    HTTP/2 and 3 need not announce one: there, only a method that has no use for it says no.
     """
-    if environ.get("CONTENT_LENGTH", "0").strip("0") or "HTTP_TRANSFER_ENCODING" in environ:
-        return "100-continue" not in environ.get("HTTP_EXPECT", "").lower()
-    return False
+    length = environ.get("CONTENT_LENGTH")
+    if length is not None:
+        return bool(length.strip("0"))
+    if environ["SERVER_PROTOCOL"] in _UNFRAMED_PROTOCOLS:
+        return environ["REQUEST_METHOD"] not in {"GET", "HEAD", "OPTIONS", "TRACE"}
+    return "HTTP_TRANSFER_ENCODING" in environ
+
+
+def expects_continue(environ: Environ) -> bool:
+    """Say whether the client sends the body only after ``100 Continue`` (RFC 9110, 10.1.1)."""
+    return "100-continue" in environ.get("HTTP_EXPECT", "").lower()

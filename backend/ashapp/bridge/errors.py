@@ -6,7 +6,7 @@ from werkzeug import exceptions
 __all__ = ["ClientDisconnected", "RequestRejected"]
 
 
-class ClientDisconnected(exceptions.ClientDisconnected, OSError):
+class ClientDisconnected(exceptions.ClientDisconnected, OSError):  # noqa: N818 - Werkzeug's name
     """The client went away before the request body was complete, or while the response was sent.
 
     Raised by ``environ["wsgi.input"]`` and by ``write()``. It is an ``OSError``, as the ASGI

@@ -21,7 +21,6 @@ thread waits (see ``coroutines``).
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from contextvars import Context
@@ -36,6 +35,7 @@ from ashapp.bridge.response import Response
 from ashapp.bridge.stream import HIGH_WATER, BodyStream
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from ashapp.bridge.body import RequestBody

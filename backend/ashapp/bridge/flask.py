@@ -19,8 +19,8 @@ from ashapp.bridge.wsgi import WsgiToAsgi
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from ashapp.bridge.exchange import Exchange
-    from ashapp.bridge.types import Receive, Scope, Send
+    from ashapp.bridge.body import RequestBody
+    from ashapp.bridge.types import Environ, Scope
 
 __all__ = ["FlaskToAsgi"]
 
@@ -34,9 +34,10 @@ class FlaskToAsgi(WsgiToAsgi):
     outlives the request, and so does a task that a view creates. A coroutine that a view returns because a
     decorator forgot ``ensure_sync`` is awaited too.
 
-    To that end two of Flask's methods are replaced on the *instance*: ``async_to_sync``, unless the
-    application's class overrides it, and ``make_response``. Outside a request of this bridge (the command line,
-    the test client) they do what they did.
+    To that end Flask's ``async_to_sync``, unless the application's class overrides it, and
+    ``make_response`` are replaced on the *instance*. Outside a request of this bridge (the command
+    line, the test client) they do what they did. ``create_url_adapter`` is replaced by a quicker
+    one that gives the same adapters.
 
     Raises:
         TypeError: *flask_app* is not a ``flask.Flask`` object.
@@ -53,6 +54,13 @@ class FlaskToAsgi(WsgiToAsgi):
         coroutines.bridge = self
         if UrlAdapters.applies_to(flask_app):
             setattr(flask_app, "create_url_adapter", UrlAdapters(flask_app).create_url_adapter)  # noqa: B010
+
+    def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
+        """Return the environ for *scope*; see ``WsgiToAsgi``. *body* will hold to MAX_CONTENT_LENGTH."""
+        environ = super().build_environ(scope, body)
+        if "CONTENT_LENGTH" not in environ:
+            body.limit_to(_max_content_length)
+        return environ
 
 
 class _Coroutines:
@@ -73,7 +81,7 @@ class _Coroutines:
         def call(*args: Any, **kwargs: Any) -> Any:
             exchange = current_exchange()
             if exchange is not None and getcurrent().gr_context is exchange.context:
-                _preload(exchange)
+                _preload(exchange.body)
                 return run_on_loop(func(*args, **kwargs), exchange.loop, exchange.context)
             loop = self.bridge.loop if self.bridge else None
             if loop is not None and loop.is_running() and asyncio._get_running_loop() is None:  # noqa: SLF001
@@ -93,9 +101,12 @@ async def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return await coroutine
 
 
-def _preload(exchange: Exchange) -> None:
-    """Take in the body before a coroutine runs, as far as Flask would let the coroutine read it."""
-    limit = flask.request.max_content_length if flask.has_request_context() else None
-    announced = flask.request.content_length if limit is not None else None
-    if limit is None or announced is None or announced <= limit:
-        exchange.body.preload(limit)
+def _max_content_length() -> int | None:
+    return flask.request.max_content_length if flask.has_request_context() else None
+
+
+def _preload(body: RequestBody) -> None:
+    """Take in *body* before a coroutine runs, as far as Flask would let the coroutine read it."""
+    limit = _max_content_length()
+    if limit is None or (flask.request.content_length or 0) <= limit:
+        body.preload(limit)

@@ -70,7 +70,7 @@ class BodyStream:
             self._wake()
 
     async def get(self) -> tuple[bytes, bool] | None:
-        """Return the next chunk and whether more follow, or None where the body is broken off. On the loop."""
+        """Return the next chunk and whether more follow; None where the body is broken off. On the loop."""
         while True:
             with self._mutex:
                 if self._chunks:

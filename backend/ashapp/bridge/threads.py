@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """A bounded pool of worker threads.
 
-Threads are started as they are needed, up to the given number. Work that finds every thread busy waits
-in order of arrival. Threads are daemons: one that is stuck in an application does not keep the process
-from ending.
+Threads are started as they are needed, up to the given number. Work that finds every thread busy
+waits in order of arrival. Threads are daemons: one that is stuck in an application does not keep the
+process from ending.
 
 Theory of operation. Waking a thread is what costs, far more than the queue: it must be scheduled, and
 then wait for the interpreter lock. So at most one thread is on its way (``waking``) at any time. When
 it arrives and takes its job, it wakes the next one if there is more to do: jobs that block spread
 over the threads one after the other, at once, while jobs that are quick are all done by the
-thread that is running already, before the next one gets to run. The thread that became idle last is woken first.
+thread that is running already, before the next one gets to run. The thread that became idle last is
+woken first.
 """
 
 import logging

@@ -10,11 +10,13 @@ ordinary (a subclass, a map that matches hosts, trusted hosts, an upgrade) is le
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flask
 from werkzeug.routing import Map, MapAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["UrlAdapters"]
 

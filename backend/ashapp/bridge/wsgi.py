@@ -11,7 +11,7 @@ import asgiref.wsgi
 
 from ashapp.bridge.body import RequestBody
 from ashapp.bridge.coroutines import adopt_loop
-from ashapp.bridge.environ import body_is_coming, build_environ, server_constants
+from ashapp.bridge.environ import body_is_announced, build_environ, expects_continue, server_constants
 from ashapp.bridge.errors import RequestRejected
 from ashapp.bridge.exchange import Exchange
 from ashapp.bridge.lifespan import Lifespan
@@ -35,11 +35,11 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     Requests run on a pool of at most *threads* threads, each request on one of them. Further ones
     wait in order of arrival.
 
-    *duplicate_header_limit* is how often a header may be repeated before the request is refused with 400
-    (None or 0: any number). *multiprocess* is what ``wsgi.multiprocess`` says: whether other
+    *duplicate_header_limit* is how often a header may be repeated before the request is refused with
+    400 (None or 0: any number). *multiprocess* is what ``wsgi.multiprocess`` says: whether other
     processes serve the same application; by default, whether this process is a child that
-    ``multiprocessing`` started, as uvicorn's workers are. *on_startup* and *on_shutdown* are callables without
-    arguments, sync or async, that run when the server starts and stops.
+    ``multiprocessing`` started, as uvicorn's workers are. *on_startup* and *on_shutdown* are
+    callables without arguments, sync or async, that run when the server starts and stops.
 
     It answers ``http`` and ``lifespan`` scopes, and closes a ``websocket`` before it opens.
 
@@ -49,7 +49,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, all but asgiref's two by keyword
         self,
         wsgi_application: WsgiApplication,
         duplicate_header_limit: int | None = 100,
@@ -103,8 +103,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         except RequestRejected as rejection:
             await send_problem(send, rejection.status, rejection.detail)
             return
-        if body_is_coming(environ):
-            body.start()
+        if body_is_announced(environ):
+            body.announced = True
+            if not expects_continue(environ):
+                body.start()
         exchange = Exchange(self.wsgi_application, environ, body, loop)
         self._pool.submit(exchange.run)
         await exchange.respond(send)
