@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge.types import Message, Receive, Scope, Send
+from ashapp.server.application import assemble, create, load
+from ashapp.server.errors import StartupError
+from ashapp.server.loading import load as load_settings
+from ashapp.server.settings import Settings
+
+Project = Callable[..., Path]
+
+KEY = "9f2c6d0b1e7a4538"
+
+
+def settings(**flags: Any) -> Settings:
+    return load_settings({"app": "shop", **flags})
+
+
+def flask_module(*lines: str, key: str | None = KEY) -> str:
+    return "\n".join(["from flask import Flask", "app = Flask('shop')", f"app.secret_key = {key!r}", *lines])
+
+
+def test_a_clean_application_is_loaded_without_a_word(project: Project) -> None:
+    project(shop=flask_module())
+    application = load(settings())
+    assert application.found is sys.modules["shop"].app
+    assert application.warnings == []
+    assert not application.bridged
+
+
+def test_the_reference_api_needs_no_key_and_starts_quietly() -> None:
+    application = load(load_settings({}))
+    assert application.warnings == []
+
+
+def test_the_reference_api_may_be_given_no_weak_key() -> None:
+    with pytest.raises(StartupError, match="is weak"):
+        load(load_settings({"secret_key": "dev"}))
+
+
+def test_every_warning_is_told_in_turn(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASK_DEBUG", "1")
+    project(shop=flask_module("app.debug = app.testing = True", key=None))
+    warnings = load(settings()).warnings
+    words = ["FLASK_DEBUG is set", "shop sets debug", "shop sets TESTING", "shop has no SECRET_KEY"]
+    assert [warning[: len(start)] for warning, start in zip(warnings, words, strict=True)] == words
+    assert sys.modules["shop"].app.debug is False
+
+
+@pytest.mark.parametrize(("own", "used"), [(None, "the key of the service"), (KEY, KEY)])
+def test_a_key_is_given_to_an_application_that_has_none(project: Project, own: str | None, used: str) -> None:
+    project(shop=flask_module(key=own))
+    assert load(settings(secret_key="the key of the service")).warnings == []
+    assert sys.modules["shop"].app.secret_key == used
+
+
+def test_a_weak_key_is_a_warning_in_development(project: Project) -> None:
+    project(shop=flask_module(key="dev"))
+    with pytest.raises(StartupError, match="is weak"):
+        load(settings())
+    (warning,) = load(settings(environment="development")).warnings
+    assert "is weak" in warning
+
+
+def test_an_application_that_is_bridged_is_hardened_too(project: Project) -> None:
+    project(
+        shop=flask_module(
+            "from ashapp import FlaskToAsgi", "app.debug = True", "app = FlaskToAsgi(app, threads=2)"
+        )
+    )
+    application = load(settings(threads="8"))
+    assert application.bridged
+    assert application.warnings == [
+        "threads has no effect: shop has been bridged by its own code",
+        "shop sets debug, but 'serve' never runs in debug mode: it is off",
+    ]
+    assert assemble(application.found, settings()).app is application.found
+
+
+def test_a_wsgi_callable_is_taken_as_it_is(project: Project) -> None:
+    project(shop="def application(environ, start_response): ...")
+    application = load(settings())
+    assert application.warnings == []
+    bridged = assemble(application.found, settings()).app
+    assert isinstance(bridged, WsgiToAsgi)
+    assert not isinstance(bridged, FlaskToAsgi)
+
+
+@pytest.mark.parametrize(
+    ("flags", "threads", "multiprocess"),
+    [
+        ({}, 40, False),
+        ({"threads": "3", "workers": "2"}, 3, True),
+        ({"workers": "2", "reload": "true"}, 40, False),
+    ],
+)
+def test_the_bridge_is_told_of_threads_and_processes(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: dict[str, str],
+    threads: int,
+    *,
+    multiprocess: bool,
+) -> None:
+    project(shop=flask_module())
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(
+        "ashapp.server.application.FlaskToAsgi", lambda app, **options: told.update(app=app, **options)
+    )
+    found = load(settings()).found
+    assemble(found, settings(**flags))
+    assert told == {"app": found, "threads": threads, "multiprocess": multiprocess}
+
+
+class NotFound(WsgiToAsgi):
+    """Stands for an application that has none of the paths."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+
+
+async def statuses(flags: dict[str, Any]) -> dict[str, int]:
+    app = assemble(NotFound(lambda environ, start_response: []), settings(**flags))
+    asked: dict[str, int] = {}
+
+    async def no_message() -> Message:
+        raise AssertionError("a probe reads no request body")
+
+    for path in ("/livez", "/readyz", "/healthz", "/alive"):
+
+        async def send(message: Message, path: str = path) -> None:
+            asked.setdefault(path, message.get("status", 0))
+
+        await app({"type": "http", "method": "GET", "path": path}, no_message, send)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({}, {"/livez": 200, "/readyz": 503, "/healthz": 200, "/alive": 404}),
+        ({"lifespan": "off"}, {"/livez": 200, "/readyz": 200, "/healthz": 200, "/alive": 404}),
+        ({"probes": False}, {"/livez": 404, "/readyz": 404, "/healthz": 404, "/alive": 404}),
+        ({"healthz_path": "off"}, {"/livez": 200, "/readyz": 503, "/healthz": 404, "/alive": 404}),
+        ({"livez_path": "/alive"}, {"/livez": 404, "/readyz": 503, "/healthz": 200, "/alive": 200}),
+    ],
+)
+async def test_probes_are_where_the_settings_say(flags: dict[str, Any], expected: dict[str, int]) -> None:
+    assert await statuses(flags) == expected
+
+
+def test_a_worker_makes_its_own_application(project: Project) -> None:
+    project(shop=flask_module())
+    assert isinstance(create(settings()).app, FlaskToAsgi)
+
+
+def test_a_worker_whose_application_is_broken_stops_its_supervisor(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project(shop="import nosuch")
+    with pytest.raises(SystemExit) as caught:
+        create(settings())
+    assert caught.value.code == 3
+    assert capsys.readouterr().err.startswith("Error: importing 'shop' failed: ModuleNotFoundError")

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: MIT
+"""The command as a person starts it: a process, sockets, signals, exit codes."""
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from textwrap import dedent
+
+import httpx
+import pytest
+from tests.support.process import SERVE, ServerProcess, run, serving
+
+FLASK = (sys.executable, "-m", "flask")
+KEY = "9f2c6d0b1e7a4538"
+
+SHOP = """
+    import os
+    from pathlib import Path
+    from flask import Flask, request, session
+
+    app = Flask(__name__)
+    app.secret_key = "9f2c6d0b1e7a4538"
+
+    @app.get("/")
+    def index():
+        return {
+            "name": __name__,
+            "debug": app.debug,
+            "multiprocess": request.environ["wsgi.multiprocess"],
+            "pid": os.getpid(),
+        }
+
+    @app.get("/wait")
+    def wait():
+        Path(f"{request.args['name']}.began").touch()
+        while not Path("go").exists():
+            pass
+        return "done"
+    """
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "shop.py").write_text(dedent(SHOP))
+    return tmp_path
+
+
+def get(server: ServerProcess, path: str = "/") -> httpx.Response:
+    return httpx.get(f"{server.base_url}{path}", trust_env=False, timeout=10)
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 15
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} does not appear"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_the_reference_api_is_served_by_default_and_quietly(tmp_path: Path, signum: int) -> None:
+    with serving(cwd=tmp_path) as server:
+        response = get(server)
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("application/json")
+        assert "server" not in response.headers
+        assert [get(server, path).json() for path in ("/livez", "/readyz", "/healthz")] == [
+            {"status": "ok"}
+        ] * 3
+        assert server.stop(signum) == 0
+        assert f"Serving ashapp.api:create_app() on {server.base_url} with 1 worker of 40 th" in server.stderr
+        assert "WARNING" not in server.stderr
+        assert "Traceback" not in server.stderr
+        assert server.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "args"),
+    [
+        (SERVE, ["shop"]),
+        (SERVE, ["shop:app"]),
+        (SERVE, ["./shop.py"]),
+        ([sys.executable, "-m", "ashapp"], ["shop:app"]),
+        ([str(Path(sys.executable).parent / "ashapp"), "serve"], ["shop:app"]),
+        (FLASK, ["--app", "shop", "serve"]),
+        ([*FLASK, "--app", "shop.py:app", "serve"], ["--workers", "2"]),
+    ],
+)
+def test_an_application_in_the_current_folder_is_served(
+    folder: Path, command: Sequence[str], args: list[str]
+) -> None:
+    with serving(args, command=command, cwd=folder) as server:
+        answer = get(server).json()
+        assert (answer["name"], answer["debug"]) == ("shop", False)
+        assert answer["multiprocess"] is ("--workers" in args)
+        assert server.stop() == 0
+
+
+def test_two_workers_share_the_requests(folder: Path) -> None:
+    with serving(["shop", "--workers", "2"], cwd=folder) as server:
+        server.wait_for_log(r"(?s)(startup complete.*){2}")
+        pids = set()
+        for _ in range(200):
+            pids.add(get(server).json()["pid"])
+            if len(pids) == 2:
+                break
+        assert len(pids) == 2
+        assert server.pid not in pids
+        assert server.stop() == 0
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_secret_reaches_workers_but_no_list_of_processes(folder: Path) -> None:
+    (folder / "secret").write_text("a secret of the service\n")
+    (folder / "peek.py").write_text(
+        dedent("""
+        import flask
+        from pathlib import Path
+
+        app = flask.Flask("peek")
+
+        @app.get("/")
+        def index():
+            process = Path("/proc/self")
+            listed = [(process / name).read_bytes() for name in ("cmdline", "environ") if process.exists()]
+            return {"key": app.secret_key, "listed": any(app.secret_key.encode() in text for text in listed)}
+        """)
+    )
+    secret = {"ASHAPP_SECRET_KEY_FILE": str(folder / "secret")}
+    with serving(["peek", "--workers", "2"], cwd=folder, env=secret) as server:
+        assert get(server).json() == {"key": "a secret of the service", "listed": False}
+        assert "a secret of the service" not in server.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--workers", "2"]])
+def test_a_unix_socket_is_served(folder: Path, more: list[str]) -> None:
+    path = folder / "shop.sock"
+    with serving(["shop", "--uds", str(path), *more], cwd=folder) as server:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+            assert client.get(f"{server.base_url}/").json()["name"] == "shop"
+            assert client.get(f"{server.base_url}/readyz").status_code == 200
+        assert server.stop() == 0
+    assert not path.exists()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
+def test_tls_is_served(folder: Path) -> None:
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    made = run(["req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *files], command=["openssl"])
+    assert made.returncode == 0, made.stderr
+    flags = ["--ssl-keyfile", str(key), "--ssl-certfile", str(certificate)]
+    with serving(["shop", *flags], cwd=folder) as server:
+        assert server.base_url.startswith("https://")
+        context = ssl.create_default_context(cafile=certificate)
+        response = httpx.get(server.base_url, verify=context, trust_env=False)
+        assert response.json()["name"] == "shop"
+
+
+def test_probes_are_answered_while_every_thread_is_blocked(folder: Path) -> None:
+    with serving(["shop", "--threads", "2"], cwd=folder) as server, ThreadPoolExecutor(3) as pool:
+        blocked = [pool.submit(get, server, f"/wait?name={name}") for name in ("one", "two")]
+        for name in ("one", "two"):
+            wait_for(folder / f"{name}.began")
+        waiting = pool.submit(get, server)
+        assert [get(server, path).status_code for path in ("/livez", "/readyz", "/healthz")] == [200] * 3
+        assert not any(future.done() for future in (*blocked, waiting))
+        (folder / "go").touch()
+        assert [future.result().text for future in blocked] == ["done", "done"]
+        assert waiting.result().status_code == 200
+
+
+def test_a_request_in_flight_is_finished_before_the_end(folder: Path) -> None:
+    with serving(["shop"], cwd=folder) as server, ThreadPoolExecutor(1) as pool:
+        response = pool.submit(get, server, "/wait?name=one")
+        wait_for(folder / "one.began")
+        os.kill(server.pid, signal.SIGTERM)
+        server.wait_for_log("Shutting down")
+        (folder / "go").touch()
+        assert response.result().text == "done"
+        assert server.process.wait(15) == 0
+
+
+def test_debug_is_never_on(folder: Path) -> None:
+    with serving(["serve"], command=[*FLASK, "--app", "shop", "--debug"], cwd=folder) as server:
+        assert get(server).json()["debug"] is False
+        assert server.stderr.count("WARNING:  FLASK_DEBUG is set, but 'serve' never runs in debug mode") == 1
+
+
+def test_the_access_log_is_off_unless_asked_for(folder: Path) -> None:
+    with serving(["shop"], cwd=folder) as server:
+        get(server, "/?quiet")
+        assert server.stop() == 0
+        assert "quiet" not in server.stdout + server.stderr
+    with serving(["shop", "--access-log"], cwd=folder) as server:
+        get(server, "/?loud")
+        assert server.stop() == 0
+        assert '"GET /?loud HTTP/1.1" 200' in server.stdout
+
+
+def test_settings_of_uvicorn_come_from_every_source(folder: Path) -> None:
+    (folder / "settings.toml").write_text("server_header = true\nheaders = ['X-From: file']\n")
+    env = {"ASHAPP_CONFIG": "settings.toml", "ASHAPP_HEADERS": "X-From: variable"}
+    with serving(["shop", "--no-date-header"], cwd=folder, env=env) as server:
+        headers = get(server).headers
+        assert (headers["server"], headers["x-from"], headers.get("date")) == ("uvicorn", "variable", None)
+
+
+def test_a_changed_file_is_loaded_again(folder: Path) -> None:
+    source = folder / "shop.py"
+    with serving(["shop", "--reload"], cwd=folder) as server:
+        first = get(server).json()
+        assert first["debug"] is False
+        source.write_text("import nosuch_module")
+        error = server.wait_for_log("Error: importing 'shop' failed: .*")[0]
+        assert "No module named 'nosuch_module'" in error
+        source.write_text(dedent(SHOP).replace('"name": __name__', '"name": "changed"'))
+        server.wait_for_log(r"(?s)(startup complete.*){2}")
+        second = get(server).json()
+        assert (second["name"], second["pid"] != first["pid"]) == ("changed", True)
+        assert "Traceback" not in server.stderr
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("async def fail(): raise RuntimeError('no database')", "RuntimeError: no database"),
+        ("def fail(): raise RuntimeError('no database')", "RuntimeError: no database"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--workers", "2"]])
+def test_a_startup_that_fails_ends_with_its_reason(
+    folder: Path, source: str, reason: str, more: list[str]
+) -> None:
+    (folder / "failing.py").write_text(
+        f"import shop, ashapp\n{source}\napp = ashapp.FlaskToAsgi(shop.app, on_startup=[fail])"
+    )
+    result = run(["failing", "--port", "0", *more], cwd=folder)
+    assert result.returncode == 3
+    assert reason in result.stderr
+    assert "Application startup failed. Exiting." in result.stderr
+
+
+def test_workers_that_cannot_load_the_application_are_not_started_for_ever(folder: Path) -> None:
+    (folder / "picky.py").write_text(
+        dedent("""
+        import multiprocessing
+        from shop import app
+        if multiprocessing.parent_process():
+            raise RuntimeError("not in a worker")
+        """)
+    )
+    result = run(["picky", "--port", "0", "--workers", "2", "--timeout-worker-healthcheck", "1"], cwd=folder)
+    assert result.returncode == 3
+    assert 1 <= result.stderr.count("Error: importing 'picky' failed: RuntimeError: not in a worker") <= 2
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["nowhere:app"], ["no module 'nowhere'"]),
+        (["nowhere.py"], ["no file 'nowhere.py'"]),
+        (["shop:nothing"], ["'shop'", "'nothing'"]),
+        (["shop:Path"], ["shop:Path is the class Path"]),
+        (["shop:index"], ["calling shop:index failed"]),
+        (["broken"], ["importing 'broken' failed", "No module named 'nosuch'", "broken.py, line 1"]),
+        (["broken", "--workers", "2"], ["importing 'broken' failed"]),
+        (["broken", "--reload"], ["importing 'broken' failed"]),
+        (["weak"], ["SECRET_KEY of weak is weak"]),
+        (["shop", "--port", "x"], ["port = 'x' (--port)", "from 0 to 65535"]),
+        (["shop", "--no-such-option"], ["--no-such-option"]),
+        (["shop", "--config", "nowhere.toml"], ["config = 'nowhere.toml'"]),
+        (["shop", "--host", "nowhere.invalid"], ["'nowhere.invalid' can't be resolved"]),
+        (["shop", "--uds", "no/such/folder"], ["uds = 'no/such/folder' can't be made"]),
+        (["shop", "--ssl-certfile", "shop.py"], ["ssl_certfile"]),
+    ],
+)
+def test_a_start_that_fails_says_why_in_one_line(folder: Path, args: list[str], words: list[str]) -> None:
+    (folder / "broken.py").write_text("import nosuch")
+    (folder / "weak.py").write_text("import flask; app = flask.Flask('weak'); app.secret_key = 'dev'")
+    port = [] if {"--port", "--uds"} & set(args) else ["--port", "0"]
+    check_refusal(run([*args, *port], cwd=folder), words)
+
+
+@pytest.mark.parametrize("more", [[], ["--workers", "2"], ["--reload"]])
+def test_a_port_in_use_is_told_in_one_line(folder: Path, more: list[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        result = run(["shop", "--host", "127.0.0.1", "--port", port, *more], cwd=folder)
+    check_refusal(result, [f"port {port} on 127.0.0.1 is in use", "--port"])
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--app", "nowhere", "serve"], ["no module 'nowhere'"]),
+        (["serve"], ["no application is named"]),
+        (["--app", "shop", "serve", "--workers", "0"], ["workers = '0' (--workers)"]),
+    ],
+)
+def test_flask_serve_fails_in_one_line_too(folder: Path, args: list[str], words: list[str]) -> None:
+    check_refusal(run(args, command=FLASK, cwd=folder), words)
+
+
+def check_refusal(result: subprocess.CompletedProcess[str], words: list[str]) -> None:
+    assert result.returncode == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert [word for word in words if word not in line] == []

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+import logging
+import pickle
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import uvicorn
+
+from ashapp.server import runner
+from ashapp.server.errors import StartupError
+from ashapp.server.loading import load
+from ashapp.server.probes import Probes
+
+LOCAL = {"host": "127.0.0.1", "port": "0"}
+
+
+@pytest.fixture(autouse=True)
+def logging_configs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Keep the logging of the test run as it is, and note how it would be configured."""
+    configs: list[dict[str, Any]] = []
+    monkeypatch.setattr("logging.config.dictConfig", configs.append)
+    return configs
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def serve_with(monkeypatch: pytest.MonkeyPatch, run: Callable[[uvicorn.Server, Any], None]) -> None:
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+
+
+def refusal(**flags: Any) -> str:
+    with pytest.raises(StartupError) as caught:
+        runner.run(load({**LOCAL, **flags}))
+    return caught.value.message
+
+
+def test_one_worker_is_served_in_this_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        server.started = True
+        seen["app"] = server.config.loaded_app
+        seen["address"] = sockets[0].getsockname()
+        assert signal.getsignal(signal.SIGTERM) == server.handle_exit == signal.getsignal(signal.SIGINT)
+
+    serve_with(monkeypatch, run)
+    caplog.set_level(logging.INFO, "ashapp.server")
+    assert runner.run(load({**LOCAL, "proxy_headers": False})) == 0
+    assert isinstance(seen["app"], Probes)
+    host, port = seen["address"]
+    assert caplog.messages == [
+        f"Serving ashapp.api:create_app() on http://{host}:{port} with 1 worker of 40 threads"
+    ]
+
+
+def test_a_startup_that_fails_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve_with(monkeypatch, lambda server, sockets: None)
+    assert runner.run(load(LOCAL)) == 3
+
+
+def test_a_port_that_was_taken_meanwhile_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        raise OSError(98, "Address already in use")
+
+    serve_with(monkeypatch, run)
+    assert refusal() == "can't listen: Address already in use"
+
+
+def test_a_later_error_of_the_server_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        server.started = True
+        raise OSError(24, "Too many open files")
+
+    serve_with(monkeypatch, run)
+    with pytest.raises(OSError, match="Too many open files"):
+        runner.run(load(LOCAL))
+
+
+@pytest.mark.parametrize(("exit_codes", "code"), [((-15, -15), 0), ((0, 3), 3)])
+def test_workers_are_supervised_by_uvicorn(
+    monkeypatch: pytest.MonkeyPatch, exit_codes: tuple[int, ...], code: int
+) -> None:
+    class Supervisor:
+        def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+            self.config, self.sockets = config, sockets
+            self.processes = [SimpleNamespace(exitcode=code) for code in exit_codes]
+
+        def run(self) -> None:
+            host, port = self.sockets[0].getsockname()
+            with socket.socket() as client:
+                assert client.connect_ex((host, port)) == 0
+            assert self.config.workers == 2
+            in_worker = pickle.loads(pickle.dumps(self.config))
+            assert isinstance(in_worker.app(), Probes)
+
+    monkeypatch.setattr(runner, "Multiprocess", Supervisor)
+    assert runner.run(load({**LOCAL, "workers": "2"})) == code
+
+
+def test_reloading_is_done_by_uvicorn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ran = []
+
+    class Reloader:
+        def __init__(self, config: uvicorn.Config, target: Any, sockets: list[socket.socket]) -> None:
+            assert config.should_reload
+            assert config.reload_dirs == [tmp_path]
+            assert isinstance(target.__self__, uvicorn.Server)
+
+        def run(self) -> None:
+            ran.append(self)
+
+    monkeypatch.setattr(runner, "ChangeReload", Reloader)
+    assert runner.run(load({**LOCAL, "reload": True, "reload_dirs": str(tmp_path)})) == 0
+    assert len(ran) == 1
+
+
+def test_warnings_and_the_kind_of_application_are_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, project: Callable[..., Path]
+) -> None:
+    project(shop="from flask import Flask; from ashapp import FlaskToAsgi; app = FlaskToAsgi(Flask('shop'))")
+    monkeypatch.setattr(
+        runner, "Multiprocess", lambda *_, **__: SimpleNamespace(run=lambda: None, processes=[])
+    )
+    caplog.set_level(logging.INFO, "ashapp.server")
+    assert runner.run(load({**LOCAL, "app": "shop", "workers": "3"})) == 0
+    warning, info = caplog.messages
+    assert warning.startswith("shop has no SECRET_KEY")
+    assert info.startswith("Serving shop on http://127.0.0.1:")
+    assert info.endswith(" with 3 workers")
+
+
+def test_our_loggers_are_configured_as_uvicorns(
+    monkeypatch: pytest.MonkeyPatch, logging_configs: list[dict[str, Any]]
+) -> None:
+    serve_with(monkeypatch, lambda server, sockets: None)
+    runner.run(load({**LOCAL, "log_level": "debug"}))
+    (config,) = logging_configs
+    assert config["loggers"]["ashapp"] == {
+        "handlers": ["default"],
+        "level": logging.DEBUG,
+        "propagate": False,
+    }
+    assert "uvicorn" in config["loggers"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"loop": "nowhere:loop"}, "what loop, http or ws names can't be imported: Could not import module"),
+        (
+            {"http": "nowhere:Protocol"},
+            "what loop, http or ws names can't be imported: Could not import module",
+        ),
+        ({"app": "nowhere"}, "there is no module 'nowhere'"),
+    ],
+)
+def test_what_cannot_be_imported_is_told_of(flags: dict[str, str], message: str) -> None:
+    assert refusal(**flags).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["ssl_certfile", "log_config"])
+def test_a_file_that_is_no_such_file_is_told_of(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file"
+    path.write_text("nothing of the kind\n")
+    start = {
+        "ssl_certfile": "ssl_certfile, ssl_keyfile or ssl_ca_certs can't be used: ",
+        "log_config": "uvicorn",
+    }
+    assert refusal(**{name: str(path)}).startswith(start[name])
+
+
+def test_what_uvicorn_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_badly(config: uvicorn.Config) -> None:
+        raise ValueError("HTTP/2 requires another protocol")
+
+    monkeypatch.setattr(uvicorn.Config, "load", load_badly)
+    assert refusal() == "uvicorn refuses its settings: HTTP/2 requires another protocol"
