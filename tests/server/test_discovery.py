@@ -14,6 +14,7 @@ from ashapp.server.errors import StartupError
 Project = Callable[..., Path]
 
 SHOP = """
+    import json
     from flask import Flask, current_app, g, request, session
 
     app = Flask("shop")
@@ -105,7 +106,7 @@ def test_a_windows_drive_is_part_of_the_path() -> None:
 )
 def test_a_path_is_imported_from_above_its_package(project: Project, target: str, name: str) -> None:
     source = "from flask import Flask; app = Flask(__name__)"
-    project(src__web____init__="", flat__hello=source)
+    project(src__web__wsgi="", flat__hello=source)
     Path("src/web/__init__.py").write_text(source)
     Path("src/web/wsgi.py").write_text(f"from . import __name__ as package\n{source}")
     assert name_of(target) == name
@@ -201,6 +202,7 @@ def test_a_server_is_not_started_by_the_module_itself(
         ("shop:Box", "shop:Box is the class Box; expected"),
         ("shop:box", "shop:box is an object of type shop.Box; expected"),
         ("shop:make", "shop:make is the function make(name, *, suffix=''); expected"),
+        ("shop:json", "shop:json is a module (json); expected"),
         ("shop:request", "shop:request is an object of type werkzeug.local.LocalProxy; expected"),
         (
             "shop:asgi",
@@ -253,6 +255,13 @@ def test_what_is_no_application_is_told_as_what_it_is(project: Project, target: 
 def test_a_module_without_a_clear_application_is_told_of(project: Project, source: str, message: str) -> None:
     project(site_=f"from flask import Flask\n{source}")
     assert message in refusal("site_")
+
+
+def test_a_module_that_its_own_package_lacks_is_told_with_its_place(project: Project) -> None:
+    file = project(pkg__other="") / "pkg" / "__init__.py"
+    file.write_text("import pkg.web")
+    error = f"ModuleNotFoundError: No module named 'pkg.web' ({file}, line 1)"
+    assert refusal("pkg.web") == f"importing 'pkg.web' failed: {error}"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import inspect
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -94,13 +95,8 @@ def _check_origin(module: ModuleType, path: str) -> None:
 
 
 def _raised_inside(error: BaseException) -> bool:
-    traceback = error.__traceback__
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if file != __file__ and not file.startswith("<frozen importlib") and file != importlib.__file__:
-            return True
-        traceback = traceback.tb_next
-    return False
+    files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+    return any(not file.startswith("<frozen importlib") for file in files - {__file__, importlib.__file__})
 
 
 def _search(module: ModuleType) -> object:
