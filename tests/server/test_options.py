@@ -33,7 +33,7 @@ def parse(*args: str, **environment: str) -> dict[str, Any]:
         (["--port", "many"], {"port": "many"}),
         (["--reload"], {"reload": True}),
         (["--no-reload"], {"reload": False}),
-        (["--no-http2"], {"http2": False}),
+        (["--no-proxy-headers"], {"proxy_headers": False}),
         (["--no-access-log", "--use-colors"], {"access_log": False, "use_colors": True}),
         (["--header", "A: 1", "--header", "B: 2"], {"headers": ("A: 1", "B: 2")}),
         (["--ws-per-message-deflate", "no"], {"ws_per_message_deflate": "no"}),
