@@ -66,30 +66,35 @@ class RequestBody(io.BufferedIOBase):
     ``RequestEntityTooLarge`` (413) where the body is longer than ``limit_to`` allows.
     """
 
+    # Defaults of the class, because most requests have no body: what does not change costs them nothing.
+    #: Whether the head of the request says that there is a body. To be set before the first read.
+    announced = False
+    # Shared, under the mutex.
+    _size = 0
+    _complete = False
+    _gone = False
+    _resting = False
+    _arrival: threading.Lock | None = None
+    # The loop's.
+    _pump: asyncio.Task[None] | None = None
+    _room: asyncio.Event | None = None
+    _limit = HIGH_WATER
+    _on_disconnect: Callable[[], None] | None = None
+    # The reader's.
+    _current = b""
+    _offset = 0
+    _spool: IO[bytes] | None = None
+    _consumed = 0
+    _max_length: Callable[[], int | None] | None = None
+
     def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
-        #: Whether the head of the request says that there is a body. To be set before the first read.
-        self.announced = False
         self._receive = receive
         self._loop = loop
-        # Shared, under the mutex.
         self._mutex = threading.Lock()
         self._chunks: deque[bytes] = deque()
-        self._size = 0
-        self._complete = False
-        self._gone = False
-        self._resting = False
-        self._arrival: threading.Lock | None = None
-        # The loop's.
-        self._pump: asyncio.Task[None] | None = None
-        self._room: asyncio.Event | None = None
-        self._limit = HIGH_WATER
-        self._on_disconnect: Callable[[], None] | None = None
-        # The reader's.
-        self._current = b""
-        self._offset = 0
-        self._spool: IO[bytes] | None = None
-        self._consumed = 0
-        self._max_length: Callable[[], int | None] | None = None
+
+    def __del__(self) -> None:
+        """Skip the ``close()`` of the base class: there is nothing to close."""
 
     def limit_to(self, max_length: Callable[[], int | None]) -> None:
         """Enforce what *max_length* returns when the body is read: its length in bytes, or None."""

@@ -58,6 +58,13 @@ def current_exchange() -> Exchange | None:
 class Exchange:
     """The WSGI call of one request, on a thread, and the sending of its response, on the loop."""
 
+    _opened = False
+    _complete = False
+    _stream: BodyStream | None = None
+    _abandoned = False
+    _finished = False
+    _waiter: asyncio.Future[None] | None = None
+
     def __init__(
         self,
         application: WsgiApplication,
@@ -72,12 +79,6 @@ class Exchange:
         self._environ = environ
         self._response = Response(environ["REQUEST_METHOD"])
         self._opening: asyncio.Future[_Opening] = loop.create_future()
-        self._opened = False
-        self._complete = False
-        self._stream: BodyStream | None = None
-        self._abandoned = False
-        self._finished = False
-        self._waiter: asyncio.Future[None] | None = None
 
     # -- on the loop
 

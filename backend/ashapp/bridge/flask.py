@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from ashapp.bridge.body import RequestBody
-    from ashapp.bridge.types import Environ, Scope
+    from ashapp.bridge.types import Environ
 
 __all__ = ["FlaskToAsgi"]
 
@@ -55,12 +55,11 @@ class FlaskToAsgi(WsgiToAsgi):
         if UrlAdapters.applies_to(flask_app):
             setattr(flask_app, "create_url_adapter", UrlAdapters(flask_app).create_url_adapter)  # noqa: B010
 
-    def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
-        """Return the environ for *scope*; see ``WsgiToAsgi``. *body* will hold to MAX_CONTENT_LENGTH."""
-        environ = super().build_environ(scope, body)
+    def announce_body(self, environ: Environ, body: RequestBody) -> None:
+        """Prepare *body*; it will hold to MAX_CONTENT_LENGTH where its length is not known beforehand."""
+        super().announce_body(environ, body)
         if "CONTENT_LENGTH" not in environ:
             body.limit_to(_max_content_length)
-        return environ
 
 
 class _Coroutines:

@@ -33,7 +33,8 @@ def environ_key(name: bytes) -> str | None:
     """
     if b"_" in name:
         return None
-    key = name.decode("latin-1").upper().replace("-", "_")
+    # The bytes are upper-cased, not the text: that would turn an eszett into SS, and so forge as well.
+    key = name.upper().decode("latin-1").replace("-", "_")
     return key if key in {"CONTENT_LENGTH", "CONTENT_TYPE"} else f"HTTP_{key}"
 
 

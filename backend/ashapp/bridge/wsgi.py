@@ -95,6 +95,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         """
         return build_environ(scope, body, self._constants, self.duplicate_header_limit)
 
+    def announce_body(self, environ: Environ, body: RequestBody) -> None:  # noqa: ARG002 - for subclasses
+        """Prepare *body*, which the head of the request announces, for being read."""
+        body.announced = True
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         loop = self.loop = asyncio.get_running_loop()
         body = RequestBody(receive, loop)
@@ -104,7 +108,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             await send_problem(send, rejection.status, rejection.detail)
             return
         if body_is_announced(environ):
-            body.announced = True
+            self.announce_body(environ, body)
             if not expects_continue(environ):
                 body.start()
         exchange = Exchange(self.wsgi_application, environ, body, loop)
