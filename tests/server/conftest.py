@@ -41,8 +41,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(sys.modules)
     yield write
-    for name in set(sys.modules) - before:
-        module = sys.modules[name]
-        places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
-        if any(place and place.startswith(str(tmp_path)) for place in places):
-            del sys.modules[name]
+    for name in [name for name in sys.modules if name not in before and _is_below(tmp_path, name)]:
+        del sys.modules[name]
+
+
+def _is_below(folder: Path, name: str) -> bool:
+    module = sys.modules[name]
+    # A namespace package has no file but a path.
+    places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
+    return any(place and place.startswith(str(folder)) for place in places)
