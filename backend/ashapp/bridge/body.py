@@ -31,6 +31,7 @@ import logging
 import tempfile
 import threading
 from collections import deque
+from contextvars import copy_context
 from typing import IO, TYPE_CHECKING
 
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -90,6 +91,9 @@ class RequestBody(io.BufferedIOBase):
     def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
         self._receive = receive
         self._loop = loop
+        # ``receive()`` belongs to the server: called in the reader's context it could carry that, by what
+        # the server registers with the loop, into the next request on the connection.
+        self._server_context = copy_context()
         self._mutex = threading.Lock()
         self._chunks: deque[bytes] = deque()
 
@@ -309,6 +313,6 @@ class RequestBody(io.BufferedIOBase):
 
     def _call_loop(self, callback: Callable[[], None]) -> None:
         try:
-            self._loop.call_soon_threadsafe(callback)
+            self._loop.call_soon_threadsafe(callback, context=self._server_context)
         except RuntimeError as error:  # the loop has been closed: no more will come
             raise ClientDisconnected("the server has stopped") from error

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""Servers that the tests share: one for each combination of parser and loop, started when it is needed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from tests.support.server import COMBINATIONS, Combination, Serve, SharedServer
+
+
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[Callable[[Combination], SharedServer]]:
+    running: dict[Combination, SharedServer] = {}
+    with ExitStack() as stack:
+
+        def get(combination: Combination) -> SharedServer:
+            if combination not in running:
+                running[combination] = SharedServer()
+                stack.enter_context(running[combination].running(combination))
+            return running[combination]
+
+        yield get
+
+
+@pytest.fixture
+def serve(request: pytest.FixtureRequest, _servers: Callable[[Combination], SharedServer]) -> Iterator[Serve]:
+    """A function that serves an ASGI application and returns its address.
+
+    By uvicorn as it is by default; by a combination of parser and loop where that is the parameter.
+    """
+    server = _servers(getattr(request, "param", COMBINATIONS[0]))
+    yield server.serve
+    server.application = None

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""uvicorn on a thread of the test process, so that what it runs counts for coverage."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from tests.support.client import Address
+
+from ashapp.bridge.types import Receive, Scope, Send
+
+__all__ = [
+    "COMBINATIONS",
+    "Combination",
+    "Serve",
+    "ServerDidNotStart",
+    "SharedServer",
+    "on_every_server",
+    "serving",
+]
+
+#: What the ``serve`` fixture gives: serves an ASGI application and returns the address.
+Serve = Callable[[Any], Address]
+
+#: A parser and a loop, by uvicorn's names.
+Combination = tuple[str, str]
+COMBINATIONS: list[Combination] = [
+    ("httptools", "uvloop"),
+    ("h11", "uvloop"),
+    ("httptools", "asyncio"),
+    ("h11", "asyncio"),
+]
+
+#: Run the test, through its ``serve`` fixture, with each parser on each loop.
+on_every_server = pytest.mark.parametrize("serve", COMBINATIONS, indirect=True, ids="-".join)
+
+
+class ServerDidNotStart(Exception):  # noqa: N818 - expected where an application fails to start
+    """uvicorn ended before it listened."""
+
+
+@contextmanager
+def serving(application: Any, **config: Any) -> Iterator[Address]:
+    """Serve an ASGI *application* on a free port of 127.0.0.1 until the block ends; *config* is uvicorn's.
+
+    Raises:
+        ServerDidNotStart: uvicorn ended before it listened. Its log says why.
+
+    """
+    options = {"log_config": None, "access_log": False, "ws": "none", "timeout_graceful_shutdown": 5}
+    server = uvicorn.Server(uvicorn.Config(application, **{**options, **config}))
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # else asyncio does not set TCP_NODELAY
+        listener.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([listener],), name="uvicorn")
+        thread.start()
+        try:
+            _wait_until_started(server, thread)
+            yield listener.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive(), "uvicorn does not stop"
+
+
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + 10
+    while not server.started:
+        if not thread.is_alive():
+            raise ServerDidNotStart
+        assert time.monotonic() < deadline, "uvicorn does not start"
+        time.sleep(0.005)
+
+
+class SharedServer:
+    """One uvicorn for many tests: an ASGI application that passes requests to ``application``.
+
+    Starting and stopping a server for each test would take most of the time that the tests need.
+    """
+
+    def __init__(self) -> None:
+        self.address: Address = ("", 0)
+        self.application: Any = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.application(scope, receive, send)
+
+    def serve(self, application: Any) -> Address:
+        """Serve *application* from now on; return the address."""
+        self.application = application
+        return self.address
+
+    @contextmanager
+    def running(self, combination: Combination) -> Iterator[None]:
+        """Run it with a parser and a loop."""
+        http, loop = combination
+        with serving(self, http=http, loop=loop, lifespan="off") as self.address:
+            yield
