@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""The load generator: wrk, one thread of it, for some seconds."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.workloads import Workload
+
+__all__ = ["MISSING", "Load", "available", "command", "parse", "run"]
+
+MISSING = "the benchmark needs wrk: apt-get install wrk"
+
+_POST = Path(__file__).with_name("post.lua")
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_TIME = r"([\d.]+)(us|ms|s|m|h)\b"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk counted: answers, those of them with status 4xx or 5xx, and connections that failed."""
+
+    requests: int
+    seconds: float
+    failed: int
+    socket_errors: int
+    p50: float  # seconds
+    p99: float  # seconds
+
+
+def available() -> bool:
+    """Say whether wrk is installed."""
+    return shutil.which("wrk") is not None
+
+
+def command(url: str, workload: Workload, connections: int, seconds: int) -> list[str]:
+    """Return the command line of wrk for *workload* of the server at *url*."""
+    options = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
+    options += ["--timeout", "10s", "--latency"]
+    if workload.body is None:
+        return ["wrk", *options, url + workload.path]
+    return ["wrk", *options, "--script", str(_POST), url + workload.path, "--", workload.body]
+
+
+def run(url: str, workload: Workload, connections: int, seconds: int) -> Load:
+    """Put the server at *url* under load for *seconds*.
+
+    Raises `RuntimeError` if wrk fails, and `subprocess.TimeoutExpired` if it does not end.
+    """
+    done = subprocess.run(
+        command(url, workload, connections, seconds),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds + 30,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"wrk ended with {done.returncode}: {done.stderr or done.stdout}")
+    return parse(done.stdout)
+
+
+def parse(output: str) -> Load:
+    """Read the report of ``wrk --latency``.
+
+    Raises `ValueError` if it is not one.
+    """
+    total = re.search(rf"(\d+) requests in {_TIME}", output)
+    if total is None:
+        raise ValueError(f"not a report of wrk: {output!r}")
+    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
+    return Load(
+        requests=int(total[1]),
+        seconds=float(total[2]) * _SECONDS[total[3]],
+        failed=int(failed[1]) if failed else 0,
+        socket_errors=sum(map(int, errors.groups())) if errors else 0,
+        p50=_percentile(output, 50),
+        p99=_percentile(output, 99),
+    )
+
+
+def _percentile(output: str, percent: int) -> float:
+    found = re.search(rf"^\s*{percent}%\s+{_TIME}", output, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"no latency distribution in the report of wrk: {output!r}")
+    return float(found[1]) * _SECONDS[found[2]]

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""Run a server on one core, wait until it answers, and stop it by its process id."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from tests.benchmarks.cpu import pinned
+from tests.benchmarks.servers import Server
+from tests.benchmarks.workloads import Workload
+
+__all__ = ["RunningServer", "ServerError", "answer", "running"]
+
+# Variables of the person who runs the benchmark must not reach the servers.
+_FOREIGN = re.compile(
+    r"(ASHAPP|FLASK|UVICORN|GRANIAN|GUNICORN|COVERAGE)_|"
+    r"(PORT|WEB_CONCURRENCY|FORWARDED_ALLOW_IPS|PYTHONDEVMODE|PYTHONASYNCIODEBUG|PYTHONTRACEMALLOC)$"
+)
+
+
+class ServerError(Exception):
+    """A server did not start, or did not answer as it should."""
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that was started; ``pid`` is the root of its processes."""
+
+    server: Server
+    pid: int
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def running(server: Server, workload: Workload, core: int, timeout: float = 20) -> Iterator[RunningServer]:
+    """Run *server* on *core* until the block ends; it has answered *workload* when the block begins.
+
+    Raises `ServerError` where it has not within *timeout* seconds.
+    """
+    port = _free_port()
+    environment = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+    with tempfile.TemporaryFile() as log:
+        with pinned(core):
+            process = subprocess.Popen(
+                server.command(port),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            reason = _wait_until_answering(process, port, workload, timeout)
+            if reason:
+                raise ServerError(f"{server.name} {reason}: {server.command_line()}\n{_tail(log)}")
+            yield RunningServer(server, process.pid, port)
+        finally:
+            _end(process)
+
+
+def answer(port: int, workload: Workload) -> int:
+    """Send the request of *workload* once, on a connection of its own; return the status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        if workload.body is None:
+            connection.request("GET", workload.path)
+        else:
+            connection.request("POST", workload.path, workload.body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        response.read()
+        return response.status
+    finally:
+        connection.close()
+
+
+def _wait_until_answering(
+    process: subprocess.Popen[bytes], port: int, workload: Workload, timeout: float
+) -> str | None:
+    """Wait for the first answer; return what is wrong, if something is."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            return f"ended with exit code {process.returncode}"
+        try:
+            status = answer(port, workload)
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.05)
+        else:
+            return None if status == 200 else f"answers {workload.path} with {status}"
+    return f"did not answer within {timeout:.0f} s"
+
+
+def _tail(log: IO[bytes]) -> str:
+    size = os.fstat(log.fileno()).st_size
+    return os.pread(log.fileno(), 4000, max(0, size - 4000)).decode(errors="replace")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            # Its workers too: they are in the session that was started for it.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+import os
+
+import pytest
+from tests.benchmarks import load
+from tests.benchmarks.load import Load
+from tests.benchmarks.processes import RunningServer
+from tests.benchmarks.rounds import Plan, Turn, measure
+from tests.benchmarks.servers import SERVERS
+from tests.benchmarks.workloads import WORKLOADS, Workload
+
+LOAD = Load(requests=1000, seconds=2.0, failed=0, socket_errors=0, p50=0.001, p99=0.002)
+
+
+def test_a_turn_tells_cost_and_rate() -> None:
+    turn = Turn(LOAD, cpu_seconds=0.1)
+    assert turn.cpu_per_request == pytest.approx(100)
+    assert turn.requests_per_second == 500
+    assert turn.busy == pytest.approx(0.05)
+
+
+def test_each_round_gives_each_server_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def run(url: str, workload: Workload, connections: int, seconds: int) -> Load:
+        asked.append((url[-4:], seconds))
+        return LOAD
+
+    monkeypatch.setattr(load, "run", run)
+    servers = [
+        RunningServer(SERVERS[name], os.getpid(), port) for name, port in (("ashapp", 8001), ("raw", 8002))
+    ]
+    told: list[str] = []
+    turns = measure(Plan(WORKLOADS["hello"], 16, rounds=2, seconds=7), servers, told.append)
+    assert asked == [("8001", 1), ("8002", 1), *[("8001", 7), ("8002", 7)] * 2]
+    assert [turn.load for turn in turns["ashapp"]] == [LOAD, LOAD]
+    assert set(turns) == {"ashapp", "raw"}
+    assert told[1].startswith("round 1 of 2: ashapp ")

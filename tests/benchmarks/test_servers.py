@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+import re
+
+import pytest
+from tests.benchmarks.apps import THREADS
+from tests.benchmarks.servers import BASELINE, SERVERS, Server
+
+
+@pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
+def test_every_server_listens_on_the_port_of_the_loopback(server: Server) -> None:
+    line = " ".join(server.command(4711)[1:])
+    assert re.search(r"127\.0\.0\.1(:| --port )4711\b", line)
+    assert "PORT" not in line
+
+
+@pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
+def test_the_command_line_that_is_shown_is_the_one_that_runs_but_for_the_port(server: Server) -> None:
+    shown = server.command_line().replace("PORT", "4711").split()
+    assert shown[0] == "python"
+    assert shown[1:] == server.command(4711)[1:]
+
+
+def test_servers_with_an_option_for_threads_all_get_the_same_number() -> None:
+    # The adapters under uvicorn get theirs in `apps`; asgiref has one thread, whatever one says.
+    for name in ("serve", "granian", "gthread", "waitress"):
+        assert re.search(rf"threads[ =]{THREADS}\b", SERVERS[name].command_line())
+
+
+def test_the_baseline_is_one_of_them() -> None:
+    assert BASELINE in SERVERS
+
+
+def test_packages_that_are_not_installed_are_named() -> None:
+    server = Server("x", "x", ("x",), ("uvicorn", "a-package-that-nobody-has"))
+    assert server.missing() == ["a-package-that-nobody-has"]
