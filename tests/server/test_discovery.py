@@ -227,6 +227,8 @@ def test_a_server_is_not_started_by_the_module_itself(
         ("nowhere:app", "there is no module 'nowhere', neither in "),
         ("nowhere.py", "there is no file 'nowhere.py'"),
         ("here/nowhere", "there is no file 'here/nowhere'"),
+        ("collections:OrderedDict", "collections:OrderedDict is the class OrderedDict; expected"),
+        ("json:dumps", "json:dumps is the function dumps("),
         ("logging:shop", "module 'logging' has no 'shop'"),
         ("shop:sys", "module 'shop' has no 'sys'"),
     ],

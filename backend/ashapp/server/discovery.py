@@ -199,9 +199,9 @@ def _is_asgi(found: object) -> bool:
 
 
 def _is_wsgi(found: object) -> bool:
-    # PEP 3333 allows a class whose instances are the iterables.
-    if inspect.isclass(found):
-        return hasattr(found, "__iter__") and _accepts(found, {}, None)
+    # PEP 3333 allows a class, one written in Python, whose instances are the iterables.
+    if inspect.isclass(found) and not (hasattr(found, "__iter__") and inspect.isfunction(found.__init__)):
+        return False
     return callable(found) and not _is_asgi(found) and _accepts(found, {}, None)
 
 

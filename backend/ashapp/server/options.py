@@ -119,9 +119,9 @@ def _help(field: FieldInfo, theirs: click.Option | None) -> Iterator[str]:
 
 
 def _shown(default: object) -> str:
-    return (
-        {True: "on", False: "off"}.get(default, str(default)) if isinstance(default, bool) else str(default)
-    )
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return str(default)
 
 
 def _metavar(field: FieldInfo, theirs: click.Option | None) -> str:

@@ -37,7 +37,8 @@ class _Config(uvicorn.Config):
 def run(settings: Settings) -> int:
     """Serve until a signal ends it, and return the exit code: 0, or 3 if the application's startup failed.
 
-    Raises `StartupError` when the service can't start.
+    The application is loaded in this process even if others will serve it: what is wrong with it is told
+    once, before there are workers. Raises `StartupError` when the service can't start.
     """
     with listener.bound(settings) as sockets:
         config = _config(settings, reload=False)

@@ -71,8 +71,7 @@ def _implementation(known: Iterable[str]) -> AfterValidator:
 class Settings(BaseSettings):
     """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
 
-    Raises ``pydantic.ValidationError`` when made of wrong values; `ashapp.server.sources.load` makes one
-    line of it.
+    Raises ``pydantic.ValidationError`` when made of wrong values; `ashapp.server.loading` makes one line of it.
     """
 
     model_config = SettingsConfigDict(
@@ -200,10 +199,7 @@ class Settings(BaseSettings):
 
 def _other_fields() -> Mapping[str, Any]:
     return {
-        name: (
-            Annotated[Any, BeforeValidator(converter(option))],
-            Field(default=None, validate_default=False),
-        )
+        name: (Annotated[Any, BeforeValidator(converter(option))], None)
         for name, option in UVICORN_OPTIONS.items()
         if name not in Settings.model_fields
     }
