@@ -71,7 +71,7 @@ def _implementation(known: Iterable[str]) -> AfterValidator:
 class Settings(BaseSettings):
     """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
 
-    Raises ``pydantic.ValidationError`` when made of wrong values; `ashapp.server.loading` makes one line of it.
+    Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.loading` makes one line of it.
     """
 
     model_config = SettingsConfigDict(
