@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+import pytest
+from flask import Flask
+from werkzeug import exceptions
+
+from ashapp.bridge.errors import ClientDisconnected, RequestRejected
+
+
+@pytest.mark.parametrize("kind", [OSError, exceptions.ClientDisconnected, exceptions.BadRequest])
+def test_client_disconnected_is_what_asgi_and_werkzeug_expect(kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="gone"):
+        raise ClientDisconnected("gone")
+
+
+def test_client_disconnected_is_a_bad_request_to_flask(caplog: pytest.LogCaptureFixture) -> None:
+    app = Flask(__name__)
+
+    @app.get("/")
+    def view() -> str:
+        raise ClientDisconnected("gone")
+
+    assert app.test_client().get("/").status_code == 400
+    assert not caplog.records
+
+
+def test_request_rejected_says_what_to_answer() -> None:
+    rejection = RequestRejected(431, "too long")
+    assert (rejection.status, rejection.detail, str(rejection)) == (431, "too long", "too long")
