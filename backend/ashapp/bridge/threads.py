@@ -106,13 +106,14 @@ class _State:
             self.waking = True
             self.started += 1
             name = f"ashapp-worker-{self.started}"
-        try:
-            threading.Thread(target=_work, args=(self,), name=name, daemon=True).start()
-        except RuntimeError:  # the system gives no more threads: those that there are must do
-            self.waking = False
-            self.started -= 1
-            if not self.started:
-                raise
+            try:
+                threading.Thread(target=_work, args=(self,), name=name, daemon=True).start()
+            except RuntimeError:  # the system gives no more threads: those that there are must do
+                # None of them has become idle meanwhile, trusting this one: that takes the mutex.
+                self.waking = False
+                self.started -= 1
+                if not self.started:
+                    raise
 
     def stop(self) -> None:
         # Without the mutex: the garbage collector may call this on a thread that holds it.
