@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from tests.benchmarks import load
 from tests.benchmarks.cpu import cores, pinned
 from tests.benchmarks.machine import facts

@@ -5,9 +5,8 @@ import asyncio
 import json
 from typing import Any
 
-from tests.benchmarks.apps import CHUNK, CHUNKS, SLEEP
-
 from ashapp.bridge.types import Receive, Scope, Send
+from tests.benchmarks.apps import CHUNK, CHUNKS, SLEEP
 
 __all__ = ["app"]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import uvicorn
+
 from tests.benchmarks.apps import THREADS
 
 __all__ = ["BASELINE", "PORT", "SERVERS", "Server"]

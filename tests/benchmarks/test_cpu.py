@@ -5,6 +5,7 @@ import sys
 from functools import partial
 
 import pytest
+
 from tests.benchmarks.cpu import ProcessTime, cores, parse_stat, pinned, tree, tree_seconds
 
 popen = partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

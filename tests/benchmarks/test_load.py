@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import pytest
+
 from tests.benchmarks.load import Load, command, parse
 from tests.benchmarks.workloads import WORKLOADS
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import load
 from tests.benchmarks.load import Load

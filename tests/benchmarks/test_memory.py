@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import pytest
+
 from tests.benchmarks.memory import resident
 
 STATUS = "Name:\tpython\nVmPeak:\t  300000 kB\nVmHWM:\t   51200 kB\nVmRSS:\t   40960 kB\nThreads:\t3\n"

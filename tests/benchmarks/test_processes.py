@@ -2,6 +2,7 @@
 import os
 
 import pytest
+
 from tests.benchmarks.cpu import cores
 from tests.benchmarks.processes import ServerError, answer, running
 from tests.benchmarks.servers import SERVERS, Server

@@ -3,6 +3,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from tests.benchmarks.apps import app as flask_app
 from tests.benchmarks.raw import app as raw_app
 from tests.benchmarks.workloads import WORKLOADS, Workload

@@ -2,6 +2,7 @@
 import json
 
 import pytest
+
 from tests.benchmarks.load import Load
 from tests.benchmarks.report import as_json, markdown, ratio, summarize, table
 from tests.benchmarks.rounds import Plan, Turn

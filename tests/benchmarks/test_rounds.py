@@ -2,6 +2,7 @@
 import os
 
 import pytest
+
 from tests.benchmarks import load
 from tests.benchmarks.load import Load
 from tests.benchmarks.processes import RunningServer

@@ -2,6 +2,7 @@
 import re
 
 import pytest
+
 from tests.benchmarks.apps import THREADS
 from tests.benchmarks.servers import BASELINE, SERVERS, Server
 
