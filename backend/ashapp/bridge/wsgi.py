@@ -12,15 +12,16 @@ import asgiref.wsgi
 from ashapp.bridge.body import RequestBody
 from ashapp.bridge.coroutines import adopt_loop
 from ashapp.bridge.environ import body_is_announced, build_environ, expects_continue, server_constants
-from ashapp.bridge.errors import RequestRejected
-from ashapp.bridge.exchange import Exchange
+from ashapp.bridge.errors import RequestRejected, RequestTimeout
 from ashapp.bridge.lifespan import Lifespan
 from ashapp.bridge.problem import send_problem
+from ashapp.bridge.threaded import ThreadExchange
 from ashapp.bridge.threads import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ashapp.bridge.exchange import Exchange
     from ashapp.bridge.lifespan import LifespanCallable
     from ashapp.bridge.types import Environ, Receive, Scope, Send, WsgiApplication
 
@@ -38,8 +39,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     *duplicate_header_limit* is how often a header may be repeated before the request is refused with
     400 (None or 0: any number). *multiprocess* is what ``wsgi.multiprocess`` says: whether other
     processes serve the same application; by default, whether this process is a child that
-    ``multiprocessing`` started, as uvicorn's workers are. *on_startup* and *on_shutdown* are
-    callables without arguments, sync or async, that run when the server starts and stops.
+    ``multiprocessing`` started, as uvicorn's workers are. *request_timeout* is the time in seconds
+    after which a request whose response has not begun is answered with 504 (None: never).
+    *on_startup* and *on_shutdown* are callables without arguments, sync or async, that run when the
+    server starts and stops.
 
     It answers ``http`` and ``lifespan`` scopes, and closes a ``websocket`` before it opens.
 
@@ -56,6 +59,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         *,
         threads: int = DEFAULT_THREADS,
         multiprocess: bool | None = None,
+        request_timeout: float | None = None,
         on_startup: Iterable[LifespanCallable] = (),
         on_shutdown: Iterable[LifespanCallable] = (),
     ) -> None:
@@ -64,6 +68,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         super().__init__(wsgi_application, duplicate_header_limit)  # type: ignore[no-untyped-call]
         if multiprocess is None:
             multiprocess = multiprocessing.parent_process() is not None
+        self.request_timeout = request_timeout
         self.loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPool(threads)
         self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
@@ -99,6 +104,13 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         """Prepare *body*, which the head of the request announces, for being read."""
         body.announced = True
 
+    def make_exchange(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> Exchange:
+        """Return the exchange that serves a request, begun."""
+        exchange = ThreadExchange(self.wsgi_application, environ, body, loop)
+        exchange.timeout = self.request_timeout
+        self._pool.submit(exchange.run)
+        return exchange
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         loop = self.loop = asyncio.get_running_loop()
         body = RequestBody(receive, loop)
@@ -111,9 +123,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             self.announce_body(environ, body)
             if not expects_continue(environ):
                 body.start()
-        exchange = Exchange(self.wsgi_application, environ, body, loop)
-        self._pool.submit(exchange.run)
-        await exchange.respond(send)
+        try:
+            await self.make_exchange(environ, body, loop).respond(send)
+        except RequestTimeout:
+            await send_problem(send, 504, f"The application took longer than {self.request_timeout} s.")
 
     async def _run_sync(self, function: Callable[[], Any]) -> Any:
         loop = self.loop = asyncio.get_running_loop()
