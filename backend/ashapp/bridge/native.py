@@ -14,7 +14,8 @@ Cancellation. The task is cancelled by the server, or by us when the client has 
 (``_cancel``). The application sees CancelledError where its coroutine waits, as long as it
 ``may_be_cancelled``: until its response has started, and again while a body is iterated. In between, and
 once it has been cancelled, it tears down: from then on its coroutines run as tasks of their own, which a
-cancellation does not reach. A job is always waited for to its end, because two threads may not use one context.
+cancellation does not reach. A job is always waited for to its end, because two threads may not use one
+context.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class LoopExchange(Exchange):
 
     #: Flask's response object, as far as it is known: it tells how the body may be iterated.
     response: Any = None
+    _fiber: fibers.Fiber
     _task: asyncio.Task[Any] | None = None
     _lane: Lane | None = None
     _error: BaseException | None = None
@@ -74,18 +76,18 @@ class LoopExchange(Exchange):
     async def respond(self, send: Send) -> None:
         """Run the application and send its response; see ``Exchange``."""
         self._task = asyncio.current_task()
-        fiber = fibers.acquire()
+        fiber = self._fiber = fibers.acquire()
         fiber.exchange = self
         fiber.gr_context = self.context
         try:
-            await self._drive(fiber, send)  # type: ignore[func-returns-value] # awaitable by its decorator
+            await self._drive(fiber, send)
         finally:
             self._release()
         fibers.release(fiber)
         self._conclude()
 
     @coroutine
-    def _drive(self, fiber: fibers.Fiber, send: Send) -> Generator[Any, Any, None]:
+    def _drive(self, fiber: fibers.Fiber, send: Send) -> Generator[Any, Any, Any]:
         item = fiber.start(self._run)
         while item is not fibers.DONE:
             try:
@@ -180,17 +182,13 @@ class LoopExchange(Exchange):
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run *coroutine* to its end, in the fiber that calls, and return its result."""
-        fiber = fibers.current_fiber()
-        assert fiber is not None  # noqa: S101 - for the type checker: callers have looked
         if self.may_be_cancelled:
-            return fiber.wait_for(coroutine)
-        return fiber.ask(TaskJob(coroutine))
+            return self._fiber.wait_for(coroutine)
+        return self._fiber.ask(TaskJob(coroutine))
 
     def run_on_lane(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run the sync *function* on the request's lane, and return its result."""
-        fiber = fibers.current_fiber()
-        assert fiber is not None  # noqa: S101 - as above
-        return fiber.ask(LaneJob(function, args, kwargs))
+        return self._fiber.ask(LaneJob(function, args, kwargs))
 
     def lane(self) -> Lane:
         """Return the lane of the request, chosen at first use."""
@@ -224,10 +222,8 @@ class LoopExchange(Exchange):
     def _tell(self, message: Message) -> None:
         if self._gone:
             raise ClientDisconnected("the client went away while the response was sent")
-        fiber = fibers.current_fiber()
-        assert fiber is not None  # noqa: S101 - as above
         try:
-            fiber.ask(message)
+            self._fiber.ask(message)
         except OSError as error:  # ASGI 2.4
             raise ClientDisconnected("the client went away while the response was sent") from error
 

@@ -42,12 +42,14 @@ def adopt_signals() -> None:
 
 
 def _send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[Any, Any]]:
+    if not signal.receivers and signal is not signals.request_finished:
+        return []
     fiber = current_fiber()
     if fiber is None or fiber.exchange is None:
         return type(signal).send(signal, sender, **kwargs)
     if signal is signals.request_finished:
         fiber.exchange.response = kwargs["response"]
-    if not signal.receivers or signal.is_muted:
+    if signal.is_muted:
         return []
     wrap = kwargs.pop("_async_wrapper", sender.ensure_sync)
     return [(receiver, wrap(receiver)(sender, **kwargs)) for receiver in signal.receivers_for(sender)]
