@@ -59,7 +59,7 @@ def main(*, memory: bool, json_file: Path | None, only: tuple[str, ...], **optio
             _give_up(load.MISSING, 2)
         else:
             _speed(_plan(**options), _selected(only), json_file)
-    except ServerError as failure:
+    except (ServerError, load.LoadError) as failure:
         _give_up(str(failure), 1)
 
 

@@ -9,13 +9,17 @@ from pathlib import Path
 
 from tests.benchmarks.workloads import Workload
 
-__all__ = ["MISSING", "Load", "available", "command", "parse", "run"]
+__all__ = ["MISSING", "Load", "LoadError", "available", "command", "parse", "run"]
 
 MISSING = "the benchmark needs wrk: apt-get install wrk"
 
 _POST = Path(__file__).with_name("post.lua")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TIME = r"([\d.]+)(us|ms|s|m|h)\b"
+
+
+class LoadError(Exception):
+    """The load generator failed: mostly as the server has ended."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def command(url: str, workload: Workload, connections: int, seconds: int) -> lis
 def run(url: str, workload: Workload, connections: int, seconds: int) -> Load:
     """Put the server at *url* under load for *seconds*.
 
-    Raises `RuntimeError` if wrk fails, and `subprocess.TimeoutExpired` if it does not end.
+    Raises `LoadError` if wrk fails, and `subprocess.TimeoutExpired` if it does not end.
     """
     done = subprocess.run(
         command(url, workload, connections, seconds),
@@ -58,7 +62,7 @@ def run(url: str, workload: Workload, connections: int, seconds: int) -> Load:
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"wrk ended with {done.returncode}: {done.stderr or done.stdout}")
+        raise LoadError(f"wrk ended with {done.returncode}: {(done.stderr or done.stdout).strip()}")
     return parse(done.stdout)
 
 

@@ -37,6 +37,17 @@ def test_a_run_prints_the_report_and_writes_the_measurements(
     assert [turn["load"]["requests"] for turn in content["servers"]["raw"]["turns"]] == [32, 32]
 
 
+def test_a_load_that_fails_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object) -> Load:
+        raise load.LoadError("wrk ended with 1: unable to connect")
+
+    monkeypatch.setattr(load, "available", lambda: True)
+    monkeypatch.setattr(load, "run", run)
+    result = CliRunner().invoke(command.main, ["--only", "raw"])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "wrk ended with 1: unable to connect"
+
+
 @pytest.mark.parametrize("options", [["--only", "apache"], ["--workload", "x"], ["--rounds", "0"]])
 def test_wrong_options_are_refused(options: Sequence[str]) -> None:
     assert CliRunner().invoke(command.main, options).exit_code == 2

@@ -126,7 +126,7 @@ def test_repetitions_up_to_the_limit(count: int, limit: int | None) -> None:
         (("X-A", "a\tb"), (b"x-a", b"a\tb")),
         (("!#$%&'*+-.^_`|~09", "a"), (b"!#$%&'*+-.^_`|~09", b"a")),
         (("Connection", "close"), (b"connection", b"close")),
-        (("Connection", " Close "), (b"connection", b" Close ")),
+        (("Connection", " Close "), (b"connection", b"Close")),
         (("Proxy-Authenticate", "Basic"), (b"proxy-authenticate", b"Basic")),
         (("Connection", "keep-alive"), None),
         (("Connection", "close, x-secret"), None),
@@ -144,7 +144,7 @@ def test_response_header(header: tuple[str, str], field: tuple[bytes, bytes] | N
 
 @given(st.lists(st.tuples(names.map("x-".__add__), st.text(obs_text))))
 def test_response_headers_keep_their_order_and_bytes(headers: list[tuple[str, str]]) -> None:
-    expected = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+    expected = [(name.lower().encode(), value.encode("latin-1").strip()) for name, value in headers]
     assert encode_response_headers(headers) == expected
 
 

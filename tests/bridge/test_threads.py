@@ -3,22 +3,13 @@ import gc
 import itertools
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 
 import pytest
+from tests.support.waiting import PATIENCE, until
 
 from ashapp.bridge.threads import ThreadPool
-
-PATIENCE = 20
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote
 
+from tests.support.waiting import PATIENCE
+
 from ashapp.bridge.types import Message, Scope
 
-__all__ = ["Application", "Client", "fetch", "http_scope", "until_set"]
+__all__ = ["Application", "Client", "fetch", "http_scope"]
 
 Application = Callable[[Scope, Any, Any], Any]
-
-# A wait that takes longer than this has failed.
-_PATIENCE = 20
 
 
 def http_scope(
@@ -74,7 +73,7 @@ class Client:
 
     async def until(self, condition: Callable[["Client"], object]) -> None:
         """Wait until *condition* holds, which is looked at after each ``receive`` and ``send``."""
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             while not condition(self):
                 self._changed.clear()
                 await self._changed.wait()
@@ -115,11 +114,6 @@ async def fetch(
     elif chunks:
         headers.append((b"transfer-encoding", b"chunked"))
     client = Client(*chunks)
-    async with asyncio.timeout(_PATIENCE):
+    async with asyncio.timeout(PATIENCE):
         await application(http_scope(method, target, headers, **entries), client.receive, client.send)
     return client
-
-
-async def until_set(event: Any) -> None:
-    """Wait on the loop for a ``threading.Event``."""
-    assert await asyncio.to_thread(event.wait, _PATIENCE)

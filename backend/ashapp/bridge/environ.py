@@ -91,10 +91,19 @@ def split_path(scope: Scope) -> tuple[str, str, str]:
     ``/apiv2``. A server that leaves it off ``path`` (before ASGI 2.4) is understood as well.
     """
     path, quoted = _path(scope)
-    root = scope.get("root_path", "").rstrip("/")
+    root_path = scope.get("root_path", "")
+    if not root_path:
+        return "", path or "/", quoted or "/"
+    root_path = _encode(root_path).decode("latin-1")
+    root = root_path.rstrip("/")
+    if root != root_path:
+        # Some servers put root_path before the client's path as it is, so that the slash is there twice.
+        path, quoted = (
+            root + text[len(root_path) :] if text.startswith(f"{root_path}/") else text
+            for text in (path, quoted)
+        )
     if not root:
         return "", path or "/", quoted or "/"
-    root = _encode(root).decode("latin-1")
     if path.startswith(root) and path[len(root) : len(root) + 1] in {"", "/"}:
         path = path[len(root) :]
     return root, path, quoted

@@ -112,7 +112,8 @@ def encode_response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[by
         if field in _HOP_BY_HOP and not (field == b"connection" and value.strip().lower() == "close"):
             continue
         try:
-            encoded.append((field, value.encode("latin-1")))
+            # White space around a value is no part of it (RFC 9110, 5.5), and some servers refuse it.
+            encoded.append((field, value.encode("latin-1").strip()))
         except UnicodeEncodeError:
             raise ValueError(
                 f"response header {name}: {value!r} has characters outside latin-1: encode it (RFC 8187)"

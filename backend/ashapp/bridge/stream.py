@@ -102,3 +102,4 @@ class BodyStream:
                 self._loop.call_soon_threadsafe(resolve, waiter)
             except RuntimeError:  # the loop has been closed: nobody will take what is queued
                 self._abandoned = True
+                self._make_room()
