@@ -118,7 +118,7 @@ class RequestBody(io.BufferedIOBase):
         elif self._pump is None:
             self._room = asyncio.Event()
             self._room.set()
-            self._pump = self._loop.create_task(self._run_pump())
+            self._pump = self._loop.create_task(self._run_pump(), context=self._server_context)
 
     def watch(self, on_disconnect: Callable[[], None]) -> None:
         """Call *on_disconnect*, on the loop, as soon as the client has gone. On the loop, once."""

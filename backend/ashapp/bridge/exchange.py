@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextvars import Context
 from typing import TYPE_CHECKING
 
 from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.response import Response
 from ashapp.bridge.stream import HIGH_WATER
+from ashapp.bridge.tasks import request_context
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,7 +58,7 @@ class Exchange:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.loop = loop
-        self.context = Context()
+        self.context = request_context()
         self.body = body
         self._application = application
         self._environ = environ

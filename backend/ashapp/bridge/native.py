@@ -91,8 +91,9 @@ class LoopExchange(Exchange):
         item = fiber.start(self._run)
         while item is not fibers.DONE:
             try:
+                answer = None
                 if type(item) is dict:
-                    answer = yield from send(item).__await__()
+                    yield from send(item).__await__()
                 elif isinstance(item, Job):
                     answer = yield from self._await_job(item)
                 else:
