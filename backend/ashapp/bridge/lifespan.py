@@ -34,7 +34,7 @@ class Lifespan:
     ``lifespan`` counts too, at the time of the startup.
     """
 
-    def __init__(  # noqa: PLR0913 - what there is to run, and how
+    def __init__(  # noqa: PLR0913, PLR0917 - what there is to run, and how
         self,
         app: Any,
         run_sync: RunSync,
