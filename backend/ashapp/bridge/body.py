@@ -19,8 +19,9 @@ A limit on the length of the body (``limit_to``) is checked where the limit is r
 byte more. Werkzeug's own check, in ``LimitedStream``, stops reading there without looking, so that a
 chunked body that is too long would seem to be complete.
 
-A coroutine on the loop can't wait in a read. Before one runs, the worker thread ``preload``s what the
-client has announced, into memory up to ``SPOOL_SIZE`` and a temporary file past that.
+A coroutine may read as well. In a fiber, the read suspends the fiber. Else, where a thread has handed the
+coroutine to the loop, the read can't wait: so before that the thread ``preload``s what the client has
+announced, into memory up to ``SPOOL_SIZE`` and a temporary file past that.
 """
 
 from __future__ import annotations
@@ -32,17 +33,21 @@ import tempfile
 import threading
 from collections import deque
 from contextvars import copy_context
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.fibers import current_fiber
+from ashapp.bridge.futures import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from _typeshed import WriteableBuffer
 
+    from ashapp.bridge.native import LoopExchange
     from ashapp.bridge.types import Message, Receive
 
 __all__ = ["HIGH_WATER", "SPOOL_SIZE", "RequestBody"]
@@ -75,7 +80,7 @@ class RequestBody(io.BufferedIOBase):
     _complete = False
     _gone = False
     _resting = False
-    _arrival: threading.Lock | None = None
+    _arrival: Callable[[], None] | None = None
     # The loop's.
     _pump: asyncio.Task[None] | None = None
     _room: asyncio.Event | None = None
@@ -113,7 +118,7 @@ class RequestBody(io.BufferedIOBase):
         elif self._pump is None:
             self._room = asyncio.Event()
             self._room.set()
-            self._pump = self._loop.create_task(self._run_pump())
+            self._pump = self._loop.create_task(self._run_pump(), context=self._server_context)
 
     def watch(self, on_disconnect: Callable[[], None]) -> None:
         """Call *on_disconnect*, on the loop, as soon as the client has gone. On the loop, once."""
@@ -170,8 +175,8 @@ class RequestBody(io.BufferedIOBase):
 
     def _notify(self) -> None:
         if self._arrival is not None:
-            self._arrival.release()
-            self._arrival = None
+            arrive, self._arrival = self._arrival, None
+            arrive()
 
     def _resume(self) -> None:
         self._room.set()  # type: ignore[union-attr]
@@ -295,24 +300,45 @@ class RequestBody(io.BufferedIOBase):
                     return b""
                 if self._gone:
                     raise ClientDisconnected("the client went away before the request body was complete")
-                if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 - the one that does not raise
-                    if self.announced:
-                        raise RuntimeError("reading the request body here would block the event loop")
-                    return b""
-                arrival = self._arrival = threading.Lock()
-                arrival.acquire()
-            self._await_arrival(arrival)
+                wait = self._make_wait()
+            if wait is None:
+                return b""
+            wait()
         if resume:
             self._call_loop(self._resume)
         return chunk
 
-    def _await_arrival(self, arrival: threading.Lock) -> None:
+    def _make_wait(self) -> Callable[[], None] | None:
+        """Return a function that waits for what comes next, or None where nothing is to be had."""
+        if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001 - the one that does not raise
+            lock = threading.Lock()
+            lock.acquire()
+            self._arrival = lock.release
+            return partial(self._block, lock)
+        fiber = current_fiber()
+        if fiber is not None and fiber.exchange is not None:
+            arrival = self._loop.create_future()
+            self._arrival = partial(resolve, arrival)
+            return partial(self._suspend, fiber.exchange, arrival)
+        if self.announced:
+            raise RuntimeError("reading the request body here would block the event loop")
+        return None
+
+    def _block(self, arrival: threading.Lock) -> None:
         if self._pump is None:
             self._call_loop(self.start)
         arrival.acquire()
+
+    def _suspend(self, exchange: LoopExchange, arrival: asyncio.Future[None]) -> None:
+        self.start()
+        exchange.run_coroutine(_until(arrival))
 
     def _call_loop(self, callback: Callable[[], None]) -> None:
         try:
             self._loop.call_soon_threadsafe(callback, context=self._server_context)
         except RuntimeError as error:  # the loop has been closed: no more will come
             raise ClientDisconnected("the server has stopped") from error
+
+
+async def _until(arrival: asyncio.Future[None]) -> None:
+    await arrival

@@ -16,6 +16,7 @@ thread-local that asgiref reads for it; it runs in a copy of the context, as any
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from concurrent.futures import Future
@@ -23,13 +24,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.sync import AsyncToSync, SyncToAsync
+from greenlet import getcurrent
+
+from ashapp.bridge.exchange import current_exchange
+from ashapp.bridge.fibers import current_fiber
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from contextvars import Context
 
-__all__ = ["adopt_loop", "run_on_loop"]
+__all__ = ["adopt_loop", "complete", "finish", "run_on_loop"]
 
 T = TypeVar("T")
 
@@ -55,6 +59,30 @@ def run_on_loop(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLo
     loop.call_soon_threadsafe(lambda: loop.create_task(running, context=context))
     executor.run_until_future(result)
     return result.result()
+
+
+def complete(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run *coroutine* from sync code, wherever that runs, and return its result.
+
+    In a fiber, the fiber waits. On a thread that serves a request, the thread waits for the server's loop.
+    Elsewhere it is asgiref's to find a loop.
+    """
+    fiber = current_fiber()
+    if fiber is not None and fiber.exchange is not None:
+        result: T = fiber.exchange.run_coroutine(coroutine)
+        return result
+    exchange = current_exchange()
+    if exchange is None:
+        return AsyncToSync(finish)(coroutine)
+    if getcurrent().gr_context is exchange.context:
+        return run_on_loop(coroutine, exchange.loop, exchange.context)
+    # The application has entered a context of its own: a copy of it has to do.
+    return asyncio.run_coroutine_threadsafe(coroutine, exchange.loop).result()
+
+
+async def finish(awaitable: Awaitable[T]) -> T:
+    """Await *awaitable*: a coroutine function out of a coroutine."""
+    return await awaitable
 
 
 async def _run(

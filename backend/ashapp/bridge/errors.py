@@ -3,7 +3,7 @@
 
 from werkzeug import exceptions
 
-__all__ = ["ClientDisconnected", "RequestRejected"]
+__all__ = ["ClientDisconnected", "RequestRejected", "RequestTimeout"]
 
 
 class ClientDisconnected(exceptions.ClientDisconnected, OSError):  # noqa: N818 - Werkzeug's name
@@ -22,3 +22,7 @@ class RequestRejected(ValueError):  # noqa: N818 - an outcome that the client is
         super().__init__(detail)
         self.status = status
         self.detail = detail
+
+
+class RequestTimeout(Exception):  # noqa: N818 - an outcome that the client is told of
+    """The time for the request is up, and its response had not begun."""

@@ -6,6 +6,10 @@ a sixth of the time that Flask needs for a small view. These depend on a few ent
 are the same in nearly all requests. So the adapter that Flask made is kept as a template, and
 later requests get a copy with their own path, method and query. Whatever is out of the
 ordinary (a subclass, a map that matches hosts, trusted hosts, an upgrade) is left to Flask.
+
+Where the bridge has to know the endpoint before Flask does, it matches ``early``. The result waits in the
+environ for the adapter that Flask asks for, so that nothing is matched twice. If a middleware has
+changed the environ in the meantime, the result is dropped.
 """
 
 from __future__ import annotations
@@ -13,12 +17,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import flask
-from werkzeug.routing import Map, MapAdapter
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, MapAdapter, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ashapp.bridge.types import Environ
+
 __all__ = ["UrlAdapters"]
+
+_MATCHED = "ashapp.matched"
+_MATCHED_BY = (
+    "REQUEST_METHOD",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "SCRIPT_NAME",
+    "HTTP_HOST",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "wsgi.url_scheme",
+)
 
 # Clients choose the Host header: so many are kept, then all are forgotten.
 _MAX_TEMPLATES = 64
@@ -43,27 +62,54 @@ class UrlAdapters:
             and url_map.bind_to_environ is Map.bind_to_environ
         )
 
+    def match(self, environ: Environ) -> str | None:
+        """Match the request of *environ* early; return the endpoint, or None where nothing matches."""
+        try:
+            adapter = self._bind(environ)
+            result = adapter.match(return_rule=True)
+        except HTTPException:
+            return None  # Flask finds out for itself, and tells the client
+        matched = _MatchedAdapter.__new__(_MatchedAdapter)
+        vars(matched).update(vars(adapter), result=result)
+        environ[_MATCHED] = (_signature(environ), matched)
+        return result[0].endpoint  # type: ignore[no-any-return]
+
+    def _bind(self, environ: Environ) -> MapAdapter:
+        template = self._templates.get(self._key(environ))
+        if template is not None and template.adapter.map is self._app.url_map:
+            return template.bind(environ)
+        adapter = self._make(self._app.request_class(environ))
+        assert adapter is not None  # noqa: S101 - None is for an application context without a request
+        return adapter
+
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
         """Return the adapter for *request*; see ``flask.Flask.create_url_adapter``."""
-        if request is None or not self._is_ordinary(request):
+        if request is None:
+            return self._create(None)
+        signature, matched = request.environ.pop(_MATCHED, (None, None))
+        return self._make(request, matched if signature == _signature(request.environ) else None)
+
+    def _make(self, request: flask.Request, matched: MapAdapter | None = None) -> MapAdapter | None:
+        if not self._is_ordinary(request):
             return self._create(request)
-        environ = request.environ
-        url_map = self._app.url_map
-        key = (
+        key = self._key(request.environ)
+        template = self._templates.get(key)
+        if template is None or template.adapter.map is not self._app.url_map:
+            return self._remember(key, request)
+        if template.host is not None:
+            request.host = template.host
+        return matched or template.bind(request.environ)
+
+    def _key(self, environ: Environ) -> Any:
+        return (
             environ.get("HTTP_HOST"),
             environ["wsgi.url_scheme"],
             environ["SCRIPT_NAME"],
             environ["SERVER_NAME"],
             environ["SERVER_PORT"],
             self._app.config["SERVER_NAME"],
-            url_map.default_subdomain,
+            self._app.url_map.default_subdomain,
         )
-        template = self._templates.get(key)
-        if template is None or template.adapter.map is not url_map:
-            return self._remember(key, request)
-        if template.host is not None:
-            request.host = template.host
-        return template.bind(environ)
 
     def _is_ordinary(self, request: flask.Request) -> bool:
         return not (
@@ -82,6 +128,23 @@ class UrlAdapters:
             # Flask 3.1 sets the host, which Flask 3.0 leaves to be computed when it is asked for.
             self._templates[key] = _Template(adapter, vars(request).get("host"))
         return adapter
+
+
+class _MatchedAdapter(MapAdapter):
+    """An adapter that has matched its request already, and says so when it is asked the first time."""
+
+    result: tuple[Rule, dict[str, Any]] | None
+
+    def match(self, *args: Any, **kwargs: Any) -> Any:
+        result, self.result = self.result, None
+        if result is not None and not args and kwargs == {"return_rule": True}:
+            return result
+        return super().match(*args, **kwargs)
+
+
+def _signature(environ: Environ) -> tuple[Any, ...]:
+    """Return what the match of a request depends on."""
+    return tuple(map(environ.get, _MATCHED_BY))
 
 
 class _Template:

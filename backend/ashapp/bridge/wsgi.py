@@ -12,21 +12,25 @@ import asgiref.wsgi
 from ashapp.bridge.body import RequestBody
 from ashapp.bridge.coroutines import adopt_loop
 from ashapp.bridge.environ import body_is_announced, build_environ, expects_continue, server_constants
-from ashapp.bridge.errors import RequestRejected
-from ashapp.bridge.exchange import Exchange
+from ashapp.bridge.errors import RequestRejected, RequestTimeout
 from ashapp.bridge.lifespan import Lifespan
 from ashapp.bridge.problem import send_problem
+from ashapp.bridge.tasks import TaskKeeper
+from ashapp.bridge.threaded import ThreadExchange
 from ashapp.bridge.threads import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ashapp.bridge.lifespan import LifespanCallable
+    from ashapp.bridge.exchange import Exchange
+    from ashapp.bridge.lifespan import LifespanCallable, LifespanManager
     from ashapp.bridge.types import Environ, Receive, Scope, Send, WsgiApplication
 
-__all__ = ["DEFAULT_THREADS", "WsgiToAsgi"]
+__all__ = ["DEFAULT_TASK_GRACE", "DEFAULT_THREADS", "WsgiToAsgi"]
 
 DEFAULT_THREADS = 40
+#: Seconds that tasks which the application left running have at shutdown.
+DEFAULT_TASK_GRACE = 5.0
 
 
 class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
@@ -38,8 +42,12 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     *duplicate_header_limit* is how often a header may be repeated before the request is refused with
     400 (None or 0: any number). *multiprocess* is what ``wsgi.multiprocess`` says: whether other
     processes serve the same application; by default, whether this process is a child that
-    ``multiprocessing`` started, as uvicorn's workers are. *on_startup* and *on_shutdown* are
-    callables without arguments, sync or async, that run when the server starts and stops.
+    ``multiprocessing`` started, as uvicorn's workers are. *request_timeout* is the time in seconds
+    after which a request whose response has not begun is answered with 504 (None: never).
+    *on_startup* and *on_shutdown* are callables without arguments, sync or async, that run when the
+    server starts and stops; *lifespan* makes an async context manager of *wsgi_application* that is
+    open in between (see ``Lifespan``). *task_grace* is how many seconds tasks that the application
+    left running have at shutdown before they are cancelled.
 
     It answers ``http`` and ``lifespan`` scopes, and closes a ``websocket`` before it opens.
 
@@ -56,18 +64,26 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         *,
         threads: int = DEFAULT_THREADS,
         multiprocess: bool | None = None,
+        request_timeout: float | None = None,
         on_startup: Iterable[LifespanCallable] = (),
         on_shutdown: Iterable[LifespanCallable] = (),
+        lifespan: LifespanManager | None = None,
+        task_grace: float = DEFAULT_TASK_GRACE,
     ) -> None:
         if not callable(wsgi_application):
             raise TypeError(f"expected a WSGI application, got {wsgi_application!r}, which can't be called")
         super().__init__(wsgi_application, duplicate_header_limit)  # type: ignore[no-untyped-call]
         if multiprocess is None:
             multiprocess = multiprocessing.parent_process() is not None
+        self.request_timeout = request_timeout
         self.loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPool(threads)
         self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
-        self.lifespan = Lifespan(on_startup, on_shutdown, self._run_sync)
+        self._tasks = TaskKeeper()
+        self._task_grace = task_grace
+        self.lifespan = Lifespan(
+            wsgi_application, self._run_sync, self._drain_tasks, on_startup, on_shutdown, lifespan
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one *scope* (ASGI 3.0, "Applications").
@@ -79,7 +95,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         if scope["type"] == "http":
             await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self.lifespan(receive, send)
+            await self.lifespan(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1000, "reason": "no WebSocket is served here"})
@@ -99,8 +115,15 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         """Prepare *body*, which the head of the request announces, for being read."""
         body.announced = True
 
+    def make_exchange(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> Exchange:
+        """Return the exchange that serves a request, begun."""
+        exchange = ThreadExchange(self.wsgi_application, environ, body, loop)
+        exchange.timeout = self.request_timeout
+        self._pool.submit(exchange.run)
+        return exchange
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        loop = self.loop = asyncio.get_running_loop()
+        loop = self._enter_loop()
         body = RequestBody(receive, loop)
         try:
             environ = self.build_environ(scope, body)
@@ -111,12 +134,23 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             self.announce_body(environ, body)
             if not expects_continue(environ):
                 body.start()
-        exchange = Exchange(self.wsgi_application, environ, body, loop)
-        self._pool.submit(exchange.run)
-        await exchange.respond(send)
+        try:
+            await self.make_exchange(environ, body, loop).respond(send)
+        except RequestTimeout:
+            await send_problem(send, 504, f"The application took longer than {self.request_timeout} s.")
+
+    def _enter_loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if loop is not self.loop:
+            self.loop = loop
+            self._tasks.install(loop)
+        return loop
+
+    async def _drain_tasks(self) -> None:
+        await self._tasks.drain(self._task_grace)
 
     async def _run_sync(self, function: Callable[[], Any]) -> Any:
-        loop = self.loop = asyncio.get_running_loop()
+        loop = self._enter_loop()
 
         def call() -> Any:
             adopt_loop(loop)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""The callables of a Flask application: where each of them runs, once Flask asks.
+
+Flask passes every function that the application gave it through ``ensure_sync`` when it calls it, and
+coroutine functions from there to ``async_to_sync``. These two are replaced on the application object, and
+so decide, call by call: in a fiber a coroutine is awaited and a sync function goes to the request's lane;
+on a thread a coroutine goes to the server's loop and a sync function is simply called. ``make_response``
+is replaced to take what a view may return besides: a bare coroutine (from a decorator that forgot
+``ensure_sync``) and async iterables. Outside a request of the bridge (the command line, the test client)
+all do what they did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from collections.abc import AsyncIterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import flask
+from greenlet import getcurrent
+
+from ashapp.bridge.coroutines import complete, finish
+from ashapp.bridge.exchange import current_exchange
+from ashapp.bridge.fibers import current_fiber
+from ashapp.bridge.iterables import AsyncBody
+from ashapp.bridge.placement import Placement, is_nonblocking
+from ashapp.bridge.signals import adopt_signals
+from ashapp.bridge.url_adapters import UrlAdapters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from ashapp.bridge.body import RequestBody
+    from ashapp.bridge.flask import FlaskToAsgi
+    from ashapp.bridge.types import Environ
+
+__all__ = ["Callables"]
+
+
+class Callables:
+    """Takes the place of the methods of *app* through which its callables pass."""
+
+    def __init__(self, app: flask.Flask) -> None:
+        self.bridge: FlaskToAsgi | None = None
+        self.placement = Placement(app)
+        self._app = app
+        self._async_to_sync = app.async_to_sync
+        self._ensure_sync = app.ensure_sync
+        self._make_response = app.make_response
+        self._url_adapters = UrlAdapters(app) if UrlAdapters.applies_to(app) else None
+        replaced: dict[str, Any] = {"make_response": self.make_response}
+        if type(app).async_to_sync is flask.Flask.async_to_sync:
+            replaced["async_to_sync"] = self.async_to_sync
+        if type(app).ensure_sync is flask.Flask.ensure_sync:
+            replaced["ensure_sync"] = self.ensure_sync
+        if self._url_adapters is not None:
+            replaced["create_url_adapter"] = self._url_adapters.create_url_adapter
+        vars(app).update(replaced)
+        app.extensions["ashapp"] = self
+        adopt_signals()
+
+    def runs_on_loop(self, environ: Environ) -> bool:
+        """Say whether the view for *environ* runs on the loop; matches the request, if need be."""
+        if self._url_adapters is None or not self.placement.may_be_on_loop():
+            return False
+        endpoint = self._url_adapters.match(environ)
+        return endpoint is not None and self.placement.of(endpoint).on_loop
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *func* as something that sync code may call here; see ``flask.Flask.ensure_sync``."""
+        if inspect.iscoroutinefunction(func):
+            return self._app.async_to_sync(func)
+        fiber = current_fiber()
+        if fiber is None or fiber.exchange is None or is_nonblocking(func):
+            return func
+        return partial(fiber.exchange.run_on_lane, func)
+
+    def async_to_sync(self, func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+        """Return a sync function that runs the coroutine of *func* on the server's loop."""
+        return partial(self._call, func)
+
+    def _call(self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any, **kwargs: Any) -> Any:
+        fiber = current_fiber()
+        if fiber is not None:
+            if fiber.depth and not _called_by_flask():
+                return func(*args, **kwargs)
+            return complete(func(*args, **kwargs))
+        exchange = current_exchange()
+        if exchange is not None:
+            if getcurrent().gr_context is exchange.context:
+                _preload(exchange.body)
+            return complete(func(*args, **kwargs))
+        loop = self.bridge.loop if self.bridge else None
+        if loop is not None and loop.is_running() and asyncio._get_running_loop() is None:  # noqa: SLF001
+            # A thread of the application's own: a copy of its context has to do.
+            return asyncio.run_coroutine_threadsafe(func(*args, **kwargs), loop).result()
+        return self._async_to_sync(func)(*args, **kwargs)
+
+    def make_response(self, rv: Any) -> flask.Response:
+        """Make a response of what a view returned; see ``flask.Flask.make_response``."""
+        if inspect.iscoroutine(rv):
+            rv = self._app.async_to_sync(finish)(rv)
+        if isinstance(rv, AsyncIterable):
+            rv = AsyncBody(rv)
+        elif isinstance(rv, tuple) and rv and isinstance(rv[0], AsyncIterable):
+            rv = (AsyncBody(rv[0]), *rv[1:])
+        response = self._make_response(rv)
+        if isinstance(response.response, AsyncIterable):
+            response.response = AsyncBody(response.response)
+        return response
+
+
+def _called_by_flask() -> bool:
+    """Say whether the function that called ours is Flask's, which wants a result and can't await."""
+    caller: str = sys._getframe(2).f_globals.get("__name__", "")  # noqa: SLF001
+    return caller.partition(".")[0] == "flask"
+
+
+def _preload(body: RequestBody) -> None:
+    """Take in *body* before a coroutine runs, as far as Flask would let the coroutine read it."""
+    limit = flask.request.max_content_length if flask.has_request_context() else None
+    if limit is None or (flask.request.content_length or 0) <= limit:
+        body.preload(limit)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""Response bodies: asynchronous ones as WSGI iterables, and what may be iterated on the loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.wrappers import Response
+
+from ashapp.bridge.coroutines import complete
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable
+
+__all__ = ["AsyncBody", "runs_inline"]
+
+
+class AsyncBody:
+    """An async iterable as an iterator, for a WSGI response.
+
+    Each item is awaited where the response is iterated: in a fiber this suspends the fiber, on a thread the
+    thread waits for the loop.
+    """
+
+    def __init__(self, iterable: AsyncIterable[Any]) -> None:
+        self._iterator = aiter(iterable)
+
+    def __iter__(self) -> AsyncBody:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return complete(_item(self._iterator))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """Close the async generator, so that its ``finally`` runs now."""
+        aclose = getattr(self._iterator, "aclose", None)
+        if aclose is not None:
+            complete(_close(aclose))
+
+
+async def _item(iterator: Any) -> Any:
+    return await anext(iterator)
+
+
+async def _close(aclose: Any) -> None:
+    await aclose()
+
+
+def runs_inline(iterable: Iterable[bytes], response: Any) -> tuple[bool, bool]:
+    """Say whether *iterable*, the body of *response*, may be iterated on the loop, and closed there.
+
+    It may be iterated where all items are there, or are awaited, and closed where that calls nothing of
+    the application's. Without a *response* of Werkzeug's, nobody knows.
+    """
+    if isinstance(iterable, list | tuple):
+        return True, True
+    if not isinstance(response, Response):
+        return False, False
+    return isinstance(response.response, list | tuple | AsyncBody), not response._on_close  # noqa: SLF001

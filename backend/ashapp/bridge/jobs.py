@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""What a fiber has done elsewhere, and waits for without being interrupted."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from greenlet import getcurrent
+
+from ashapp.bridge.coroutines import adopt_loop
+from ashapp.bridge.exchange import enter_exchange
+from ashapp.bridge.futures import resolve
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine, Generator
+
+    from ashapp.bridge.native import LoopExchange
+
+__all__ = ["Job", "LaneJob", "TaskJob"]
+
+
+class Job:
+    """Something that runs elsewhere in the context of a request, while its fiber is suspended."""
+
+    done = False
+    _value: Any = None
+    _error: BaseException | None = None
+    _waiter: asyncio.Future[None] | None = None
+
+    def start(self, exchange: LoopExchange) -> None:
+        """Begin. On the loop, outside the fiber."""
+        raise NotImplementedError
+
+    def wait(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, None]:
+        """Wait for the job or a cancellation; one that comes does not touch the job."""
+        self._waiter = loop.create_future()
+        yield from self._waiter.__await__()
+
+    def result(self) -> Any:
+        """Return what the job returned, or raise what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def _finish(self) -> None:
+        self.done = True
+        if self._waiter is not None:
+            resolve(self._waiter)
+
+
+class LaneJob(Job):
+    """A sync callable on the lane of the request."""
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+
+    def start(self, exchange: LoopExchange) -> None:
+        """Begin; see ``Job``."""
+        self._exchange = exchange
+        lane = self._lane = exchange.lane()
+        lane.pending += 1
+        lane.submit(self._run)
+
+    def _run(self) -> None:
+        exchange = self._exchange
+        greenlet = getcurrent()
+        greenlet.gr_context = exchange.context
+        enter_exchange(exchange)
+        adopt_loop(exchange.loop)
+        try:
+            self._value = self._function(*self._args, **self._kwargs)
+        except BaseException as error:
+            self._error = error
+        finally:
+            enter_exchange(None)
+            greenlet.gr_context = None
+        with suppress(RuntimeError):  # the loop has been closed: nobody waits
+            exchange.loop.call_soon_threadsafe(self._finish)
+
+    def _finish(self) -> None:
+        self._lane.pending -= 1
+        super()._finish()
+
+
+class TaskJob(Job):
+    """A coroutine as a task of its own."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+
+    def start(self, exchange: LoopExchange) -> None:
+        """Begin; see ``Job``."""
+        self._task = exchange.loop.create_task(self._run(), context=exchange.context)
+
+    async def _run(self) -> None:
+        try:
+            self._value = await self._coroutine
+        except BaseException as error:
+            self._error = error
+        self._finish()

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: MIT
+"""An exchange whose application runs on the loop itself, for a view that is a coroutine.
+
+Theory of operation. The WSGI call runs in a fiber (see ``fibers``), driven by the task that the server made
+for the request. What the fiber hands over, ``_drive`` deals with: a message is sent; a job runs elsewhere, on
+the request's lane or as a task, and is waited for; all else is a future that a coroutine awaits, and is
+yielded to the loop as it is. No thread is held, and where the view doesn't wait there is no other task
+and no watching for a disconnect either.
+
+The application has the context of the request, the driving task has the server's: what is sent
+is sent in the server's, so that nothing of this request gets into the next one.
+
+Cancellation. The task is cancelled by the server, or by us when the client has gone or the time is up
+(``_cancel``). The application sees CancelledError where its coroutine waits, as long as it
+``may_be_cancelled``: until its response has started, and again while a body is iterated. In between, and
+once it has been cancelled, it tears down: from then on its coroutines run as tasks of their own, which a
+cancellation does not reach. A job is always waited for to its end, because two threads may not use one
+context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import coroutine
+from typing import TYPE_CHECKING, Any
+
+from ashapp.bridge import fibers
+from ashapp.bridge.errors import ClientDisconnected, RequestTimeout
+from ashapp.bridge.exchange import Exchange, as_exception, log_late_failure
+from ashapp.bridge.iterables import runs_inline
+from ashapp.bridge.jobs import Job, LaneJob, TaskJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+
+    from ashapp.bridge.body import RequestBody
+    from ashapp.bridge.lanes import Lane, Lanes
+    from ashapp.bridge.types import Environ, Message, Send, WsgiApplication
+
+__all__ = ["LoopExchange"]
+
+# Seconds until a request that waits begins to watch for its client: most are done by then.
+_WATCH_DELAY = 0.2
+
+
+class LoopExchange(Exchange):
+    """The WSGI call of one request, in a fiber on the loop."""
+
+    #: Flask's response object, as far as it is known: it tells how the body may be iterated.
+    response: Any = None
+    _fiber: fibers.Fiber
+    _task: asyncio.Task[Any] | None = None
+    _lane: Lane | None = None
+    _error: BaseException | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _deadline: asyncio.TimerHandle | None = None
+    _waited = False
+    _iterating = False
+    _gone = False
+    _reason: type[Exception] | None = None
+    _cancelled_outside = False
+
+    def __init__(
+        self,
+        application: WsgiApplication,
+        environ: Environ,
+        body: RequestBody,
+        loop: asyncio.AbstractEventLoop,
+        lanes: Lanes,
+    ) -> None:
+        super().__init__(application, environ, body, loop)
+        self._lanes = lanes
+
+    # -- the driving task
+
+    async def respond(self, send: Send) -> None:
+        """Run the application and send its response; see ``Exchange``."""
+        self._task = asyncio.current_task()
+        fiber = self._fiber = fibers.acquire()
+        fiber.exchange = self
+        fiber.gr_context = self.context
+        try:
+            await self._drive(fiber, send)
+        finally:
+            self._release()
+        fibers.release(fiber)
+        self._conclude()
+
+    @coroutine
+    def _drive(self, fiber: fibers.Fiber, send: Send) -> Generator[Any, Any, Any]:
+        item = fiber.start(self._run)
+        while item is not fibers.DONE:
+            try:
+                answer = None
+                if type(item) is dict:
+                    yield from send(item).__await__()
+                elif isinstance(item, Job):
+                    answer = yield from self._await_job(item)
+                else:
+                    if item is not None and not self._waited:
+                        self._begin_to_wait()
+                    answer = yield item
+            except BaseException as error:
+                item = fiber.fail(error)
+            else:
+                item = fiber.resume(answer)
+
+    def _await_job(self, job: Job) -> Generator[Any, Any, Any]:
+        tearing_down = not self.may_be_cancelled
+        job.start(self)
+        cancelled: asyncio.CancelledError | None = None
+        while not job.done:
+            try:
+                yield from job.wait(self.loop)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None and not tearing_down:
+            raise cancelled
+        self._cancelled_outside = self._cancelled_outside or (cancelled is not None and self._reason is None)
+        return job.result()
+
+    def _begin_to_wait(self) -> None:
+        self._waited = True
+        self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
+        if self.timeout is not None:
+            self._deadline = self.loop.call_later(self.timeout, self._cancel, RequestTimeout)
+
+    def _watch(self) -> None:
+        self.body.watch(self._disconnect)
+
+    def _disconnect(self) -> None:
+        self._gone = True
+        self._cancel(ClientDisconnected)
+
+    def _cancel(self, reason: type[Exception]) -> None:
+        if reason is RequestTimeout and self._opened:
+            return  # the time is for the response to begin; a stream may take as long as it likes
+        if self._task is not None and self.may_be_cancelled and fibers.current_fiber() is None:
+            self._reason = reason
+            self._task.cancel()
+
+    def _release(self) -> None:
+        self._task, task = None, self._task
+        for timer in (self._timer, self._deadline):
+            if timer is not None:
+                timer.cancel()
+        if self._lane is not None:
+            self._lanes.release(self._lane)
+        self.body.stop()
+        self.body.discard()
+        if self._reason is not None and task is not None:
+            task.uncancel()
+
+    def _conclude(self) -> None:
+        """Raise what the server must know of."""
+        error, self._error = self._error, None
+        if self._reason is RequestTimeout and not self._opened:
+            raise RequestTimeout from error
+        if self._cancelled_outside:
+            raise asyncio.CancelledError
+        if error is None or isinstance(error, ClientDisconnected):
+            return
+        if isinstance(error, asyncio.CancelledError):
+            if self._reason is not None:
+                return
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise error
+        error = as_exception(error)
+        if self._complete and self._opened:
+            log_late_failure(error)
+        else:
+            raise error
+
+    # -- in the fiber
+
+    @property
+    def may_be_cancelled(self) -> bool:
+        """Whether the application may be interrupted where it waits now."""
+        if self._task is None or self._task.cancelling():
+            return False
+        return self._iterating or not self._response.started
+
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run *coroutine* to its end, in the fiber that calls, and return its result."""
+        if self.may_be_cancelled:
+            return self._fiber.wait_for(coroutine)
+        return self._fiber.ask(TaskJob(coroutine))
+
+    def run_on_lane(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run the sync *function* on the request's lane, and return its result."""
+        return self._fiber.ask(LaneJob(function, args, kwargs))
+
+    def lane(self) -> Lane:
+        """Return the lane of the request, chosen at first use."""
+        if self._lane is None:
+            self._lane = self._lanes.acquire()
+        return self._lane
+
+    def _run(self) -> None:
+        try:
+            self._call_application()
+        except BaseException as error:
+            self._error = error
+
+    def _receive_iterable(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+        self._iterating = True
+        pull, close = runs_inline(iterable, self.response)
+        return iterable if pull and close else _OnLane(iterable, self, pull_inline=pull)
+
+    def _open(self, head: Message, chunk: bytes) -> None:
+        if not self._complete:
+            self._watch()
+        self._tell(head)
+        self._opened = True
+        self._continue(chunk)
+
+    def _continue(self, chunk: bytes) -> None:
+        self._tell({"type": "http.response.body", "body": chunk, "more_body": not self._complete})
+        if self._complete:
+            self._iterating = False
+
+    def _tell(self, message: Message) -> None:
+        if self._gone:
+            raise ClientDisconnected("the client went away while the response was sent")
+        try:
+            self._fiber.ask(message)
+        except OSError as error:  # ASGI 2.4
+            raise ClientDisconnected("the client went away while the response was sent") from error
+
+
+class _OnLane:
+    """An iterable that is closed on the request's lane, and whose items are made there, one at a time."""
+
+    def __init__(self, iterable: Iterable[bytes], exchange: LoopExchange, *, pull_inline: bool) -> None:
+        self._iterable = iterable
+        self._exchange = exchange
+        self._pull_inline = pull_inline
+        self._iterator: Iterator[bytes] | None = None
+
+    def __iter__(self) -> _OnLane:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = self._pull() if self._pull_inline else self._exchange.run_on_lane(self._pull)
+        if chunk is None:
+            raise StopIteration
+        return chunk
+
+    def _pull(self) -> bytes | None:
+        if self._iterator is None:
+            self._iterator = iter(self._iterable)
+        return next(self._iterator, None)
+
+    def close(self) -> None:
+        close = getattr(self._iterable, "close", None)
+        if close is not None:
+            self._exchange.run_on_lane(close)

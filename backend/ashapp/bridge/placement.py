@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""Where each view of a Flask application runs, on the loop or on a thread, and why.
+
+A view runs on the loop if it is a coroutine function, or an ``async def`` with ``yield``, and if nothing
+around it that is not Flask's own could block the loop. What could is looked for once for each view, and
+named in the reason. Hooks, handlers and the like are no hindrance: Flask passes them through
+``ensure_sync``, and so they are run on a lane (see ``lanes``).
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import flask
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing.converters import DEFAULT_CONVERTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Place", "Placement", "is_nonblocking", "nonblocking"]
+
+# Methods of Flask that are the dispatch: what a subclass makes of them runs where the dispatch runs.
+_DISPATCH = (
+    "__call__",
+    "wsgi_app",
+    "request_context",
+    "full_dispatch_request",
+    "preprocess_request",
+    "dispatch_request",
+    "finalize_request",
+    "process_response",
+    "handle_user_exception",
+    "handle_http_exception",
+    "handle_exception",
+    "do_teardown_request",
+    "do_teardown_appcontext",
+    "ensure_sync",
+    "async_to_sync",
+    "make_response",
+    "create_url_adapter",
+)
+
+_NONBLOCKING = "_ashapp_nonblocking"
+
+
+def nonblocking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a sync hook, handler or receiver as quick: around an async view it runs on the loop itself.
+
+    Without the mark it runs on a thread, which costs more than a quick function takes. A marked function
+    must not wait for anything: it would hold up every other request of the worker.
+    """
+    setattr(function, _NONBLOCKING, True)
+    return function
+
+
+def is_nonblocking(function: Callable[..., Any]) -> bool:
+    """Say whether *function* may be called on the loop."""
+    return getattr(function, _NONBLOCKING, False) or inspect.isasyncgenfunction(function)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a view runs; *reason* says why it is a thread, and is empty for the loop."""
+
+    on_loop: bool
+    reason: str = ""
+
+
+class Placement:
+    """Decides for the views of *app*; remembers it until the view or the application changes."""
+
+    def __init__(self, app: flask.Flask) -> None:
+        self._app = app
+        self._places: dict[str, tuple[Any, Place]] = {}
+        self._known = 0
+        self._has_async_views = False
+        self._around: tuple[Any, ...] = ()
+        self._hindrance: str | None = None
+
+    def may_be_on_loop(self) -> bool:
+        """Say whether there is any view for which it is worth asking. Quick."""
+        app = self._app
+        if self._known != len(app.view_functions):
+            self._known = len(app.view_functions)
+            self._has_async_views = any(map(_is_async, app.view_functions.values()))
+        if not self._has_async_views:
+            return False
+        around = (vars(app).get("wsgi_app"), app.session_interface, len(app.url_value_preprocessors))
+        if around != self._around:
+            self._around = around
+            self._places.clear()
+            self._hindrance = _hindrance(app)
+        return self._hindrance is None
+
+    def of(self, endpoint: str) -> Place:
+        """Return where the view of *endpoint* runs."""
+        view = self._app.view_functions.get(endpoint)
+        known, place = self._places.get(endpoint, (None, None))
+        if place is None or known is not view:
+            self.may_be_on_loop()
+            place = Place(on_loop=False, reason=self._hindrance) if self._hindrance else _place(view)
+            if not _is_async(view):
+                place = _place(view)
+            self._places[endpoint] = (view, place)
+        return place
+
+
+def _is_async(view: Any) -> bool:
+    return inspect.iscoroutinefunction(view) or inspect.isasyncgenfunction(view)
+
+
+def _place(view: Any) -> Place:
+    if _is_async(view):
+        return Place(on_loop=True)
+    return Place(on_loop=False, reason=_why_sync(view))
+
+
+def _why_sync(view: Any) -> str:
+    if view is None:
+        return "there is no view function"
+    if hasattr(view, "view_class"):
+        return f"the class-based view {view.view_class.__qualname__} is reached through a sync function"
+    inner = inspect.unwrap(view)
+    if inner is not view and _is_async(inner):
+        return f"a sync decorator wraps the async view {inner.__qualname__}"
+    return "it is a sync view"
+
+
+def _hindrance(app: flask.Flask) -> str | None:
+    """Return what keeps every async view of *app* off the loop, or None."""
+    return _overridden(app) or _wrapped(app) or _own_converter(app) or _own_session(app) or _preprocessor(app)
+
+
+def _overridden(app: flask.Flask) -> str | None:
+    for name in _DISPATCH:
+        if getattr(type(app), name, None) is not getattr(flask.Flask, name, None):
+            return f"{type(app).__qualname__} overrides {name}"
+    return None
+
+
+def _wrapped(app: flask.Flask) -> str | None:
+    wsgi_app: Any = app.wsgi_app
+    while type(wsgi_app) is ProxyFix:
+        wsgi_app = wsgi_app.app
+    if getattr(wsgi_app, "__func__", None) is flask.Flask.wsgi_app:
+        return None
+    name = getattr(wsgi_app, "__qualname__", type(wsgi_app).__qualname__)
+    return f"the WSGI middleware {name} is wrapped around wsgi_app"
+
+
+def _own_converter(app: flask.Flask) -> str | None:
+    for name, converter in app.url_map.converters.items():
+        if DEFAULT_CONVERTERS.get(name) is not converter:
+            return f"the URL converter {name!r} is the application's own"
+    return None
+
+
+def _own_session(app: flask.Flask) -> str | None:
+    interface = type(app.session_interface)
+    base = SecureCookieSessionInterface
+    if interface.open_session is base.open_session and interface.save_session is base.save_session:
+        return None
+    return f"the session interface {interface.__qualname__} may wait for its store"
+
+
+def _preprocessor(app: flask.Flask) -> str | None:
+    for functions in app.url_value_preprocessors.values():
+        for function in functions:
+            if not is_nonblocking(function):
+                return f"the URL value preprocessor {function.__qualname__} is not marked nonblocking"
+    return None

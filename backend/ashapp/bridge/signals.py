@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Flask's signals, sent where a fiber runs the dispatch.
+
+Blinker calls a sync receiver on the spot, without asking the application. On the loop that could block
+it, so there such receivers are passed through ``ensure_sync`` like every other callable of the
+application. Outside a fiber ``send`` is blinker's own.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flask import signals
+
+from ashapp.bridge.fibers import current_fiber
+
+if TYPE_CHECKING:
+    from blinker import Signal
+
+__all__ = ["adopt_signals"]
+
+_SIGNALS = (
+    signals.request_started,
+    signals.request_finished,
+    signals.request_tearing_down,
+    signals.got_request_exception,
+    signals.appcontext_pushed,
+    signals.appcontext_popped,
+    signals.appcontext_tearing_down,
+    signals.template_rendered,
+    signals.before_render_template,
+    signals.message_flashed,
+)
+
+
+def adopt_signals() -> None:
+    """Make Flask's signals send by this module. Once is enough; more does nothing."""
+    for signal in _SIGNALS:
+        if "send" not in vars(signal):
+            setattr(signal, "send", partial(_send, signal))  # noqa: B010 - on the instance, on purpose
+
+
+def _send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[Any, Any]]:
+    if not signal.receivers and signal is not signals.request_finished:
+        return []
+    fiber = current_fiber()
+    if fiber is None or fiber.exchange is None:
+        return type(signal).send(signal, sender, **kwargs)
+    if signal is signals.request_finished:
+        fiber.exchange.response = kwargs["response"]
+    if signal.is_muted:
+        return []
+    wrap = kwargs.pop("_async_wrapper", sender.ensure_sync)
+    return [(receiver, wrap(receiver)(sender, **kwargs)) for receiver in signal.receivers_for(sender)]

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""An exchange whose application runs on a worker thread.
+
+Theory of operation. ``run`` is the whole WSGI call on one worker thread: the application, the iteration of
+what it returns, and ``close()``. ``respond`` is the other half, in the task that the server made for the
+request: it waits for the thread and awaits ``send``.
+
+The two meet at ``_opening``, a future that the thread resolves once, in one crossing to the loop. In most
+cases the response is complete by then (its length is known and reached, or it is a list), and goes
+out as one start and one body message; the thread then closes the iterable while the loop sends. Else the
+rest follows through a ``BodyStream``, while ``RequestBody`` watches for a client that goes away. Until the
+first byte of a body is sent nobody watches: a view that runs on a thread can't be stopped, so
+knowing would change nothing.
+
+The context is made current through greenlet's ``gr_context``, not with ``Context.run``, because that marks
+it as entered, and then a coroutine of the same request could not run in it on the loop while the
+thread waits (see ``coroutines``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from greenlet import getcurrent
+
+from ashapp.bridge.coroutines import adopt_loop
+from ashapp.bridge.errors import ClientDisconnected, RequestTimeout
+from ashapp.bridge.exchange import Exchange, as_exception, enter_exchange, log_late_failure
+from ashapp.bridge.futures import resolve
+from ashapp.bridge.stream import BodyStream
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from ashapp.bridge.body import RequestBody
+    from ashapp.bridge.types import Environ, Message, Send, WsgiApplication
+
+__all__ = ["ThreadExchange"]
+
+# The head, the first bytes, and where the rest of the body comes from: None if that is all.
+_Opening = tuple["Message", bytes, BodyStream | None]
+
+
+class ThreadExchange(Exchange):
+    """The WSGI call of one request, on a thread, and the sending of its response, on the loop."""
+
+    _stream: BodyStream | None = None
+    _abandoned = False
+    _finished = False
+    _waiter: asyncio.Future[None] | None = None
+
+    def __init__(
+        self,
+        application: WsgiApplication,
+        environ: Environ,
+        body: RequestBody,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(application, environ, body, loop)
+        self._opening: asyncio.Future[_Opening] = loop.create_future()
+
+    # -- on the loop
+
+    async def respond(self, send: Send) -> None:
+        """Send the response that ``run`` makes, and return when its thread is done; see ``Exchange``."""
+        stream = None
+        deadline = self.loop.call_later(self.timeout, self._expire) if self.timeout is not None else None
+        try:
+            head, chunk, stream = await self._opening
+            try:
+                await send(head)
+                if stream is None:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": False})
+                else:
+                    await self._send_stream(stream, chunk, send)
+            except OSError:  # the client has gone (ASGI 2.4)
+                self._abandon()
+            if not self._finished:
+                await self._join()
+            if stream is not None and stream.error is not None:
+                raise stream.error
+        except ClientDisconnected:
+            return  # there is nobody to answer
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            self._abandon()
+
+    async def _send_stream(self, stream: BodyStream, chunk: bytes, send: Send) -> None:
+        self.body.watch(stream.abandon)
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        while (item := await stream.get()) is not None:
+            chunk, more = item
+            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+            if not more:
+                return
+
+    async def _join(self) -> None:
+        self._waiter = self.loop.create_future()
+        if not self._finished:
+            await self._waiter
+
+    def _abandon(self) -> None:
+        self._abandoned = True
+        if self._stream is not None:
+            self._stream.abandon()
+        self.body.stop()
+
+    def _expire(self) -> None:
+        if not self._opening.done():
+            self._opening.set_exception(RequestTimeout())
+
+    def _settle(self, opening: _Opening | None, error: Exception | None = None) -> None:
+        if self._opening.done():  # cancelled: nobody will send what the thread makes
+            self._abandon()
+        elif opening is not None:
+            self._opening.set_result(opening)
+        elif error is not None:
+            self._opening.set_exception(error)
+
+    # -- on the worker thread
+
+    def run(self) -> None:
+        """Make the response: the application's whole part in this request. Raises nothing."""
+        greenlet = getcurrent()
+        outer_context, greenlet.gr_context = greenlet.gr_context, self.context
+        outer_exchange = enter_exchange(self)
+        adopt_loop(self.loop)
+        try:
+            if not self._abandoned:
+                self._call_application()
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            enter_exchange(outer_exchange)
+            greenlet.gr_context = outer_context
+            self.body.discard()
+            self._finished = True
+            if self._waiter is not None:
+                self._cross(resolve, self._waiter)
+
+    def _open(self, head: Message, chunk: bytes) -> None:
+        if not self._complete:
+            self._stream = BodyStream(self.loop)
+        self._opened = True
+        if not self._cross(self._settle, (head, chunk, self._stream)) and self._stream is not None:
+            self._stream.abandon()
+
+    def _continue(self, chunk: bytes) -> None:
+        if self._stream is not None:
+            self._stream.put(chunk, last=self._complete)
+
+    def _fail(self, error: BaseException) -> None:
+        error = as_exception(error)
+        if self._complete and self._opened:
+            log_late_failure(error)
+        elif self._stream is not None:
+            self._stream.fail(error)
+        else:
+            self._cross(self._settle, None, error)
+
+    def _cross(self, callback: Callable[..., object], *args: object) -> bool:
+        try:
+            self.loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # the loop has been closed, and nobody is left to be told
+            return False
+        return True
