@@ -111,6 +111,11 @@ class RequestBody(io.BufferedIOBase):
 
     # -- on the loop
 
+    @property
+    def started(self) -> bool:
+        """Whether the body is being taken in, or has been."""
+        return self._pump is not None
+
     def start(self) -> None:
         """Begin to take the body in. On the loop; does nothing where that is under way."""
         if self._gone:

@@ -25,6 +25,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge import fibers
+from ashapp.bridge.environ import expects_continue
 from ashapp.bridge.errors import ClientDisconnected, RequestTimeout
 from ashapp.bridge.exchange import Exchange, as_exception, log_late_failure
 from ashapp.bridge.iterables import runs_inline
@@ -126,7 +127,11 @@ class LoopExchange(Exchange):
             self._deadline = self.loop.call_later(self.timeout, self._cancel, RequestTimeout)
 
     def _watch(self) -> None:
-        self.body.watch(self._disconnect)
+        if expects_continue(self._environ) and not (self._opened or self.body.started):
+            # To look for a disconnect would ask for the body (see ``body``): later, then.
+            self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
+        else:
+            self.body.watch(self._disconnect)
 
     def _disconnect(self) -> None:
         self._gone = True
@@ -209,10 +214,10 @@ class LoopExchange(Exchange):
         return iterable if pull and close else _OnLane(iterable, self, pull_inline=pull)
 
     def _open(self, head: Message, chunk: bytes) -> None:
-        if not self._complete:
-            self._watch()
         self._tell(head)
         self._opened = True
+        if not self._complete:
+            self._watch()
         self._continue(chunk)
 
     def _continue(self, chunk: bytes) -> None:
