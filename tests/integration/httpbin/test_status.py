@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Every status code, and codes that no HTTP message can have."""
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.support.client import Address, Connection
+from tests.support.process import ServerProcess, serving
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def test_every_code_is_answered_on_one_connection(address: Address) -> None:
+    with Connection(address) as connection:
+        port = connection.port
+        for code in range(200, 600):
+            response = connection.request("GET", f"/status/{code}")
+            assert response.status == code
+            length = response.head.one("content-length")
+            assert length == (None if code in {204, 304} else str(len(response.body))), code
+        assert connection.port == port
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("code", [200, 204, 205, 304, 400, 404, 418, 500, 503])
+def test_a_code_is_answered_by_each_method(client: httpx.Client, method: str, code: int) -> None:
+    assert client.request(method, f"/status/{code}").status_code == code
+
+
+@pytest.mark.parametrize("code", [204, 304])
+def test_no_content_is_no_content(client: httpx.Client, code: int) -> None:
+    response = client.get(f"/status/{code}")
+    assert response.content == b""
+    assert not {"content-length", "transfer-encoding"} & set(response.headers)
+    assert response.headers["access-control-allow-origin"] == "*"
+
+
+def test_a_teapot(client: httpx.Client) -> None:
+    response = client.get("/status/418")
+    assert "teapot" in response.text
+    assert response.headers["x-more-info"] == "http://tools.ietf.org/html/rfc2324"
+
+
+@pytest.mark.parametrize(
+    ("code", "field", "value"),
+    [
+        (301, "location", "/redirect/1"),
+        (307, "location", "/redirect/1"),
+        (401, "www-authenticate", 'Basic realm="Fake Realm"'),
+        (407, "proxy-authenticate", 'Basic realm="Fake Realm"'),
+        (406, "content-type", "application/json"),
+    ],
+)
+def test_a_code_comes_with_its_field(client: httpx.Client, code: int, field: str, value: str) -> None:
+    assert client.get(f"/status/{code}").headers[field] == value
+
+
+def test_one_of_several_codes_is_answered(client: httpx.Client) -> None:
+    assert {client.get("/status/200,201,202").status_code for _ in range(20)} <= {200, 201, 202}
+    assert {client.get("/status/500:0,201:1").status_code for _ in range(10)} == {201}
+
+
+def test_a_code_that_is_no_number_is_refused(client: httpx.Client) -> None:
+    response = client.get("/status/teapot")
+    assert (response.status_code, response.text) == (400, "Invalid status code")
+
+
+def test_an_error_of_httpbin_is_an_error_of_the_server_and_no_more(client: httpx.Client) -> None:
+    # httpbin asserts that there is something to redirect, and takes any text for a number.
+    for path in ("/redirect/0", "/delay/never"):
+        response = client.get(path)
+        assert response.status_code == 500
+        assert "Internal Server Error" in response.text
+    assert client.get("/get").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server whose log may be full of failures."""
+    with serving(["httpbin:app"], cwd=tmp_path_factory.mktemp("other")) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        # Werkzeug's and other WSGI servers send whatever number they are given. There is no such code,
+        # and 1xx would leave the client waiting for the answer (RFC 9110, 15).
+        ("/status/600", "status '600 UNKNOWN'"),
+        ("/status/99999", "status '99999 UNKNOWN'"),
+        ("/status/-1", "status '-1 UNKNOWN'"),
+        ("/status/100", "status '100 CONTINUE'"),
+        ("/status/199", "status '199 UNKNOWN'"),
+        # Two lengths: the client could not tell where the body ends (RFC 9112, 6.3).
+        ("/response-headers?Content-Length=3", "response header Content-Length: b'3'"),
+        # No field can have this name (RFC 9110, 5.1), nor this value (PEP 3333: latin-1).
+        ("/response-headers?a%20b=1", "response header name 'a b' is not a token"),
+        ("/response-headers?a=%E2%82%AC", "response header a: '€' has characters outside latin-1"),
+    ],
+)
+def test_what_http_cannot_say_is_an_error_and_is_logged(
+    other_server: ServerProcess, path: str, reason: str
+) -> None:
+    assert httpx.get(f"{other_server.base_url}{path}", trust_env=False).status_code == 500
+    other_server.wait_for_log(f"ValueError: {re.escape(reason)}")
+    assert httpx.get(f"{other_server.base_url}/get", trust_env=False).status_code == 200
