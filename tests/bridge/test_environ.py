@@ -7,7 +7,6 @@ from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.asgi import http_scope
 
 from ashapp.bridge.environ import (
     body_is_announced,
@@ -18,6 +17,7 @@ from ashapp.bridge.environ import (
 )
 from ashapp.bridge.errors import RequestRejected
 from ashapp.bridge.files import file_wrapper
+from tests.support.asgi import http_scope
 
 CONSTANTS = server_constants(multithread=True, multiprocess=False)
 

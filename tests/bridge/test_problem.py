@@ -2,9 +2,9 @@
 import json
 
 import pytest
-from tests.support.asgi import Client
 
 from ashapp.bridge.problem import send_problem
+from tests.support.asgi import Client
 
 
 @pytest.mark.parametrize(

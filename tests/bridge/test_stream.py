@@ -6,10 +6,10 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.waiting import PATIENCE, eventually
 
 from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.stream import HIGH_WATER, BodyStream
+from tests.support.waiting import PATIENCE, eventually
 
 BLOCK = bytes(HIGH_WATER // 4)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 
 import pytest
-from tests.support.waiting import PATIENCE, until
 
 from ashapp.bridge.threads import ThreadPool
+from tests.support.waiting import PATIENCE, until
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote
 
-from tests.support.waiting import PATIENCE
-
 from ashapp.bridge.types import Message, Scope
+from tests.support.waiting import PATIENCE
 
 __all__ = ["Application", "Client", "fetch", "http_scope"]
 
@@ -43,7 +42,7 @@ class Client:
     def __init__(self, *chunks: bytes, more: bool = False) -> None:
         self.sent: list[Message] = []
         self.asked = 0
-        self._inbox: asyncio.Queue[Message | Exception] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Message | BaseException] = asyncio.Queue()
         self._changed = asyncio.Event()
         for chunk in chunks[:-1]:
             self.say(chunk, more=True)
@@ -56,14 +55,14 @@ class Client:
     def leave(self) -> None:
         self._inbox.put_nowait({"type": "http.disconnect"})
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         self._inbox.put_nowait(error)
 
     async def receive(self) -> Message:
         self.asked += 1
         self._changed.set()
         message = await self._inbox.get()
-        if isinstance(message, Exception):
+        if isinstance(message, BaseException):
             raise message
         return message
 

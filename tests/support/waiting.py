@@ -5,10 +5,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
-__all__ = ["PATIENCE", "eventually", "until", "until_set"]
+__all__ = ["PATIENCE", "eventually", "on_a_thread", "until", "until_set"]
 
 PATIENCE = 20.0
+
+T = TypeVar("T")
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -21,9 +25,24 @@ def until(condition: Callable[[], object]) -> None:
 
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait until *condition* holds, while the loop goes on."""
-    await asyncio.to_thread(until, condition)
+    await on_a_thread(until, condition)
+
+
+async def on_a_thread(function: Callable[..., T], *args: object) -> T:
+    """Call *function* on a thread of its own, which does not keep a test that has failed from ending."""
+    future: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function(*args))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    async with asyncio.timeout(PATIENCE):
+        return await asyncio.wrap_future(future)
 
 
 async def until_set(event: threading.Event) -> None:
     """Wait for the *event*, while the loop goes on."""
-    assert await asyncio.to_thread(event.wait, PATIENCE), "waited in vain"
+    assert await on_a_thread(event.wait, PATIENCE), "waited in vain"

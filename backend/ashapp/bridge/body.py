@@ -153,8 +153,9 @@ class RequestBody(io.BufferedIOBase):
                 self._feed(await self._receive())
         except Exception:
             _log.exception("receive() failed; taken for a disconnect")
-            self._mark_gone()
         finally:
+            if not self._complete:  # nobody else will wake the reader, should this task have been cancelled
+                self._mark_gone()
             if self._gone and self._on_disconnect is not None:
                 self._on_disconnect()
 
@@ -211,7 +212,8 @@ class RequestBody(io.BufferedIOBase):
         if self._max_length is not None:
             self._consumed += len(data)
             max_length = self._max_length()
-            if max_length is not None and self._consumed >= max_length and self._has_more():
+            excess = -1 if max_length is None else self._consumed - max_length
+            if excess > 0 or (excess == 0 and self._has_more()):
                 raise RequestEntityTooLarge
         return data
 
@@ -266,7 +268,7 @@ class RequestBody(io.BufferedIOBase):
         spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE)  # noqa: SIM115 - closed with the body
         try:
             while limit is None or spool.tell() <= limit:
-                chunk = self._take(io.DEFAULT_BUFFER_SIZE * 8)
+                chunk = self._take(-1)  # a chunk as a whole: what is left of it would be read before the spool
                 if not chunk:
                     break
                 spool.write(chunk)
