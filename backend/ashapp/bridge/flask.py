@@ -69,4 +69,7 @@ class FlaskToAsgi(WsgiToAsgi):
 
 
 def _max_content_length() -> int | None:
-    return flask.request.max_content_length if flask.has_request_context() else None
+    """Return the limit of ``request.stream``, which does not hold for who reads ``wsgi.input`` itself."""
+    if not flask.has_request_context() or "stream" not in vars(flask.request):
+        return None
+    return flask.request.max_content_length
