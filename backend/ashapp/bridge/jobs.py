@@ -67,8 +67,7 @@ class LaneJob(Job):
 
     def _run(self) -> None:
         exchange = self._exchange
-        greenlet = getcurrent()
-        greenlet.gr_context = exchange.context
+        getcurrent().gr_context = exchange.context  # in no variable: see ``ThreadExchange.run``
         enter_exchange(exchange)
         adopt_loop(exchange.loop)
         try:
@@ -77,7 +76,7 @@ class LaneJob(Job):
             self._error = error
         finally:
             enter_exchange(None)
-            greenlet.gr_context = None
+            getcurrent().gr_context = None
         with suppress(RuntimeError):  # the loop has been closed: nobody waits
             exchange.loop.call_soon_threadsafe(self._finish)
 

@@ -123,8 +123,10 @@ class ThreadExchange(Exchange):
 
     def run(self) -> None:
         """Make the response: the application's whole part in this request. Raises nothing."""
-        greenlet = getcurrent()
-        outer_context, greenlet.gr_context = greenlet.gr_context, self.context
+        # No variable holds the greenlet: a traceback would keep it longer than its thread, and then the
+        # garbage collector can meet it freed (greenlet 2.0 to 3.5).
+        outer_context = getcurrent().gr_context
+        getcurrent().gr_context = self.context
         outer_exchange = enter_exchange(self)
         adopt_loop(self.loop)
         try:
@@ -134,7 +136,7 @@ class ThreadExchange(Exchange):
             self._fail(error)
         finally:
             enter_exchange(outer_exchange)
-            greenlet.gr_context = outer_context
+            getcurrent().gr_context = outer_context
             self.body.discard()
             self._finished = True
             if self._waiter is not None:
