@@ -18,6 +18,9 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing.converters import DEFAULT_CONVERTERS
 
+from ashapp.bridge.url_adapters import UrlAdapters
+from ashapp.bridge.views import ViewKind, async_methods, is_async, kind_of, name_of, sync_decorators
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -43,6 +46,9 @@ _DISPATCH = (
     "make_response",
     "create_url_adapter",
 )
+
+# Those of them that the bridge replaces on the application object.
+_REPLACED = {"ensure_sync", "async_to_sync", "make_response", "create_url_adapter"}
 
 _NONBLOCKING = "_ashapp_nonblocking"
 
@@ -86,7 +92,7 @@ class Placement:
         app = self._app
         if self._known != len(app.view_functions):
             self._known = len(app.view_functions)
-            self._has_async_views = any(map(_is_async, app.view_functions.values()))
+            self._has_async_views = any(map(is_async, app.view_functions.values()))
         if not self._has_async_views:
             return False
         around = (vars(app).get("wsgi_app"), app.session_interface, len(app.url_value_preprocessors))
@@ -96,6 +102,10 @@ class Placement:
             self._hindrance = _hindrance(app)
         return self._hindrance is None
 
+    def hindrance(self) -> str | None:
+        """Return what keeps every async view off the loop, by name, or None."""
+        return _hindrance(self._app)
+
     def of(self, endpoint: str) -> Place:
         """Return where the view of *endpoint* runs."""
         view = self._app.view_functions.get(endpoint)
@@ -103,42 +113,52 @@ class Placement:
         if place is None or known is not view:
             self.may_be_on_loop()
             place = Place(on_loop=False, reason=self._hindrance) if self._hindrance else _place(view)
-            if not _is_async(view):
+            if not is_async(view):
                 place = _place(view)
             self._places[endpoint] = (view, place)
         return place
 
 
-def _is_async(view: Any) -> bool:
-    return inspect.iscoroutinefunction(view) or inspect.isasyncgenfunction(view)
-
-
 def _place(view: Any) -> Place:
-    if _is_async(view):
+    if is_async(view):
         return Place(on_loop=True)
     return Place(on_loop=False, reason=_why_sync(view))
 
 
 def _why_sync(view: Any) -> str:
-    if view is None:
+    kind = kind_of(view)
+    if kind is ViewKind.NONE:
         return "there is no view function"
-    if hasattr(view, "view_class"):
-        return f"the class-based view {view.view_class.__qualname__} is reached through a sync function"
-    inner = inspect.unwrap(view)
-    if inner is not view and _is_async(inner):
-        return f"a sync decorator wraps the async view {inner.__qualname__}"
-    return "it is a sync view"
+    if kind is ViewKind.CLASS_BASED and async_methods(view):
+        return f"Flask calls the class-based view {view.view_class.__qualname__} through a sync function"
+    if kind is ViewKind.DECORATED_ASYNC:
+        names = sync_decorators(view)
+        decorators = "decorator" if len(names) == 1 else "decorators"
+        return f"the sync {decorators} {', '.join(names)} in front of the async view"
+    if kind is ViewKind.ASYNC_CALLABLE:
+        return f"{name_of(view)} is an object, whose async __call__ Flask does not see"
+    return "sync view"
 
 
 def _hindrance(app: flask.Flask) -> str | None:
     """Return what keeps every async view of *app* off the loop, or None."""
-    return _overridden(app) or _wrapped(app) or _own_converter(app) or _own_session(app) or _preprocessor(app)
+    return (
+        _overridden(app)
+        or _wrapped(app)
+        or _own_binding(app)
+        or _own_converter(app)
+        or _own_session(app)
+        or _preprocessor(app)
+    )
 
 
 def _overridden(app: flask.Flask) -> str | None:
     for name in _DISPATCH:
         if getattr(type(app), name, None) is not getattr(flask.Flask, name, None):
             return f"{type(app).__qualname__} overrides {name}"
+    for name, replacement in vars(app).items():
+        if name in _DISPATCH and name not in _REPLACED | {"wsgi_app"}:
+            return f"{name} is replaced by {name_of(replacement)}"
     return None
 
 
@@ -148,8 +168,16 @@ def _wrapped(app: flask.Flask) -> str | None:
         wsgi_app = wsgi_app.app
     if getattr(wsgi_app, "__func__", None) is flask.Flask.wsgi_app:
         return None
-    name = getattr(wsgi_app, "__qualname__", type(wsgi_app).__qualname__)
-    return f"the WSGI middleware {name} is wrapped around wsgi_app"
+    return f"the WSGI middleware {name_of(wsgi_app)} is wrapped around wsgi_app"
+
+
+def _own_binding(app: flask.Flask) -> str | None:
+    create = vars(app).get("create_url_adapter")
+    if isinstance(getattr(create, "__self__", None), UrlAdapters) or UrlAdapters.applies_to(app):
+        return None
+    if create is not None:
+        return f"create_url_adapter is replaced by {name_of(create)}"
+    return f"the URL map {type(app.url_map).__qualname__} binds requests in its own way"
 
 
 def _own_converter(app: flask.Flask) -> str | None:
@@ -171,5 +199,5 @@ def _preprocessor(app: flask.Flask) -> str | None:
     for functions in app.url_value_preprocessors.values():
         for function in functions:
             if not is_nonblocking(function):
-                return f"the URL value preprocessor {function.__qualname__} is not marked nonblocking"
+                return f"the URL value preprocessor {name_of(function)} is not marked nonblocking"
     return None

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""What kind of callable a view is: whether there is a coroutine in it, and what stands in front of that."""
+
+from __future__ import annotations
+
+import inspect
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from flask.views import MethodView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ViewKind", "async_methods", "is_async", "kind_of", "name_of", "sync_decorators"]
+
+
+class ViewKind(StrEnum):
+    """What Flask sees of a view, and what it does not see."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+    ASYNC_GENERATOR = "async generator"
+    #: ``View.as_view()``: a sync function in front of the methods, which may be coroutine functions.
+    CLASS_BASED = "class-based"
+    #: A coroutine function behind a sync decorator that names it as ``__wrapped__`` (``functools.wraps``).
+    DECORATED_ASYNC = "decorated async"
+    #: An object whose ``__call__`` is a coroutine function.
+    ASYNC_CALLABLE = "async callable"
+    #: Flask's own view of a static folder.
+    STATIC = "static"
+    NONE = "none"
+
+
+def is_async(function: Any) -> bool:
+    """Say whether a call of *function* makes a coroutine or an async generator, as far as Flask sees."""
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def kind_of(view: Callable[..., Any] | None) -> ViewKind:
+    """Return the kind of *view*, a value of ``Flask.view_functions`` or None."""
+    if view is None:
+        return ViewKind.NONE
+    if is_async(view):
+        return ViewKind.ASYNC_GENERATOR if inspect.isasyncgenfunction(view) else ViewKind.ASYNC
+    if hasattr(view, "view_class"):
+        return ViewKind.CLASS_BASED
+    if is_async(_unwrap(view)):
+        return ViewKind.DECORATED_ASYNC
+    if not inspect.isroutine(view) and is_async(type(view).__call__):
+        return ViewKind.ASYNC_CALLABLE
+    return ViewKind.STATIC if _is_static(view) else ViewKind.SYNC
+
+
+def async_methods(view: Any) -> list[str]:
+    """Return the names of the methods of a class-based *view* that are coroutine functions.
+
+    Those of a ``MethodView`` are HTTP methods, in capitals. A coroutine function behind a decorator counts.
+    """
+    view_class = view.view_class
+    http_methods = view_class.methods or () if issubclass(view_class, MethodView) else ()
+    names = {"dispatch_request": "dispatch_request", **{name.lower(): name for name in sorted(http_methods)}}
+    return [
+        shown for name, shown in names.items() if is_async(_unwrap(getattr(view_class, name, _no_method)))
+    ]
+
+
+def sync_decorators(view: Callable[..., Any]) -> list[str]:
+    """Return the names of the sync decorators in front of the coroutine in *view*, the outermost first."""
+    names = []
+    function: Any = view
+    while not is_async(function) and hasattr(function, "__wrapped__"):
+        names.append(_decorator_name(function))
+        function = function.__wrapped__
+    return names
+
+
+def name_of(function: Any) -> str:
+    """Return what a person calls *function*: its qualified name, or that of its type."""
+    while not hasattr(function, "__qualname__") and hasattr(function, "func"):
+        function = function.func  # a functools.partial
+    name: str = getattr(function, "__qualname__", type(function).__qualname__)
+    return name
+
+
+def _unwrap(function: Any) -> Any:
+    return inspect.unwrap(function, stop=is_async)
+
+
+def _decorator_name(wrapper: Any) -> str:
+    # functools.wraps gives the wrapper the names of the view; its code and its globals keep their own.
+    code = getattr(wrapper, "__code__", None)
+    if code is None:
+        return f"{type(wrapper).__module__}.{type(wrapper).__qualname__}"
+    name, _, inner = code.co_qualname.rpartition(".<locals>.")
+    return f"{wrapper.__globals__['__name__']}.{name.replace('.<locals>', '') or inner}"
+
+
+def _is_static(view: Any) -> bool:
+    # The only views that Flask brings along.
+    return str(getattr(view, "__module__", "")).partition(".")[0] == "flask"
+
+
+def _no_method() -> None: ...

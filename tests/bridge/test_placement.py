@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MIT
+import functools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import flask
+import pytest
+from flask.sessions import SecureCookieSessionInterface, SessionInterface
+from flask.views import MethodView
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import BaseConverter, Map, MapAdapter
+
+from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge.placement import Place, Placement, is_nonblocking, nonblocking
+
+HERE = __name__
+ON_LOOP = Place(on_loop=True)
+
+
+def checked(view: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(view)
+    def wrapper(**arguments: Any) -> Any:
+        return view(**arguments)
+
+    return wrapper
+
+
+class Item(MethodView):
+    async def get(self) -> str:
+        return "item"
+
+
+class Plain(MethodView):
+    def get(self) -> str:
+        return "plain"
+
+
+class Worker:
+    async def __call__(self) -> str:
+        return "done"
+
+
+def index() -> str:
+    return "index"
+
+
+async def wait() -> str:
+    return "waited"
+
+
+async def stream() -> AsyncIterator[str]:
+    yield "item"
+
+
+def make_app(flask_class: type[flask.Flask] = flask.Flask) -> flask.Flask:
+    app = flask_class(__name__)
+    app.add_url_rule("/", view_func=index)
+    app.add_url_rule("/wait", view_func=wait)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("view", "reason"),
+    [
+        (wait, ""),
+        (stream, ""),
+        (index, "sync view"),
+        (checked(index), "sync view"),
+        (Plain.as_view("plain"), "sync view"),
+        (Item.as_view("item"), "Flask calls the class-based view Item through a sync function"),
+        (checked(wait), f"the sync decorator {HERE}.checked in front of the async view"),
+        (
+            checked(checked(wait)),
+            f"the sync decorators {HERE}.checked, {HERE}.checked in front of the async view",
+        ),
+        (Worker(), "Worker is an object, whose async __call__ Flask does not see"),
+    ],
+)
+def test_a_view_runs_on_the_loop_or_there_is_a_reason(view: Any, reason: str) -> None:
+    app = flask.Flask(__name__)
+    app.add_url_rule("/", "view", view)
+    assert Placement(app).of("view") == Place(on_loop=not reason, reason=reason)
+
+
+def test_an_endpoint_without_a_view_is_told_of() -> None:
+    assert Placement(make_app()).of("nothing") == Place(on_loop=False, reason="there is no view function")
+
+
+def test_where_there_is_no_async_view_nothing_is_worth_asking() -> None:
+    app = flask.Flask(__name__)
+    placement = Placement(app)
+    assert not placement.may_be_on_loop()
+    app.add_url_rule("/wait", view_func=wait)
+    assert placement.may_be_on_loop()
+
+
+class Teardown(flask.Flask):
+    def do_teardown_request(self, *args: Any) -> None:
+        super().do_teardown_request(*args)
+
+
+class Regex(BaseConverter):
+    pass
+
+
+class OwnMap(Map):
+    def bind_to_environ(self, *args: Any, **kwargs: Any) -> MapAdapter:
+        return super().bind_to_environ(*args, **kwargs)
+
+
+class Store(SecureCookieSessionInterface):
+    def open_session(self, *args: Any) -> Any:
+        return super().open_session(*args)
+
+
+def middleware(environ: Any, start_response: Any) -> list[bytes]:
+    raise NotImplementedError
+
+
+def wrap(application: Any, outermost: Any) -> Any:
+    application.wsgi_app = outermost(application.wsgi_app)
+
+
+def set_attribute(name: str, value: Any) -> Callable[[flask.Flask], None]:
+    return lambda app: setattr(app, name, value)
+
+
+def no_adapter(request: object) -> None:
+    raise NotImplementedError
+
+
+def pull(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    raise NotImplementedError
+
+
+hindrances = pytest.mark.parametrize(
+    ("flask_class", "change", "reason"),
+    [
+        (Teardown, lambda app: None, "Teardown overrides do_teardown_request"),
+        (
+            flask.Flask,
+            lambda app: set_attribute("dispatch_request", functools.partial(app.dispatch_request))(app),
+            "dispatch_request is replaced by Flask.dispatch_request",
+        ),
+        (
+            flask.Flask,
+            lambda app: wrap(app, lambda inner: DispatcherMiddleware(inner, {})),
+            "the WSGI middleware DispatcherMiddleware is wrapped around wsgi_app",
+        ),
+        (
+            flask.Flask,
+            lambda app: wrap(app, lambda inner: ProxyFix(middleware)),
+            "the WSGI middleware middleware is wrapped around wsgi_app",
+        ),
+        (
+            flask.Flask,
+            set_attribute("create_url_adapter", no_adapter),
+            "create_url_adapter is replaced by no_adapter",
+        ),
+        (
+            flask.Flask,
+            set_attribute("url_map", OwnMap()),
+            "the URL map OwnMap binds requests in its own way",
+        ),
+        (
+            flask.Flask,
+            lambda app: app.url_map.converters.update(regex=Regex),
+            "the URL converter 'regex' is the application's own",
+        ),
+        (
+            flask.Flask,
+            set_attribute("session_interface", Store()),
+            "the session interface Store may wait for its store",
+        ),
+        (
+            flask.Flask,
+            set_attribute("session_interface", SessionInterface()),
+            "the session interface SessionInterface may wait for its store",
+        ),
+        (
+            flask.Flask,
+            lambda app: app.url_value_preprocessor(pull),
+            "the URL value preprocessor pull is not marked nonblocking",
+        ),
+    ],
+)
+
+
+@hindrances
+def test_what_keeps_async_views_off_the_loop_is_named(
+    flask_class: type[flask.Flask], change: Callable[[flask.Flask], object], reason: str
+) -> None:
+    app = make_app(flask_class)
+    change(app)
+    placement = Placement(app)
+    assert placement.hindrance() == reason
+    assert not placement.may_be_on_loop()
+    assert placement.of("wait") == Place(on_loop=False, reason=reason)
+    assert placement.of("index") == Place(on_loop=False, reason="sync view")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda app: None,
+        FlaskToAsgi,
+        lambda app: wrap(app, ProxyFix),
+        lambda app: app.url_value_preprocessor(nonblocking(functools.partial(pull))),
+        set_attribute("session_interface", SecureCookieSessionInterface()),
+    ],
+)
+def test_what_does_not_block_is_no_hindrance(change: Callable[[flask.Flask], object]) -> None:
+    app = make_app()
+    change(app)
+    placement = Placement(app)
+    assert placement.hindrance() is None
+    assert placement.may_be_on_loop()
+    assert placement.of("wait") == ON_LOOP
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda app: wrap(app, lambda inner: DispatcherMiddleware(inner, {})),
+        set_attribute("session_interface", Store()),
+        lambda app: app.url_value_preprocessor(pull),
+    ],
+)
+def test_what_changes_later_is_noticed(change: Callable[[flask.Flask], object]) -> None:
+    app = make_app()
+    placement = Placement(app)
+    assert placement.of("wait") == ON_LOOP
+    change(app)
+    assert not placement.may_be_on_loop()
+    assert not placement.of("wait").on_loop
+
+
+def test_a_view_that_is_replaced_is_looked_at_anew() -> None:
+    app = make_app()
+    placement = Placement(app)
+    assert placement.of("wait") is placement.of("wait")
+    app.view_functions["wait"] = index
+    assert placement.of("wait") == Place(on_loop=False, reason="sync view")
+
+
+def test_the_mark_makes_a_callable_nonblocking() -> None:
+    assert nonblocking(functools.partial(index)).func is index  # type: ignore[attr-defined]
+    assert is_nonblocking(nonblocking(functools.partial(index)))
+    assert not is_nonblocking(index)
+    assert is_nonblocking(stream)
