@@ -44,11 +44,10 @@ class Fiber(greenlet):
     depth = 0
     _caller: greenlet
 
-    def run(self, call: Callable[[], None]) -> None:
-        """Run *call*, and then what ``start`` brings next. Called by greenlet."""
-        while True:
-            call()
-            call = self._caller.switch(DONE)
+    def __init__(self) -> None:
+        super().__init__(_run)
+        self._caller = getcurrent()
+        self.switch()
 
     # -- for the driving task
 
@@ -89,6 +88,15 @@ class Fiber(greenlet):
             return stop.value
         finally:
             self.depth -= 1
+
+
+def _run() -> None:
+    # Nothing that leads to the fiber is kept here, not even as an argument: the garbage collector can't see
+    # into its stack, so a fiber that is dropped while idle would hold itself, and its last call, for ever.
+    while True:
+        call = getcurrent()._caller.switch(DONE)  # type: ignore[attr-defined]  # noqa: SLF001
+        call()
+        del call
 
 
 def current_fiber() -> Fiber | None:
