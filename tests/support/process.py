@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 __all__ = ["SERVE", "ServerProcess", "run", "serving"]
 
@@ -35,6 +36,14 @@ class ServerProcess:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        url = urlsplit(self.base_url)
+        assert url.hostname is not None
+        assert url.port is not None, "it does not listen on TCP"
+        return url.hostname, url.port
 
     @property
     def stdout(self) -> str:

@@ -2,7 +2,6 @@
 """httpbin, unchanged, under ``ashapp serve httpbin:app``: one server for the tests of this folder."""
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -23,10 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="package")
 def address(server: ServerProcess) -> Address:
-    url = urlsplit(server.base_url)
-    assert url.hostname is not None
-    assert url.port is not None
-    return url.hostname, url.port
+    return server.address
 
 
 @pytest.fixture(scope="package")
@@ -36,7 +32,7 @@ def _client(server: ServerProcess) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def client(_client: httpx.Client) -> Iterator[httpx.Client]:
+def client(_client: httpx.Client) -> httpx.Client:
     """One for all tests, whose connections are so used over and over; without cookies."""
-    yield _client
     _client.cookies.clear()
+    return _client

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -97,7 +96,7 @@ def test_http_1_0(address: Address, host: str) -> None:
 def test_a_stream_for_http_1_0_ends_with_the_connection(tmp_path: Path) -> None:
     # Under httptools uvicorn sends chunks, which HTTP/1.0 does not know (RFC 9112, 6.1).
     with serving(["httpbin:app", "--http", "h11"], cwd=tmp_path) as server:
-        with Connection(("127.0.0.1", urlsplit(server.base_url).port or 0)) as connection:
+        with Connection(server.address) as connection:
             connection.send(b"GET /stream-bytes/3000?seed=1&chunk_size=999 HTTP/1.0\r\n\r\n")
             response = connection.receive()
         assert response.head.one("transfer-encoding") is None

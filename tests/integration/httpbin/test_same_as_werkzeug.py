@@ -6,7 +6,6 @@ The exceptions are in the other tests of this folder, each with its reason.
 
 import sys
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -97,8 +96,7 @@ REQUESTS: list[Request] = [
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     command = [sys.executable, "-m", "flask", "--app", "httpbin"]
     with serving(["run"], command=command, cwd=tmp_path_factory.mktemp("werkzeug")) as server:
-        url = urlsplit(server.base_url)
-        yield str(url.hostname), int(url.port or 0)
+        yield server.address
 
 
 def answer(address: Address, request: Request) -> tuple[int, list[tuple[str, str]], bytes]:
