@@ -42,6 +42,9 @@ class Client:
     def __init__(self, *chunks: bytes, more: bool = False) -> None:
         self.sent: list[Message] = []
         self.asked = 0
+        # Cleared, it lets ``send`` wait, as for a client that reads slowly.
+        self.reads = asyncio.Event()
+        self.reads.set()
         self._inbox: asyncio.Queue[Message | BaseException] = asyncio.Queue()
         self._changed = asyncio.Event()
         for chunk in chunks[:-1]:
@@ -69,6 +72,7 @@ class Client:
     async def send(self, message: Message) -> None:
         self.sent.append(message)
         self._changed.set()
+        await self.reads.wait()
 
     async def until(self, condition: Callable[["Client"], object]) -> None:
         """Wait until *condition* holds, which is looked at after each ``receive`` and ``send``."""

@@ -5,7 +5,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import TypeVar
 
 __all__ = ["PATIENCE", "eventually", "on_a_thread", "until", "until_set"]
@@ -33,10 +34,11 @@ async def on_a_thread(function: Callable[..., T], *args: object) -> T:
     future: Future[T] = Future()
 
     def call() -> None:
-        try:
-            future.set_result(function(*args))
-        except BaseException as error:
-            future.set_exception(error)
+        with suppress(InvalidStateError):  # nobody waits any more
+            try:
+                future.set_result(function(*args))
+            except BaseException as error:
+                future.set_exception(error)
 
     threading.Thread(target=call, daemon=True).start()
     async with asyncio.timeout(PATIENCE):

@@ -19,6 +19,7 @@ thread waits (see ``coroutines``).
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from greenlet import getcurrent
@@ -30,13 +31,16 @@ from ashapp.bridge.futures import resolve
 from ashapp.bridge.stream import BodyStream
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from ashapp.bridge.body import RequestBody
     from ashapp.bridge.types import Environ, Message, Send, WsgiApplication
 
 __all__ = ["ThreadExchange"]
+
+# So many chunks of a stream are sent before the loop may see to others: where the client and the
+# application are both quick, neither the queue nor ``send`` ever waits.
+_TURN = 16
 
 # The head, the first bytes, and where the rest of the body comes from: None if that is all.
 _Opening = tuple["Message", bytes, BodyStream | None]
@@ -90,11 +94,15 @@ class ThreadExchange(Exchange):
     async def _send_stream(self, stream: BodyStream, chunk: bytes, send: Send) -> None:
         self.body.watch(stream.abandon)
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        turn = 0
         while (item := await stream.get()) is not None:
             chunk, more = item
             await send({"type": "http.response.body", "body": chunk, "more_body": more})
             if not more:
                 return
+            turn = (turn + 1) % _TURN
+            if turn == 0:
+                await asyncio.sleep(0)
 
     async def _join(self) -> None:
         self._waiter = self.loop.create_future()
