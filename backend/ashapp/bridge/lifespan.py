@@ -16,6 +16,9 @@ __all__ = ["Lifespan", "LifespanCallable", "LifespanManager"]
 
 _log = logging.getLogger("ashapp.bridge")
 
+# A startup may well give up by sys.exit(): the server is to be told why, no task is to raise it.
+_FAILURES = (Exception, SystemExit)
+
 LifespanCallable = Callable[[], object]
 LifespanManager = Callable[[Any], AbstractAsyncContextManager[Any]]
 RunSync = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -69,14 +72,14 @@ class Lifespan:
                 continue
             try:
                 state = await stack.enter_async_context(manager(self._app))
-            except Exception as error:
+            except _FAILURES as error:
                 return _describe("startup", manager, error)
             if isinstance(state, MutableMapping) and "state" in scope:
                 scope["state"].update(state)
         for function in self.on_startup + _callables(self._app, "on_startup"):
             try:
                 await self._call(function)
-            except Exception as error:
+            except _FAILURES as error:
                 return _describe("startup", function, error)
         return None
 
@@ -86,11 +89,11 @@ class Lifespan:
         for function in reversed(self.on_shutdown + _callables(self._app, "on_shutdown")):
             try:
                 await self._call(function)
-            except Exception as error:
+            except _FAILURES as error:
                 failures.append(_describe("shutdown", function, error))
         try:
             await stack.aclose()
-        except Exception as error:
+        except _FAILURES as error:
             failures.append(_describe("shutdown", self.manager or self._app.lifespan, error))
         return "; ".join(failures) or None
 
@@ -111,7 +114,7 @@ def _answer(event: str, failure: str | None) -> dict[str, str]:
     return {"type": f"{event}.failed", "message": failure}
 
 
-def _describe(event: str, function: Callable[..., Any], error: Exception) -> str:
+def _describe(event: str, function: Callable[..., Any], error: BaseException) -> str:
     name = getattr(function, "__qualname__", repr(function))
     _log.error("%s: %s failed", event, name, exc_info=error)
     return f"{event}: {name} failed: {type(error).__name__}: {error}"

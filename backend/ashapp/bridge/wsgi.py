@@ -13,6 +13,7 @@ from ashapp.bridge.body import RequestBody
 from ashapp.bridge.coroutines import adopt_loop
 from ashapp.bridge.environ import body_is_announced, build_environ, expects_continue, server_constants
 from ashapp.bridge.errors import RequestRejected, RequestTimeout
+from ashapp.bridge.exchange import as_exception
 from ashapp.bridge.lifespan import Lifespan
 from ashapp.bridge.problem import send_problem
 from ashapp.bridge.tasks import TaskKeeper
@@ -154,6 +155,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
         def call() -> Any:
             adopt_loop(loop)
-            return function()
+            try:
+                return function()
+            except StopIteration as error:  # which a future can't hold
+                raise as_exception(error) from error
 
         return await asyncio.wrap_future(self._pool.call(call))

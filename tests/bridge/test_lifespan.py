@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from flask import Flask
+
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge.types import Environ, Message, StartResponse
+from tests.support.waiting import PATIENCE
+
+
+def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    raise AssertionError("no request is made")
+
+
+async def run(bridge: WsgiToAsgi, *events: str, **scope: Any) -> list[Message]:
+    """Let the server start and stop *bridge*, or send the *events* given; return the answers."""
+    inbox = [{"type": f"lifespan.{event}"} for event in events or ("startup", "shutdown")]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return inbox.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with asyncio.timeout(PATIENCE):
+        await bridge({"type": "lifespan", **scope}, receive, send)
+    assert not inbox
+    return sent
+
+
+STARTED, STOPPED = {"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}
+
+
+async def test_without_callables_it_starts_and_stops() -> None:
+    assert await run(WsgiToAsgi(application)) == [STARTED, STOPPED]
+
+
+async def test_unknown_messages_are_passed_over() -> None:
+    assert await run(WsgiToAsgi(application), "pause", "startup", "pause", "shutdown") == [STARTED, STOPPED]
+
+
+class Async:
+    """A callable object whose call is a coroutine, which no inspection tells."""
+
+    def __init__(self, function: Callable[[], Awaitable[None]]) -> None:
+        self._function = function
+
+    def __call__(self) -> Awaitable[None]:
+        return self._function()
+
+
+Note = Callable[..., None]
+
+
+def a_function(note: Note) -> Callable[[], object]:
+    return lambda: note("function")
+
+
+def a_coroutine_function(note: Note) -> Callable[[], object]:
+    async def function() -> None:
+        note("coroutine")
+
+    return function
+
+
+def a_lambda_around_it(note: Note) -> Callable[[], object]:
+    function = a_coroutine_function(note)
+    return lambda: function()  # noqa: PLW0108 - what is tested
+
+
+def a_partial(note: Note) -> Callable[[], object]:
+    async def function(what: str) -> None:
+        note(what)
+
+    return partial(function, "coroutine")
+
+
+def a_callable_object(note: Note) -> Callable[[], object]:
+    return Async(a_coroutine_function(note))  # type: ignore[arg-type]
+
+
+def one_that_reaches_the_loop(note: Note) -> Callable[[], object]:
+    return async_to_sync(a_coroutine_function(note))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "on_loop"),
+    [
+        (a_function, False),
+        (a_coroutine_function, True),
+        (a_lambda_around_it, True),
+        (a_partial, True),
+        (a_callable_object, True),
+        (one_that_reaches_the_loop, True),
+    ],
+)
+@pytest.mark.parametrize("event", ["on_startup", "on_shutdown"])
+async def test_callables_run_where_they_may(
+    make: Callable[[Note], Callable[[], object]], event: str, *, on_loop: bool
+) -> None:
+    noted: list[tuple[str, bool]] = []
+
+    def note(what: str) -> None:
+        noted.append((what, threading.current_thread() is threading.main_thread()))
+
+    options: dict[str, Any] = {event: [make(note)]}
+    assert await run(WsgiToAsgi(application, **options)) == [STARTED, STOPPED]
+    assert noted == [("coroutine" if on_loop else "function", on_loop)]
+
+
+def noting(log: list[str], name: str, error: type[BaseException] | None = None) -> Callable[[], None]:
+    def function() -> None:
+        log.append(name)
+        if error is not None:
+            raise error(f"{name} went wrong")
+
+    function.__qualname__ = name
+    return function
+
+
+async def test_startup_is_in_order_and_shutdown_in_reverse() -> None:
+    log: list[str] = []
+    bridge = WsgiToAsgi(
+        application,
+        on_startup=iter([noting(log, "up 1"), noting(log, "up 2")]),
+        on_shutdown=iter([noting(log, "down 1"), noting(log, "down 2")]),
+    )
+    assert await run(bridge) == [STARTED, STOPPED]
+    assert log == ["up 1", "up 2", "down 2", "down 1"]
+    # A server may be started again, as by a test of the application.
+    assert await run(bridge) == [STARTED, STOPPED]
+    assert log == ["up 1", "up 2", "down 2", "down 1"] * 2
+
+
+ERRORS = [ValueError, SystemExit, StopIteration]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+async def test_startup_stops_at_the_first_failure(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+    functions = [noting(log, "one"), noting(log, "two", error), noting(log, "three")]
+    (answer,) = (await run(WsgiToAsgi(application, on_startup=functions), "startup", "shutdown"))[:1]
+    assert log == ["one", "two"]
+    assert answer["type"] == "lifespan.startup.failed"
+    assert answer["message"].startswith("startup: two failed: ")
+    assert "two went wrong" in answer["message"]
+    (record,) = caplog.records
+    assert record.getMessage() == "startup: two failed"
+    assert record.exc_info
+
+
+@pytest.mark.parametrize("error", ERRORS)
+async def test_shutdown_calls_all_whatever_fails(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+    functions = [noting(log, "one", error), noting(log, "two"), noting(log, "three", error)]
+    _, answer = await run(WsgiToAsgi(application, on_shutdown=functions))
+    assert log == ["three", "two", "one"]
+    assert answer["type"] == "lifespan.shutdown.failed"
+    three, one = answer["message"].split("; ")
+    assert three.startswith("shutdown: three failed: ")
+    assert one.startswith("shutdown: one failed: ")
+    assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+async def test_a_coroutine_may_fail_as_well(error: type[BaseException]) -> None:
+    async def connect() -> None:
+        raise error("no route")
+
+    (answer, _) = await run(WsgiToAsgi(application, on_startup=[connect]))
+    assert answer["type"] == "lifespan.startup.failed"
+    assert answer["message"].endswith(f"connect failed: {error.__name__}: no route")
+
+
+async def test_what_has_no_name_is_told_by_its_repr() -> None:
+    (answer, _) = await run(WsgiToAsgi(application, on_startup=[partial(int, "x")]))
+    assert "functools.partial(<class 'int'>, 'x') failed: ValueError" in answer["message"]
+
+
+# -- a context manager
+
+
+def manager_of(log: list[str], name: str = "manager", state: Any = None, fail: str = "") -> Any:
+    @asynccontextmanager
+    async def manager(app: Any) -> AsyncIterator[Any]:
+        if fail == "before":
+            raise ValueError(fail)
+        log.append(f"enter {name}")
+        try:
+            yield state
+        finally:
+            log.append(f"leave {name}")
+        if fail == "after":
+            raise ValueError(fail)
+
+    return manager
+
+
+async def test_a_manager_is_around_the_callables() -> None:
+    log: list[str] = []
+    bridge = WsgiToAsgi(
+        application,
+        on_startup=[noting(log, "up")],
+        on_shutdown=[noting(log, "down")],
+        lifespan=manager_of(log),
+    )
+    assert await run(bridge) == [STARTED, STOPPED]
+    assert log == ["enter manager", "up", "down", "leave manager"]
+
+
+@pytest.mark.parametrize(
+    ("given", "state", "expected"),
+    [
+        ({"client": 1}, {"state": {"a": 0}}, {"state": {"a": 0, "client": 1}}),
+        ({"client": 1}, {}, {}),
+        (None, {"state": {}}, {"state": {}}),
+        ("text", {"state": {}}, {"state": {}}),
+    ],
+)
+async def test_what_a_manager_gives_is_the_state_of_the_server(
+    given: Any, state: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    await run(WsgiToAsgi(application, lifespan=manager_of([], state=given)), **state)
+    assert state == expected
+
+
+async def test_a_manager_that_fails_to_start() -> None:
+    log: list[str] = []
+    bridge = WsgiToAsgi(application, lifespan=manager_of(log, fail="before"), on_startup=[noting(log, "up")])
+    (answer, _) = await run(bridge)
+    assert answer["type"] == "lifespan.startup.failed"
+    assert "manager failed: ValueError: before" in answer["message"]
+    assert log == []
+
+
+async def test_a_manager_that_fails_to_stop() -> None:
+    log: list[str] = []
+    bridge = WsgiToAsgi(application, lifespan=manager_of(log, fail="after"))
+    assert (await run(bridge))[1]["type"] == "lifespan.shutdown.failed"
+    assert log == ["enter manager", "leave manager"]
+
+
+async def test_a_manager_is_left_if_the_startup_fails_and_the_server_gives_up() -> None:
+    log: list[str] = []
+    bridge = WsgiToAsgi(application, lifespan=manager_of(log), on_startup=[noting(log, "up", ValueError)])
+    with pytest.raises(IndexError):  # from receive()
+        await run(bridge, "startup")
+    assert log == ["enter manager", "up", "leave manager"]
+
+
+async def test_what_the_application_has_counts_too() -> None:
+    log: list[str] = []
+    app: Any = Flask(__name__)
+    app.on_startup = noting(log, "app up")
+    app.on_shutdown = [noting(log, "app down 1"), noting(log, "app down 2")]
+    app.lifespan = manager_of(log, "app")
+    bridge = FlaskToAsgi(
+        app,
+        on_startup=[noting(log, "up")],
+        on_shutdown=[noting(log, "down")],
+        lifespan=manager_of(log, "ours"),
+    )
+    assert await run(bridge) == [STARTED, STOPPED]
+    assert log == [
+        *("enter ours", "enter app", "up", "app up"),
+        *("app down 2", "app down 1", "down", "leave app", "leave ours"),
+    ]
