@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
+import asyncio
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from ashapp.server.application import assemble, create, load
 from ashapp.server.errors import StartupError
 from ashapp.server.loading import load as load_settings
 from ashapp.server.settings import Settings
+from tests.support.waiting import PATIENCE, eventually
 
 Project = Callable[..., Path]
 
@@ -97,7 +101,7 @@ def test_a_wsgi_callable_is_taken_as_it_is(project: Project) -> None:
     [
         ({}, 40, False),
         ({"threads": "3", "workers": "2"}, 3, True),
-        ({"workers": "2", "reload": "true"}, 40, False),
+        ({"workers": "2", "reload": "true", "loop_guard": "0"}, 40, False),
     ],
 )
 def test_the_bridge_is_told_of_threads_and_processes(
@@ -168,3 +172,29 @@ def test_a_worker_whose_application_is_broken_stops_its_supervisor(
         create(settings())
     assert caught.value.code == 3
     assert capsys.readouterr().err.startswith("Error: importing 'shop' failed: ModuleNotFoundError")
+
+
+def has_guards(count: int) -> bool:
+    return [thread.name for thread in threading.enumerate()].count("ashapp-loop-guard") == count
+
+
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        ({}, 0),
+        ({"loop_guard": "0.5"}, 1),
+        ({"environment": "development"}, 1),
+        ({"environment": "development", "loop_guard": "0"}, 0),
+    ],
+)
+async def test_the_loop_is_guarded_between_startup_and_shutdown(flags: dict[str, str], count: int) -> None:
+    app = assemble(WsgiToAsgi(lambda environ, start_response: []), settings(**flags))
+    told: asyncio.Queue[Message] = asyncio.Queue()
+    answers: asyncio.Queue[Message] = asyncio.Queue()
+    serving = asyncio.ensure_future(app({"type": "lifespan"}, told.get, answers.put))
+    async with asyncio.timeout(PATIENCE):
+        for event, expected in (("startup", count), ("shutdown", 0)):
+            told.put_nowait({"type": f"lifespan.{event}"})
+            assert await answers.get() == {"type": f"lifespan.{event}.complete"}
+            await eventually(partial(has_guards, expected))
+        await serving

@@ -17,6 +17,7 @@ from textwrap import dedent
 
 import httpx
 import pytest
+
 from tests.support.process import SERVE, ServerProcess, run, serving
 
 FLASK = (sys.executable, "-m", "flask")
@@ -24,6 +25,7 @@ KEY = "9f2c6d0b1e7a4538"
 
 SHOP = """
     import os
+    import time
     from pathlib import Path
     from flask import Flask, request, session
 
@@ -44,6 +46,12 @@ SHOP = """
         Path(f"{request.args['name']}.began").touch()
         while not Path("go").exists():
             pass
+        return "done"
+
+    @app.get("/block")
+    async def block():
+        while not Path("go").exists():
+            time.sleep(0.01)
         return "done"
     """
 
@@ -175,6 +183,22 @@ def test_probes_are_answered_while_every_thread_is_blocked(folder: Path) -> None
         (folder / "go").touch()
         assert [future.result().text for future in blocked] == ["done", "done"]
         assert waiting.result().status_code == 200
+
+
+@pytest.mark.parametrize("more", [[], ["--workers", "2"]])
+def test_what_blocks_the_loop_is_logged_with_its_stack(folder: Path, more: list[str]) -> None:
+    args = ["shop", "--loop-guard", "1", *more]
+    with serving(args, cwd=folder) as server, ThreadPoolExecutor(1) as pool:
+        response = pool.submit(get, server, "/block")
+        server.wait_for_log(
+            r"WARNING: +The event loop has not answered for \d+\.\d\d s.*\n"
+            r'(  .*\n)+  File ".*shop\.py", line \d+, in block\n'
+        )
+        (folder / "go").touch()
+        assert response.result().text == "done"
+        server.wait_for_log(r"The event loop goes on after \d+\.\d\d s")
+        assert server.stop() == 0
+        assert server.stderr.count("The event loop has not answered") == 1
 
 
 def test_a_request_in_flight_is_finished_before_the_end(folder: Path) -> None:

@@ -66,3 +66,19 @@ def test_a_protocol_is_known_or_an_import_string(implementation: str) -> None:
 @pytest.mark.parametrize(("reload", "count"), [(False, 4), (True, 1)])
 def test_reloading_is_done_with_one_process(*, reload: bool, count: int) -> None:
     assert settings(workers=4, reload=reload).worker_count == count
+
+
+@pytest.mark.parametrize(
+    ("values", "threshold"),
+    [
+        ({}, 0),
+        ({"environment": "development"}, 0.1),
+        ({"reload": True}, 0.1),
+        ({"loop_guard": "0.25"}, 0.25),
+        ({"loop_guard": 2, "environment": "development"}, 2),
+        ({"loop_guard": 0, "reload": True}, 0),
+        ({"loop_guard": 0, "lifespan": "off"}, 0),
+    ],
+)
+def test_the_loop_is_watched_in_development_or_as_told(values: dict[str, Any], threshold: float) -> None:
+    assert settings(**values).loop_guard_threshold == threshold

@@ -9,6 +9,7 @@ from flask import Flask
 from uvicorn.config import STARTUP_FAILURE
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.observe.loop_guard import LoopGuard
 from ashapp.server.discovery import BRIDGED, find_application
 from ashapp.server.errors import StartupError
 from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
@@ -59,7 +60,12 @@ def assemble(found: object, settings: Settings) -> Probes:
         settings.readyz_path: health.readiness,
     }
     offered = {path: check for path, check in checks.items() if path and settings.probes}
-    return Probes(_bridged(found, settings), health, offered)
+    bridge = _bridged(found, settings)
+    if settings.loop_guard_threshold:
+        guard = LoopGuard(settings.loop_guard_threshold)
+        bridge.lifespan.on_startup.append(guard.start)
+        bridge.lifespan.on_shutdown.append(guard.stop)
+    return Probes(bridge, health, offered)
 
 
 def create(settings: Settings) -> Probes:

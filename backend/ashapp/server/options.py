@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command-line options of ``serve``: one for each setting, by uvicorn's names where it has one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 import click
@@ -29,8 +29,10 @@ _SECTIONS = (
     ("HTTP", ("http", "header", "server_header", "date_header", "h11")),
     ("TLS", ("ssl",)),
     ("WebSocket", ("ws",)),
-    ("Logging", ("log", "access_log", "use_colors")),
+    ("Logging", ("log", "loop_guard", "access_log", "use_colors")),
 )
+
+_METAVARS: Mapping[Any, str] = {int: "INTEGER", float | None: "SECONDS"}
 
 _EPILOG = """\
 Each option is also a variable (--log-level is ASHAPP_LOG_LEVEL), a variable ASHAPP_<NAME>_FILE that names a
@@ -129,7 +131,7 @@ def _metavar(field: FieldInfo, theirs: click.Option | None) -> str:
         return f"[{'|'.join(map(str, get_args(field.annotation)))}]"
     if theirs is not None:
         return theirs.metavar or theirs.type.name.upper()
-    return "INTEGER" if field.annotation is int else "TEXT"
+    return _METAVARS.get(field.annotation, "TEXT")
 
 
 def _section(name: str) -> str:

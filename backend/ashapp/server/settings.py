@@ -29,6 +29,9 @@ __all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
 
 REFERENCE_API = "ashapp.api:create_app()"
 
+# Seconds: what a person who waits begins to notice.
+_LOOP_GUARD = 0.1
+
 # RFC 9110, 5.1 and 5.5: a token, and a value without control characters.
 _HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 
@@ -145,6 +148,13 @@ class Settings(BaseSettings):
         default="info", description="Log level."
     )
     log_config: FilePath | None = None
+    loop_guard: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Log the stack of what blocks the event loop for longer than this; 0 for never. "
+        "[default: 0.1 in development and with --reload, else 0]",
+    )
     access_log: bool = Field(default=False, description="Log each request; this costs time per request.")
 
     ssl_keyfile: FilePath | None = None
@@ -162,6 +172,8 @@ class Settings(BaseSettings):
         paths = [path for path in (self.livez_path, self.readyz_path, self.healthz_path) if path]
         if len(paths) != len(set(paths)):
             raise ValueError("livez_path, readyz_path and healthz_path must differ")
+        if self.loop_guard and self.lifespan == "off":
+            raise ValueError("loop_guard needs the lifespan, which is off")
         return self
 
     @classmethod
@@ -186,6 +198,13 @@ class Settings(BaseSettings):
     def worker_count(self) -> int:
         """Processes that answer requests: reloading is done with one."""
         return 1 if self.reload else self.workers
+
+    @property
+    def loop_guard_threshold(self) -> float:
+        """Seconds that the event loop may be blocked before that is logged; 0 if it is not watched."""
+        if self.loop_guard is not None:
+            return self.loop_guard
+        return _LOOP_GUARD if self.reload or self.environment == "development" else 0
 
     def uvicorn_config(self) -> dict[str, Any]:
         """Return the keyword arguments for ``uvicorn.Config``; what is not set keeps uvicorn's default."""
