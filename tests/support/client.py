@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Address", "Connection", "Head", "Response", "TruncatedResponse", "fetch", "hammer"]
+__all__ = [
+    "Address",
+    "Connection",
+    "Head",
+    "Response",
+    "TruncatedResponse",
+    "chunk",
+    "fetch",
+    "hammer",
+]
 
 Address = tuple[str, int]
 Fields = Iterable[tuple[str, str]]
@@ -89,10 +98,14 @@ class Connection:
 
     def send_some(self, data: bytes) -> int:
         """Send what the connection takes at once, none if it is full; return the number of bytes."""
+        timeout = self._socket.gettimeout()
+        self._socket.setblocking(False)  # noqa: FBT003 - its name says it
         try:
-            return self._socket.send(data, socket.MSG_DONTWAIT)
+            return self._socket.send(data)
         except BlockingIOError:
             return 0
+        finally:
+            self._socket.settimeout(timeout)
 
     def send_request(self, method: str, target: str, fields: Fields = (), body: bytes | None = None) -> None:
         """Send a request with a Host field, and Content-Length where there is a *body*; text as latin-1."""
@@ -181,6 +194,11 @@ class Connection:
         """Reset the connection: what is on its way is lost (a client that crashed)."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
+
+
+def chunk(data: bytes = b"") -> bytes:
+    """Return *data* as one chunk of a chunked body; without *data*, the last chunk."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def fetch(

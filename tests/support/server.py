@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import uvicorn
-from tests.support.client import Address
 
 from ashapp.bridge.types import Receive, Scope, Send
+from tests.support.client import Address
 
 __all__ = [
     "COMBINATIONS",

@@ -7,12 +7,12 @@ from contextvars import ContextVar
 
 import pytest
 from flask import Flask, request
-from tests.support.adapters import Adapter, stock_fails
-from tests.support.client import Connection, hammer
-from tests.support.server import Serve, on_every_server
 
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.types import Environ, Message, Receive, Scope, Send, StartResponse
+from tests.support.adapters import Adapter, stock_fails
+from tests.support.client import Connection, hammer
+from tests.support.server import Serve, on_every_server
 
 mark = ContextVar("mark", default="none")
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -5,12 +5,12 @@ import json
 
 import pytest
 from flask import Flask, request
+
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from tests.support.adapters import Adapter, stock_fails, stock_passes
 from tests.support.client import Connection, fetch
 from tests.support.environ import describe, read_environ
 from tests.support.server import Serve, on_every_server
-
-from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 

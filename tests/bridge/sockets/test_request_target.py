@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from flask import Flask, request
+
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge.types import Receive, Scope, Send
 from tests.support.adapters import Adapter, stock_fails, stock_passes
 from tests.support.client import fetch
 from tests.support.environ import describe, read_environ
 from tests.support.server import Serve, on_every_server, serving
-
-from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.types import Receive, Scope, Send
 
 # The target on the wire, PATH_INFO and QUERY_STRING.
 TARGETS = [
