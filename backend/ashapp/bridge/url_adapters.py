@@ -14,10 +14,10 @@ changed the environ in the meantime, the result is dropped.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import flask
-from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class UrlAdapters:
         try:
             adapter = self._bind(environ)
             result = adapter.match(return_rule=True)
-        except HTTPException:
+        except Exception:
             return None  # Flask finds out for itself, and tells the client
         matched = _MatchedAdapter.__new__(_MatchedAdapter)
         vars(matched).update(vars(adapter), result=result)
@@ -104,7 +104,7 @@ class UrlAdapters:
         return (
             environ.get("HTTP_HOST"),
             environ["wsgi.url_scheme"],
-            environ["SCRIPT_NAME"],
+            environ.get("SCRIPT_NAME"),
             environ["SERVER_NAME"],
             environ["SERVER_PORT"],
             self._app.config["SERVER_NAME"],
@@ -126,7 +126,8 @@ class UrlAdapters:
             if len(self._templates) >= _MAX_TEMPLATES:
                 self._templates.clear()
             # Flask 3.1 sets the host, which Flask 3.0 leaves to be computed when it is asked for.
-            self._templates[key] = _Template(adapter, vars(request).get("host"))
+            # A copy is kept, because the request may change its adapter.
+            self._templates[key] = _Template(copy(adapter), vars(request).get("host"))
         return adapter
 
 
@@ -160,13 +161,13 @@ class _Template:
         adapter = MapAdapter.__new__(MapAdapter)
         vars(adapter).update(
             vars(self.adapter),
-            path_info=_decode(environ["PATH_INFO"]),
+            path_info=_decode(environ.get("PATH_INFO", "/")),
             default_method=environ["REQUEST_METHOD"],
-            query_args=_decode(environ["QUERY_STRING"]),
+            query_args=_decode(environ.get("QUERY_STRING")),
         )
         return adapter
 
 
-def _decode(text: str) -> str:
+def _decode(text: str | None) -> str | None:
     """Undo the latin-1 of PEP 3333, as Werkzeug does for its adapter."""
-    return text if text.isascii() else text.encode("latin-1").decode(errors="replace")
+    return text if text is None or text.isascii() else text.encode("latin-1").decode(errors="replace")
