@@ -72,7 +72,8 @@ class RequestBody(io.BufferedIOBase):
     ``RequestEntityTooLarge`` (413) where the body is longer than ``limit_to`` allows.
     """
 
-    # Defaults of the class, because most requests have no body: what does not change costs them nothing.
+    # Defaults of the class, because most requests have no body: what does not change costs them nothing,
+    # neither time nor, while they wait, memory.
     #: Whether the head of the request says that there is a body. To be set before the first read.
     announced = False
     # Shared, under the mutex.
@@ -81,6 +82,7 @@ class RequestBody(io.BufferedIOBase):
     _gone = False
     _resting = False
     _arrival: Callable[[], None] | None = None
+    _chunks: deque[bytes] | None = None
     # The loop's.
     _pump: asyncio.Task[None] | None = None
     _room: asyncio.Event | None = None
@@ -100,7 +102,6 @@ class RequestBody(io.BufferedIOBase):
         # the server registers with the loop, into the next request on the connection.
         self._server_context = copy_context()
         self._mutex = threading.Lock()
-        self._chunks: deque[bytes] = deque()
 
     def __del__(self) -> None:
         """Skip the ``close()`` of the base class: there is nothing to close."""
@@ -121,8 +122,6 @@ class RequestBody(io.BufferedIOBase):
         if self._gone:
             self._mark_gone()
         elif self._pump is None:
-            self._room = asyncio.Event()
-            self._room.set()
             self._pump = self._loop.create_task(self._run_pump(), context=self._server_context)
 
     def watch(self, on_disconnect: Callable[[], None]) -> None:
@@ -146,10 +145,10 @@ class RequestBody(io.BufferedIOBase):
             self._mark_gone()
 
     async def _run_pump(self) -> None:
-        assert self._room is not None  # noqa: S101 - for the type checker: set with the task
         try:
             while not self._gone and not (self._complete and self._on_disconnect is None):
-                await self._room.wait()
+                if self._room is not None:
+                    await self._room.wait()
                 self._feed(await self._receive())
         except Exception:
             _log.exception("receive() failed; taken for a disconnect")
@@ -166,12 +165,14 @@ class RequestBody(io.BufferedIOBase):
         chunk = message.get("body", b"")
         with self._mutex:
             if chunk:
+                if self._chunks is None:
+                    self._chunks = deque()
                 self._chunks.append(chunk)
                 self._size += len(chunk)
             self._complete = not message.get("more_body", False)
             if self._size >= self._limit and not self._complete:
                 self._resting = True
-                self._room.clear()  # type: ignore[union-attr]
+                self._room = asyncio.Event()
             self._notify()
 
     def _mark_gone(self) -> None:
@@ -185,7 +186,9 @@ class RequestBody(io.BufferedIOBase):
             arrive()
 
     def _resume(self) -> None:
-        self._room.set()  # type: ignore[union-attr]
+        if self._room is not None:
+            self._room.set()
+            self._room = None
 
     # -- on the reader's thread
 
@@ -268,7 +271,7 @@ class RequestBody(io.BufferedIOBase):
         spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE)  # noqa: SIM115 - closed with the body
         try:
             while limit is None or spool.tell() <= limit:
-                chunk = self._take(-1)  # a chunk as a whole: what is left of it would be read before the spool
+                chunk = self._take(-1)  # all of the chunk: what is left would be read before the spool
                 if not chunk:
                     break
                 spool.write(chunk)
