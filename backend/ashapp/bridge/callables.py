@@ -16,13 +16,14 @@ import asyncio
 import inspect
 import sys
 from collections.abc import AsyncIterable
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import flask
 from greenlet import getcurrent
 
-from ashapp.bridge.coroutines import complete, finish
+from ashapp.bridge.coroutines import complete, finish, run_on_loop
 from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
 from ashapp.bridge.iterables import AsyncBody
@@ -96,7 +97,7 @@ class Callables:
         loop = self.bridge.loop if self.bridge else None
         if loop is not None and loop.is_running() and asyncio._get_running_loop() is None:  # noqa: SLF001
             # A thread of the application's own: a copy of its context has to do.
-            return asyncio.run_coroutine_threadsafe(func(*args, **kwargs), loop).result()
+            return run_on_loop(func(*args, **kwargs), loop, copy_context())
         return self._async_to_sync(func)(*args, **kwargs)
 
     def make_response(self, rv: Any) -> flask.Response:

@@ -16,10 +16,10 @@ thread-local that asgiref reads for it; it runs in a copy of the context, as any
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.current_thread_executor import CurrentThreadExecutor
@@ -30,6 +30,7 @@ from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Coroutine
     from contextvars import Context
 
@@ -51,12 +52,18 @@ def run_on_loop(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLo
 
     Raises:
         BaseException: what the coroutine raises.
+        RuntimeError: *loop* has been closed.
 
     """
     result: Future[T] = Future()
     executor = _ThreadExecutor(None)
     running = _run(coroutine, executor, sys.exception(), result)
-    loop.call_soon_threadsafe(lambda: loop.create_task(running, context=context))
+    try:
+        loop.call_soon_threadsafe(lambda: loop.create_task(running, context=context))
+    except RuntimeError:  # the loop has been closed
+        running.close()
+        coroutine.close()
+        raise
     executor.run_until_future(result)
     return result.result()
 
@@ -77,7 +84,7 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
     if getcurrent().gr_context is exchange.context:
         return run_on_loop(coroutine, exchange.loop, exchange.context)
     # The application has entered a context of its own: a copy of it has to do.
-    return asyncio.run_coroutine_threadsafe(coroutine, exchange.loop).result()
+    return run_on_loop(coroutine, exchange.loop, copy_context())
 
 
 async def finish(awaitable: Awaitable[T]) -> T:
