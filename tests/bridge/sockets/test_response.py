@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: MIT
+"""Rules 6, 9 and 10: what an application sends of a body, and what of it reaches the client."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from ashapp.bridge import WsgiToAsgi
+from ashapp.bridge.types import Environ, StartResponse
+from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.client import Connection, TruncatedResponse, fetch
+from tests.support.outcomes import Outcomes
+from tests.support.server import Serve, on_every_server
+from tests.support.wsgi import Headers, application, generate
+
+
+@on_every_server
+@stock_fails("start_response returns nothing to write with")
+def test_write_sends_before_the_iterable(serve: Serve, adapter: Adapter) -> None:
+    """Rule 6."""
+
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        write = start_response("200 OK", [])
+        write(b"one ")
+        write(b"")
+        write(b"two ")
+        return [b"three ", b"four"]
+
+    with Connection(serve(adapter(call))) as connection:
+        for _ in range(2):
+            assert connection.request("GET", "/").body == b"one two three four"
+
+
+@stock_fails("start_response returns nothing to write with")
+def test_write_alone_is_a_response(serve: Serve, adapter: Adapter) -> None:
+    """Rule 6, by Content-Length, which write() reaches and then passes."""
+
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        write = start_response("200 OK", [("Content-Length", "4")])
+        write(b"one ")
+        write(b"two ")
+        return []
+
+    assert fetch(serve(adapter(call)), "/").body == b"one "
+
+
+@stock_passes()
+def test_start_response_may_be_replaced_until_the_headers_are_sent(serve: Serve, adapter: Adapter) -> None:
+    """Rule 6: with exc_info; what the first call said is forgotten."""
+
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", "1"), ("X-First", "1")])
+        start_response("503 Later", [("X-Second", "2")], (ValueError, ValueError("early"), None))
+        return [b"later"]
+
+    response = fetch(serve(adapter(call)), "/")
+    assert (response.status, response.body) == (503, b"later")
+    assert (response.head.one("x-first"), response.head.one("x-second")) == (None, "2")
+
+
+@on_every_server
+@stock_passes()
+def test_start_response_raises_once_the_headers_are_sent(serve: Serve, adapter: Adapter) -> None:
+    """Rules 6 and 9: it raises the error in exc_info, which then truncates the response."""
+
+    class LateError(Exception):
+        pass
+
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        yield b"early"
+        start_response("500 Late", [], (LateError, LateError(), None))
+        yield b"never"
+
+    outcomes = Outcomes(adapter(call))
+    with Connection(serve(outcomes)) as connection:
+        connection.send_request("GET", "/")
+        with pytest.raises(TruncatedResponse) as truncated:
+            connection.receive()
+    assert truncated.value.partial == b"early"
+    assert isinstance(outcomes.next(), LateError)
+
+
+@pytest.mark.parametrize("exc_info", [(), (None,), ((None, None, None),)])
+def test_start_response_twice_is_an_error(serve: Serve, exc_info: tuple[Any, ...]) -> None:
+    """Rule 6. Stock asgiref takes what ``sys.exc_info()`` returns where there is no exception for one."""
+
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        start_response("200 OK", [], *exc_info)
+        return [b"twice"]
+
+    assert fetch(serve(WsgiToAsgi(call)), "/").status == 500
+
+
+class Body:
+    """An iterable that tells what was done with it, and by which thread."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.calls: list[tuple[str, int]] = []
+
+    def __call__(self) -> "Body":
+        self.calls.append(("call", threading.get_ident()))
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.calls.append(("next", threading.get_ident()))
+            yield chunk
+
+    def close(self) -> None:
+        self.calls.append(("close", threading.get_ident()))
+
+
+ENDINGS: dict[str, tuple[Callable[[], Iterable[bytes]], str, Headers]] = {
+    "complete": (lambda: [b"a", b"b"], "GET", []),
+    "empty": (list, "GET", []),
+    "length": (lambda: [b"a", b"b"], "GET", [("Content-Length", "2")]),
+    "length of the first": (lambda: [b"a", b"b"], "GET", [("Content-Length", "1")]),
+    "too short": (lambda: [b"a", b"b"], "GET", [("Content-Length", "3")]),
+    "head": (lambda: [b"a", b"b"], "HEAD", []),
+    "error": (lambda: generate(error=ValueError("at once")), "GET", []),
+    "late error": (lambda: generate(b"a", error=ValueError("late")), "GET", []),
+    "no bytes": (lambda: [b"a", "b"], "GET", []),  # type: ignore[list-item]
+}
+
+
+@stock_fails("close() is never called")
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_iterable_is_closed_once_on_the_thread_of_the_application(
+    serve: Serve, adapter: Adapter, ending: str
+) -> None:
+    """Rule 6, however the response ends."""
+    chunks, method, headers = ENDINGS[ending]
+    body = Body(chunks())
+    outcomes = Outcomes(adapter(application(body, headers=headers)))
+    with Connection(serve(outcomes)) as connection:
+        connection.send_request(method, "/")
+        outcomes.next()
+    names = [name for name, _ in body.calls]
+    assert (names[0], names[-1], names.count("close")) == ("call", "close", 1)
+    assert len({thread for _, thread in body.calls}) == 1
+
+
+def test_an_error_of_close_does_not_spoil_a_complete_response(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rule 6. Stock asgiref never calls it."""
+
+    class Unclosable(Body):
+        def close(self) -> None:
+            raise ValueError("close() failed")
+
+    outcomes = Outcomes(WsgiToAsgi(application(Unclosable([b"body"]), headers=[("Content-Length", "4")])))
+    with Connection(serve(outcomes)) as connection:
+        for _ in range(2):
+            assert connection.request("GET", "/").body == b"body"
+            assert outcomes.next() is None
+    assert "close() failed" in caplog.text
+
+
+@on_every_server
+@pytest.mark.parametrize(
+    ("method", "status"), [("HEAD", "200"), ("GET", "204"), ("HEAD", "204"), ("GET", "304"), ("HEAD", "304")]
+)
+@pytest.mark.parametrize("length", ["4", None])
+@pytest.mark.parametrize("kind", ["list", "generator", "write"])
+def test_a_response_without_a_body_has_none(
+    serve: Serve, method: str, status: str, length: str | None, kind: str
+) -> None:
+    """Rule 10. The next response on the connection is where this one's body would be.
+
+    Stock asgiref leaves it to the server; its next response may fail, but for another reason.
+    """
+
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        write = start_response(f"{status} Status", [("Content-Length", length)] if length else [])
+        if kind == "write":
+            write(b"body")
+        return generate(b"body") if kind == "generator" else [b"body"]
+
+    with Connection(serve(WsgiToAsgi(call))) as connection:
+        for _ in range(3):
+            head = connection.request(method, "/").head
+            assert head.status == int(status)
+            if status == "200":
+                assert head.one("content-length") == length
+            if status == "204":
+                assert (head.one("content-length"), head.one("transfer-encoding")) == (None, None)
+
+
+@on_every_server
+@stock_passes()
+@pytest.mark.parametrize("kind", ["list", "generator"])
+def test_a_body_longer_than_its_length_is_cut(serve: Serve, adapter: Adapter, kind: str) -> None:
+    """Rule 10."""
+    chunks = [b"one", b"two", b"three"]
+    body = {"list": lambda: chunks, "generator": lambda: generate(*chunks)}[kind]
+    response = fetch(serve(adapter(application(body, headers=[("Content-Length", "5")]))), "/")
+    assert response.body == b"onetw"
+
+
+@on_every_server
+@stock_passes()
+def test_a_body_shorter_than_its_length_ends_the_connection(serve: Serve, adapter: Adapter) -> None:
+    """Rule 10."""
+    call = application(lambda: generate(b"one", b"two"), headers=[("Content-Length", "10")])
+    with Connection(serve(adapter(call))) as connection:
+        connection.send_request("GET", "/")
+        with pytest.raises(TruncatedResponse) as truncated:
+            connection.receive()
+    assert truncated.value.partial == b"onetwo"
+
+
+@stock_fails("the headers have gone out when it becomes known")
+def test_a_list_shorter_than_its_length_is_an_error(serve: Serve, adapter: Adapter) -> None:
+    """Rule 10."""
+    call = application(lambda: [b"one", b"two"], headers=[("Content-Length", "10")])
+    assert fetch(serve(adapter(call)), "/").status == 500
+
+
+@on_every_server
+@pytest.mark.parametrize("error", [ValueError("in midstream"), KeyboardInterrupt(), SystemExit(1)])
+def test_an_iterable_that_raises_truncates_the_response(serve: Serve, error: BaseException) -> None:
+    """Rule 9. There is no last chunk, so that the client knows; and the server goes on.
+
+    Stock asgiref does so for ValueError; the others end the server's loop.
+    """
+    address = serve(WsgiToAsgi(application(lambda: generate(b"one", b"two", error=error))))
+    for _ in range(2):
+        with Connection(address) as connection:
+            connection.send_request("GET", "/")
+            with pytest.raises(TruncatedResponse) as truncated:
+                connection.receive()
+        assert truncated.value.partial == b"onetwo"
+
+
+@on_every_server
+@pytest.mark.parametrize("error", [ValueError("at once"), SystemExit(1), GeneratorExit(), StopIteration()])
+def test_an_application_that_raises_is_500_and_the_server_goes_on(serve: Serve, error: BaseException) -> None:
+    """Rule 9. Stock asgiref: uvicorn answers for ValueError; the others end its loop, or stop a generator."""
+
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("X-First", "1")])
+        raise error
+
+    address = serve(WsgiToAsgi(call))
+    for _ in range(2):
+        response = fetch(address, "/")
+        assert (response.status, response.head.one("x-first")) == (500, None)
+
+
+@stock_passes()
+@pytest.mark.parametrize("chunks", [[], [b""], [b"", b""], [b"", b"a", b"", b"b"]])
+@pytest.mark.parametrize("kind", ["list", "generator"])
+def test_empty_chunks_are_no_end(serve: Serve, adapter: Adapter, chunks: list[bytes], kind: str) -> None:
+    """Rule 6."""
+    call = application(lambda: chunks if kind == "list" else generate(*chunks))
+    assert fetch(serve(adapter(call)), "/").body == b"".join(chunks)
+
+
+@on_every_server
+@stock_passes()
+def test_a_long_body_arrives_whole(serve: Serve, adapter: Adapter) -> None:
+    """Rule 10: in chunks large, small and odd, and as one."""
+    chunks = [bytes([size % 251]) * size for size in (1, 70_000, 3, 300_000, 1_000_000, 65_536)]
+    for body in (lambda: generate(*chunks), lambda: chunks, lambda: [b"".join(chunks)]):
+        assert fetch(serve(adapter(application(body))), "/").body == b"".join(chunks)
