@@ -59,11 +59,20 @@ class ThreadPool:
         return len(self._state.jobs)
 
     def submit(self, job: Job) -> None:
-        """Run *job* on a thread, as soon as one is free. From any thread."""
+        """Run *job* on a thread, as soon as one is free. From any thread.
+
+        Raises:
+            RuntimeError: not even the first thread could be started.
+
+        """
         state = self._state
         state.jobs.append(job)
         if not state.waking:
-            state.wake()
+            try:
+                state.wake()
+            except RuntimeError:  # there is no thread at all, so it has not been taken
+                state.jobs.remove(job)
+                raise
 
     def call(self, function: Callable[[], T]) -> Future[T]:
         """Run *function* as ``submit`` does, and return a future of its result."""

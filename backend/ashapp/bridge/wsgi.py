@@ -120,7 +120,11 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         """Return the exchange that serves a request, begun."""
         exchange = ThreadExchange(self.wsgi_application, environ, body, loop)
         exchange.timeout = self.request_timeout
-        self._pool.submit(exchange.run)
+        try:
+            self._pool.submit(exchange.run)
+        except RuntimeError:  # no thread could be started
+            body.stop()
+            raise
         return exchange
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:

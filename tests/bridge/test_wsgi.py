@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: MIT
+import asyncio
+import gc
+import json
+import multiprocessing
+import threading
+import weakref
+from typing import Any
+
+import asgiref.wsgi
+import pytest
+
+from ashapp.bridge.body import RequestBody
+from ashapp.bridge.types import Environ, Message, Scope, StartResponse
+from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
+from tests.support.asgi import Client, fetch, http_scope
+from tests.support.waiting import PATIENCE, eventually
+
+
+def echo(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Answer with what of the environ can be said in JSON, and with the body."""
+    told = {key: value for key, value in environ.items() if isinstance(value, str | bool)}
+    told["body"] = environ["wsgi.input"].read().decode()
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(told).encode()]
+
+
+def test_it_stands_in_for_asgirefs() -> None:
+    bridge = WsgiToAsgi(echo, 50)
+    assert isinstance(bridge, asgiref.wsgi.WsgiToAsgi)
+    assert (bridge.wsgi_application, bridge.duplicate_header_limit) == (echo, 50)
+    assert WsgiToAsgi(wsgi_application=echo, duplicate_header_limit=None).duplicate_header_limit is None
+
+
+@pytest.mark.parametrize("application", [None, 5, "module:app", object()])
+def test_an_application_can_be_called(application: Any) -> None:
+    with pytest.raises(TypeError, match="which can't be called"):
+        WsgiToAsgi(application)
+
+
+def test_there_is_a_thread_at_least() -> None:
+    with pytest.raises(ValueError, match="expected 1 or more"):
+        WsgiToAsgi(echo, threads=0)
+    assert WsgiToAsgi(echo)._pool.size == DEFAULT_THREADS
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("multiprocess", [True, False])
+async def test_the_environ_tells_how_it_is_served(threads: int, *, multiprocess: bool) -> None:
+    client = await fetch(WsgiToAsgi(echo, threads=threads, multiprocess=multiprocess))
+    environ = json.loads(client.body)
+    assert environ["wsgi.multithread"] is (threads > 1)
+    assert environ["wsgi.multiprocess"] is multiprocess
+
+
+@pytest.mark.parametrize("parent", [None, object()])
+async def test_a_child_process_has_others_beside_it(monkeypatch: pytest.MonkeyPatch, parent: Any) -> None:
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
+    environ = json.loads((await fetch(WsgiToAsgi(echo))).body)
+    assert environ["wsgi.multiprocess"] is (parent is not None)
+
+
+async def test_a_request_is_answered() -> None:
+    headers = [(b"x-user", b"a"), (b"x_user", b"b")]
+    client = await fetch(WsgiToAsgi(echo), "PUT", b"/a%FFb?c", b"body", headers=headers)
+    environ = json.loads(client.body)
+    assert (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]) == (
+        "PUT",
+        "/a\xffb",
+        "c",
+    )
+    assert (environ["HTTP_X_USER"], environ["body"]) == ("a", "body")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ([(b"host", b"other")], "host is given more than once"),
+        ([(b"content-length", b"x")], "must be a number"),
+        ([(b"x-a", b"")] * 101, "Too many duplicate headers"),
+    ],
+)
+async def test_a_request_that_contradicts_itself_is_refused(
+    method: str, headers: list[tuple[bytes, bytes]], told: str
+) -> None:
+    called: list[Environ] = []
+    bridge = WsgiToAsgi(lambda environ, start_response: called.append(environ) or [])  # type: ignore[func-returns-value]
+    client = await fetch(bridge, method, headers=headers)
+    assert client.status == 400
+    assert client.complete
+    assert client.headers["content-type"] == "application/problem+json"
+    assert told in json.loads(client.body)["detail"]
+    assert (called, client.asked) == ([], 0)
+
+
+async def test_duplicates_are_the_options_to_limit() -> None:
+    headers = [(b"x-a", b"")] * 101
+    assert (await fetch(WsgiToAsgi(echo, 0), headers=headers)).status == 200
+    assert (await fetch(WsgiToAsgi(echo, 1), headers=headers[:2])).status == 400
+
+
+async def test_a_websocket_is_closed_before_it_opens() -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await WsgiToAsgi(echo)({"type": "websocket"}, receive, send)
+    assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+@pytest.mark.parametrize("kind", ["webtransport", "", None])
+async def test_an_unknown_scope_is_an_error(kind: Any) -> None:
+    client = Client()
+    with pytest.raises(ValueError, match="expected 'http', 'websocket' or 'lifespan'"):
+        await WsgiToAsgi(echo)({"type": kind}, client.receive, client.send)
+    assert (client.sent, client.asked) == ([], 0)
+
+
+async def test_a_subclass_may_add_to_the_environ() -> None:
+    class Own(WsgiToAsgi):
+        def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
+            return {**super().build_environ(scope, body), "own.key": "value"}
+
+    assert json.loads((await fetch(Own(echo))).body)["own.key"] == "value"
+
+
+async def test_requests_run_at_the_same_time_up_to_the_threads() -> None:
+    barrier = threading.Barrier(3)
+
+    def meet(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        barrier.wait(PATIENCE)
+        start_response("200 OK", [])
+        return [threading.current_thread().name.encode()]
+
+    bridge = WsgiToAsgi(meet, threads=3)
+    clients = await asyncio.gather(*[fetch(bridge) for _ in range(9)])
+    assert len({client.body for client in clients}) == 3
+
+
+async def test_requests_wait_in_order_for_the_one_thread() -> None:
+    order: list[str] = []
+    go_on = threading.Event()
+
+    def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        assert go_on.wait(PATIENCE)
+        order.append(environ["QUERY_STRING"])
+        start_response("200 OK", [])
+        return []
+
+    bridge = WsgiToAsgi(application, threads=1)
+    serving = [asyncio.create_task(fetch(bridge, target=b"/?%d" % number)) for number in range(20)]
+    await eventually(lambda: bridge._pool.queued == 19)
+    go_on.set()
+    await asyncio.gather(*serving)
+    assert order == [str(number) for number in range(20)]
+
+
+async def test_the_whole_of_a_request_is_on_one_thread() -> None:
+    threads: list[int] = []
+
+    class Body:
+        def __iter__(self) -> Any:
+            for _ in range(3):
+                threads.append(threading.get_ident())
+                yield b"x"
+
+        def close(self) -> None:
+            threads.append(threading.get_ident())
+
+    def application(environ: Environ, start_response: StartResponse) -> Any:
+        threads.append(threading.get_ident())
+        start_response("200 OK", [])
+        return Body()
+
+    await fetch(WsgiToAsgi(application, threads=3))
+    assert len(threads) == 5
+    assert len(set(threads)) == 1
+
+
+async def test_many_requests_at_once() -> None:
+    bridge = WsgiToAsgi(echo, threads=4)
+
+    async def one(number: int) -> None:
+        client = await fetch(bridge, "POST", b"/?%d" % number, b"%d" % number, b"", b"x")
+        environ = json.loads(client.body)
+        assert (environ["QUERY_STRING"], environ["body"]) == (str(number), f"{number}x")
+
+    await asyncio.gather(*[one(number) for number in range(500)])
+    assert bridge._pool.started <= 4
+
+
+def test_one_bridge_serves_one_loop_after_the_other() -> None:
+    bridge = WsgiToAsgi(echo)
+    for _ in range(3):
+        assert asyncio.run(fetch(bridge, "POST", b"/", b"x")).status == 200
+
+
+async def test_a_bridge_that_is_dropped_ends_its_threads() -> None:
+    threads: list[threading.Thread] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        threads.append(threading.current_thread())
+        start_response("200 OK", [])
+        return []
+
+    bridge = WsgiToAsgi(application)
+    await fetch(bridge)
+    dropped = weakref.ref(bridge)
+    del bridge
+    await eventually(lambda: [gc.collect(), dropped() is None][1])
+    await eventually(lambda: not threads[0].is_alive())
+
+
+async def test_a_request_whose_thread_cannot_start_fails_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    called: list[str] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        called.append(environ["QUERY_STRING"])
+        start_response("200 OK", [])
+        return []
+
+    bridge = WsgiToAsgi(application, threads=1)
+    client = Client(more=True)
+    scope = http_scope("POST", b"/?first", [(b"content-length", b"9")])
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await bridge(scope, client.receive, client.send)
+    # The server has answered it, so it must not run when there are threads again.
+    await fetch(bridge, target=b"/?second")
+    assert called == ["second"]
+    assert client.sent == []
+    assert len(asyncio.all_tasks()) == 1
