@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+from pathlib import Path
+
+import pytest
+
+from tests.upstream.suite import Comparison, Run, SuiteError, run_suite
+
+TESTS = """
+import pytest
+from werkzeug.test import Client
+from werkzeug.wrappers import Response
+
+def test_passes():
+    assert Client(Response("x")).get("/").text == "x"
+
+def test_fails():
+    Client(Response("x")).get("/")
+    assert False, "on purpose"
+
+@pytest.mark.skip
+def test_is_skipped():
+    pass
+
+@pytest.fixture
+def broken():
+    yield
+    raise ValueError("in teardown")
+
+def test_fails_late(broken):
+    pass
+"""
+
+PASSED = "passed"
+FAILED = "failed"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_it.py").write_text(TESTS)
+    return tmp_path
+
+
+@pytest.mark.parametrize("plugin", ["harness.plain", "harness.through_bridge"])
+def test_a_run_says_what_became_of_each_test(source: Path, plugin: str) -> None:
+    run = run_suite(source, source / "report.json", plugin)
+    name = "tests/test_it.py::test_"
+    assert run.outcomes == {
+        f"{name}passes": PASSED,
+        f"{name}fails": FAILED,
+        f"{name}is_skipped": "skipped",
+        f"{name}fails_late": FAILED,
+    }
+    assert run.passed == {f"{name}passes"}
+    assert "on purpose" in run.reasons[f"{name}fails"]
+    assert run.reasons[f"{name}fails_late"].startswith("teardown")
+    assert run.requests == {f"{name}passes": 1, f"{name}fails": 1}
+
+
+def test_a_suite_that_can_not_run_is_an_error(source: Path) -> None:
+    with pytest.raises(SuiteError, match="No module named"):
+        run_suite(source, source / "report.json", "no_such_plugin")
+
+
+def test_a_module_that_can_not_be_imported_is_told(source: Path) -> None:
+    (source / "tests" / "test_it.py").write_text("import no_such_module")
+    with pytest.raises(SuiteError, match="no_such_module"):
+        run_suite(source, source / "report.json", "harness.plain")
+
+
+def compare(plain: dict[str, str], bridged: dict[str, str], *exceptions: str) -> Comparison:
+    return Comparison(
+        "suite", Run(plain, {}, {}), Run(bridged, {}, {}), dict.fromkeys(exceptions, "for a reason")
+    )
+
+
+def test_a_test_that_passes_on_plain_wsgi_only_is_broken() -> None:
+    comparison = compare({"a": PASSED, "b": PASSED, "c": PASSED}, {"a": PASSED, "b": FAILED})
+    assert set(comparison.broken) == {"b", "c"}
+
+
+def test_a_test_that_fails_on_plain_wsgi_is_not() -> None:
+    assert compare({"a": FAILED}, {"a": FAILED}).broken == {}
+
+
+def test_an_exception_is_not() -> None:
+    comparison = compare({"a": PASSED}, {"a": FAILED}, "a")
+    assert comparison.broken == {}
+    assert comparison.needless == []
+
+
+@pytest.mark.parametrize(
+    ("plain", "bridged"),
+    [({"a": PASSED}, {"a": PASSED}), ({"a": FAILED}, {"a": FAILED}), ({}, {})],
+    ids=["passes", "fails on plain WSGI", "is no test"],
+)
+def test_an_exception_without_need_is_told(plain: dict[str, str], bridged: dict[str, str]) -> None:
+    assert compare(plain, bridged, "a").needless == ["a"]
+
+
+def test_requests_that_took_another_way_are_told() -> None:
+    outcomes = {"a": PASSED, "b": PASSED, "c": FAILED}
+    comparison = Comparison(
+        "suite",
+        Run(outcomes, {}, {"a": 2, "b": 1, "c": 1}),
+        Run(outcomes, {}, {"a": 1, "b": 1}),
+        {},
+    )
+    assert comparison.misrouted == {"a": (2, 1)}
