@@ -7,7 +7,15 @@ import flask
 import pytest
 from flask.views import MethodView, View
 
-from ashapp.bridge.views import ViewKind, async_methods, is_async, kind_of, name_of, sync_decorators
+from ashapp.bridge.views import (
+    ViewKind,
+    async_methods,
+    full_name_of,
+    is_async,
+    kind_of,
+    name_of,
+    sync_decorators,
+)
 
 HERE = __name__
 
@@ -160,14 +168,16 @@ def test_a_wrapper_that_no_decorator_made_is_named_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "name"),
+    ("function", "name", "module"),
     [
-        (wait, "wait"),
-        (Worker().work, "Worker.work"),
-        (functools.partial(functools.partial(wait)), "wait"),
-        (Worker(), "Worker"),
-        (Item.as_view("item"), "View.as_view.<locals>.view"),
+        (wait, "wait", HERE),
+        (Worker().work, "Worker.work", HERE),
+        (functools.partial(functools.partial(wait)), "wait", HERE),
+        (Worker(), "Worker", HERE),
+        ([].append, "list.append", "builtins"),
+        (Item, "Item", HERE),
     ],
 )
-def test_a_callable_is_named(function: Any, name: str) -> None:
+def test_a_callable_is_named(function: Any, name: str, module: str) -> None:
     assert name_of(function) == name
+    assert full_name_of(function) == f"{module}.{name}"

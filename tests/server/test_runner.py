@@ -16,6 +16,9 @@ from ashapp.server.errors import StartupError
 from ashapp.server.loading import load
 from ashapp.server.probes import Probes
 
+LOOKS_SYNC = "Async views that look sync to Flask, and hold a thread while they wait"
+WRAPPED = "the WSGI middleware WhiteNoise is wrapped around wsgi_app"
+
 LOCAL = {"host": "127.0.0.1", "port": "0"}
 
 
@@ -140,6 +143,46 @@ def test_warnings_and_the_kind_of_application_are_told(
     assert warning.startswith("shop has no SECRET_KEY")
     assert info.startswith("Serving shop on http://127.0.0.1:")
     assert info.endswith(" with 3 workers")
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("app.add_url_rule('/wait', 'wait', wait)", []),
+        (
+            "app.add_url_rule('/wait', 'wait', wait)\napp.wsgi_app = WhiteNoise(app.wsgi_app)",
+            [f"WARNING 1 async view runs on a thread: {WRAPPED}"],
+        ),
+        (
+            "app.add_url_rule('/wait', 'wait', functools.wraps(wait)(lambda: wait()))",
+            [f"INFO {LOOKS_SYNC}: 1 (wait); 'ashapp routes shop' tells why"],
+        ),
+    ],
+)
+def test_async_views_that_hold_a_thread_are_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    project: Callable[..., Path],
+    source: str,
+    lines: list[str],
+) -> None:
+    start = """
+import functools
+from flask import Flask
+class WhiteNoise:
+    def __init__(self, application): self.application = application
+    def __call__(self, environ, start_response): return self.application(environ, start_response)
+async def wait(): return "waited"
+app = Flask("shop")
+app.secret_key = "9f2c6d0b1e7a4538"
+"""
+    project(shop=start + source)
+    serve_with(monkeypatch, lambda server, sockets: None)
+    caplog.set_level(logging.INFO, "ashapp.server")
+    runner.run(load({**LOCAL, "app": "shop"}))
+    told = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+    assert told[:-1] == lines
+    assert told[-1].startswith("INFO Serving shop on ")
 
 
 def test_our_loggers_are_configured_as_uvicorns(

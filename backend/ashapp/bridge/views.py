@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask.views import MethodView
@@ -12,7 +13,7 @@ from flask.views import MethodView
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ViewKind", "async_methods", "is_async", "kind_of", "name_of", "sync_decorators"]
+__all__ = ["ViewKind", "async_methods", "full_name_of", "is_async", "kind_of", "name_of", "sync_decorators"]
 
 
 class ViewKind(StrEnum):
@@ -77,10 +78,21 @@ def sync_decorators(view: Callable[..., Any]) -> list[str]:
 
 def name_of(function: Any) -> str:
     """Return what a person calls *function*: its qualified name, or that of its type."""
-    while not hasattr(function, "__qualname__") and hasattr(function, "func"):
-        function = function.func  # a functools.partial
+    function = _without_partials(function)
     name: str = getattr(function, "__qualname__", type(function).__qualname__)
     return name
+
+
+def full_name_of(function: Any) -> str:
+    """Return the name of *function* with that of its module."""
+    module = getattr(_without_partials(function), "__module__", None) or type(function).__module__
+    return f"{module}.{name_of(function)}"
+
+
+def _without_partials(function: Any) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    return function
 
 
 def _unwrap(function: Any) -> Any:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from dotenv import load_dotenv
 from flask.cli import ScriptInfo
 
 from ashapp import __version__
+from ashapp.server.env_file import read_env_file
 from ashapp.server.errors import StartupError
 from ashapp.server.loading import load
 from ashapp.server.options import ServeCommand, given, serve_options
+from ashapp.server.routes_command import routes
 from ashapp.server.runner import run
 
 __all__ = ["flask_serve", "main"]
@@ -62,6 +63,9 @@ def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
     _serve(ctx, given(ctx), env_file)
 
 
+main.add_command(routes)
+
+
 @click.command("serve", cls=ServeCommand, params=serve_options())
 @click.pass_context
 def flask_serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
@@ -85,10 +89,7 @@ def _flask_target(info: ScriptInfo) -> str:
 
 
 def _serve(ctx: click.Context, flags: dict[str, Any], env_file: str | None) -> None:
-    if env_file is not None:
-        if not Path(env_file).is_file():
-            raise StartupError(f"env_file = {env_file!r}: there is no such file")
-        load_dotenv(env_file)
+    read_env_file(env_file)
     settings = load(flags)
     try:
         code = run(settings)

@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 from pydantic.fields import FieldInfo
 
+from ashapp.server.env_file import env_file_option
 from ashapp.server.errors import StartupError
 from ashapp.server.loading import flag
 from ashapp.server.settings import ServerSettings
@@ -73,14 +74,8 @@ def serve_options() -> list[click.Parameter]:
 
     They hand over text as it was typed: the settings validate it, wherever it comes from.
     """
-    env_file = click.Option(
-        ["--env-file"],
-        envvar="ASHAPP_ENV_FILE",
-        metavar="PATH",
-        help="File of variables (.env) that are set where the environment has none of that name.",
-    )
     fields = ServerSettings.model_fields.items()
-    return [env_file, *(_option(name, field) for name, field in fields if name not in _NOT_A_FLAG)]
+    return [env_file_option(), *(_option(name, field) for name, field in fields if name not in _NOT_A_FLAG)]
 
 
 def given(ctx: click.Context) -> dict[str, Any]:

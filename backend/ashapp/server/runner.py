@@ -13,9 +13,10 @@ from uvicorn.config import LOG_LEVELS, LOGGING_CONFIG, LOOP_FACTORIES, STARTUP_F
 from uvicorn.importer import ImportFromStringError, import_from_string
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
-from ashapp.server import listener
+from ashapp.server import listener, off_loop
 from ashapp.server.application import Application, assemble, create, load
 from ashapp.server.errors import StartupError
+from ashapp.server.routes import list_routes
 from ashapp.server.settings import Settings
 
 __all__ = ["run"]
@@ -85,8 +86,11 @@ def _load(config: uvicorn.Config) -> None:
 
 
 def _announce(settings: Settings, application: Application, urls: list[str]) -> None:
-    for warning in application.warnings:
+    routes = list_routes(application.found)
+    for warning in application.warnings + off_loop.kept_off(routes):
         _logger.warning(warning)
+    for note in off_loop.hidden(routes, settings.app):
+        _logger.info(note)
     _logger.info(
         "Serving %s on %s with %d %s%s",
         settings.app,

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""The command ``routes``."""
+
+import contextlib
+import sys
+
+import click
+
+from ashapp.server.discovery import find_application
+from ashapp.server.env_file import env_file_option, read_env_file
+from ashapp.server.hardening import forbid_debug_variable
+from ashapp.server.loading import load
+from ashapp.server.options import ServeCommand
+from ashapp.server.survey import Survey
+
+__all__ = ["routes"]
+
+_EPILOG = """\
+The JSON object has these members:
+
+\b
+target  as given
+flask   whether it is a Flask application; else the lists are empty
+reason  what keeps every async view off the loop, or null
+routes  a list of objects, one for each rule:
+    rule, endpoint
+    domain         host or subdomain, or null
+    methods        a list, empty for any
+    view           the name of the function or class, or null
+    kind           "sync", "async", "async generator", "class-based",
+                   "decorated async", "async callable", "static", "none"
+    async_methods  a list, for class-based views
+    runs_on        "loop" or "thread"
+    reason         why on a thread, or null
+hooks   a list of objects, one for each callable around the views:
+    hook           "before_request", "after_request", "teardown_request",
+                   "teardown_appcontext", "context_processor",
+                   "url_value_preprocessor", "errorhandler", "signal"
+    on             status or exception of an errorhandler, name of a
+                   signal, or null
+    name           the name of the function
+    blueprint      its name, or null for the application
+    kind           as for a view, or "nonblocking"
+    runs_on        around an async view: "loop", "lane" (a thread that
+                   waiting requests share), or "thread"
+"""
+
+
+@click.command(
+    cls=ServeCommand,
+    params=[click.Argument(["app"], required=False, metavar="[TARGET]"), env_file_option()],
+    epilog=_EPILOG,
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of tables.")
+def routes(app: str | None, env_file: str | None, *, as_json: bool) -> None:
+    """Show where the code of TARGET runs; TARGET is found as by 'serve'.
+
+    For each rule: its view, on the loop or on a thread, and the reason. For each hook: where it runs around
+    an async view.
+    """
+    read_env_file(env_file)
+    target = load({} if app is None else {"app": app}).app
+    forbid_debug_variable()
+    with contextlib.redirect_stdout(sys.stderr):  # what the application prints is no part of the answer
+        survey = Survey.of(find_application(target), target)
+    if as_json:
+        click.echo(survey.to_json())
+        return
+    from ashapp.server.survey_table import print_survey  # noqa: PLC0415 - rich takes time that 'serve' has not
+
+    print_survey(survey)

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""Where the code of what is served runs: its routes and its hooks."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from ashapp.server.hooks import Hook, list_hooks
+from ashapp.server.routes import Route, flask_application, hindrance, list_routes
+
+__all__ = ["Survey"]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The routes and hooks of what *target* names.
+
+    *flask* is false, and there are no routes and hooks, for another WSGI callable. *reason* is what keeps
+    every async view off the loop, None if nothing does.
+    """
+
+    target: str
+    flask: bool
+    reason: str | None
+    routes: list[Route]
+    hooks: list[Hook]
+
+    @classmethod
+    def of(cls, found: object, target: str) -> Self:
+        """Survey what was *found* for *target*."""
+        is_flask = flask_application(found) is not None
+        return cls(target, is_flask, hindrance(found), list_routes(found), list_hooks(found))
+
+    def to_json(self) -> str:
+        """Return it as a JSON object, whose members have the names of the fields."""
+        return json.dumps(asdict(self), indent=2)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""A survey as tables for a person; the only module that needs rich."""
+
+from collections.abc import Iterable, Mapping
+from typing import IO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ashapp.server.hooks import Hook
+from ashapp.server.routes import Route
+from ashapp.server.survey import Survey
+
+__all__ = ["print_survey"]
+
+# Flask adds these to the methods of a rule by itself.
+_IMPLIED = {"HEAD", "OPTIONS"}
+_STYLES = {"loop": "green", "lane": "cyan", "thread": "yellow"}
+# What the column of kinds tells already.
+_PLAIN = "sync view"
+
+
+def print_survey(survey: Survey, file: IO[str] | None = None) -> None:
+    """Print tables to *file*, standard output by default: as wide as the terminal, else 80 columns.
+
+    What is too long is folded. There are colours at a terminal only.
+    """
+    console = Console(file=file, highlight=False, markup=False, emoji=False)
+    if not survey.flask:
+        line = f"{survey.target} is no Flask application: each request runs on a thread as a whole."
+        console.print(line, soft_wrap=True)
+        return
+    notes = _number(route.reason for route in survey.routes)
+    console.print(_routes(survey.routes, notes))
+    for reason, number in notes.items():
+        console.print(f"[{number}] {reason}")
+    if survey.hooks:
+        console.print("\nHooks, and where they run around an async view (lane: a shared thread)")
+        console.print(_hooks(survey.hooks))
+    console.print(f"\n{_summary(survey.routes)}")
+    if survey.reason:
+        console.print(f"No async view can run on the loop: {survey.reason}.")
+
+
+def _number(reasons: Iterable[str | None]) -> dict[str, int]:
+    """Number the reasons that need a note, each once."""
+    distinct = dict.fromkeys(reason for reason in reasons if reason and reason != _PLAIN)
+    return {reason: number for number, reason in enumerate(distinct, 1)}
+
+
+def _routes(routes: Iterable[Route], notes: Mapping[str, int]) -> Table:
+    table = _table("Rule", "Methods", "Endpoint", "View")
+    for route in routes:
+        place = _place(route.runs_on)
+        if route.reason is not None and route.reason in notes:
+            place.append(f" [{notes[route.reason]}]")
+        table.add_row(
+            Text(f"{route.domain}|{route.rule}" if route.domain else route.rule),
+            Text(", ".join(method for method in route.methods if method not in _IMPLIED)),
+            Text(route.endpoint),
+            Text(_kind(route)),
+            place,
+        )
+    return table
+
+
+def _hooks(hooks: Iterable[Hook]) -> Table:
+    table = _table("Hook", "Name", "Scope", "Kind")
+    for hook in hooks:
+        table.add_row(
+            Text(f"{hook.hook} {hook.on}" if hook.on else hook.hook),
+            Text(hook.name),
+            Text(f"blueprint {hook.blueprint}" if hook.blueprint else "app"),
+            Text(hook.kind),
+            _place(hook.runs_on),
+        )
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    table.add_column("Runs on", no_wrap=True)
+    return table
+
+
+def _kind(route: Route) -> str:
+    return f"{route.kind} (async {', '.join(route.async_methods)})" if route.async_methods else route.kind
+
+
+def _place(runs_on: str) -> Text:
+    return Text(runs_on, style=_STYLES[runs_on])
+
+
+def _summary(routes: list[Route]) -> str:
+    on_loop = sum(route.runs_on == "loop" for route in routes)
+    return f"Rules: {len(routes)}, of them {on_loop} on the loop and {len(routes) - on_loop} on threads."
