@@ -206,6 +206,7 @@ def test_what_keeps_async_views_off_the_loop_is_named(
         lambda app: None,
         FlaskToAsgi,
         lambda app: wrap(app, ProxyFix),
+        lambda app: set_attribute("handle_exception", functools.partial(app.handle_exception))(app),
         lambda app: app.url_value_preprocessor(nonblocking(functools.partial(pull))),
         set_attribute("session_interface", SecureCookieSessionInterface()),
     ],

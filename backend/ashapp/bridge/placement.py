@@ -47,8 +47,9 @@ _DISPATCH = (
     "create_url_adapter",
 )
 
-# Those of them that the bridge replaces on the application object.
-_REPLACED = {"ensure_sync", "async_to_sync", "make_response", "create_url_adapter"}
+# Those of them that count if they are replaced on the application object. (Extensions replace those that
+# handle errors, which do no harm; others the bridge replaces itself.)
+_DISPATCH_ON_OBJECT = ("full_dispatch_request", "dispatch_request")
 
 _NONBLOCKING = "_ashapp_nonblocking"
 
@@ -156,9 +157,9 @@ def _overridden(app: flask.Flask) -> str | None:
     for name in _DISPATCH:
         if getattr(type(app), name, None) is not getattr(flask.Flask, name, None):
             return f"{type(app).__qualname__} overrides {name}"
-    for name, replacement in vars(app).items():
-        if name in _DISPATCH and name not in _REPLACED | {"wsgi_app"}:
-            return f"{name} is replaced by {name_of(replacement)}"
+    for name in _DISPATCH_ON_OBJECT:
+        if name in vars(app):
+            return f"{name} is replaced by {name_of(vars(app)[name])}"
     return None
 
 
