@@ -96,16 +96,20 @@ class Connection:
         """Send *data* as it is."""
         self._socket.sendall(data)
 
-    def send_some(self, data: bytes) -> int:
-        """Send what the connection takes at once, none if it is full; return the number of bytes."""
+    def send_until_held(self, size: int, patience: float = 0.3) -> int:
+        """Send up to *size* bytes, until none is taken for *patience* seconds; return how many were."""
         timeout = self._socket.gettimeout()
-        self._socket.setblocking(False)  # noqa: FBT003 - its name says it
+        block = bytes(65536)
+        sent = 0
+        self._socket.settimeout(patience)
         try:
-            return self._socket.send(data)
-        except BlockingIOError:
-            return 0
+            while sent < size:
+                sent += self._socket.send(block[: size - sent])
+        except TimeoutError:
+            pass
         finally:
             self._socket.settimeout(timeout)
+        return sent
 
     def send_request(self, method: str, target: str, fields: Fields = (), body: bytes | None = None) -> None:
         """Send a request with a Host field, and Content-Length where there is a *body*; text as latin-1."""

@@ -58,8 +58,10 @@ HIGH_WATER = 65536
 SPOOL_SIZE = 1 << 20
 
 # While a response is streamed, the disconnect can be seen only past what the client has sent: a body
-# that the application leaves unread is taken in up to this size to get there.
+# that the application leaves unread is taken in up to this size to get there. Past it one message more is
+# taken in now and then, after a time (seconds) that doubles: a dozen of them in an hour.
 _WATCH_HIGH_WATER = 1 << 20
+_FIRST_LOOK = 1.0
 
 
 class RequestBody(io.BufferedIOBase):
@@ -88,6 +90,8 @@ class RequestBody(io.BufferedIOBase):
     _room: asyncio.Event | None = None
     _limit = HIGH_WATER
     _on_disconnect: Callable[[], None] | None = None
+    _look: asyncio.TimerHandle | None = None
+    _look_after = _FIRST_LOOK
     # The reader's.
     _current = b""
     _offset = 0
@@ -141,6 +145,8 @@ class RequestBody(io.BufferedIOBase):
         self._gone = True  # told to a reader by `start` where there is no pump yet
         if self._pump is not None:
             self._on_disconnect = None
+            if self._look is not None:
+                self._look.cancel()
             self._pump.cancel()
             self._mark_gone()
 
@@ -173,6 +179,9 @@ class RequestBody(io.BufferedIOBase):
             if self._size >= self._limit and not self._complete:
                 self._resting = True
                 self._room = asyncio.Event()
+                if self._on_disconnect is not None:
+                    self._look = self._loop.call_later(self._look_after, self._resume)
+                    self._look_after *= 2
             self._notify()
 
     def _mark_gone(self) -> None:

@@ -82,6 +82,10 @@ class Exchange:
         """Send more of the body, the last of it if the response is complete."""
         raise NotImplementedError
 
+    def _check_client(self) -> None:
+        """Raise ``ClientDisconnected`` if the client is known to have gone."""
+        raise NotImplementedError
+
     def _receive_iterable(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         """Return what to iterate and to close in place of the application's *iterable*."""
         return iterable
@@ -117,6 +121,7 @@ class Exchange:
                 f"the application sent {type(chunk).__name__} for a body: expected bytes (PEP 3333)"
             )
         if not (chunk or last or response.bodiless):
+            self._check_client()
             return False  # the headers wait for the first byte (PEP 3333, "Buffering and Streaming")
         head = None if response.sealed else response.head()
         part = response.clip(chunk)

@@ -225,9 +225,12 @@ class LoopExchange(Exchange):
         if self._complete:
             self._iterating = False
 
-    def _tell(self, message: Message) -> None:
+    def _check_client(self) -> None:
         if self._gone:
             raise ClientDisconnected("the client went away while the response was sent")
+
+    def _tell(self, message: Message) -> None:
+        self._check_client()
         try:
             self._fiber.ask(message)
         except OSError as error:  # ASGI 2.4

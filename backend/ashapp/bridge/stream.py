@@ -43,7 +43,7 @@ class BodyStream:
         """
         room = None
         with self._mutex:
-            self._check()
+            self.check()
             self._chunks.append(chunk)
             self._size += len(chunk)
             self._ended = last
@@ -53,7 +53,12 @@ class BodyStream:
             self._wake()
         if room is not None:
             room.acquire()
-            self._check()
+            self.check()
+
+    def check(self) -> None:
+        """Raise ``ClientDisconnected`` if nobody takes the chunks any more. On the producer's thread."""
+        if self._abandoned:
+            raise ClientDisconnected("the client went away while the response was sent")
 
     def fail(self, error: Exception) -> None:
         """Break the body off: the chunks that are queued still go out. On the producer's thread."""
@@ -85,10 +90,6 @@ class BodyStream:
                     return b"", False
                 waiter = self._waiter = self._loop.create_future()
             await waiter
-
-    def _check(self) -> None:
-        if self._abandoned:
-            raise ClientDisconnected("the client went away while the response was sent")
 
     def _make_room(self) -> None:
         if self._room is not None:

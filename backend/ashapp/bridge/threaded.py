@@ -161,6 +161,10 @@ class ThreadExchange(Exchange):
         if self._stream is not None:
             self._stream.put(chunk, last=self._complete)
 
+    def _check_client(self) -> None:
+        if self._stream is not None:
+            self._stream.check()
+
     def _fail(self, error: BaseException) -> None:
         error = as_exception(error)
         if self._complete and self._opened:

@@ -4,7 +4,6 @@
 import hashlib
 import io
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
@@ -186,22 +185,8 @@ def test_the_client_is_held_back_while_the_application_does_not_read(serve: Serv
 
     with Connection(serve(adapter(app))) as connection:
         connection.send_request("POST", "/", [("Content-Length", str(size))])
-        held = send_until_held(connection, size)
+        held = connection.send_until_held(size)
         proceed.set()
         connection.send(bytes(size - held))
         assert connection.receive().body == str(size).encode()
     assert held < size / 2
-
-
-def send_until_held(connection: Connection, size: int) -> int:
-    """Send up to *size* bytes, until the connection takes none for a while; return how many it took."""
-    sent = 0
-    deadline = time.monotonic() + 0.3
-    while sent < size and time.monotonic() < deadline:
-        taken = connection.send_some(bytes(min(65536, size - sent)))
-        if taken:
-            deadline = time.monotonic() + 0.3
-        else:
-            time.sleep(0.01)
-        sent += taken
-    return sent
