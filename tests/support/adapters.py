@@ -6,9 +6,9 @@ from typing import Any
 
 import asgiref.wsgi
 import pytest
-from tests.support.client import TruncatedResponse
 
 from ashapp.bridge import WsgiToAsgi
+from tests.support.client import TruncatedResponse
 
 __all__ = ["Adapter", "stock_fails", "stock_passes"]
 

@@ -4,11 +4,10 @@
 import json
 from collections.abc import Iterable
 
+from ashapp.bridge.types import Environ, StartResponse
 from tests.support.adapters import Adapter
 from tests.support.client import fetch
 from tests.support.server import Serve
-
-from ashapp.bridge.types import Environ, StartResponse
 
 __all__ = ["describe", "read_environ"]
 
