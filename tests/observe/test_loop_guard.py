@@ -162,6 +162,11 @@ async def test_a_loop_that_is_blocked_is_noticed_while_it_is(caplog: pytest.LogC
     await eventually(lambda: guards() == [])
 
 
+async def test_a_guard_that_was_not_started_can_be_stopped() -> None:
+    await LoopGuard(1.0).stop()
+    assert guards() == []
+
+
 async def test_a_guard_ends_when_it_is_stopped() -> None:
     guard = LoopGuard(10 * PATIENCE)
     await guard.start()

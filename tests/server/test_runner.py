@@ -155,7 +155,7 @@ def test_warnings_and_the_kind_of_application_are_told(
         ),
         (
             "app.add_url_rule('/wait', 'wait', functools.wraps(wait)(lambda: wait()))",
-            [f"INFO {LOOKS_SYNC}: 1 (wait); 'ashapp routes shop' tells why"],
+            [f"INFO {LOOKS_SYNC}: 1 (wait); to see why: ashapp routes shop"],
         ),
     ],
 )

@@ -31,4 +31,4 @@ def hidden(routes: Iterable[Route], target: str) -> list[str]:
         return []
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     count = f"Async views that look sync to Flask, and hold a thread while they wait: {len(names)} ({shown})"
-    return [f"{count}; 'ashapp routes {shlex.quote(target)}' tells why"]
+    return [f"{count}; to see why: ashapp routes {shlex.quote(target)}"]
