@@ -6,8 +6,8 @@ Importing this package imports neither uvicorn nor the command line.
 """
 
 from ashapp.api import create_app
-from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
 
-__all__ = ["FlaskToAsgi", "WsgiToAsgi", "__version__", "create_app"]
+__all__ = ["FlaskToAsgi", "WsgiToAsgi", "__version__", "create_app", "nonblocking"]
 
 __version__ = "0.1.0"

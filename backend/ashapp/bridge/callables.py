@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Callables"]
 
+# Packages that call what the application registered, and take what it returns.
+_SYNC_CALLERS = {"ashapp", "blinker", "flask"}
+
 
 class Callables:
     """Takes the place of the methods of *app* through which its callables pass."""
@@ -77,7 +80,7 @@ class Callables:
         fiber = current_fiber()
         if fiber is None or fiber.exchange is None or is_nonblocking(func):
             return func
-        return partial(fiber.exchange.run_on_lane, func)
+        return partial(_call_sync, func)
 
     def async_to_sync(self, func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
         """Return a sync function that runs the coroutine of *func* on the server's loop."""
@@ -86,7 +89,7 @@ class Callables:
     def _call(self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any, **kwargs: Any) -> Any:
         fiber = current_fiber()
         if fiber is not None:
-            if fiber.depth and not _called_by_flask():
+            if fiber.depth and not _called_by_sync_code():
                 return func(*args, **kwargs)
             return complete(func(*args, **kwargs))
         exchange = current_exchange()
@@ -95,9 +98,13 @@ class Callables:
                 _preload(exchange.body)
             return complete(func(*args, **kwargs))
         loop = self.bridge.loop if self.bridge else None
-        if loop is not None and loop.is_running() and asyncio._get_running_loop() is None:  # noqa: SLF001
-            # A thread of the application's own: a copy of its context has to do.
-            return run_on_loop(func(*args, **kwargs), loop, copy_context())
+        if loop is not None and loop.is_running():
+            running = asyncio._get_running_loop()  # noqa: SLF001 - the one that does not raise
+            if running is None:
+                # A thread of the application's own: a copy of its context has to do.
+                return run_on_loop(func(*args, **kwargs), loop, copy_context())
+            if running is loop and not _called_by_sync_code():
+                return func(*args, **kwargs)  # in a task that a view has made
         return self._async_to_sync(func)(*args, **kwargs)
 
     def make_response(self, rv: Any) -> flask.Response:
@@ -114,10 +121,18 @@ class Callables:
         return response
 
 
-def _called_by_flask() -> bool:
-    """Say whether the function that called ours is Flask's, which wants a result and can't await."""
+def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    # Where it is called counts, not where it was wrapped: it may be handed to a thread or to a task.
+    fiber = current_fiber()
+    if fiber is None or fiber.exchange is None:
+        return func(*args, **kwargs)
+    return fiber.exchange.run_on_lane(func, *args, **kwargs)
+
+
+def _called_by_sync_code() -> bool:
+    """Say whether the function that called ours is one that wants a result and can't await."""
     caller: str = sys._getframe(2).f_globals.get("__name__", "")  # noqa: SLF001
-    return caller.partition(".")[0] == "flask"
+    return caller.partition(".")[0] in _SYNC_CALLERS
 
 
 def _preload(body: RequestBody) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from contextvars import Context
 
-__all__ = ["adopt_loop", "complete", "finish", "run_on_loop"]
+__all__ = ["adopt_loop", "complete", "finish", "run_on_loop", "while_handling"]
 
 T = TypeVar("T")
 
@@ -99,21 +99,28 @@ async def _run(
     result: Future[T],
 ) -> None:
     # Set here, not by the waiting thread: asgiref's Local shows a value only to the thread that set it.
+    outer = getattr(AsyncToSync.executors, "current", None)
     AsyncToSync.executors.current = executor
     try:
-        value = await (_while_handling(handled, coroutine) if handled else coroutine)
+        value = await while_handling(handled, coroutine)
     except BaseException as error:
         # SystemExit and the like too: raised here they would stop the loop instead of reaching the thread.
+        AsyncToSync.executors.current = outer
         result.set_exception(error)
     else:
+        AsyncToSync.executors.current = outer
         result.set_result(value)
 
 
-async def _while_handling(handled: BaseException, coroutine: Coroutine[Any, Any, T]) -> T:
+async def while_handling(handled: BaseException | None, coroutine: Coroutine[Any, Any, T]) -> T:
     """Await *coroutine* so that ``sys.exc_info()`` tells it what its caller handles (an error handler)."""
+    if handled is None:
+        return await coroutine
+    traceback = handled.__traceback__
     try:
         raise handled  # noqa: TRY301 - to be what is handled while the coroutine runs
-    except BaseException:
+    except BaseException as error:
+        error.__traceback__ = traceback
         return await coroutine
 
 

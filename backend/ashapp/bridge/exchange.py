@@ -21,6 +21,7 @@ from ashapp.bridge.tasks import request_context
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
+    from contextvars import Context
 
     from ashapp.bridge.body import RequestBody
     from ashapp.bridge.types import Environ, ExcInfo, Message, Send, WsgiApplication
@@ -47,6 +48,8 @@ class Exchange:
 
     #: Seconds that the application has until its response begins; None for any time.
     timeout: float | None = None
+    #: Makes the context of a request.
+    make_context: Callable[[], Context] = staticmethod(request_context)
     _opened = False
     _complete = False
 
@@ -58,11 +61,14 @@ class Exchange:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.loop = loop
-        self.context = request_context()
+        self.context = self.make_context()
         self.body = body
         self._application = application
         self._environ = environ
         self._response = Response(environ["REQUEST_METHOD"])
+
+    def __str__(self) -> str:
+        return f"{self._environ['REQUEST_METHOD']} {self._environ['PATH_INFO']}"
 
     async def respond(self, send: Send) -> None:
         """Send the response that the application makes, and return when it has done with the request.

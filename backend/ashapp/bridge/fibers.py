@@ -64,7 +64,7 @@ class Fiber(greenlet):
     def fail(self, error: BaseException) -> Any:
         """Go on with *error* raised where the fiber waits; return what comes next."""
         self._caller = getcurrent()
-        return self.throw(error)
+        return self.throw(type(error), error, error.__traceback__)
 
     # -- inside the fiber
 

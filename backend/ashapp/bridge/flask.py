@@ -64,6 +64,7 @@ class FlaskToAsgi(WsgiToAsgi):
         if callables.runs_on_loop(environ):
             exchange = LoopExchange(self.wsgi_application, environ, body, loop, self._lanes)
             exchange.timeout = self.request_timeout
+            exchange.grace = self._task_grace
             return exchange
         return super().make_exchange(environ, body, loop)
 

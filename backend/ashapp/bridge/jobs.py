@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
-from ashapp.bridge.coroutines import adopt_loop
+from ashapp.bridge.coroutines import adopt_loop, while_handling
 from ashapp.bridge.exchange import enter_exchange
 from ashapp.bridge.futures import resolve
 
@@ -38,11 +39,20 @@ class Job:
         self._waiter = loop.create_future()
         yield from self._waiter.__await__()
 
+    def leave(self) -> None:
+        """Wait no longer: ``wait`` raises CancelledError. The job goes on."""
+        if self._waiter is not None:
+            self._waiter.cancel()
+
     def result(self) -> Any:
-        """Return what the job returned, or raise what it raised."""
-        if self._error is not None:
-            raise self._error
-        return self._value
+        """Return what the job returned, or raise what it raised. In the fiber, once."""
+        error, self._error = self._error, None
+        if error is None:
+            return self._value
+        try:
+            raise error
+        finally:
+            del error  # its traceback leads to this frame
 
     def _finish(self) -> None:
         self.done = True
@@ -51,19 +61,24 @@ class Job:
 
 
 class LaneJob(Job):
-    """A sync callable on the lane of the request."""
+    """A sync callable on the lane of the request.
+
+    It finds there what its caller handles (``sys.exc_info()``), as an error handler may expect.
+    """
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._function = function
         self._args = args
         self._kwargs = kwargs
+        self._handled = sys.exception()
 
     def start(self, exchange: LoopExchange) -> None:
         """Begin; see ``Job``."""
         self._exchange = exchange
-        lane = self._lane = exchange.lane()
-        lane.pending += 1
-        lane.submit(self._run)
+        exchange.lane().submit(self._run)
+
+    def __str__(self) -> str:
+        return getattr(self._function, "__qualname__", repr(self._function))
 
     def _run(self) -> None:
         exchange = self._exchange
@@ -71,7 +86,7 @@ class LaneJob(Job):
         enter_exchange(exchange)
         adopt_loop(exchange.loop)
         try:
-            self._value = self._function(*self._args, **self._kwargs)
+            self._value = self._call()
         except BaseException as error:
             self._error = error
         finally:
@@ -80,9 +95,15 @@ class LaneJob(Job):
         with suppress(RuntimeError):  # the loop has been closed: nobody waits
             exchange.loop.call_soon_threadsafe(self._finish)
 
-    def _finish(self) -> None:
-        self._lane.pending -= 1
-        super()._finish()
+    def _call(self) -> Any:
+        if self._handled is None:
+            return self._function(*self._args, **self._kwargs)
+        traceback = self._handled.__traceback__
+        try:
+            raise self._handled  # noqa: TRY301 - to be what is handled while the function runs
+        except BaseException as error:
+            error.__traceback__ = traceback
+            return self._function(*self._args, **self._kwargs)
 
 
 class TaskJob(Job):
@@ -90,6 +111,7 @@ class TaskJob(Job):
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine = coroutine
+        self._handled = sys.exception()
 
     def start(self, exchange: LoopExchange) -> None:
         """Begin; see ``Job``."""
@@ -97,7 +119,7 @@ class TaskJob(Job):
 
     async def _run(self) -> None:
         try:
-            self._value = await self._coroutine
+            self._value = await while_handling(self._handled, self._coroutine)
         except BaseException as error:
             self._error = error
         self._finish()

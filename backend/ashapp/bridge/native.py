@@ -14,22 +14,27 @@ Cancellation. The task is cancelled by the server, or by us when the client has 
 (``_cancel``). The application sees CancelledError where its coroutine waits, as long as it
 ``may_be_cancelled``: until its response has started, and again while a body is iterated. In between, and
 once it has been cancelled, it tears down: from then on its coroutines run as tasks of their own, which a
-cancellation does not reach. A job is always waited for to its end, because two threads may not use one
-context.
+cancellation does not reach. A job is waited for to its end, because two threads may not use one context.
+Only when the server has cancelled the task, and a lane is stuck for longer than ``grace``, is the fiber
+given up, so that the server can stop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge import fibers
 from ashapp.bridge.environ import expects_continue
-from ashapp.bridge.errors import ClientDisconnected, RequestTimeout
+from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.exchange import Exchange, as_exception, log_late_failure
+from ashapp.bridge.executors import current_lease, loop_context
 from ashapp.bridge.iterables import runs_inline
 from ashapp.bridge.jobs import Job, LaneJob, TaskJob
+from ashapp.bridge.lanes import Lease
+from ashapp.bridge.problem import send_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
@@ -40,26 +45,40 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopExchange"]
 
+_log = logging.getLogger("ashapp.bridge")
+
 # Seconds until a request that waits begins to watch for its client: most are done by then.
 _WATCH_DELAY = 0.2
+
+# So many messages are sent before the loop may see to others: where the client and the application are both
+# quick, nothing ever waits.
+_TURN = 16
+
+_END = object()
 
 
 class LoopExchange(Exchange):
     """The WSGI call of one request, in a fiber on the loop."""
 
+    make_context = staticmethod(loop_context)
     #: Flask's response object, as far as it is known: it tells how the body may be iterated.
     response: Any = None
     _fiber: fibers.Fiber
+    _send_to_client: Send
     _task: asyncio.Task[Any] | None = None
-    _lane: Lane | None = None
     _error: BaseException | None = None
     _timer: asyncio.TimerHandle | None = None
     _deadline: asyncio.TimerHandle | None = None
+    _limiter: asyncio.TimerHandle | None = None
+    #: Seconds that a job on the lane has when the server cancels the request.
+    grace = 5.0
+    _timeout_answer: asyncio.Task[None] | None = None
     _waited = False
     _iterating = False
     _gone = False
-    _reason: type[Exception] | None = None
+    _cancelled = False
     _cancelled_outside = False
+    _given_up = False
 
     def __init__(
         self,
@@ -70,13 +89,14 @@ class LoopExchange(Exchange):
         lanes: Lanes,
     ) -> None:
         super().__init__(application, environ, body, loop)
-        self._lanes = lanes
+        self._lease = Lease(lanes)
 
     # -- the driving task
 
     async def respond(self, send: Send) -> None:
         """Run the application and send its response; see ``Exchange``."""
         self._task = asyncio.current_task()
+        self._send_to_client = send
         fiber = self._fiber = fibers.acquire()
         fiber.exchange = self
         fiber.gr_context = self.context
@@ -85,28 +105,37 @@ class LoopExchange(Exchange):
         finally:
             self._release()
         fibers.release(fiber)
+        if self._timeout_answer is not None:
+            await self._timeout_answer
         self._conclude()
 
     @coroutine
-    def _drive(self, fiber: fibers.Fiber, send: Send) -> Generator[Any, Any, Any]:
+    def _drive(self, fiber: fibers.Fiber, send: Send) -> Generator[Any, Any, None]:
         item = fiber.start(self._run)
+        turn = 0
         while item is not fibers.DONE:
             try:
                 answer = None
                 if type(item) is dict:
                     yield from send(item).__await__()
-                elif isinstance(item, Job):
-                    answer = yield from self._await_job(item)
+                    turn += 1
+                    if turn % _TURN == 0:
+                        yield
                 else:
-                    if item is not None and not self._waited:
+                    if not (self._waited or self._complete):
                         self._begin_to_wait()
-                    answer = yield item
+                    if isinstance(item, Job):
+                        yield from self._await_job(item)
+                    else:
+                        answer = yield item
             except BaseException as error:
+                if self._given_up:
+                    raise  # and leave the fiber as it is: what it waits for has its context
                 item = fiber.fail(error)
             else:
                 item = fiber.resume(answer)
 
-    def _await_job(self, job: Job) -> Generator[Any, Any, Any]:
+    def _await_job(self, job: Job) -> Generator[Any, Any, None]:
         tearing_down = not self.may_be_cancelled
         job.start(self)
         cancelled: asyncio.CancelledError | None = None
@@ -114,17 +143,30 @@ class LoopExchange(Exchange):
             try:
                 yield from job.wait(self.loop)
             except asyncio.CancelledError as error:
+                if self._given_up:
+                    raise
+                if tearing_down or cancelled or not self._cancelled:
+                    self._limit(job)
+                self._cancelled_outside = self._cancelled_outside or tearing_down
                 cancelled = error
         if cancelled is not None and not tearing_down:
             raise cancelled
-        self._cancelled_outside = self._cancelled_outside or (cancelled is not None and self._reason is None)
-        return job.result()
+
+    def _limit(self, job: Job) -> None:
+        if self._limiter is None and isinstance(job, LaneJob):
+            self._limiter = self.loop.call_later(self.grace, self._give_up, job)
+
+    def _give_up(self, job: Job) -> None:
+        if not job.done:
+            _log.error("%s was cancelled, but %s has not returned for %s s: given up", self, job, self.grace)
+            self._given_up = True
+            job.leave()
 
     def _begin_to_wait(self) -> None:
         self._waited = True
         self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
         if self.timeout is not None:
-            self._deadline = self.loop.call_later(self.timeout, self._cancel, RequestTimeout)
+            self._deadline = self.loop.call_later(self.timeout, self._expire)
 
     def _watch(self) -> None:
         if expects_continue(self._environ) and not (self._opened or self.body.started):
@@ -135,42 +177,45 @@ class LoopExchange(Exchange):
 
     def _disconnect(self) -> None:
         self._gone = True
-        self._cancel(ClientDisconnected)
+        self._cancel()
 
-    def _cancel(self, reason: type[Exception]) -> None:
-        if reason is RequestTimeout and self._opened:
+    def _expire(self) -> None:
+        if self._response.sealed:
             return  # the time is for the response to begin; a stream may take as long as it likes
+        # At once, in a task of its own: who knows when the application lets itself be cancelled.
+        self._timeout_answer = self.loop.create_task(send_timeout(self._send_to_client, self.timeout))
+        self._opened = self._complete = True
+        self._cancel()
+
+    def _cancel(self) -> None:
         if self._task is not None and self.may_be_cancelled and fibers.current_fiber() is None:
-            self._reason = reason
+            self._cancelled = True
             self._task.cancel()
 
     def _release(self) -> None:
         self._task, task = None, self._task
-        for timer in (self._timer, self._deadline):
+        for timer in (self._timer, self._deadline, self._limiter):
             if timer is not None:
                 timer.cancel()
-        if self._lane is not None:
-            self._lanes.release(self._lane)
+        self._lease.end()
         self.body.stop()
         self.body.discard()
-        if self._reason is not None and task is not None:
+        if self._cancelled and task is not None:
             task.uncancel()
 
     def _conclude(self) -> None:
         """Raise what the server must know of."""
         error, self._error = self._error, None
-        if self._reason is RequestTimeout and not self._opened:
-            raise RequestTimeout from error
         if self._cancelled_outside:
             raise asyncio.CancelledError
         if error is None or isinstance(error, ClientDisconnected):
             return
         if isinstance(error, asyncio.CancelledError):
-            if self._reason is not None:
-                return
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise error
+            if self._cancelled:
+                return
         error = as_exception(error)
         if self._complete and self._opened:
             log_late_failure(error)
@@ -190,19 +235,22 @@ class LoopExchange(Exchange):
         """Run *coroutine* to its end, in the fiber that calls, and return its result."""
         if self.may_be_cancelled:
             return self._fiber.wait_for(coroutine)
-        return self._fiber.ask(TaskJob(coroutine))
+        return self._do(TaskJob(coroutine))
 
     def run_on_lane(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run the sync *function* on the request's lane, and return its result."""
-        return self._fiber.ask(LaneJob(function, args, kwargs))
+        return self._do(LaneJob(function, args, kwargs))
 
     def lane(self) -> Lane:
         """Return the lane of the request, chosen at first use."""
-        if self._lane is None:
-            self._lane = self._lanes.acquire()
-        return self._lane
+        return self._lease.lane()
+
+    def _do(self, job: Job) -> Any:
+        self._fiber.ask(job)
+        return job.result()
 
     def _run(self) -> None:
+        current_lease.set(self._lease)
         try:
             self._call_application()
         except BaseException as error:
@@ -251,14 +299,14 @@ class _OnLane:
 
     def __next__(self) -> bytes:
         chunk = self._pull() if self._pull_inline else self._exchange.run_on_lane(self._pull)
-        if chunk is None:
+        if chunk is _END:
             raise StopIteration
-        return chunk
+        return chunk  # type: ignore[no-any-return]
 
-    def _pull(self) -> bytes | None:
+    def _pull(self) -> Any:
         if self._iterator is None:
             self._iterator = iter(self._iterable)
-        return next(self._iterator, None)
+        return next(self._iterator, _END)
 
     def close(self) -> None:
         close = getattr(self._iterable, "close", None)

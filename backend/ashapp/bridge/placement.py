@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import flask
 from flask.sessions import SecureCookieSessionInterface
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Place", "Placement", "is_nonblocking", "nonblocking"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 # Methods of Flask that are the dispatch: what a subclass makes of them runs where the dispatch runs.
 _DISPATCH = (
@@ -54,7 +56,7 @@ _DISPATCH_ON_OBJECT = ("full_dispatch_request", "dispatch_request")
 _NONBLOCKING = "_ashapp_nonblocking"
 
 
-def nonblocking(function: Callable[..., Any]) -> Callable[..., Any]:
+def nonblocking(function: F) -> F:
     """Mark a sync hook, handler or receiver as quick: around an async view it runs on the loop itself.
 
     Without the mark it runs on a thread, which costs more than a quick function takes. A marked function
@@ -65,8 +67,12 @@ def nonblocking(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_nonblocking(function: Callable[..., Any]) -> bool:
-    """Say whether *function* may be called on the loop."""
-    return getattr(function, _NONBLOCKING, False) or inspect.isasyncgenfunction(function)
+    """Say whether *function* may be called on the loop; Flask's own context processor may."""
+    return (
+        getattr(function, _NONBLOCKING, False)
+        or inspect.isasyncgenfunction(function)
+        or getattr(function, "__module__", None) == "flask.templating"
+    )
 
 
 @dataclass(frozen=True)

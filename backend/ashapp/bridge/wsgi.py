@@ -15,7 +15,7 @@ from ashapp.bridge.environ import body_is_announced, build_environ, expects_cont
 from ashapp.bridge.errors import RequestRejected, RequestTimeout
 from ashapp.bridge.exchange import as_exception
 from ashapp.bridge.lifespan import Lifespan
-from ashapp.bridge.problem import send_problem
+from ashapp.bridge.problem import send_problem, send_timeout
 from ashapp.bridge.tasks import TaskKeeper
 from ashapp.bridge.threaded import ThreadExchange
 from ashapp.bridge.threads import ThreadPool
@@ -142,7 +142,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         try:
             await self.make_exchange(environ, body, loop).respond(send)
         except RequestTimeout:
-            await send_problem(send, 504, f"The application took longer than {self.request_timeout} s.")
+            await send_timeout(send, self.request_timeout)
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()

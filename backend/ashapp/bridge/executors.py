@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""asgiref's ``sync_to_async`` in async views: on the lane of the request.
+
+Where nothing else is said, asgiref runs all thread-sensitive code of a process on one thread: requests would
+wait for each other, and what a hook has opened on the lane would be used on another thread. An
+executor in the context of the request, where asgiref looks for one, leads such code to the lane.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Executor, Future
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import AsyncToSync, SyncToAsync
+
+from ashapp.bridge.tasks import request_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
+
+    from ashapp.bridge.lanes import Lease
+
+__all__ = ["LaneExecutor", "current_lease", "loop_context"]
+
+#: The lease of the request in whose context code runs on the loop.
+current_lease: ContextVar[Lease | None] = ContextVar("ashapp_lease", default=None)
+
+_thread = threading.local()
+
+
+def loop_context() -> Context:
+    """Return a new context for a request that is served on the loop of this thread."""
+    template: Context | None = getattr(_thread, "template", None)
+    if template is None:
+        # Not one for all threads: asgiref's Local shows a value only to the thread that set it.
+        template = _thread.template = request_context()
+        template.run(setattr, AsyncToSync.executors, "current", LaneExecutor())
+    return template.copy()
+
+
+class LaneExecutor(Executor):
+    """Runs callables on the lane of the request that submits them.
+
+    Tasks that outlive their request have no lane: their callables go where asgiref sends them by default.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run *fn*; see ``concurrent.futures.Executor``. On the loop."""
+        lease = current_lease.get()
+        if lease is None or lease.ended:
+            return SyncToAsync.single_thread_executor.submit(fn, *args, **kwargs)
+        future: Future[Any] = Future()
+        lease.lane().submit(partial(_run, future, fn, args, kwargs))
+        return future
+
+
+def _run(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        value = fn(*args, **kwargs)
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(value)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""Flask applications for tests, and requests to them that are under way."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import flask
+
+from tests.support.asgi import Application, Client, http_scope
+
+__all__ = ["Pending", "begin", "make_app"]
+
+
+def make_app() -> flask.Flask:
+    """Return an application without routes, with a secret key."""
+    app = flask.Flask(__name__)
+    app.secret_key = "not a secret"
+    return app
+
+
+class Pending:
+    """A request that a task serves."""
+
+    def __init__(self, client: Client, task: asyncio.Task[Any]) -> None:
+        self.client = client
+        self.task = task
+
+    async def end(self) -> Client:
+        """Wait until it has been served, and return its client; raise what the application raised."""
+        async with asyncio.timeout(20):
+            await self.task
+        return self.client
+
+
+def begin(
+    application: Application,
+    method: str = "GET",
+    target: bytes = b"/",
+    *,
+    client: Client | None = None,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> Pending:
+    """Begin to serve a request, as a server does: in a task of its own."""
+    client = client or Client()
+    scope = http_scope(method, target, headers)
+    return Pending(client, asyncio.ensure_future(application(scope, client.receive, client.send)))
