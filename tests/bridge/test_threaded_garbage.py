@@ -38,7 +38,7 @@ for _ in range(5):
 """
 
 
-def test_a_traceback_may_outlive_the_thread_that_it_comes_from():
+def test_a_traceback_may_outlive_the_thread_that_it_comes_from() -> None:
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50, check=False
     )
