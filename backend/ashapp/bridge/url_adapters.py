@@ -18,6 +18,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import flask
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
 if TYPE_CHECKING:
@@ -64,19 +65,27 @@ class UrlAdapters:
 
     def match(self, environ: Environ) -> str | None:
         """Match the request of *environ* early; return the endpoint, or None where nothing matches."""
+        result, failure = None, None
         try:
             adapter = self._bind(environ)
-            result = adapter.match(return_rule=True)
+            try:
+                result = adapter.match(return_rule=True)
+            except HTTPException as error:  # no such path or method, or a redirect
+                failure = error
         except Exception:
             return None  # Flask finds out for itself, and tells the client
         matched = _MatchedAdapter.__new__(_MatchedAdapter)
-        vars(matched).update(vars(adapter), result=result)
+        vars(matched).update(vars(adapter), result=result, failure=failure)
         environ[_MATCHED] = (_signature(environ), matched)
-        return result[0].endpoint  # type: ignore[no-any-return]
+        return None if result is None else result[0].endpoint
 
     def _bind(self, environ: Environ) -> MapAdapter:
         template = self._templates.get(self._key(environ))
-        if template is not None and template.adapter.map is self._app.url_map:
+        if (
+            template is not None
+            and template.adapter.map is self._app.url_map
+            and "HTTP_UPGRADE" not in environ
+        ):
             return template.bind(environ)
         adapter = self._make(self._app.request_class(environ))
         assert adapter is not None  # noqa: S101 - None is for an application context without a request
@@ -89,9 +98,10 @@ class UrlAdapters:
         signature, matched = request.environ.pop(_MATCHED, (None, None))
         return self._make(request, matched if signature == _signature(request.environ) else None)
 
-    def _make(self, request: flask.Request, matched: MapAdapter | None = None) -> MapAdapter | None:
+    def _make(self, request: flask.Request, matched: _MatchedAdapter | None = None) -> MapAdapter | None:
         if not self._is_ordinary(request):
-            return self._create(request)
+            adapter = self._create(request)  # for what else it does to the request, too
+            return matched if matched is not None and matched.is_like(adapter) else adapter
         key = self._key(request.environ)
         template = self._templates.get(key)
         if template is None or template.adapter.map is not self._app.url_map:
@@ -135,12 +145,22 @@ class _MatchedAdapter(MapAdapter):
     """An adapter that has matched its request already, and says so when it is asked the first time."""
 
     result: tuple[Rule, dict[str, Any]] | None
+    failure: HTTPException | None
 
     def match(self, *args: Any, **kwargs: Any) -> Any:
         result, self.result = self.result, None
-        if result is not None and not args and kwargs == {"return_rule": True}:
-            return result
+        failure, self.failure = self.failure, None
+        if not args and kwargs == {"return_rule": True}:
+            if result is not None:
+                return result
+            if failure is not None:
+                raise failure.with_traceback(None)
         return super().match(*args, **kwargs)
+
+    def is_like(self, adapter: MapAdapter | None) -> bool:
+        """Say whether *adapter* is one of Werkzeug's own that would match the same."""
+        own = {"result": self.result, "failure": self.failure}
+        return type(adapter) is MapAdapter and vars(self) == vars(adapter) | own
 
 
 def _signature(environ: Environ) -> tuple[Any, ...]:
