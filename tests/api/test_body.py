@@ -7,12 +7,12 @@ import io
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from tests.support.problem_details import assert_problem
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import TestResponse
 
 from ashapp.api import create_app
 from ashapp.api.body import read_body
+from tests.support.problem_details import assert_problem
 
 ENDPOINTS = pytest.mark.parametrize(("path", "limit"), [("/upload", 200_000), ("/echo", 1000)])
 

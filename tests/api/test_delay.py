@@ -8,10 +8,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.problem_details import assert_problem
 
 from ashapp.api import create_app
 from ashapp.api.delay import delay
+from tests.support.problem_details import assert_problem
 
 
 def test_waits_at_least_that_long(client: FlaskClient) -> None:

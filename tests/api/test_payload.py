@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from tests.support.problem_details import assert_problem
 
 from ashapp.api import create_app
 from ashapp.api.payload import MAX_JSON_DEPTH, parse_json, parse_urlencoded
+from tests.support.problem_details import assert_problem
 
 
 @pytest.mark.parametrize(

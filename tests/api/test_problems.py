@@ -6,8 +6,9 @@ import pytest
 from flask import Flask, abort, make_response
 from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
-from tests.support.problem_details import assert_problem
 from werkzeug.exceptions import HTTPException, TooManyRequests
+
+from tests.support.problem_details import assert_problem
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "BREW"])

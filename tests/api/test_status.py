@@ -3,9 +3,9 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.problem_details import assert_problem
 
 from ashapp.api import create_app
+from tests.support.problem_details import assert_problem
 
 
 @pytest.mark.parametrize(

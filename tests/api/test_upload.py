@@ -5,9 +5,9 @@ import tracemalloc
 
 import pytest
 from flask.testing import FlaskClient
-from tests.support.problem_details import assert_problem
 
 from ashapp.api import create_app
+from tests.support.problem_details import assert_problem
 
 MIB = 1024**2
 
