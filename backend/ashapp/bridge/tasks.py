@@ -12,6 +12,7 @@ import asyncio
 import logging
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +36,13 @@ class TaskKeeper:
 
     def __init__(self) -> None:
         self.tasks: set[asyncio.Future[Any]] = set()
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Keep the tasks that are created on *loop* from now on."""
+        if loop in self._loops:
+            return
+        self._loops.add(loop)
         inner: Callable[..., Any] | None = loop.get_task_factory()
 
         def create(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
@@ -51,12 +56,19 @@ class TaskKeeper:
         loop.set_task_factory(create)
 
     async def drain(self, grace: float) -> None:
-        """Wait *grace* seconds for the tasks; cancel those that are not done by then."""
-        if not self.tasks:
-            return
-        _, late = await asyncio.wait(self.tasks, timeout=grace)
+        """Wait *grace* seconds for the tasks of this loop; cancel those that are not done by then."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        while tasks := self._left(loop):  # again, for a task may leave others
+            _, late = await asyncio.wait(tasks, timeout=max(deadline - loop.time(), 0))
+            if late:
+                break
+        late = self._left(loop)
         for task in late:
             _log.warning("%r was not done %s s after shutdown began: cancelled", task, grace)
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=1)
+
+    def _left(self, loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[Any]]:
+        return {task for task in self.tasks if not task.done() and task.get_loop() is loop}
