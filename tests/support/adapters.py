@@ -9,6 +9,7 @@ import pytest
 
 from ashapp.bridge import WsgiToAsgi
 from tests.support.client import TruncatedResponse
+from tests.support.server import ServerDidNotStart
 
 __all__ = ["Adapter", "stock_fails", "stock_passes"]
 
@@ -16,7 +17,7 @@ __all__ = ["Adapter", "stock_fails", "stock_passes"]
 Adapter = Callable[[Any], Any]
 
 # What a client can see go wrong. An error in the test itself does not count for a failure of stock asgiref.
-_SEEN_BY_CLIENTS = (AssertionError, ConnectionError, TimeoutError, TruncatedResponse)
+_SEEN_BY_CLIENTS = (AssertionError, ConnectionError, ServerDidNotStart, TimeoutError, TruncatedResponse)
 
 
 def stock_fails(reason: str, ours: Adapter = WsgiToAsgi) -> pytest.MarkDecorator:

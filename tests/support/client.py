@@ -6,6 +6,8 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -18,6 +20,7 @@ __all__ = [
     "TruncatedResponse",
     "chunk",
     "fetch",
+    "fetch_all",
     "hammer",
 ]
 
@@ -213,6 +216,12 @@ def fetch(
         return connection.request(method, target, fields, body)
 
 
+def fetch_all(address: Address, targets: Iterable[str], at_once: int = 20) -> list[Response]:
+    """Fetch *targets*, up to *at_once* of them at a time, each on a connection of its own."""
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(lambda target: fetch(address, target), targets))
+
+
 async def hammer(address: Address, connections: int, requests: int, request: bytes) -> Counter[int]:
     """Send *request* back to back, *requests* times on each of *connections*; count the statuses.
 
@@ -234,6 +243,8 @@ async def hammer(address: Address, connections: int, requests: int, request: byt
                     return
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     await asyncio.gather(*(run() for _ in range(connections)))
     return statuses

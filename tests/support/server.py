@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -56,7 +56,7 @@ def serving(application: Any, **config: Any) -> Iterator[Address]:
     server = uvicorn.Server(uvicorn.Config(application, **{**options, **config}))
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # else asyncio does not set TCP_NODELAY
         listener.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listener],), name="uvicorn")
+        thread = threading.Thread(target=_run, args=(server, listener), name="uvicorn")
         thread.start()
         try:
             _wait_until_started(server, thread)
@@ -65,6 +65,11 @@ def serving(application: Any, **config: Any) -> Iterator[Address]:
             server.should_exit = True
             thread.join(20)
             assert not thread.is_alive(), "uvicorn does not stop"
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    with suppress(SystemExit):  # where the application fails to start
+        server.run([listener])
 
 
 def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""Rules 9, 11, 12 and 19: what async views may do, and how they end."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from flask import Flask, current_app
+
+from ashapp.bridge import FlaskToAsgi
+from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.client import Connection, fetch, hammer
+from tests.support.decorators import ensured
+from tests.support.server import Serve, on_every_server
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@on_every_server
+@stock_fails("an async view holds its only thread", FlaskToAsgi)
+@pytest.mark.parametrize("kind", ["plain", "decorated"])
+def test_async_views_wait_at_the_same_time(serve: Serve, adapter: Adapter, kind: str) -> None:
+    """Rule 12: twenty views that wait for each other."""
+    app = Flask(__name__)
+    arrived = [0]
+
+    async def view() -> str:
+        arrived[0] += 1
+        deadline = time.monotonic() + (5 if adapter is FlaskToAsgi else 0.1)
+        while arrived[0] < 20:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.005)
+        return "met"
+
+    app.add_url_rule("/", view_func=view if kind == "plain" else ensured(view))
+    address = serve(adapter(app))
+    assert asyncio.run(hammer(address, 20 if adapter is FlaskToAsgi else 1, 1, GET)) == {
+        200: 20 if adapter is FlaskToAsgi else 1
+    }
+
+
+@stock_fails("an async view holds its only thread", FlaskToAsgi)
+def test_views_of_200_ms_take_about_200_ms(serve: Serve, adapter: Adapter) -> None:
+    """Rule 12: twenty through ours, without a thread more; stock asgiref would take four seconds for them."""
+    app = Flask(__name__)
+
+    @app.get("/")
+    async def view() -> str:
+        await asyncio.sleep(0.2)
+        return "slept"
+
+    address = serve(adapter(app))
+    count = 20 if adapter is FlaskToAsgi else 6
+    threads = threading.active_count()
+    began = time.monotonic()
+    assert asyncio.run(hammer(address, count, 1, GET)) == {200: count}
+    assert time.monotonic() - began < 0.8
+    assert threading.active_count() <= threads
+
+
+@on_every_server
+@stock_passes(FlaskToAsgi)
+@pytest.mark.parametrize("kind", ["plain", "decorated"])
+def test_sync_to_async_keeps_to_the_thread_of_the_request(serve: Serve, adapter: Adapter, kind: str) -> None:
+    """Rule 11: thread-sensitive code of asgiref, called by an async view, and by what such code calls."""
+    app = Flask(__name__)
+    threads: list[int] = []
+
+    def note() -> None:
+        threads.append(threading.get_ident())
+
+    async def inner() -> None:
+        await sync_to_async(note)()
+
+    def middle() -> None:
+        note()
+        current_app.ensure_sync(inner)()
+        async_to_sync(inner)()
+
+    async def view() -> str:
+        await sync_to_async(note)()
+        await sync_to_async(middle)()
+        return "ok"
+
+    app.before_request(note)
+    app.add_url_rule("/", view_func=view if kind == "plain" else ensured(view))
+    assert fetch(serve(adapter(app)), "/").body == b"ok"
+    assert len(threads) == 5
+    assert len(set(threads)) == 1
+
+
+@on_every_server
+@stock_fails("the view goes on to its end", FlaskToAsgi)
+@pytest.mark.parametrize("go", [Connection.close, Connection.vanish], ids=["close", "reset"])
+def test_an_async_view_is_cancelled_when_the_client_goes(
+    serve: Serve, adapter: Adapter, go: Callable[[Connection], None]
+) -> None:
+    """Rule 19, and its teardown runs."""
+    app = Flask(__name__)
+    began, cancelled, torn_down = threading.Event(), threading.Event(), threading.Event()
+
+    @app.get("/")
+    async def view() -> str:
+        began.set()
+        try:
+            await asyncio.sleep(10 if adapter is FlaskToAsgi else 0.5)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return "too late"
+
+    @app.teardown_request
+    async def tear_down(error: BaseException | None) -> None:
+        await asyncio.sleep(0.01)
+        torn_down.set()
+
+    connection = Connection(serve(adapter(app)))
+    connection.send_request("GET", "/")
+    assert began.wait(5)
+    go(connection)
+    assert cancelled.wait(5 if adapter is FlaskToAsgi else 0.3)
+    assert torn_down.wait(5)
+
+
+@on_every_server
+@pytest.mark.parametrize("kind", ["plain", "decorated"])
+@pytest.mark.parametrize("error", [ValueError("plain"), SystemExit(1), KeyboardInterrupt(), StopIteration()])
+def test_an_error_of_a_coroutine_is_500_and_the_server_goes_on(
+    serve: Serve, kind: str, error: BaseException
+) -> None:
+    """Rules 9 and 12. Through stock asgiref SystemExit ends the server's loop."""
+    app = Flask(__name__)
+
+    async def view() -> AsyncIterator[str] | str:
+        await asyncio.sleep(0)
+        raise error
+
+    app.add_url_rule("/", view_func=view if kind == "plain" else ensured(view))
+    address = serve(FlaskToAsgi(app))
+    for _ in range(2):
+        assert fetch(address, "/").status == 500

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""Rules 12 and 15: coroutines run on the server's one loop, wherever Flask meets them."""
+
+import asyncio
+import threading
+from typing import Any
+
+import httpx
+import pytest
+from asgiref.sync import async_to_sync
+from flask import Flask, Response
+from flask.views import MethodView, View
+
+from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge.types import Receive, Scope, Send
+from tests.support.adapters import Adapter, stock_passes
+from tests.support.client import fetch
+from tests.support.decorators import ensured, forgetful
+from tests.support.server import Serve, on_every_server, serving
+from tests.support.waiting import until
+
+
+class ServersLoop:
+    """An ASGI application around another that remembers the loop on which the server calls it."""
+
+    def __init__(self, application: Any) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.loop = asyncio.get_running_loop()
+        await self._application(scope, receive, send)
+
+
+def where() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
+def places(loops: list[asyncio.AbstractEventLoop]) -> Flask:
+    """Return an application that notes the loop of a coroutine in each place where Flask may meet one."""
+    app = Flask(__name__)
+
+    async def view() -> str:
+        await asyncio.sleep(0)
+        loops.append(where())
+        return "view"
+
+    class AsyncView(View):
+        async def dispatch_request(self) -> Any:  # type: ignore[override]
+            return await view()
+
+    class AsyncMethods(MethodView):
+        async def get(self) -> Any:
+            return await view()
+
+    async def fail() -> str:
+        raise ZeroDivisionError
+
+    @app.errorhandler(ZeroDivisionError)
+    async def handle(error: Exception) -> str:
+        return await view()
+
+    async def pair() -> tuple[str, int]:
+        return await view(), 200
+
+    def by_asgiref() -> str:
+        return async_to_sync(view)()
+
+    app.add_url_rule("/plain", "plain", view)
+    app.add_url_rule("/pair", "pair", pair)
+    app.add_url_rule("/decorated", "decorated", ensured(view))
+    app.add_url_rule("/twice", "twice", ensured(ensured(view)))
+    app.add_url_rule("/class", view_func=AsyncView.as_view("class"))
+    app.add_url_rule("/methods", view_func=AsyncMethods.as_view("methods"))
+    app.add_url_rule("/fail", "fail", fail)
+    app.add_url_rule("/asgiref", "asgiref", by_asgiref)
+    app.add_url_rule("/sync", "sync", lambda: "view")
+    return app
+
+
+PLACES = ["/plain", "/pair", "/decorated", "/twice", "/class", "/methods", "/fail", "/asgiref"]
+
+
+@on_every_server
+@stock_passes(FlaskToAsgi)
+def test_coroutines_run_on_the_loop_of_the_server(serve: Serve, adapter: Adapter) -> None:
+    """Rules 12 and 15: the same loop in every place and in every request."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    application = ServersLoop(adapter(places(loops)))
+    address = serve(application)
+    for target in PLACES:
+        assert fetch(address, target).body == b"view", target
+    assert loops == [application.loop] * len(PLACES)
+
+
+def test_a_decorator_that_forgets_to_await_works(serve: Serve) -> None:
+    """Rule 15. It returns a bare coroutine, which Flask refuses as a response under stock asgiref."""
+    app = Flask(__name__)
+
+    async def view() -> tuple[str, int]:
+        await asyncio.sleep(0)
+        return "view", 201
+
+    app.add_url_rule("/", view_func=forgetful(view))
+    response = fetch(serve(FlaskToAsgi(app)), "/")
+    assert (response.status, response.body) == (201, b"view")
+
+
+@on_every_server
+@stock_passes(FlaskToAsgi)
+@pytest.mark.parametrize("target", ["/sync", "/plain", "/decorated"])
+def test_async_hooks_run_on_the_loop_of_the_server(serve: Serve, adapter: Adapter, target: str) -> None:
+    """Rule 15, around views that are sync, async, and async but look sync."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    app = places([])
+
+    async def before() -> None:
+        loops.append(where())
+
+    async def after(response: Response) -> Response:
+        loops.append(where())
+        return response
+
+    async def tear_down(error: BaseException | None) -> None:
+        loops.append(where())
+
+    app.before_request(before)
+    app.after_request(after)
+    app.teardown_request(tear_down)
+    app.teardown_appcontext(tear_down)
+    application = ServersLoop(adapter(app))
+    assert fetch(serve(application), target).body == b"view"
+    until(lambda: len(loops) == 4)
+    assert loops == [application.loop] * 4
+
+
+@on_every_server
+@stock_passes(FlaskToAsgi)
+@pytest.mark.parametrize("kind", ["plain", "decorated"])
+def test_a_task_outlives_its_request(serve: Serve, adapter: Adapter, kind: str) -> None:
+    """Rule 12. It goes on only when the response has arrived."""
+    app = Flask(__name__)
+    arrived = threading.Event()
+    ended = threading.Event()
+    tasks = []
+
+    async def work() -> None:
+        await asyncio.to_thread(arrived.wait, 5)
+        ended.set()
+
+    async def view() -> str:
+        tasks.append(asyncio.create_task(work()))
+        return "started"
+
+    app.add_url_rule("/", view_func=view if kind == "plain" else ensured(view))
+    assert fetch(serve(adapter(app)), "/").body == b"started"
+    arrived.set()
+    assert ended.wait(5)
+
+
+@stock_passes(FlaskToAsgi)
+def test_a_client_is_shared_between_requests(serve: Serve, adapter: Adapter) -> None:
+    """Rule 12: ``httpx.AsyncClient``, whose connection belongs to a loop and is kept."""
+    app = Flask(__name__)
+    client = httpx.AsyncClient(trust_env=False)
+    ports = set()
+
+    async def upstream(scope: Scope, receive: Receive, send: Send) -> None:
+        ports.add(scope["client"][1])
+        headers = [(b"content-length", b"5")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    @app.get("/close")
+    async def close() -> str:
+        await client.aclose()
+        return "closed"
+
+    with serving(upstream, lifespan="off") as (host, port):
+
+        @app.get("/")
+        async def view() -> str:
+            return (await client.get(f"http://{host}:{port}/")).text
+
+        address = serve(adapter(app))
+        for _ in range(5):
+            assert fetch(address, "/").body == b"hello"
+        assert fetch(address, "/close").body == b"closed"
+    assert len(ports) == 1

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""Rule 11: on which threads the sync code of requests runs, and on how many."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask, Response, g, request, stream_with_context
+
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from tests.support.adapters import Adapter, stock_fails
+from tests.support.client import Connection, fetch, fetch_all, hammer
+from tests.support.server import Serve, on_every_server
+from tests.support.waiting import until
+from tests.support.wsgi import application
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@on_every_server
+@stock_fails("it has one thread for all requests", FlaskToAsgi)
+def test_sync_views_run_at_the_same_time(serve: Serve, adapter: Adapter) -> None:
+    """Rule 11: eight views that meet each other. One after the other they would never."""
+    app = Flask(__name__)
+    meeting = threading.Barrier(8)
+
+    @app.get("/")
+    def view() -> str:
+        meeting.wait(5 if adapter is FlaskToAsgi else 0.2)
+        return "met"
+
+    assert asyncio.run(hammer(serve(adapter(app)), 8, 1, GET)) == {200: 8}
+
+
+@stock_fails("it has one thread for all requests", FlaskToAsgi)
+def test_eight_views_of_200_ms_take_about_200_ms(serve: Serve, adapter: Adapter) -> None:
+    """Rule 11."""
+    app = Flask(__name__)
+
+    @app.get("/")
+    def view() -> str:
+        time.sleep(0.2)
+        return "slept"
+
+    address = serve(adapter(app))
+    began = time.monotonic()
+    assert asyncio.run(hammer(address, 8, 1, GET)) == {200: 8}
+    assert time.monotonic() - began < 0.8
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_there_are_no_more_threads_than_told(serve: Serve, threads: int) -> None:
+    """Rule 11. Further requests wait and are served in order. Stock asgiref has one, and no such option."""
+    app = Flask(__name__)
+    mutex = threading.Lock()
+    running = most = 0
+    names: set[str] = set()
+
+    @app.get("/")
+    def view() -> str:
+        nonlocal running, most
+        with mutex:
+            running += 1
+            most = max(most, running)
+            names.add(threading.current_thread().name)
+        time.sleep(0.005)
+        with mutex:
+            running -= 1
+        return "done"
+
+    assert asyncio.run(hammer(serve(FlaskToAsgi(app, threads=threads)), 16, 4, GET)) == {200: 64}
+    assert (most, len(names)) == (threads, threads)
+
+
+def test_requests_are_served_in_order_of_arrival(serve: Serve) -> None:
+    """Rule 11, where every thread is busy. Stock asgiref: the same, with its one thread."""
+    app = Flask(__name__)
+    proceed = threading.Event()
+    order: list[int] = []
+
+    @app.get("/<int:number>")
+    def view(number: int) -> str:
+        order.append(number)
+        proceed.wait(10)
+        return "done"
+
+    address = serve(FlaskToAsgi(app, threads=1))
+    connections = []
+    for number in range(6):
+        connection = Connection(address)
+        connections.append(connection)
+        connection.send_request("GET", f"/{number}")
+        time.sleep(0.02)
+        until(lambda: order)
+    proceed.set()
+    for connection in connections:
+        assert connection.receive().status == 200
+        connection.close()
+    assert order == list(range(6))
+
+
+def noting(threads: dict[str, list[int]]) -> Flask:
+    """Return an application that notes the thread of each sync part of a request, by the request's path."""
+    app = Flask(__name__)
+
+    def note() -> None:
+        threads[g.path].append(threading.get_ident())
+
+    @app.before_request
+    def begin() -> None:
+        g.path = request.path
+        threads[g.path] = []
+        note()
+
+    def tear_down(error: BaseException | None) -> None:
+        note()
+
+    def generate() -> Iterator[str]:
+        try:
+            for number in range(3):
+                note()
+                time.sleep(0.001)
+                yield str(number)
+        finally:
+            note()
+
+    @app.after_request
+    def after(response: Response) -> Response:
+        note()
+        return response
+
+    @app.errorhandler(ZeroDivisionError)
+    def handle(error: Exception) -> Response:
+        note()
+        idents = threads[g.path]
+        response = Response(stream_with_context(generate()))
+        response.call_on_close(lambda: idents.append(threading.get_ident()))
+        return response
+
+    @app.get("/sync/<int:number>")
+    def view(number: int) -> str:
+        note()
+        raise ZeroDivisionError
+
+    @app.get("/async/<int:number>")
+    async def async_view(number: int) -> str:
+        await asyncio.sleep(0.001)
+        raise ZeroDivisionError
+
+    app.teardown_request(tear_down)
+    app.teardown_appcontext(tear_down)
+    return app
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_all_sync_parts_of_a_request_run_on_one_thread(serve: Serve, kind: str) -> None:
+    """Rules 11 and 14, among many requests. Stock asgiref has only one thread, but it never closes."""
+    threads: dict[str, list[int]] = {}
+    address = serve(FlaskToAsgi(noting(threads), threads=4))
+
+    for response in fetch_all(address, [f"/{kind}/{number}" for number in range(40)]):
+        assert (response.status, response.body) == (200, b"012")
+    assert len(threads) == 40
+    assert min(len(idents) for idents in threads.values()) >= 10
+    assert {len(set(idents)) for idents in threads.values()} == {1}
+    used = {ident for idents in threads.values() for ident in idents}
+    assert 2 <= len(used) <= 4
+
+
+def test_busy_threads_do_not_hold_up_the_loop(serve: Serve) -> None:
+    """Rules 11 and 12: every thread is blocked, and an async view answers. Stock asgiref answers nothing."""
+    app = Flask(__name__)
+    proceed = threading.Event()
+    blocked = threading.Semaphore(0)
+
+    @app.get("/sync")
+    def view() -> str:
+        blocked.release()
+        proceed.wait(10)
+        return "sync"
+
+    @app.get("/async")
+    async def async_view() -> str:
+        await asyncio.sleep(0)
+        return "async"
+
+    address = serve(FlaskToAsgi(app, threads=2))
+    connections = [Connection(address) for _ in range(4)]
+    for connection in connections:
+        connection.send_request("GET", "/sync")
+    assert blocked.acquire(timeout=5)
+    assert blocked.acquire(timeout=5)
+    for _ in range(5):
+        assert fetch(address, "/async").body == b"async"
+    assert not blocked.acquire(blocking=False)
+    proceed.set()
+    for connection in connections:
+        assert connection.receive().body == b"sync"
+        connection.close()
+
+
+def test_a_plain_wsgi_application_has_its_threads_too(serve: Serve) -> None:
+    """Rule 11, for ``WsgiToAsgi``: the call, the iteration and ``close()`` of a request meet on one thread.
+
+    Stock asgiref has one thread.
+    """
+    meeting = threading.Barrier(4)
+    threads: list[list[int]] = []
+
+    class Body:
+        def __init__(self) -> None:
+            self.idents = [threading.get_ident()]
+            threads.append(self.idents)
+
+        def __iter__(self) -> Iterator[bytes]:
+            for _ in range(3):
+                meeting.wait(5)
+                self.idents.append(threading.get_ident())
+                yield b"x"
+
+        def close(self) -> None:
+            self.idents.append(threading.get_ident())
+
+    call = application(Body, headers=[("Content-Length", "3")])
+    assert asyncio.run(hammer(serve(WsgiToAsgi(call, threads=4)), 4, 1, GET)) == {200: 4}
+    until(lambda: all(len(idents) == 5 for idents in threads))
+    assert [len(set(idents)) for idents in threads] == [1] * 4
+    assert len({idents[0] for idents in threads}) == 4
