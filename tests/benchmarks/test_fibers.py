@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+import pytest
+
+from tests.benchmarks import fibers
+from tests.benchmarks.fibers import BEHAVIOURS, LOOPS, WAYS, behaves, memory, microseconds
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+def test_our_fibers_behave(behaviour: str, loop: str) -> None:
+    assert behaves(behaviour, WAYS["fiber"], loop)
+
+
+@pytest.mark.parametrize("waits", [0, 1])
+@pytest.mark.parametrize("way", [None, WAYS["fiber"]], ids=["plain", "fiber"])
+def test_costs_are_told(way: fibers.Way | None, waits: int) -> None:
+    assert 0 < microseconds(way, waits, repeats=100, rounds=2) < 10_000
+
+
+@pytest.mark.parametrize("name", ["", "fiber"])
+def test_memory_is_told(name: str) -> None:
+    assert 0 <= memory(name, calls=200) < 1000
