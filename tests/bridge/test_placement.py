@@ -251,3 +251,29 @@ def test_the_mark_makes_a_callable_nonblocking() -> None:
     assert is_nonblocking(quick)
     assert not is_nonblocking(index)
     assert is_nonblocking(stream)
+
+
+def test_the_mark_on_a_bound_method_is_on_its_function() -> None:
+    class Service:
+        def ping(self) -> None:
+            pass
+
+    nonblocking(Service().ping)
+    assert is_nonblocking(Service().ping)
+
+
+@pytest.mark.parametrize("name", ["ensure_sync", "async_to_sync"])
+def test_what_the_application_has_replaced_itself_is_left_to_it(name: str) -> None:
+    app = flask.Flask(__name__)
+
+    @app.get("/")
+    async def view() -> str:
+        return "view"
+
+    own = functools.partial(getattr(flask.Flask, name), app)
+    setattr(app, name, own)
+    FlaskToAsgi(app)
+    assert getattr(app, name) is own
+    assert app.extensions["ashapp"].placement.of("view") == Place(
+        on_loop=False, reason=f"{name} is replaced on the application object"
+    )

@@ -56,10 +56,11 @@ class Callables:
         self._make_response = app.make_response
         self._url_adapters = UrlAdapters(app) if UrlAdapters.applies_to(app) else None
         replaced: dict[str, Any] = {"make_response": self.make_response}
-        if type(app).async_to_sync is flask.Flask.async_to_sync:
-            replaced["async_to_sync"] = self.async_to_sync
-        if type(app).ensure_sync is flask.Flask.ensure_sync:
-            replaced["ensure_sync"] = self.ensure_sync
+        for name in ("async_to_sync", "ensure_sync"):
+            if name in vars(app):
+                self.placement.kept = name  # the application's own, set on the object
+            elif getattr(type(app), name) is getattr(flask.Flask, name):
+                replaced[name] = getattr(self, name)
         if self._url_adapters is not None:
             replaced["create_url_adapter"] = self._url_adapters.create_url_adapter
         vars(app).update(replaced)

@@ -62,7 +62,7 @@ def nonblocking(function: F) -> F:
     Without the mark it runs on a thread, which costs more than a quick function takes. A marked function
     must not wait for anything: it would hold up every other request of the worker.
     """
-    setattr(function, _NONBLOCKING, True)
+    setattr(getattr(function, "__func__", function), _NONBLOCKING, True)  # of a bound method, its function
     return function
 
 
@@ -87,6 +87,8 @@ class Placement:
     """Decides for the views of *app*; remembers it until the view or the application changes."""
 
     def __init__(self, app: flask.Flask) -> None:
+        #: A method of the dispatch that the application has replaced on the object, and that was left to it.
+        self.kept: str | None = None
         self._app = app
         self._places: dict[str, tuple[Any, Place]] = {}
         self._known = 0
@@ -106,11 +108,13 @@ class Placement:
         if around != self._around:
             self._around = around
             self._places.clear()
-            self._hindrance = _hindrance(app)
+            self._hindrance = self.hindrance()
         return self._hindrance is None
 
     def hindrance(self) -> str | None:
         """Return what keeps every async view off the loop, by name, or None."""
+        if self.kept is not None:
+            return f"{self.kept} is replaced on the application object"
         return _hindrance(self._app)
 
     def of(self, endpoint: str) -> Place:
