@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MIT
+"""One context for all of a request, on the loop and on its lane, and for nothing else."""
+
+import asyncio
+import contextvars
+import decimal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar, Token
+from typing import Any
+
+import flask
+import pytest
+
+from ashapp.bridge import FlaskToAsgi, nonblocking
+from tests.support.asgi import Client, fetch, http_scope
+from tests.support.flask import begin
+
+variable = ContextVar("variable", default="unset")
+other = ContextVar("other", default="unset")
+
+KINDS = ["sync", "async", "nonblocking"]
+
+
+def make(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    """Return *function* as a hook of *kind*."""
+
+    async def hook(*args: Any) -> Any:
+        await asyncio.sleep(0)
+        return function(*args)
+
+    return hook if kind == "async" else nonblocking(function) if kind == "nonblocking" else function
+
+
+@pytest.mark.parametrize("teardown", KINDS)
+@pytest.mark.parametrize("before", KINDS)
+async def test_a_token_of_a_hook_is_good_everywhere(app: flask.Flask, before: str, teardown: str) -> None:
+    tokens: dict[str, Token[str]] = {}
+    seen: list[str] = []
+
+    def begin_request() -> None:
+        tokens["hook"] = variable.set("hook")
+
+    def end_request(error: BaseException | None) -> None:
+        seen.append(other.get())
+        other.reset(tokens["view"])
+        seen.extend([other.get(), variable.get()])
+
+    app.before_request(make(begin_request, before))
+    app.teardown_request(make(end_request, teardown))
+
+    @app.get("/")
+    async def view() -> str:
+        seen.append(variable.get())
+        await asyncio.sleep(0)
+        variable.reset(tokens["hook"])
+        tokens["view"] = other.set("view")
+        return "hello"
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"hello"
+    assert seen == ["hook", "view", "unset", "unset"]
+
+
+async def test_a_decimal_context_set_in_a_hook_holds_in_the_view(app: flask.Flask) -> None:
+    """The context of ``decimal`` is a context variable of C code."""
+
+    @app.before_request
+    def before() -> None:
+        decimal.getcontext().prec = 3
+
+    @app.get("/")
+    async def view() -> str:
+        await asyncio.sleep(0)
+        return str(decimal.Decimal(1) / 3)
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"0.333"
+    assert decimal.getcontext().prec == 28
+
+
+async def test_a_view_and_the_body_share_it(app: flask.Flask) -> None:
+    @app.get("/sync")
+    async def sync_body() -> Iterator[str]:
+        token = variable.set("view")
+
+        def body() -> Iterator[str]:
+            yield variable.get()
+            variable.reset(token)
+            yield variable.get()
+
+        return body()
+
+    @app.get("/async")
+    async def async_body() -> AsyncIterator[str]:
+        token = variable.set("view")
+
+        async def body() -> AsyncIterator[str]:
+            yield variable.get()
+            await asyncio.sleep(0)
+            variable.reset(token)
+            yield variable.get()
+
+        return body()
+
+    bridge = FlaskToAsgi(app)
+
+    assert (await fetch(bridge, target=b"/sync")).body == b"viewunset"
+    assert (await fetch(bridge, target=b"/async")).body == b"viewunset"
+
+
+async def test_a_task_has_a_copy(app: flask.Flask) -> None:
+    @app.get("/")
+    async def view() -> list[str]:
+        variable.set("view")
+
+        async def task() -> list[str]:
+            before = variable.get()
+            variable.set("task")
+            return [before, variable.get(), flask.request.path]
+
+        return [*await asyncio.create_task(task()), variable.get()]
+
+    assert (await fetch(FlaskToAsgi(app))).body == b'["view","task","/","view"]\n'
+
+
+async def test_a_thread_has_a_copy(app: flask.Flask) -> None:
+    @app.get("/")
+    async def view() -> list[str]:
+        variable.set("view")
+
+        def work() -> list[str]:
+            before = variable.get()
+            variable.set("thread")
+            return [before, variable.get(), flask.request.path]
+
+        return [*await asyncio.to_thread(work), variable.get()]
+
+    assert (await fetch(FlaskToAsgi(app))).body == b'["view","thread","/","view"]\n'
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_nothing_gets_from_one_request_into_the_next(app: flask.Flask, kind: str) -> None:
+    seen: list[str] = []
+
+    def before() -> None:
+        seen.append(variable.get())
+        variable.set("hook")
+
+    app.before_request(make(before, kind))
+
+    @app.get("/")
+    async def view() -> str:
+        seen.append(other.get())
+        other.set("view")
+        await asyncio.sleep(0)
+        return "hello"
+
+    bridge = FlaskToAsgi(app)
+    for _ in range(3):
+        await fetch(bridge)
+
+    assert seen == ["unset"] * 6
+    assert (variable.get(), other.get()) == ("unset", "unset")
+
+
+async def test_requests_under_way_do_not_see_each_other(app: flask.Flask) -> None:
+    @app.before_request
+    def before() -> None:
+        variable.set(flask.request.args["name"])
+
+    @app.get("/")
+    async def view() -> str:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return variable.get() + flask.request.args["name"]
+
+    bridge = FlaskToAsgi(app)
+    names = [f"n{number}" for number in range(50)]
+    clients = await asyncio.gather(*(fetch(bridge, target=f"/?name={name}".encode()) for name in names))
+
+    assert [client.body.decode() for client in clients] == [name * 2 for name in names]
+
+
+async def test_the_context_of_the_server_is_not_that_of_the_request(app: flask.Flask) -> None:
+    """What is sent and received is so in the server's context, however the application's ran."""
+    seen: set[tuple[str, str]] = set()
+    variable.set("server")
+
+    @app.before_request
+    def before() -> None:
+        variable.set("request")
+
+    @app.post("/")
+    async def view() -> AsyncIterator[bytes]:
+        assert variable.get() == "request"
+        data = flask.request.get_data()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield data
+            await asyncio.sleep(0)
+            yield data
+
+        return body()
+
+    class Server(Client):
+        async def receive(self) -> Any:
+            seen.add(("receive", variable.get()))
+            asyncio.get_running_loop().call_soon(lambda: seen.add(("scheduled by receive", variable.get())))
+            return await super().receive()
+
+        async def send(self, message: Any) -> None:
+            seen.add(("send", variable.get()))
+            asyncio.get_running_loop().call_soon(lambda: seen.add(("scheduled by send", variable.get())))
+            await super().send(message)
+
+    server = Server(b"a", b"b")
+    scope = http_scope("POST", headers=[(b"transfer-encoding", b"chunked")])
+    await FlaskToAsgi(app)(scope, server.receive, server.send)
+    await asyncio.sleep(0)
+
+    assert server.body == b"abab"
+    assert seen == {
+        (name, "server") for name in ["receive", "scheduled by receive", "send", "scheduled by send"]
+    }
+
+
+async def test_the_request_does_not_see_the_context_of_the_server(app: flask.Flask) -> None:
+    variable.set("server")
+
+    @app.get("/")
+    async def view() -> str:
+        return variable.get()
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"unset"
+
+
+async def test_it_is_one_object(app: flask.Flask) -> None:
+    """On the lane and on the loop: no copy, whose changes would have to be carried back."""
+    copies: list[contextvars.Context] = []
+
+    def note(*args: Any) -> None:
+        variable.set(variable.get() + "+")
+        copies.append(contextvars.copy_context())
+
+    app.before_request(make(note, "sync"))
+    app.before_request(make(note, "async"))
+    app.teardown_request(make(note, "sync"))
+    app.teardown_request(make(note, "async"))
+
+    @app.get("/")
+    async def view() -> str:
+        note()
+        return "hello"
+
+    await fetch(FlaskToAsgi(app))
+
+    assert [copy[variable] for copy in copies] == ["unset" + "+" * count for count in range(1, 6)]
+
+
+async def test_it_stays_whole_where_the_request_is_cancelled(app: flask.Flask) -> None:
+    seen: list[str] = []
+
+    @app.before_request
+    def before() -> None:
+        variable.set("hook")
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        seen.append(variable.get())
+
+    @app.teardown_request
+    async def async_teardown(error: BaseException | None) -> None:
+        await asyncio.sleep(0)
+        seen.append(variable.get())
+
+    @app.get("/")
+    async def view() -> str:
+        variable.set("view")
+        started.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    started = asyncio.Event()
+    request = begin(FlaskToAsgi(app))
+    await started.wait()
+    request.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request.task
+
+    assert seen == ["view", "view"]
