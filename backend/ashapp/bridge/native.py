@@ -2,7 +2,7 @@
 """An exchange whose application runs on the loop itself, for a view that is a coroutine.
 
 Theory of operation. The WSGI call runs in a fiber (see ``fibers``), driven by the task that the server made
-for the request. What the fiber hands over, ``_drive`` deals with: a message is sent; a job runs elsewhere, on
+for the request. What the fiber hands over, ``_drive`` deals with: messages are sent; a job runs elsewhere, on
 the request's lane or as a task, and is waited for; all else is a future that a coroutine awaits, and is
 yielded to the loop as it is. No thread is held, and where the view doesn't wait there is no other task
 and no watching for a disconnect either.
@@ -116,8 +116,9 @@ class LoopExchange(Exchange):
         while item is not fibers.DONE:
             try:
                 answer = None
-                if type(item) is dict:
-                    yield from send(item).__await__()
+                if type(item) is tuple:
+                    for message in item:
+                        yield from send(message).__await__()
                     turn += 1
                     if turn % _TURN == 0:
                         yield
@@ -262,14 +263,17 @@ class LoopExchange(Exchange):
         return iterable if pull and close else _OnLane(iterable, self, pull_inline=pull)
 
     def _open(self, head: Message, chunk: bytes) -> None:
-        self._tell(head)
-        self._opened = True
-        if not self._complete:
+        if self._complete:
+            self._tell(head, _body(chunk, more=False))
+            self._opened, self._iterating = True, False
+        else:
+            self._tell(head)
+            self._opened = True
             self._watch()
-        self._continue(chunk)
+            self._tell(_body(chunk, more=True))
 
     def _continue(self, chunk: bytes) -> None:
-        self._tell({"type": "http.response.body", "body": chunk, "more_body": not self._complete})
+        self._tell(_body(chunk, more=not self._complete))
         if self._complete:
             self._iterating = False
 
@@ -277,12 +281,16 @@ class LoopExchange(Exchange):
         if self._gone:
             raise ClientDisconnected("the client went away while the response was sent")
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self, *messages: Message) -> None:
         self._check_client()
         try:
-            self._fiber.ask(message)
+            self._fiber.ask(messages)
         except OSError as error:  # ASGI 2.4
             raise ClientDisconnected("the client went away while the response was sent") from error
+
+
+def _body(chunk: bytes, *, more: bool) -> Message:
+    return {"type": "http.response.body", "body": chunk, "more_body": more}
 
 
 class _OnLane:
