@@ -9,7 +9,7 @@ import pytest
 
 from ashapp.bridge import WsgiToAsgi
 from tests.support.client import TruncatedResponse
-from tests.support.server import ServerDidNotStart
+from tests.support.server import COMBINATIONS, ServerDidNotStart
 
 __all__ = ["Adapter", "stock_fails", "stock_passes"]
 
@@ -20,18 +20,25 @@ Adapter = Callable[[Any], Any]
 _SEEN_BY_CLIENTS = (AssertionError, ConnectionError, ServerDidNotStart, TimeoutError, TruncatedResponse)
 
 
-def stock_fails(reason: str, ours: Adapter = WsgiToAsgi) -> pytest.MarkDecorator:
-    """Run the test with *ours* as ``adapter``, and with stock asgiref, which must fail for *reason*."""
+def stock_fails(reason: str, ours: Adapter = WsgiToAsgi, *, everywhere: bool = False) -> pytest.MarkDecorator:
+    """Run the test with *ours* as ``adapter``, and with stock asgiref, which must fail for *reason*.
+
+    *everywhere*: ours with each parser on each loop, through the ``serve`` fixture.
+    """
     mark = pytest.mark.xfail(strict=True, raises=_SEEN_BY_CLIENTS, reason=f"stock asgiref: {reason}")
-    return pytest.mark.parametrize(
-        "adapter",
-        [pytest.param(ours, id="ours"), pytest.param(asgiref.wsgi.WsgiToAsgi, id="stock", marks=mark)],
-    )
+    return _parametrize(ours, everywhere, mark)
 
 
-def stock_passes(ours: Adapter = WsgiToAsgi) -> pytest.MarkDecorator:
-    """Run the test with *ours* as ``adapter``, and with stock asgiref, which passes as well."""
-    return pytest.mark.parametrize(
-        "adapter",
-        [pytest.param(ours, id="ours"), pytest.param(asgiref.wsgi.WsgiToAsgi, id="stock")],
-    )
+def stock_passes(ours: Adapter = WsgiToAsgi, *, everywhere: bool = False) -> pytest.MarkDecorator:
+    """Run the test as ``stock_fails`` does, but stock asgiref passes as well."""
+    return _parametrize(ours, everywhere)
+
+
+def _parametrize(ours: Adapter, everywhere: bool, *marks: pytest.MarkDecorator) -> pytest.MarkDecorator:  # noqa: FBT001
+    stock = asgiref.wsgi.WsgiToAsgi
+    if not everywhere:
+        values = [pytest.param(ours, id="ours"), pytest.param(stock, id="stock", marks=marks)]
+        return pytest.mark.parametrize("adapter", values)
+    pairs = [pytest.param(found, ours, id="-".join(("ours", *found))) for found in COMBINATIONS]
+    pairs.append(pytest.param(COMBINATIONS[0], stock, id="stock", marks=marks))
+    return pytest.mark.parametrize(("serve", "adapter"), pairs, indirect=["serve"])

@@ -18,11 +18,17 @@ class Producer:
     def __init__(self, form: str) -> None:
         self.app = Flask(__name__)
         self.go = threading.Semaphore(0)
+        self.over = False
         self.produced = 0
         self.threads: list[int] = []
         self.endings: list[tuple[str, int]] = []
         view: Any = {"sync": self._view, "async": self._async_view, "async body": self._async_body_view}[form]
         self.app.add_url_rule("/", view_func=view, methods=["GET", "POST"])
+
+    def finish(self) -> None:
+        """Let the stream end, should it not have done so."""
+        self.over = True
+        self.go.release()
 
     def _view(self) -> Response:
         return Response(self._generate())
@@ -38,6 +44,8 @@ class Producer:
             while True:
                 self.threads.append(threading.get_ident())
                 assert self.go.acquire(timeout=10)
+                if self.over:
+                    return
                 self.produced += 1
                 yield b"%d" % self.produced
         except BaseException as error:
@@ -52,6 +60,8 @@ class Producer:
                 while not self.go.acquire(blocking=False):
                     assert time.monotonic() < deadline
                     await asyncio.sleep(0.001)
+                if self.over:
+                    return
                 self.produced += 1
                 yield b"%d" % self.produced
         except BaseException as error:

@@ -37,6 +37,7 @@ def test_a_producer_is_stopped_when_the_client_goes(
     while not producer.endings and time.monotonic() < deadline:
         producer.go.release()
         time.sleep(0.005)
+    producer.finish()
     name, thread = producer.endings[0]
     assert name in ({"GeneratorExit", "CancelledError"} if form == "async body" else {"GeneratorExit"})
     assert {thread, *producer.threads} == {thread}

@@ -19,8 +19,7 @@ from tests.support.server import Serve, on_every_server
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-@on_every_server
-@stock_fails("an async view holds its only thread", FlaskToAsgi)
+@stock_fails("an async view holds its only thread", FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("kind", ["plain", "decorated"])
 def test_async_views_wait_at_the_same_time(serve: Serve, adapter: Adapter, kind: str) -> None:
     """Rule 12: twenty views that wait for each other."""
@@ -61,8 +60,7 @@ def test_views_of_200_ms_take_about_200_ms(serve: Serve, adapter: Adapter) -> No
     assert threading.active_count() <= threads
 
 
-@on_every_server
-@stock_passes(FlaskToAsgi)
+@stock_passes(FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("kind", ["plain", "decorated"])
 def test_sync_to_async_keeps_to_the_thread_of_the_request(serve: Serve, adapter: Adapter, kind: str) -> None:
     """Rule 11: thread-sensitive code of asgiref, called by an async view, and by what such code calls."""
@@ -92,8 +90,7 @@ def test_sync_to_async_keeps_to_the_thread_of_the_request(serve: Serve, adapter:
     assert len(set(threads)) == 1
 
 
-@on_every_server
-@stock_fails("the view goes on to its end", FlaskToAsgi)
+@stock_fails("the view goes on to its end", FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("go", [Connection.close, Connection.vanish], ids=["close", "reset"])
 def test_an_async_view_is_cancelled_when_the_client_goes(
     serve: Serve, adapter: Adapter, go: Callable[[Connection], None]

@@ -13,7 +13,7 @@ from ashapp.bridge import FlaskToAsgi
 from tests.support.adapters import Adapter, stock_fails
 from tests.support.client import fetch, fetch_all
 from tests.support.decorators import ensured
-from tests.support.server import Serve, on_every_server
+from tests.support.server import Serve
 from tests.support.waiting import until
 
 mark = ContextVar("mark", default="none")
@@ -75,8 +75,7 @@ class Marks:
         self.seen.append(mark.get())
 
 
-@on_every_server
-@stock_fails("a token of one side can't be used on the other", FlaskToAsgi)
+@stock_fails("a token of one side can't be used on the other", FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("kind", ["sync", "async", "decorated"])
 def test_a_request_has_one_context(serve: Serve, adapter: Adapter, kind: str) -> None:
     """Rule 17: what one part sets the next sees, and tokens can be reset, across threads and the loop."""

@@ -17,8 +17,7 @@ from tests.support.environ import describe, read_environ
 from tests.support.server import Serve, on_every_server
 
 
-@on_every_server
-@stock_fails("many entries are missing, and wsgi.multiprocess does not tell the truth")
+@stock_fails("many entries are missing, and wsgi.multiprocess does not tell the truth", everywhere=True)
 def test_the_environ_is_complete(serve: Serve, adapter: Adapter) -> None:
     """Rule 2."""
     address = serve(adapter(describe))
@@ -82,8 +81,7 @@ def test_a_worker_among_others_is_multiprocess(tmp_path: Path) -> None:
         assert fetch(address, "/").body == b"True"
 
 
-@on_every_server
-@stock_passes()
+@stock_passes(everywhere=True)
 def test_an_http_1_0_request_is_answered(serve: Serve, adapter: Adapter) -> None:
     """Rule 2."""
     with Connection(serve(adapter(describe))) as connection:

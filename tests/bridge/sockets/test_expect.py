@@ -55,8 +55,7 @@ def application() -> Flask:
     return app
 
 
-@on_every_server
-@stock_passes(FlaskToAsgi)
+@stock_passes(FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("target", ["/read", "/async"])
 def test_the_client_is_told_to_go_on_when_the_application_reads(
     serve: Serve, adapter: Adapter, target: str
@@ -70,8 +69,7 @@ def test_the_client_is_told_to_go_on_when_the_application_reads(
         assert (response.status, response.body) == (200, b"body")
 
 
-@on_every_server
-@stock_fails("every client is told to go on", FlaskToAsgi)
+@stock_fails("every client is told to go on", FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("target", ["/refuse", "/async/refuse"])
 def test_the_client_is_refused_when_the_application_does_not_read(
@@ -84,8 +82,7 @@ def test_the_client_is_refused_when_the_application_does_not_read(
         assert (response.status, response.body) == (403, b"no")
 
 
-@on_every_server
-@stock_fails("every client is told to go on", FlaskToAsgi)
+@stock_fails("every client is told to go on", FlaskToAsgi, everywhere=True)
 def test_the_client_is_refused_when_the_body_would_be_too_long(serve: Serve, adapter: Adapter) -> None:
     """Rule 5."""
     with Connection(serve(adapter(application()))) as connection:
@@ -93,8 +90,7 @@ def test_the_client_is_refused_when_the_body_would_be_too_long(serve: Serve, ada
         assert connection.receive().status == 413
 
 
-@on_every_server
-@stock_fails("every client is told to go on", FlaskToAsgi)
+@stock_fails("every client is told to go on", FlaskToAsgi, everywhere=True)
 def test_a_stream_does_not_ask_for_the_body(serve: Serve, adapter: Adapter) -> None:
     """Rule 5. A streamed response is watched for a disconnect, by the call that could ask for the body."""
     with Connection(serve(adapter(application()))) as connection:

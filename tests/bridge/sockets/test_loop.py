@@ -16,7 +16,7 @@ from ashapp.bridge.types import Receive, Scope, Send
 from tests.support.adapters import Adapter, stock_passes
 from tests.support.client import fetch
 from tests.support.decorators import ensured, forgetful
-from tests.support.server import Serve, on_every_server, serving
+from tests.support.server import Serve, serving
 from tests.support.waiting import until
 
 
@@ -81,8 +81,7 @@ def places(loops: list[asyncio.AbstractEventLoop]) -> Flask:
 PLACES = ["/plain", "/pair", "/decorated", "/twice", "/class", "/methods", "/fail", "/asgiref"]
 
 
-@on_every_server
-@stock_passes(FlaskToAsgi)
+@stock_passes(FlaskToAsgi, everywhere=True)
 def test_coroutines_run_on_the_loop_of_the_server(serve: Serve, adapter: Adapter) -> None:
     """Rules 12 and 15: the same loop in every place and in every request."""
     loops: list[asyncio.AbstractEventLoop] = []
@@ -106,8 +105,7 @@ def test_a_decorator_that_forgets_to_await_works(serve: Serve) -> None:
     assert (response.status, response.body) == (201, b"view")
 
 
-@on_every_server
-@stock_passes(FlaskToAsgi)
+@stock_passes(FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("target", ["/sync", "/plain", "/decorated"])
 def test_async_hooks_run_on_the_loop_of_the_server(serve: Serve, adapter: Adapter, target: str) -> None:
     """Rule 15, around views that are sync, async, and async but look sync."""
@@ -134,8 +132,7 @@ def test_async_hooks_run_on_the_loop_of_the_server(serve: Serve, adapter: Adapte
     assert loops == [application.loop] * 4
 
 
-@on_every_server
-@stock_passes(FlaskToAsgi)
+@stock_passes(FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("kind", ["plain", "decorated"])
 def test_a_task_outlives_its_request(serve: Serve, adapter: Adapter, kind: str) -> None:
     """Rule 12. It goes on only when the response has arrived."""

@@ -93,8 +93,7 @@ def test_a_chunked_upload_is_parsed(
         assert connection.receive().body == expected
 
 
-@on_every_server
-@stock_passes(FlaskToAsgi)
+@stock_passes(FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 131_072, 1_000_000])
 def test_an_upload_of_known_length_is_seen_whole(serve: Serve, adapter: Adapter, size: int) -> None:
     """Rule 5."""
@@ -142,8 +141,7 @@ def test_the_input_is_a_file(
         assert connection.receive().body == repr(read(io.BytesIO(text))).encode()
 
 
-@on_every_server
-@stock_fails("the whole body is taken in before the application runs", FlaskToAsgi)
+@stock_fails("the whole body is taken in before the application runs", FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_the_application_reads_while_the_client_sends(serve: Serve, adapter: Adapter, framing: str) -> None:
     """Rule 5. The client goes on only when the application has got what there is."""
@@ -169,8 +167,7 @@ def test_the_application_reads_while_the_client_sends(serve: Serve, adapter: Ada
         assert connection.receive().body == b"abc-def-ghi"
 
 
-@on_every_server
-@stock_fails("the whole body is taken in, however slow the application is", FlaskToAsgi)
+@stock_fails("the whole body is taken in, however slow the application is", FlaskToAsgi, everywhere=True)
 def test_the_client_is_held_back_while_the_application_does_not_read(serve: Serve, adapter: Adapter) -> None:
     """Rule 5. What the client gets rid of is bounded by the buffers of the sockets and of the bridge."""
     app = Flask(__name__)

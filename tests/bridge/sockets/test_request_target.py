@@ -25,8 +25,7 @@ TARGETS = [
 ]
 
 
-@on_every_server
-@stock_fails("bytes that are not UTF-8 become U+FFFD")
+@stock_fails("bytes that are not UTF-8 become U+FFFD", everywhere=True)
 @pytest.mark.parametrize(("target", "path", "query"), TARGETS[:-1])
 def test_a_path_that_is_not_utf_8_passes_byte_for_byte(
     serve: Serve, adapter: Adapter, target: str, path: str, query: str
@@ -54,8 +53,7 @@ ORDINARY_TARGETS = [
 ]
 
 
-@on_every_server
-@stock_passes()
+@stock_passes(everywhere=True)
 @pytest.mark.parametrize(("target", "path", "query"), ORDINARY_TARGETS)
 def test_a_path_passes_byte_for_byte(
     serve: Serve, adapter: Adapter, target: str, path: str, query: str

@@ -16,8 +16,7 @@ from tests.support.server import Serve, on_every_server
 from tests.support.wsgi import Headers, application, generate
 
 
-@on_every_server
-@stock_fails("start_response returns nothing to write with")
+@stock_fails("start_response returns nothing to write with", everywhere=True)
 def test_write_sends_before_the_iterable(serve: Serve, adapter: Adapter) -> None:
     """Rule 6."""
 
@@ -60,8 +59,7 @@ def test_start_response_may_be_replaced_until_the_headers_are_sent(serve: Serve,
     assert (response.head.one("x-first"), response.head.one("x-second")) == (None, "2")
 
 
-@on_every_server
-@stock_passes()
+@stock_passes(everywhere=True)
 def test_start_response_raises_once_the_headers_are_sent(serve: Serve, adapter: Adapter) -> None:
     """Rules 6 and 9: it raises the error in exc_info, which then truncates the response."""
 
@@ -192,8 +190,7 @@ def test_a_response_without_a_body_has_none(
                 assert (head.one("content-length"), head.one("transfer-encoding")) == (None, None)
 
 
-@on_every_server
-@stock_passes()
+@stock_passes(everywhere=True)
 @pytest.mark.parametrize("kind", ["list", "generator"])
 def test_a_body_longer_than_its_length_is_cut(serve: Serve, adapter: Adapter, kind: str) -> None:
     """Rule 10."""
@@ -203,8 +200,7 @@ def test_a_body_longer_than_its_length_is_cut(serve: Serve, adapter: Adapter, ki
     assert response.body == b"onetw"
 
 
-@on_every_server
-@stock_passes()
+@stock_passes(everywhere=True)
 def test_a_body_shorter_than_its_length_ends_the_connection(serve: Serve, adapter: Adapter) -> None:
     """Rule 10."""
     call = application(lambda: generate(b"one", b"two"), headers=[("Content-Length", "10")])
@@ -262,8 +258,7 @@ def test_empty_chunks_are_no_end(serve: Serve, adapter: Adapter, chunks: list[by
     assert fetch(serve(adapter(call)), "/").body == b"".join(chunks)
 
 
-@on_every_server
-@stock_passes()
+@stock_passes(everywhere=True)
 def test_a_long_body_arrives_whole(serve: Serve, adapter: Adapter) -> None:
     """Rule 10: in chunks large, small and odd, and as one."""
     chunks = [bytes([size % 251]) * size for size in (1, 70_000, 3, 300_000, 1_000_000, 65_536)]

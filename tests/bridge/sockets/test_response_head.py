@@ -10,8 +10,7 @@ from tests.support.server import Serve, on_every_server
 from tests.support.wsgi import application
 
 
-@on_every_server
-@stock_fails("a field outside ASCII is an error: 500")
+@stock_fails("a field outside ASCII is an error: 500", everywhere=True)
 def test_latin_1_passes_in_the_fields_of_a_response(serve: Serve, adapter: Adapter) -> None:
     """Rule 10."""
     headers = [("X-A", "caf\xe9 \xff\x80"), ("X-B", "a\tb"), ("X-C", ""), ("Content-Length", "0")]
@@ -54,8 +53,7 @@ def test_a_status_needs_no_reason(serve: Serve, adapter: Adapter, status: str) -
     assert fetch(serve(adapter(application(list, status))), "/").status == 404
 
 
-@on_every_server
-@stock_passes()
+@stock_passes(everywhere=True)
 @pytest.mark.parametrize("status", ["404 ", "404 Caf\xe9", "404 Not Found", "599 Unheard of"])
 def test_a_reason_may_be_any_text(serve: Serve, adapter: Adapter, status: str) -> None:
     """Rule 6. It does not reach the client: ASGI has no place for it."""

@@ -33,7 +33,7 @@ def test_a_chunk_arrives_when_it_is_yielded(serve: Serve, form: str) -> None:
             assert next(chunks) == b"%d" % number
             assert producer.produced == number
             producer.go.release()
-    producer.go.release(100)
+    producer.finish()
 
 
 @stock_passes(FlaskToAsgi)

@@ -12,15 +12,14 @@ from flask import Flask, Response, g, request, stream_with_context
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from tests.support.adapters import Adapter, stock_fails
 from tests.support.client import Connection, fetch, fetch_all, hammer
-from tests.support.server import Serve, on_every_server
+from tests.support.server import Serve
 from tests.support.waiting import until
 from tests.support.wsgi import application
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-@on_every_server
-@stock_fails("it has one thread for all requests", FlaskToAsgi)
+@stock_fails("it has one thread for all requests", FlaskToAsgi, everywhere=True)
 def test_sync_views_run_at_the_same_time(serve: Serve, adapter: Adapter) -> None:
     """Rule 11: eight views that meet each other. One after the other they would never."""
     app = Flask(__name__)
