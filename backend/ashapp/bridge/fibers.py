@@ -59,13 +59,13 @@ _thread = threading.local()
 class Fiber(greenlet):
     """A greenlet that runs one call after the other, and can be driven by a task."""
 
-    exchange: LoopExchange | None = None
-    # How many coroutines are being stepped, one in the other.
-    depth = 0
-    _caller: greenlet
+    __slots__ = ("_caller", "depth", "exchange")
 
     def __init__(self) -> None:
         super().__init__(_run)
+        self.exchange: LoopExchange | None = None
+        #: How many coroutines are being stepped, one in the other.
+        self.depth = 0
         self._caller = getcurrent()
         self.switch()
 

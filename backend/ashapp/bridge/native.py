@@ -67,13 +67,12 @@ class LoopExchange(Exchange):
     _send_to_client: Send
     _task: asyncio.Task[Any] | None = None
     _error: BaseException | None = None
-    _timer: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None
     _deadline: asyncio.TimerHandle | None = None
     _limiter: asyncio.TimerHandle | None = None
     #: Seconds that a job on the lane has when the server cancels the request.
     grace = 5.0
     _timeout_answer: asyncio.Task[None] | None = None
-    _waited = False
     _iterating = False
     _gone = False
     _cancelled = False
@@ -90,6 +89,10 @@ class LoopExchange(Exchange):
     ) -> None:
         super().__init__(application, environ, body, loop)
         self._lease = Lease(lanes)
+        # Here, not when the request begins to wait: an attribute that most instances never get is not in the
+        # layout that they share, and then costs each that gets it a dict of its own, 770 bytes.
+        self._waited = False
+        self._timer = None
 
     # -- the driving task
 
@@ -170,6 +173,9 @@ class LoopExchange(Exchange):
             self._deadline = self.loop.call_later(self.timeout, self._expire)
 
     def _watch(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
         if expects_continue(self._environ) and not (self._opened or self.body.started):
             # To look for a disconnect would ask for the body (see ``body``): later, then.
             self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
