@@ -163,16 +163,16 @@ class Connection:
 
     def receive_chunks(self) -> Iterator[bytes]:
         """Yield the chunks of a chunked body, each as it arrives."""
-        so_far = b""
+        so_far = bytearray()
         while True:
             size = self._file.readline()
             if not size.endswith(b"\r\n"):
-                raise TruncatedResponse(so_far)
+                raise TruncatedResponse(bytes(so_far))
             chunk = self._file.read(int(size, 16))
             end = self._file.read(2)
             so_far += chunk
             if end != b"\r\n":
-                raise TruncatedResponse(so_far)
+                raise TruncatedResponse(bytes(so_far))
             if not chunk:
                 return
             yield chunk
