@@ -242,6 +242,10 @@ class Exchange:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.context = Context()
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    def note_task(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.append(task)
 
 
 def with_its_context(exchange: Any, call: Callable[[], Any]) -> Any:
@@ -282,3 +286,37 @@ async def test_complete_elsewhere_finds_a_loop() -> None:
 
     assert await on_a_thread(lambda: complete(view())) == "none"
     assert await on_a_thread(lambda: asyncio.run(finish(view()))) == "none"
+
+
+async def test_the_exchange_is_told_of_the_task_unless_that_is_shielded() -> None:
+    exchange: Any = Exchange(asyncio.get_running_loop())
+
+    def on_thread() -> None:
+        enter_exchange(exchange)
+        complete(asyncio.sleep(0))
+        complete(asyncio.sleep(0), shielded=True)
+
+    await on_a_thread(on_thread)
+
+    assert [task.done() for task in exchange.tasks] == [True]
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_thread_is_told_that_its_task_was_cancelled(*, later: bool) -> None:
+    """Even before its first step."""
+    loop = asyncio.get_running_loop()
+
+    def cancel(task: asyncio.Task[Any]) -> None:
+        if later:
+            loop.call_soon(task.cancel)
+        else:
+            task.cancel()
+
+    def work() -> str:
+        try:
+            run_on_loop(asyncio.sleep(10), loop, Context(), cancel)
+        except asyncio.CancelledError:
+            return "cancelled"
+        return "never"
+
+    assert await on_a_thread(work) == "cancelled"

@@ -16,6 +16,7 @@ thread-local that asgiref reads for it; it runs in a copy of the context, as any
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from concurrent.futures import Future
@@ -30,7 +31,6 @@ from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable, Coroutine
     from contextvars import Context
 
@@ -47,8 +47,15 @@ def adopt_loop(loop: asyncio.AbstractEventLoop) -> None:
         local.main_event_loop_pid = os.getpid()
 
 
-def run_on_loop(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop, context: Context) -> T:
+def run_on_loop(
+    coroutine: Coroutine[Any, Any, T],
+    loop: asyncio.AbstractEventLoop,
+    context: Context,
+    note_task: Callable[[asyncio.Task[Any]], object] | None = None,
+) -> T:
     """Run *coroutine* on *loop*, in *context*, and wait for its result, on a thread other than the loop's.
+
+    *note_task* gets the task, on the loop.
 
     Raises:
         BaseException: what the coroutine raises.
@@ -58,8 +65,15 @@ def run_on_loop(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLo
     result: Future[T] = Future()
     executor = _ThreadExecutor(None)
     running = _run(coroutine, executor, sys.exception(), result)
+
+    def start() -> None:
+        task = loop.create_task(running, context=context)
+        task.add_done_callback(lambda _: _make_sure(coroutine, result))
+        if note_task is not None:
+            note_task(task)
+
     try:
-        loop.call_soon_threadsafe(lambda: loop.create_task(running, context=context))
+        loop.call_soon_threadsafe(start)
     except RuntimeError:  # the loop has been closed
         running.close()
         coroutine.close()
@@ -68,11 +82,11 @@ def run_on_loop(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLo
     return result.result()
 
 
-def complete(coroutine: Coroutine[Any, Any, T]) -> T:
+def complete(coroutine: Coroutine[Any, Any, T], *, shielded: bool = False) -> T:
     """Run *coroutine* from sync code, wherever that runs, and return its result.
 
     In a fiber, the fiber waits. On a thread that serves a request, the thread waits for the server's loop.
-    Elsewhere it is asgiref's to find a loop.
+    Elsewhere it is asgiref's to find a loop. One that is *shielded* is not cancelled with its request.
     """
     fiber = current_fiber()
     if fiber is not None and fiber.exchange is not None:
@@ -81,10 +95,9 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
     exchange = current_exchange()
     if exchange is None:
         return AsyncToSync(finish)(coroutine)
-    if getcurrent().gr_context is exchange.context:
-        return run_on_loop(coroutine, exchange.loop, exchange.context)
-    # The application has entered a context of its own: a copy of it has to do.
-    return run_on_loop(coroutine, exchange.loop, copy_context())
+    # Where the application has entered a context of its own, a copy of it has to do.
+    context = exchange.context if getcurrent().gr_context is exchange.context else copy_context()
+    return run_on_loop(coroutine, exchange.loop, context, None if shielded else exchange.note_task)
 
 
 async def finish(awaitable: Awaitable[T]) -> T:
@@ -110,6 +123,12 @@ async def _run(
     else:
         AsyncToSync.executors.current = outer
         result.set_result(value)
+
+
+def _make_sure(coroutine: Coroutine[Any, Any, T], result: Future[T]) -> None:
+    if not result.done():  # its task was cancelled before the first step
+        coroutine.close()
+        result.set_exception(asyncio.CancelledError())
 
 
 async def while_handling(handled: BaseException | None, coroutine: Coroutine[Any, Any, T]) -> T:

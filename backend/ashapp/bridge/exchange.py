@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.response import Response
@@ -79,6 +79,9 @@ class Exchange:
 
         """
         raise NotImplementedError
+
+    def note_task(self, task: asyncio.Task[Any]) -> None:
+        """Take note that a thread of this exchange waits for *task*, which may be cancelled. On the loop."""
 
     def _open(self, head: Message, chunk: bytes) -> None:
         """Send the head and the first of the body, all of it if the response is complete."""

@@ -38,7 +38,7 @@ class AsyncBody:
         """Close the async generator, so that its ``finally`` runs now."""
         aclose = getattr(self._iterator, "aclose", None)
         if aclose is not None:
-            complete(_close(aclose))
+            complete(_close(aclose), shielded=True)
 
 
 async def _item(iterator: Any) -> Any:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from ashapp.bridge.exchange import enter_exchange
 from ashapp.bridge.futures import resolve
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Coroutine, Generator
 
     from ashapp.bridge.native import LoopExchange
@@ -116,10 +116,16 @@ class TaskJob(Job):
     def start(self, exchange: LoopExchange) -> None:
         """Begin; see ``Job``."""
         self._task = exchange.loop.create_task(self._run(), context=exchange.context)
+        self._task.add_done_callback(self._end)
 
     async def _run(self) -> None:
         try:
             self._value = await while_handling(self._handled, self._coroutine)
         except BaseException as error:
             self._error = error
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # before its first step
+            self._coroutine.close()
+            self._error = asyncio.CancelledError()
         self._finish()

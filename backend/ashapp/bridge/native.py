@@ -13,10 +13,10 @@ is sent in the server's, so that nothing of this request gets into the next one.
 Cancellation. The task is cancelled by the server, or by us when the client has gone or the time is up
 (``_cancel``). The application sees CancelledError where its coroutine waits, as long as it
 ``may_be_cancelled``: until its response has started, and again while a body is iterated. In between, and
-once it has been cancelled, it tears down: from then on its coroutines run as tasks of their own, which a
-cancellation does not reach. A job is waited for to its end, because two threads may not use one context.
-Only when the server has cancelled the task, and a lane is stuck for longer than ``grace``, is the fiber
-given up, so that the server can stop.
+once a CancelledError has left its coroutine, it tears down: from then on its coroutines run as tasks of their
+own, which a cancellation does not reach. A job is waited for to its end, because two threads may not use one
+context. Only when the server has cancelled the task, and a lane is stuck for longer than ``grace``, is the
+fiber given up, so that the server can stop.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class LoopExchange(Exchange):
     _gone = False
     _cancelled = False
     _cancelled_outside = False
+    _unwinding = False
     _given_up = False
 
     def __init__(
@@ -195,9 +196,10 @@ class LoopExchange(Exchange):
         self._cancel()
 
     def _cancel(self) -> None:
-        if self._task is not None and self.may_be_cancelled and fibers.current_fiber() is None:
-            self._cancelled = True
-            self._task.cancel()
+        if self._cancelled or self._task is None or fibers.current_fiber() is not None:
+            return
+        if self.may_be_cancelled:
+            self._cancelled = self._task.cancel()
 
     def _release(self) -> None:
         self._task, task = None, self._task
@@ -234,15 +236,17 @@ class LoopExchange(Exchange):
     @property
     def may_be_cancelled(self) -> bool:
         """Whether the application may be interrupted where it waits now."""
-        if self._task is None or self._task.cancelling():
-            return False
-        return self._iterating or not self._response.started
+        return not self._unwinding and (self._iterating or not self._response.started)
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run *coroutine* to its end, in the fiber that calls, and return its result."""
-        if self.may_be_cancelled:
+        if not self.may_be_cancelled:
+            return self._do(TaskJob(coroutine))
+        try:
             return self._fiber.wait_for(coroutine)
-        return self._do(TaskJob(coroutine))
+        except asyncio.CancelledError:
+            self._unwind()
+            raise
 
     def run_on_lane(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run the sync *function* on the request's lane, and return its result."""
@@ -253,8 +257,20 @@ class LoopExchange(Exchange):
         return self._lease.lane()
 
     def _do(self, job: Job) -> Any:
-        self._fiber.ask(job)
+        self._ask(job)
         return job.result()
+
+    def _ask(self, item: Any) -> None:
+        try:
+            self._fiber.ask(item)
+        except asyncio.CancelledError:
+            self._unwind()
+            raise
+
+    def _unwind(self) -> None:
+        # A coroutine that is being stepped may do as it likes with its cancellation. Flask passes it on.
+        if not self._fiber.depth:
+            self._unwinding = True
 
     def _run(self) -> None:
         current_lease.set(self._lease)
@@ -290,7 +306,7 @@ class LoopExchange(Exchange):
     def _tell(self, *messages: Message) -> None:
         self._check_client()
         try:
-            self._fiber.ask(messages)
+            self._ask(messages)
         except OSError as error:  # ASGI 2.4
             raise ClientDisconnected("the client went away while the response was sent") from error
 

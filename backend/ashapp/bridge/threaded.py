@@ -9,8 +9,11 @@ The two meet at ``_opening``, a future that the thread resolves once, in one cro
 cases the response is complete by then (its length is known and reached, or it is a list), and goes
 out as one start and one body message; the thread then closes the iterable while the loop sends. Else the
 rest follows through a ``BodyStream``, while ``RequestBody`` watches for a client that goes away. Until the
-first byte of a body is sent nobody watches: a view that runs on a thread can't be stopped, so
-knowing would change nothing.
+first byte of a body is sent nobody watches: sync code can't be stopped, so knowing would change nothing.
+
+A coroutine can be: one that the thread waits for on the loop (see ``coroutines``) is cancelled with the
+request, if the client has gone or the time is up, and if it is the view or the body: once the response has
+been started the application tears down, and is left to.
 
 The context is made current through greenlet's ``gr_context``, not with ``Context.run``, because that marks
 it as entered, and then a coroutine of the same request could not run in it on the loop while the
@@ -20,18 +23,19 @@ thread waits (see ``coroutines``).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
 from ashapp.bridge.coroutines import adopt_loop
+from ashapp.bridge.environ import expects_continue
 from ashapp.bridge.errors import ClientDisconnected, RequestTimeout
 from ashapp.bridge.exchange import Exchange, as_exception, enter_exchange, log_late_failure
 from ashapp.bridge.futures import resolve
 from ashapp.bridge.stream import BodyStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ashapp.bridge.body import RequestBody
     from ashapp.bridge.types import Environ, Message, Send, WsgiApplication
@@ -41,6 +45,9 @@ __all__ = ["ThreadExchange"]
 # So many chunks of a stream are sent before the loop may see to others: where the client and the
 # application are both quick, neither the queue nor ``send`` ever waits.
 _TURN = 16
+
+# Seconds until a request that waits for a coroutine begins to watch for its client: most are done by then.
+_WATCH_DELAY = 0.2
 
 # The head, the first bytes, and where the rest of the body comes from: None if that is all.
 _Opening = tuple["Message", bytes, BodyStream | None]
@@ -52,6 +59,10 @@ class ThreadExchange(Exchange):
     _stream: BodyStream | None = None
     _abandoned = False
     _finished = False
+    _iterating = False
+    _task: asyncio.Task[Any] | None = None
+    _interrupted = False
+    _timer: asyncio.TimerHandle | None = None
     _waiter: asyncio.Future[None] | None = None
 
     def __init__(
@@ -87,12 +98,13 @@ class ThreadExchange(Exchange):
         except ClientDisconnected:
             return  # there is nobody to answer
         finally:
-            if deadline is not None:
-                deadline.cancel()
+            for timer in (deadline, self._timer):
+                if timer is not None:
+                    timer.cancel()
             self._abandon()
 
     async def _send_stream(self, stream: BodyStream, chunk: bytes, send: Send) -> None:
-        self.body.watch(stream.abandon)
+        self.body.watch(self._abandon)
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
         turn = 0
         while (item := await stream.get()) is not None:
@@ -114,6 +126,29 @@ class ThreadExchange(Exchange):
         if self._stream is not None:
             self._stream.abandon()
         self.body.stop()
+        self._interrupt()
+
+    def note_task(self, task: asyncio.Task[Any]) -> None:
+        """Cancel *task* with the request; see ``Exchange``."""
+        self._task = task
+        if self._abandoned and self._iterating:
+            self._interrupt()
+        elif self._timer is None and not self._response.sealed:
+            self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
+
+    def _watch(self) -> None:
+        if self._response.sealed:
+            return
+        if expects_continue(self._environ) and not self.body.started:
+            # To look for a disconnect would ask for the body (see ``body``): later, then.
+            self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
+        else:
+            self.body.watch(self._abandon)
+
+    def _interrupt(self) -> None:
+        may_be_cancelled = self._iterating or not self._response.started
+        if self._task is not None and may_be_cancelled and not self._interrupted:
+            self._interrupted = self._task.cancel()
 
     def _expire(self) -> None:
         if not self._opening.done():
@@ -165,7 +200,13 @@ class ThreadExchange(Exchange):
         if self._stream is not None:
             self._stream.check()
 
+    def _receive_iterable(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+        self._iterating = True
+        return iterable
+
     def _fail(self, error: BaseException) -> None:
+        if self._interrupted and isinstance(error, asyncio.CancelledError):
+            error = ClientDisconnected("the request was cancelled")
         error = as_exception(error)
         if self._complete and self._opened:
             log_late_failure(error)

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: MIT
+"""asyncio in async views: timeouts, task groups and the like."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import flask
+import pytest
+
+from ashapp.bridge import FlaskToAsgi
+from tests.support.asgi import fetch
+from tests.support.flask import begin
+from tests.support.journal import Journal
+
+
+def add_teardowns(app: flask.Flask, journal: Journal) -> None:
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        journal.note("sync teardown", error)
+
+    @app.teardown_request
+    async def async_teardown(error: BaseException | None) -> None:
+        await asyncio.sleep(0.01)
+        journal.note("async teardown", error)
+
+
+TEARDOWNS = ["async teardown", "sync teardown"]
+
+
+async def timeout() -> str:
+    try:
+        async with asyncio.timeout(0.01):
+            await asyncio.Event().wait()
+    except TimeoutError:
+        return "timeout"
+    return "never"
+
+
+async def wait_for() -> str:
+    try:
+        await asyncio.wait_for(asyncio.Event().wait(), 0.01)
+    except TimeoutError:
+        return "timeout"
+    return "never"
+
+
+async def nested_timeouts() -> str:
+    try:
+        async with asyncio.timeout(10), asyncio.timeout(0.01):
+            await asyncio.Event().wait()
+    except TimeoutError:
+        return "timeout"
+    return "never"
+
+
+async def timeout_around_a_body() -> str:
+    try:
+        async with asyncio.timeout(0.01):  # noqa: ASYNC100 - the fiber waits
+            flask.request.get_data()
+    except TimeoutError:
+        return "timeout"
+    return "never"
+
+
+async def gather() -> str:
+    async def part(text: str) -> str:
+        await asyncio.sleep(0)
+        return text + flask.request.args["part"]
+
+    return "".join(await asyncio.gather(part("a"), part("b")))
+
+
+async def task_group() -> str:
+    async def part(text: str) -> str:
+        await asyncio.sleep(0)
+        return text + flask.request.args["part"]
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part(text)) for text in "ab"]
+    return "".join(task.result() for task in tasks)
+
+
+async def task_group_that_fails() -> str:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise LookupError
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            group.create_task(asyncio.sleep(10))
+    except* LookupError as errors:
+        failure = repr(errors.exceptions)
+    return failure
+
+
+async def cancelled_task() -> str:
+    task = asyncio.create_task(asyncio.sleep(10))
+    await asyncio.sleep(0)
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return "cancelled"
+    return "never"
+
+
+async def shield() -> str:
+    return await asyncio.shield(asyncio.sleep(0.001, "shielded"))
+
+
+async def as_completed() -> str:
+    waits = [asyncio.sleep(delay, str(delay)) for delay in (0.002, 0.001)]
+    return " ".join([await done for done in asyncio.as_completed(waits)])
+
+
+async def condition() -> str:
+    lock = asyncio.Condition()
+
+    async def tell() -> None:
+        async with lock:
+            lock.notify_all()
+
+    task = asyncio.create_task(tell())
+    async with lock:
+        await lock.wait()
+    await task
+    return "told"
+
+
+async def executor() -> str:
+    await asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.001)
+    return "ran"
+
+
+async def future_that_fails() -> str:
+    future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(future.set_exception, LookupError())
+    try:
+        return await future
+    except LookupError:
+        return "failed"
+
+
+async def subprocess() -> str:
+    process = await asyncio.create_subprocess_exec("/bin/echo", "hello", stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    return output.decode().strip()
+
+
+VIEWS: dict[Callable[[], Awaitable[str]], bytes] = {
+    timeout: b"timeout",
+    wait_for: b"timeout",
+    nested_timeouts: b"timeout",
+    gather: b"apbp",
+    task_group: b"apbp",
+    task_group_that_fails: b"(LookupError(),)",
+    cancelled_task: b"cancelled",
+    shield: b"shielded",
+    as_completed: b"0.001 0.002",
+    condition: b"told",
+    executor: b"ran",
+    future_that_fails: b"failed",
+    subprocess: b"hello",
+}
+
+
+@pytest.mark.parametrize(("view", "body"), VIEWS.items(), ids=lambda item: getattr(item, "__name__", ""))
+async def test_asyncio_works_in_views(app: flask.Flask, view: Any, body: bytes, journal: Journal) -> None:
+    add_teardowns(app, journal)
+    app.add_url_rule("/", "view", view)
+    request = begin(FlaskToAsgi(app), target=b"/?part=p")
+
+    client = await request.end()
+
+    assert (client.status, client.body) == (200, body)
+    assert journal["sync teardown"].value is None
+
+
+async def test_a_timeout_around_the_reading_of_a_body(app: flask.Flask) -> None:
+    app.add_url_rule("/", "view", timeout_around_a_body, methods=["POST"])
+    headers = [(b"content-length", b"5")]
+    request = begin(FlaskToAsgi(app), "POST", headers=headers)
+    request.client._inbox.get_nowait()
+
+    assert (await request.end()).body == b"timeout"
+
+
+async def test_a_view_that_cancels_its_own_task(app: flask.Flask, journal: Journal) -> None:
+    add_teardowns(app, journal)
+
+    @app.get("/")
+    async def view() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+        return "never"
+
+    request = begin(FlaskToAsgi(app))
+
+    with pytest.raises(asyncio.CancelledError):
+        await request.end()
+    assert journal.names == TEARDOWNS
+
+
+async def test_a_sync_function_called_within_a_timeout(app: flask.Flask, journal: Journal) -> None:
+    """The timeout comes when the function has returned: it can't be stopped."""
+
+    @app.get("/")
+    async def view() -> str:
+        try:
+            async with asyncio.timeout(0.01):  # noqa: ASYNC100 - the fiber waits
+                app.ensure_sync(time.sleep)(0.05)
+                journal.note("went on")
+        except TimeoutError:
+            return "timeout"
+        return "never"
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"timeout"
+    assert journal.names == []
