@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""What async views, hooks and teardowns raise, and what becomes of it."""
+
+import asyncio
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import flask
+import pytest
+from flask.signals import got_request_exception
+
+from ashapp.bridge import FlaskToAsgi
+from tests.support.asgi import Client, fetch
+from tests.support.flask import begin
+from tests.support.journal import Journal
+
+# Not errors to Flask, which passes them on to the server; and a server must not take them for its own.
+NOT_FOR_FLASK = [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, BaseException]
+
+
+@pytest.fixture
+def exceptions(app: flask.Flask) -> Iterator[list[BaseException]]:
+    """What ``got_request_exception`` told of."""
+    seen: list[BaseException] = []
+
+    def receive(sender: flask.Flask, exception: BaseException) -> None:
+        seen.append(exception)
+
+    with got_request_exception.connected_to(receive, app):
+        yield seen
+
+
+def raising(error: type[BaseException], kind: str) -> Callable[..., Any]:
+    def function(*args: Any) -> Any:
+        raise error("reason")
+
+    async def coroutine(*args: Any) -> Any:
+        await asyncio.sleep(0)
+        raise error("reason")
+
+    return coroutine if kind == "async" else function
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, StopAsyncIteration, TimeoutError, ExceptionGroup])
+async def test_an_error_of_the_view(
+    app: flask.Flask, journal: Journal, exceptions: list[BaseException], error: type[Exception]
+) -> None:
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        journal.note("teardown", error)
+
+    @app.get("/")
+    async def view() -> str:
+        await asyncio.sleep(0)
+        raise error("reason", [LookupError()]) if error is ExceptionGroup else error("reason")
+
+    client = await fetch(FlaskToAsgi(app))
+
+    assert (client.status, client.complete) == (500, True)
+    assert [type(exception) for exception in exceptions] == [error]
+    assert journal["teardown"].value is exceptions[0]
+
+
+async def test_stop_iteration_is_what_python_makes_of_it(
+    app: flask.Flask, exceptions: list[BaseException]
+) -> None:
+    app.add_url_rule("/", "view", raising(StopIteration, "async"))
+
+    assert (await fetch(FlaskToAsgi(app))).status == 500
+    assert isinstance(exceptions[0].__cause__, StopIteration)
+
+
+@pytest.mark.parametrize("error", NOT_FOR_FLASK)
+@pytest.mark.parametrize("where", ["async view", "async hook", "sync hook"])
+async def test_what_is_no_error_to_flask(
+    app: flask.Flask,
+    journal: Journal,
+    exceptions: list[BaseException],
+    where: str,
+    error: type[BaseException],
+) -> None:
+    @app.teardown_request
+    async def teardown(error: BaseException | None) -> None:
+        await asyncio.sleep(0)
+        journal.note("teardown", error)
+
+    if where == "async view":
+        app.add_url_rule("/", "view", raising(error, "async"))
+    else:
+        app.before_request(raising(error, where.removesuffix(" hook")))
+
+        @app.get("/")
+        async def view() -> str:
+            return "never"
+
+    request = begin(FlaskToAsgi(app))
+
+    with pytest.raises(RuntimeError, match=error.__name__) as raised:
+        await request.end()
+    assert isinstance(raised.value.__cause__, error)
+    assert request.client.sent == []
+    assert isinstance(journal["teardown"].value, error)
+    assert exceptions == []
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, *NOT_FOR_FLASK])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_what_a_teardown_raises(app: flask.Flask, kind: str, error: type[BaseException]) -> None:
+    """The server gets it, as from any WSGI application."""
+    app.teardown_request(raising(error, kind))
+
+    @app.get("/")
+    async def view() -> str:
+        return "hello"
+
+    request = begin(FlaskToAsgi(app))
+
+    with pytest.raises(ZeroDivisionError if error is ZeroDivisionError else RuntimeError):
+        await request.end()
+
+
+async def test_after_an_error_the_next_request_is_served(app: flask.Flask) -> None:
+    @app.before_request
+    def before() -> None:
+        if flask.request.args:
+            raise SystemExit
+
+    @app.get("/")
+    async def view() -> str:
+        return "hello"
+
+    bridge = FlaskToAsgi(app)
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            await fetch(bridge, target=b"/?fail=1")
+        assert (await fetch(bridge)).body == b"hello"
+
+
+async def test_an_error_that_is_to_be_propagated(app: flask.Flask, journal: Journal) -> None:
+    app.testing = True
+    app.add_url_rule("/", "view", raising(ZeroDivisionError, "async"))
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        journal.note("teardown", error)
+
+    request = begin(FlaskToAsgi(app))
+
+    with pytest.raises(ZeroDivisionError):
+        await request.end()
+    assert isinstance(journal["teardown"].value, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("result", [None, 7, object()])
+async def test_a_result_that_is_no_response(
+    app: flask.Flask, exceptions: list[BaseException], result: Any
+) -> None:
+    @app.get("/")
+    async def view() -> Any:
+        return result
+
+    assert (await fetch(FlaskToAsgi(app))).status == 500
+    assert isinstance(exceptions[0], TypeError)
+
+
+async def test_a_header_that_cannot_be_sent(app: flask.Flask) -> None:
+    @app.get("/")
+    async def view() -> Any:
+        return "hello", {"X-Header": "\u20ac"}
+
+    with pytest.raises(ValueError, match="outside latin-1"):
+        await fetch(FlaskToAsgi(app))
+
+
+async def test_send_that_fails_is_not_taken_for_the_application(app: flask.Flask, journal: Journal) -> None:
+    class Broken(Client):
+        async def send(self, message: Any) -> None:
+            raise RuntimeError("broken server")
+
+    @app.get("/")
+    async def view() -> str:
+        return "hello"
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        journal.note("teardown", error)
+
+    with pytest.raises(RuntimeError, match="broken server"):
+        await begin(FlaskToAsgi(app), client=Broken()).end()
+    assert journal["teardown"].value is None
+
+
+async def test_a_future_of_another_loop(app: flask.Flask, exceptions: list[BaseException]) -> None:
+    other = asyncio.new_event_loop()
+
+    @app.get("/")
+    async def view() -> str:
+        await other.create_future()
+        return "never"
+
+    assert (await fetch(FlaskToAsgi(app))).status == 500
+    assert isinstance(exceptions[0], RuntimeError)
+    other.close()
+
+
+async def test_an_awaitable_that_yields_nonsense(app: flask.Flask, exceptions: list[BaseException]) -> None:
+    class Nonsense:
+        def __await__(self) -> Generator[Any, Any, Any]:
+            yield 7
+
+    @app.get("/")
+    async def view() -> str:
+        await Nonsense()
+        return "never"
+
+    assert (await fetch(FlaskToAsgi(app))).status == 500
+    assert isinstance(exceptions[0], RuntimeError)

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: MIT
+"""Sync and async code inside each other, within an async view."""
+
+import asyncio
+import threading
+import warnings
+from contextvars import ContextVar
+from typing import Any
+
+import flask
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+
+from ashapp.bridge import FlaskToAsgi
+from tests.support.asgi import fetch
+from tests.support.flask import make_app
+from tests.support.journal import Journal
+
+variable = ContextVar("variable", default="unset")
+
+
+async def coroutine_function(text: str = "") -> str:
+    await asyncio.sleep(0)
+    return f"{flask.request.path}{text}"
+
+
+# -- ensure_sync
+
+
+async def test_ensure_sync_of_a_coroutine_function_is_awaitable(app: flask.Flask) -> None:
+    @app.get("/")
+    async def view() -> list[str]:
+        call = flask.current_app.ensure_sync(coroutine_function)
+        in_task = asyncio.create_task(call("task"))
+        gathered = await asyncio.gather(call("a"), call("b"))
+        return [await call("awaited"), *gathered, await in_task]
+
+    assert (await fetch(FlaskToAsgi(app))).body == b'["/awaited","/a","/b","/task"]\n'
+
+
+async def test_ensure_sync_in_a_task_is_awaitable(app: flask.Flask) -> None:
+    @app.get("/")
+    async def view() -> str:
+        async def task() -> str:
+            result: str = await flask.current_app.ensure_sync(coroutine_function)("task")
+            return result
+
+        return await asyncio.create_task(task())
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"/task"
+
+
+async def test_ensure_sync_in_a_thread_of_the_view_returns_the_result(app: flask.Flask) -> None:
+    @app.get("/")
+    async def view() -> str:
+        return await asyncio.to_thread(flask.current_app.ensure_sync(coroutine_function), "thread")
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"/thread"
+
+
+async def test_async_to_sync_of_the_application(app: flask.Flask) -> None:
+    @app.get("/")
+    async def view() -> str:
+        result: str = await flask.current_app.async_to_sync(coroutine_function)("awaited")
+        return result
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"/awaited"
+
+
+async def test_ensure_sync_in_a_sync_hook_returns_the_result(app: flask.Flask) -> None:
+    @app.before_request
+    def before() -> None:
+        flask.g.result = flask.current_app.ensure_sync(coroutine_function)("hook")
+
+    @app.get("/")
+    async def view() -> str:
+        return str(flask.g.result)
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"/hook"
+
+
+async def test_what_a_sync_hook_awaits_shares_the_context(app: flask.Flask) -> None:
+    async def inner() -> str:
+        await asyncio.sleep(0)
+        before = variable.get()
+        variable.set("inner")
+        return before
+
+    @app.before_request
+    def before() -> None:
+        variable.set("hook")
+        flask.g.seen = [flask.current_app.ensure_sync(inner)(), variable.get()]
+
+    @app.get("/")
+    async def view() -> list[str]:
+        return [*flask.g.seen, variable.get()]
+
+    assert (await fetch(FlaskToAsgi(app))).body == b'["hook","inner","inner"]\n'
+
+
+# -- Flask's own sync functions, called in an async view
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_render_template_with_a_context_processor(
+    app: flask.Flask, journal: Journal, kind: str
+) -> None:
+    def process() -> dict[str, str]:
+        journal.note("processor")
+        return {"name": flask.request.path}
+
+    async def process_async() -> dict[str, str]:
+        await asyncio.sleep(0)
+        return process()
+
+    app.context_processor(process if kind == "sync" else process_async)
+
+    @app.get("/")
+    async def view() -> str:
+        return flask.render_template_string("hello {{ name }}")
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"hello /"
+    assert journal["processor"].on_loop == (kind == "async")
+
+
+async def test_stream_template_with_an_async_context_processor(app: flask.Flask) -> None:
+    @app.context_processor
+    async def process() -> dict[str, str]:
+        await asyncio.sleep(0)
+        return {"name": "me"}
+
+    @app.get("/")
+    async def view() -> Any:
+        return flask.stream_template_string("hello {{ name }} at {{ request.path }}")
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"hello me at /"
+
+
+async def test_copy_current_request_context(app: flask.Flask) -> None:
+    @app.get("/")
+    async def view() -> list[str]:
+        def sync_function() -> str:
+            return f"{flask.request.path} {threading.current_thread() is threading.main_thread()}"
+
+        copied = flask.copy_current_request_context(sync_function)
+        copied_async: Any = flask.copy_current_request_context(coroutine_function)
+        return [await asyncio.to_thread(copied), await asyncio.to_thread(copied_async), copied()]
+
+    assert (await fetch(FlaskToAsgi(app))).body == b'["/ False","/","/ False"]\n'
+
+
+async def test_after_this_request_in_a_view(app: flask.Flask) -> None:
+    @app.get("/")
+    async def view() -> str:
+        @flask.after_this_request
+        async def after(response: flask.Response) -> flask.Response:
+            await asyncio.sleep(0)
+            response.headers["X-After"] = flask.request.path
+            return response
+
+        return "hello"
+
+    assert (await fetch(FlaskToAsgi(app))).headers["x-after"] == "/"
+
+
+async def test_an_application_context_of_its_own(app: flask.Flask, journal: Journal) -> None:
+    other = make_app()
+
+    @other.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        journal.note("teardown")
+
+    @app.get("/")
+    async def view() -> list[bool]:
+        with other.app_context():
+            await asyncio.sleep(0)
+            inside = flask.current_app._get_current_object() is other  # type: ignore[attr-defined]
+        return [inside, flask.current_app._get_current_object() is app]  # type: ignore[attr-defined]
+
+    FlaskToAsgi(other)
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"[true,true]\n"
+    assert journal.names == ["teardown"]
+
+
+async def test_nothing_is_left_unawaited(app: flask.Flask) -> None:
+    @app.before_request
+    async def before() -> None:
+        pass
+
+    @app.get("/")
+    async def view() -> str:
+        flask.flash("x")
+        return flask.render_template_string("hello")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        await fetch(FlaskToAsgi(app))
+    assert caught == []
+
+
+# -- asgiref
+
+
+async def test_sync_to_async_runs_on_the_lane(app: flask.Flask, journal: Journal) -> None:
+    """So what a hook has opened, a database connection for one, may be used."""
+
+    @app.before_request
+    def before() -> None:
+        journal.note("hook")
+
+    @app.get("/")
+    async def view() -> str:
+        await sync_to_async(journal.note)("direct")
+        await asyncio.gather(*(sync_to_async(journal.note)(name) for name in ["gathered 1", "gathered 2"]))
+        await asyncio.create_task(sync_to_async(journal.note)("task"))
+        return await sync_to_async(coroutine_in_sync_code)()
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        journal.note("teardown")
+
+    def coroutine_in_sync_code() -> str:
+        async def inner() -> str:
+            await sync_to_async(journal.note)("innermost")
+            return "hello"
+
+        return async_to_sync(inner)()
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"hello"
+    assert len(journal.entries) == 7
+    assert len(journal.threads) == 1
+
+
+async def test_sync_to_async_of_different_requests_runs_side_by_side(app: flask.Flask) -> None:
+    together = threading.Barrier(4)
+
+    @app.get("/")
+    async def view() -> str:
+        await sync_to_async(together.wait)(20)
+        return "hello"
+
+    bridge = FlaskToAsgi(app)
+    clients = await asyncio.gather(*(fetch(bridge) for _ in range(4)))
+
+    assert [client.body for client in clients] == [b"hello"] * 4
+
+
+async def test_sync_to_async_shares_context_variables(app: flask.Flask) -> None:
+    def work() -> str:
+        variable.set("thread")
+        return flask.request.path
+
+    @app.get("/")
+    async def view() -> list[str]:
+        return [await sync_to_async(work)(), variable.get()]
+
+    assert (await fetch(FlaskToAsgi(app))).body == b'["/","thread"]\n'
+
+
+async def test_sync_to_async_after_a_hook_that_awaited(app: flask.Flask, journal: Journal) -> None:
+    @app.before_request
+    def before() -> None:
+        journal.note("hook")
+        flask.current_app.ensure_sync(coroutine_function)()
+
+    @app.get("/")
+    async def view() -> str:
+        await sync_to_async(journal.note)("view")
+        return "hello"
+
+    await fetch(FlaskToAsgi(app))
+
+    assert len(journal.threads) == 1
+
+
+async def test_async_to_sync_on_the_loop_says_what_to_do(app: flask.Flask) -> None:
+    @app.get("/")
+    async def view() -> str:
+        try:
+            return async_to_sync(coroutine_function)()
+        except RuntimeError as error:
+            return str(error)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert b"just await" in (await fetch(FlaskToAsgi(app))).body
