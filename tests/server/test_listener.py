@@ -34,6 +34,7 @@ def test_a_free_port_is_bound_and_closed_in_the_end() -> None:
     with bound(load({"host": "127.0.0.1", "port": "0"})) as (sock,):
         host, port = sock.getsockname()
         assert (host, port > 0) == ("127.0.0.1", True)
+        assert sock.proto == socket.IPPROTO_TCP  # asyncio sets TCP_NODELAY only then
         assert url(sock) == f"http://127.0.0.1:{port}"
         assert url(sock, tls=True) == f"https://127.0.0.1:{port}"
         with socket.socket() as client:

@@ -122,7 +122,8 @@ def _tcp(host: str, port: int) -> list[socket.socket]:
 
 
 def _tcp_socket(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # By its protocol asyncio knows that it is TCP, and sets TCP_NODELAY on what it accepts.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
