@@ -97,20 +97,19 @@ def test_a_wsgi_callable_is_taken_as_it_is(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "threads", "multiprocess"),
+    ("flags", "options"),
     [
-        ({}, 40, False),
-        ({"threads": "3", "workers": "2"}, 3, True),
-        ({"workers": "2", "reload": "true", "loop_guard": "0"}, 40, False),
+        ({}, {}),
+        ({"threads": "3", "workers": "2"}, {"threads": 3, "multiprocess": True}),
+        ({"workers": "2", "reload": "true", "loop_guard": "0"}, {}),
+        ({"request_timeout": "2.5"}, {"request_timeout": 2.5}),
     ],
 )
-def test_the_bridge_is_told_of_threads_and_processes(
+def test_the_bridge_is_told_of_the_settings_that_are_its_own(
     project: Project,
     monkeypatch: pytest.MonkeyPatch,
     flags: dict[str, str],
-    threads: int,
-    *,
-    multiprocess: bool,
+    options: dict[str, Any],
 ) -> None:
     project(shop=flask_module())
     told: dict[str, Any] = {}
@@ -119,7 +118,8 @@ def test_the_bridge_is_told_of_threads_and_processes(
     )
     found = load(settings()).found
     assemble(found, settings(**flags))
-    assert told == {"app": found, "threads": threads, "multiprocess": multiprocess}
+    defaults = {"threads": 40, "multiprocess": False, "request_timeout": None}
+    assert told == {"app": found, **defaults, **options}
 
 
 class NotFound(WsgiToAsgi):

@@ -3,7 +3,7 @@
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
 from uvicorn.config import STARTUP_FAILURE
@@ -96,8 +96,11 @@ def _harden(app: Flask, settings: Settings) -> list[str]:
 def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
     if isinstance(found, BRIDGED):
         return found
-    multiprocess = settings.worker_count > 1
+    options: dict[str, Any] = {
+        "threads": settings.threads,
+        "multiprocess": settings.worker_count > 1,
+        "request_timeout": settings.request_timeout,
+    }
     if isinstance(found, Flask):
-        return FlaskToAsgi(found, threads=settings.threads, multiprocess=multiprocess)
-    wsgi_application = cast("WsgiApplication", found)
-    return WsgiToAsgi(wsgi_application, threads=settings.threads, multiprocess=multiprocess)
+        return FlaskToAsgi(found, **options)
+    return WsgiToAsgi(cast("WsgiApplication", found), **options)

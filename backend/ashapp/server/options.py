@@ -25,7 +25,7 @@ _SECTIONS = (
     ("Workers", ("workers", "threads", "timeout_worker")),
     ("Reloading", ("reload",)),
     ("Probes", ("probes", "livez", "readyz", "healthz")),
-    ("Limits and time-outs", ("limit_", "timeout_")),
+    ("Limits and time-outs", ("limit_", "timeout_", "request_timeout")),
     ("Behind a proxy", ("root_path", "proxy_headers", "forwarded")),
     ("HTTP", ("http", "header", "server_header", "date_header", "h11")),
     ("TLS", ("ssl",)),

@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     limit_concurrency: int | None = Field(default=None, ge=1)
     limit_max_requests: int | None = Field(default=None, ge=1)
     limit_max_requests_jitter: int | None = Field(default=None, ge=0)
+    request_timeout: float | None = Field(
+        default=None, gt=0, description="Seconds until a response must have begun; then the answer is 504."
+    )
     timeout_keep_alive: int | None = Field(default=None, ge=0)
     timeout_graceful_shutdown: int | None = Field(default=None, ge=0)
     timeout_worker_healthcheck: int | None = Field(default=None, ge=1)
