@@ -118,7 +118,7 @@ async def test_a_disconnect_reaches_the_innermost(app: flask.Flask, journal: Jou
     outer = begin(FlaskToAsgi(app))
     await started.wait()
     outer.client.leave()
-    await asyncio.wait_for(outer.end(), 1.5)
+    await asyncio.wait_for(outer.end(), 3)
 
     assert journal.names[-3:] == ["cancelled", "inner teardown", "outer teardown"]
 

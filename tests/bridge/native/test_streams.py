@@ -204,7 +204,7 @@ async def test_one_whose_client_leaves_is_closed(app: flask.Flask, journal: Jour
     request = begin(FlaskToAsgi(app))
     await request.client.until(lambda client: len(client.sent) == 2)
     request.client.leave()
-    client = await asyncio.wait_for(request.end(), 1)
+    client = await asyncio.wait_for(request.end(), 3)
 
     assert not client.complete
     assert journal["closed"].on_loop
@@ -231,7 +231,7 @@ async def test_one_whose_client_leaves_while_it_is_sent_is_closed(
     await asyncio.sleep(0.01)
     client.leave()
     client.reads.set()
-    await asyncio.wait_for(request.end(), 1)
+    await asyncio.wait_for(request.end(), 3)
 
     assert "closed" in journal
 
@@ -316,7 +316,7 @@ async def test_write_of_a_stream_raises_where_the_client_has_gone(app: flask.Fla
     request = begin(FlaskToAsgi(app))
     await request.client.until(lambda client: len(client.sent) == 2)
     request.client.leave()
-    await asyncio.wait_for(request.end(), 1)
+    await asyncio.wait_for(request.end(), 3)
 
     assert journal.names == ["cancelled"]
     assert request.client.body == b"a"

@@ -100,7 +100,7 @@ async def test_a_sync_generator_whose_client_leaves_is_closed(app: flask.Flask, 
     request.client.leave()
     await asyncio.sleep(0.01)
     go.set()
-    await asyncio.wait_for(request.end(), 1)
+    await asyncio.wait_for(request.end(), 3)
 
     assert not journal["exit"].on_loop
 
@@ -163,7 +163,7 @@ async def test_stream_with_context_is_left_where_the_client_leaves(
         request = begin(bridge)
         await request.client.until(lambda client: len(client.sent) >= 2)
         request.client.leave()
-        await asyncio.wait_for(request.end(), 1)
+        await asyncio.wait_for(request.end(), 3)
         assert journal.names[-2:] == ["closed", "teardown"]
 
 
@@ -239,7 +239,7 @@ async def test_call_on_close_runs_where_the_client_leaves(app: flask.Flask, jour
     request = begin(FlaskToAsgi(app))
     await request.client.until(lambda client: len(client.sent) == 2)
     request.client.leave()
-    await asyncio.wait_for(request.end(), 1)
+    await asyncio.wait_for(request.end(), 3)
 
     assert journal.names == ["body closed", "closed"]
 

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+"""Tasks that outlive their request, and what startup and shutdown make of them; under uvicorn."""
+
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import flask
+import httpx
+import pytest
+
+from ashapp.bridge import FlaskToAsgi
+from tests.support.asgi import fetch
+from tests.support.client import Connection
+from tests.support.client import fetch as fetch_over_socket
+from tests.support.flask import begin
+from tests.support.journal import Journal
+from tests.support.server import ServerDidNotStart, serving
+
+
+async def test_a_task_outlives_its_request(app: flask.Flask, journal: Journal) -> None:
+    go = asyncio.Event()
+
+    async def work() -> None:
+        await go.wait()
+        journal.note("worked", flask.request.path)
+
+    @app.get("/")
+    async def view() -> str:
+        asyncio.create_task(work())  # noqa: RUF006 - the bridge keeps it
+        return "hello"
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"hello"
+    gc.collect()
+    assert journal.names == []
+    go.set()
+    await asyncio.sleep(0.01)
+    assert journal["worked"].value == "/"
+
+
+async def test_a_task_that_nobody_keeps_is_kept(app: flask.Flask, journal: Journal) -> None:
+    waiting: list[weakref.ref[asyncio.Future[None]]] = []
+
+    async def work() -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(weakref.ref(future))
+        await future
+        journal.note("worked")
+
+    @app.get("/")
+    async def view() -> str:
+        asyncio.create_task(work())  # noqa: RUF006
+        return "hello"
+
+    await fetch(FlaskToAsgi(app))
+    await asyncio.sleep(0)
+    gc.collect()
+    future = waiting[0]()
+    assert future is not None
+    future.set_result(None)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert journal.names == ["worked"]
+
+
+def test_tasks_are_waited_for_at_shutdown(app: flask.Flask, journal: Journal) -> None:
+    async def work() -> None:
+        await asyncio.sleep(0.1)
+        journal.note("worked")
+
+    @app.get("/")
+    async def view() -> str:
+        asyncio.create_task(work())  # noqa: RUF006
+        return "hello"
+
+    def on_shutdown() -> None:
+        journal.note("shutdown")
+
+    with serving(FlaskToAsgi(app, on_shutdown=[on_shutdown]), lifespan="on") as address:
+        assert fetch_over_socket(address, "/").body == b"hello"
+
+    assert journal.names == ["worked", "shutdown"]
+
+
+def test_tasks_that_take_too_long_are_cancelled_at_shutdown(app: flask.Flask, journal: Journal) -> None:
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            journal.note("cancelled")
+            raise
+
+    @app.get("/")
+    async def view() -> str:
+        asyncio.create_task(work())  # noqa: RUF006
+        return "hello"
+
+    with serving(FlaskToAsgi(app, task_grace=0.05), lifespan="on") as address:
+        fetch_over_socket(address, "/")
+
+    assert journal.names == ["cancelled"]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_startup_and_shutdown_share_the_loop_with_views(
+    app: flask.Flask, journal: Journal, loop: str
+) -> None:
+    async def on_startup() -> None:
+        app.extensions["loop"] = asyncio.get_running_loop()
+        app.extensions["lock"] = asyncio.Lock()
+
+    async def on_shutdown() -> None:
+        journal.note("shutdown", asyncio.get_running_loop() is app.extensions["loop"])
+
+    app.on_startup = on_startup  # type: ignore[attr-defined]
+    app.on_shutdown = [on_shutdown, lambda: journal.note("sync shutdown")]  # type: ignore[attr-defined]
+
+    @app.get("/")
+    async def view() -> str:
+        async with app.extensions["lock"]:
+            await asyncio.sleep(0)
+        return str(asyncio.get_running_loop() is app.extensions["loop"])
+
+    with serving(FlaskToAsgi(app), lifespan="on", loop=loop) as address:
+        assert fetch_over_socket(address, "/").body == b"True"
+
+    assert [(entry.name, entry.value) for entry in journal.entries] == [
+        ("sync shutdown", None),
+        ("shutdown", True),
+    ]
+    assert not journal["sync shutdown"].on_loop
+
+
+def test_a_client_of_the_lifespan_is_shared(app: flask.Flask) -> None:
+    """The pool of an ``httpx.AsyncClient`` belongs to a loop."""
+
+    @asynccontextmanager
+    async def lifespan(app: flask.Flask) -> AsyncIterator[None]:
+        async with httpx.AsyncClient() as client:
+            app.extensions["client"] = client
+            yield
+        app.extensions["closed"] = client.is_closed
+
+    app.lifespan = lifespan  # type: ignore[attr-defined]
+
+    @app.get("/inner")
+    async def inner() -> str:
+        return "inner"
+
+    @app.get("/outer")
+    async def outer() -> str:
+        response = await app.extensions["client"].get(flask.request.host_url + "inner")
+        return str(response.text)
+
+    with serving(FlaskToAsgi(app), lifespan="on") as address:
+        for _ in range(5):
+            with httpx.Client() as client:
+                assert client.get(f"http://127.0.0.1:{address[1]}/outer").text == "inner"
+
+    assert app.extensions["closed"] is True
+
+
+def test_a_startup_that_fails_stops_the_server(app: flask.Flask) -> None:
+    def on_startup() -> None:
+        raise LookupError("no database")
+
+    with pytest.raises(ServerDidNotStart), serving(FlaskToAsgi(app, on_startup=[on_startup]), lifespan="on"):
+        pass
+
+
+def test_a_server_that_stops_cancels_views(app: flask.Flask, journal: Journal) -> None:
+    """And waits for what they do then, for their teardowns too."""
+    started = threading.Event()
+
+    @app.teardown_request
+    async def teardown(error: BaseException | None) -> None:
+        await asyncio.sleep(0.01)
+        journal.note("async teardown", error)
+
+    @app.teardown_request
+    def sync_teardown(error: BaseException | None) -> None:
+        journal.note("sync teardown", error)
+
+    @app.get("/")
+    async def view() -> str:
+        started.set()
+        await asyncio.sleep(60)
+        return "never"
+
+    with serving(FlaskToAsgi(app), timeout_graceful_shutdown=1) as address:
+        connection = Connection(address)
+        connection.send_request("GET", "/")
+        assert started.wait(20)
+
+    connection.close()
+    assert journal.names == ["sync teardown", "async teardown"]
+    assert isinstance(journal["sync teardown"].value, asyncio.CancelledError)
+
+
+def test_a_server_stops_though_a_lane_is_stuck(app: flask.Flask) -> None:
+    blocked, release = threading.Event(), threading.Event()
+
+    @app.before_request
+    def before() -> None:
+        blocked.set()
+        release.wait(60)
+
+    @app.get("/")
+    async def view() -> str:
+        return "never"
+
+    with serving(FlaskToAsgi(app, task_grace=0.1), timeout_graceful_shutdown=1) as address:
+        connection = Connection(address)
+        connection.send_request("GET", "/")
+        assert blocked.wait(20)
+
+    connection.close()
+    release.set()
+
+
+def test_asyncio_run_ends_though_requests_are_under_way(app: flask.Flask, journal: Journal) -> None:
+    @app.teardown_request
+    async def teardown(error: BaseException | None) -> None:
+        journal.note("begun")
+        await asyncio.sleep(0.01)
+        journal.note("ended")
+
+    @app.get("/")
+    async def view() -> str:
+        await asyncio.sleep(60)
+        return "never"
+
+    bridge = FlaskToAsgi(app)
+
+    async def main() -> None:
+        begin(bridge)
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+    assert journal.names == ["begun", "ended"]
