@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of every folder need."""
+
+import sys
+import threading
+
+from greenlet import _greenlet, getcurrent, greenlet
+
+_main_greenlets: list[greenlet] = []
+
+
+def _keep_main_greenlet(*_event: object) -> None:
+    sys.setprofile(None)
+    _main_greenlets.append(getcurrent())
+
+
+# The eval loop of CPython 3.11 hangs where Python code that is traced runs in a pending call while another
+# call is pending. In such a call greenlet frees what belonged to a thread that has ended, and coverage has a
+# callback on that: two threads that end at once are enough. So while coverage traces, nothing is freed, nor
+# does greenlet search for what holds it.
+if sys.version_info < (3, 12) and sys.gettrace() is not None:
+    _greenlet.enable_optional_cleanup(False)  # noqa: FBT003 - has no name
+    threading.setprofile(_keep_main_greenlet)
