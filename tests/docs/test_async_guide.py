@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""What docs/async.md says, of its own snippets: where views run, and the code around them."""
+
+import asyncio
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import flask
+import httpx
+import pytest
+
+from ashapp import FlaskToAsgi
+from ashapp.server.settings import Settings
+from tests.docs.conftest import Prices, Run
+from tests.support import process
+from tests.support.client import fetch
+from tests.support.journal import Journal
+from tests.support.page import Page
+from tests.support.server import serving
+from tests.support.waiting import eventually
+
+VIEW = "Turn one view into `async def`"
+IMPORTS = "import asyncio\nimport time\n"
+ROUTES = (sys.executable, "-m", "ashapp", "routes")
+
+
+def url(address: tuple[str, int]) -> str:
+    return f"http://{address[0]}:{address[1]}"
+
+
+async def get_all(base: str, count: int, path: str) -> list[int]:
+    """Ask *count* times at once; return the statuses."""
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=base, limits=limits, timeout=20) as client:
+        responses = await asyncio.gather(*(client.get(path) for _ in range(count)))
+    return [response.status_code for response in responses]
+
+
+# -- the page as a whole
+
+
+def test_the_whole_page_is_one_program(guide: Page) -> None:
+    source = guide.python()
+    names: dict[str, Any] = {"__name__": "shop"}
+    exec(compile(source, guide.path.name, "exec"), names)
+    endpoints = set(names["app"].view_functions) - {"static"}
+    assert endpoints == {
+        *("price", "report", "ticks", "count", "quote", "order"),
+        *("item", "item_on_the_loop", "customers", "suppliers"),
+    }
+
+
+# -- serve what you have; see where it runs
+
+
+@pytest.fixture
+def shop(guide: Page, prices: Prices, tmp_path: Path) -> Path:
+    """The application of the first section, as a file."""
+    source = guide.python("Serve what you have").replace("http://prices.internal", prices.url)
+    (tmp_path / "shop.py").write_text(source)
+    return tmp_path
+
+
+def test_what_there_is_can_be_served(shop: Path) -> None:
+    environment = {"ASHAPP_SECRET_KEY": "a key for tests that is long enough"}
+    with process.serving(["shop:app"], cwd=shop, env=environment) as server:
+        assert httpx.get(f"{server.base_url}/price/tea").json() == {"price": 3}
+
+
+async def test_sync_views_wait_for_as_many_as_there_are_threads(run: Run, prices: Prices) -> None:
+    assert Settings().threads == 40
+    shop = run("Serve what you have")
+    shop.app.config["PRICES"] = prices.url
+    prices.needed = 5
+    with serving(FlaskToAsgi(shop.app, threads=4)) as address:
+        asking = asyncio.ensure_future(get_all(url(address), 8, "/price/tea"))
+        await eventually(lambda: prices.waiting == 4)
+        await asyncio.sleep(0.2)
+        assert prices.waiting == 4
+        prices.needed = 0
+        assert await asking == [200] * 8
+
+
+def test_routes_are_shown(shop: Path, guide: Page) -> None:
+    shown = process.run(["shop:app"], cwd=shop, command=ROUTES)
+    assert shown.returncode == 0
+    [expected] = guide.sections["See where it runs"].of("text")
+    assert [line.rstrip() for line in shown.stdout.splitlines()] == expected.splitlines()
+
+
+def test_an_async_view_is_on_the_loop_from_the_start(run: Run, tmp_path: Path, guide: Page) -> None:
+    (tmp_path / "shop.py").write_text(guide.python(VIEW))
+    shown = process.run(["shop:app"], cwd=tmp_path, command=ROUTES)
+    assert "Rules: 2, of them 1 on the loop and 1 on threads." in shown.stdout
+
+
+# -- one view
+
+
+@pytest.mark.parametrize("by", ["lifespan", "on_startup"])
+async def test_many_requests_wait_at_once_with_one_client(run: Run, prices: Prices, by: str) -> None:
+    shop = run(VIEW)
+    shop.app.config["PRICES"] = prices.url
+    if by == "lifespan":
+        vars(shop.app).update(on_startup=[], on_shutdown=[])
+    else:
+        del vars(shop.app)["lifespan"]
+    prices.needed = 60
+    before = set(threading.enumerate())
+    with serving(FlaskToAsgi(shop.app, threads=1)) as address:
+        assert await get_all(url(address), 60, "/price/tea") == [200] * 60
+        assert [thread.name for thread in set(threading.enumerate()) - before] == ["uvicorn"]
+        client = shop.app.extensions["prices"]
+        assert not client.is_closed
+    assert prices.most == 60
+    assert client.is_closed
+
+
+def test_the_client_has_limits_of_its_own() -> None:
+    client = httpx.AsyncClient()
+    assert client.timeout.pool == 5
+    assert client._transport._pool._max_connections == 100  # type: ignore[attr-defined]
+
+
+def test_a_startup_that_fails_stops_the_worker(guide: Page, tmp_path: Path) -> None:
+    source = guide.python(VIEW).replace('httpx.AsyncClient(base_url=app.config["PRICES"])\n\n', "1 / 0\n\n")
+    (tmp_path / "shop.py").write_text(source)
+    ended = process.run(["shop:app", "--environment", "development", "--port", "0"], cwd=tmp_path)
+    assert ended.returncode != 0
+    assert "connect failed: ZeroDivisionError" in ended.stderr
+
+
+def test_the_bridge_takes_the_same(run: Run, prices: Prices) -> None:
+    shop = run(VIEW)
+    shop.app.config["PRICES"] = prices.url
+    lifespan = vars(shop.app).pop("lifespan")
+    del vars(shop.app)["on_startup"], vars(shop.app)["on_shutdown"]
+    asgi = FlaskToAsgi(shop.app, lifespan=lifespan, on_startup=[shop.connect], on_shutdown=[shop.disconnect])
+    with serving(asgi) as address:
+        assert fetch(address, "/price/tea").status == 200
+    assert shop.app.extensions["prices"].is_closed
+
+
+# -- what runs where
+
+
+def test_hooks_run_on_the_lane_and_quick_ones_on_the_loop(run: Run) -> None:
+    shop = run("What runs where")
+    app, journal = shop.app, Journal()
+
+    @app.before_request
+    def sync_hook() -> None:
+        journal.note("before_request", flask.g.started > 0)
+        flask.g.handle = threading.get_ident()
+
+    @app.before_request
+    async def async_hook() -> None:
+        journal.note("async before_request")
+
+    @app.after_request
+    def after(response: flask.Response) -> flask.Response:
+        journal.note("after_request")
+        return response
+
+    @app.errorhandler(LookupError)
+    def handle(error: LookupError) -> tuple[str, int]:
+        journal.note("errorhandler")
+        return "", 404
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        journal.note("teardown_request", flask.g.handle)
+
+    @app.context_processor
+    def process() -> dict[str, str]:
+        journal.note("context_processor")
+        return {}
+
+    def receive(*_: Any, **__: Any) -> None:
+        journal.note("receiver")
+
+    @app.get("/view")
+    async def view() -> str:
+        journal.note("view")
+        flask.render_template_string("")
+        raise LookupError
+
+    with flask.request_started.connected_to(receive, app), serving(FlaskToAsgi(app)) as address:
+        assert fetch(address, "/view").status == 404
+    on_loop = {entry.name for entry in journal.entries if entry.on_loop}
+    assert on_loop == {"async before_request", "view"}
+    assert {"receiver", "errorhandler", "context_processor", "after_request"} <= set(journal.names)
+    assert journal.threads == {journal["teardown_request"].value}
+    assert journal["before_request"].value is True
+
+
+def test_a_nonblocking_hook_runs_on_the_loop(run: Run) -> None:
+    journal = Journal()
+
+    class Clock:
+        @staticmethod
+        def perf_counter() -> int:
+            journal.note("hook")
+            return 1
+
+    shop = run("What runs where", {"import time\n": ""}, time=Clock)
+
+    @shop.app.get("/view")
+    async def view() -> str:
+        return str(flask.g.started)
+
+    with serving(FlaskToAsgi(shop.app)) as address:
+        assert fetch(address, "/view").body == b"1"
+    assert journal["hook"].on_loop
+
+
+# -- what blocks
+
+
+@pytest.mark.parametrize("options", [["--environment", "development"], ["--loop-guard", "0.1"]])
+def test_what_blocks_the_loop_is_logged(tmp_path: Path, options: list[str]) -> None:
+    source = f"{IMPORTS}import flask\napp = flask.Flask(__name__)\n"
+    source += "@app.get('/')\nasync def view():\n    time.sleep(0.5)\n    return ''\n"
+    (tmp_path / "shop.py").write_text(source)
+    environment = {"ASHAPP_SECRET_KEY": "a key for tests that is long enough"}
+    with process.serving(["shop:app", *options], cwd=tmp_path, env=environment) as server:
+        assert httpx.get(f"{server.base_url}/").status_code == 200
+        server.wait_for_log(r"event loop has not answered for 0\.[\s\S]*time\.sleep\(0\.5\)")
+
+
+def test_sync_code_on_threads(run: Run) -> None:
+    journal = Journal()
+
+    def query() -> list[str]:
+        journal.note("query", flask.request.path)
+        return ["row"]
+
+    def render(rows: list[str]) -> str:
+        journal.note("render", flask.request.path)
+        return ", ".join(rows)
+
+    shop = run("Don't block the loop", query=query, render=render)
+
+    @shop.app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        journal.note("teardown")
+
+    with serving(FlaskToAsgi(shop.app)) as address:
+        assert fetch(address, "/report").body == b"row"
+    assert journal["query"].value == journal["render"].value == "/report"
+    assert journal["query"].thread == journal["teardown"].thread != journal["render"].thread
+    assert not journal["render"].on_loop
+
+
+def test_executors_need_the_context_and_flask_tears_down_there(run: Run) -> None:
+    app, journal = flask.Flask("shop"), Journal()
+
+    def work() -> None:
+        journal.note("work", flask.has_request_context())
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        journal.note("teardown")
+
+    @app.get("/view")
+    async def view() -> str:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, work)
+        await loop.run_in_executor(None, flask.copy_current_request_context(work))
+        journal.note("end of view")
+        return ""
+
+    with serving(FlaskToAsgi(app)) as address:
+        assert fetch(address, "/view").status == 200
+    assert journal.names == ["work", "work", "teardown", "end of view", "teardown"]
+    assert [entry.value for entry in journal.entries if entry.name == "work"] == [False, True]

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: MIT
+"""What docs/async.md says, of its own snippets: decorators, classes, databases, tests, and the way back."""
+
+import asyncio
+import gc
+import sqlite3
+import warnings
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import flask
+import httpx
+import pytest
+import sqlalchemy
+from flask.sessions import SecureCookieSessionInterface
+from sqlalchemy.orm import scoped_session, sessionmaker
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import BaseConverter
+
+from ashapp import FlaskToAsgi, nonblocking
+from ashapp.server.routes import list_routes
+from tests.docs.conftest import Prices, Run
+from tests.support.client import fetch
+from tests.support.journal import Journal
+from tests.support.page import Page
+from tests.support.server import serving
+
+DECORATORS = "Decorators that hide an async view"
+CLASSES = "Class-based views"
+DATABASES = "Databases"
+VIEW = "Turn one view into `async def`"
+
+
+def places(app: flask.Flask) -> dict[str, str]:
+    """Return where the views run, by their endpoints."""
+    return {route.endpoint: route.runs_on for route in list_routes(app) if route.endpoint != "static"}
+
+
+# -- decorators
+
+
+def add_views(app: flask.Flask, decorator: Callable[[Any], Any], journal: Journal) -> None:
+    async def wait() -> str:
+        await asyncio.sleep(0)
+        journal.note("async")
+        return "waited"
+
+    def index() -> str:
+        journal.note("sync")
+        return "index"
+
+    app.add_url_rule("/wait", view_func=decorator(wait))
+    app.add_url_rule("/index", view_func=decorator(index))
+
+
+@pytest.mark.parametrize(
+    ("name", "replaced", "place"),
+    [
+        ("counted", {}, "thread"),
+        ("counted", {"flask.current_app.ensure_sync(view)(": "view("}, "thread"),
+        ("counted_on_the_loop", {}, "loop"),
+    ],
+)
+def test_decorators(run: Run, name: str, replaced: dict[str, str], place: str) -> None:
+    shop, journal = run(DECORATORS, replaced), Journal()
+    add_views(shop.app, getattr(shop, name), journal)
+    assert places(shop.app) == {"wait": place, "index": "thread"}
+    with serving(FlaskToAsgi(shop.app)) as address:
+        assert fetch(address, "/wait").body == b"waited"
+        assert fetch(address, "/index").body == b"index"
+    assert journal["async"].on_loop
+    assert not journal["sync"].on_loop
+
+
+@pytest.mark.parametrize(
+    ("replaced", "status"), [({}, 200), ({"flask.current_app.ensure_sync(view)(": "view("}, 500)]
+)
+def test_other_servers_need_ensure_sync(
+    run: Run, replaced: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = run(DECORATORS, replaced)
+    monkeypatch.setattr(shop.app.logger, "disabled", True)  # what it logs would keep the coroutine
+    add_views(shop.app, shop.counted, Journal())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a coroutine was never awaited
+        assert shop.app.test_client().get("/wait").status_code == status
+        gc.collect()
+
+
+# -- classes, and what else keeps a view on a thread
+
+
+def test_class_based_views(run: Run) -> None:
+    shop = run(CLASSES)
+    assert places(shop.app) == {"item": "thread", "item_on_the_loop": "loop"}
+    with serving(FlaskToAsgi(shop.app)) as address:
+        assert fetch(address, "/items/3").body == b'{"number":3}\n'
+        assert fetch(address, "/loop/items/3").body == b'{"number":3}\n'
+
+
+class Subclass(flask.Flask):
+    def dispatch_request(self) -> Any:
+        return super().dispatch_request()
+
+
+class Store(SecureCookieSessionInterface):
+    def open_session(self, app: flask.Flask, request: flask.Request) -> Any:
+        return super().open_session(app, request)
+
+
+class Middleware:
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self.application(environ, start_response)
+
+
+def with_middleware(app: flask.Flask) -> None:
+    app.wsgi_app = Middleware(app.wsgi_app)  # type: ignore[method-assign]
+
+
+def with_proxy_fix(app: flask.Flask) -> None:
+    app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
+
+
+def with_converter(app: flask.Flask) -> None:
+    app.url_map.converters["own"] = BaseConverter
+
+
+def with_store(app: flask.Flask) -> None:
+    app.session_interface = Store()
+
+
+def with_preprocessor(app: flask.Flask) -> None:
+    app.url_value_preprocessor(lambda endpoint, values: None)
+
+
+def with_quick_preprocessor(app: flask.Flask) -> None:
+    app.url_value_preprocessor(nonblocking(lambda endpoint, values: None))
+
+
+def with_nothing(app: flask.Flask) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "place"),
+    [
+        (flask.Flask, with_nothing, "loop"),
+        (flask.Flask, with_proxy_fix, "loop"),
+        (flask.Flask, with_quick_preprocessor, "loop"),
+        (flask.Flask, with_middleware, "thread"),
+        (flask.Flask, with_converter, "thread"),
+        (flask.Flask, with_store, "thread"),
+        (flask.Flask, with_preprocessor, "thread"),
+        (Subclass, with_nothing, "thread"),
+    ],
+)
+def test_what_keeps_a_view_on_a_thread(
+    kind: type[flask.Flask], change: Callable[[flask.Flask], None], place: str
+) -> None:
+    app, loops = kind("shop"), []
+
+    @app.get("/view")
+    async def view() -> str:
+        loops.append(asyncio.get_running_loop())
+        return "answer"
+
+    change(app)
+    assert places(app) == {"view": place}
+
+    async def start() -> None:
+        loops.append(asyncio.get_running_loop())
+
+    with serving(FlaskToAsgi(app, on_startup=[start])) as address:
+        assert fetch(address, "/view").body == b"answer"
+    assert loops[0] is loops[1]
+
+
+# -- databases
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "shop.db"
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("CREATE TABLE supplier (name TEXT)")
+        connection.execute("INSERT INTO supplier VALUES ('tea'), ('coffee')")
+    connection.close()
+    return path
+
+
+def test_a_sync_session_is_used_and_removed_on_the_lane(run: Run, database: Path) -> None:
+    engine, journal = sqlalchemy.create_engine(f"sqlite:///{database}"), Journal()
+    session = scoped_session(sessionmaker(engine))
+
+    def list_customers() -> list[str]:
+        journal.note("query")
+        return list(session.scalars(sqlalchemy.text("SELECT name FROM supplier ORDER BY name")))
+
+    shop = run(DATABASES, list_customers=list_customers)
+    del vars(shop.app)["lifespan"]
+
+    @shop.app.teardown_appcontext
+    def remove(error: BaseException | None) -> None:
+        journal.note("remove", session.registry.has())
+        session.remove()
+
+    with serving(FlaskToAsgi(shop.app)) as address:
+        assert fetch(address, "/customers").body == b'["coffee","tea"]\n'
+    engine.dispose()
+    assert journal["query"].thread == journal["remove"].thread
+    assert journal["remove"].value is True
+
+
+def test_an_engine_for_the_loop(run: Run, database: Path) -> None:
+    shop = run(DATABASES, list_customers=None)
+    shop.app.config["DATABASE"] = f"sqlite+aiosqlite:///{database}"
+    with serving(FlaskToAsgi(shop.app)) as address:
+        for _ in range(2):
+            assert fetch(address, "/suppliers").body == b'["coffee","tea"]\n'
+
+
+# -- tests
+
+
+async def test_the_test_of_the_page_passes(run: Run, guide: Page, prices: Prices) -> None:
+    shop = run(VIEW)
+    shop.app.config["PRICES"] = prices.url
+    exec(guide.python("Tests"), shop.__dict__)
+    await shop.test_price()
+
+
+def test_the_test_client_works_on_a_loop_of_its_own(run: Run) -> None:
+    shop, loops = run(VIEW), []
+
+    @shop.app.get("/async")
+    async def view() -> str:
+        loops.append(asyncio.get_running_loop())
+        return "answer"
+
+    @shop.app.get("/sync")
+    def sync() -> str:
+        return "answer"
+
+    FlaskToAsgi(shop.app)
+    client = shop.app.test_client()
+    assert [client.get(path).text for path in ("/async", "/async", "/sync")] == ["answer"] * 3
+    assert all(loop.is_closed() for loop in loops)
+    assert "prices" not in shop.app.extensions
+
+
+async def test_the_transport_waits_for_the_whole_response() -> None:
+    app, journal = flask.Flask("shop"), Journal()
+
+    @app.get("/")
+    async def stream() -> AsyncIterator[str]:
+        yield "first"
+        journal.note("end of the stream")
+
+    transport = httpx.ASGITransport(FlaskToAsgi(app))
+    async with (
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        client.stream("GET", "/"),
+    ):
+        assert "end of the stream" in journal
+
+
+# -- the way back
+
+
+def test_flask_alone_serves_the_async_views(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    shop, journal = run(CLASSES), Journal()
+    app, tasks = shop.app, []
+
+    async def task() -> None:
+        try:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            journal.note("cancelled")
+            raise
+
+    @app.get("/task")
+    async def make_task() -> str:
+        journal.note("loop", asyncio.get_running_loop())
+        tasks.append(asyncio.create_task(task()))
+        return ""
+
+    @app.get("/stream")
+    async def stream() -> AsyncIterator[str]:
+        yield "item"
+
+    client = app.test_client()
+    assert client.get("/items/3").json == client.get("/loop/items/3").json == {"number": 3}
+    assert client.get("/task").status_code == 200
+    assert journal.names == ["loop", "cancelled"]
+    assert journal["loop"].value.is_closed()
+    assert client.get("/stream").status_code == 500
+    assert "it was a async_generator" in caplog.text

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""What docs/async.md says, of its own snippets: streams."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+import httpx
+import pytest
+
+from ashapp import FlaskToAsgi
+from tests.docs.conftest import Run
+from tests.support.client import Connection, fetch
+from tests.support.server import serving
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def streams(run: Run, caplog: pytest.LogCaptureFixture) -> Iterator[tuple[str, int]]:
+    shop = run("Streams and server-sent events", {"sleep(1)": "sleep(0.05)"})
+    caplog.set_level(logging.INFO, shop.app.logger.name)
+    with serving(FlaskToAsgi(shop.app, threads=1)) as address:
+        yield address
+
+
+def test_events_are_sent_at_once_and_end_with_the_client(
+    streams: tuple[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    with Connection(streams) as connection:
+        connection.send_request("GET", "/ticks?prefix=tock")
+        assert connection.receive_head().one("content-type") == "text/event-stream; charset=utf-8"
+        chunks = connection.receive_chunks()
+        assert [next(chunks) for _ in range(3)] == [b"data: tock %d\n\n" % number for number in range(3)]
+        left = time.monotonic()
+    until(lambda: "nobody listens any more" in caplog.text)
+    assert time.monotonic() - left < 1
+
+
+async def test_streams_hold_no_thread(streams: tuple[str, int]) -> None:
+    before = set(threading.enumerate())
+    async with httpx.AsyncClient(base_url=f"http://{streams[0]}:{streams[1]}") as client:
+        for _ in range(5):
+            response = await client.send(client.build_request("GET", "/ticks"), stream=True)
+            assert await anext(response.aiter_text()) == "data: tick 0\n\n"
+        assert set(threading.enumerate()) <= before
+
+
+def test_a_view_may_yield(streams: tuple[str, int]) -> None:
+    assert fetch(streams, "/count/3").body == b"0\n1\n2\n"
+
+
+def test_a_generator_has_no_request_context() -> None:
+    app = flask.Flask("shop")
+
+    @app.get("/yields")
+    async def yields() -> Any:
+        yield str(flask.has_request_context())
+
+    @app.get("/returns")
+    async def returns() -> Any:
+        async def body() -> Any:
+            yield str(flask.has_request_context())
+
+        return body()
+
+    @app.get("/sync")
+    async def sync() -> Any:
+        def body() -> Iterator[str]:
+            yield flask.request.path
+
+        return flask.stream_with_context(body())
+
+    with serving(FlaskToAsgi(app)) as address:
+        assert fetch(address, "/yields").body == fetch(address, "/returns").body == b"False"
+        assert fetch(address, "/sync").body == b"/sync"

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""What docs/async.md says, of its own snippets: clients that leave, time limits, and tasks."""
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import flask
+import httpx
+import pytest
+
+from ashapp import FlaskToAsgi
+from ashapp.bridge.wsgi import DEFAULT_TASK_GRACE
+from tests.docs.conftest import Run, Shop
+from tests.support import process
+from tests.support.client import Connection, fetch
+from tests.support.journal import Journal
+from tests.support.page import Page
+from tests.support.server import serving
+from tests.support.waiting import PATIENCE, until
+
+AWAY = "Clients that go away, and time limits"
+TASKS = "Background tasks"
+
+
+class Broker:
+    """Somebody who never answers."""
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+
+    async def __call__(self) -> None:
+        self.journal.note("asked")
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            self.journal.note("left")
+
+
+def test_a_client_that_goes_away_cancels_the_view_and_teardown_runs(run: Run) -> None:
+    broker = Broker()
+    shop = run(AWAY, {"timeout(2)": "timeout(None)"}, ask_the_broker=broker)
+
+    @shop.app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        broker.journal.note("teardown", error)
+
+    with serving(shop.asgi_app) as address:
+        connection = Connection(address)
+        connection.send_request("GET", "/quote")
+        until(lambda: "asked" in broker.journal)
+        connection.close()
+        gone = time.monotonic()
+        until(lambda: "teardown" in broker.journal)
+        assert time.monotonic() - gone < 1
+    assert broker.journal.names == ["asked", "left", "teardown"]
+    assert isinstance(broker.journal["teardown"].value, asyncio.CancelledError)
+
+
+def test_a_limit_for_one_wait(run: Run) -> None:
+    shop = run(AWAY, {"timeout(2)": "timeout(0.05)"}, ask_the_broker=Broker())
+    with serving(shop.asgi_app) as address:
+        response = fetch(address, "/quote")
+    assert (response.status, response.body) == (503, b'{"error":"the broker takes too long"}\n')
+
+
+def test_the_limit_of_the_command(tmp_path: Path, guide: Page) -> None:
+    source = guide.python("Serve what you have").replace("httpx.get(", "time.sleep(5) or httpx.get(")
+    (tmp_path / "shop.py").write_text(f"import time\n{source}")
+    options = ["--request-timeout", "0.1", "--environment", "development"]
+    with process.serving(["shop:app", *options], cwd=tmp_path) as server:
+        assert httpx.get(f"{server.base_url}/price/tea").status_code == 504
+
+
+def test_a_limit_for_all_requests(run: Run) -> None:
+    broker = Broker()
+    shop = run(
+        AWAY,
+        {"timeout(2)": "timeout(None)", "request_timeout=30": "request_timeout=0.3"},
+        ask_the_broker=broker,
+    )
+    release = threading.Event()
+
+    @shop.app.get("/sync")
+    def sync() -> str:
+        release.wait(PATIENCE)
+        broker.journal.note("end of the sync view")
+        return ""
+
+    with serving(shop.asgi_app) as address:
+        assert fetch(address, "/quote").status == 504
+        assert broker.journal.names == ["asked", "left"]
+        assert fetch(address, "/sync").status == 504
+        assert "end of the sync view" not in broker.journal
+        release.set()
+        until(lambda: "end of the sync view" in broker.journal)
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal()
+
+
+def order(run: Run, journal: Journal, **names: Any) -> Shop:
+    shop = run(TASKS, **names)
+
+    @shop.app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        journal.note("teardown")
+
+    return shop
+
+
+def ask(address: tuple[str, int]) -> int:
+    fields = [("Content-Type", "application/json")]
+    return fetch(address, "/orders", "POST", fields, b'{"email": "a@example.com"}').status
+
+
+def test_a_task_outlives_the_request(run: Run, journal: Journal) -> None:
+    asked = threading.Event()
+
+    async def send_confirmation(email: str) -> None:
+        while not asked.is_set():  # noqa: ASYNC110 - it is set on another thread
+            await asyncio.sleep(0.005)
+        journal.note("sent", email)
+
+    with serving(FlaskToAsgi(order(run, journal, send_confirmation=send_confirmation).app)) as address:
+        assert ask(address) == 202
+        until(lambda: "teardown" in journal)
+        asked.set()
+        until(lambda: "sent" in journal)
+    assert journal.names == ["teardown", "sent"]
+    assert journal["sent"].value == "a@example.com"
+
+
+@pytest.mark.parametrize(("grace", "end"), [(PATIENCE, "sent"), (0.1, "cancelled")])
+def test_a_worker_that_stops_waits_for_tasks(run: Run, journal: Journal, grace: float, end: str) -> None:
+    stopping, tasks = asyncio.Event(), []
+
+    async def send_confirmation(_: str) -> None:
+        try:
+            await stopping.wait()
+        except asyncio.CancelledError:
+            journal.note("cancelled")
+            raise
+        journal.note("sent")
+
+    shop = order(run, journal, send_confirmation=send_confirmation)
+
+    async def stop() -> None:
+        await asyncio.sleep(0.05)
+        if end == "sent":
+            stopping.set()
+
+    asgi = FlaskToAsgi(shop.app, task_grace=grace)
+
+    @shop.app.get("/stop")
+    async def about_to_stop() -> str:
+        tasks.append(asyncio.create_task(stop()))
+        return ""
+
+    with serving(asgi) as address:
+        assert ask(address) == 202
+        assert fetch(address, "/stop").status == 200
+    assert end in journal
+    assert DEFAULT_TASK_GRACE == 5
+
+
+def test_a_sync_view_has_no_loop() -> None:
+    app = flask.Flask("shop")
+
+    @app.get("/")
+    def view() -> str:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        return ""
+
+    with serving(FlaskToAsgi(app)) as address:
+        assert fetch(address, "/").status == 200
