@@ -113,7 +113,7 @@ def _content_length(headers: list[tuple[bytes, bytes]]) -> int | None:
     length = None
     for name, value in headers:
         if name == b"content-length":
-            if not value.strip().isdigit() or length not in {None, int(value)}:
+            if not value.isdigit() or (length is not None and length != int(value)):
                 raise ValueError(f"response header Content-Length: {value!r}: expected one number of bytes")
             length = int(value)
     return length
