@@ -94,7 +94,13 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
         """
         if scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            # No further coroutine around the exchange: each that waits holds memory.
+            try:
+                await self._begin(scope, receive).respond(send)
+            except RequestRejected as rejection:
+                await send_problem(send, rejection.status, rejection.detail)
+            except RequestTimeout:
+                await send_timeout(send, self.request_timeout)
         elif scope["type"] == "lifespan":
             await self.lifespan(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -127,22 +133,15 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             raise
         return exchange
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _begin(self, scope: Scope, receive: Receive) -> Exchange:
         loop = self._enter_loop()
         body = RequestBody(receive, loop)
-        try:
-            environ = self.build_environ(scope, body)
-        except RequestRejected as rejection:
-            await send_problem(send, rejection.status, rejection.detail)
-            return
+        environ = self.build_environ(scope, body)
         if body_is_announced(environ):
             self.announce_body(environ, body)
             if not expects_continue(environ):
                 body.start()
-        try:
-            await self.make_exchange(environ, body, loop).respond(send)
-        except RequestTimeout:
-            await send_timeout(send, self.request_timeout)
+        return self.make_exchange(environ, body, loop)
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
