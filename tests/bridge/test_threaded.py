@@ -9,7 +9,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from flask import Flask
 
+from ashapp.bridge import FlaskToAsgi, threaded
 from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.stream import HIGH_WATER
 from ashapp.bridge.types import Environ, Message, StartResponse
@@ -318,6 +320,80 @@ async def test_cancelling_at_any_moment_leaves_nothing(app: Application) -> None
             await serving
     await nothing_is_left(app, bridge)
     assert app.closed == app.calls
+
+
+# -- a thread that waits for a coroutine
+
+
+def flask_app(view: Any, **config: Any) -> FlaskToAsgi:
+    """A bridge around an application whose view is a coroutine behind a sync function."""
+    app = Flask(__name__)
+    app.config.update(config)
+
+    def sync_view() -> Any:
+        return app.ensure_sync(view)()
+
+    app.add_url_rule("/", "view", sync_view, methods=["POST"])
+    return FlaskToAsgi(app)
+
+
+async def test_a_coroutine_is_cancelled_when_its_client_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threaded, "_WATCH_DELAY", 0.001)
+    cancelled: list[bool] = []
+
+    async def view() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+        return ""
+
+    client = Client()
+    serving = serve(flask_app(view), b"/", client)
+    await client.until(lambda client: client.asked)
+    client.leave()
+    await asyncio.wait_for(serving, PATIENCE)
+    assert cancelled == [True]
+    assert client.sent == []
+
+
+async def test_to_look_for_the_client_asks_for_no_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threaded, "_WATCH_DELAY", 0.001)
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def view() -> str:
+        entered.set()
+        await go_on.wait()
+        return "done"
+
+    client = Client(more=True)
+    headers = [(b"content-length", b"9"), (b"expect", b"100-continue")]
+    # What is longer than the limit is not taken in before the coroutine runs.
+    serving = serve(flask_app(view, MAX_CONTENT_LENGTH=1), b"/", client, headers=headers)
+    await entered.wait()
+    await asyncio.sleep(0.01)
+    assert client.asked == 0
+    go_on.set()
+    await serving
+    assert client.body == b"done"
+
+
+async def test_a_response_that_has_begun_is_watched_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threaded, "_WATCH_DELAY", 0.001)
+
+    async def view() -> Any:
+        return BLOCK * 10
+
+    client = Client()
+    client.reads.clear()
+    serving = serve(flask_app(view), b"/", client)
+    await client.until(lambda client: client.sent)
+    await asyncio.sleep(0.01)
+    assert client.asked == 0
+    client.reads.set()
+    await serving
+    assert client.complete
 
 
 # -- the end of the loop
