@@ -6,7 +6,8 @@ coroutine functions from there to ``async_to_sync``. These two are replaced on t
 so decide, call by call: in a fiber a coroutine is awaited and a sync function goes to the request's lane;
 on a thread a coroutine goes to the server's loop and a sync function is simply called. ``make_response``
 is replaced to take what a view may return besides: a bare coroutine (from a decorator that forgot
-``ensure_sync``) and async iterables. Outside a request of the bridge (the command line, the test client)
+``ensure_sync``) and async iterables. ``do_teardown_request`` and ``do_teardown_appcontext`` are replaced to
+shield what they call from cancellation. Outside a request of the bridge (the command line, the test client)
 all do what they did.
 """
 
@@ -56,6 +57,8 @@ class Callables:
         self._make_response = app.make_response
         self._url_adapters = UrlAdapters(app) if UrlAdapters.applies_to(app) else None
         replaced: dict[str, Any] = {"make_response": self.make_response}
+        for name in ("do_teardown_request", "do_teardown_appcontext"):
+            replaced[name] = partial(_tear_down, getattr(app, name))
         for name in ("async_to_sync", "ensure_sync"):
             if name in vars(app):
                 self.placement.kept = name  # the application's own, set on the object
@@ -120,6 +123,18 @@ class Callables:
         if isinstance(response.response, AsyncIterable):
             response.response = AsyncBody(response.response)
         return response
+
+
+def _tear_down(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    fiber = current_fiber()
+    exchange = current_exchange() if fiber is None else fiber.exchange
+    if exchange is None:
+        return call(*args, **kwargs)
+    outer, exchange.tearing_down = exchange.tearing_down, True
+    try:
+        return call(*args, **kwargs)
+    finally:
+        exchange.tearing_down = outer
 
 
 def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

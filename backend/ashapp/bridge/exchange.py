@@ -61,6 +61,8 @@ class Exchange:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.loop = loop
+        #: Whether Flask tears down the request, which nothing is to interrupt.
+        self.tearing_down = False
         self.context = self.make_context()
         self.body = body
         self._application = application

@@ -236,7 +236,9 @@ class LoopExchange(Exchange):
     @property
     def may_be_cancelled(self) -> bool:
         """Whether the application may be interrupted where it waits now."""
-        return not self._unwinding and (self._iterating or not self._response.started)
+        if self.tearing_down or self._unwinding:
+            return False
+        return self._iterating or not self._response.started
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run *coroutine* to its end, in the fiber that calls, and return its result."""
@@ -244,8 +246,8 @@ class LoopExchange(Exchange):
             return self._do(TaskJob(coroutine))
         try:
             return self._fiber.wait_for(coroutine)
-        except asyncio.CancelledError:
-            self._unwind()
+        except BaseException as error:
+            self._look_at(error)
             raise
 
     def run_on_lane(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -263,13 +265,13 @@ class LoopExchange(Exchange):
     def _ask(self, item: Any) -> None:
         try:
             self._fiber.ask(item)
-        except asyncio.CancelledError:
-            self._unwind()
+        except BaseException as error:
+            self._look_at(error)
             raise
 
-    def _unwind(self) -> None:
+    def _look_at(self, error: BaseException) -> None:
         # A coroutine that is being stepped may do as it likes with its cancellation. Flask passes it on.
-        if not self._fiber.depth:
+        if not (isinstance(error, Exception) or self._fiber.depth):
             self._unwinding = True
 
     def _run(self) -> None:

@@ -131,7 +131,7 @@ class ThreadExchange(Exchange):
     def note_task(self, task: asyncio.Task[Any]) -> None:
         """Cancel *task* with the request; see ``Exchange``."""
         self._task = task
-        if self._abandoned and self._iterating:
+        if self._abandoned:
             self._interrupt()
         elif self._timer is None and not self._response.sealed:
             self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
@@ -146,7 +146,7 @@ class ThreadExchange(Exchange):
             self.body.watch(self._abandon)
 
     def _interrupt(self) -> None:
-        may_be_cancelled = self._iterating or not self._response.started
+        may_be_cancelled = not self.tearing_down and (self._iterating or not self._response.started)
         if self._task is not None and may_be_cancelled and not self._interrupted:
             self._interrupted = self._task.cancel()
 

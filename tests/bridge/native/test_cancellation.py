@@ -235,3 +235,57 @@ async def test_within_a_timeout_of_the_servers(app: flask.Flask, journal: Journa
 
     assert await outer() == "went on"
     assert request.task.cancelling() == 0
+
+
+@pytest.mark.parametrize("error", [SystemExit, ZeroDivisionError])
+async def test_in_a_teardown_of_a_view_that_raised(
+    app: flask.Flask, journal: Journal, error: type[BaseException]
+) -> None:
+    """Where Flask passes on what the view raised, no response has been started."""
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    started = asyncio.Event()
+
+    @app.teardown_request
+    async def teardown(error: BaseException | None) -> None:
+        started.set()
+        await asyncio.sleep(0.02)
+        journal.note("teardown", error)
+
+    @app.get("/")
+    async def view() -> str:
+        raise error
+
+    request = begin(FlaskToAsgi(app))
+    await started.wait()
+    request.task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await request.end()
+    assert isinstance(journal["teardown"].value, error)
+
+
+async def test_an_application_context_that_a_view_leaves_is_no_teardown(
+    app: flask.Flask, journal: Journal
+) -> None:
+    add_teardowns(app, journal)
+    started = asyncio.Event()
+
+    @app.get("/")
+    async def view() -> str:
+        with app.app_context():
+            pass
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            journal.note("cancelled")
+            raise
+        return "never"
+
+    request = begin(FlaskToAsgi(app))
+    await started.wait()
+    request.task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await request.end()
+    assert journal.names == ["cancelled", *TEARDOWNS]

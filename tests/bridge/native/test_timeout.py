@@ -16,6 +16,7 @@ from ashapp.bridge import FlaskToAsgi
 from tests.support.asgi import Client, fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal
+from tests.support.waiting import until_set
 
 
 def sync_decorator(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -218,3 +219,35 @@ async def test_a_client_that_has_gone_is_not_answered(app: flask.Flask) -> None:
         return "never"
 
     await begin(FlaskToAsgi(app, request_timeout=0.05), client=Gone()).end()
+
+
+async def test_a_view_on_a_thread_that_begins_too_late_is_cancelled(
+    app: flask.Flask, journal: Journal
+) -> None:
+    """The thread finds out that its request is over when it hands the view to the loop."""
+    ended = threading.Event()
+
+    async def view() -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    app.add_url_rule("/", "view", sync_decorator(view))
+
+    @app.before_request
+    def before() -> None:
+        time.sleep(0.1)
+
+    @app.teardown_request
+    async def teardown(error: BaseException | None) -> None:
+        await asyncio.sleep(0.01)
+        journal.note("teardown", error)
+
+    @app.teardown_appcontext
+    def last(error: BaseException | None) -> None:
+        ended.set()
+
+    client = await fetch(FlaskToAsgi(app, request_timeout=0.05))
+
+    assert client.status == 504
+    await until_set(ended)
+    assert isinstance(journal["teardown"].value, asyncio.CancelledError)
