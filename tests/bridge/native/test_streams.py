@@ -189,9 +189,12 @@ async def test_head_closes_it_unread(app: flask.Flask, journal: Journal, kind: s
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_one_whose_client_leaves_is_closed(app: flask.Flask, journal: Journal, kind: str) -> None:
+    waits = asyncio.Event()
+
     async def body() -> AsyncIterator[str]:
         try:
             yield "a"
+            waits.set()
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             journal.note("cancelled")
@@ -203,6 +206,7 @@ async def test_one_whose_client_leaves_is_closed(app: flask.Flask, journal: Jour
     kinds_of_views(app, body, kind)
     request = begin(FlaskToAsgi(app))
     await request.client.until(lambda client: len(client.sent) == 2)
+    await asyncio.wait_for(waits.wait(), 3)
     request.client.leave()
     client = await asyncio.wait_for(request.end(), 3)
 
