@@ -191,7 +191,8 @@ def test_a_server_that_stops_cancels_views(app: flask.Flask, journal: Journal) -
         await asyncio.sleep(60)
         return "never"
 
-    with serving(FlaskToAsgi(app), timeout_graceful_shutdown=1) as address:
+    # With a lifespan the bridge is asked to shut down, and waits; else uvicorn ends the loop under it.
+    with serving(FlaskToAsgi(app), lifespan="on", timeout_graceful_shutdown=1) as address:
         connection = Connection(address)
         connection.send_request("GET", "/")
         assert started.wait(20)
