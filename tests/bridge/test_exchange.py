@@ -591,4 +591,5 @@ async def test_no_exchange_is_left_behind(adapt: Adapter, chunks: list[Any]) -> 
     with suppress(ValueError):
         await bridge(http_scope(), client.receive, client.send)
     await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
     await eventually(lambda: [gc.collect(), exchanges[0]() is None][1])

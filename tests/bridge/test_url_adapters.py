@@ -72,6 +72,8 @@ def urls(app: flask.Flask, environ: Environ) -> Any:
 ENVIRONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "no host": {"HTTP_HOST": None},
+    "no host, other port": {"HTTP_HOST": None, "SERVER_PORT": "81"},
+    "https, the same host": {"wsgi.url_scheme": "https"},
     "host": {"HTTP_HOST": "Example.COM"},
     "port": {"HTTP_HOST": "example.com:8080"},
     "default port": {"HTTP_HOST": "example.com:80"},

@@ -5,16 +5,20 @@ import json
 import multiprocessing
 import threading
 import weakref
+from contextvars import ContextVar
 from typing import Any
 
 import asgiref.wsgi
 import pytest
 
 from ashapp.bridge.body import RequestBody
+from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.types import Environ, Message, Scope, StartResponse
 from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually
+
+mark = ContextVar("mark", default="none")
 
 
 def echo(environ: Environ, start_response: StartResponse) -> list[bytes]:
@@ -180,6 +184,18 @@ async def test_the_whole_of_a_request_is_on_one_thread() -> None:
     await fetch(WsgiToAsgi(application, threads=3))
     assert len(threads) == 5
     assert len(set(threads)) == 1
+
+
+async def test_a_thread_keeps_nothing_of_a_request() -> None:
+    def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        mark.set("request")
+        start_response("200 OK", [])
+        return []
+
+    bridge = WsgiToAsgi(application, threads=1)
+    await fetch(bridge)
+    assert await asyncio.wrap_future(bridge._pool.call(mark.get)) == "none"
+    assert await asyncio.wrap_future(bridge._pool.call(current_exchange)) is None
 
 
 async def test_many_requests_at_once() -> None:
