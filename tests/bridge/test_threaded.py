@@ -13,6 +13,7 @@ from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi, threaded
 from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.stream import HIGH_WATER
 from ashapp.bridge.types import Environ, Message, StartResponse
 from ashapp.bridge.wsgi import WsgiToAsgi
@@ -379,17 +380,22 @@ async def test_to_look_for_the_client_asks_for_no_body(monkeypatch: pytest.Monke
     assert client.body == b"done"
 
 
-async def test_a_response_that_has_begun_is_watched_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threaded, "_WATCH_DELAY", 0.001)
+async def test_a_response_that_has_begun_is_watched_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threaded, "_WATCH_DELAY", 1000)
+    exchanges: list[Any] = []
 
-    async def view() -> Any:
-        return BLOCK * 10
+    async def view() -> str:
+        return "done"
 
     client = Client()
     client.reads.clear()
-    serving = serve(flask_app(view), b"/", client)
+    bridge = flask_app(view)
+    bridge.wsgi_application.before_request(lambda: exchanges.append(current_exchange()))
+    serving = serve(bridge, b"/", client)
     await client.until(lambda client: client.sent)
-    await asyncio.sleep(0.01)
+    assert exchanges[0]._timer is not None
+    exchanges[0]._watch()  # as the timer does
+    await asyncio.sleep(0)
     assert client.asked == 0
     client.reads.set()
     await serving
