@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
 from ashapp.server import sources
+from ashapp.server.settings.probing import Probing
 from ashapp.server.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
 
 __all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
@@ -40,14 +41,6 @@ def _root_path(value: str) -> str:
     if value.strip("/") and not value.startswith("/"):
         raise ValueError("must begin with a slash")
     return value.rstrip("/")
-
-
-def _probe_path(value: str) -> str:
-    if value in {"", "off"}:
-        return ""
-    if not value.startswith("/"):
-        raise ValueError('must begin with a slash, or be "off"')
-    return value
 
 
 def _header_lines(value: Any) -> Any:
@@ -71,7 +64,7 @@ def _implementation(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Settings(BaseSettings):
+class Settings(Probing, BaseSettings):
     """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
 
     Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.loading` makes one line of it.
@@ -95,17 +88,6 @@ class Settings(BaseSettings):
         default=None, description="SECRET_KEY for a Flask application that has none of its own."
     )
     threads: int = Field(default=40, ge=1, le=4096, description="Threads of each worker that run sync views.")
-    probes: bool = Field(default=True, description="Answer the probes below, before the application.")
-    livez_path: Annotated[str, AfterValidator(_probe_path)] = Field(
-        default="/livez", description='Path of the liveness probe; "off" leaves it to the application.'
-    )
-    readyz_path: Annotated[str, AfterValidator(_probe_path)] = Field(
-        default="/readyz", description='Path of the readiness probe; "off" leaves it to the application.'
-    )
-    healthz_path: Annotated[str, AfterValidator(_probe_path)] = Field(
-        default="/healthz",
-        description='A second path of the liveness probe; "off" leaves it to the application.',
-    )
     config: FilePath | None = Field(default=None, description="TOML file of settings.")
 
     host: str = Field(default="0.0.0.0", min_length=1, description="Address to listen on.")  # noqa: S104 - DESIGN: all interfaces
@@ -172,9 +154,6 @@ class Settings(BaseSettings):
             raise ValueError("uds and fd exclude each other")
         if self.ssl_keyfile and not self.ssl_certfile:
             raise ValueError("ssl_keyfile needs ssl_certfile")
-        paths = [path for path in (self.livez_path, self.readyz_path, self.healthz_path) if path]
-        if len(paths) != len(set(paths)):
-            raise ValueError("livez_path, readyz_path and healthz_path must differ")
         if self.loop_guard and self.lifespan == "off":
             raise ValueError("loop_guard needs the lifespan, which is off")
         return self
