@@ -113,6 +113,7 @@ class Callables:
 
     def make_response(self, rv: Any) -> flask.Response:
         """Make a response of what a view returned; see ``flask.Flask.make_response``."""
+        _note_rule()
         if inspect.iscoroutine(rv):
             rv = self._app.async_to_sync(finish)(rv)
         if isinstance(rv, AsyncIterable):
@@ -123,6 +124,15 @@ class Callables:
         if isinstance(response.response, AsyncIterable):
             response.response = AsyncBody(response.response)
         return response
+
+
+def _note_rule() -> None:
+    fiber = current_fiber()
+    exchange = current_exchange() if fiber is None else fiber.exchange
+    if exchange is not None and exchange.notes is not None and flask.has_request_context():
+        rule = flask.request.url_rule
+        if rule is not None:
+            exchange.notes.route, exchange.notes.endpoint = rule.rule, rule.endpoint
 
 
 def _tear_down(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

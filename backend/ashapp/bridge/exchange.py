@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.notes import NOTES, Notes
 from ashapp.bridge.response import Response
 from ashapp.bridge.stream import HIGH_WATER
 from ashapp.bridge.tasks import request_context
@@ -50,6 +51,8 @@ class Exchange:
     timeout: float | None = None
     #: Makes the context of a request.
     make_context: Callable[[], Context] = staticmethod(request_context)
+    #: Where the application runs, as the notes call it.
+    place = "thread"
     _opened = False
     _complete = False
 
@@ -68,6 +71,10 @@ class Exchange:
         self._application = application
         self._environ = environ
         self._response = Response(environ["REQUEST_METHOD"])
+        self.notes: Notes | None = environ["asgi.scope"].get(NOTES)
+        if self.notes is not None:
+            self.notes.place = self.place
+            self.context.run(self.notes.bind)
 
     def __str__(self) -> str:
         return f"{self._environ['REQUEST_METHOD']} {self._environ['PATH_INFO']}"

@@ -61,6 +61,7 @@ class LoopExchange(Exchange):
     """The WSGI call of one request, in a fiber on the loop."""
 
     make_context = staticmethod(loop_context)
+    place = "loop"
     #: Flask's response object, as far as it is known: it tells how the body may be iterated.
     response: Any = None
     _fiber: fibers.Fiber

@@ -23,6 +23,7 @@ thread waits (see ``coroutines``).
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
@@ -74,6 +75,7 @@ class ThreadExchange(Exchange):
     ) -> None:
         super().__init__(application, environ, body, loop)
         self._opening: asyncio.Future[_Opening] = loop.create_future()
+        self._submitted = time.perf_counter() if self.notes is not None else 0.0
 
     # -- on the loop
 
@@ -172,6 +174,8 @@ class ThreadExchange(Exchange):
         getcurrent().gr_context = self.context
         outer_exchange = enter_exchange(self)
         adopt_loop(self.loop)
+        if self.notes is not None:
+            self.notes.queued = time.perf_counter() - self._submitted
         try:
             if not self._abandoned:
                 self._call_application()
