@@ -53,6 +53,8 @@ def running(server: Server, workload: Workload, core: int, timeout: float = 20) 
     """
     port = _free_port()
     environment = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+    # Metrics are counted, as in production; on the default port two that run at once would collide.
+    environment["ASHAPP_MANAGEMENT_PORT"] = "0"
     with tempfile.TemporaryFile() as log:
         with pinned(core):
             process = subprocess.Popen(

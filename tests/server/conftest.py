@@ -19,6 +19,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if _READ_BY_A_SERVER.match(name):
             monkeypatch.delenv(name)
+    # Tests that run at once would all want the default one.
+    monkeypatch.setenv("ASHAPP_MANAGEMENT_PORT", "off")
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():

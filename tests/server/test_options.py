@@ -82,6 +82,7 @@ def test_the_help_page_has_sections() -> None:
         "Workers:",
         "Reloading:",
         "Probes:",
+        "Management:",
         "Limits and time-outs:",
         "Behind a proxy:",
         "HTTP:",

@@ -15,6 +15,7 @@ def test_the_variable_of_a_setting() -> None:
 
 def test_the_environment_may_hold_a_kubernetes_service_link(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASHAPP_PORT", "tcp://10.96.0.12:5000")
+    monkeypatch.setenv("ASHAPP_MANAGEMENT_PORT", "tcp://10.96.0.13:5001")
     monkeypatch.setenv("ASHAPP_HOST", "127.0.0.1")
     assert Environment(ServerSettings)() == {"host": "127.0.0.1"}
 

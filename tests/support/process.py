@@ -144,7 +144,8 @@ def run(
 
 def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
-    return {**kept, "PYTHONUNBUFFERED": "1", **(added or {})}
+    # Servers of tests that run at once would all want the default management port.
+    return {**kept, "PYTHONUNBUFFERED": "1", "ASHAPP_MANAGEMENT_PORT": "off", **(added or {})}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -25,6 +25,7 @@ _SECTIONS = (
     ("Workers", ("workers", "threads", "timeout_worker")),
     ("Reloading", ("reload",)),
     ("Probes", ("probes", "livez", "readyz", "healthz")),
+    ("Management", ("management", "readiness")),
     ("Limits and time-outs", ("limit_", "timeout_", "request_timeout")),
     ("Behind a proxy", ("root_path", "proxy_headers", "forwarded")),
     ("HTTP", ("http", "header", "server_header", "date_header", "h11")),
@@ -33,7 +34,12 @@ _SECTIONS = (
     ("Logging", ("log", "loop_guard", "access_log", "use_colors")),
 )
 
-_METAVARS: Mapping[Any, str] = {int: "INTEGER", float | None: "SECONDS"}
+_METAVARS: Mapping[Any, str] = {
+    int: "INTEGER",
+    int | Literal["off"]: "INTEGER|off",
+    float | None: "SECONDS",
+    float: "SECONDS",
+}
 
 _EPILOG = """\
 Each option is also a variable (--log-level is ASHAPP_LOG_LEVEL), a variable ASHAPP_<NAME>_FILE that names a

@@ -33,7 +33,8 @@ CUSTOMARY: Mapping[str, str] = {
     "forwarded_allow_ips": "FORWARDED_ALLOW_IPS",
 }
 
-# What Kubernetes sets for a Service named "ashapp" (service links), not the port to listen on.
+# What Kubernetes sets for Services named "ashapp" and "ashapp-management" (service links), not a port to
+# listen on.
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 
 
@@ -50,7 +51,7 @@ class Environment(EnvSettingsSource):
         self.env_vars = {
             name: value
             for name, value in self.env_vars.items()
-            if not (name.upper() == variable("port") and value and _SERVICE_LINK.match(value))
+            if not (name.upper().endswith("_PORT") and value and _SERVICE_LINK.match(value))
         }
 
 

@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
 from ashapp.server import sources
+from ashapp.server.settings.management import Management
 from ashapp.server.settings.probing import Probing
 from ashapp.server.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
 
@@ -64,7 +65,7 @@ def _implementation(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Settings(Probing, BaseSettings):
+class Settings(Management, Probing, BaseSettings):
     """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
 
     Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.loading` makes one line of it.

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+from typing import Any
+
+import pytest
+
+from ashapp.server.errors import StartupError
+from ashapp.server.loading import load
+
+
+def test_the_management_port_is_5001_on_all_interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASHAPP_MANAGEMENT_PORT")
+    settings = load({})
+    assert (settings.management_host, settings.management_port) == ("0.0.0.0", 5001)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("0", 0), (9100, 9100), ("65535", 65535), ("off", "off"), ("OFF", "off"), (False, "off")],
+)
+def test_the_management_port_is_a_number_or_off(given: Any, meant: int | str) -> None:
+    assert load({"management_port": given}).management_port == meant
+
+
+@pytest.mark.parametrize("wrong", ["65536", "-1", "http", "tcp://10.0.0.7:5001", ""])
+def test_any_other_management_port_is_refused(wrong: str) -> None:
+    with pytest.raises(StartupError) as caught:
+        load({"management_port": wrong})
+    assert caught.value.message.startswith(
+        f'management_port = {wrong!r} (--management-port): must be a whole number from 0 to 65535, or "off"'
+    )
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "nan", "3601"])
+def test_readiness_checks_run_again_within_the_hour(wrong: str) -> None:
+    with pytest.raises(StartupError, match="readiness_interval"):
+        load({"readiness_interval": wrong})
