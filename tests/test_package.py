@@ -35,7 +35,9 @@ def run(program: str, *arguments: str) -> str:
 
 
 def test_public_names() -> None:
-    assert {"FlaskToAsgi", "WsgiToAsgi", "__version__", "create_app"} <= set(ashapp.__all__)
+    assert {"FlaskToAsgi", "WsgiToAsgi", "__version__", "create_app", "readiness_check"} <= set(
+        ashapp.__all__
+    )
 
 
 def by_kind(name: str) -> tuple[bool, bool, str]:
@@ -80,6 +82,22 @@ for name in sys.argv[1:]:
 def test_importing_it_imports_no_server(name: str) -> None:
     loaded = run(f"import sys, {name}; print(*sys.modules)").split()
     assert not {"uvicorn", "click.testing", "pydantic_settings", "ashapp.server"}.intersection(loaded)
+
+
+def test_importing_the_package_alone_imports_nothing_but_itself() -> None:
+    loaded = run("import ashapp, sys; print(*sys.modules)").split()
+    assert not {"flask", "greenlet", "ashapp.bridge"}.intersection(loaded)
+
+
+def test_importing_readiness_check_imports_no_server() -> None:
+    loaded = run("import sys; from ashapp import readiness_check; print(*sys.modules)").split()
+    assert not {"uvicorn", "flask", "click", "pydantic"}.intersection(loaded)
+
+
+def test_public_names_can_be_listed_and_others_are_unknown() -> None:
+    assert set(ashapp.__all__) <= set(dir(ashapp))
+    with pytest.raises(AttributeError, match="module 'ashapp' has no attribute 'nosuch'"):
+        _ = ashapp.nosuch  # type: ignore[attr-defined]
 
 
 def test_the_bridge_imports_nothing_else_of_ours() -> None:

@@ -2,12 +2,38 @@
 """Run a Flask application, unchanged, as an async ASGI service.
 
 ``FlaskToAsgi(app)`` is an ASGI 3 application; ``ashapp serve module:app`` serves one.
-Importing this package imports neither uvicorn nor the command line.
+Importing this package imports neither uvicorn nor the command line; Flask comes with the first name that needs
+it (PEP 562), so that ``ashapp check`` starts at once.
 """
 
-from ashapp.api import create_app
-from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["FlaskToAsgi", "WsgiToAsgi", "__version__", "create_app", "nonblocking"]
+if TYPE_CHECKING:
+    from ashapp.api import create_app
+    from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
+    from ashapp.server.readiness import readiness_check
+
+__all__ = ["FlaskToAsgi", "WsgiToAsgi", "__version__", "create_app", "nonblocking", "readiness_check"]
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "FlaskToAsgi": "ashapp.bridge",
+    "WsgiToAsgi": "ashapp.bridge",
+    "create_app": "ashapp.api",
+    "nonblocking": "ashapp.bridge",
+    "readiness_check": "ashapp.server.readiness",
+}
+
+if not TYPE_CHECKING:  # else a type checker would believe in any name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+        value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | _HOMES.keys())

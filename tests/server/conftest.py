@@ -9,6 +9,8 @@ from textwrap import dedent
 
 import pytest
 
+from ashapp.server import readiness
+
 _READ_BY_A_SERVER = re.compile(r"ASHAPP_|FLASK_|(PORT|WEB_CONCURRENCY|FORWARDED_ALLOW_IPS)$")
 
 Project = Callable[..., Path]
@@ -45,6 +47,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     yield write
     for name in [name for name in sys.modules if name not in before and _is_below(tmp_path, name)]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def no_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin without readiness checks; forget those of the test."""
+    monkeypatch.setattr(readiness, "_checks", {})
 
 
 def _is_below(folder: Path, name: str) -> bool:
