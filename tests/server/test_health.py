@@ -6,9 +6,14 @@ from ashapp.server.health import Health, Phase
 
 @pytest.mark.parametrize(
     ("phase", "reason"),
-    [(Phase.STARTING, "starting"), (Phase.RUNNING, None), (Phase.STOPPING, "stopping")],
+    [
+        (Phase.STARTING, "starting"),
+        (Phase.RUNNING, None),
+        (Phase.DRAINING, "draining"),
+        (Phase.STOPPING, "stopping"),
+    ],
 )
-def test_a_worker_is_ready_between_startup_and_shutdown_and_always_alive(
+def test_a_worker_is_ready_between_startup_and_its_end_and_always_alive(
     phase: Phase, reason: str | None
 ) -> None:
     health = Health(phase)
@@ -18,3 +23,19 @@ def test_a_worker_is_ready_between_startup_and_shutdown_and_always_alive(
 
 def test_a_worker_begins_by_starting() -> None:
     assert Health().phase is Phase.STARTING
+
+
+def test_a_running_worker_is_ready_under_its_conditions_and_the_first_reason_is_told() -> None:
+    reasons: list[str | None] = [None, "saturated", "no database"]
+    health = Health(Phase.RUNNING)
+    for reason in reasons:
+        health.conditions.append(lambda reason=reason: reason)
+    assert health.readiness() == "saturated"
+    assert health.liveness() is None
+    health.phase = Phase.DRAINING
+    assert health.readiness() == "draining"
+
+
+def test_each_worker_has_conditions_of_its_own() -> None:
+    Health().conditions.append(lambda: "saturated")
+    assert Health(Phase.RUNNING).readiness() is None

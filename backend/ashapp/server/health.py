@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
 """What a worker knows of its own health."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Health", "Phase"]
+__all__ = ["Condition", "Health", "Phase"]
+
+#: Returns a reason why the worker should get no requests just now, or ``None``; it must not block.
+Condition = Callable[[], str | None]
 
 
 class Phase(StrEnum):
@@ -12,6 +16,8 @@ class Phase(StrEnum):
 
     STARTING = "starting"
     RUNNING = "running"
+    #: Requests are still accepted, so that none is lost on its way, but there should be no more of them.
+    DRAINING = "draining"
     STOPPING = "stopping"
 
 
@@ -20,10 +26,11 @@ class Health:
     """The state that the probes report, kept by the event loop's thread.
 
     A worker is alive as long as its loop can answer; it is ready between the end of its startup and the
-    beginning of its shutdown.
+    beginning of its end, as long as none of its *conditions* gives a reason not to be.
     """
 
     phase: Phase = Phase.STARTING
+    conditions: list[Condition] = field(default_factory=list)
 
     def liveness(self) -> str | None:
         """Return why this worker should be replaced, or ``None``: that it answers is enough."""
@@ -31,4 +38,7 @@ class Health:
 
     def readiness(self) -> str | None:
         """Return why this worker should get no requests, or ``None`` if it should."""
-        return None if self.phase is Phase.RUNNING else self.phase.value
+        if self.phase is not Phase.RUNNING:
+            return self.phase.value
+        reasons = (condition() for condition in self.conditions)
+        return next((reason for reason in reasons if reason is not None), None)
