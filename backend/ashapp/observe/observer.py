@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""`Observer`: the ASGI middleware that makes an observation of each HTTP request and tells the sinks.
+
+Theory of operation. One object per request does all: the `Observation` is what the bridge notes on, and its
+method ``send`` stands in for the server's, without a coroutine in between. It is the ``current`` one in the
+server's task too, for what the layers around the bridge log; it stays so when the request is done, because
+the server logs what came out of it after that. The next request of a connection sets its own.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from ashapp.observe.observation import NOTES, Observation, Scope, Sink, current
+
+__all__ = ["Observer"]
+
+_log = logging.getLogger("ashapp.observe")
+
+_AsgiApplication = Callable[[Scope, Any, Any], Awaitable[None]]
+
+
+class Observer:
+    """An ASGI application around *app* that observes its HTTP requests.
+
+    Each of *sinks* is called with the `Observation` of each request that has ended; those that have a method
+    ``begin``, with each that begins. What a sink raises is logged, and the request goes on. Other scopes are
+    passed through.
+    """
+
+    def __init__(self, app: _AsgiApplication, sinks: Iterable[Sink] = ()) -> None:
+        self.app = app
+        self._sinks = tuple(sinks)
+        self._beginners: tuple[Callable[[Observation], None], ...] = tuple(
+            sink.begin for sink in self._sinks if hasattr(sink, "begin")
+        )
+
+    def __call__(self, scope: Scope, receive: Any, send: Any) -> Awaitable[None]:
+        """Observe an HTTP request, or pass everything else on."""
+        if scope["type"] == "http":
+            return self._observe(scope, receive, send)
+        return self.app(scope, receive, send)
+
+    async def _observe(self, scope: Scope, receive: Any, send: Any) -> None:
+        observation = Observation(scope, send, self._finish)
+        scope[NOTES] = observation
+        current.set(observation)
+        for begin in self._beginners:
+            _tell(begin, observation)
+        try:
+            await self.app(scope, receive, observation.send)
+        except BaseException as error:
+            if not observation.ended:
+                observation.error = error
+                # What the server answers then (uvicorn: 500), unless the response has begun already.
+                observation.status = observation.status or 500
+                observation.end()
+            raise
+        finally:
+            if not observation.ended:
+                observation.disconnected = True
+                observation.end()
+            # Cycles would have to wait for the garbage collector.
+            scope.pop(NOTES, None)
+            observation.error = None
+
+    def _finish(self, observation: Observation) -> None:
+        for sink in self._sinks:
+            _tell(sink, observation)
+
+
+def _tell(sink: Callable[[Observation], object], observation: Observation) -> None:
+    try:
+        sink(observation)
+    except Exception:
+        _log.exception("%r can't take note of a request", sink)

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: MIT
+import asyncio
+import gc
+import logging
+import weakref
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from ashapp.bridge import FlaskToAsgi
+from ashapp.observe.observation import NOTES, Message, Observation, Scope, current
+from ashapp.observe.observer import Observer
+from tests.support.asgi import Client, fetch, http_scope
+
+
+class Journal:
+    """A sink that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.seen: list[Observation] = []
+        self.errors: list[BaseException | None] = []
+
+    def begin(self, observation: Observation) -> None:
+        self.events.append("begin")
+        assert observation.scope[NOTES] is observation
+
+    def __call__(self, observation: Observation) -> None:
+        self.events.append("end")
+        self.seen.append(observation)
+        self.errors.append(observation.error)
+
+
+async def answer(scope: Scope, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def test_a_request_that_is_answered_ends_once() -> None:
+    journal = Journal()
+    client = await fetch(Observer(answer, [journal]))
+    assert client.body == b"hello"
+    (seen,) = journal.seen
+    assert client.headers == {"x-request-id": seen.request_id}
+    assert journal.events == ["begin", "end"]
+    assert (seen.status, seen.sent, seen.disconnected, journal.errors) == (200, 5, False, [None])
+
+
+async def test_a_sink_needs_no_begin() -> None:
+    seen: list[Observation] = []
+    await fetch(Observer(answer, [seen.append]))
+    assert [observation.status for observation in seen] == [200]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_an_error_is_noted_and_goes_on_to_the_server(begun: bool) -> None:  # noqa: FBT001 - a parameter
+    error = LookupError("nothing here")
+
+    async def fail(scope: Scope, receive: Any, send: Any) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 202})
+            await send({"type": "http.response.body", "body": b"par", "more_body": True})
+        raise error
+
+    journal = Journal()
+    with pytest.raises(LookupError, match="nothing here"):
+        await fetch(Observer(fail, [journal]))
+    (seen,) = journal.seen
+    assert (seen.status, seen.disconnected, journal.errors) == (202 if begun else 500, False, [error])
+    assert seen.error is None, "its traceback refers to the observation"
+
+
+async def test_an_error_after_the_end_is_none_of_the_request() -> None:
+    async def fail_late(scope: Scope, receive: Any, send: Any) -> None:
+        await answer(scope, receive, send)
+        raise LookupError
+
+    journal = Journal()
+    with pytest.raises(LookupError):
+        await fetch(Observer(fail_late, [journal]))
+    assert journal.errors == [None]
+    assert journal.seen[0].status == 200
+
+
+@pytest.mark.parametrize("status", [None, 200])
+async def test_a_response_without_an_end_is_a_disconnect(status: int | None) -> None:
+    async def give_up(scope: Scope, receive: Any, send: Any) -> None:
+        if status:
+            await send({"type": "http.response.start", "status": status})
+
+    journal = Journal()
+    client = Client()
+    await Observer(give_up, [journal])(http_scope(), client.receive, client.send)
+    (seen,) = journal.seen
+    assert (seen.status, seen.disconnected, journal.errors) == (status, True, [None])
+
+
+async def test_a_cancelled_request_ends() -> None:
+    begun = asyncio.Event()
+
+    async def wait(scope: Scope, receive: Any, send: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    journal = Journal()
+    client = Client()
+    task = asyncio.ensure_future(Observer(wait, [journal])(http_scope(), client.receive, client.send))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert journal.events == ["begin", "end"]
+    assert isinstance(journal.errors[0], asyncio.CancelledError)
+    assert journal.seen[0].status == 500
+
+
+async def test_what_a_sink_raises_is_logged_only(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def begin(self, observation: Observation) -> None:
+            raise RuntimeError("at the beginning")
+
+        def __call__(self, observation: Observation) -> None:
+            raise RuntimeError("at the end")
+
+    journal = Journal()
+    client = await fetch(Observer(answer, [Broken(), journal]))
+    assert client.complete
+    assert journal.events == ["begin", "end"]
+    assert [record.exc_info and str(record.exc_info[1]) for record in caplog.records] == [
+        "at the beginning",
+        "at the end",
+    ]
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+
+
+@pytest.mark.parametrize("kind", ["lifespan", "websocket"])
+async def test_other_scopes_are_passed_through(kind: str) -> None:
+    calls = []
+
+    def app(*args: Any) -> Awaitable[None]:
+        calls.append(args)
+        return asyncio.sleep(0)
+
+    async def send(message: Message) -> None: ...
+
+    journal = Journal()
+    args = ({"type": kind}, Client().receive, send)
+    await Observer(app, [journal])(*args)
+    assert calls == [args]
+    assert journal.events == []
+
+
+async def test_layers_below_and_the_server_find_the_observation() -> None:
+    inside = []
+
+    async def look(scope: Scope, receive: Any, send: Any) -> None:
+        inside.append(current.get())
+        raise LookupError
+
+    journal = Journal()
+    with pytest.raises(LookupError):
+        await Observer(look, [journal])(http_scope(), Client().receive, Client().send)
+    assert inside == journal.seen
+    assert current.get() is journal.seen[0], "the server logs the error in this context"
+
+
+async def test_nothing_is_left_for_the_garbage_collector() -> None:
+    class Token: ...
+
+    async def serve() -> weakref.ref[Token]:
+        scope = http_scope(token=Token())
+        client = Client()
+        await Observer(answer)(scope, client.receive, client.send)
+        assert NOTES not in scope
+        current.set(None)
+        return weakref.ref(scope["token"])
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert (await serve())() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(("path", "place"), [("/sync/7", "thread"), ("/async/7", "loop")])
+async def test_the_bridge_notes_and_binds(path: str, place: str) -> None:
+    app = Flask("shop")
+    found = []
+
+    @app.get("/sync/<int:number>")
+    def sync_view(number: int) -> str:
+        found.append(current.get())
+        return "sync"
+
+    @app.get("/async/<int:number>")
+    async def async_view(number: int) -> str:
+        await asyncio.sleep(0)
+        found.append(current.get())
+        return "async"
+
+    journal = Journal()
+    await fetch(Observer(FlaskToAsgi(app), [journal]), "GET", path.encode())
+    (seen,) = journal.seen
+    assert found == [seen]
+    assert seen.place == place
+    assert (seen.queued > 0) is (place == "thread")
+    assert seen.route == f"/{path.split('/')[1]}/<int:number>"
+    assert seen.endpoint == f"{path.split('/')[1]}_view"
