@@ -15,6 +15,7 @@ from ashapp.server.application import assemble, create, load
 from ashapp.server.errors import StartupError
 from ashapp.server.loading import load as load_settings
 from ashapp.server.settings import Settings
+from tests.support.asgi import http_scope
 from tests.support.waiting import PATIENCE, eventually
 
 Project = Callable[..., Path]
@@ -24,6 +25,13 @@ KEY = "9f2c6d0b1e7a4538"
 
 def settings(**flags: Any) -> Settings:
     return load_settings({"app": "shop", **flags})
+
+
+def bridge_in(app: Any) -> WsgiToAsgi:
+    """Return the bridge below all layers."""
+    while not isinstance(app, WsgiToAsgi):
+        app = app.app
+    return app
 
 
 def flask_module(*lines: str, key: str | None = KEY) -> str:
@@ -84,15 +92,14 @@ def test_an_application_that_is_bridged_is_hardened_too(project: Project) -> Non
         "threads has no effect: shop has been bridged by its own code",
         "shop sets debug, but 'serve' never runs in debug mode: it is off",
     ]
-    assert assemble(application.found, settings()).app is application.found
+    assert bridge_in(assemble(application.found, settings())) is application.found
 
 
 def test_a_wsgi_callable_is_taken_as_it_is(project: Project) -> None:
     project(shop="def application(environ, start_response): ...")
     application = load(settings())
     assert application.warnings == []
-    bridged = assemble(application.found, settings()).app
-    assert isinstance(bridged, WsgiToAsgi)
+    bridged = bridge_in(assemble(application.found, settings()))
     assert not isinstance(bridged, FlaskToAsgi)
 
 
@@ -141,7 +148,7 @@ async def statuses(flags: dict[str, Any]) -> dict[str, int]:
         async def send(message: Message, path: str = path) -> None:
             asked.setdefault(path, message.get("status", 0))
 
-        await app({"type": "http", "method": "GET", "path": path}, no_message, send)
+        await app(http_scope(target=path.encode()), no_message, send)
     return asked
 
 
@@ -161,7 +168,7 @@ async def test_probes_are_where_the_settings_say(flags: dict[str, Any], expected
 
 def test_a_worker_makes_its_own_application(project: Project) -> None:
     project(shop=flask_module())
-    assert isinstance(create(settings()).app, FlaskToAsgi)
+    assert isinstance(bridge_in(create(settings())), FlaskToAsgi)
 
 
 def test_a_worker_whose_application_is_broken_stops_its_supervisor(

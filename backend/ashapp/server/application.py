@@ -10,6 +10,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.observe.loop_guard import LoopGuard
+from ashapp.observe.observer import Observer
 from ashapp.server.discovery import BRIDGED, find_application
 from ashapp.server.errors import StartupError
 from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
@@ -19,6 +20,7 @@ from ashapp.server.settings import REFERENCE_API, Settings
 
 if TYPE_CHECKING:
     from ashapp.bridge.types import WsgiApplication
+    from ashapp.observe.observation import Sink
 
 __all__ = ["Application", "assemble", "create", "load"]
 
@@ -65,7 +67,8 @@ def assemble(found: object, settings: Settings) -> Probes:
         guard = LoopGuard(settings.loop_guard_threshold)
         bridge.lifespan.on_startup.append(guard.start)
         bridge.lifespan.on_shutdown.append(guard.stop)
-    return Probes(bridge, health, offered)
+    sinks: list[Sink] = []
+    return Probes(Observer(bridge, sinks), health, offered)
 
 
 def create(settings: Settings) -> Probes:
