@@ -282,7 +282,7 @@ def test_workers_that_cannot_load_the_application_are_not_started_for_ever(folde
             raise RuntimeError("not in a worker")
         """)
     )
-    result = run(["picky", "--port", "0", "--workers", "2", "--timeout-worker-healthcheck", "1"], cwd=folder)
+    result = run(["picky", "--port", "0", "--workers", "2"], cwd=folder)
     assert result.returncode == 3
     assert 1 <= result.stderr.count("Error: importing 'picky' failed: RuntimeError: not in a worker") <= 2
     assert "Traceback" not in result.stderr

@@ -26,10 +26,7 @@ def test_a_worker_begins_by_starting() -> None:
 
 
 def test_a_running_worker_is_ready_under_its_conditions_and_the_first_reason_is_told() -> None:
-    reasons: list[str | None] = [None, "saturated", "no database"]
-    health = Health(Phase.RUNNING)
-    for reason in reasons:
-        health.conditions.append(lambda reason=reason: reason)
+    health = Health(Phase.RUNNING, [lambda: None, lambda: "saturated", lambda: "no database"])
     assert health.readiness() == "saturated"
     assert health.liveness() is None
     health.phase = Phase.DRAINING

@@ -16,6 +16,10 @@ def test_how_the_application_is_found_is_not_left_to_uvicorn() -> None:
     assert not {"app", "app_dir", "factory", "interface", "env_file"} & set(UVICORN_OPTIONS)
 
 
+def test_the_health_of_workers_is_not_left_to_uvicorn() -> None:
+    assert "timeout_worker_healthcheck" not in UVICORN_OPTIONS
+
+
 @pytest.mark.parametrize(
     ("option", "value", "converted"),
     [

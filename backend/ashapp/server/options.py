@@ -22,7 +22,11 @@ _NOT_A_FLAG = frozenset({"app", "secret_key"})
 # Sections of the help page, by how the names of their settings begin; the first that fits.
 _SECTIONS = (
     ("Listening", ("host", "port", "uds", "fd", "backlog")),
-    ("Workers", ("workers", "threads", "timeout_worker")),
+    ("Workers", ("workers", "threads", "supervisor", "timeout_worker", "stall_timeout", "limit_max")),
+    (
+        "Stopping",
+        ("drain_delay", "timeout_graceful_shutdown", "timeout_lifespan_shutdown", "termination_grace"),
+    ),
     ("Reloading", ("reload",)),
     ("Probes", ("probes", "livez", "readyz", "healthz")),
     ("Management", ("management", "readiness")),
@@ -100,7 +104,7 @@ def given(ctx: click.Context) -> dict[str, Any]:
 def _option(name: str, field: FieldInfo) -> click.Option:
     theirs = UVICORN_OPTIONS.get(name)
     help_text = " ".join(_help(field, theirs))
-    if (theirs and theirs.is_flag) or field.annotation is bool:
+    if (theirs and theirs.is_flag) or field.annotation in {bool, bool | None}:
         long = flag(name)
         return click.Option([name, f"{long}/{long.replace('--', '--no-', 1)}"], default=None, help=help_text)
     return click.Option(

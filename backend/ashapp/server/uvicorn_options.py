@@ -16,8 +16,9 @@ __all__ = ["CONFIG_PARAMETERS", "UVICORN_OPTIONS", "converter"]
 
 CONFIG_PARAMETERS = frozenset(inspect.signature(uvicorn.Config).parameters)
 
-# How the application is found and called is decided here, and `env_file` must be read before the settings.
-_NOT_OFFERED = frozenset({"factory", "interface", "env_file"})
+# How the application is found and called is decided here, `env_file` must be read before the settings, and
+# `stall_timeout` is what uvicorn's health check of its workers should be.
+_NOT_OFFERED = frozenset({"factory", "interface", "env_file", "timeout_worker_healthcheck"})
 
 UVICORN_OPTIONS: Mapping[str, click.Option] = {
     option.name: option

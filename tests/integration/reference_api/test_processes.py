@@ -34,7 +34,7 @@ def test_what_is_in_flight_is_answered_before_the_end(tmp_path: Path, workers: s
 
 
 async def test_two_workers_share_the_work(tmp_path: Path) -> None:
-    with serving(["--workers", "2", "--timeout-worker-healthcheck", "60"], cwd=tmp_path) as server:
+    with serving(["--workers", "2", "--stall-timeout", "60"], cwd=tmp_path) as server:
         server.wait_for_log(r"(?s)(startup complete.*){2}")
         workers = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", server.stderr)]
         assert len(set(workers)) == 2

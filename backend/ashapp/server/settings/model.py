@@ -7,6 +7,7 @@ where nothing else is said here, uvicorn's defaults: ``None`` stands for "as uvi
 """
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -23,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
 from ashapp.server import sources
+from ashapp.server.settings.lifecycle import DRAIN_DELAY, STALL_TIMEOUT, Lifecycle
 from ashapp.server.settings.management import Management
 from ashapp.server.settings.probing import Probing
 from ashapp.server.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
@@ -30,6 +32,9 @@ from ashapp.server.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, co
 __all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
 
 REFERENCE_API = "ashapp.api:create_app()"
+
+# What uvicorn would do otherwise than it is done here.
+_NOT_UVICORNS = frozenset({"app", "limit_max_requests", "limit_max_requests_jitter"})
 
 # Seconds: what a person who waits begins to notice.
 _LOOP_GUARD = 0.1
@@ -65,7 +70,7 @@ def _implementation(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Settings(Management, Probing, BaseSettings):
+class Settings(Lifecycle, Management, Probing, BaseSettings):
     """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
 
     Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.loading` makes one line of it.
@@ -121,14 +126,10 @@ class Settings(Management, Probing, BaseSettings):
     h11_max_incomplete_event_size: int | None = Field(default=None, ge=1)
 
     limit_concurrency: int | None = Field(default=None, ge=1)
-    limit_max_requests: int | None = Field(default=None, ge=1)
-    limit_max_requests_jitter: int | None = Field(default=None, ge=0)
     request_timeout: float | None = Field(
         default=None, gt=0, description="Seconds until a response must have begun; then the answer is 504."
     )
     timeout_keep_alive: int | None = Field(default=None, ge=0)
-    timeout_graceful_shutdown: int | None = Field(default=None, ge=0)
-    timeout_worker_healthcheck: int | None = Field(default=None, ge=1)
 
     log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] = Field(
         default="info", description="Log level."
@@ -157,6 +158,8 @@ class Settings(Management, Probing, BaseSettings):
             raise ValueError("ssl_keyfile needs ssl_certfile")
         if self.loop_guard and self.lifespan == "off":
             raise ValueError("loop_guard needs the lifespan, which is off")
+        if self.supervisor is False and self._needs_supervisor:
+            raise ValueError("workers > 1, limit_max_requests and limit_max_memory need the supervisor")
         return self
 
     @classmethod
@@ -183,6 +186,34 @@ class Settings(Management, Probing, BaseSettings):
         return 1 if self.reload else self.workers
 
     @property
+    def is_supervised(self) -> bool:
+        """Whether workers run below a supervisor; reloading has one of its own."""
+        return self.supervisor or self._needs_supervisor
+
+    @property
+    def _needs_supervisor(self) -> bool:
+        return self.workers > 1 or bool(self.limit_max_requests or self.limit_max_memory)
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether a person waits for what the service does: a developer, or someone at a terminal."""
+        return self.reload or self.environment == "development" or sys.stderr.isatty()
+
+    @property
+    def drain_seconds(self) -> float:
+        """Seconds from a signal to end until the listeners are closed."""
+        if self.drain_delay is not None:
+            return self.drain_delay
+        return 0 if self.is_attended else DRAIN_DELAY
+
+    @property
+    def stall_seconds(self) -> float:
+        """Seconds that the event loop may be blocked before the worker is replaced; 0 for ever."""
+        if self.stall_timeout is not None:
+            return self.stall_timeout
+        return 0 if self.is_attended else STALL_TIMEOUT
+
+    @property
     def loop_guard_threshold(self) -> float:
         """Seconds that the event loop may be blocked before that is logged; 0 if it is not watched."""
         if self.loop_guard is not None:
@@ -195,7 +226,7 @@ class Settings(Management, Probing, BaseSettings):
         return {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value
             for name, value in given.items()
-            if value is not None and name != "app"
+            if value is not None and name not in _NOT_UVICORNS
         }
 
 
