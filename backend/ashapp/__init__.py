@@ -2,8 +2,8 @@
 """Run a Flask application, unchanged, as an async ASGI service.
 
 ``FlaskToAsgi(app)`` is an ASGI 3 application; ``ashapp serve module:app`` serves one.
-Importing this package imports neither uvicorn nor the command line; Flask comes with the first name that needs
-it (PEP 562), so that ``ashapp check`` starts at once.
+Importing this package imports neither uvicorn nor the command line; Flask comes with the first name that
+needs it (PEP 562), so that ``ashapp check`` starts at once.
 """
 
 import importlib
