@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""Count and time HTTP requests for Prometheus.
+
+Names, units and labels are those of the OpenTelemetry semantic conventions for HTTP servers, as its exporter
+for Prometheus writes them (a dot is an underscore, the unit is in the name); what these don't know begins
+with ``ashapp_``. The labels have few values, whatever clients send: a route is the rule that Flask has
+matched, or empty, and a method that is not known is ``_OTHER``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ashapp.observe.observation import Observation
+
+__all__ = ["DURATION_BUCKETS", "SERVER", "RequestMetrics"]
+
+#: Seconds; OpenTelemetry, "Semantic conventions for HTTP metrics", advice for http.server.request.duration.
+DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_WAIT_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+#: The place of a request that the server has answered itself, before the application.
+SERVER = "server"
+
+# The conventions' known methods: RFC 9110, and PATCH of RFC 5789.
+_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+
+_Key = tuple[str, str, "str | None", "int | None", "str | None"]
+
+
+class RequestMetrics:
+    """A sink of the observer whose metrics are in *registry*. On the loop.
+
+    A request is counted before the last message of its response is handed to the server: whoever has read a
+    response finds it counted.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.begun = 0
+        self.ended = 0
+        self._durations = Histogram(
+            "http_server_request_duration_seconds",
+            "Time from the head of a request to the end of its response.",
+            ["http_request_method", "http_route", "http_response_status_code", "url_scheme", "ashapp_place"],
+            registry=registry,
+            buckets=DURATION_BUCKETS,
+        )
+        self._waits = Histogram(
+            "ashapp_thread_wait_seconds",
+            "Time that requests have waited for a thread.",
+            registry=registry,
+            buckets=_WAIT_BUCKETS,
+        )
+        self._lags = Histogram(
+            "ashapp_event_loop_lag_seconds",
+            "How much later than it should the event loop has called back, measured all the time.",
+            registry=registry,
+            buckets=_LAG_BUCKETS,
+        )
+        self._disconnects = Counter(
+            "ashapp_client_disconnects",
+            "Requests whose client has gone before the response was complete.",
+            registry=registry,
+        )
+        self._shed = Counter(
+            "ashapp_requests_shed",
+            "Requests that were refused because there were too many.",
+            registry=registry,
+        )
+        self._observers: dict[_Key, Callable[[float], None]] = {}
+
+    @property
+    def active(self) -> int:
+        """Requests that have begun and not ended."""
+        return self.begun - self.ended
+
+    def begin(self, observation: Observation) -> None:  # noqa: ARG002 - the signature of a sink
+        """Count a request that begins."""
+        self.begun += 1
+
+    def __call__(self, observation: Observation) -> None:
+        """Count a request that has ended."""
+        self.ended += 1
+        scope = observation.scope
+        place = observation.place
+        key = (scope["method"], scope.get("scheme", "http"), observation.route, observation.status, place)
+        observe = self._observers.get(key)
+        if observe is None:
+            observe = self._observer(key)
+        observe(observation.duration)
+        if place == "thread":
+            self._waits.observe(observation.queued)
+        elif place is None and observation.status == 503:
+            self._shed.inc()
+        if observation.disconnected:
+            self._disconnects.inc()
+
+    def note_lag(self, seconds: float) -> None:
+        """Note how late the event loop was once."""
+        self._lags.observe(seconds)
+
+    def _observer(self, key: _Key) -> Callable[[float], None]:
+        method, scheme, route, status, place = key
+        observe = self._durations.labels(
+            method if method in _METHODS else "_OTHER",
+            route or "",
+            status or "",
+            "https" if scheme == "https" else "http",
+            place or SERVER,
+        ).observe
+        # What clients make up must not fill the memory.
+        if method in _METHODS and scheme in {"http", "https"}:
+            self._observers[key] = observe
+        return observe
