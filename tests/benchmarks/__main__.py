@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tests.benchmarks import load
+from tests.benchmarks import load, resources
 from tests.benchmarks.cpu import cores, pinned
 from tests.benchmarks.machine import facts
 from tests.benchmarks.memory import peaks
@@ -51,11 +51,21 @@ __all__ = ["main"]
     help="Write all measurements there.",
 )
 @click.option("--memory", is_flag=True, help="Measure our memory above idle instead; needs no wrk.")
-def main(*, memory: bool, json_file: Path | None, only: tuple[str, ...], **options: Any) -> None:
+@click.option(
+    "--resources",
+    "container",
+    is_flag=True,
+    help="Measure what a container of the service needs instead; needs no wrk.",
+)
+def main(
+    *, memory: bool, container: bool, json_file: Path | None, only: tuple[str, ...], **options: Any
+) -> None:
     """Measure servers of one Flask application side by side: CPU time per request, requests per second."""
     try:
         if memory:
             click.echo(_memory())
+        elif container:
+            click.echo(_resources())
         elif not load.available():
             _give_up(load.MISSING, 2)
         else:
@@ -95,6 +105,15 @@ def _memory() -> str:
     with running(SERVERS["ashapp"], WORKLOADS["hello"], cores()[0]) as server:
         rows = [(what, f"{mebibytes:.1f}") for what, mebibytes in peaks(server).items()]
     return table(("ashapp on uvicorn", "MiB above idle"), rows)
+
+
+def _resources() -> str:
+    measured, recommended = resources.measure()
+    tables = (
+        table(("`ashapp serve`", "measured"), measured.rows()),
+        table(("container", "recommended"), recommended.items()),
+    )
+    return "\n\n".join(tables)
 
 
 def _tell(progress: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ProcessTime", "cores", "parse_stat", "pinned", "tree", "tree_seconds"]
+__all__ = ["ProcessTime", "cores", "family", "parse_stat", "pinned", "tree", "tree_seconds"]
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 
@@ -58,6 +58,11 @@ def tree_seconds(root: int) -> float:
     """Return the CPU time, user and system, that *root* and its descendants have used so far."""
     processes = _processes()
     return sum(processes[pid].ticks for pid in tree(root, processes)) * _TICK
+
+
+def family(root: int) -> set[int]:
+    """Return the process ids of *root* and its descendants, now."""
+    return tree(root, _processes())
 
 
 def _processes() -> dict[int, ProcessTime]:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+import dataclasses
+from http.client import HTTPConnection
+
+import pytest
+
+from tests.benchmarks import resources
+from tests.benchmarks.processes import ServerError
+from tests.benchmarks.resources import Resources, measure, recommend, service, variables
+
+MEASURED = Resources(0.5, 0.4, 0.001, 57, 0.0002, 0.9, 70)
+
+
+def test_the_settings_are_read_as_the_manifests_give_them() -> None:
+    text = "# a comment\nASHAPP_THREADS=40\n\nASHAPP_ROOT_PATH=/a=b\n"
+    assert variables(text) == {"threads": "40", "root_path": "/a=b"}
+
+
+def test_the_service_has_the_workers_and_threads_of_the_manifests() -> None:
+    server, workers, threads = service()
+    line = server.command_line()
+    assert f"--workers {workers} --threads {threads} " in line
+    assert (workers, threads) == (1, 40)
+
+
+def test_memory_is_twice_the_peak_rounded_up_and_cpu_half_a_core_for_each_worker() -> None:
+    assert recommend(MEASURED, 1) == {
+        "requests.cpu": "500m",
+        "requests.memory": "160Mi",
+        "limits.cpu": "2",
+        "limits.memory": "160Mi",
+    }
+    assert recommend(MEASURED, 3)["requests.cpu"] == "1500m"
+    assert recommend(MEASURED, 3)["limits.cpu"] == "4"
+
+
+def test_the_limit_is_above_what_was_used() -> None:
+    assert recommend(dataclasses.replace(MEASURED, loaded_cpu=2.4), 1)["limits.cpu"] == "3"
+
+
+def test_each_measure_has_a_row_with_its_unit() -> None:
+    assert dict(MEASURED.rows()) == {
+        "start until the first answer, s": "0.50",
+        "CPU time of the start, s": "0.40",
+        "idle, cores": "0.001",
+        "idle, MiB": "57",
+        "CPU time of a small answer, ms": "0.20",
+        "loaded, cores at most": "0.90",
+        "loaded, MiB at most": "70",
+    }
+
+
+def test_a_run_measures_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "_WAITING", 20)
+    monkeypatch.setattr(resources, "_CHUNKS", 8)
+    measured, recommended = measure(seconds=0.3)
+    assert measured.start_cpu > 0
+    assert 10 < measured.idle_memory <= measured.loaded_memory
+    assert measured.idle_cpu < measured.loaded_cpu
+    assert 0 < measured.request_cpu < 1
+    assert recommended == recommend(measured, 1)
+
+
+def test_an_answer_that_is_no_success_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "_loads", lambda *_: [(1, missing)])
+    with pytest.raises(ServerError, match="answers with 404"):
+        measure(seconds=0.1)
+
+
+def missing(connection: HTTPConnection) -> int:
+    connection.request("GET", "/missing")
+    return resources._answered(connection)
