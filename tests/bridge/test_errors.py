@@ -26,3 +26,5 @@ def test_client_disconnected_is_a_bad_request_to_flask(caplog: pytest.LogCapture
 def test_request_rejected_says_what_to_answer() -> None:
     rejection = RequestRejected(431, "too long")
     assert (rejection.status, rejection.detail, str(rejection)) == (431, "too long", "too long")
+    assert rejection.headers == ()
+    assert RequestRejected(503, "busy", [(b"retry-after", b"1")]).headers == ((b"retry-after", b"1"),)

@@ -456,6 +456,45 @@ async def test_a_request_that_takes_too_long_is_answered_all_the_same(app: Appli
     await nothing_is_left(app, bridge)
 
 
+async def test_the_stack_of_a_thread_that_takes_too_long_is_logged(
+    app: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    bridge = WsgiToAsgi(app, threads=1, request_timeout=0.5)
+    async with asyncio.timeout(PATIENCE):
+        stuck, queued = await asyncio.gather(fetch(bridge, target=b"/wait"), fetch(bridge, target=b"/quick"))
+    assert (stuck.status, queued.status) == (504, 504)
+    told, other = caplog.messages
+    assert told.startswith("'GET /wait' took longer than 0.5 s and is answered with 504; its thread is here:")
+    assert 'test_threaded.py", line' in told
+    assert "assert self.go_on.wait(PATIENCE)" in told
+    assert other.startswith("'GET /quick' took longer than 0.5 s and is answered with 504; ")
+    assert other.endswith("; it has not got one of the 1 threads")
+    assert bridge.admission.queued == 0
+    app.go_on.set()
+    await nothing_is_left(app, bridge)
+    assert app.calls == 2
+
+
+async def test_the_stack_of_a_thread_that_has_gone_on_is_not_logged(
+    app: Application, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = WsgiToAsgi(app, threads=1, request_timeout=0.01)
+    entered = app.entered
+
+    def go_on_first(thread: int) -> str:
+        app.go_on.set()
+        assert app.ended.wait(PATIENCE)
+        assert bridge._pool.call(lambda: "next").result(PATIENCE) == "next"
+        return "of another request"
+
+    monkeypatch.setattr(threaded, "stack_of", go_on_first)
+    assert (await fetch(bridge, target=b"/wait")).status == 504
+    assert entered.is_set()
+    assert caplog.messages == [
+        "'GET /wait' took longer than 0.01 s and is answered with 504; it has just ended"
+    ]
+
+
 async def test_the_time_is_for_the_response_to_begin(app: Application) -> None:
     client = Client()
     client.reads.clear()

@@ -128,10 +128,13 @@ class RequestBody(io.BufferedIOBase):
         elif self._pump is None:
             self._pump = self._loop.create_task(self._run_pump(), context=self._server_context)
 
-    def watch(self, on_disconnect: Callable[[], None]) -> None:
-        """Call *on_disconnect*, on the loop, as soon as the client has gone. On the loop, once."""
+    def watch(self, on_disconnect: Callable[[], None], *, read_ahead: int = _WATCH_HIGH_WATER) -> None:
+        """Call *on_disconnect*, in place of an earlier one, as soon as the client has gone. On the loop.
+
+        *read_ahead* is how much of the body, in bytes, may be taken in to see that.
+        """
         self._on_disconnect = on_disconnect
-        self._limit = _WATCH_HIGH_WATER
+        self._limit = max(self._limit, read_ahead)
         if self._gone:
             on_disconnect()
             return

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What can go wrong between a client and the application, as exceptions."""
 
+from collections.abc import Iterable
+
 from werkzeug import exceptions
 
 __all__ = ["ClientDisconnected", "RequestRejected", "RequestTimeout"]
@@ -16,12 +18,17 @@ class ClientDisconnected(exceptions.ClientDisconnected, OSError):  # noqa: N818 
 
 
 class RequestRejected(ValueError):  # noqa: N818 - an outcome that the client is told of, not a fault
-    """The request can't be turned into an environ; ``status`` is the 4xx code to answer with."""
+    """The request is not passed to the application.
 
-    def __init__(self, status: int, detail: str) -> None:
+    ``status`` is the code to answer with: 4xx if the request is wrong, 503 if there are too many. ``detail``
+    says why, and ``headers`` are fields that the answer has besides those of any problem details.
+    """
+
+    def __init__(self, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.headers = tuple(headers)
 
 
 class RequestTimeout(Exception):  # noqa: N818 - an outcome that the client is told of

@@ -56,7 +56,7 @@ class FlaskToAsgi(WsgiToAsgi):
         """Prepare *body*; it will hold to MAX_CONTENT_LENGTH where its length is not known beforehand."""
         super().announce_body(environ, body)
         if "CONTENT_LENGTH" not in environ:
-            body.limit_to(_max_content_length)
+            body.limit_to(self._max_body_length)
 
     def make_exchange(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> Exchange:
         """Return the exchange for a request: on the loop for an async view, else on a thread."""
@@ -70,9 +70,9 @@ class FlaskToAsgi(WsgiToAsgi):
             return exchange
         return super().make_exchange(environ, body, loop)
 
-
-def _max_content_length() -> int | None:
-    """Return the limit of ``request.stream``, which does not hold for who reads ``wsgi.input`` itself."""
-    if not flask.has_request_context() or "stream" not in vars(flask.request):
-        return None
-    return flask.request.max_content_length
+    def _max_body_length(self) -> int | None:
+        # The limit of ``request.stream`` does not hold for who reads ``wsgi.input`` itself.
+        if not flask.has_request_context() or "stream" not in vars(flask.request):
+            return self.max_body
+        limits = [limit for limit in (self.max_body, flask.request.max_content_length) if limit is not None]
+        return min(limits, default=None)

@@ -2,6 +2,7 @@
 """The bridge's own answers to requests that don't reach the application (RFC 9457)."""
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -10,13 +11,16 @@ from ashapp.bridge.types import Send
 __all__ = ["send_problem", "send_timeout"]
 
 
-async def send_problem(send: Send, status: int, detail: str) -> None:
+async def send_problem(
+    send: Send, status: int, detail: str, more_headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
     """Answer with *status* and problem details whose ``detail`` says what was wrong."""
     document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     body = json.dumps(document).encode()
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", b"%d" % len(body)),
+        *more_headers,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -23,25 +23,33 @@ thread waits (see ``coroutines``).
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
+from werkzeug.exceptions import RequestEntityTooLarge
 
+from ashapp.bridge.body import HIGH_WATER
 from ashapp.bridge.coroutines import adopt_loop
 from ashapp.bridge.environ import expects_continue
-from ashapp.bridge.errors import ClientDisconnected, RequestTimeout
+from ashapp.bridge.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.exchange import Exchange, as_exception, enter_exchange, log_late_failure
 from ashapp.bridge.futures import resolve
+from ashapp.bridge.stacks import stack_of
 from ashapp.bridge.stream import BodyStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ashapp.bridge.body import RequestBody
+    from ashapp.bridge.threads import ThreadPool
     from ashapp.bridge.types import Environ, Message, Send, WsgiApplication
 
 __all__ = ["ThreadExchange"]
+
+_log = logging.getLogger("ashapp.bridge")
 
 # So many chunks of a stream are sent before the loop may see to others: where the client and the
 # application are both quick, neither the queue nor ``send`` ever waits.
@@ -49,6 +57,9 @@ _TURN = 16
 
 # Seconds until a request that waits for a coroutine begins to watch for its client: most are done by then.
 _WATCH_DELAY = 0.2
+
+# When the client of a request that waits for a thread is watched: most have got theirs by then.
+_LOOKS = 2
 
 # The head, the first bytes, and where the rest of the body comes from: None if that is all.
 _Opening = tuple["Message", bytes, BodyStream | None]
@@ -65,6 +76,8 @@ class ThreadExchange(Exchange):
     _interrupted = False
     _timer: asyncio.TimerHandle | None = None
     _waiter: asyncio.Future[None] | None = None
+    _thread: int | None = None
+    _looks = 0
 
     def __init__(
         self,
@@ -72,8 +85,10 @@ class ThreadExchange(Exchange):
         environ: Environ,
         body: RequestBody,
         loop: asyncio.AbstractEventLoop,
+        pool: ThreadPool,
     ) -> None:
         super().__init__(application, environ, body, loop)
+        self._pool = pool
         self._opening: asyncio.Future[_Opening] = loop.create_future()
         self._submitted = time.perf_counter() if self.notes is not None else 0.0
 
@@ -103,7 +118,20 @@ class ThreadExchange(Exchange):
             for timer in (deadline, self._timer):
                 if timer is not None:
                     timer.cancel()
+            if self._thread is None:
+                self._pool.withdraw(self.run)
             self._abandon()
+
+    def note_waiting(self) -> None:
+        """See whether the client still waits. Called now and then, while the exchange waits for a thread."""
+        self._looks += 1
+        # To look for a disconnect would ask for the body (see ``body``) where the client waits for that.
+        if self._looks == _LOOKS and not expects_continue(self._environ):
+            self.body.watch(self._leave_queue, read_ahead=HIGH_WATER)
+
+    def _leave_queue(self) -> None:
+        if self._pool.withdraw(self.run):
+            self._settle(None, ClientDisconnected("the client went away before a thread was free"))
 
     async def _send_stream(self, stream: BodyStream, chunk: bytes, send: Send) -> None:
         self.body.watch(self._abandon)
@@ -154,7 +182,18 @@ class ThreadExchange(Exchange):
 
     def _expire(self) -> None:
         if not self._opening.done():
+            _log.warning("%r took longer than %s s and is answered with 504; %s", *self._whereabouts())
             self._opening.set_exception(RequestTimeout())
+
+    def _whereabouts(self) -> tuple[str, float | None, str]:
+        stack = stack_of(self._thread) if self._thread is not None else None
+        if stack is None:
+            where = f"it has not got one of the {self._pool.size} threads"
+        elif self._finished:  # so the stack may be that of another request already
+            where = "it has just ended"
+        else:
+            where = f"its thread is here:\n{stack}"
+        return str(self), self.timeout, where
 
     def _settle(self, opening: _Opening | None, error: Exception | None = None) -> None:
         if self._opening.done():  # cancelled: nobody will send what the thread makes
@@ -168,6 +207,7 @@ class ThreadExchange(Exchange):
 
     def run(self) -> None:
         """Make the response: the application's whole part in this request. Raises nothing."""
+        self._thread = get_ident()
         # No variable holds the greenlet: a traceback would keep it longer than its thread, and then the
         # garbage collector can meet it freed (greenlet 2.0 to 3.5).
         outer_context = getcurrent().gr_context
@@ -217,6 +257,8 @@ class ThreadExchange(Exchange):
         elif self._stream is not None:
             self._stream.fail(error)
         else:
+            if isinstance(error, RequestEntityTooLarge):  # an application that knows it would have answered
+                error = RequestRejected(413, "The request body is longer than this service accepts.")
             self._cross(self._settle, None, error)
 
     def _cross(self, callback: Callable[..., object], *args: object) -> bool:

@@ -74,6 +74,18 @@ class ThreadPool:
                 state.jobs.remove(job)
                 raise
 
+    def waiting(self) -> list[Job]:
+        """Return the callables that wait for a thread, the next one first."""
+        return list(self._state.jobs)
+
+    def withdraw(self, job: Job) -> bool:
+        """Take *job* back, and say whether it was still waiting; else it runs, or has run."""
+        try:
+            self._state.jobs.remove(job)
+        except ValueError:
+            return False
+        return True
+
     def call(self, function: Callable[[], T]) -> Future[T]:
         """Run *function* as ``submit`` does, and return a future of its result."""
         future: Future[T] = Future()

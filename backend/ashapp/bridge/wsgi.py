@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import asgiref.wsgi
 
+from ashapp.bridge.admission import Admission
 from ashapp.bridge.body import RequestBody
 from ashapp.bridge.coroutines import adopt_loop
 from ashapp.bridge.environ import body_is_announced, build_environ, expects_continue, server_constants
@@ -16,6 +17,7 @@ from ashapp.bridge.errors import RequestRejected, RequestTimeout
 from ashapp.bridge.exchange import as_exception
 from ashapp.bridge.lifespan import Lifespan
 from ashapp.bridge.problem import send_problem, send_timeout
+from ashapp.bridge.queue_watch import QueueWatch
 from ashapp.bridge.tasks import TaskKeeper
 from ashapp.bridge.threaded import ThreadExchange
 from ashapp.bridge.threads import ThreadPool
@@ -45,6 +47,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     processes serve the same application; by default, whether this process is a child that
     ``multiprocessing`` started, as uvicorn's workers are. *request_timeout* is the time in seconds
     after which a request whose response has not begun is answered with 504 (None: never).
+    *max_in_flight* is how many requests there may be at once, and *max_queued* how many of them may wait for
+    a thread: one more is answered with 503 at once (see ``Admission``). *max_body* is the greatest length in
+    bytes of a request body: a longer one is answered with 413. None stands for no such bound.
     *on_startup* and *on_shutdown* are callables without arguments, sync or async, that run when the
     server starts and stops; *lifespan* makes an async context manager of *wsgi_application* that is
     open in between (see ``Lifespan``). *task_grace* is how many seconds tasks that the application
@@ -54,7 +59,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
     Raises:
         TypeError: *wsgi_application* is not callable.
-        ValueError: *threads* is less than one.
+        ValueError: *threads* is less than one, or a bound is.
 
     """
 
@@ -66,6 +71,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         threads: int = DEFAULT_THREADS,
         multiprocess: bool | None = None,
         request_timeout: float | None = None,
+        max_in_flight: int | None = None,
+        max_queued: int | None = None,
+        max_body: int | None = None,
         on_startup: Iterable[LifespanCallable] = (),
         on_shutdown: Iterable[LifespanCallable] = (),
         lifespan: LifespanManager | None = None,
@@ -77,8 +85,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         if multiprocess is None:
             multiprocess = multiprocessing.parent_process() is not None
         self.request_timeout = request_timeout
+        self.max_body = max_body
         self.loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPool(threads)
+        self.admission = Admission(self._pool, max_in_flight, max_queued)
         self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
         self._tasks = TaskKeeper()
         self._task_grace = task_grace
@@ -94,13 +104,16 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
         """
         if scope["type"] == "http":
+            self.admission.in_flight += 1
             # No further coroutine around the exchange: each that waits holds memory.
             try:
                 await self._begin(scope, receive).respond(send)
             except RequestRejected as rejection:
-                await send_problem(send, rejection.status, rejection.detail)
+                await send_problem(send, rejection.status, rejection.detail, rejection.headers)
             except RequestTimeout:
                 await send_timeout(send, self.request_timeout)
+            finally:
+                self.admission.in_flight -= 1
         elif scope["type"] == "lifespan":
             await self.lifespan(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -118,36 +131,62 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         """
         return build_environ(scope, body, self._constants, self.duplicate_header_limit)
 
-    def announce_body(self, environ: Environ, body: RequestBody) -> None:  # noqa: ARG002 - for subclasses
-        """Prepare *body*, which the head of the request announces, for being read."""
+    def announce_body(self, environ: Environ, body: RequestBody) -> None:
+        """Prepare *body*, which the head of the request announces, for being read.
+
+        Raises:
+            RequestRejected: it is announced to be longer than ``max_body``.
+
+        """
         body.announced = True
+        if self.max_body is None:
+            return
+        length = environ.get("CONTENT_LENGTH")
+        if length is None:
+            body.limit_to(self._max_body_length)
+        elif int(length) > self.max_body:
+            raise RequestRejected(
+                413, f"The request body has {length} bytes: this service accepts {self.max_body} at most."
+            )
+
+    def _max_body_length(self) -> int | None:
+        return self.max_body
 
     def make_exchange(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> Exchange:
-        """Return the exchange that serves a request, begun."""
-        exchange = ThreadExchange(self.wsgi_application, environ, body, loop)
+        """Return the exchange that serves a request, begun.
+
+        Raises:
+            RequestRejected: too many wait for a thread.
+
+        """
+        self.admission.check_queue()
+        exchange = ThreadExchange(self.wsgi_application, environ, body, loop, self._pool)
         exchange.timeout = self.request_timeout
-        try:
-            self._pool.submit(exchange.run)
-        except RuntimeError:  # no thread could be started
-            body.stop()
-            raise
+        self._pool.submit(exchange.run)
+        self._queue_watch.start()
         return exchange
 
     def _begin(self, scope: Scope, receive: Receive) -> Exchange:
         loop = self._enter_loop()
+        self.admission.check()
         body = RequestBody(receive, loop)
         environ = self.build_environ(scope, body)
         if body_is_announced(environ):
             self.announce_body(environ, body)
             if not expects_continue(environ):
                 body.start()
-        return self.make_exchange(environ, body, loop)
+        try:
+            return self.make_exchange(environ, body, loop)
+        except Exception:  # no thread could be started, or too many wait for one
+            body.stop()
+            raise
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
             self.loop = loop
             self._tasks.install(loop)
+            self._queue_watch = QueueWatch(self._pool, loop)
         return loop
 
     async def _drain_tasks(self) -> None:

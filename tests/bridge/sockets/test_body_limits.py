@@ -153,3 +153,16 @@ def test_an_error_handler_answers_for_a_body_that_is_too_long(serve: Serve) -> N
         connection.send(chunk(bytes(LIMIT + 1)) + chunk())
         response = connection.receive()
     assert (response.status, response.body) == (413, b"too much")
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize(("own", "applications"), [(LIMIT, None), (LIMIT, LIMIT * 2), (LIMIT * 2, LIMIT)])
+def test_the_lower_of_two_limits_holds(serve: Serve, own: int, applications: int | None, kind: str) -> None:
+    """Rule 22. That of the bridge and that of the application, sent in chunks and with a length."""
+    app = limited(lambda: len(request.get_data()), kind)
+    app.config["MAX_CONTENT_LENGTH"] = applications
+    address = serve(FlaskToAsgi(app, max_body=own))
+    for size, status in [(LIMIT, 200), (LIMIT + 1, 413)]:
+        with Connection(address) as connection:
+            assert upload(connection, OCTETS, bytes(size), [size - 1, 1]) == status
+        assert fetch(address, "/", "POST", [("Content-Type", OCTETS)], bytes(size)).status == status
