@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ashapp.server.errors import StartupError
-from ashapp.server.listener import bound, listen, url
+from ashapp.server.listener import bound, listen, tcp, url
 from ashapp.server.loading import load
 
 
@@ -114,6 +114,15 @@ def test_why_a_port_cannot_be_had_is_told(monkeypatch: pytest.MonkeyPatch, numbe
 )
 def test_a_host_that_is_not_of_this_machine_is_told_of(host: str, message: str) -> None:
     assert refusal(host=host, port="0").startswith(message)
+
+
+def test_the_option_that_chooses_another_is_told() -> None:
+    with listening(("127.0.0.1", 0)) as other, pytest.raises(StartupError) as caught:
+        tcp("127.0.0.1", other.getsockname()[1], "--management-")
+    assert caught.value.message.endswith("choose another with --management-port")
+    with pytest.raises(StartupError) as caught:
+        tcp("192.0.2.1", 0, "--management-")
+    assert caught.value.message.endswith("choose another with --management-host")
 
 
 def test_the_first_address_is_given_back_if_the_second_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
 
-__all__ = ["bound", "listen", "url"]
+__all__ = ["bound", "listen", "tcp", "url"]
 
 # Anyone on the machine may connect, a proxy under another user above all; as uvicorn has it.
 _UNIX_MODE = 0o666
@@ -36,7 +36,7 @@ def bound(settings: Settings) -> Iterator[list[socket.socket]]:
             stack.callback(path.unlink, missing_ok=True)
             yield sockets
         else:
-            yield [stack.enter_context(sock) for sock in _tcp(settings.host, settings.port)]
+            yield [stack.enter_context(sock) for sock in tcp(settings.host, settings.port)]
 
 
 def listen(sockets: list[socket.socket], backlog: int) -> None:
@@ -58,6 +58,34 @@ def url(sock: socket.socket, *, tls: bool = False) -> str:
         return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def tcp(host: str, port: int, option: str = "--") -> list[socket.socket]:
+    """Bind a socket at each address of *host*; port 0 stands for the same free port at each of them.
+
+    Other ones are chosen by options that begin with *option*. Raises `StartupError` when one can't be had.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StartupError(
+            f"host {host!r} can't be resolved: {reason}; choose another with {option}host"
+        ) from None
+    sockets: list[socket.socket] = []
+    failures: list[OSError] = []
+    for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+        chosen = sockets[0].getsockname()[1] if sockets else port
+        try:
+            sockets.append(_tcp_socket(family, (address[0], chosen, *address[2:])))
+        except OSError as error:
+            failures.append(error)
+    fatal = [error for error in failures if error.errno not in _UNUSABLE]
+    if fatal or not sockets:
+        for sock in sockets:
+            sock.close()
+        raise StartupError(_refusal(host, port, option, (fatal or failures)[0]))
+    return sockets
 
 
 def _inherited(fd: int) -> socket.socket:
@@ -98,29 +126,6 @@ def _remove_stale(path: Path) -> None:
     path.unlink()
 
 
-def _tcp(host: str, port: int) -> list[socket.socket]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (socket.gaierror, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise StartupError(f"host {host!r} can't be resolved: {reason}; choose another with --host") from None
-    sockets: list[socket.socket] = []
-    failures: list[OSError] = []
-    for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-        # Port 0 stands for the same free port at each address.
-        chosen = sockets[0].getsockname()[1] if sockets else port
-        try:
-            sockets.append(_tcp_socket(family, (address[0], chosen, *address[2:])))
-        except OSError as error:
-            failures.append(error)
-    fatal = [error for error in failures if error.errno not in _UNUSABLE]
-    if fatal or not sockets:
-        for sock in sockets:
-            sock.close()
-        raise StartupError(_refusal(host, port, (fatal or failures)[0]))
-    return sockets
-
-
 def _tcp_socket(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
     # By its protocol asyncio knows that it is TCP, and sets TCP_NODELAY on what it accepts.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -136,11 +141,11 @@ def _tcp_socket(family: socket.AddressFamily, address: tuple[object, ...]) -> so
     return sock
 
 
-def _refusal(host: str, port: int, error: OSError) -> str:
+def _refusal(host: str, port: int, option: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use by another process; choose another with --port"
+        return f"port {port} on {host} is in use by another process; choose another with {option}port"
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return f"port {port} on {host} is not allowed for this user; choose one above 1023 with --port"
+        return f"port {port} on {host} is not allowed for this user; choose one above 1023 with {option}port"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"host {host!r} is not an address of this machine; choose another with --host"
+        return f"host {host!r} is not an address of this machine; choose another with {option}host"
     return f"can't listen on port {port} of {host}: {error.strerror}"
