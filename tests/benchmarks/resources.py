@@ -4,7 +4,7 @@
 The reference API is served with the workers and threads of ``manifests/base/settings.env``, on all cores.
 The load has three parts, one after the other: small answers by a sync view, for the CPU time of a request; as
 many uploads at once as there are threads, sent slowly enough for all to be under way together; and requests
-that wait on the event loop. Memory is the peak of all three, summed over the processes (Linux's VmHWM, proc(5)).
+that wait on the event loop. Memory is the peak of all three, of all processes (Linux's VmHWM, proc(5)).
 """
 
 import http.client
