@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""What a worker tells of itself, to the management port of its own process or of its supervisor."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Self
+
+from ashapp.server.checker import Outcome
+
+__all__ = ["Status"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """A worker at a moment.
+
+    *beat* is when its event loop was last seen to run, by ``time.monotonic``: a clock that all processes of a
+    machine share. *reason* is why it should get no requests, None if it should.
+    """
+
+    pid: int
+    beat: float
+    reason: str | None
+    #: Requests that have begun and not ended, and those of them that wait for a thread.
+    active: int = 0
+    queued: int = 0
+    #: Threads for requests: how many there may be, and how many are busy.
+    threads: int = 0
+    busy: int = 0
+    checks: list[Outcome] = field(default_factory=list)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the event loop was seen to run."""
+        return time.monotonic() - self.beat
+
+    def dump(self) -> str:
+        """Return it as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return what ``dump`` made *text* of."""
+        values = json.loads(text)
+        return cls(**{**values, "checks": [Outcome(**check) for check in values["checks"]]})

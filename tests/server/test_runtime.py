@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from ashapp.observe.worker_metrics import MULTIPROCESS_VARIABLE
+from ashapp.server import runtime as runtime_module
+from ashapp.server.errors import StartupError
+from ashapp.server.runtime import Runtime, runtime
+from ashapp.server.status import Status
+
+
+@pytest.fixture(autouse=True)
+def _temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+
+def test_workers_inherit_the_folder_for_as_long_as_it_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MULTIPROCESS_VARIABLE, "one of before")
+    assert Runtime.inherited() is None
+    with runtime() as shared:
+        inherited = Runtime.inherited()
+        assert inherited is not None
+        assert inherited.path == shared.path
+        assert os.environ[MULTIPROCESS_VARIABLE] == str(shared.path)
+        assert shared.path.stat().st_mode & 0o777 == 0o700
+    assert not shared.path.exists()
+    assert os.environ[MULTIPROCESS_VARIABLE] == "one of before"
+    assert Runtime.inherited() is None
+
+
+def test_the_last_status_of_each_worker_is_read() -> None:
+    with runtime() as shared:
+        assert shared.statuses() == []
+        first, second = Status(11, 1.0, None), Status(2, 1.0, "starting")
+        for status in (Status(11, 0.5, "starting"), first, second):
+            shared.write(status)
+        assert sorted(shared.statuses(), key=lambda status: status.pid) == [second, first]
+
+
+def test_a_worker_that_has_ended_is_forgotten_but_counted() -> None:
+    with runtime() as shared:
+        shared.write(Status(11, 1.0, None))
+        shared.forget(11)
+        shared.forget(12)
+        assert shared.statuses() == []
+        assert shared.ended == 2
+
+
+def test_a_status_that_vanishes_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with runtime() as shared:
+        monkeypatch.setattr(Path, "glob", lambda path, pattern: iter([path / "11.json"]))
+        assert shared.statuses() == []
+
+
+def test_a_worker_that_outlives_its_supervisor_writes_to_nobody() -> None:
+    with runtime() as shared:
+        pass
+    shared.write(Status(11, 1.0, None))
+    assert not shared.path.exists()
+
+
+def test_the_folder_is_in_memory_where_there_is_such_a_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    monkeypatch.setattr(runtime_module, "_MEMORY", memory)
+    with runtime() as shared:
+        assert shared.path.parent == tmp_path
+    monkeypatch.delenv("TMPDIR")
+    with runtime() as shared:
+        assert shared.path.parent == memory
+
+
+def test_without_a_place_for_it_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_module, "_MEMORY", Path("/no/such/folder"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with (
+        pytest.raises(StartupError, match=r"none can be made \(Permission denied\): let TMPDIR name"),
+        runtime(),
+    ):
+        raise AssertionError("not reached")
+    assert Runtime.inherited() is None
