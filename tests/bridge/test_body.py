@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ashapp.bridge.body import HIGH_WATER, SPOOL_SIZE, RequestBody
+from ashapp.bridge.body import HIGH_WATER, RequestBody
 from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.types import Message
 from tests.support.asgi import Client
@@ -56,7 +56,6 @@ steps = st.one_of(
     st.tuples(st.sampled_from(["readinto", "readinto1"]), st.integers(0, 12)),
     st.tuples(st.just("read1"), st.integers(-1, 12)),
     st.tuples(st.just("next"), st.none()),
-    st.tuples(st.just("preload"), st.none() | st.integers(0, 30)),
 )
 
 
@@ -73,9 +72,7 @@ def compare(body: RequestBody, whole: bytes, plan: list[tuple[str, Any]]) -> Non
     """Take the steps of *plan* with *body* and with a file of the same bytes."""
     file = io.BufferedReader(io.BytesIO(whole))
     for name, argument in plan:
-        if name == "preload":
-            body.preload(argument)
-        elif name.endswith("1"):
+        if name.endswith("1"):
             got, left = take(body, name, argument), whole[file.tell() :]
             assert got == file.read(len(got))
             assert got or argument == 0 or not left
@@ -84,7 +81,6 @@ def compare(body: RequestBody, whole: bytes, plan: list[tuple[str, Any]]) -> Non
             assert take(body, name, argument) == take(file, name, argument)
     assert body.read() == file.read()
     assert [take(body, name, 5) for name in ("read", "readline", "read1", "readinto", "next")] == [b""] * 5
-    body.discard()
 
 
 @given(chunks=st.lists(texts, max_size=6), plan=st.lists(steps, max_size=8), started=st.booleans())
@@ -107,13 +103,6 @@ async def test_reads_wait_for_what_comes_late(
         left = left[length:]
     client.say(left)
     await reader
-
-
-@pytest.mark.parametrize("limit", [None, 0, 70_000])
-async def test_a_preload_keeps_the_order_of_large_chunks(limit: int | None) -> None:
-    chunks = [b"".join(b"%07d\n" % (part * 20_000 + number) for number in range(20_000)) for part in range(8)]
-    plan = [("read", 10), ("preload", limit), ("readline", 90_000), ("preload", limit), ("read1", 100_000)]
-    await on_a_thread(compare, body_of(Client(*chunks)), b"".join(chunks), plan)
 
 
 async def test_it_may_be_wrapped_as_any_file() -> None:
@@ -337,59 +326,7 @@ async def test_watch_takes_in_a_bounded_part_of_an_unread_body() -> None:
     assert len(await on_a_thread(body.read)) == 40 * HIGH_WATER
 
 
-# -- before a coroutine runs
-
-
-@pytest.mark.parametrize("size", [0, 1, SPOOL_SIZE - 1, 3 * SPOOL_SIZE])
-@pytest.mark.parametrize("limit", [None, 4 * SPOOL_SIZE])
-async def test_what_is_preloaded_can_be_read_on_the_loop(size: int, limit: int | None) -> None:
-    whole = bytes(range(256)) * (size // 256) + bytes(size % 256)
-    body = body_of(Client(*[whole[start : start + 10_000] for start in range(0, size, 10_000)]))
-    await on_a_thread(body.preload, limit)
-    await on_a_thread(body.preload, limit)
-    assert body.read() == whole
-    body.discard()
-
-
-async def test_a_preload_past_memory_is_a_file_until_it_is_discarded() -> None:
-    body = body_of(Client(*[BLOCK] * 17))
-    await on_a_thread(body.preload)
-    assert body._spool is not None
-    assert body._spool.fileno() > 0
-    body.discard()
-    assert body._spool.closed
-
-
-async def test_a_preload_takes_in_about_its_limit() -> None:
-    client = Client(*[bytes(1000)] * 1000)
-    body = body_of(client)
-    await on_a_thread(body.preload, 100_000)
-    await a_few_steps()
-    assert client.asked <= 100 + 1 + 66 + 1
-    assert len(body.read(100_000)) == 100_000
-    body.discard()
-
-
-async def test_a_preload_leaves_the_disconnect_to_the_reader() -> None:
-    client = Client(b"ab", more=True)
-    client.leave()
-    body = body_of(client)
-    await on_a_thread(body.preload)
-    assert body.read(2) == b"ab"
-    with pytest.raises(ClientDisconnected):
-        body.read()
-    body.discard()
-
-
-async def test_a_body_that_is_complete_or_absent_needs_no_preload() -> None:
-    complete, absent = body_of(Client(b"x"), started=True), body_of(client := Client(b""))
-    absent.announced = False
-    await a_few_steps()
-    for body in (complete, absent):
-        await on_a_thread(body.preload)
-        assert body._spool is None
-        body.discard()
-    assert (complete.read(), absent.read(), client.asked) == (b"x", b"", 0)
+# -- on the loop
 
 
 async def test_a_read_that_would_block_the_loop_raises() -> None:

@@ -305,6 +305,7 @@ async def test_the_exchange_is_told_of_the_task_unless_that_is_shielded() -> Non
 async def test_a_thread_is_told_that_its_task_was_cancelled(*, later: bool) -> None:
     """Even before its first step."""
     loop = asyncio.get_running_loop()
+    exchange: Any = Exchange(loop)
 
     def cancel(task: asyncio.Task[Any]) -> None:
         if later:
@@ -312,9 +313,11 @@ async def test_a_thread_is_told_that_its_task_was_cancelled(*, later: bool) -> N
         else:
             task.cancel()
 
+    exchange.note_task = cancel
+
     def work() -> str:
         try:
-            run_on_loop(asyncio.sleep(10), loop, Context(), cancel)
+            run_on_loop(asyncio.sleep(10), loop, Context(), exchange)
         except asyncio.CancelledError:
             return "cancelled"
         return "never"

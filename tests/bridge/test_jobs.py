@@ -143,7 +143,7 @@ async def test_a_lane_knows_the_exchange_and_the_loop(exchange: Any) -> None:
     def look() -> tuple[Any, ...]:
         return (
             current_exchange(),
-            SyncToAsync.threadlocal.main_event_loop,
+            SyncToAsync.threadlocal.main_event_loop.loop,
             threading.current_thread() is threading.main_thread(),
         )
 

@@ -19,9 +19,8 @@ A limit on the length of the body (``limit_to``) is checked where the limit is r
 byte more. Werkzeug's own check, in ``LimitedStream``, stops reading there without looking, so that a
 chunked body that is too long would seem to be complete.
 
-A coroutine may read as well. In a fiber, the read suspends the fiber. Else, where a thread has handed the
-coroutine to the loop, the read can't wait: so before that the thread ``preload``s what the client has
-announced, into memory up to ``SPOOL_SIZE`` and a temporary file past that.
+A coroutine may read as well: it runs in a fiber, which the read suspends. A task that the application has
+made runs in none, and can't wait.
 """
 
 from __future__ import annotations
@@ -29,12 +28,11 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import tempfile
 import threading
 from collections import deque
 from contextvars import copy_context
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -47,15 +45,15 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
+    from ashapp.bridge.fiber_tasks import StandIn
     from ashapp.bridge.native import LoopExchange
     from ashapp.bridge.types import Message, Receive
 
-__all__ = ["HIGH_WATER", "SPOOL_SIZE", "RequestBody"]
+__all__ = ["HIGH_WATER", "RequestBody"]
 
 _log = logging.getLogger("ashapp.bridge")
 
 HIGH_WATER = 65536
-SPOOL_SIZE = 1 << 20
 
 # While a response is streamed, the disconnect can be seen only past what the client has sent: a body
 # that the application leaves unread is taken in up to this size to get there. Past it one message more is
@@ -95,7 +93,6 @@ class RequestBody(io.BufferedIOBase):
     # The reader's.
     _current = b""
     _offset = 0
-    _spool: IO[bytes] | None = None
     _consumed = 0
     _max_length: Callable[[], int | None] | None = None
 
@@ -272,42 +269,10 @@ class RequestBody(io.BufferedIOBase):
                 left -= len(part)
         return b"".join(parts)
 
-    def preload(self, limit: int | None = None) -> None:
-        """Take in the rest of the body, so that no later read has to wait.
-
-        With *limit* (bytes) at most about that much: enough for a reader that enforces it.
-        What is missing because the client has gone is told by the read that would need it.
-        """
-        if not self.announced or self._spool is not None or self._complete_in_memory():
-            return
-        spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE)  # noqa: SIM115 - closed with the body
-        try:
-            while limit is None or spool.tell() <= limit:
-                chunk = self._take(-1)  # all of the chunk: what is left would be read before the spool
-                if not chunk:
-                    break
-                spool.write(chunk)
-        except ClientDisconnected:
-            pass
-        spool.seek(0)
-        self._spool = spool
-
-    def discard(self) -> None:
-        """Let go of what has been preloaded: nobody will read it."""
-        if self._spool is not None:
-            self._spool.close()
-
-    def _complete_in_memory(self) -> bool:
-        with self._mutex:
-            return self._complete
-
     def _advance(self) -> bool:
         """Make the next chunk the current one, waiting for it; False at the end of the body."""
-        chunk = self._spool.read(io.DEFAULT_BUFFER_SIZE * 8) if self._spool is not None else b""
-        if not chunk:
-            chunk = self._next_chunk()
-        self._current, self._offset = chunk, 0
-        return bool(chunk)
+        self._current, self._offset = self._next_chunk(), 0
+        return bool(self._current)
 
     def _next_chunk(self) -> bytes:
         while True:
@@ -343,7 +308,10 @@ class RequestBody(io.BufferedIOBase):
             self._arrival = partial(resolve, arrival)
             return partial(self._suspend, fiber.exchange, arrival)
         if self.announced:
-            raise RuntimeError("reading the request body here would block the event loop")
+            raise RuntimeError(
+                "reading the request body in a task would block the event loop: "
+                "read it before the task is made, or with asyncio.to_thread"
+            )
         return None
 
     def _block(self, arrival: threading.Lock) -> None:
@@ -351,7 +319,7 @@ class RequestBody(io.BufferedIOBase):
             self._call_loop(self.start)
         arrival.acquire()
 
-    def _suspend(self, exchange: LoopExchange, arrival: asyncio.Future[None]) -> None:
+    def _suspend(self, exchange: LoopExchange | StandIn, arrival: asyncio.Future[None]) -> None:
         self.start()
         exchange.run_coroutine(_until(arrival))
 

@@ -22,7 +22,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import flask
-from greenlet import getcurrent
 
 from ashapp.bridge.coroutines import complete, finish, run_on_loop
 from ashapp.bridge.exchange import current_exchange
@@ -35,7 +34,6 @@ from ashapp.bridge.url_adapters import UrlAdapters
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from ashapp.bridge.body import RequestBody
     from ashapp.bridge.flask import FlaskToAsgi
     from ashapp.bridge.types import Environ
 
@@ -96,10 +94,7 @@ class Callables:
             if fiber.depth and not _called_by_sync_code():
                 return func(*args, **kwargs)
             return complete(func(*args, **kwargs))
-        exchange = current_exchange()
-        if exchange is not None:
-            if getcurrent().gr_context is exchange.context:
-                _preload(exchange.body)
+        if current_exchange() is not None:
             return complete(func(*args, **kwargs))
         loop = self.bridge.loop if self.bridge else None
         if loop is not None and loop.is_running():
@@ -115,7 +110,7 @@ class Callables:
         """Make a response of what a view returned; see ``flask.Flask.make_response``."""
         _note_rule()
         if inspect.iscoroutine(rv):
-            rv = self._app.async_to_sync(finish)(rv)
+            rv = self._await(rv)
         if isinstance(rv, AsyncIterable):
             rv = AsyncBody(rv)
         elif isinstance(rv, tuple) and rv and isinstance(rv[0], AsyncIterable):
@@ -124,6 +119,17 @@ class Callables:
         if isinstance(response.response, AsyncIterable):
             response.response = AsyncBody(response.response)
         return response
+
+    def _await(self, rv: Coroutine[Any, Any, Any]) -> Any:
+        # Flask believes that the view has returned: what it raises now would never see an error handler.
+        try:
+            return self._app.async_to_sync(finish)(rv)
+        except Exception as error:
+            handle = self._app.handle_user_exception
+            if len(inspect.signature(handle).parameters) > 1:  # the context, since Flask 3.2
+                context: Any = flask.globals.app_ctx
+                handle = partial(handle, context._get_current_object())  # noqa: SLF001 - documented
+            return handle(error)
 
 
 def _note_rule() -> None:
@@ -159,10 +165,3 @@ def _called_by_sync_code() -> bool:
     """Say whether the function that called ours is one that wants a result and can't await."""
     caller: str = sys._getframe(2).f_globals.get("__name__", "")  # noqa: SLF001
     return caller.partition(".")[0] in _SYNC_CALLERS
-
-
-def _preload(body: RequestBody) -> None:
-    """Take in *body* before a coroutine runs, as far as Flask would let the coroutine read it."""
-    limit = flask.request.max_content_length if flask.has_request_context() else None
-    if limit is None or (flask.request.content_length or 0) <= limit:
-        body.preload(limit)

@@ -3,15 +3,16 @@
 
 Theory of operation. The worker thread that reaches a coroutine (an ``async def`` view, hook or signal
 receiver, or the bare coroutine that a decorator returned) hands it to the loop that serves the
-request, and waits. The coroutine runs there as a task of its own in the *same* ``Context`` object, not in
-a copy: what it sets the thread sees afterwards, and a token made on one side can be reset on the
+request, and waits. The coroutine runs there in a task of its own, and in a fiber, so that what it calls may
+wait as in an async view (see ``fiber_tasks``). The fiber has the *same* ``Context`` object, not
+a copy: what the coroutine sets the thread sees afterwards, and a token made on one side can be reset on the
 other. That is sound because the thread, which has that context current, sleeps meanwhile.
 
 While it waits, the thread runs what the coroutine sends back with ``sync_to_async``, through asgiref's
 ``CurrentThreadExecutor``: so thread-sensitive code, such as a database handle, stays on the request's thread.
 
 Code that calls asgiref's own ``async_to_sync``, past Flask, is led to the same loop by the
-thread-local that asgiref reads for it; it runs in a copy of the context, as anywhere else.
+thread-local that asgiref reads for it, and into a fiber; it runs in a copy of the context, as anywhere else.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ from asgiref.sync import AsyncToSync, SyncToAsync
 from greenlet import getcurrent
 
 from ashapp.bridge.exchange import current_exchange
+from ashapp.bridge.fiber_tasks import run_in_fiber
 from ashapp.bridge.fibers import current_fiber
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from contextvars import Context
+
+    from ashapp.bridge.exchange import Exchange
 
 __all__ = ["adopt_loop", "complete", "finish", "run_on_loop", "while_handling"]
 
@@ -42,8 +46,9 @@ T = TypeVar("T")
 def adopt_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Make *loop* the one on which asgiref's ``async_to_sync`` runs coroutines from this thread."""
     local = SyncToAsync.threadlocal
-    if getattr(local, "main_event_loop", None) is not loop:
-        local.main_event_loop = loop
+    known = getattr(local, "main_event_loop", None)
+    if type(known) is not _AdoptedLoop or known.loop is not loop:
+        local.main_event_loop = _AdoptedLoop(loop)
         local.main_event_loop_pid = os.getpid()
 
 
@@ -51,11 +56,13 @@ def run_on_loop(
     coroutine: Coroutine[Any, Any, T],
     loop: asyncio.AbstractEventLoop,
     context: Context,
-    note_task: Callable[[asyncio.Task[Any]], object] | None = None,
+    exchange: Exchange | None = None,
+    *,
+    shielded: bool = False,
 ) -> T:
     """Run *coroutine* on *loop*, in *context*, and wait for its result, on a thread other than the loop's.
 
-    *note_task* gets the task, on the loop.
+    If the thread is that of an *exchange*, the task is cancelled with its request unless it is *shielded*.
 
     Raises:
         BaseException: what the coroutine raises.
@@ -64,13 +71,13 @@ def run_on_loop(
     """
     result: Future[T] = Future()
     executor = _ThreadExecutor(None)
-    running = _run(coroutine, executor, sys.exception(), result)
+    running = _run(coroutine, executor, sys.exception(), context, exchange, result)
 
     def start() -> None:
-        task = loop.create_task(running, context=context)
+        task = loop.create_task(running)
         task.add_done_callback(lambda _: _make_sure(coroutine, result))
-        if note_task is not None:
-            note_task(task)
+        if exchange is not None and not shielded:
+            exchange.note_task(task)
 
     try:
         loop.call_soon_threadsafe(start)
@@ -97,7 +104,7 @@ def complete(coroutine: Coroutine[Any, Any, T], *, shielded: bool = False) -> T:
         return AsyncToSync(finish)(coroutine)
     # Where the application has entered a context of its own, a copy of it has to do.
     context = exchange.context if getcurrent().gr_context is exchange.context else copy_context()
-    return run_on_loop(coroutine, exchange.loop, context, None if shielded else exchange.note_task)
+    return run_on_loop(coroutine, exchange.loop, context, exchange, shielded=shielded)
 
 
 async def finish(awaitable: Awaitable[T]) -> T:
@@ -105,24 +112,33 @@ async def finish(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
-async def _run(
+async def _run(  # noqa: PLR0913, PLR0917 - all that it takes with it to the loop
     coroutine: Coroutine[Any, Any, T],
     executor: CurrentThreadExecutor,
     handled: BaseException | None,
+    context: Context,
+    exchange: Exchange | None,
     result: Future[T],
 ) -> None:
+    try:
+        value = await run_in_fiber(_lend_thread(coroutine, executor, handled), context, exchange)
+    except BaseException as error:
+        # SystemExit and the like too: raised here they would stop the loop instead of reaching the thread.
+        result.set_exception(error)
+    else:
+        result.set_result(value)
+
+
+async def _lend_thread(
+    coroutine: Coroutine[Any, Any, T], executor: CurrentThreadExecutor, handled: BaseException | None
+) -> T:
     # Set here, not by the waiting thread: asgiref's Local shows a value only to the thread that set it.
     outer = getattr(AsyncToSync.executors, "current", None)
     AsyncToSync.executors.current = executor
     try:
-        value = await while_handling(handled, coroutine)
-    except BaseException as error:
-        # SystemExit and the like too: raised here they would stop the loop instead of reaching the thread.
+        return await while_handling(handled, coroutine)
+    finally:
         AsyncToSync.executors.current = outer
-        result.set_exception(error)
-    else:
-        AsyncToSync.executors.current = outer
-        result.set_result(value)
 
 
 def _make_sure(coroutine: Coroutine[Any, Any, T], result: Future[T]) -> None:
@@ -155,3 +171,16 @@ class _ThreadExecutor(CurrentThreadExecutor):
             return super().submit(fn, *args, **kwargs)
         except RuntimeError:
             return SyncToAsync.single_thread_executor.submit(fn, *args, **kwargs)
+
+
+class _AdoptedLoop:
+    """*loop* as asgiref sees it, which creates a task for each call of ``async_to_sync``."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loop, name)
+
+    def create_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        return self.loop.create_task(run_in_fiber(coroutine, copy_context()))

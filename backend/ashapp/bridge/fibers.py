@@ -43,6 +43,7 @@ from greenlet import getcurrent, greenlet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ashapp.bridge.fiber_tasks import StandIn
     from ashapp.bridge.native import LoopExchange
 
 __all__ = ["DONE", "Fiber", "acquire", "current_fiber", "release"]
@@ -63,7 +64,7 @@ class Fiber(greenlet):
 
     def __init__(self) -> None:
         super().__init__(_run)
-        self.exchange: LoopExchange | None = None
+        self.exchange: LoopExchange | StandIn | None = None
         #: How many coroutines are being stepped, one in the other.
         self.depth = 0
         self._caller = getcurrent()

@@ -209,7 +209,6 @@ class LoopExchange(Exchange):
                 timer.cancel()
         self._lease.end()
         self.body.stop()
-        self.body.discard()
         if self._cancelled and task is not None:
             task.uncancel()
 

@@ -224,7 +224,6 @@ class ThreadExchange(Exchange):
         finally:
             enter_exchange(outer_exchange)
             getcurrent().gr_context = outer_context
-            self.body.discard()
             self._finished = True
             if self._waiter is not None:
                 self._cross(resolve, self._waiter)

@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: MIT
+"""Coroutines that a worker thread reaches: they run on the loop as an async view does, in a fiber."""
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import flask
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from flask.views import MethodView, View
+
+from ashapp.bridge import ClientDisconnected, FlaskToAsgi, nonblocking
+from ashapp.bridge.body import HIGH_WATER
+from tests.support.asgi import Client, fetch
+from tests.support.flask import begin
+from tests.support.journal import Journal
+
+CHUNKED = (b"transfer-encoding", b"chunked")
+EXPECT = (b"expect", b"100-continue")
+
+Coroutine = Callable[[], Any]
+
+
+def add_method_view(app: flask.Flask, coroutine: Coroutine) -> None:
+    class Item(MethodView):
+        async def post(self) -> Any:
+            return await coroutine()
+
+    app.add_url_rule("/", view_func=Item.as_view("item"))
+
+
+def add_class_based_view(app: flask.Flask, coroutine: Coroutine) -> None:
+    class Item(View):
+        methods = ("POST",)
+
+        async def dispatch_request(self) -> Any:  # type: ignore[override]
+            return await coroutine()
+
+    app.add_url_rule("/", view_func=Item.as_view("item"))
+
+
+def add_decorated(app: flask.Flask, coroutine: Coroutine) -> None:
+    @functools.wraps(coroutine)
+    def wrapper() -> Any:
+        return flask.current_app.ensure_sync(coroutine)()
+
+    app.post("/")(wrapper)
+
+
+def add_bare_coroutine(app: flask.Flask, coroutine: Coroutine) -> None:
+    def forgetful() -> Any:
+        return coroutine()
+
+    app.post("/")(forgetful)
+
+
+def add_hook(app: flask.Flask, coroutine: Coroutine) -> None:
+    @app.before_request
+    async def before() -> Any:
+        return await coroutine()
+
+    app.post("/")(lambda: "never")
+
+
+def add_own_bridge(app: flask.Flask, coroutine: Coroutine) -> None:
+    def view() -> Any:
+        return async_to_sync(coroutine)()
+
+    app.post("/")(view)
+
+
+def add_hook_of_async_view(app: flask.Flask, coroutine: Coroutine) -> None:
+    """A sync hook on the lane of an async view."""
+
+    @app.before_request
+    def before() -> Any:
+        return flask.current_app.ensure_sync(coroutine)()
+
+    @app.post("/")
+    async def view() -> str:
+        return "never"
+
+
+def add_own_bridge_on_lane(app: flask.Flask, coroutine: Coroutine) -> None:
+    @app.before_request
+    def before() -> Any:
+        return async_to_sync(coroutine)()
+
+    @app.post("/")
+    async def view() -> str:
+        return "never"
+
+
+ROUTES = [
+    add_method_view,
+    add_class_based_view,
+    add_decorated,
+    add_bare_coroutine,
+    add_hook,
+    add_own_bridge,
+    add_hook_of_async_view,
+    add_own_bridge_on_lane,
+]
+
+
+@pytest.fixture(params=ROUTES)
+def add(request: pytest.FixtureRequest, app: flask.Flask) -> Callable[[Coroutine], None]:
+    """A function that makes the application reach a coroutine from a thread, on POST."""
+    return functools.partial(request.param, app)
+
+
+Add = Callable[[Coroutine], None]
+
+
+# -- the body
+
+
+async def test_the_body_is_asked_for_when_it_is_read(app: flask.Flask, add: Add) -> None:
+    """Not before: a server answers ``Expect: 100-continue`` when it is asked (RFC 9110, 10.1.1)."""
+    asked: list[int] = []
+
+    async def view() -> bytes:
+        await asyncio.sleep(0)
+        asked.append(client.asked)
+        return flask.request.get_data()
+
+    add(view)
+    client = Client(b"hello")
+    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED, EXPECT])
+
+    assert (await request.end()).body == b"hello"
+    assert asked == [0]
+
+
+async def test_a_refusal_does_not_wait_for_the_upload(app: flask.Flask, add: Add) -> None:
+    async def view() -> tuple[str, int]:
+        return "no", 403
+
+    add(view)
+    request = begin(FlaskToAsgi(app), "POST", client=Client(b"abc", more=True), headers=[CHUNKED])
+
+    assert (await request.end()).status == 403
+
+
+async def test_a_body_that_comes_late_leaves_the_loop_to_others(app: flask.Flask, add: Add) -> None:
+    async def view() -> bytes:
+        return b"|".join(iter(lambda: flask.request.stream.read(3), b""))
+
+    add(view)
+    client = Client(b"ab", more=True)
+    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
+    await asyncio.sleep(0.02)
+    client.say(b"cd", more=True)
+    await asyncio.sleep(0.02)
+    client.say(b"e")
+
+    assert (await request.end()).body == b"abc|de"
+
+
+async def test_a_large_body_is_not_held(app: flask.Flask, add: Add) -> None:
+    go = asyncio.Event()
+
+    async def view() -> str:
+        await go.wait()
+        size = 0
+        while chunk := flask.request.stream.read(1 << 16):
+            size += len(chunk)
+        return str(size)
+
+    add(view)
+    client = Client(*[b"x" * 10_000] * 1000)
+    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
+    await asyncio.sleep(0.05)
+    assert client.asked * 10_000 <= HIGH_WATER + 10_000
+    go.set()
+
+    assert (await request.end()).body == b"10000000"
+
+
+async def test_a_body_that_is_too_long(app: flask.Flask, add: Add) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = 10
+
+    async def view() -> str:
+        return str(len(flask.request.get_data()))
+
+    add(view)
+    bridge = FlaskToAsgi(app)
+
+    async def post(*chunks: bytes) -> int:
+        return (await fetch(bridge, "POST", b"/", *chunks)).status
+
+    assert await post(b"x" * 5, b"x" * 5) == 200
+    assert await post(*[b"x" * 4] * 3) == 413
+    assert await post(b"x" * 11) == 413
+
+
+async def test_a_body_that_is_cut_off(app: flask.Flask, add: Add, journal: Journal) -> None:
+    async def view() -> str:
+        try:
+            flask.request.get_data()
+        except ClientDisconnected as error:
+            journal.note("cut off", error)
+            raise
+        return "never"
+
+    add(view)
+    client = Client(b"abc", more=True)
+    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
+    await asyncio.sleep(0.02)
+    client.leave()
+    await request.end()
+
+    assert "cut off" in journal
+
+
+# -- sync code within
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "nonblocking"])
+async def test_a_context_processor(app: flask.Flask, add: Add, journal: Journal, kind: str) -> None:
+    """One that is sync runs on the thread that waits, so that it may block."""
+
+    def process() -> dict[str, str]:
+        journal.note("processor")
+        return {"name": flask.request.path}
+
+    async def process_async() -> dict[str, str]:
+        await asyncio.sleep(0)
+        return process()
+
+    if kind == "nonblocking":
+        nonblocking(process)
+    app.context_processor(process_async if kind == "async" else process)
+
+    async def view() -> str:
+        journal.note("view")
+        await sync_to_async(journal.note)("thread")
+        return flask.render_template_string("hello {{ name }}")
+
+    add(view)
+
+    assert (await fetch(FlaskToAsgi(app), "POST")).body == b"hello /"
+    assert journal["view"].on_loop
+    assert journal["processor"].thread == journal["thread" if kind == "sync" else "view"].thread
+
+
+async def test_a_receiver_of_a_signal(app: flask.Flask, add: Add, journal: Journal) -> None:
+    def receive(sender: Any, **extra: Any) -> None:
+        journal.note("receiver")
+
+    async def view() -> str:
+        await sync_to_async(journal.note)("thread")
+        flask.flash("hello")
+        return "hello"
+
+    add(view)
+
+    with flask.message_flashed.connected_to(receive, app):
+        await fetch(FlaskToAsgi(app), "POST")
+    assert journal["receiver"].thread == journal["thread"].thread
+
+
+async def test_ensure_sync_gives_an_awaitable(app: flask.Flask, add: Add) -> None:
+    async def inner() -> str:
+        await asyncio.sleep(0)
+        return flask.request.path
+
+    async def view() -> str:
+        result: str = await flask.current_app.ensure_sync(inner)()
+        return result
+
+    add(view)
+
+    assert (await fetch(FlaskToAsgi(app), "POST")).body == b"/"
+
+
+async def test_an_application_context_of_its_own(app: flask.Flask, add: Add, journal: Journal) -> None:
+    """Its teardown runs where that of the request does, and is awaited where it is a coroutine."""
+    app.teardown_appcontext(lambda error: journal.note("sync"))
+
+    @app.teardown_appcontext
+    async def teardown(error: BaseException | None) -> None:
+        await asyncio.sleep(0)
+        journal.note("async")
+
+    async def view() -> str:
+        with app.app_context():
+            pass
+        return " ".join(journal.names)
+
+    add(view)
+
+    assert (await fetch(FlaskToAsgi(app), "POST")).body == b"async sync"
+    threads = {entry.thread for entry in journal.entries if entry.name == "sync"}
+    assert threads.isdisjoint({threading.get_ident()})
+
+
+# -- errors
+
+
+async def test_an_error_handler_sees_what_it_raises(app: flask.Flask, add: Add) -> None:
+    @app.errorhandler(KeyError)
+    def handle(error: KeyError) -> tuple[str, int]:
+        return f"no {error}", 418
+
+    async def view() -> str:
+        await asyncio.sleep(0)
+        if flask.request.args:
+            flask.abort(409)
+        raise KeyError("tea")
+
+    add(view)
+    bridge = FlaskToAsgi(app)
+
+    client = await fetch(bridge, "POST")
+    assert (client.status, client.body) == (418, b"no 'tea'")
+    assert (await fetch(bridge, "POST", b"/?abort=1")).status == 409
+
+
+# -- cancellation
+
+
+async def test_a_disconnect_cancels_it_but_not_its_teardown(
+    app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ashapp.bridge.threaded._WATCH_DELAY", 0)
+    tearing_down, go = asyncio.Event(), asyncio.Event()
+
+    @app.teardown_appcontext
+    async def teardown(error: BaseException | None) -> None:
+        journal.note("teardown")
+        tearing_down.set()
+        await go.wait()
+        journal.note("torn down")
+
+    async def view() -> str:
+        with app.app_context():
+            await asyncio.sleep(0)
+        journal.note("view goes on")
+        return "never sent"
+
+    add_method_view(app, view)
+    client = Client()
+    request = begin(FlaskToAsgi(app), "POST", client=client)
+    await tearing_down.wait()
+    client.leave()
+    await asyncio.sleep(0.05)
+    go.set()
+    await request.end()
+
+    assert journal.names[:3] == ["teardown", "torn down", "view goes on"]
+
+
+async def test_a_job_on_the_thread_is_not_left_half_way(
+    app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ashapp.bridge.threaded._WATCH_DELAY", 0)
+    begun, go = threading.Event(), threading.Event()
+
+    @app.context_processor
+    def process() -> dict[str, str]:
+        begun.set()
+        go.wait(20)
+        journal.note("processed")
+        return {}
+
+    async def view() -> str:
+        try:
+            return flask.render_template_string("hello")
+        except asyncio.CancelledError:
+            journal.note("cancelled")
+            raise
+
+    add_method_view(app, view)
+    client = Client()
+    request = begin(FlaskToAsgi(app), "POST", client=client)
+    await asyncio.to_thread(begun.wait, 20)
+    client.leave()
+    await asyncio.sleep(0.05)
+    go.set()
+    await request.end()
+
+    assert journal.names == ["processed", "cancelled"]
