@@ -160,11 +160,16 @@ class ThreadExchange(Exchange):
 
     def note_task(self, task: asyncio.Task[Any]) -> None:
         """Cancel *task* with the request; see ``Exchange``."""
-        self._task = task
+        outer, self._task = self._task, task
+        if outer is not None:  # which waits for sync code that waits for *task*
+            task.add_done_callback(lambda _: self._note_again(outer))
         if self._abandoned:
             self._interrupt()
         elif self._timer is None and not self._response.sealed:
             self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
+
+    def _note_again(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
 
     def _watch(self) -> None:
         if self._response.sealed:

@@ -354,6 +354,33 @@ async def test_a_disconnect_cancels_it_but_not_its_teardown(
     assert journal.names[:3] == ["teardown", "torn down", "view goes on"]
 
 
+async def test_a_disconnect_cancels_it_after_one_within_it(
+    app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ashapp.bridge.threaded._WATCH_DELAY", 0)
+    waiting = asyncio.Event()
+
+    async def inner() -> None:
+        await asyncio.sleep(0)
+
+    async def view() -> None:
+        await sync_to_async(lambda: flask.current_app.ensure_sync(inner)())()
+        waiting.set()
+        try:
+            await asyncio.sleep(20)
+        except asyncio.CancelledError:
+            journal.note("cancelled")
+            raise
+
+    add_method_view(app, view)
+    request = begin(FlaskToAsgi(app), "POST")
+    await waiting.wait()
+    request.client.leave()
+    await request.end()
+
+    assert journal.names == ["cancelled"]
+
+
 async def test_a_job_on_the_thread_is_not_left_half_way(
     app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
