@@ -162,14 +162,15 @@ class ThreadExchange(Exchange):
         """Cancel *task* with the request; see ``Exchange``."""
         outer, self._task = self._task, task
         if outer is not None:  # which waits for sync code that waits for *task*
-            task.add_done_callback(lambda _: self._note_again(outer))
+            task.add_done_callback(lambda _: self._note_end(task, outer))
         if self._abandoned:
             self._interrupt()
         elif self._timer is None and not self._response.sealed:
             self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
 
-    def _note_again(self, task: asyncio.Task[Any]) -> None:
-        self._task = task
+    def _note_end(self, task: asyncio.Task[Any], outer: asyncio.Task[Any]) -> None:
+        if self._task is task:
+            self._task = outer
 
     def _watch(self) -> None:
         if self._response.sealed:

@@ -363,8 +363,11 @@ async def test_a_disconnect_cancels_it_after_one_within_it(
     async def inner() -> None:
         await asyncio.sleep(0)
 
+    def work() -> None:
+        flask.current_app.ensure_sync(inner)()
+
     async def view() -> None:
-        await sync_to_async(lambda: flask.current_app.ensure_sync(inner)())()
+        await sync_to_async(work)()
         waiting.set()
         try:
             await asyncio.sleep(20)
