@@ -37,10 +37,10 @@ def test_size_must_be_positive(size: int) -> None:
 
 def test_no_thread_is_started_before_it_is_needed(gate: threading.Event) -> None:
     pool = ThreadPool(3)
-    assert (pool.size, pool.started, pool.queued) == (3, 0, 0)
+    assert (pool.size, pool.started, pool.busy, pool.queued) == (3, 0, 0, 0)
     pool.call(lambda: None).result(PATIENCE)
     assert pool.started == 1
-    until(lambda: pool._state.idle)
+    until(lambda: pool.busy == 0)
     pool.call(lambda: None).result(PATIENCE)
     assert pool.started == 1
 
@@ -56,7 +56,7 @@ def test_blocking_jobs_spread_over_all_threads_and_no_more(gate: threading.Event
 
     futures = [pool.call(block) for _ in range(10)]
     assert all(running.acquire(timeout=PATIENCE) for _ in range(3))
-    assert (pool.started, pool.queued) == (3, 7)
+    assert (pool.started, pool.busy, pool.queued) == (3, 3, 7)
     assert not running.acquire(blocking=False)
     gate.set()
     assert len({future.result(PATIENCE) for future in futures}) == 3

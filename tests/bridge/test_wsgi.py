@@ -47,7 +47,7 @@ def test_an_application_can_be_called(application: Any) -> None:
 def test_there_is_a_thread_at_least() -> None:
     with pytest.raises(ValueError, match="expected 1 or more"):
         WsgiToAsgi(echo, threads=0)
-    assert WsgiToAsgi(echo)._pool.size == DEFAULT_THREADS
+    assert WsgiToAsgi(echo).threads.size == DEFAULT_THREADS
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -54,6 +54,11 @@ class ThreadPool:
         return self._state.started
 
     @property
+    def busy(self) -> int:
+        """How many threads have something to do."""
+        return self._state.started - len(self._state.idle)
+
+    @property
     def queued(self) -> int:
         """How many callables wait for a thread."""
         return len(self._state.jobs)

@@ -96,6 +96,11 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             wsgi_application, self._run_sync, self._drain_tasks, on_startup, on_shutdown, lifespan
         )
 
+    @property
+    def threads(self) -> ThreadPool:
+        """The pool that requests run on, to be looked at."""
+        return self._pool
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one *scope* (ASGI 3.0, "Applications").
 
