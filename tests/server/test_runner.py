@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 import logging
 import pickle
-import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,9 @@ import uvicorn
 from ashapp.server import runner
 from ashapp.server.errors import StartupError
 from ashapp.server.loading import load
+from ashapp.server.main_server import MainServer
 from ashapp.server.probes import Probes
+from ashapp.server.settings import Settings
 
 LOOKS_SYNC = "Async views that look sync to Flask, and hold a thread while they wait"
 WRAPPED = "the WSGI middleware WhiteNoise is wrapped around wsgi_app"
@@ -28,14 +29,6 @@ def logging_configs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     configs: list[dict[str, Any]] = []
     monkeypatch.setattr("logging.config.dictConfig", configs.append)
     return configs
-
-
-@pytest.fixture(autouse=True)
-def _signal_handlers() -> Iterator[None]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def serve_with(monkeypatch: pytest.MonkeyPatch, run: Callable[[uvicorn.Server, Any], None]) -> None:
@@ -57,7 +50,9 @@ def test_one_worker_is_served_in_this_process(
         server.started = True
         seen["app"] = server.config.loaded_app
         seen["address"] = sockets[0].getsockname()
-        assert signal.getsignal(signal.SIGTERM) == server.handle_exit == signal.getsignal(signal.SIGINT)
+        assert isinstance(server, MainServer)
+        app: Any = server.config.loaded_app
+        assert app.health is server.health
 
     serve_with(monkeypatch, run)
     caplog.set_level(logging.INFO, "ashapp.server")
@@ -92,25 +87,36 @@ def test_a_later_error_of_the_server_is_not_hidden(monkeypatch: pytest.MonkeyPat
         runner.run(load(LOCAL))
 
 
-@pytest.mark.parametrize(("exit_codes", "code"), [((-15, -15), 0), ((0, 3), 3)])
-def test_workers_are_supervised_by_uvicorn(
-    monkeypatch: pytest.MonkeyPatch, exit_codes: tuple[int, ...], code: int
-) -> None:
+@pytest.mark.parametrize("code", [0, 3])
+@pytest.mark.parametrize("flags", [{"workers": "2"}, {"supervisor": True}, {"limit_max_requests": "9"}])
+def test_workers_are_supervised(monkeypatch: pytest.MonkeyPatch, flags: dict[str, Any], code: int) -> None:
     class Supervisor:
-        def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-            self.config, self.sockets = config, sockets
-            self.processes = [SimpleNamespace(exitcode=code) for code in exit_codes]
+        def __init__(
+            self, settings: Settings, start: Callable[[Any], Any], stop_listening: Callable[[], None]
+        ) -> None:
+            self.start, self.stop_listening = start, stop_listening
 
-        def run(self) -> None:
-            host, port = self.sockets[0].getsockname()
+        def run(self) -> int:
+            server, (sock,), replaced = self.start("another")
+            assert replaced == "another"
             with socket.socket() as client:
-                assert client.connect_ex((host, port)) == 0
-            assert self.config.workers == 2
-            in_worker = pickle.loads(pickle.dumps(self.config))
-            assert isinstance(in_worker.app(), Probes)
+                assert client.connect_ex(sock.getsockname()) == 0
+            in_worker = pickle.loads(pickle.dumps(server))
+            app = in_worker.config.app()
+            assert isinstance(app, Probes)
+            assert app.health is in_worker.health
+            self.stop_listening()
+            assert sock.fileno() == -1
+            return code
 
-    monkeypatch.setattr(runner, "Multiprocess", Supervisor)
-    assert runner.run(load({**LOCAL, "workers": "2"})) == code
+        def close(self) -> None:
+            closed.append(self)
+
+    closed: list[Any] = []
+    monkeypatch.setattr(runner, "Supervisor", Supervisor)
+    monkeypatch.setattr(runner, "Worker", lambda *arguments: arguments)
+    assert runner.run(load({**LOCAL, **flags})) == code
+    assert len(closed) == 1
 
 
 def test_reloading_is_done_by_uvicorn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -134,9 +140,8 @@ def test_warnings_and_the_kind_of_application_are_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, project: Callable[..., Path]
 ) -> None:
     project(shop="from flask import Flask; from ashapp import FlaskToAsgi; app = FlaskToAsgi(Flask('shop'))")
-    monkeypatch.setattr(
-        runner, "Multiprocess", lambda *_, **__: SimpleNamespace(run=lambda: None, processes=[])
-    )
+    supervisor = SimpleNamespace(run=lambda: 0, close=lambda: None)
+    monkeypatch.setattr(runner, "Supervisor", lambda *_, **__: supervisor)
     caplog.set_level(logging.INFO, "ashapp.server")
     assert runner.run(load({**LOCAL, "app": "shop", "workers": "3"})) == 0
     warning, info = caplog.messages

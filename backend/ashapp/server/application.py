@@ -53,9 +53,11 @@ def load(settings: Settings) -> Application:
     return Application(found, warnings)
 
 
-def assemble(found: object, settings: Settings) -> Probes:
-    """Return the ASGI application that serves what was found."""
-    health = Health(Phase.RUNNING if settings.lifespan == "off" else Phase.STARTING)
+def assemble(found: object, settings: Settings, health: Health | None = None) -> Probes:
+    """Return the ASGI application that serves what was found, and that reports the *health* of its server."""
+    health = health or Health()
+    if settings.lifespan == "off":
+        health.phase = Phase.RUNNING
     checks = {
         settings.livez_path: health.liveness,
         settings.healthz_path: health.liveness,
@@ -71,7 +73,7 @@ def assemble(found: object, settings: Settings) -> Probes:
     return Probes(Observer(bridge, sinks), health, offered)
 
 
-def create(settings: Settings) -> Probes:
+def create(settings: Settings, health: Health | None = None) -> Probes:
     """Make the application in a worker process.
 
     What stops it is told in one line, and with the exit code that makes the supervisor stop too
@@ -82,7 +84,7 @@ def create(settings: Settings) -> Probes:
     except StartupError as error:
         error.show()
         sys.exit(STARTUP_FAILURE)
-    return assemble(application.found, settings)
+    return assemble(application.found, settings, health)
 
 
 def _harden(app: Flask, settings: Settings) -> list[str]:

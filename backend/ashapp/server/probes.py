@@ -52,7 +52,8 @@ class Probes:
             return message
 
         async def send_and_note(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete":
+            # A signal may have come meanwhile.
+            if message["type"] == "lifespan.startup.complete" and self.health.phase is Phase.STARTING:
                 self.health.phase = Phase.RUNNING
             await send(message)
 

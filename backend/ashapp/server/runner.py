@@ -1,27 +1,34 @@
 # SPDX-License-Identifier: MIT
-"""Run uvicorn: one server in this process, or its supervisors over workers or reloaded ones."""
+"""Run the server: alone in this process, in workers below a supervisor, or reloaded by uvicorn."""
 
 import copy
 import functools
 import logging
-import signal
 import socket
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from uvicorn.config import LOG_LEVELS, LOGGING_CONFIG, LOOP_FACTORIES, STARTUP_FAILURE
 from uvicorn.importer import ImportFromStringError, import_from_string
-from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.supervisors import ChangeReload
 
 from ashapp.server import listener, off_loop
 from ashapp.server.application import Application, assemble, create, load
+from ashapp.server.draining_server import DrainingServer
 from ashapp.server.errors import StartupError
+from ashapp.server.health import Health
+from ashapp.server.main_server import MainServer
 from ashapp.server.routes import list_routes
 from ashapp.server.settings import Settings
+from ashapp.server.supervisor import Supervisor
+from ashapp.server.worker import Worker
+from ashapp.server.worker_process import WorkerServer
 
 __all__ = ["run"]
 
 _logger = logging.getLogger("ashapp.server")
+
+_Server = TypeVar("_Server", bound=DrainingServer)
 
 
 class _Config(uvicorn.Config):
@@ -42,22 +49,33 @@ def run(settings: Settings) -> int:
     once, before there are workers. Raises `StartupError` when the service can't start.
     """
     with listener.bound(settings) as sockets:
-        config = _config(settings, reload=False)
+        health = Health()
+        config = _config(settings, health, reload=False)
         application = load(settings)
-        config.app = functools.partial(assemble, application.found, settings)
+        config.app = functools.partial(assemble, application.found, settings, health)
         _load(config)
         _announce(settings, application, [listener.url(sock, tls=config.is_ssl) for sock in sockets])
-        if settings.reload or settings.workers > 1:
-            return _supervise(_config(settings, reload=settings.reload), sockets)
-        return _serve(config, sockets)
+        if settings.reload:
+            return _reload(_server(DrainingServer, settings), sockets)
+        if settings.is_supervised:
+            return _supervise(_server(WorkerServer, settings), sockets)
+        return _serve(MainServer(config, settings, health), sockets)
 
 
-def _config(settings: Settings, *, reload: bool) -> uvicorn.Config:
+def _server(kind: type[_Server], settings: Settings) -> _Server:
+    """Return a server for another process, which loads the application there."""
+    health = Health()
+    return kind(_config(settings, health, reload=settings.reload), settings, health)
+
+
+def _config(settings: Settings, health: Health, *, reload: bool) -> uvicorn.Config:
     options: dict[str, Any] = {"log_config": _log_config(settings), **settings.uvicorn_config()}
     if not reload:
         options = {name: value for name, value in options.items() if not name.startswith("reload")}
     try:
-        return _Config(functools.partial(create, settings), factory=True, interface="asgi3", **options)
+        return _Config(
+            functools.partial(create, settings, health), factory=True, interface="asgi3", **options
+        )
     except Exception as error:
         raise StartupError(f"uvicorn refuses its settings: {error}") from error
 
@@ -101,11 +119,7 @@ def _announce(settings: Settings, application: Application, urls: list[str]) -> 
     )
 
 
-def _serve(config: uvicorn.Config, sockets: list[socket.socket]) -> int:
-    server = uvicorn.Server(config)
-    # uvicorn raises the signal that ended it once more when it is done; an end on request is no failure.
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, server.handle_exit)
+def _serve(server: MainServer, sockets: list[socket.socket]) -> int:
     try:
         server.run(sockets)
     except OSError as error:
@@ -115,12 +129,24 @@ def _serve(config: uvicorn.Config, sockets: list[socket.socket]) -> int:
     return 0 if server.started else STARTUP_FAILURE
 
 
-def _supervise(config: uvicorn.Config, sockets: list[socket.socket]) -> int:
-    listener.listen(sockets, config.backlog)
-    if config.should_reload:
-        ChangeReload(config, target=uvicorn.Server(config).run, sockets=sockets).run()
-        return 0
-    supervisor = Multiprocess(config, sockets=sockets)
-    supervisor.run()
-    failed = any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
-    return STARTUP_FAILURE if failed else 0
+def _reload(server: DrainingServer, sockets: list[socket.socket]) -> int:
+    listener.listen(sockets, server.config.backlog)
+    ChangeReload(server.config, target=server.run, sockets=sockets).run()
+    return 0
+
+
+def _supervise(server: WorkerServer, sockets: list[socket.socket]) -> int:
+    listener.listen(sockets, server.config.backlog)
+
+    def stop_listening() -> None:
+        # The workers close the last descriptors, when nobody waits there any more.
+        for sock in sockets:
+            sock.close()
+
+    supervisor = Supervisor(
+        server.settings, lambda replaced: Worker(server, sockets, replaced), stop_listening
+    )
+    try:
+        return supervisor.run()
+    finally:
+        supervisor.close()

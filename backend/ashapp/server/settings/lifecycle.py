@@ -17,6 +17,9 @@ STALL_TIMEOUT = 5.0
 _GRACEFUL = 15
 _LIFESPAN = 5.0
 
+# Seconds beyond the time-outs after which a process that should have ended is given up.
+_SLACK = 1.0
+
 _STATM = Path("/proc/self/statm")
 _ATTENDED = "0 in development, with --reload and on a terminal"
 
@@ -77,6 +80,11 @@ class Lifecycle(BaseModel):
     limit_max_memory: int | None = Field(
         default=None, ge=1, description="Replace a worker that has more MiB resident in memory (Linux)."
     )
+
+    @property
+    def end_seconds(self) -> float:
+        """Seconds from the end of the drain until a process has ended, or is given up."""
+        return self.timeout_graceful_shutdown + self.timeout_lifespan_shutdown + _SLACK
 
     @field_validator("limit_max_memory")
     @classmethod

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""End the connections of a server, each where it loses no request.
+
+Theory of operation. A client must expect that a connection ends after a response that says ``Connection:
+close`` (RFC 9112, 9.6), and never at another place: a request that crosses the end of an idle connection is
+lost. So a response that has not begun says it; if it has begun without, the connection lives on until the
+next. An idle one is closed only when it has been idle for a while, nothing of a request has been read, and
+nothing waits to be read. What other protocols there are, of WebSocket and HTTP/2, know how to end themselves.
+"""
+
+import selectors
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+__all__ = ["Connections"]
+
+
+class Connections:
+    """The open connections of a server: those of uvicorn's ``server_state.connections``.
+
+    *clock* gives the time in seconds, and is monotonic.
+    """
+
+    def __init__(self, connections: set[Any], clock: Callable[[], float] = time.monotonic) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._idle_since: dict[Any, float] = {}
+        self._told: set[Any] = set()
+
+    def announce_end(self) -> None:
+        """Let the responses that have not begun be the last ones on their connections."""
+        for connection in list(self._connections):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and not cycle.response_complete and not cycle.response_started:
+                cycle.keep_alive = False
+
+    def close_idle(self, grace: float) -> None:
+        """Close those that have been seen idle for *grace* seconds; to be called again and again."""
+        now = self._clock()
+        idle = []
+        for connection in list(self._connections):
+            if not hasattr(connection, "cycle"):
+                self._end_other(connection)
+            elif _is_idle(connection):
+                idle.append(connection)
+        self._idle_since = {connection: self._idle_since.get(connection, now) for connection in idle}
+        due = [connection for connection, since in self._idle_since.items() if now - since >= grace]
+        arriving = _readable(due)
+        for connection in due:
+            if connection not in arriving:
+                connection.shutdown()
+
+    def abort(self) -> None:
+        """Close all at once, whatever they do."""
+        for connection in list(self._connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    def _end_other(self, connection: Any) -> None:
+        if connection not in self._told:
+            self._told.add(connection)
+            connection.shutdown()
+
+
+def _is_idle(connection: Any) -> bool:
+    cycle = connection.cycle
+    if cycle is not None and not cycle.response_complete:
+        return False
+    # Each request has a scope of its own, from its first byte on; h11 keeps the bytes until the head ends.
+    scope = connection.scope
+    is_begun = scope is not None and (cycle is None or scope is not cycle.scope)
+    return not is_begun and not (hasattr(connection, "conn") and connection.conn.trailing_data[0])
+
+
+def _readable(connections: Iterable[Any]) -> set[Any]:
+    """Return those that have bytes, or their end, in the kernel."""
+    with selectors.DefaultSelector() as selector:
+        for connection in connections:
+            descriptor = connection.transport.get_extra_info("socket")
+            if descriptor is not None and descriptor.fileno() >= 0:
+                selector.register(descriptor.fileno(), selectors.EVENT_READ, connection)
+        return {key.data for key, _ in selector.select(0)}

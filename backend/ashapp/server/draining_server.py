@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""uvicorn's server, with an end that loses no request.
+
+Theory of operation. The end has phases, each with a time limit of its own:
+
+1. Drain. Readiness is false at once, and each response says ``Connection: close``, but connections are still
+   accepted: those who send requests learn only by and by that they should not.
+2. The listeners are closed (see ``accept_queue``), requests in flight are finished, idle connections closed.
+3. Requests that take too long are cancelled, and torn down.
+4. The application's shutdown runs.
+
+A second signal ends the phases 1 and 2 at once. A worker that retires while others go on to accept begins
+with phase 2: nobody but its own connections notices, and those may stay until they would have been closed for
+being idle anyway.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Generator
+from types import FrameType
+
+import uvicorn
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+
+from ashapp.server.accept_queue import SETTLING, accept_queued, refuse_new
+from ashapp.server.connections import Connections
+from ashapp.server.health import Health, Phase
+from ashapp.server.heartbeat import Beats, Counter, Heartbeat
+from ashapp.server.settings import Settings
+
+__all__ = ["DrainingServer"]
+
+_log = logging.getLogger("ashapp.server")
+
+# Seconds between looks at what is still in flight.
+_POLL = 0.05
+# Seconds that a connection must be idle before it is closed: a new one is about to send its first request.
+_IDLE = 0.5
+
+
+class DrainingServer(uvicorn.Server):
+    """Serves *config*'s application until it is told to `drain` or to `retire`.
+
+    *health* is what the application's probes report. Its loop beats in ``beats``.
+    """
+
+    def __init__(self, config: uvicorn.Config, settings: Settings, health: Health) -> None:
+        super().__init__(config)
+        self.settings = settings
+        self.health = health
+        self.beats: Beats = Counter()
+        self._signal = ""
+        self._is_announced = False
+        self._is_hurried = False
+        self._retires = False
+        self._drain_end = float("-inf")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
+        """Begin to end at the first signal, hurry at the next."""
+        self._signal = f"{signal.Signals(sig).name}: "
+        self.drain()
+
+    def drain(self) -> None:
+        """Begin to end, as the whole service does; once more to hurry. Safe in a signal handler."""
+        if self.should_exit and not self._retires:
+            self.hurry()
+            return
+        self.health.phase = Phase.DRAINING
+        self._drain_end = time.monotonic() + self.settings.drain_seconds
+        self._begin_to_end()
+
+    def retire(self) -> None:
+        """Begin to end while other processes go on to accept connections. On the loop."""
+        self._retires = True
+        self._begin_to_end()
+
+    def hurry(self) -> None:
+        """End the drain, and cancel what is in flight. Safe in a signal handler."""
+        self._is_hurried = self.should_exit = True
+
+    def _begin_to_end(self) -> None:
+        if not self.should_exit:
+            # Into both, as the second is made of the first once a second.
+            self.config.encoded_headers.append(CLOSE_HEADER)
+            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Handle the signals that end the server, for good: an end on request is no failure."""
+        if threading.current_thread() is threading.main_thread():
+            self.handle_signals()
+        yield
+
+    def handle_signals(self) -> None:
+        """Install the signal handlers of its process. On the main thread."""
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self.handle_exit)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does, and let the loop beat from then on."""
+        await super().startup(sockets)
+        if self.settings.stall_seconds:
+            Heartbeat(self.beats, self.settings.stall_seconds).start()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether the listeners are to be closed now. Called ten times in a second."""
+        if not await super().on_tick(counter):
+            return False
+        if not self._is_announced:
+            self._is_announced = True
+            self._announce()
+        return self._is_hurried or self._retires or time.monotonic() >= self._drain_end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listeners, finish what is in flight, and shut the application down."""
+        _log.info("Shutting down")
+        connections = Connections(self.server_state.connections)
+        connections.announce_end()
+        await self._close_listeners(sockets or [])
+        if not await self._finish(connections):
+            self._cancel()
+        await self._end_application()
+        connections.abort()
+
+    def _announce(self) -> None:
+        seconds = self._drain_end - time.monotonic()
+        if not self._retires and not self._is_hurried and seconds > 0:
+            _log.info("%sNot ready any more; connections are accepted for %.1f s", self._signal, seconds)
+        Connections(self.server_state.connections).announce_end()
+
+    async def _close_listeners(self, sockets: list[socket.socket]) -> None:
+        queued: list[socket.socket] = []
+        # What others listen on too they go on to accept from.
+        if not self._retires and self.settings.fd is None:
+            refuse_new(sockets)
+            await asyncio.sleep(SETTLING)
+            queued = accept_queued(sockets)
+        for server in self.servers:
+            server.close()
+        for sock in sockets:
+            sock.close()
+        await asyncio.gather(*map(self._serve_queued, queued), return_exceptions=True)
+
+    async def _serve_queued(self, accepted: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+
+        def create_protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+                _loop=loop,
+            )
+
+        await loop.connect_accepted_socket(create_protocol, accepted, ssl=self.config.ssl)
+
+    async def _finish(self, connections: Connections) -> bool:
+        """Wait until all is done; return whether it was in time."""
+        deadline = time.monotonic() + self.settings.timeout_graceful_shutdown
+        grace = self.config.timeout_keep_alive if self._retires else _IDLE
+        await asyncio.sleep(_POLL)  # until connections that were just accepted are there
+        while self.server_state.connections or self.server_state.tasks:
+            if self._is_hurried or time.monotonic() >= deadline:
+                return False
+            connections.close_idle(grace)
+            await asyncio.sleep(_POLL)
+        return True
+
+    def _cancel(self) -> None:
+        tasks = self.server_state.tasks
+        if tasks:
+            reason = "hurried" if self._is_hurried else "timeout_graceful_shutdown is over"
+            _log.warning("Cancelled %d requests in flight: %s", len(tasks), reason)
+        for task in list(tasks):
+            task.cancel(f"Cancelled at the end of the server: {reason}")
+
+    async def _end_application(self) -> None:
+        """Wait for what was cancelled, and shut the application down, within the time for both."""
+        seconds = self.settings.timeout_lifespan_shutdown
+        try:
+            async with asyncio.timeout(seconds):
+                if self.server_state.tasks:
+                    await asyncio.wait(self.server_state.tasks, timeout=seconds / 2)
+                await self.lifespan.shutdown()
+        except TimeoutError:
+            _log.error("The application was not shut down within %g s", seconds)

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""Keep as many workers serving as there should be, and replace them without a loss.
+
+Theory of operation. One thread waits for signals, reports of workers and their ends, and for the time; it
+never waits for one worker alone. Each round it takes what there is, and then does what the state of the
+workers asks for: to start one that is missing, or to replace one. A worker is replaced by starting another
+first, and telling the old one to retire when that serves; only one at a time, so that there is memory for one
+more at most. All share the listening sockets, whose queue the kernel keeps, so no connection notices who
+comes and goes.
+
+Compared with uvicorn's supervisor: a stalled loop is seen (its own asks a thread), a dead worker at once, and
+limits of workers do not stop what they do.
+"""
+
+import contextlib
+import logging
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import wait
+from types import FrameType
+
+from uvicorn.config import STARTUP_FAILURE
+
+from ashapp.server.backoff import STABLE, BackOff
+from ashapp.server.settings import Settings
+from ashapp.server.worker import Order, Report, State, Worker
+
+__all__ = ["Supervisor"]
+
+_log = logging.getLogger("ashapp.server")
+
+# Seconds between looks at what nobody reports: beats and deadlines.
+_TICK = 0.1
+# Seconds for a stalled worker to log its stacks, and for one that is aborted to write them.
+_LAST_WORDS = 1.0
+# Seconds that a worker has to give itself up before it is killed.
+_SLACK = 1.0
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTTIN", "SIGTTOU")
+_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+
+
+class Supervisor:
+    """Runs the workers that *start* makes; each gets the one that it is to replace, or None.
+
+    SIGTERM and SIGINT end the service, SIGHUP replaces all workers, SIGTTIN adds one and SIGTTOU
+    removes one. *stop_listening* is called when the service ends, *forget* with the process id of each
+    worker that has ended.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        start: Callable[[Worker | None], Worker],
+        stop_listening: Callable[[], object],
+        forget: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._start = start
+        self._stop_listening = stop_listening
+        self._forget = forget
+        self._target = settings.workers
+        self._workers: list[Worker] = []
+        self._outdated: deque[Worker] = deque()
+        self._signals: deque[int] = deque()
+        self._back_off = BackOff(allowance=2 * settings.workers)
+        self._is_ending = False
+        self._exit_code = 0
+
+    def run(self) -> int:
+        """Supervise until a signal ends the service; return the exit code: 0, or 3 if none could start."""
+        with self._handled_signals() as woken:
+            while not self._is_ending or self._workers:
+                self._act()
+                sentinels = [worker.process.sentinel for worker in self._workers]
+                channels = [worker.channel for worker in self._workers]
+                if sentinels or not self._is_ending:
+                    wait([woken, *sentinels, *channels], _TICK)
+                with contextlib.suppress(BlockingIOError):
+                    woken.recv(4096)
+        return self._exit_code
+
+    def close(self) -> None:
+        """Leave the workers alone: those that there still are end by that."""
+        for worker in self._workers:
+            worker.channel.close()
+
+    @contextlib.contextmanager
+    def _handled_signals(self) -> Iterator[socket.socket]:
+        """Note signals, and let the socket that this yields have something to read when there is one."""
+        woken, waker = socket.socketpair()
+        with woken, waker:
+            woken.settimeout(0)
+            waker.settimeout(0)
+            before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+            for signum in _SIGNALS:
+                signal.signal(signum, self._note)
+            try:
+                yield woken
+            finally:
+                signal.set_wakeup_fd(before)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
+        self._signals.append(signum)
+
+    def _act(self) -> None:
+        while self._signals:
+            self._handle(signal.Signals(self._signals.popleft()))
+        for worker in list(self._workers):
+            for report, text in worker.reports():
+                self._take(worker, report, text)
+            if not worker.process.is_alive():
+                self._bury(worker)
+            else:
+                self._check(worker)
+        if not self._is_ending:
+            self._replace()
+            self._fill()
+
+    def _handle(self, signum: signal.Signals) -> None:
+        _log.info("Received %s", signum.name)
+        if signum.name in {"SIGINT", "SIGTERM"}:
+            self._end()
+        elif self._is_ending:
+            return
+        elif signum.name == "SIGHUP":
+            self._outdated.extend(worker for worker in self._active() if worker not in self._outdated)
+        elif signum.name == "SIGTTIN":
+            self._target += 1
+        elif self._target > 1:
+            self._target -= 1
+
+    def _take(self, worker: Worker, report: Report, text: str) -> None:
+        if report is Report.TOLD and worker.state is State.CONDEMNED:
+            worker.kill()
+        elif report is Report.WORN and worker.state is State.SERVING and worker not in self._outdated:
+            _log.info("Worker %d is to be replaced: %s", worker.pid, text)
+            self._outdated.append(worker)
+        elif report is Report.READY and worker.state is State.STARTING:
+            worker.state = State.SERVING
+            if worker.replaces is not None and worker.replaces in self._active():
+                self._retire(worker.replaces)
+            worker.replaces = None
+
+    def _bury(self, worker: Worker) -> None:
+        end = worker.bury()
+        self._workers.remove(worker)
+        self._forget(worker.pid)
+        if self._is_ending or worker.state is State.ENDING:
+            _log.info("Worker %d %s", worker.pid, end)
+        elif worker.state is State.STARTING and (worker.exit_code == STARTUP_FAILURE or worker.is_killed):
+            self._do_without(worker)
+        elif worker.state is not State.CONDEMNED:
+            seconds = self._back_off.died(worker.age)
+            _log.error("Worker %d %s; another is started%s", worker.pid, end, _later(seconds))
+
+    def _do_without(self, worker: Worker) -> None:
+        """Go on without a worker that could not start, as long as others serve; else end the service."""
+        if not self._active(State.SERVING):
+            _log.error("Worker %d could not start; the service ends", worker.pid)
+            self._exit_code = STARTUP_FAILURE
+            self._end()
+            return
+        self._outdated.clear()
+        seconds = self._back_off.died(worker.age)
+        if worker.replaces is not None and worker.replaces in self._active():
+            _log.error("Worker %d could not start; worker %d goes on", worker.pid, worker.replaces.pid)
+        else:
+            _log.error("Worker %d could not start; another is started%s", worker.pid, _later(seconds))
+
+    def _check(self, worker: Worker) -> None:
+        if worker.state is State.SERVING:
+            if worker.is_stalled:
+                self._condemn(worker)
+            elif not worker.is_stable and worker.age >= STABLE:
+                worker.is_stable = True
+                self._back_off.survived()
+        elif worker.is_overdue:
+            self._overdue(worker)
+
+    def _condemn(self, worker: Worker) -> None:
+        worker.condemn(_LAST_WORDS)
+        seconds = self._back_off.died(worker.age)
+        _log.error(
+            "The event loop of worker %d has not answered for %g s; it is killed, and another is started%s",
+            worker.pid,
+            self._settings.stall_seconds,
+            _later(seconds),
+        )
+
+    def _overdue(self, worker: Worker) -> None:
+        if worker.state is State.CONDEMNED and not worker.is_aborted:
+            worker.abort(_LAST_WORDS)
+            return
+        if worker.state is not State.CONDEMNED:
+            _log.error("Worker %d takes too long to %s; it is killed", worker.pid, worker.task)
+        worker.kill()
+
+    def _replace(self) -> None:
+        """Begin to replace one of those that are to be replaced, unless one is being replaced."""
+        if any(worker.replaces or worker.state is State.ENDING for worker in self._workers):
+            return
+        while self._outdated and not self._back_off.seconds:
+            old = self._outdated[0]
+            if old.state is State.STARTING and old in self._workers:
+                return
+            self._outdated.popleft()
+            if old in self._active():
+                self._launch(old)
+                return
+
+    def _fill(self) -> None:
+        active = [worker for worker in self._active() if worker.replaces not in self._active()]
+        if len(active) > self._target:
+            serving = [worker for worker in active if worker.state is State.SERVING]
+            for worker in serving[self._target :]:
+                self._retire(worker)
+        for _ in range(self._target - len(active)):
+            if not self._back_off.seconds:
+                self._launch(None)
+
+    def _launch(self, replaces: Worker | None) -> None:
+        try:
+            self._workers.append(self._start(replaces))
+        except OSError as error:  # of processes, memory or descriptors there are too few
+            seconds = self._back_off.died(0)
+            _log.error("No worker can be started: %s; next attempt%s", error, _later(seconds))
+
+    def _active(self, *states: State) -> list[Worker]:
+        """Return the workers that serve or will."""
+        states = states or (State.STARTING, State.SERVING)
+        return [worker for worker in self._workers if worker.state in states]
+
+    def _retire(self, worker: Worker) -> None:
+        worker.end(Order.RETIRE, self._settings.end_seconds + _SLACK)
+
+    def _end(self) -> None:
+        """End the service; the second time, hurry."""
+        self._stop_listening()
+        order = Order.HURRY if self._is_ending else Order.DRAIN
+        drain = 0 if self._is_ending else self._settings.drain_seconds
+        for worker in self._active() + self._active(State.ENDING):
+            if self._exit_code or (self._is_ending and worker.state is State.STARTING):
+                worker.kill()
+            else:
+                worker.end(order, drain + self._settings.end_seconds + _SLACK)
+        self._is_ending = True
+
+
+def _later(seconds: float) -> str:
+    return f" in {seconds:.0f} s" if seconds else ""

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""What a worker process runs: a server that obeys its supervisor."""
+
+import asyncio
+import contextlib
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+from enum import StrEnum
+from multiprocessing.connection import Connection
+from types import FrameType
+
+from ashapp.server.draining_server import DrainingServer
+from ashapp.server.heartbeat import Beats
+from ashapp.server.recycling import Recycling
+from ashapp.server.stuck import abandon_after, log_stacks
+
+__all__ = ["Order", "Report", "WorkerServer", "work"]
+
+
+class Order(StrEnum):
+    """What a supervisor tells a worker to do."""
+
+    #: End, with the whole service.
+    DRAIN = "drain"
+    #: End, as another one serves instead.
+    RETIRE = "retire"
+    #: End at once, whatever is in flight.
+    HURRY = "hurry"
+    #: Log the stacks of all threads.
+    TELL = "tell"
+
+
+class Report(StrEnum):
+    """What a worker tells its supervisor."""
+
+    READY = "ready"
+    #: It should be replaced; the text says why.
+    WORN = "worn"
+    #: It has logged its stacks.
+    TOLD = "told"
+
+
+class WorkerServer(DrainingServer):
+    """Serves until its supervisor tells it to end.
+
+    ``channel`` leads to the supervisor; it is set in the worker, before the server runs.
+    """
+
+    channel: Connection
+    _is_terminated = False
+
+    def handle_signals(self) -> None:
+        """Leave Ctrl+C, which the whole group of processes gets, to the supervisor; and SIGTERM too.
+
+        A worker that alone gets SIGTERM asks for another in its place, so that nothing is lost.
+        """
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._terminate)
+
+    def obey(self, order: Order) -> None:
+        """Do what the supervisor says. On the loop."""
+        {Order.DRAIN: self.drain, Order.RETIRE: self.retire, Order.HURRY: self.hurry}[order]()
+
+    def report(self, report: Report, text: str = "") -> None:
+        """Tell the supervisor; in vain if it is gone."""
+        with contextlib.suppress(OSError):
+            self.channel.send((report, text))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, obey from then on, and say that it is ready."""
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._listen, args=(loop,), name="ashapp-orders", daemon=True).start()
+        self._recycling = Recycling(self.settings)
+        await super().startup(sockets)
+        self.report(Report.READY)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ask to be replaced, once a second where that is due."""
+        if counter % 10 == 0 and not self.should_exit:
+            reason = "it got SIGTERM" if self._is_terminated else ""
+            reason = reason or self._recycling.reason(self.server_state.total_requests)
+            if reason:
+                self.report(Report.WORN, reason)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Shut down, within the time for it."""
+        abandon_after(self.settings.end_seconds)
+        await super().shutdown(sockets)
+
+    def _terminate(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
+        self._is_terminated = True
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        order: Order | None = None
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            while order := self._next_order():
+                if order is Order.TELL:
+                    log_stacks("The event loop does not answer")
+                    self.report(Report.TOLD)
+                else:
+                    loop.call_soon_threadsafe(self.obey, order)
+            loop.call_soon_threadsafe(self.drain)
+
+    def _next_order(self) -> Order | None:
+        try:
+            order: Order = self.channel.recv()
+        except (EOFError, OSError):  # the supervisor is gone
+            return None
+        return order
+
+
+def work(
+    server: WorkerServer, sockets: list[socket.socket], channel: Connection, beats: Beats, stdin: int | None
+) -> None:
+    """Serve *sockets* in a process of its own."""
+    faulthandler.enable()
+    if stdin is not None:
+        sys.stdin = os.fdopen(stdin)
+    server.config.configure_logging()
+    server.channel = channel
+    server.beats = beats
+    server.run(sockets)
