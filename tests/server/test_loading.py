@@ -28,7 +28,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     settings = load({})
     assert (settings.app, settings.host, settings.port) == (REFERENCE_API, "0.0.0.0", 5000)
     assert (settings.workers, settings.threads, settings.reload) == (1, 40, False)
-    assert (settings.access_log, settings.server_header, settings.lifespan) == (False, False, "on")
+    assert (settings.access_log, settings.server_header, settings.lifespan) == (True, False, "on")
     assert settings.environment == "production"
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -111,8 +110,3 @@ def test_the_help_page_names_the_members_of_the_json(project: Project) -> None:
         names |= record.keys()
     words = set(re.findall(r"\w+", routes("--help").output.partition("JSON object has")[2]))
     assert names - words == set()
-
-
-def test_serve_does_not_load_rich() -> None:
-    code = "import sys, ashapp.server.cli; sys.exit('rich' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0

@@ -190,18 +190,17 @@ app.secret_key = "9f2c6d0b1e7a4538"
     assert told[-1].startswith("INFO Serving shop on ")
 
 
-def test_our_loggers_are_configured_as_uvicorns(
+def test_uvicorn_logs_as_we_do(
     monkeypatch: pytest.MonkeyPatch, logging_configs: list[dict[str, Any]]
 ) -> None:
-    serve_with(monkeypatch, lambda server, sockets: None)
-    runner.run(load({**LOCAL, "log_level": "debug"}))
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        assert server.config.access_log is False, "the access log is ours"
+
+    serve_with(monkeypatch, run)
+    runner.run(load({**LOCAL, "log_level": "debug", "use_colors": True}))
     (config,) = logging_configs
-    assert config["loggers"]["ashapp"] == {
-        "handlers": ["default"],
-        "level": logging.DEBUG,
-        "propagate": False,
-    }
-    assert "uvicorn" in config["loggers"]
+    assert config["loggers"]["uvicorn"]["level"] == config["root"]["level"] == logging.DEBUG
+    assert config["formatters"]["default"]["colors"] is True
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ashapp.server.discovery import BRIDGED, find_application
 from ashapp.server.errors import StartupError
 from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
 from ashapp.server.health import Health, Phase
+from ashapp.server.log_config import access_logs
 from ashapp.server.probes import Probes
 from ashapp.server.settings import REFERENCE_API, Settings
 
@@ -69,7 +70,7 @@ def assemble(found: object, settings: Settings, health: Health | None = None) ->
         guard = LoopGuard(settings.loop_guard_threshold)
         bridge.lifespan.on_startup.append(guard.start)
         bridge.lifespan.on_shutdown.append(guard.stop)
-    sinks: list[Sink] = []
+    sinks: list[Sink] = access_logs(settings)
     return Probes(Observer(bridge, sinks), health, offered)
 
 

@@ -12,6 +12,7 @@ from ashapp.server.hardening import forbid_debug_variable
 from ashapp.server.loading import load
 from ashapp.server.options import ServeCommand
 from ashapp.server.survey import Survey
+from ashapp.server.survey_table import print_survey
 
 __all__ = ["routes"]
 
@@ -66,6 +67,4 @@ def routes(app: str | None, env_file: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(survey.to_json())
         return
-    from ashapp.server.survey_table import print_survey  # noqa: PLC0415 - rich takes time that 'serve' has not
-
     print_survey(survey)

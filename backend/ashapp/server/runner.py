@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Run the server: alone in this process, in workers below a supervisor, or reloaded by uvicorn."""
 
-import copy
 import functools
 import logging
 import socket
 from typing import Any, TypeVar
 
 import uvicorn
-from uvicorn.config import LOG_LEVELS, LOGGING_CONFIG, LOOP_FACTORIES, STARTUP_FAILURE
+from uvicorn.config import LOOP_FACTORIES, STARTUP_FAILURE
 from uvicorn.importer import ImportFromStringError, import_from_string
 from uvicorn.supervisors import ChangeReload
 
@@ -17,6 +16,7 @@ from ashapp.server.application import Application, assemble, create, load
 from ashapp.server.draining_server import DrainingServer
 from ashapp.server.errors import StartupError
 from ashapp.server.health import Health
+from ashapp.server.log_config import logging_options
 from ashapp.server.main_server import MainServer
 from ashapp.server.routes import list_routes
 from ashapp.server.settings import Settings
@@ -69,7 +69,7 @@ def _server(kind: type[_Server], settings: Settings) -> _Server:
 
 
 def _config(settings: Settings, health: Health, *, reload: bool) -> uvicorn.Config:
-    options: dict[str, Any] = {"log_config": _log_config(settings), **settings.uvicorn_config()}
+    options: dict[str, Any] = {**settings.uvicorn_config(), **logging_options(settings)}
     if not reload:
         options = {name: value for name, value in options.items() if not name.startswith("reload")}
     try:
@@ -78,14 +78,6 @@ def _config(settings: Settings, health: Health, *, reload: bool) -> uvicorn.Conf
         )
     except Exception as error:
         raise StartupError(f"uvicorn refuses its settings: {error}") from error
-
-
-def _log_config(settings: Settings) -> dict[str, Any]:
-    """Return uvicorn's logging configuration, with our loggers beside its own."""
-    config = copy.deepcopy(LOGGING_CONFIG)
-    level = LOG_LEVELS[settings.log_level]
-    config["loggers"]["ashapp"] = {"handlers": ["default"], "level": level, "propagate": False}
-    return config
 
 
 def _load(config: uvicorn.Config) -> None:

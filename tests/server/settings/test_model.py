@@ -31,7 +31,7 @@ def test_uvicorns_defaults_are_left_to_uvicorn() -> None:
         "lifespan": "on",
         "timeout_graceful_shutdown": 15,
         "log_level": "info",
-        "access_log": False,
+        "access_log": True,
     }
 
 

@@ -25,6 +25,7 @@ from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
 from ashapp.server import sources
 from ashapp.server.settings.lifecycle import DRAIN_DELAY, STALL_TIMEOUT, Lifecycle
+from ashapp.server.settings.logs import Logging
 from ashapp.server.settings.management import Management
 from ashapp.server.settings.probing import Probing
 from ashapp.server.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
@@ -70,7 +71,7 @@ def _implementation(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Settings(Lifecycle, Management, Probing, BaseSettings):
+class Settings(Lifecycle, Management, Probing, Logging, BaseSettings):
     """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
 
     Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.loading` makes one line of it.
@@ -131,10 +132,6 @@ class Settings(Lifecycle, Management, Probing, BaseSettings):
     )
     timeout_keep_alive: int | None = Field(default=None, ge=0)
 
-    log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] = Field(
-        default="info", description="Log level."
-    )
-    log_config: FilePath | None = None
     loop_guard: float | None = Field(
         default=None,
         ge=0,
@@ -142,7 +139,6 @@ class Settings(Lifecycle, Management, Probing, BaseSettings):
         description="Log the stack of what blocks the event loop for longer than this; 0 for never. "
         "[default: 0.1 in development and with --reload, else 0]",
     )
-    access_log: bool = Field(default=False, description="Log each request; this costs time per request.")
 
     ssl_keyfile: FilePath | None = None
     ssl_certfile: FilePath | None = None

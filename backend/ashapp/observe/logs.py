@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""How log records look: those of `logging` and of structlog alike, as JSON or for a reader at a terminal.
+
+Each record made while a request is served, on the loop or on a thread, has the request's ids. No record has
+the values of local variables: a traceback is where secrets show up.
+"""
+
+from typing import Any, Literal
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.types import EventDict, Processor, WrappedLogger
+
+from ashapp.observe.observation import current
+
+__all__ = ["LogFormat", "add_request", "console_renderer", "log_config", "make_formatter"]
+
+LogFormat = Literal["json", "console"]
+
+
+def log_config(level: int, form: LogFormat, *, colors: bool) -> dict[str, Any]:
+    """Return a configuration for `logging.config.dictConfig` by which all loggers log in one way.
+
+    The root logger has what libraries and applications log, Flask's ``app.logger`` among them, from *level*
+    on. uvicorn's and our own loggers do not depend on it, because an application may set up the root anew.
+    """
+    own = {"handlers": ["default"], "level": level, "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"default": {"()": make_formatter, "form": form, "colors": colors}},
+        "handlers": {"default": {"class": "ashapp.observe.lines.LineHandler", "formatter": "default"}},
+        "root": {"handlers": ["default"], "level": level},
+        "loggers": {"ashapp": dict(own), "uvicorn": dict(own)},
+    }
+
+
+def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
+    """Return a formatter, after structlog's own loggers have been led to `logging`.
+
+    They are left alone if the application has configured structlog.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_request,
+    ]
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                *shared,
+                structlog.stdlib.PositionalArgumentsFormatter(),
+                structlog.processors.StackInfoRenderer(),
+                ProcessorFormatter.wrap_for_formatter,
+            ],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+            cache_logger_on_first_use=True,
+        )
+    return ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _drop_colored_message],
+        processors=[ProcessorFormatter.remove_processors_meta, *_renderers(form, colors=colors)],
+    )
+
+
+def console_renderer(*, colors: bool) -> structlog.dev.ConsoleRenderer:
+    """Return what makes a line for a reader."""
+    return structlog.dev.ConsoleRenderer(
+        colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+    )
+
+
+def add_request(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Add the ids of the request that is being served."""
+    observation = current.get()
+    if observation is not None:
+        event["request_id"] = observation.request_id
+        event["trace_id"] = observation.trace_id
+        event["span_id"] = observation.span_id
+    return event
+
+
+def _renderers(form: LogFormat, *, colors: bool) -> list[Processor]:
+    if form == "console":
+        return [_drop_trace, console_renderer(colors=colors)]
+    transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [
+        structlog.processors.ExceptionRenderer(transform),
+        structlog.processors.JSONRenderer(default=repr),
+    ]
+
+
+def _drop_colored_message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    event.pop("color_message", None)  # uvicorn's, the message once more
+    return event
+
+
+def _drop_trace(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    # At a terminal the request id is enough to tell requests apart.
+    for name in ("trace_id", "span_id"):
+        event.pop(name, None)
+    return event

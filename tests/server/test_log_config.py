@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""The settings of the log, and a service that logs by them."""
+
+import json
+import sys
+from pathlib import Path
+from textwrap import dedent
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from ashapp.server.loading import load
+from ashapp.server.log_config import access_logs, logging_options
+from tests.support.process import serving
+
+SHOP = """
+    import logging
+    from flask import Flask
+
+    app = Flask(__name__)
+    app.secret_key = "9f2c6d0b1e7a4538"
+
+    @app.get("/sync/<int:number>")
+    def sync_view(number):
+        app.logger.info("sync %d", number)
+        return "sync"
+
+    @app.get("/async/<int:number>")
+    async def async_view(number):
+        logging.getLogger("shop.own").info("async %d", number)
+        return "async"
+
+    def plain(environ, start_response):
+        raise LookupError("out of stock")
+    """
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"mine": {"format": "MINE %(name)s %(message)s"}},
+    "handlers": {"mine": {"class": "logging.StreamHandler", "formatter": "mine"}},
+    "root": {"handlers": ["mine"], "level": "INFO"},
+}
+
+
+def options(**flags: Any) -> dict[str, Any]:
+    return logging_options(load(flags))
+
+
+def form(config: dict[str, Any]) -> tuple[str, bool]:
+    formatter = config["log_config"]["formatters"]["default"]
+    return formatter["form"], formatter["colors"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "at_terminal", "expected"),
+    [
+        ({}, False, ("json", False)),
+        ({}, True, ("console", True)),
+        ({"log_format": "json"}, True, ("json", True)),
+        ({"log_format": "console"}, False, ("console", False)),
+        ({"use_colors": False}, True, ("console", False)),
+        ({"log_format": "console", "use_colors": True}, False, ("console", True)),
+    ],
+)
+def test_the_format_is_by_setting_or_by_where_it_goes(
+    monkeypatch: pytest.MonkeyPatch,
+    flags: dict[str, Any],
+    at_terminal: bool,  # noqa: FBT001 - a parameter
+    expected: tuple[str, bool],
+) -> None:
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: at_terminal))
+    assert form(options(**flags)) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        ({}, 1),
+        ({"log_format": "console"}, 1),
+        ({"log_level": "debug"}, 1),
+        ({"log_level": "warning"}, 0),
+        ({"access_log": False}, 0),
+    ],
+)
+def test_requests_are_logged_unless_that_is_off(flags: dict[str, Any], count: int) -> None:
+    assert len(access_logs(load(flags))) == count
+
+
+def test_uvicorn_does_not_log_requests_a_second_time() -> None:
+    assert options()["access_log"] is False
+
+
+def test_a_configuration_of_the_users_own_wins(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps(LOGGING))
+    settings = load({"log_config": str(path)})
+    assert logging_options(settings) == {}
+    assert access_logs(settings) == []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "shop.py").write_text(dedent(SHOP))
+    return tmp_path
+
+
+def get(url: str, **headers: str) -> httpx.Response:
+    return httpx.get(url, headers=headers, trust_env=False, timeout=20)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_all_that_a_service_tells_is_json(folder: Path, workers: str) -> None:
+    with serving(["shop", "--workers", workers], cwd=folder) as server:
+        for kind in ("sync", "async"):
+            response = get(f"{server.base_url}/{kind}/7?token=secret", **{"X-Request-ID": f"{kind}-1"})
+            assert response.headers["X-Request-ID"] == f"{kind}-1"
+        get(f"{server.base_url}/livez")
+        assert server.stop() == 0
+        told = server.stderr
+        assert server.stdout == ""
+    lines = [json.loads(line) for line in told.splitlines()]
+    assert "secret" not in told
+    requests = [line for line in lines if line["event"] == "request"]
+    assert [(line["method"], line["path"], line["route"], line["status"]) for line in requests] == [
+        ("GET", "/sync/7", "/sync/<int:number>", 200),
+        ("GET", "/async/7", "/async/<int:number>", 200),
+    ]
+    assert [line["place"] for line in requests] == ["thread", "loop"]
+    for request, logger, event in zip(requests, ("shop", "shop.own"), ("sync 7", "async 7"), strict=True):
+        (own,) = [line for line in lines if line["event"] == event]
+        names = ("request_id", "trace_id", "span_id")
+        assert [own[name] for name in names] == [request[name] for name in names]
+        assert own["logger"] == logger
+    assert {"ashapp.server", "uvicorn.error"} <= {line["logger"] for line in lines}
+
+
+def test_the_traceback_of_a_failed_request_has_its_id(folder: Path) -> None:
+    with serving(["shop:plain"], cwd=folder) as server:
+        assert get(f"{server.base_url}/", **{"X-Request-ID": "r1"}).status_code == 500
+        assert server.stop() == 0
+        told = server.stderr
+    lines = [json.loads(line) for line in told.splitlines()]
+    request, failed = [line for line in lines if line.get("request_id") == "r1"]
+    assert failed["exception"][0]["exc_value"] == "out of stock"
+    assert (request["status"], request["error"]) == (500, "LookupError")
+
+
+def test_lines_for_a_reader(folder: Path) -> None:
+    args = ["shop", "--log-format", "console", "--access-log-query"]
+    with serving(args, cwd=folder) as server:
+        get(f"{server.base_url}/sync/7?token=asked-for")
+        assert server.stop() == 0
+        told = server.stderr
+    assert "GET /sync/7?token=asked-for 200" in told
+    assert "sync 7" in told
+
+
+def test_a_service_logs_by_the_users_own_configuration(folder: Path) -> None:
+    (folder / "log.json").write_text(json.dumps(LOGGING))
+    with serving(["shop", "--log-config", "log.json"], cwd=folder) as server:
+        get(f"{server.base_url}/sync/7")
+        assert server.stop() == 0
+        told = server.stderr
+    lines = told.splitlines()
+    assert "MINE shop sync 7" in lines
+    assert [line for line in lines if "uvicorn.access" in line and '"GET /sync/7 HTTP/1.1" 200' in line]
+    assert not [line for line in lines if line.startswith("{")]
