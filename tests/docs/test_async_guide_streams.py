@@ -76,3 +76,7 @@ def test_a_generator_has_no_request_context() -> None:
     with serving(FlaskToAsgi(app)) as address:
         assert fetch(address, "/yields").body == fetch(address, "/returns").body == b"False"
         assert fetch(address, "/sync").body == b"/sync"
+
+
+def test_a_generator_in_the_context_has_one(streams: tuple[str, int]) -> None:
+    assert fetch(streams, "/progress?step=1&step=2").body == b"/progress 1\n/progress 2\n"

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import AsyncIterable
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ import flask
 from ashapp.bridge.coroutines import complete, finish, run_on_loop
 from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
-from ashapp.bridge.iterables import AsyncBody
+from ashapp.bridge.iterables import as_body
 from ashapp.bridge.placement import Placement, is_nonblocking
 from ashapp.bridge.signals import adopt_signals
 from ashapp.bridge.url_adapters import UrlAdapters
@@ -41,6 +40,9 @@ __all__ = ["Callables"]
 
 # Packages that call what the application registered, and take what it returns.
 _SYNC_CALLERS = {"ashapp", "blinker", "flask"}
+
+# What most views return, and needs nothing done before Flask takes it.
+_PLAIN = {bytes, dict, list, str}
 
 
 class Callables:
@@ -109,15 +111,13 @@ class Callables:
     def make_response(self, rv: Any) -> flask.Response:
         """Make a response of what a view returned; see ``flask.Flask.make_response``."""
         _note_rule()
-        if inspect.iscoroutine(rv):
-            rv = self._await(rv)
-        if isinstance(rv, AsyncIterable):
-            rv = AsyncBody(rv)
-        elif isinstance(rv, tuple) and rv and isinstance(rv[0], AsyncIterable):
-            rv = (AsyncBody(rv[0]), *rv[1:])
+        if type(rv) not in _PLAIN:
+            if inspect.iscoroutine(rv):
+                rv = self._await(rv)
+            rv = (as_body(rv[0]), *rv[1:]) if isinstance(rv, tuple) and rv else as_body(rv)
         response = self._make_response(rv)
-        if isinstance(response.response, AsyncIterable):
-            response.response = AsyncBody(response.response)
+        if type(response.response) is not list:
+            response.response = as_body(response.response)
         return response
 
     def _await(self, rv: Coroutine[Any, Any, Any]) -> Any:

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any
 
+import flask
 from werkzeug.wrappers import Response
 
 from ashapp.bridge.coroutines import complete
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import Iterable
 
-__all__ = ["AsyncBody", "runs_inline"]
+__all__ = ["AsyncBody", "ContextBody", "as_body", "runs_inline"]
 
 
 class AsyncBody:
@@ -39,6 +41,32 @@ class AsyncBody:
         aclose = getattr(self._iterator, "aclose", None)
         if aclose is not None:
             complete(_close(aclose), shielded=True)
+
+
+class ContextBody(AsyncBody):
+    """An async iterable whose items are awaited in the request context, by ``flask.stream_with_context``."""
+
+    def __init__(self, iterable: AsyncIterable[Any]) -> None:
+        self._generator: Any = flask.stream_with_context(AsyncBody(iterable))
+
+    def __next__(self) -> Any:
+        return next(self._generator)
+
+    def close(self) -> None:
+        """Close the async generator, then leave the context."""
+        self._generator.close()
+
+
+def as_body(value: Any) -> Any:
+    """Return *value*, or what to iterate in its place where it is an async iterable.
+
+    ``flask.stream_with_context`` takes an async iterable for a function, and what it returns is a decorated
+    function, with that iterable as ``__wrapped__``.
+    """
+    if isinstance(value, AsyncIterable):
+        return AsyncBody(value)
+    wrapped = getattr(value, "__wrapped__", None)
+    return ContextBody(wrapped) if isinstance(wrapped, AsyncIterable) else value
 
 
 async def _item(iterator: Any) -> Any:
