@@ -47,7 +47,7 @@ def test_the_whole_page_is_one_program(guide: Page) -> None:
     exec(compile(source, guide.path.name, "exec"), names)
     endpoints = set(names["app"].view_functions) - {"static"}
     assert endpoints == {
-        *("price", "report", "ticks", "progress", "count", "quote", "order"),
+        *("price", "report", "ticks", "progress", "count", "quote", "order", "take_back"),
         *("item", "item_on_the_loop", "customers", "suppliers"),
     }
 

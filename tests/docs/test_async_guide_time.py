@@ -135,6 +135,23 @@ def test_a_task_outlives_the_request(run: Run, journal: Journal) -> None:
     assert journal["sent"].value == "a@example.com"
 
 
+def test_a_task_may_have_a_copy_of_the_request(run: Run, journal: Journal) -> None:
+    asked = threading.Event()
+
+    async def send_confirmation(email: str) -> None:
+        while not asked.is_set():  # noqa: ASYNC110 - it is set on another thread
+            await asyncio.sleep(0.005)
+        journal.note("sent", email)
+
+    with serving(FlaskToAsgi(order(run, journal, send_confirmation=send_confirmation).app)) as address:
+        assert fetch(address, "/returns?email=a@example.com", "POST").status == 202
+        until(lambda: "teardown" in journal)
+        asked.set()
+        until(lambda: len(journal.entries) == 3)
+    assert journal.names == ["teardown", "sent", "teardown"]
+    assert journal["sent"].value == "a@example.com"
+
+
 @pytest.mark.parametrize(("grace", "end"), [(PATIENCE, "sent"), (0.1, "cancelled")])
 def test_a_worker_that_stops_waits_for_tasks(run: Run, journal: Journal, grace: float, end: str) -> None:
     stopping, tasks = asyncio.Event(), []

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import flask
 
+from ashapp.bridge.copied_contexts import CopiedContexts, current_context
 from ashapp.bridge.coroutines import complete, finish, run_on_loop
 from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
@@ -52,13 +53,14 @@ class Callables:
         self.bridge: FlaskToAsgi | None = None
         self.placement = Placement(app)
         self._app = app
+        self._copied_contexts = CopiedContexts()
         self._async_to_sync = app.async_to_sync
         self._ensure_sync = app.ensure_sync
         self._make_response = app.make_response
         self._url_adapters = UrlAdapters(app) if UrlAdapters.applies_to(app) else None
         replaced: dict[str, Any] = {"make_response": self.make_response}
         for name in ("do_teardown_request", "do_teardown_appcontext"):
-            replaced[name] = partial(_tear_down, getattr(app, name))
+            replaced[name] = partial(self._tear_down, getattr(app, name))
         for name in ("async_to_sync", "ensure_sync"):
             if name in vars(app):
                 self.placement.kept = name  # the application's own, set on the object
@@ -93,8 +95,8 @@ class Callables:
     def _call(self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any, **kwargs: Any) -> Any:
         fiber = current_fiber()
         if fiber is not None:
-            if fiber.depth and not _called_by_sync_code():
-                return func(*args, **kwargs)
+            if fiber.depth and (call := self._as_awaitable(_caller())):
+                return call(func, args, kwargs)
             return complete(func(*args, **kwargs))
         if current_exchange() is not None:
             return complete(func(*args, **kwargs))
@@ -104,9 +106,15 @@ class Callables:
             if running is None:
                 # A thread of the application's own: a copy of its context has to do.
                 return run_on_loop(func(*args, **kwargs), loop, copy_context())
-            if running is loop and not _called_by_sync_code():
-                return func(*args, **kwargs)  # in a task that a view has made
+            if running is loop and (call := self._as_awaitable(_caller())):
+                return call(func, args, kwargs)  # in a task that a view has made
         return self._async_to_sync(func)(*args, **kwargs)
+
+    def _as_awaitable(self, caller: str) -> Callable[..., Any] | None:
+        """Return what makes an awaitable of a call, or None for a *caller* that wants the result."""
+        if caller == "flask.ctx":
+            return self._copied_contexts.call
+        return None if caller.partition(".")[0] in _SYNC_CALLERS else _apply
 
     def make_response(self, rv: Any) -> flask.Response:
         """Make a response of what a view returned; see ``flask.Flask.make_response``."""
@@ -127,9 +135,21 @@ class Callables:
         except Exception as error:
             handle = self._app.handle_user_exception
             if len(inspect.signature(handle).parameters) > 1:  # the context, since Flask 3.2
-                context: Any = flask.globals.app_ctx
-                handle = partial(handle, context._get_current_object())  # noqa: SLF001 - documented
+                handle = partial(handle, current_context())
             return handle(error)
+
+    def _tear_down(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if self._copied_contexts.is_left_early():
+            return None
+        fiber = current_fiber()
+        exchange = current_exchange() if fiber is None else fiber.exchange
+        if exchange is None:
+            return call(*args, **kwargs)
+        outer, exchange.tearing_down = exchange.tearing_down, True
+        try:
+            return call(*args, **kwargs)
+        finally:
+            exchange.tearing_down = outer
 
 
 def _note_rule() -> None:
@@ -141,18 +161,6 @@ def _note_rule() -> None:
             exchange.notes.route, exchange.notes.endpoint = rule.rule, rule.endpoint
 
 
-def _tear_down(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    fiber = current_fiber()
-    exchange = current_exchange() if fiber is None else fiber.exchange
-    if exchange is None:
-        return call(*args, **kwargs)
-    outer, exchange.tearing_down = exchange.tearing_down, True
-    try:
-        return call(*args, **kwargs)
-    finally:
-        exchange.tearing_down = outer
-
-
 def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     # Where it is called counts, not where it was wrapped: it may be handed to a thread or to a task.
     fiber = current_fiber()
@@ -161,7 +169,11 @@ def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     return fiber.exchange.run_on_lane(func, *args, **kwargs)
 
 
-def _called_by_sync_code() -> bool:
-    """Say whether the function that called ours is one that wants a result and can't await."""
-    caller: str = sys._getframe(2).f_globals.get("__name__", "")  # noqa: SLF001
-    return caller.partition(".")[0] in _SYNC_CALLERS
+def _apply(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return func(*args, **kwargs)
+
+
+def _caller() -> str:
+    """Return the name of the module that called the function that calls ours."""
+    name: str = sys._getframe(2).f_globals.get("__name__", "")  # noqa: SLF001
+    return name
