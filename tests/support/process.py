@@ -144,8 +144,10 @@ def run(
 
 def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
-    # Servers of tests that run at once would all want the default management port.
-    return {**kept, "PYTHONUNBUFFERED": "1", "ASHAPP_MANAGEMENT_PORT": "off", **(added or {})}
+    # Servers of tests that run at once would all want the default management port, and none has a load
+    # balancer that must be told of its end.
+    ours = {"PYTHONUNBUFFERED": "1", "ASHAPP_MANAGEMENT_PORT": "off", "ASHAPP_DRAIN_DELAY": "0"}
+    return {**kept, **ours, **(added or {})}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
