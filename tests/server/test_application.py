@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -8,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask, current_app, has_app_context
 
+from ashapp import readiness_check
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.types import Message, Receive, Scope, Send
 from ashapp.server.application import assemble, create, load
 from ashapp.server.errors import StartupError
+from ashapp.server.health import Health, Phase
 from ashapp.server.loading import load as load_settings
+from ashapp.server.overview import LocalOverview
+from ashapp.server.runtime import runtime
 from ashapp.server.settings import Settings
-from tests.support.asgi import http_scope
+from tests.support.asgi import fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually
 
 Project = Callable[..., Path]
@@ -120,9 +126,12 @@ def test_the_bridge_is_told_of_the_settings_that_are_its_own(
 ) -> None:
     project(shop=flask_module())
     told: dict[str, Any] = {}
-    monkeypatch.setattr(
-        "ashapp.server.application.FlaskToAsgi", lambda app, **options: told.update(app=app, **options)
-    )
+
+    def bridge(app: object, **options: Any) -> WsgiToAsgi:
+        told.update(app=app, **options)
+        return WsgiToAsgi(lambda environ, start_response: [])
+
+    monkeypatch.setattr("ashapp.server.application.FlaskToAsgi", bridge)
     found = load(settings()).found
     assemble(found, settings(**flags))
     defaults = {"threads": 40, "multiprocess": False, "request_timeout": None}
@@ -205,3 +214,62 @@ async def test_the_loop_is_guarded_between_startup_and_shutdown(flags: dict[str,
             assert await answers.get() == {"type": f"lifespan.{event}.complete"}
             await eventually(partial(has_guards, expected))
         await serving
+
+
+@pytest.mark.usefixtures("no_checks")
+@pytest.mark.parametrize("is_flask", [True, False])
+async def test_readiness_checks_run_in_the_context_of_a_flask_application(*, is_flask: bool) -> None:
+    found: list[str | None] = []
+
+    @readiness_check("database")
+    def database() -> None:
+        found.append(current_app.name if has_app_context() else None)
+        raise OSError
+
+    app = Flask("shop")
+    health = Health(Phase.RUNNING)
+    assemble(app if is_flask else app.wsgi_app, settings(), health)
+    assert health.readiness() is None
+    (checker,) = health.monitors
+    await checker.start()
+    assert found == ["shop" if is_flask else None]
+    assert health.readiness() == "readiness checks failed: database"
+    await checker.stop()
+
+
+async def test_requests_are_counted_for_the_management_port_but_probes_are_not() -> None:
+    overview = LocalOverview()
+    health = Health(Phase.RUNNING)
+    app = assemble(Flask("shop"), settings(), health, overview)
+    for path in (b"/livez", b"/readyz", b"/nosuch", b"/nosuch"):
+        await fetch(app, "GET", path)
+    (durations,) = [
+        m for m in overview.registry.collect() if m.name == "http_server_request_duration_seconds"
+    ]
+    assert [
+        (s.labels["http_response_status_code"], s.value) for s in durations.samples if s.name[-5:] == "count"
+    ] == [("404", 2)]
+    assert len(health.monitors) == 2
+    for monitor in health.monitors:
+        await monitor.start()
+    (status,) = overview.statuses()
+    assert (status.reason, status.active, status.threads) == (None, 0, 40)
+    for monitor in health.monitors:
+        await monitor.stop()
+
+
+def test_a_worker_of_a_supervisor_writes_its_status_for_it(project: Project) -> None:
+    project(shop=flask_module())
+    with runtime() as shared:
+        create(settings(), health := Health(Phase.RUNNING))
+
+        async def pids() -> list[int]:
+            for monitor in health.monitors:
+                await monitor.start()
+            found = [status.pid for status in shared.statuses()]
+            for monitor in health.monitors:
+                await monitor.stop()
+            return found
+
+        assert asyncio.run(pids()) == [os.getpid()]
+        assert shared.statuses() == []

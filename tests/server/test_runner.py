@@ -2,11 +2,13 @@
 import logging
 import pickle
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
@@ -15,10 +17,12 @@ from ashapp.server.errors import StartupError
 from ashapp.server.loading import load
 from ashapp.server.main_server import MainServer
 from ashapp.server.probes import Probes
+from ashapp.server.runtime import Runtime
 from ashapp.server.settings import Settings
+from ashapp.server.status import Status
 
 LOOKS_SYNC = "Async views that look sync to Flask, and hold a thread while they wait"
-WRAPPED = "the WSGI middleware WhiteNoise is wrapped around wsgi_app"
+WRAPPED = "the WSGI middleware WhiteNoise around wsgi_app is not marked nonblocking"
 
 LOCAL = {"host": "127.0.0.1", "port": "0"}
 
@@ -92,9 +96,13 @@ def test_a_later_error_of_the_server_is_not_hidden(monkeypatch: pytest.MonkeyPat
 def test_workers_are_supervised(monkeypatch: pytest.MonkeyPatch, flags: dict[str, Any], code: int) -> None:
     class Supervisor:
         def __init__(
-            self, settings: Settings, start: Callable[[Any], Any], stop_listening: Callable[[], None]
+            self,
+            settings: Settings,
+            start: Callable[[Any], Any],
+            stop_listening: Callable[[], None],
+            forget: Callable[[int], None],
         ) -> None:
-            self.start, self.stop_listening = start, stop_listening
+            self.start, self.stop_listening, self.forget = start, stop_listening, forget
 
         def run(self) -> int:
             server, (sock,), replaced = self.start("another")
@@ -105,6 +113,7 @@ def test_workers_are_supervised(monkeypatch: pytest.MonkeyPatch, flags: dict[str
             app = in_worker.config.app()
             assert isinstance(app, Probes)
             assert app.health is in_worker.health
+            self.forget(1)
             self.stop_listening()
             assert sock.fileno() == -1
             return code
@@ -117,6 +126,65 @@ def test_workers_are_supervised(monkeypatch: pytest.MonkeyPatch, flags: dict[str
     monkeypatch.setattr(runner, "Worker", lambda *arguments: arguments)
     assert runner.run(load({**LOCAL, **flags})) == code
     assert len(closed) == 1
+
+
+def managed(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+    """Ask the management port for how the workers are."""
+    (message,) = [m for m in caplog.messages if m.startswith("Metrics and readiness on http")]
+    url = message.removeprefix("Metrics and readiness on ").removesuffix(", not for the public")
+    answer: dict[str, Any] = httpx.get(f"{url}/readyz", trust_env=False).json()
+    return answer
+
+
+MANAGED = {**LOCAL, "management_host": "127.0.0.1", "management_port": "0"}
+
+
+def test_the_management_port_is_open_before_the_server_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        server.started = True
+        asked.append(managed(caplog))
+
+    serve_with(monkeypatch, run)
+    caplog.set_level(logging.INFO, "ashapp.server")
+    assert runner.run(load(MANAGED)) == 0
+    assert asked == [{"status": "unavailable", "workers": []}]
+
+
+def test_the_supervisor_speaks_for_its_workers_and_forgets_those_that_have_ended(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Supervisor:
+        def __init__(self, *arguments: Any) -> None:
+            self.forget = arguments[3]
+
+        def run(self) -> int:
+            runtime = Runtime.inherited()
+            assert runtime is not None
+            runtime.write(Status(11, time.monotonic(), None))
+            assert [worker["pid"] for worker in managed(caplog)["workers"]] == [11]
+            self.forget(11)
+            assert managed(caplog)["workers"] == []
+            return 0
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(runner, "Supervisor", Supervisor)
+    caplog.set_level(logging.INFO, "ashapp.server")
+    assert runner.run(load({**MANAGED, "workers": "2"})) == 0
+    assert Runtime.inherited() is None
+
+
+def test_a_management_port_in_use_refuses_the_start() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert refusal(management_host="127.0.0.1", management_port=port) == (
+            f"port {port} on 127.0.0.1 is in use by another process; choose another with --management-port"
+        )
 
 
 def test_reloading_is_done_by_uvicorn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

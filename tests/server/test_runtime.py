@@ -4,10 +4,15 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from ashapp.bridge.threads import ThreadPool
+from ashapp.observe.metrics import RequestMetrics
 from ashapp.observe.worker_metrics import MULTIPROCESS_VARIABLE
 from ashapp.server import runtime as runtime_module
 from ashapp.server.errors import StartupError
+from ashapp.server.health import Health
+from ashapp.server.reporter import Reporter
 from ashapp.server.runtime import Runtime, runtime
 from ashapp.server.status import Status
 
@@ -39,6 +44,14 @@ def test_the_last_status_of_each_worker_is_read() -> None:
         for status in (Status(11, 0.5, "starting"), first, second):
             shared.write(status)
         assert sorted(shared.statuses(), key=lambda status: status.pid) == [second, first]
+
+
+def test_what_workers_count_is_collected_and_their_reporters_write_here() -> None:
+    with runtime() as shared:
+        assert list(shared.collect()) == []
+        reporter = Reporter(Health(), ThreadPool(1), RequestMetrics(CollectorRegistry()))
+        shared.attach(reporter)
+        assert reporter.board is shared
 
 
 def test_a_worker_that_has_ended_is_forgotten_but_counted() -> None:

@@ -2,6 +2,7 @@
 """Make the ASGI application of a worker: found, hardened, bridged, with its probes in front."""
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,13 +11,18 @@ from uvicorn.config import STARTUP_FAILURE
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.observe.loop_guard import LoopGuard
+from ashapp.observe.metrics import RequestMetrics
 from ashapp.observe.observer import Observer
+from ashapp.server.checker import Checker
 from ashapp.server.discovery import BRIDGED, find_application
 from ashapp.server.errors import StartupError
 from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
 from ashapp.server.health import Health, Phase
 from ashapp.server.log_config import access_logs
+from ashapp.server.overview import Overview
 from ashapp.server.probes import Probes
+from ashapp.server.reporter import Reporter
+from ashapp.server.runtime import Runtime
 from ashapp.server.settings import REFERENCE_API, Settings
 
 if TYPE_CHECKING:
@@ -54,8 +60,13 @@ def load(settings: Settings) -> Application:
     return Application(found, warnings)
 
 
-def assemble(found: object, settings: Settings, health: Health | None = None) -> Probes:
-    """Return the ASGI application that serves what was found, and that reports the *health* of its server."""
+def assemble(
+    found: object, settings: Settings, health: Health | None = None, overview: Overview | None = None
+) -> Probes:
+    """Return the ASGI application that serves what was found, and that reports the *health* of its server.
+
+    Where there is an *overview* for the management port, requests are counted for it.
+    """
     health = health or Health()
     if settings.lifespan == "off":
         health.phase = Phase.RUNNING
@@ -71,6 +82,13 @@ def assemble(found: object, settings: Settings, health: Health | None = None) ->
         bridge.lifespan.on_startup.append(guard.start)
         bridge.lifespan.on_shutdown.append(guard.stop)
     sinks: list[Sink] = access_logs(settings)
+    checker = _check_readiness(health, bridge, settings)
+    if overview is not None:
+        metrics = RequestMetrics(overview.registry)
+        sinks.append(metrics)
+        reporter = Reporter(health, bridge.threads, metrics, checker.outcomes.values)
+        health.monitors.append(reporter)
+        overview.attach(reporter)
     return Probes(Observer(bridge, sinks), health, offered)
 
 
@@ -85,7 +103,7 @@ def create(settings: Settings, health: Health | None = None) -> Probes:
     except StartupError as error:
         error.show()
         sys.exit(STARTUP_FAILURE)
-    return assemble(application.found, settings, health)
+    return assemble(application.found, settings, health, Runtime.inherited())
 
 
 def _harden(app: Flask, settings: Settings) -> list[str]:
@@ -97,6 +115,15 @@ def _harden(app: Flask, settings: Settings) -> list[str]:
         production = settings.environment == "production"
         warnings += require_strong_key(app, settings.app, production=production)
     return warnings
+
+
+def _check_readiness(health: Health, bridge: WsgiToAsgi, settings: Settings) -> Checker:
+    app = bridge.wsgi_application
+    # What asks a database is written for the context of its application.
+    checker = Checker(settings.readiness_interval, app.app_context if isinstance(app, Flask) else nullcontext)
+    health.conditions.append(checker.failure)
+    health.monitors.append(checker)
+    return checker
 
 
 def _bridged(found: object, settings: Settings) -> WsgiToAsgi:

@@ -107,6 +107,9 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
         if self.settings.stall_seconds:
             Heartbeat(self.beats, self.settings.stall_seconds).start()
+        if self.started:
+            for monitor in self.health.monitors:
+                await monitor.start()
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether the listeners are to be closed now. Called ten times in a second."""
@@ -187,6 +190,8 @@ class DrainingServer(uvicorn.Server):
             async with asyncio.timeout(seconds):
                 if self.server_state.tasks:
                     await asyncio.wait(self.server_state.tasks, timeout=seconds / 2)
+                for monitor in self.health.monitors:
+                    await monitor.stop()
                 await self.lifespan.shutdown()
         except TimeoutError:
             _log.error("The application was not shut down within %g s", seconds)

@@ -4,8 +4,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
-__all__ = ["Condition", "Health", "Phase"]
+__all__ = ["Condition", "Health", "Monitor", "Phase"]
 
 #: Returns a reason why the worker should get no requests just now, or ``None``; it must not block.
 Condition = Callable[[], str | None]
@@ -21,16 +22,28 @@ class Phase(StrEnum):
     STOPPING = "stopping"
 
 
+class Monitor(Protocol):
+    """What looks after the health of a worker while it serves. On the loop."""
+
+    async def start(self) -> None:
+        """Begin, when the application has been started."""
+
+    async def stop(self) -> None:
+        """End, before the application is shut down."""
+
+
 @dataclass
 class Health:
     """The state that the probes report, kept by the event loop's thread.
 
     A worker is alive as long as its loop can answer; it is ready between the end of its startup and the
-    beginning of its end, as long as none of its *conditions* gives a reason not to be.
+    beginning of its end, as long as none of its *conditions* gives a reason not to be. The server starts and
+    stops its *monitors*.
     """
 
     phase: Phase = Phase.STARTING
     conditions: list[Condition] = field(default_factory=list)
+    monitors: list[Monitor] = field(default_factory=list)
 
     def liveness(self) -> str | None:
         """Return why this worker should be replaced, or ``None``: that it answers is enough."""

@@ -11,13 +11,14 @@ from uvicorn.config import LOOP_FACTORIES, STARTUP_FAILURE
 from uvicorn.importer import ImportFromStringError, import_from_string
 from uvicorn.supervisors import ChangeReload
 
-from ashapp.server import listener, off_loop
+from ashapp.server import listener, management, off_loop
 from ashapp.server.application import Application, assemble, create, load
 from ashapp.server.draining_server import DrainingServer
 from ashapp.server.errors import StartupError
 from ashapp.server.health import Health
 from ashapp.server.log_config import logging_options
 from ashapp.server.main_server import MainServer
+from ashapp.server.overview import Overview
 from ashapp.server.routes import list_routes
 from ashapp.server.settings import Settings
 from ashapp.server.supervisor import Supervisor
@@ -48,17 +49,20 @@ def run(settings: Settings) -> int:
     The application is loaded in this process even if others will serve it: what is wrong with it is told
     once, before there are workers. Raises `StartupError` when the service can't start.
     """
-    with listener.bound(settings) as sockets:
+    with listener.bound(settings) as sockets, management.serving(settings) as managed:
+        overview = managed.overview if managed else None
         health = Health()
         config = _config(settings, health, reload=False)
         application = load(settings)
-        config.app = functools.partial(assemble, application.found, settings, health)
+        config.app = functools.partial(assemble, application.found, settings, health, overview)
         _load(config)
         _announce(settings, application, [listener.url(sock, tls=config.is_ssl) for sock in sockets])
+        if managed:
+            _logger.info("Metrics and readiness on %s, not for the public", ", ".join(managed.urls))
         if settings.reload:
             return _reload(_server(DrainingServer, settings), sockets)
         if settings.is_supervised:
-            return _supervise(_server(WorkerServer, settings), sockets)
+            return _supervise(_server(WorkerServer, settings), sockets, overview)
         return _serve(MainServer(config, settings, health), sockets)
 
 
@@ -127,7 +131,7 @@ def _reload(server: DrainingServer, sockets: list[socket.socket]) -> int:
     return 0
 
 
-def _supervise(server: WorkerServer, sockets: list[socket.socket]) -> int:
+def _supervise(server: WorkerServer, sockets: list[socket.socket], overview: Overview | None) -> int:
     listener.listen(sockets, server.config.backlog)
 
     def stop_listening() -> None:
@@ -135,8 +139,12 @@ def _supervise(server: WorkerServer, sockets: list[socket.socket]) -> int:
         for sock in sockets:
             sock.close()
 
+    def forget(pid: int) -> None:
+        if overview is not None:
+            overview.forget(pid)
+
     supervisor = Supervisor(
-        server.settings, lambda replaced: Worker(server, sockets, replaced), stop_listening
+        server.settings, lambda replaced: Worker(server, sockets, replaced), stop_listening, forget
     )
     try:
         return supervisor.run()

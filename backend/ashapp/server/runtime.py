@@ -7,12 +7,15 @@ supervisor reads both. The folder is found by an environment variable, which the
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, Metric
+
 from ashapp.observe.worker_metrics import MULTIPROCESS_VARIABLE, WorkerMetrics
 from ashapp.server.errors import StartupError
+from ashapp.server.reporter import Reporter
 from ashapp.server.status import Status
 
 __all__ = ["Runtime", "runtime"]
@@ -29,15 +32,21 @@ class Runtime:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.metrics = WorkerMetrics(path)
+        self._metrics = WorkerMetrics(path)
         #: Workers that have ended so far.
         self.ended = 0
+        #: For the metrics of the service in a worker; their values are in the folder.
+        self.registry = CollectorRegistry()
 
     @classmethod
     def inherited(cls) -> "Runtime | None":
         """Return the folder of this worker's supervisor; None if it has none."""
         path = os.environ.get(_VARIABLE)
         return cls(Path(path)) if path else None
+
+    def attach(self, reporter: Reporter) -> None:
+        """Let *reporter*, of this worker, write its status here."""
+        reporter.board = self
 
     def write(self, status: Status) -> None:
         """Write a worker's status, for its supervisor. A folder that is gone has no reader."""
@@ -46,6 +55,10 @@ class Runtime:
         with suppress(FileNotFoundError):
             new.write_text(status.dump(), encoding="utf-8")
             new.replace(path)
+
+    def withdraw(self, pid: int) -> None:
+        """Remove the status of a worker that serves no more."""
+        self._status(pid).unlink(missing_ok=True)
 
     def statuses(self) -> list[Status]:
         """Return what the workers have written last, by process id."""
@@ -58,8 +71,12 @@ class Runtime:
     def forget(self, pid: int) -> None:
         """Take note, once, that a worker has ended; what it has counted stays counted."""
         self.ended += 1
-        self._status(pid).unlink(missing_ok=True)
-        self.metrics.retire(pid)
+        self.withdraw(pid)
+        self._metrics.retire(pid)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what all workers have counted, those that have ended too."""
+        return self._metrics.collect()
 
     def _status(self, pid: int) -> Path:
         return self.path / f"{pid}.json"

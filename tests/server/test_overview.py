@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+from prometheus_client import Counter
+
+from ashapp.bridge.threads import ThreadPool
+from ashapp.observe.metrics import RequestMetrics
+from ashapp.server.health import Health
+from ashapp.server.overview import LocalOverview
+from ashapp.server.reporter import Reporter
+
+
+async def test_a_process_that_serves_alone_is_seen_while_it_serves() -> None:
+    overview = LocalOverview()
+    assert overview.statuses() == []
+    reporter = Reporter(Health(), ThreadPool(1), RequestMetrics(overview.registry))
+    overview.attach(reporter)
+    assert overview.statuses() == []
+    await reporter.start()
+    (status,) = overview.statuses()
+    assert status.reason == "starting"
+    await reporter.stop()
+    assert overview.statuses() == []
+    overview.forget(status.pid)
+    assert overview.ended == 0
+
+
+def test_what_is_counted_for_the_service_by_the_application_and_of_python_is_collected() -> None:
+    overview = LocalOverview()
+    Counter("jobs", "Jobs.", registry=overview.registry)
+    names = [metric.name for metric in overview.collect()]
+    assert names[0] == "jobs"
+    assert {"python_info", "process_cpu_seconds"} <= set(names)
