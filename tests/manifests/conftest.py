@@ -5,12 +5,32 @@ import os
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 
 from ashapp.server.loading import load
 from ashapp.server.settings import Settings
+from tests.manifests.exported import scrape
 from tests.manifests.objects import Objects
 from tests.manifests.render import MANIFESTS, OVERLAYS, kustomize
+from tests.support.process import serving
+
+APP = """
+import flask
+from ashapp import readiness_check
+
+app = flask.Flask(__name__)
+
+
+@readiness_check("database")
+def database():
+    return True
+
+
+@app.get("/")
+def index():
+    return "index"
+"""
 
 
 @pytest.fixture(scope="session", params=OVERLAYS)
@@ -38,3 +58,14 @@ def settings(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name, value in objects.environment.items():
         monkeypatch.setenv(name, value)
     return load({})
+
+
+@pytest.fixture(scope="session", params=[1, 2], ids=["alone", "supervised"])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """The names of the series that a service exports, each with its labels."""
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "app.py").write_text(APP)
+    options = ["--workers", str(request.param), "--management-host", "127.0.0.1", "--management-port", "0"]
+    with serving(["app:app", *options, "--drain-delay", "0"], cwd=folder) as server:
+        assert httpx.get(server.base_url).text == "index"
+        return scrape(server)

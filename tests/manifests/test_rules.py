@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.manifests.exported import FOREIGN, TARGET_LABELS
+from tests.manifests.expressions import asked
+from tests.manifests.objects import Objects
+from tests.manifests.render import MANIFESTS, kustomize
+
+FOLDER = MANIFESTS / "observability"
+RULES = FOLDER / "rules.yaml"
+UNIT_TESTS = Path(__file__).with_name("rules.test.yaml")
+GROUPS = yaml.safe_load(RULES.read_text())["groups"]
+ALERTS = {rule["alert"]: rule for group in GROUPS for rule in group["rules"]}
+
+
+def promtool(*arguments: str | Path) -> str:
+    command = shutil.which("promtool")
+    assert command is not None, (
+        "promtool is not on the PATH: it checks and runs the alert rules, and is part of Prometheus "
+        "(apt-get install prometheus, brew install prometheus)"
+    )
+    result = subprocess.run(
+        [command, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_prometheus_accepts_the_rules() -> None:
+    assert f"{len(ALERTS)} rules found" in promtool("check", "rules", RULES)
+
+
+def test_each_alert_fires_when_it_should_and_not_before() -> None:
+    assert "SUCCESS" in promtool("test", "rules", UNIT_TESTS)
+
+
+def test_without_promtool_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AssertionError, match="promtool is not on the PATH"):
+        promtool("check", "rules", RULES)
+
+
+def test_what_promtool_refuses_fails(tmp_path: Path) -> None:
+    wrong = tmp_path / "rules.yaml"
+    wrong.write_text(RULES.read_text().replace("rate(", "rat("))
+    with pytest.raises(AssertionError, match="unknown function"):
+        promtool("check", "rules", wrong)
+
+
+def test_each_alert_is_seen_to_fire_and_not_to() -> None:
+    checks = [
+        check for test in yaml.safe_load(UNIT_TESTS.read_text())["tests"] for check in test["alert_rule_test"]
+    ]
+    assert {check["alertname"] for check in checks if check.get("exp_alerts")} == set(ALERTS)
+    assert {check["alertname"] for check in checks if not check.get("exp_alerts")} == set(ALERTS)
+
+
+def test_the_operator_gets_the_same_rules() -> None:
+    rule = Objects.read(kustomize(FOLDER)).one("PrometheusRule")
+    assert rule["spec"]["groups"] == GROUPS, "copy the groups of rules.yaml"
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_asks_for_what_is_exported(alert: str, exported: dict[str, set[str]]) -> None:
+    known = {**{name: labels | TARGET_LABELS | {"le"} for name, labels in exported.items()}, **FOREIGN}
+    for name, labels in asked(ALERTS[alert]["expr"]).items():
+        assert name in known
+        assert labels <= known[name], name
+
+
+@pytest.mark.parametrize("rule", ALERTS.values(), ids=ALERTS)
+def test_an_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"warning", "critical"}
+    assert rule["annotations"]["summary"].endswith(".")
+    page, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert anchor == rule["alert"].lower()
+    assert f"\n### {rule['alert']}\n" in (MANIFESTS.parent / page).read_text(encoding="utf-8")
+
+
+def test_the_runbook_has_no_alerts_that_there_are_not() -> None:
+    page = (MANIFESTS.parent / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert re.findall(r"^### (Ashapp\w+)$", page, re.MULTILINE) == list(ALERTS)
+    assert set(re.findall(r"\(#(ashapp\w+)\)", page)) <= {alert.lower() for alert in ALERTS}
