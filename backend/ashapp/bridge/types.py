@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 __all__ = [
+    "AsgiApplication",
     "Environ",
     "ExcInfo",
     "Message",
@@ -21,6 +22,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Environ = dict[str, Any]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]

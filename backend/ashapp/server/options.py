@@ -31,7 +31,7 @@ _SECTIONS = (
     ("Probes", ("probes", "livez", "readyz", "healthz")),
     ("Management", ("management", "readiness")),
     ("Limits and time-outs", ("limit_", "timeout_", "request_timeout")),
-    ("Behind a proxy", ("root_path", "proxy_headers", "forwarded")),
+    ("Behind a proxy", ("root_path", "proxy_headers", "forwarded", "allowed_hosts")),
     ("HTTP", ("http", "header", "server_header", "date_header", "h11")),
     ("TLS", ("ssl",)),
     ("WebSocket", ("ws",)),

@@ -32,6 +32,7 @@ def test_uvicorns_defaults_are_left_to_uvicorn() -> None:
         "timeout_graceful_shutdown": 15,
         "log_level": "info",
         "access_log": True,
+        "proxy_headers": False,
     }
 
 

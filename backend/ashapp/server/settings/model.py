@@ -28,6 +28,7 @@ from ashapp.server.settings.lifecycle import DRAIN_DELAY, STALL_TIMEOUT, Lifecyc
 from ashapp.server.settings.logs import Logging
 from ashapp.server.settings.management import Management
 from ashapp.server.settings.probing import Probing
+from ashapp.server.settings.proxies import Proxying
 from ashapp.server.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
 
 __all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
@@ -35,7 +36,7 @@ __all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
 REFERENCE_API = "ashapp.api:create_app()"
 
 # What uvicorn would do otherwise than it is done here.
-_NOT_UVICORNS = frozenset({"app", "limit_max_requests", "limit_max_requests_jitter"})
+_NOT_UVICORNS = frozenset({"app", "forwarded_allow_ips", "limit_max_requests", "limit_max_requests_jitter"})
 
 # Seconds: what a person who waits begins to notice.
 _LOOP_GUARD = 0.1
@@ -71,7 +72,7 @@ def _implementation(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Settings(Lifecycle, Management, Probing, Logging, BaseSettings):
+class Settings(Lifecycle, Management, Probing, Logging, Proxying, BaseSettings):
     """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
 
     Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.loading` makes one line of it.
@@ -108,7 +109,6 @@ class Settings(Lifecycle, Management, Probing, Logging, BaseSettings):
     root_path: Annotated[str, AfterValidator(_root_path)] = Field(
         default="", description="URL path that a proxy strips before it passes requests on."
     )
-    forwarded_allow_ips: str | None = Field(default=None, min_length=1)
     headers: Annotated[
         list[str] | None, NoDecode, BeforeValidator(_header_lines), AfterValidator(_headers)
     ] = Field(default=None)
@@ -219,11 +219,13 @@ class Settings(Lifecycle, Management, Probing, Logging, BaseSettings):
     def uvicorn_config(self) -> dict[str, Any]:
         """Return the keyword arguments for ``uvicorn.Config``; what is not set keeps uvicorn's default."""
         given = {name: getattr(self, name) for name in type(self).model_fields if name in CONFIG_PARAMETERS}
-        return {
+        options = {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value
             for name, value in given.items()
             if value is not None and name not in _NOT_UVICORNS
         }
+        # Ours instead of uvicorn's: see ``ashapp.server.proxies``.
+        return {**options, "proxy_headers": False}
 
 
 def _other_fields() -> Mapping[str, Any]:
