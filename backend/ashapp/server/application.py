@@ -2,6 +2,7 @@
 """Make the ASGI application of a worker: found, hardened, bridged, with its probes in front."""
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,15 +12,20 @@ from uvicorn.config import STARTUP_FAILURE
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.types import AsgiApplication
 from ashapp.observe.loop_guard import LoopGuard
+from ashapp.observe.metrics import RequestMetrics
 from ashapp.observe.observer import Observer
 from ashapp.server.allowed_hosts import AllowedHosts
+from ashapp.server.checker import Checker
 from ashapp.server.discovery import BRIDGED, find_application
 from ashapp.server.errors import StartupError
 from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
 from ashapp.server.health import Health, Phase
 from ashapp.server.log_config import access_logs
+from ashapp.server.overview import Overview
 from ashapp.server.probes import Probes
 from ashapp.server.proxies import Proxies
+from ashapp.server.reporter import Reporter
+from ashapp.server.runtime import Runtime
 from ashapp.server.settings import REFERENCE_API, Settings
 from ashapp.server.trusted_proxies import TrustedProxies
 
@@ -58,8 +64,13 @@ def load(settings: Settings) -> Application:
     return Application(found, warnings)
 
 
-def assemble(found: object, settings: Settings, health: Health | None = None) -> Probes:
-    """Return the ASGI application that serves what was found, and that reports the *health* of its server."""
+def assemble(
+    found: object, settings: Settings, health: Health | None = None, overview: Overview | None = None
+) -> Probes:
+    """Return the ASGI application that serves what was found, and that reports the *health* of its server.
+
+    Where there is an *overview* for the management port, requests are counted for it.
+    """
     health = health or Health()
     if settings.lifespan == "off":
         health.phase = Phase.RUNNING
@@ -75,6 +86,13 @@ def assemble(found: object, settings: Settings, health: Health | None = None) ->
         bridge.lifespan.on_startup.append(guard.start)
         bridge.lifespan.on_shutdown.append(guard.stop)
     sinks: list[Sink] = access_logs(settings)
+    checker = _check_readiness(health, bridge, settings)
+    if overview is not None:
+        metrics = RequestMetrics(overview.registry)
+        sinks.append(metrics)
+        reporter = Reporter(health, bridge.threads, metrics, checker.outcomes.values)
+        health.monitors.append(reporter)
+        overview.attach(reporter)
     return Probes(Observer(_behind_proxies(bridge, settings), sinks), health, offered)
 
 
@@ -89,7 +107,7 @@ def create(settings: Settings, health: Health | None = None) -> Probes:
     except StartupError as error:
         error.show()
         sys.exit(STARTUP_FAILURE)
-    return assemble(application.found, settings, health)
+    return assemble(application.found, settings, health, Runtime.inherited())
 
 
 def _harden(app: Flask, settings: Settings) -> list[str]:
@@ -101,6 +119,15 @@ def _harden(app: Flask, settings: Settings) -> list[str]:
         production = settings.environment == "production"
         warnings += require_strong_key(app, settings.app, production=production)
     return warnings
+
+
+def _check_readiness(health: Health, bridge: WsgiToAsgi, settings: Settings) -> Checker:
+    app = bridge.wsgi_application
+    # What asks a database is written for the context of its application.
+    checker = Checker(settings.readiness_interval, app.app_context if isinstance(app, Flask) else nullcontext)
+    health.conditions.append(checker.failure)
+    health.monitors.append(checker)
+    return checker
 
 
 def _behind_proxies(app: AsgiApplication, settings: Settings) -> AsgiApplication:
