@@ -53,6 +53,16 @@ def test_serve_is_the_command_where_none_is_named(
     assert [(settings.app, settings.port) for settings in served] == [(app, port)]
 
 
+@pytest.mark.parametrize(("pid", "code", "times"), [(1, None, 1), (1, 143, 0), (2, None, 1)])
+def test_process_1_of_a_container_serves_in_a_child(
+    monkeypatch: pytest.MonkeyPatch, served: list[Settings], pid: int, code: int | None, times: int
+) -> None:
+    monkeypatch.setattr("os.getpid", lambda: pid)
+    monkeypatch.setattr(cli, "below_init", lambda: code)
+    assert invoke("shop:app").exit_code == (code or 0)
+    assert len(served) == times
+
+
 def test_the_version_names_what_it_runs_on() -> None:
     pattern = r"ashapp \d+\.\d+\.\S+ \(Python 3\.\S+, flask 3\.\S+, uvicorn 0\.\S+\)\n"
     assert re.fullmatch(pattern, invoke("--version").output)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command ``ashapp``, and ``serve`` as a command of Flask's own command line."""
 
+import os
 import platform
 import traceback
 from importlib import metadata
@@ -11,8 +12,10 @@ import click
 from flask.cli import ScriptInfo
 
 from ashapp import __version__
+from ashapp.server import check
 from ashapp.server.env_file import read_env_file
 from ashapp.server.errors import StartupError
+from ashapp.server.init_process import below_init
 from ashapp.server.loading import load
 from ashapp.server.options import ServeCommand, given, serve_options
 from ashapp.server.routes_command import routes
@@ -66,6 +69,19 @@ def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
 main.add_command(routes)
 
 
+@main.command(
+    "check",
+    short_help="Probe a service: exit code 0 if it is well.",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def _check(ctx: click.Context, /, arguments: tuple[str, ...]) -> None:
+    # As a rule it is run without this module (see ``ashapp.__main__``).
+    ctx.exit(check.main(arguments))
+
+
 @click.command("serve", cls=ServeCommand, params=serve_options())
 @click.pass_context
 def flask_serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
@@ -91,8 +107,10 @@ def _flask_target(info: ScriptInfo) -> str:
 def _serve(ctx: click.Context, flags: dict[str, Any], env_file: str | None) -> None:
     read_env_file(env_file)
     settings = load(flags)
+    code = below_init() if os.getpid() == 1 else None
     try:
-        code = run(settings)
+        if code is None:
+            code = run(settings)
     except StartupError as error:
         if settings.log_level in {"debug", "trace"} and error.__cause__ is not None:
             traceback.print_exception(error.__cause__)
