@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ashapp.server.connections import Connections
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Transport:
+    def __init__(self, sock: socket.socket | None) -> None:
+        self.sock = sock
+        self.aborted = 0
+
+    def get_extra_info(self, name: str) -> socket.socket | None:
+        assert name == "socket"
+        return self.sock
+
+    def abort(self) -> None:
+        self.aborted += 1
+
+
+class Cycle:
+    def __init__(self, *, started: bool = False, complete: bool = False) -> None:
+        self.scope: dict[str, Any] = {}
+        self.response_started = started
+        self.response_complete = complete
+        self.keep_alive = True
+
+
+class Protocol:
+    """uvicorn's protocols, as far as they are looked at."""
+
+    def __init__(self, cycle: Cycle | None = None, sock: socket.socket | None = None) -> None:
+        self.cycle = cycle
+        self.scope = cycle.scope if cycle else None
+        self.transport = Transport(sock)
+        self.ended = 0
+
+    def shutdown(self) -> None:
+        self.ended += 1
+
+
+class WebSocket:
+    transport = None
+
+    def __init__(self) -> None:
+        self.ended = 0
+
+    def shutdown(self) -> None:
+        self.ended += 1
+
+
+class Parser:
+    trailing_data = (b"GET / HT", False)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_responses_that_have_not_begun_are_the_last() -> None:
+    waiting, begun, done = Cycle(), Cycle(started=True), Cycle(started=True, complete=True)
+    cycles = [waiting, begun, done, None]
+    Connections({*map(Protocol, cycles), WebSocket()}).announce_end()
+    assert [cycle.keep_alive for cycle in (waiting, begun, done)] == [False, True, True]
+
+
+@pytest.mark.parametrize("cycle", [None, Cycle(started=True, complete=True)])
+def test_a_connection_is_closed_when_it_has_been_idle_for_a_while(cycle: Cycle | None) -> None:
+    clock = Clock()
+    protocol = Protocol(cycle)
+    connections = Connections({protocol}, clock)
+    for _ in range(5):
+        connections.close_idle(1.0)
+        clock.now += 0.24
+    assert protocol.ended == 0
+    connections.close_idle(1.0)
+    assert protocol.ended == 1
+
+
+def test_a_connection_that_is_used_again_is_idle_anew() -> None:
+    clock = Clock()
+    protocol = Protocol(Cycle(started=True, complete=True))
+    connections = Connections({protocol}, clock)
+    connections.close_idle(1.0)
+    assert protocol.cycle is not None
+    protocol.cycle.response_complete = False
+    clock.now += 2
+    connections.close_idle(1.0)
+    protocol.cycle.response_complete = True
+    clock.now += 2
+    connections.close_idle(1.0)
+    assert protocol.ended == 0
+
+
+def test_a_connection_with_a_request_is_left_alone() -> None:
+    protocol = Protocol(Cycle(started=True))
+    Connections({protocol}).close_idle(0)
+    assert protocol.ended == 0
+
+
+def test_a_request_of_which_a_part_has_been_read_is_waited_for() -> None:
+    first, next_, by_h11 = Protocol(), Protocol(Cycle(complete=True)), Protocol()
+    first.scope = {}
+    next_.scope = {}
+    by_h11.conn = Parser()  # type: ignore[attr-defined]
+    Connections({first, next_, by_h11}).close_idle(0)
+    assert [protocol.ended for protocol in (first, next_, by_h11)] == [0, 0, 0]
+
+
+def test_a_request_that_the_kernel_has_is_waited_for(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    protocol = Protocol(sock=ours)
+    connections = Connections({protocol})
+    theirs.send(b"GET")
+    connections.close_idle(0)
+    assert protocol.ended == 0
+    ours.recv(3)
+    connections.close_idle(0)
+    assert protocol.ended == 1
+
+
+def test_a_connection_that_has_just_been_closed_is_no_trouble(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, _ = pair
+    protocol = Protocol(sock=ours)
+    ours.close()
+    Connections({protocol}).close_idle(0)
+    assert protocol.ended == 1
+
+
+def test_other_protocols_are_told_once_to_end() -> None:
+    protocol = WebSocket()
+    connections = Connections({protocol})
+    connections.close_idle(60)
+    connections.close_idle(60)
+    assert protocol.ended == 1
+
+
+def test_what_is_left_is_aborted() -> None:
+    protocol = Protocol(Cycle())
+    Connections({protocol, WebSocket()}).abort()
+    assert protocol.transport.aborted == 1
