@@ -12,7 +12,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, Map, MapAdapter
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.placement import Place, Placement, is_nonblocking, nonblocking
+from ashapp.bridge.marks import nonblocking
+from ashapp.bridge.placement import Place, Placement
 
 HERE = __name__
 ON_LOOP = Place(on_loop=True)
@@ -57,6 +58,7 @@ def make_app(flask_class: type[flask.Flask] = flask.Flask) -> flask.Flask:
     app = flask_class(__name__)
     app.add_url_rule("/", view_func=index)
     app.add_url_rule("/wait", view_func=wait)
+    app.url_map.converters["regex"] = Regex
     return app
 
 
@@ -101,7 +103,8 @@ class Teardown(flask.Flask):
 
 
 class Regex(BaseConverter):
-    pass
+    def to_python(self, value: str) -> str:
+        return value.upper()
 
 
 class OwnMap(Map):
@@ -109,9 +112,25 @@ class OwnMap(Map):
         return super().bind_to_environ(*args, **kwargs)
 
 
+@nonblocking
+class Quick:
+    """A middleware that does not wait."""
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        raise NotImplementedError
+
+
 class Store(SecureCookieSessionInterface):
     def open_session(self, *args: Any) -> Any:
         return super().open_session(*args)
+
+
+@nonblocking
+class QuickStore(Store):
+    pass
 
 
 def middleware(environ: Any, start_response: Any) -> list[bytes]:
@@ -146,12 +165,17 @@ hindrances = pytest.mark.parametrize(
         (
             flask.Flask,
             lambda app: wrap(app, lambda inner: DispatcherMiddleware(inner, {})),
-            "the WSGI middleware DispatcherMiddleware is wrapped around wsgi_app",
+            "the WSGI middleware DispatcherMiddleware around wsgi_app is not marked nonblocking",
         ),
         (
             flask.Flask,
             lambda app: wrap(app, lambda inner: ProxyFix(middleware)),
-            "the WSGI middleware middleware is wrapped around wsgi_app",
+            "the WSGI middleware middleware around wsgi_app is not marked nonblocking",
+        ),
+        (
+            flask.Flask,
+            lambda app: wrap(app, lambda inner: nonblocking(DispatcherMiddleware(Quick(middleware), {}))),
+            "the WSGI middleware middleware around wsgi_app is not marked nonblocking",
         ),
         (
             flask.Flask,
@@ -165,18 +189,13 @@ hindrances = pytest.mark.parametrize(
         ),
         (
             flask.Flask,
-            lambda app: app.url_map.converters.update(regex=Regex),
-            "the URL converter 'regex' is the application's own",
-        ),
-        (
-            flask.Flask,
             set_attribute("session_interface", Store()),
-            "the session interface Store may wait for its store",
+            "the session interface Store is not marked nonblocking",
         ),
         (
             flask.Flask,
             set_attribute("session_interface", SessionInterface()),
-            "the session interface SessionInterface may wait for its store",
+            "the session interface SessionInterface is not marked nonblocking",
         ),
         (
             flask.Flask,
@@ -209,6 +228,13 @@ def test_what_keeps_async_views_off_the_loop_is_named(
         lambda app: set_attribute("handle_exception", functools.partial(app.handle_exception))(app),
         lambda app: app.url_value_preprocessor(nonblocking(functools.partial(pull))),
         set_attribute("session_interface", SecureCookieSessionInterface()),
+        set_attribute("session_interface", nonblocking(Store())),
+        set_attribute("session_interface", QuickStore()),
+        lambda app: wrap(app, Quick),
+        lambda app: wrap(app, lambda inner: Quick(ProxyFix(Quick(inner)))),
+        lambda app: wrap(app, lambda inner: ProxyFix(nonblocking(DispatcherMiddleware(inner, {})))),
+        lambda app: wrap(app, lambda inner: nonblocking(functools.partial(middleware))),
+        lambda app: app.add_url_rule("/<regex:value>", "index"),
     ],
 )
 def test_what_does_not_block_is_no_hindrance(change: Callable[[flask.Flask], object]) -> None:
@@ -237,29 +263,28 @@ def test_what_changes_later_is_noticed(change: Callable[[flask.Flask], object]) 
     assert not placement.of("wait").on_loop
 
 
+@pytest.mark.parametrize("mark", [False, True])
+def test_a_converter_keeps_only_the_views_of_its_rules_off_the_loop(*, mark: bool) -> None:
+    class Converter(Regex):
+        pass
+
+    app = make_app()
+    app.url_map.converters["own"] = nonblocking(Converter) if mark else Converter
+    app.add_url_rule("/own/<own:value>", view_func=stream)
+    app.add_url_rule("/own", endpoint="stream")
+    placement = Placement(app)
+    reason = "" if mark else "the URL converter 'own' is not marked nonblocking"
+    assert placement.of("stream") == Place(on_loop=mark, reason=reason)
+    assert placement.of("wait") == ON_LOOP
+    assert placement.guarded == (not mark)
+
+
 def test_a_view_that_is_replaced_is_looked_at_anew() -> None:
     app = make_app()
     placement = Placement(app)
     assert placement.of("wait") is placement.of("wait")
     app.view_functions["wait"] = index
     assert placement.of("wait") == Place(on_loop=False, reason="sync view")
-
-
-def test_the_mark_makes_a_callable_nonblocking() -> None:
-    quick = functools.partial(index)
-    assert nonblocking(quick) is quick
-    assert is_nonblocking(quick)
-    assert not is_nonblocking(index)
-    assert is_nonblocking(stream)
-
-
-def test_the_mark_on_a_bound_method_is_on_its_function() -> None:
-    class Service:
-        def ping(self) -> None:
-            pass
-
-    nonblocking(Service().ping)
-    assert is_nonblocking(Service().ping)
 
 
 @pytest.mark.parametrize("name", ["ensure_sync", "async_to_sync"])

@@ -125,8 +125,19 @@ def with_proxy_fix(app: flask.Flask) -> None:
     app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
 
 
+class Slug(BaseConverter):
+    def to_python(self, value: str) -> str:
+        return value.lower()
+
+
 def with_converter(app: flask.Flask) -> None:
-    app.url_map.converters["own"] = BaseConverter
+    app.url_map.converters["own"] = Slug
+    app.add_url_rule("/view/<own:name>", "view")
+
+
+def with_converter_of_another_rule(app: flask.Flask) -> None:
+    app.url_map.converters["own"] = Slug
+    app.add_url_rule("/static/<own:name>", "static")
 
 
 def with_store(app: flask.Flask) -> None:
@@ -151,6 +162,7 @@ def with_nothing(app: flask.Flask) -> None:
         (flask.Flask, with_nothing, "loop"),
         (flask.Flask, with_proxy_fix, "loop"),
         (flask.Flask, with_quick_preprocessor, "loop"),
+        (flask.Flask, with_converter_of_another_rule, "loop"),
         (flask.Flask, with_middleware, "thread"),
         (flask.Flask, with_converter, "thread"),
         (flask.Flask, with_store, "thread"),
@@ -177,6 +189,46 @@ def test_what_keeps_a_view_on_a_thread(
     with serving(FlaskToAsgi(app, on_startup=[start])) as address:
         assert fetch(address, "/view").body == b"answer"
     assert loops[0] is loops[1]
+
+
+def test_what_is_marked_keeps_no_view_off_the_loop(run: Run) -> None:
+    shop = run("What keeps a view on a thread")
+
+    @shop.app.get("/view")
+    async def view() -> str:
+        flask.session.update(name="me", draft="text")
+        return f"{flask.request.environ['shop.started'] > 0} {asyncio.get_running_loop().is_running()}"
+
+    @shop.app.get("/session")
+    async def session() -> dict[str, Any]:
+        return dict(flask.session)
+
+    shop.app.secret_key = "not a secret"
+    assert set(places(shop.app).values()) == {"loop"}
+    with (
+        serving(FlaskToAsgi(shop.app)) as (host, port),
+        httpx.Client(base_url=f"http://{host}:{port}") as client,
+    ):
+        assert client.get("/articles/GreenTea").text == "/articles/greentea"
+        assert client.get("/view").text == "True True"
+        assert client.get("/session").json() == {"name": "me"}
+
+
+def test_url_defaults_run_on_the_lane_unless_they_are_marked() -> None:
+    app, journal = flask.Flask("shop"), Journal()
+    app.url_defaults(lambda endpoint, values: journal.note("lane"))
+    marked = flask.Flask("shop")
+    marked.url_defaults(nonblocking(lambda endpoint, values: journal.note("loop")))
+
+    async def view() -> str:
+        return flask.url_for("view")
+
+    for shop in (app, marked):
+        shop.add_url_rule("/", view_func=view)
+        with serving(FlaskToAsgi(shop)) as address:
+            assert fetch(address, "/").body == b"/"
+    assert not journal["lane"].on_loop
+    assert journal["loop"].on_loop
 
 
 # -- databases

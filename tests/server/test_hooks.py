@@ -6,7 +6,7 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.placement import nonblocking
+from ashapp.bridge.marks import nonblocking
 from ashapp.server.hooks import Hook, list_hooks
 
 HERE = __name__
@@ -103,6 +103,14 @@ def test_an_url_value_preprocessor_runs_where_the_view_does(
     app.url_value_preprocessor(function)
     name = f"{HERE}.{function.__name__}"
     assert list_hooks(app) == [Hook("url_value_preprocessor", None, name, None, kind, runs_on)]
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "runs_on"), [(plain, "sync", "lane"), (quick, "nonblocking", "loop")]
+)
+def test_url_defaults_are_told_of(app: flask.Flask, function: Any, kind: str, runs_on: Any) -> None:
+    app.url_defaults(function)
+    assert list_hooks(app) == [Hook("url_defaults", None, f"{HERE}.{function.__name__}", None, kind, runs_on)]
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_the_host_of_a_rule_is_told() -> None:
     assert [route.domain for route in list_routes(app)] == ["shop.example"]
 
 
-MIDDLEWARE = "the WSGI middleware WhiteNoise is wrapped around wsgi_app"
+MIDDLEWARE = "the WSGI middleware WhiteNoise around wsgi_app is not marked nonblocking"
 WRONG_BRIDGE = "it is bridged by WsgiToAsgi, which knows nothing of views, and not by FlaskToAsgi"
 
 

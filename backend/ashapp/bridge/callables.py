@@ -7,8 +7,8 @@ so decide, call by call: in a fiber a coroutine is awaited and a sync function g
 on a thread a coroutine goes to the server's loop and a sync function is simply called. ``make_response``
 is replaced to take what a view may return besides: a bare coroutine (from a decorator that forgot
 ``ensure_sync``) and async iterables. ``do_teardown_request`` and ``do_teardown_appcontext`` are replaced to
-shield what they call from cancellation. Outside a request of the bridge (the command line, the test client)
-all do what they did.
+shield what they call from cancellation, and ``inject_url_defaults`` to run on the lane. Outside a request of
+the bridge (the command line, the test client) all do what they did.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 import flask
 
+from ashapp.bridge.converters import on_loop
 from ashapp.bridge.copied_contexts import CopiedContexts, current_context
 from ashapp.bridge.coroutines import complete, finish, run_on_loop
 from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
 from ashapp.bridge.iterables import as_body
-from ashapp.bridge.placement import Placement, is_nonblocking
+from ashapp.bridge.marks import is_nonblocking
+from ashapp.bridge.placement import Placement
 from ashapp.bridge.signals import adopt_signals
 from ashapp.bridge.url_adapters import UrlAdapters
 
@@ -61,6 +63,8 @@ class Callables:
         replaced: dict[str, Any] = {"make_response": self.make_response}
         for name in ("do_teardown_request", "do_teardown_appcontext"):
             replaced[name] = partial(self._tear_down, getattr(app, name))
+        if app.inject_url_defaults.__func__ is flask.Flask.inject_url_defaults:  # type: ignore[attr-defined]
+            replaced["inject_url_defaults"] = partial(self._inject_url_defaults, app.inject_url_defaults)
         for name in ("async_to_sync", "ensure_sync"):
             if name in vars(app):
                 self.placement.kept = name  # the application's own, set on the object
@@ -76,7 +80,8 @@ class Callables:
         """Say whether the view for *environ* runs on the loop; matches the request, if need be."""
         if self._url_adapters is None or not self.placement.may_be_on_loop():
             return False
-        endpoint = self._url_adapters.match(environ)
+        match = self._url_adapters.match
+        endpoint = on_loop(match, environ) if self.placement.guarded else match(environ)
         return endpoint is not None and self.placement.of(endpoint).on_loop
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
@@ -137,6 +142,13 @@ class Callables:
             if len(inspect.signature(handle).parameters) > 1:  # the context, since Flask 3.2
                 handle = partial(handle, current_context())
             return handle(error)
+
+    def _inject_url_defaults(self, call: Callable[..., None], /, *args: Any, **kwargs: Any) -> None:
+        by_blueprint = self._app.url_default_functions.values()
+        if all(is_nonblocking(function) for functions in by_blueprint for function in functions):
+            call(*args, **kwargs)
+        else:  # which Flask calls without ``ensure_sync``
+            _call_sync(call, *args, **kwargs)
 
     def _tear_down(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if self._copied_contexts.is_left_early():

@@ -9,24 +9,19 @@ named in the reason. Hooks, handlers and the like are no hindrance: Flask passes
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import flask
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing.converters import DEFAULT_CONVERTERS
 
+from ashapp.bridge.converters import guard_converters, may_block
+from ashapp.bridge.marks import is_nonblocking
 from ashapp.bridge.url_adapters import UrlAdapters
 from ashapp.bridge.views import ViewKind, async_methods, is_async, kind_of, name_of, sync_decorators
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["Place", "Placement", "is_nonblocking", "nonblocking"]
-
-F = TypeVar("F", bound="Callable[..., Any]")
+__all__ = ["Place", "Placement"]
 
 # Methods of Flask that are the dispatch: what a subclass makes of them runs where the dispatch runs.
 _DISPATCH = (
@@ -53,26 +48,8 @@ _DISPATCH = (
 # handle errors, which do no harm; others the bridge replaces itself.)
 _DISPATCH_ON_OBJECT = ("full_dispatch_request", "dispatch_request")
 
-_NONBLOCKING = "_ashapp_nonblocking"
-
-
-def nonblocking(function: F) -> F:
-    """Mark a sync hook, handler or receiver as quick: around an async view it runs on the loop itself.
-
-    Without the mark it runs on a thread, which costs more than a quick function takes. A marked function
-    must not wait for anything: it would hold up every other request of the worker.
-    """
-    setattr(getattr(function, "__func__", function), _NONBLOCKING, True)  # of a bound method, its function
-    return function
-
-
-def is_nonblocking(function: Callable[..., Any]) -> bool:
-    """Say whether *function* may be called on the loop; Flask's own context processor may."""
-    return (
-        getattr(function, _NONBLOCKING, False)
-        or inspect.isasyncgenfunction(function)
-        or getattr(function, "__module__", None) == "flask.templating"
-    )
+# Where WSGI middleware has the application that it wraps.
+_WRAPPED = ("app", "wsgi_app", "application", "_app", "__wrapped__")
 
 
 @dataclass(frozen=True)
@@ -93,6 +70,8 @@ class Placement:
         self._places: dict[str, tuple[Any, Place]] = {}
         self._known = 0
         self._has_async_views = False
+        #: Whether a URL converter may block: see ``converters``.
+        self.guarded = False
         self._around: tuple[Any, ...] = ()
         self._hindrance: str | None = None
 
@@ -101,6 +80,8 @@ class Placement:
         app = self._app
         if self._known != len(app.view_functions):
             self._known = len(app.view_functions)
+            self._places.clear()
+            self.guarded = guard_converters(app.url_map)
             self._has_async_views = any(map(is_async, app.view_functions.values()))
         if not self._has_async_views:
             return False
@@ -123,17 +104,15 @@ class Placement:
         known, place = self._places.get(endpoint, (None, None))
         if place is None or known is not view:
             self.may_be_on_loop()
-            place = Place(on_loop=False, reason=self._hindrance) if self._hindrance else _place(view)
-            if not is_async(view):
-                place = _place(view)
+            reason = (self._hindrance or self._own_converter(endpoint)) if is_async(view) else _why_sync(view)
+            place = Place(on_loop=not reason, reason=reason or "")
             self._places[endpoint] = (view, place)
         return place
 
-
-def _place(view: Any) -> Place:
-    if is_async(view):
-        return Place(on_loop=True)
-    return Place(on_loop=False, reason=_why_sync(view))
+    def _own_converter(self, endpoint: str) -> str | None:
+        rules = (rule for rule in self._app.url_map.iter_rules() if rule.endpoint == endpoint)
+        name = next(filter(None, map(may_block, rules)), None)
+        return f"the URL converter {name!r} is not marked nonblocking" if name is not None else None
 
 
 def _why_sync(view: Any) -> str:
@@ -153,14 +132,7 @@ def _why_sync(view: Any) -> str:
 
 def _hindrance(app: flask.Flask) -> str | None:
     """Return what keeps every async view of *app* off the loop, or None."""
-    return (
-        _overridden(app)
-        or _wrapped(app)
-        or _own_binding(app)
-        or _own_converter(app)
-        or _own_session(app)
-        or _preprocessor(app)
-    )
+    return _overridden(app) or _wrapped(app) or _own_binding(app) or _own_session(app) or _preprocessor(app)
 
 
 def _overridden(app: flask.Flask) -> str | None:
@@ -175,11 +147,12 @@ def _overridden(app: flask.Flask) -> str | None:
 
 def _wrapped(app: flask.Flask) -> str | None:
     wsgi_app: Any = app.wsgi_app
-    while type(wsgi_app) is ProxyFix:
-        wsgi_app = wsgi_app.app
-    if getattr(wsgi_app, "__func__", None) is flask.Flask.wsgi_app:
-        return None
-    return f"the WSGI middleware {name_of(wsgi_app)} is wrapped around wsgi_app"
+    while type(wsgi_app) is ProxyFix or is_nonblocking(wsgi_app):
+        found = (getattr(wsgi_app, name, None) for name in _WRAPPED)
+        wsgi_app = next(filter(callable, found), None)
+    if wsgi_app is None or getattr(wsgi_app, "__func__", None) is flask.Flask.wsgi_app:
+        return None  # what a marked middleware hides is up to who has marked it
+    return f"the WSGI middleware {name_of(wsgi_app)} around wsgi_app is not marked nonblocking"
 
 
 def _own_binding(app: flask.Flask) -> str | None:
@@ -191,19 +164,14 @@ def _own_binding(app: flask.Flask) -> str | None:
     return f"the URL map {type(app.url_map).__qualname__} binds requests in its own way"
 
 
-def _own_converter(app: flask.Flask) -> str | None:
-    for name, converter in app.url_map.converters.items():
-        if DEFAULT_CONVERTERS.get(name) is not converter:
-            return f"the URL converter {name!r} is the application's own"
-    return None
-
-
 def _own_session(app: flask.Flask) -> str | None:
     interface = type(app.session_interface)
     base = SecureCookieSessionInterface
+    if is_nonblocking(app.session_interface):
+        return None
     if interface.open_session is base.open_session and interface.save_session is base.save_session:
         return None
-    return f"the session interface {interface.__qualname__} may wait for its store"
+    return f"the session interface {interface.__qualname__} is not marked nonblocking"
 
 
 def _preprocessor(app: flask.Flask) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from blinker import NamedSignal
 from flask import Flask, signals
 
-from ashapp.bridge.placement import is_nonblocking
+from ashapp.bridge.marks import is_nonblocking
 from ashapp.bridge.views import full_name_of, is_async, kind_of
 from ashapp.server.routes import flask_application, hindrance
 
@@ -19,6 +19,7 @@ __all__ = ["Hook", "list_hooks"]
 # Flask's names of what is registered, and where the application keeps it, by blueprint.
 _BY_BLUEPRINT = {
     "url_value_preprocessor": "url_value_preprocessors",
+    "url_defaults": "url_default_functions",
     "before_request": "before_request_funcs",
     "context_processor": "template_context_processors",
     "after_request": "after_request_funcs",

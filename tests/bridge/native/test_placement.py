@@ -11,7 +11,7 @@ import pytest
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionInterface
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, ValidationError
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
 from ashapp.bridge.types import Environ, StartResponse
@@ -48,17 +48,6 @@ def middleware(app: flask.Flask) -> flask.Flask:
 
 def middleware_behind_proxy_fix(app: flask.Flask) -> flask.Flask:
     return proxy_fix(middleware(app))
-
-
-def converter(app: flask.Flask) -> flask.Flask:
-    class Converter(BaseConverter):
-        def to_python(self, value: str) -> Any:
-            assert asyncio._get_running_loop() is None
-            return value
-
-    app.url_map.converters["own"] = Converter
-    app.add_url_rule("/<own:value>/more", "own", lambda value: value)
-    return app
 
 
 def session_interface(app: flask.Flask) -> flask.Flask:
@@ -106,7 +95,6 @@ def overridden(app: flask.Flask, name: str) -> flask.Flask:
 REASONS: dict[str, tuple[Callable[[flask.Flask], flask.Flask], str]] = {
     "middleware": (middleware, "outer"),
     "middleware behind ProxyFix": (middleware_behind_proxy_fix, "outer"),
-    "converter": (converter, "own"),
     "session interface": (session_interface, "Sessions"),
     "session interface of its own": (session_interface_of_its_own, "Sessions"),
     "URL value preprocessor": (url_value_preprocessor, "preprocess"),
@@ -190,13 +178,53 @@ def marked_preprocessor(app: flask.Flask) -> flask.Flask:
     return app
 
 
+def marked_session_interface(app: flask.Flask) -> flask.Flask:
+    app = session_interface(app)
+
+    class Sessions(SessionInterface):
+        def open_session(self, app: flask.Flask, request: flask.Request) -> SecureCookieSession:
+            return SecureCookieSession({"name": "me"})
+
+        def save_session(self, *args: Any) -> None:
+            pass
+
+    app.session_interface = nonblocking(Sessions())
+    return app
+
+
+def marked_middleware(app: flask.Flask) -> flask.Flask:
+    inner = app.wsgi_app
+
+    @nonblocking
+    def outer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        return [b"".join(inner(environ, start_response))]
+
+    app.wsgi_app = outer  # type: ignore[method-assign]
+    return proxy_fix(app)
+
+
+def converter_of_another_rule(app: flask.Flask) -> flask.Flask:
+    class Converter(BaseConverter):
+        def to_python(self, value: str) -> Any:
+            assert asyncio._get_running_loop() is None
+            return value
+
+    app.url_map.converters["own"] = Converter
+    app.add_url_rule("/<own:value>/more", "own", lambda value: value)
+    return app
+
+
 def subclass(app: flask.Flask) -> flask.Flask:
     app.__class__ = type("Subclass", (flask.Flask,), {"json_dumps": lambda self: None})
     return app
 
 
 @pytest.mark.parametrize(
-    "change", [proxy_fix, proxy_fix_twice, default_session_subclass, marked_preprocessor, subclass]
+    "change",
+    [
+        *(proxy_fix, proxy_fix_twice, marked_middleware, default_session_subclass, marked_session_interface),
+        *(marked_preprocessor, converter_of_another_rule, subclass),
+    ],
 )
 async def test_what_does_not_block_is_no_hindrance(
     app: flask.Flask, journal: Journal, change: Callable[[flask.Flask], flask.Flask]
@@ -207,6 +235,93 @@ async def test_what_does_not_block_is_no_hindrance(
 
     assert (await fetch(bridge)).status == 200
     assert bridge._callables.placement.of("view").on_loop
+
+
+@pytest.mark.parametrize("mark", [False, True])
+async def test_a_converter_runs_on_the_loop_if_it_is_marked(
+    app: flask.Flask, journal: Journal, *, mark: bool
+) -> None:
+    """Else the views of its rules are on a thread, and so is what it says no to."""
+
+    class Converter(BaseConverter):
+        def to_python(self, value: str) -> str:
+            journal.note("converter")
+            if value == "no":
+                raise ValidationError
+            return value.upper()
+
+    app.url_map.converters["own"] = nonblocking(Converter) if mark else Converter
+
+    @app.get("/items/<own:value>")
+    async def own(value: str) -> str:
+        await asyncio.sleep(0)
+        return value
+
+    add_views(app, journal)
+    bridge = FlaskToAsgi(app)
+    yes, no = [await fetch(bridge, target=b"/items/" + value) for value in (b"yes", b"no")]
+
+    assert (yes.body, no.status) == (b"YES", 404)
+    assert {entry.on_loop for entry in journal.entries if entry.name == "converter"} == {mark}
+    journal.clear()
+    assert (await fetch(bridge)).status == 200
+    assert "converter" not in journal
+    placement = bridge._callables.placement
+    assert [placement.of(name).on_loop for name in ("own", "view")] == [mark, True]
+
+
+async def test_a_guarded_converter_is_as_ever_for_others(app: flask.Flask) -> None:
+    """For Flask's own test client, on a loop too."""
+
+    class Converter(BaseConverter):
+        def to_python(self, value: str) -> str:
+            return value.upper()
+
+    app.url_map.converters["own"] = Converter
+    app.add_url_rule("/items/<own:value>", "own", lambda value: value)
+
+    @app.get("/")
+    async def view() -> str:
+        return "hello"
+
+    assert (await fetch(FlaskToAsgi(app), target=b"/items/tea")).body == b"TEA"
+    assert app.test_client().get("/items/tea").data == b"TEA"
+
+
+@pytest.mark.parametrize("mark", [False, True])
+async def test_url_defaults(app: flask.Flask, journal: Journal, *, mark: bool) -> None:
+    """Flask calls them without ``ensure_sync``, from ``url_for``."""
+
+    def add_language(endpoint: str, values: dict[str, Any]) -> None:
+        journal.note("defaults")
+        values.setdefault("language", flask.g.language)
+
+    app.url_defaults(nonblocking(add_language) if mark else add_language)
+
+    @app.before_request
+    def before() -> None:
+        journal.note("before")
+        flask.g.language = "de"
+
+    @app.get("/<language>/")
+    async def view(language: str) -> str:
+        return flask.url_for("view")
+
+    @app.get("/<language>/sync")
+    def sync_view(language: str) -> str:
+        return flask.url_for("view")
+
+    bridge = FlaskToAsgi(app)
+
+    assert (await fetch(bridge, target=b"/en/")).body == b"/de/"
+    assert journal["defaults"].on_loop == mark
+    assert mark or journal["defaults"].thread == journal["before"].thread
+    journal.clear()
+    assert (await fetch(bridge, target=b"/en/sync")).body == b"/de/"
+    assert journal["defaults"].thread == journal["before"].thread
+    with app.test_request_context():
+        flask.g.language = "fr"
+        assert flask.url_for("view") == "/fr/"
 
 
 async def test_proxy_fix_counts(app: flask.Flask, journal: Journal) -> None:
