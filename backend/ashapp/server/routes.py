@@ -64,7 +64,7 @@ def _route(app: Flask, rule: Rule, placement: Placement, common: str | None) -> 
     view: Any = app.view_functions.get(rule.endpoint)
     kind = kind_of(view)
     is_class = kind is ViewKind.CLASS_BASED
-    reason = (common if is_async(view) else None) or placement.of(rule.endpoint).reason
+    reason = (common if is_async(view) else None) or placement.of(rule.endpoint).reason or None
     return Route(
         rule=rule.rule,
         domain=(rule.host if app.url_map.host_matching else rule.subdomain) or None,
