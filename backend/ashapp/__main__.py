@@ -1,7 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""``python -m ashapp`` is the command ``ashapp``."""
+"""The command ``ashapp``, and ``python -m ashapp``.
 
-from ashapp.server.cli import main
+``ashapp check`` is a probe: it is answered without importing the rest of the command line.
+"""
+
+import sys
+from typing import Any
+
+__all__ = ["main"]
+
+
+def main(**options: Any) -> None:
+    """Run the command; *options* are those of click."""
+    if sys.argv[1:2] == ["check"]:
+        from ashapp.server import check  # noqa: PLC0415 - see above
+
+        sys.exit(check.main(sys.argv[2:]))
+    from ashapp.server import cli  # noqa: PLC0415 - see above
+
+    cli.main(**options)
+
 
 if __name__ == "__main__":
     main(prog_name="python -m ashapp")

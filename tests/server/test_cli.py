@@ -70,7 +70,7 @@ def test_the_version_names_what_it_runs_on() -> None:
 
 def test_the_help_page_lists_the_commands(served: list[Settings]) -> None:
     commands = invoke("--help").output.partition("Commands:\n")[2]
-    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["routes", "serve"]
+    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["check", "routes", "serve"]
     assert served == []
 
 
@@ -173,3 +173,9 @@ def test_python_m_ashapp_is_the_command(monkeypatch: pytest.MonkeyPatch, served:
 def test_a_spawned_worker_that_imports_the_command_does_not_run_it(served: list[Settings]) -> None:
     runpy.run_module("ashapp.__main__", run_name="__mp_main__")
     assert served == []
+
+
+def test_check_is_a_command_of_the_group_too() -> None:
+    result = invoke("check", "http", "nowhere", "--timeout", "1")
+    assert result.exit_code == 1
+    assert result.stderr == "failed: 'nowhere' is not a URL that begins with http:// or https://\n"

@@ -12,6 +12,7 @@ import click
 from flask.cli import ScriptInfo
 
 from ashapp import __version__
+from ashapp.server import check
 from ashapp.server.env_file import read_env_file
 from ashapp.server.errors import StartupError
 from ashapp.server.init_process import below_init
@@ -66,6 +67,19 @@ def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
 
 
 main.add_command(routes)
+
+
+@main.command(
+    "check",
+    short_help="Probe a service: exit code 0 if it is well.",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def _check(ctx: click.Context, /, arguments: tuple[str, ...]) -> None:
+    # As a rule it is run without this module (see ``ashapp.__main__``).
+    ctx.exit(check.main(arguments))
 
 
 @click.command("serve", cls=ServeCommand, params=serve_options())

@@ -7,9 +7,7 @@ file that ``--config`` or ``ASHAPP_CONFIG`` names. Empty variables count as abse
 """
 
 import os
-import re
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +20,9 @@ from pydantic_settings import (
 )
 
 from ashapp.server.errors import StartupError
+from ashapp.server.variables import CUSTOMARY, is_service_link, variable
 
 __all__ = ["CUSTOMARY", "ConfigFile", "CustomaryVariables", "Environment", "MountedFiles", "variable"]
-
-#: Variables that platforms and other servers use for the same settings.
-CUSTOMARY: Mapping[str, str] = {
-    "app": "FLASK_APP",
-    "workers": "WEB_CONCURRENCY",
-    "port": "PORT",
-    "forwarded_allow_ips": "FORWARDED_ALLOW_IPS",
-}
-
-# What Kubernetes sets for Services named "ashapp" and "ashapp-management" (service links), not a port to
-# listen on.
-_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
-
-
-def variable(name: str) -> str:
-    """Return the name of the environment variable for a setting."""
-    return f"ASHAPP_{name.upper()}"
 
 
 class Environment(EnvSettingsSource):
@@ -49,9 +31,7 @@ class Environment(EnvSettingsSource):
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)
         self.env_vars = {
-            name: value
-            for name, value in self.env_vars.items()
-            if not (name.upper().endswith("_PORT") and value and _SERVICE_LINK.match(value))
+            name: value for name, value in self.env_vars.items() if not is_service_link(name, value)
         }
 
 
