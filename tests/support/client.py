@@ -188,6 +188,12 @@ class Connection:
         except ConnectionResetError:
             return True
 
+    def wait_for_close(self, seconds: float) -> None:
+        """Wait for the server to close the connection; raise TimeoutError if it does not."""
+        self._socket.settimeout(seconds)
+        while self._socket.recv(65536):
+            pass
+
     def finish_sending(self) -> None:
         """Close the sending half: the server sees the end of what the client has to say."""
         self._socket.shutdown(socket.SHUT_WR)

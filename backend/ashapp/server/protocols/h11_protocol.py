@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""HTTP/1.1 by h11, within limits, and as strict as httptools is."""
+
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ashapp.server.protocols.head import check_head
+from ashapp.server.protocols.limited import Limited
+from ashapp.server.protocols.limits import ConnectionLimits
+from ashapp.server.protocols.refusal import Refusal
+
+__all__ = ["LimitedH11Protocol"]
+
+
+class _StrictConnection(h11.Connection):
+    """Sees to it that a head is checked before it is parsed, wherever h11 is asked to go on."""
+
+    def __init__(self, limits: ConnectionLimits, max_incomplete_event_size: int) -> None:
+        super().__init__(h11.SERVER, max_incomplete_event_size)
+        self.refusal: Refusal | None = None
+        #: Whether it is the head of a request that is wrong.
+        self.failed_in_head = False
+        self._limits = limits
+
+    def next_event(self) -> Any:
+        self.failed_in_head = self.their_state is h11.IDLE
+        try:
+            if self.failed_in_head:
+                check_head(self.trailing_data[0], self._limits)
+            return super().next_event()
+        except Refusal as refusal:
+            self.refusal = refusal
+            raise h11.RemoteProtocolError(refusal.detail) from refusal
+        except h11.RemoteProtocolError as error:
+            # What it says would tell what the client sent, secrets among it.
+            self.refusal = Refusal(error.error_status_hint, "The request is not valid HTTP/1.1.")
+            raise
+
+
+class LimitedH11Protocol(Limited, H11Protocol):
+    """uvicorn's, with the limits of *limits*."""
+
+    conn: _StrictConnection
+
+    def __init__(self, *, limits: ConnectionLimits, **options: Any) -> None:
+        super().__init__(**options)
+        self.limits = limits
+        longest = self.config.h11_max_incomplete_event_size
+        self.conn = _StrictConnection(limits, limits.head if longest is None else longest)
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to look after the connection too."""
+        super().connection_made(transport)
+        self.begin()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look after the connection no longer."""
+        self.end()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Leave the connection to uvicorn's protocol for WebSocket."""
+        self.end()
+        super().handle_websocket_upgrade(event)
+
+    @property
+    def head_has_begun(self) -> bool:
+        """Whether a part of a request's head has been received; see `Limited`."""
+        return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+
+    def data_received(self, data: bytes) -> None:
+        """Take in *data* as uvicorn does."""
+        if self.refusal is None:
+            self.received += len(data)
+            super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse the request; the status is that of what is wrong with it."""
+        self.refuse(self.conn.refusal or Refusal(400, msg), of_head=self.conn.failed_in_head)

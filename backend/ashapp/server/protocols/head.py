@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""Check the bytes of a request's head, complete or not, before a lenient parser makes something of them.
+
+What two parsers may understand differently is refused: between a proxy and a server, it can smuggle a request
+(RFC 9112, 11.2). llhttp, which httptools uses, does all of it by itself; h11 does not.
+"""
+
+import re
+
+from ashapp.server.protocols.limits import ConnectionLimits
+from ashapp.server.protocols.refusal import Refusal
+
+__all__ = ["check_head", "check_size"]
+
+_END = b"\r\n\r\n"
+
+# RFC 9112, 2.2: a line ends with CR and LF. The last byte may be a CR whose LF is still to come.
+_BARE = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
+# RFC 9112, 5.2: a field that goes on in the next line.
+_FOLDED = re.compile(rb"\n[ \t]")
+# RFC 9110, 5.5: controls other than a tab are not allowed in a value, and nowhere else in a head either.
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
+
+_ODD_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:(?![ \t]*[0-9]+[ \t]*\r\n)", re.IGNORECASE)
+
+_WRONG = (
+    (_CONTROL, "a control character"),
+    (_BARE, "a CR or LF that stands alone"),
+    (_FOLDED, "a field that is continued in the next line"),
+)
+
+
+def check_head(received: bytes, limits: ConnectionLimits) -> None:
+    """Check *received*, which begins with a head and may end before it does, or go on after it.
+
+    Raises:
+        Refusal: it is too long, 414 or 431, or not what RFC 9112 says, 400.
+
+    """
+    head, end, _ = received.partition(_END)
+    head += end
+    line, _, fields = head.partition(b"\r\n")
+    target = line.partition(b" ")[2].partition(b" ")[0]
+    check_size(len(target), fields.count(b"\r\n") - bool(end), len(head), limits)
+    for pattern, what in _WRONG:
+        if pattern.search(head):
+            raise Refusal(400, f"The head of the request has {what}.")
+    if len(_FRAMING.findall(head)) > 1:  # RFC 9112, 6.3
+        raise Refusal(400, "The request has more than one Content-Length or Transfer-Encoding.")
+    if end and _ODD_LENGTH.search(head):
+        raise Refusal(400, "Content-Length is not a number of bytes.")
+
+
+def check_size(target: int, fields: int, head: int, limits: ConnectionLimits) -> None:
+    """Check the length of the target, the number of fields and the length of the head, as far as known.
+
+    Raises:
+        Refusal: one is too great: 414 for the target, 431 for the others (RFC 6585, 5).
+
+    """
+    if target > limits.target:
+        raise Refusal(414, f"The request target is longer than {limits.target} bytes.")
+    if fields > limits.fields:
+        raise Refusal(431, f"The request has more than {limits.fields} header fields.")
+    if head > limits.head:
+        raise Refusal(431, f"The head of the request is longer than {limits.head} bytes.")

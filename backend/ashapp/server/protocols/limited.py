@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+"""What both limited protocols share: time limits, and the way a request is refused.
+
+Theory of operation. Nothing of this runs while requests are served; the state of a connection is read from
+what uvicorn keeps anyway. A sweeper looks at each connection now and then. What it waits for is told by its
+phase and its cycle (the request that it has last begun to serve): as long as neither changes, the time that
+it waits adds up, until the limit of that phase is reached.
+
+A request is refused in its turn. If its head is wrong, those before it on the connection are answered first;
+nothing after it is read. If its body is wrong, or does not come, the application is told that the client has
+gone; the client gets the refusal if the response has not begun, and a truncated response else. Then the
+sending half of the connection is closed, and what the client still sends is thrown away for a while: closing
+at once would reset the connection, and the client could lose the answer before it reads it (RFC 9112, 9.6).
+"""
+
+import asyncio
+import logging
+from enum import Enum, auto
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.server import ServerState
+
+from ashapp.server.protocols.limits import ConnectionLimits
+from ashapp.server.protocols.refusal import Refusal, refused
+from ashapp.server.protocols.sweeper import Sweeper, sweeper_of
+
+__all__ = ["Limited", "Phase"]
+
+_log = logging.getLogger("ashapp.server")
+
+# Seconds for which a connection is still read after a refusal.
+_LINGER = 2.0
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    #: The client, to begin or to complete the head of a request.
+    HEAD = auto()
+    #: The client, to send more of a body.
+    BODY = auto()
+    #: The application.
+    RESPONSE = auto()
+    #: The client, to send another request; or to be done with a body that nobody reads any more.
+    IDLE = auto()
+    #: The client, to close a connection on which a request has been refused.
+    LINGER = auto()
+
+
+class Limited(asyncio.Protocol):
+    """A mix-in for uvicorn's protocols, which set most of these attributes."""
+
+    loop: asyncio.AbstractEventLoop
+    config: Config
+    server_state: ServerState
+    connections: set[Any]
+    transport: asyncio.Transport
+    flow: FlowControl
+    client: tuple[str, int] | None
+    cycle: Any
+    limits: ConnectionLimits
+
+    #: Bytes received so far.
+    received = 0
+    refusal: Refusal | None = None
+    _sweeper: Sweeper
+    _lingers = False
+    _waits_for: tuple[Phase, object] | None = None
+    _waited = 0.0
+    _received_before = 0
+    _unsent = 0
+    _stalled = 0.0
+
+    @property
+    def head_has_begun(self) -> bool:
+        """Whether a part of a request's head has been received, and not all of it."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Begin to look after the connection."""
+        self._sweeper = sweeper_of(self.server_state, self.loop, self.limits.interval)
+        self._sweeper.add(self)
+
+    def end(self) -> None:
+        """Look after the connection no longer: it is lost, or has another protocol."""
+        self._sweeper.remove(self)
+
+    # -- time
+
+    def look(self, seconds: float) -> None:
+        """Take note that *seconds* have gone by, and do what is due; see `Swept`."""
+        if self._is_unread(seconds):
+            _log.info("The client %s does not read its response: connection aborted", self.client)
+            self.transport.abort()
+            return
+        phase = self._phase()
+        waits_for = (phase, self.cycle)
+        if waits_for != self._waits_for:
+            self._waits_for = waits_for
+            self._waited, self._received_before = 0.0, self.received
+            return
+        self._waited += seconds
+        if phase is Phase.BODY:
+            self._look_at_body()
+        elif self._waited >= self._patience(phase):
+            self._lose_patience(phase)
+
+    def _phase(self) -> Phase:
+        cycle = self.cycle
+        if self.refusal is not None:  # until it is its turn, it waits for responses to earlier requests
+            return Phase.LINGER if self._lingers else Phase.RESPONSE
+        if cycle is None or cycle.response_complete:
+            return Phase.HEAD if cycle is None or self.head_has_begun else Phase.IDLE
+        if cycle.more_body and not (
+            cycle.response_started or cycle.waiting_for_100_continue or self.flow.read_paused
+        ):
+            return Phase.BODY
+        return Phase.RESPONSE
+
+    def _patience(self, phase: Phase) -> float:
+        return {
+            Phase.HEAD: self.limits.head_seconds,
+            Phase.IDLE: float(self.config.timeout_keep_alive),
+            Phase.LINGER: _LINGER,
+        }.get(phase, float("inf"))
+
+    def _lose_patience(self, phase: Phase) -> None:
+        if phase is Phase.HEAD and self.head_has_begun:
+            seconds = self.limits.head_seconds
+            late = Refusal(408, f"The head of the request was not complete after {seconds:g} s.")
+            self.refuse(late, of_head=True)
+        else:
+            self.transport.close()
+
+    def _look_at_body(self) -> None:
+        if self._waited < self.limits.body_seconds:
+            return
+        if self.received - self._received_before < self.limits.body_window:
+            detail = f"Too little of the request body came within {self.limits.body_seconds:g} s."
+            self.refuse(Refusal(408, detail), of_head=False)
+        self._waited, self._received_before = 0.0, self.received
+
+    def _is_unread(self, seconds: float) -> bool:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent == 0 or unsent < self._unsent:
+            self._stalled = 0.0
+        elif self._unsent:
+            self._stalled += seconds
+        self._unsent = unsent
+        return self._stalled >= self.limits.send_seconds
+
+    # -- refusals
+
+    def refuse(self, refusal: Refusal, *, of_head: bool) -> None:
+        """Answer the request that is being received with *refusal*, when it is its turn; then close.
+
+        *of_head* says whether its head is refused, else it is the body of the one that has been begun.
+        """
+        self.refusal = refusal
+        refused[refusal.status] += 1
+        _log.info("Refused a request of %s with %d: %s", self.client, refusal.status, refusal.detail)
+        cycle = self.cycle
+        if not of_head:
+            self._break_off(cycle)
+        elif cycle is None or cycle.response_complete:
+            self.answer_refusal()
+
+    def _break_off(self, cycle: Any) -> None:
+        if self.leaves_queue(cycle):
+            return
+        may_be_answered = not cycle.response_started
+        if not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self.flow.resume_writing()
+        if may_be_answered:
+            self.answer_refusal()
+        else:
+            self.transport.close()
+
+    def leaves_queue(self, cycle: Any) -> bool:  # noqa: ARG002 - for subclasses
+        """Take *cycle* out of those that wait for their turn; return whether it was one of them."""
+        return False
+
+    def answer_refusal(self) -> None:
+        """Send the refusal, and nothing after it."""
+        if self.refusal is None or self._lingers or self.transport.is_closing():
+            return
+        self._lingers = True
+        self.flow.resume_reading()
+        self.transport.write(self.refusal.response(self.server_state.default_headers))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()

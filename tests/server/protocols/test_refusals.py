@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: MIT
+"""Requests that are too large or not valid HTTP/1.1, over sockets."""
+
+import json
+from contextlib import suppress
+
+import pytest
+
+from tests.server.protocols.conftest import Application, ServeLimited
+from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
+from tests.support.server import Combination
+from tests.support.waiting import until
+
+HEAD = b"GET / HTTP/1.1\r\nHost: shop\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: shop\r\n"
+LENGTH = b"Content-Length: 5\r\n"
+CHUNKS = b"Transfer-Encoding: chunked\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+MALFORMED = {
+    "Content-Length twice": POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+    "two Content-Lengths": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "list of Content-Lengths": POST + b"Content-Length: 5, 5\r\n\r\nhello",
+    "signed Content-Length": POST + b"Content-Length: +5\r\n\r\nhello",
+    "Content-Length before chunked": POST + LENGTH + CHUNKS + b"\r\n0\r\n\r\n",
+    "Content-Length after chunked": POST + CHUNKS + LENGTH + b"\r\n0\r\n\r\n",
+    "chunked twice": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "bare LF": b"GET / HTTP/1.1\nHost: shop\n\n",
+    "bare LF in a field": b"GET / HTTP/1.1\r\nHost: shop\nA: b\r\n\r\n",
+    "bare LF at the end": HEAD + b"\n",
+    "bare CR": HEAD + b"A: b\rB: c\r\n\r\n",
+    "obs-fold": HEAD + b"A: b\r\n c\r\n\r\n",
+    "obs-fold with a tab": HEAD + b"A: b\r\n\tc\r\n\r\n",
+    "NUL in a value": HEAD + b"A: b\x00c\r\n\r\n",
+    "NUL in a name": HEAD + b"A\x00: b\r\n\r\n",
+    "NUL in the target": b"GET /\x00 HTTP/1.1\r\nHost: shop\r\n\r\n",
+    "control in a value": HEAD + b"A: b\x01\r\n\r\n",
+    "space before the colon": HEAD + b"A : b\r\n\r\n",
+    "no name": HEAD + b": b\r\n\r\n",
+    "no Host": b"GET / HTTP/1.1\r\nA: b\r\n\r\n",
+    "no fields": b"GET / HTTP/1.1\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+}
+
+
+def assert_refused(connection: Connection, status: int) -> str:
+    """The next response is a problem of that status, and the last one; return its detail."""
+    response = connection.receive()
+    problem = json.loads(response.body)
+    assert response.status == problem["status"] == status
+    assert response.head.one("content-type") == "application/problem+json"
+    assert response.head.one("connection") == "close"
+    assert connection.is_closed()
+    return str(problem["detail"])
+
+
+def send_in_pieces(connection: Connection, data: bytes, size: int) -> None:
+    """Send *data* until it is taken no longer."""
+    with suppress(ConnectionError):
+        for start in range(0, len(data), size):
+            connection.send(data[start : start + size])
+
+
+def exchange(address: Address, data: bytes) -> Response:
+    with Connection(address) as connection:
+        connection.send(data)
+        return connection.receive()
+
+
+def test_what_is_not_valid_is_400_and_does_not_reach_the_application(
+    serve: ServeLimited, app: Application
+) -> None:
+    address = serve()
+    with Connection(address) as other:
+        for name, data in MALFORMED.items():
+            with Connection(address) as connection:
+                connection.send(data)
+                try:
+                    assert_refused(connection, 400)
+                except Exception as error:
+                    error.add_note(name)
+                    raise
+            assert other.request("GET", "/").status == 200, name
+    assert len(app.headers) == len(MALFORMED)
+
+
+def test_what_is_valid_passes(serve: ServeLimited) -> None:
+    address = serve()
+    assert exchange(address, POST + b"Content-Length: 5\r\n\r\nhello").body == b"5"
+    assert exchange(address, CHUNKED + chunk(b"hello") + chunk(b"world") + chunk()).body == b"10"
+    assert exchange(address, b"GET / HTTP/1.0\r\n\r\n").body == b"0"
+    assert exchange(address, HEAD + b"A:\r\nB: \t c\xe9 \r\n\r\n").body == b"0"
+    assert exchange(address, HEAD + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n").body == b"0"
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GET /" + b"x" * 100_000, 414),
+        (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: shop\r\n\r\n", 414),
+        (HEAD + b"A: " + b"x" * 65536, 431),
+        (HEAD + b"A: " + b"x" * 65536 + b"\r\n\r\n", 431),
+        (HEAD + b"A: b\r\n" * 100 + b"\r\n", 431),
+        (HEAD + b"A: b\r\n" * 10_000, 431),
+    ],
+    ids=["endless target", "target", "endless field", "64 KiB of fields", "101 fields", "endless fields"],
+)
+def test_a_head_that_is_too_large_is_refused_however_it_comes(
+    serve: ServeLimited, app: Application, data: bytes, status: int
+) -> None:
+    address = serve()
+    for size in (len(data), 8000, 999):
+        with Connection(address) as connection:
+            send_in_pieces(connection, data, size)
+            assert_refused(connection, status)
+        with Connection(address) as connection:
+            assert connection.request("GET", "/").status == 200
+            send_in_pieces(connection, data, size)
+            assert_refused(connection, status)
+    assert len(app.headers) == 3
+
+
+def test_a_head_may_be_as_large_as_the_limits_say(serve: ServeLimited) -> None:
+    address = serve(target=100, fields=3, head=400)
+    line = b"GET /" + b"?" * 99 + b" HTTP/1.1\r\nHost: shop\r\nA: b\r\n"
+    data = line + b"B: " + b"c" * (400 - len(line) - 7) + b"\r\n\r\n"
+    for size in (len(data), 7):
+        with Connection(address) as connection:
+            send_in_pieces(connection, data, size)
+            assert connection.receive().status == 200
+            send_in_pieces(connection, data, size)
+            assert connection.receive().status == 200
+
+
+def test_bodies_and_pipelined_requests_do_not_count_as_heads(serve: ServeLimited) -> None:
+    with Connection(serve(head=500)) as connection:
+        body = bytes(100_000)
+        post = POST + b"Content-Length: 100000\r\n\r\n" + body
+        get = HEAD + b"A: " + b"x" * 300 + b"\r\n\r\n"
+        connection.send(post + get * 50 + post + get[:100])
+        connection.send(get[100:])
+        bodies = [connection.receive().body for _ in range(53)]
+        assert bodies == [b"100000", *[b"0"] * 50, b"100000", b"0"]
+
+
+def test_earlier_requests_on_the_connection_are_answered_first(serve: ServeLimited, app: Application) -> None:
+    with Connection(serve()) as connection:
+        connection.send_request("GET", "/late")
+        connection.send(HEAD + b"\r\n" + HEAD + b"A: b\x00\r\n\r\n" + HEAD + b"\r\n")
+        assert connection.receive().body == b"0"
+        assert connection.receive().body == b"0"
+        assert_refused(connection, 400)
+    assert app.ends == ["complete"] * 2
+
+
+def test_a_body_that_is_wrong_is_told_of(serve: ServeLimited, app: Application) -> None:
+    with Connection(serve()) as connection:
+        connection.send(CHUNKED + chunk(b"hello"))
+        until(lambda: app.headers)
+        connection.send(b"no chunk\r\n")
+        assert_refused(connection, 400)
+    until(lambda: app.ends == ["disconnected"])
+
+
+def test_a_body_that_is_wrong_breaks_off_a_response_that_has_begun(
+    serve: ServeLimited, app: Application
+) -> None:
+    with Connection(serve()) as connection:
+        connection.send(CHUNKED.replace(b"/", b"/early", 1))
+        assert connection.receive_head().status == 200
+        connection.send(b"no chunk\r\n")
+        with pytest.raises(TruncatedResponse) as truncated:
+            list(connection.receive_chunks())
+        assert truncated.value.partial in {b"", b"begun"}
+    until(lambda: app.ends == ["disconnected"])
+
+
+def test_a_body_that_is_wrong_and_unread_ends_the_connection(serve: ServeLimited) -> None:
+    with Connection(serve()) as connection:
+        connection.send(CHUNKED.replace(b"/", b"/unread", 1))
+        assert connection.receive().body == b"unread"
+        connection.send(b"no chunk\r\n")
+        assert connection.is_closed()
+
+
+def test_a_body_that_is_wrong_waits_for_its_turn(serve: ServeLimited, app: Application) -> None:
+    with Connection(serve()) as connection:
+        connection.send_request("GET", "/late")
+        connection.send(CHUNKED + b"no chunk\r\n" + HEAD)
+        assert connection.receive().body == b"0"
+        assert_refused(connection, 400)
+    assert app.ends[0] == "complete"
+
+
+def test_trailer_fields_are_no_headers(serve: ServeLimited, app: Application) -> None:
+    with Connection(serve()) as connection:
+        connection.send(CHUNKED + chunk(b"hello") + b"0\r\nX-User: admin\r\n\r\n")
+        assert connection.receive().body == b"5"
+        connection.send(HEAD + b"A: b\r\n\r\n")
+        assert connection.receive().body == b"0"
+    assert [name for name, _ in app.headers[0]] == [b"host", b"transfer-encoding"]
+    assert app.headers[1] == [(b"host", b"shop"), (b"a", b"b")]
+
+
+@pytest.mark.parametrize("start", [b"0\r\nX-Long: ", b"1;extension="], ids=["trailer", "chunk extension"])
+def test_an_endless_trailer_is_refused(serve: ServeLimited, app: Application, start: bytes) -> None:
+    address = serve()
+    with Connection(address) as connection:
+        connection.send(CHUNKED + chunk(b"hello"))
+        until(lambda: app.headers)
+        send_in_pieces(connection, start + b"x" * 300_000, 10_000)
+        assert_refused(connection, 431)
+    until(lambda: app.ends == ["disconnected"])
+
+
+def test_so_many_pipelined_requests_wait_and_no_more(
+    serve: ServeLimited, app: Application, combination: Combination
+) -> None:
+    with Connection(serve()) as connection:
+        connection.send_request("GET", "/late")
+        connection.send((HEAD + b"\r\n") * 150)
+        served = 150 if combination[0] == "h11" else 100
+        assert [connection.receive().status for _ in range(1 + served)] == [200] * (1 + served)
+        if served < 150:
+            assert "More than 100 requests wait" in assert_refused(connection, 503)
+
+
+def test_old_and_unknown_versions_are_refused(serve: ServeLimited, combination: Combination) -> None:
+    with Connection(serve()) as connection:
+        connection.send(b"GET /\r\n\r\n")
+        assert_refused(connection, 400 if combination[0] == "h11" else 505)
+
+
+def test_a_client_that_goes_on_sending_can_read_the_answer(serve: ServeLimited) -> None:
+    address = serve()
+    with Connection(address) as connection:
+        send_in_pieces(connection, HEAD + b"A: " + b"x" * 3_000_000, 65536)
+        assert_refused(connection, 431)
+
+
+def test_a_request_may_be_for_a_websocket(serve: ServeLimited, combination: Combination) -> None:
+    fields = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"),
+    ]
+
+    async def accept(scope, receive, send):  # type: ignore[no-untyped-def]
+        await receive()
+        await send({"type": "websocket.accept"})
+        assert (await receive())["type"] == "websocket.disconnect"
+
+    address = serve(accept, ws="websockets-sansio", head_seconds=0.1, keep_alive=0)
+    with Connection(address) as connection:
+        connection.send_request("GET", "/", fields)
+        assert connection.receive_head().status == 101
+        with pytest.raises(TimeoutError):
+            connection.wait_for_close(0.5)
+    assert fetch(address, "/", fields=[("A", "b" * 70_000)]).status == 431

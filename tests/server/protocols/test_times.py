@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""Clients that take their time, over sockets."""
+
+import time
+from contextlib import suppress
+
+import pytest
+
+from ashapp.server.protocols import limited
+from ashapp.server.protocols.limited import Limited
+from tests.server.protocols.conftest import Application, ServeLimited
+from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST, assert_refused
+from tests.support.client import Connection, chunk
+from tests.support.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limited, "_LINGER", 0.2)
+
+
+def drip(connection: Connection, data: bytes, pause: float = 0.05) -> int:
+    """Send *data* byte by byte until the server has had enough; return how many were sent."""
+    sent = 0
+    with suppress(ConnectionError):
+        for sent in range(len(data)):
+            connection.send(data[sent : sent + 1])
+            time.sleep(pause)
+    return sent
+
+
+def test_a_head_must_come_in_time_however_lively_the_client_is(serve: ServeLimited, app: Application) -> None:
+    address = serve(head_seconds=0.3)
+    for begin in (b"", HEAD + b"\r\n"):
+        with Connection(address) as connection:
+            connection.send(begin)
+            if begin:
+                connection.receive()
+            assert drip(connection, HEAD + b"A: " + b"x" * 1000) < 1000
+            assert_refused(connection, 408)
+    assert len(app.headers) == 1
+
+
+def test_a_new_connection_that_says_nothing_is_closed_without_an_answer(serve: ServeLimited) -> None:
+    address = serve(head_seconds=0.3)
+    with Connection(address) as connection:
+        began = time.monotonic()
+        assert connection.is_closed()
+        assert time.monotonic() - began >= 0.3
+    with Connection(address) as connection:
+        drip(connection, b"\r\n" * 50)
+        with suppress(ConnectionError):
+            connection.wait_for_close(10)
+
+
+def test_many_slow_clients_do_not_harm_others(serve: ServeLimited) -> None:
+    address = serve(head_seconds=1)
+    slow = [Connection(address) for _ in range(100)]
+    for connection in slow:
+        connection.send(HEAD)
+    with Connection(address) as other:
+        assert other.request("GET", "/").status == 200
+        for connection in slow:
+            assert_refused(connection, 408)
+            connection.close()
+        assert other.request("GET", "/").status == 200
+
+
+@pytest.mark.parametrize("pause", [None, 0.1], ids=["nothing", "drops"])
+def test_a_body_must_come_in_time(serve: ServeLimited, app: Application, pause: float | None) -> None:
+    with Connection(serve(body_seconds=0.5)) as connection:
+        connection.send(POST + b"Content-Length: 1000\r\n\r\nbegin")
+        if pause:
+            assert drip(connection, b"x" * 100, pause) < 100
+        assert "0.5 s" in assert_refused(connection, 408)
+    until(lambda: app.ends == ["disconnected"])
+
+
+def test_a_body_may_take_long_as_long_as_it_comes(serve: ServeLimited) -> None:
+    with Connection(serve(body_seconds=0.4, body_rate=10)) as connection:
+        connection.send(CHUNKED)
+        for _ in range(10):
+            connection.send(chunk(bytes(100)))
+            time.sleep(0.1)
+        connection.send(chunk())
+        assert connection.receive().body == b"1000"
+
+
+def test_an_application_may_let_a_body_wait(serve: ServeLimited) -> None:
+    address = serve(body_seconds=0.2, head_seconds=0.2, keep_alive=1)
+    with Connection(address) as connection:
+        connection.send_request("POST", "/late", [("Content-Length", "1000000")])
+        connection.send(bytes(1_000_000))
+        assert connection.receive().body == b"1000000"
+    with Connection(address) as connection:
+        connection.send_request("POST", "/late", [("Content-Length", "5"), ("Expect", "100-continue")])
+        assert connection.receive_head().status == 100
+        connection.send(b"hello")
+        assert connection.receive().body == b"5"
+
+
+def test_a_body_may_wait_for_a_response_that_has_begun(serve: ServeLimited) -> None:
+    with Connection(serve(body_seconds=0.2)) as connection:
+        connection.send(CHUNKED.replace(b"/", b"/early", 1))
+        assert connection.receive_head().status == 200
+        time.sleep(1)
+        connection.send(chunk())
+        assert b"".join(connection.receive_chunks()) == b"begunended"
+
+
+def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(
+    serve: ServeLimited, app: Application
+) -> None:
+    address = serve(keep_alive=1, head_seconds=0.2, body_seconds=0.2, send_seconds=0.2)
+    with Connection(address) as connection:
+        connection.send_request("GET", "/late")
+        connection.send_request("GET", "/late")
+        assert connection.receive().body == b"0"
+        assert connection.receive().body == b"0"
+        began = time.monotonic()
+        assert connection.is_closed()
+        assert time.monotonic() - began >= 0.9
+
+
+def test_an_unread_body_is_thrown_away_for_a_while_only(serve: ServeLimited) -> None:
+    with Connection(serve(keep_alive=1, head_seconds=0.2)) as connection:
+        connection.send(CHUNKED.replace(b"/", b"/unread", 1))
+        assert connection.receive().body == b"unread"
+        assert drip(connection, chunk(b"x") * 1000, 0.02) < 5000
+        assert connection.is_closed()
+
+
+def test_an_unread_body_that_ends_leaves_the_connection_usable(serve: ServeLimited) -> None:
+    with Connection(serve()) as connection:
+        connection.send(CHUNKED.replace(b"/", b"/unread", 1))
+        assert connection.receive().body == b"unread"
+        connection.send(chunk(b"x") + chunk())
+        assert connection.request("GET", "/").body == b"0"
+
+
+@pytest.mark.parametrize("target", ["/flood", "/large"], ids=["stream", "complete response"])
+def test_a_client_that_does_not_read_is_cut_off(
+    serve: ServeLimited, app: Application, connections: list[Limited], target: str
+) -> None:
+    with Connection(serve(send_seconds=0.4), receive_buffer=4096) as connection:
+        connection.send_request("GET", target)
+        until(lambda: connections and connections[0].received)
+        until(connections[0].transport.is_closing)
+        until(lambda: app.ends == ["disconnected" if target == "/flood" else "sent"])
+        received = b""
+        with suppress(ConnectionError):
+            received = connection.receive_bytes(20_000_000)
+        assert len(received) < 20_000_000
+
+
+def test_a_client_may_read_slowly(serve: ServeLimited) -> None:
+    with Connection(serve(send_seconds=0.5), receive_buffer=65536) as connection:
+        connection.send_request("GET", "/large")
+        assert connection.receive_head().status == 200
+        for _ in range(20):
+            assert len(connection.receive_bytes(1_000_000)) == 1_000_000
+            time.sleep(0.1)
+
+
+def test_a_producer_may_be_silent(serve: ServeLimited, app: Application) -> None:
+    limits = {"head_seconds": 0.1, "body_seconds": 0.1, "send_seconds": 0.1}
+    with Connection(serve(**limits)) as connection:
+        connection.send_request("GET", "/silent")
+        assert connection.receive_head().status == 200
+        with pytest.raises(TimeoutError):
+            connection.wait_for_close(1.5)
+
+
+def test_who_does_not_close_after_a_refusal_is_closed(serve: ServeLimited) -> None:
+    with Connection(serve(head_seconds=0.4)) as connection:
+        connection.send(HEAD + b"A: b\x00\r\n\r\n")
+        assert connection.receive().status == 400
+        assert drip(connection, b"x" * 1000, 0.02) < 1000
