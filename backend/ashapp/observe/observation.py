@@ -97,7 +97,7 @@ class Observation:
         self.endpoint: str | None = None
         #: Whether the client has gone before the response was complete.
         self.disconnected = False
-        #: What came out of the application, if that was an exception.
+        #: What the application raised, if the response had not ended by then.
         self.error: BaseException | None = None
         self.ended = False
         #: Seconds, once it has ended.

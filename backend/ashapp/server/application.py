@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Make the ASGI application of a worker: found, hardened, bridged, with its probes in front."""
 
+import os
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.types import AsgiApplication
 from ashapp.observe.loop_guard import LoopGuard
 from ashapp.observe.metrics import RequestMetrics
+from ashapp.observe.observation import Sink
 from ashapp.observe.observer import Observer
 from ashapp.server.allowed_hosts import AllowedHosts
 from ashapp.server.checker import Checker
 from ashapp.server.discovery import BRIDGED, find_application
+from ashapp.server.error_notes import note_errors_of
 from ashapp.server.errors import StartupError
 from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
 from ashapp.server.health import Health, Phase
@@ -27,11 +30,11 @@ from ashapp.server.proxies import Proxies
 from ashapp.server.reporter import Reporter
 from ashapp.server.runtime import Runtime
 from ashapp.server.settings import REFERENCE_API, Settings
+from ashapp.server.traces import make_tracer
 from ashapp.server.trusted_proxies import TrustedProxies
 
 if TYPE_CHECKING:
     from ashapp.bridge.types import WsgiApplication
-    from ashapp.observe.observation import Sink
 
 __all__ = ["Application", "assemble", "create", "load"]
 
@@ -85,7 +88,7 @@ def assemble(
         guard = LoopGuard(settings.loop_guard_threshold)
         bridge.lifespan.on_startup.append(guard.start)
         bridge.lifespan.on_shutdown.append(guard.stop)
-    sinks: list[Sink] = access_logs(settings)
+    sinks = _sinks(bridge, settings)
     checker = _check_readiness(health, bridge, settings)
     if overview is not None:
         metrics = RequestMetrics(overview.registry)
@@ -103,11 +106,10 @@ def create(settings: Settings, health: Health | None = None) -> Probes:
     instead of starting the worker again.
     """
     try:
-        application = load(settings)
+        return assemble(load(settings).found, settings, health, Runtime.inherited())
     except StartupError as error:
         error.show()
         sys.exit(STARTUP_FAILURE)
-    return assemble(application.found, settings, health, Runtime.inherited())
 
 
 def _harden(app: Flask, settings: Settings) -> list[str]:
@@ -119,6 +121,17 @@ def _harden(app: Flask, settings: Settings) -> list[str]:
         production = settings.environment == "production"
         warnings += require_strong_key(app, settings.app, production=production)
     return warnings
+
+
+def _sinks(bridge: WsgiToAsgi, settings: Settings) -> list[Sink]:
+    sinks = access_logs(settings)
+    tracer = make_tracer(os.environ, query=settings.access_log_query)
+    if tracer is not None:
+        sinks.insert(0, tracer)
+        bridge.lifespan.on_shutdown.insert(0, tracer.flush)  # the first is called last
+    if isinstance(bridge.wsgi_application, Flask):
+        note_errors_of(bridge.wsgi_application)
+    return sinks
 
 
 def _check_readiness(health: Health, bridge: WsgiToAsgi, settings: Settings) -> Checker:

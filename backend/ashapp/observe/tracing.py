@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MIT
+"""Traces: a span of OpenTelemetry for each request, by its conventions for HTTP servers.
+
+Imported only where tracing is configured: it needs the packages of the extra ``otel``. All that can be set is
+set by the variables of OpenTelemetry's specification, which the SDK reads (``OTEL_SERVICE_NAME``,
+``OTEL_TRACES_SAMPLER``, ``OTEL_EXPORTER_OTLP_ENDPOINT`` and so on). The conventions are those of
+"Semantic conventions for HTTP spans", stable since 1.23.
+
+Theory of operation. The span is made in the server's task; the application has a context of its own, into
+which the bridge has the span's context bound. So spans that the application makes, on the loop or on a
+thread, have this one for their parent, and none of another request.
+"""
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import Getter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from ashapp.observe.observation import Observation, Scope
+
+__all__ = ["RequestSpan", "Tracer", "make_provider"]
+
+_METHODS = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
+)
+_EXPORTERS = "opentelemetry_traces_exporter"
+_PROTOCOLS = MappingProxyType({"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"})
+
+# Milliseconds: a part of the time that a service has for its end.
+_FLUSH_TIMEOUT = 3000
+
+_Headers = Iterable[tuple[bytes, bytes]]
+
+
+class RequestSpan:
+    """The span of a request, in the context that it came with."""
+
+    def __init__(self, span: Span, context: Context) -> None:
+        self.span = span
+        self._context = trace.set_span_in_context(span, context)
+
+    def bind(self) -> None:
+        """Make the span the parent of what is started in the current context from now on."""
+        otel_context.attach(self._context)
+
+
+class Tracer:
+    """A sink that begins and ends the span of each request; with its query string if *query* is true."""
+
+    def __init__(self, provider: trace.TracerProvider, *, query: bool = False) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("ashapp")
+        self._query = query
+
+    def begin(self, observation: Observation) -> None:
+        """Begin the span, as a child of the caller's if there is one; it gives the request its trace id."""
+        scope = observation.scope
+        context = propagate.extract(scope["headers"], Context(), getter=_GETTER)
+        attributes = _identity(scope)
+        if self._query and scope.get("query_string"):
+            attributes["url.query"] = scope["query_string"].decode("latin-1")
+        span = self._tracer.start_span(_name(scope["method"]), context, SpanKind.SERVER, attributes)
+        observation.span = RequestSpan(span, context)
+        ids = span.get_span_context()
+        if ids.is_valid:
+            trace_id = trace.format_trace_id(ids.trace_id)
+            if observation.request_id == observation.trace_id:
+                observation.request_id = trace_id
+            observation.trace_id = trace_id
+            observation.span_id = trace.format_span_id(ids.span_id)
+
+    def __call__(self, observation: Observation) -> None:
+        """End the span."""
+        if not isinstance(observation.span, RequestSpan):
+            return
+        span = observation.span.span
+        if span.is_recording():
+            span.set_attributes(_outcome(observation))
+            if observation.route is not None:
+                span.update_name(f"{_name(observation.scope['method'])} {observation.route}")
+            _note_failure(span, observation)
+        span.end()
+
+    def flush(self) -> None:
+        """Send what has been recorded. Blocks; also done at the interpreter's exit."""
+        if isinstance(self._provider, TracerProvider):
+            self._provider.force_flush(_FLUSH_TIMEOUT)
+
+
+def make_provider(environ: Mapping[str, str]) -> trace.TracerProvider:
+    """Return the provider that the application has set, or make one by the variables and set it.
+
+    Raises:
+        ValueError: ``OTEL_TRACES_EXPORTER`` or the protocol names what is not there.
+
+    """
+    current = trace.get_tracer_provider()
+    if not isinstance(current, trace.ProxyTracerProvider):
+        return current
+    exporters = [_exporter(name, environ) for name in _exporter_names(environ)]
+    provider = TracerProvider()
+    for exporter in exporters:
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+def _exporter_names(environ: Mapping[str, str]) -> list[str]:
+    text = environ.get("OTEL_TRACES_EXPORTER") or "otlp"
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _exporter(name: str, environ: Mapping[str, str]) -> Any:
+    variable, wanted = "OTEL_TRACES_EXPORTER", name
+    if name == "otlp":
+        variable = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+        if variable not in environ:
+            variable = "OTEL_EXPORTER_OTLP_PROTOCOL"
+        name = environ.get(variable) or "http/protobuf"
+        wanted = _PROTOCOLS.get(name, name)
+    found = entry_points(group=_EXPORTERS, name=wanted)
+    if not found:
+        known = sorted({entry.name for entry in entry_points(group=_EXPORTERS)})
+        raise ValueError(
+            f"{variable} = {name!r}: no such exporter of traces is installed; there are: {', '.join(known)}"
+        )
+    return next(iter(found)).load()()
+
+
+class _HeaderGetter(Getter[_Headers]):
+    """Reads the headers of a scope."""
+
+    def get(self, carrier: _Headers, key: str) -> list[str] | None:
+        wanted = key.lower().encode("latin-1")
+        return [value.decode("latin-1") for name, value in carrier if name == wanted] or None
+
+    def keys(self, carrier: _Headers) -> list[str]:
+        return [name.decode("latin-1") for name, _ in carrier]
+
+
+_GETTER = _HeaderGetter()
+
+
+def _name(method: str) -> str:
+    # Any token is a method; of names there are to be few.
+    return method if method in _METHODS else "HTTP"
+
+
+def _identity(scope: Scope) -> dict[str, Any]:
+    """Return what a sampler may look at."""
+    method = scope["method"]
+    attributes = {"http.request.method": method, "url.path": scope["path"], "url.scheme": scope["scheme"]}
+    if method not in _METHODS:
+        attributes |= {"http.request.method": "_OTHER", "http.request.method_original": method}
+    return attributes
+
+
+def _outcome(observation: Observation) -> dict[str, Any]:
+    """Return what is known at the end; layers between may have changed the scope, as proxies tell."""
+    scope = observation.scope
+    headers = dict(scope["headers"])
+    client = scope.get("client")
+    host, port = _authority(headers.get(b"host", b"").decode("latin-1"), scope.get("server"))
+    attributes = {
+        "url.scheme": scope["scheme"],
+        "http.route": observation.route,
+        "http.response.status_code": observation.status,
+        "http.response.body.size": observation.sent,
+        "network.protocol.version": scope.get("http_version"),
+        "client.address": client[0] if client else None,
+        "user_agent.original": headers.get(b"user-agent", b"").decode("latin-1"),
+        "server.address": host,
+        "server.port": port,
+        "ashapp.request_id": observation.request_id,
+        "ashapp.place": observation.place,
+    }
+    return {name: value for name, value in attributes.items() if value not in {None, ""}}
+
+
+def _authority(host: str, server: tuple[str, int | None] | None) -> tuple[str, int | None]:
+    name, _, port = host.rpartition(":")
+    if name and port.isascii() and port.isdecimal():
+        return name, int(port)
+    return host, server[1] if server else None
+
+
+def _note_failure(span: Span, observation: Observation) -> None:
+    error, status = observation.error, observation.status
+    if error is not None:
+        span.record_exception(error)
+    if error is not None or (status is not None and status >= 500):
+        span.set_attribute("error.type", str(status) if error is None else type(error).__qualname__)
+        span.set_status(Status(StatusCode.ERROR))

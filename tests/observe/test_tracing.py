@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: MIT
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from opentelemetry import baggage, trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from opentelemetry.trace import SpanKind, StatusCode
+
+from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge.types import AsgiApplication, Receive, Scope, Send
+from ashapp.observe.observation import Observation, Sink
+from ashapp.observe.observer import Observer
+from ashapp.observe.tracing import Tracer, make_provider
+from tests.support.asgi import Client, fetch
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+CALLER = "00f067aa0ba902b7"
+TRACEPARENT = (b"traceparent", f"00-{TRACE}-{CALLER}-01".encode())
+
+
+class Traced:
+    """An application that is observed and traced, and its spans."""
+
+    def __init__(
+        self, app: AsgiApplication, *sinks: Sink, query: bool = False, sampler: Sampler | None = None
+    ) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.observations: list[Observation] = []
+        tracer = Tracer(self.provider, query=query)
+        self.app = Observer(app, [tracer, self.observations.append, *sinks])
+
+    async def fetch(self, *args: Any, **entries: Any) -> Client:
+        return await fetch(self.app, *args, **entries)
+
+    @property
+    def spans(self) -> dict[str, ReadableSpan]:
+        return {span.name: span for span in self.exporter.get_finished_spans()}
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    assert span.attributes is not None
+    return dict(span.attributes)
+
+
+async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": scope.get("wanted", 200), "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def test_a_span_follows_the_conventions() -> None:
+    traced = Traced(answer)
+    headers = [(b"host", b"shop.example:8443"), (b"user-agent", b"curl/8"), TRACEPARENT]
+    await traced.fetch("GET", b"/users/7?token=secret", headers=headers, wanted=404)
+    (span,) = traced.spans.values()
+    (seen,) = traced.observations
+    assert (span.name, span.kind) == ("GET", SpanKind.SERVER)
+    assert attributes(span) == {
+        "http.request.method": "GET",
+        "http.response.status_code": 404,
+        "http.response.body.size": 5,
+        "url.path": "/users/7",
+        "url.scheme": "http",
+        "network.protocol.version": "1.1",
+        "client.address": "192.0.2.1",
+        "user_agent.original": "curl/8",
+        "server.address": "shop.example",
+        "server.port": 8443,
+        "ashapp.request_id": seen.request_id,
+    }
+    assert span.status.status_code is StatusCode.UNSET
+
+
+async def test_the_trace_of_the_caller_goes_on() -> None:
+    traced = Traced(answer)
+    client = await traced.fetch(headers=[TRACEPARENT])
+    (span,) = traced.spans.values()
+    (seen,) = traced.observations
+    assert span.parent is not None
+    assert trace.format_span_id(span.parent.span_id) == CALLER
+    assert span.context is not None
+    assert trace.format_trace_id(span.context.trace_id) == TRACE == seen.trace_id == seen.request_id
+    assert trace.format_span_id(span.context.span_id) == seen.span_id
+    assert client.headers["x-request-id"] == TRACE
+
+
+async def test_a_trace_that_begins_here_gives_the_ids() -> None:
+    traced = Traced(answer)
+    await traced.fetch()
+    await traced.fetch(headers=[(b"x-request-id", b"r1")])
+    first, second = traced.observations
+    spans = traced.exporter.get_finished_spans()
+    assert [span.context and trace.format_trace_id(span.context.trace_id) for span in spans] == [
+        first.trace_id,
+        second.trace_id,
+    ]
+    assert first.request_id == first.trace_id
+    assert second.request_id == "r1"
+
+
+async def test_what_is_not_sampled_has_ids_but_is_not_recorded() -> None:
+    traced = Traced(answer, sampler=ALWAYS_OFF)
+    await traced.fetch(headers=[TRACEPARENT])
+    assert traced.spans == {}
+    assert traced.observations[0].trace_id == TRACE
+
+
+async def test_a_provider_that_does_nothing_leaves_the_ids_as_they_are() -> None:
+    seen: list[Observation] = []
+    app = Observer(answer, [Tracer(trace.NoOpTracerProvider()), seen.append])
+    client = await fetch(app)
+    assert client.headers["x-request-id"] == seen[0].request_id == seen[0].trace_id
+    assert int(seen[0].trace_id, 16)
+
+
+async def test_a_span_that_could_not_begin_is_not_ended() -> None:
+    observations: list[Observation] = []
+
+    class Broken(Tracer):
+        def begin(self, observation: Observation) -> None:
+            raise RuntimeError
+
+    client = await fetch(Observer(answer, [Broken(TracerProvider()), observations.append]))
+    assert client.complete
+    assert observations[0].span is None
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "expected"),
+    [
+        ("PATCH", "PATCH", {"http.request.method": "PATCH"}),
+        ("BREW", "HTTP", {"http.request.method": "_OTHER", "http.request.method_original": "BREW"}),
+    ],
+)
+async def test_a_method_that_is_not_known_makes_no_name(
+    method: str, name: str, expected: dict[str, str]
+) -> None:
+    traced = Traced(answer)
+    await traced.fetch(method)
+    assert expected.items() <= attributes(traced.spans[name]).items()
+
+
+@pytest.mark.parametrize(
+    ("host", "server", "expected"),
+    [
+        (b"shop.example", ("127.0.0.1", 5000), ("shop.example", 5000)),
+        (b"[2001:db8::1]", ("127.0.0.1", 5000), ("[2001:db8::1]", 5000)),
+        (b"[2001:db8::1]:81", ("127.0.0.1", 5000), ("[2001:db8::1]", 81)),
+        (b"shop.example:\xb2", None, ("shop.example:\xb2", None)),
+        (b"", None, (None, None)),
+    ],
+)
+async def test_the_server_is_that_which_the_client_names(
+    host: bytes, server: Any, expected: tuple[Any, Any]
+) -> None:
+    traced = Traced(answer)
+    await traced.fetch(headers=[(b"host", host)], server=server, client=None)
+    found = attributes(traced.spans["GET"])
+    assert (found.get("server.address"), found.get("server.port")) == expected
+    assert "client.address" not in found
+
+
+@pytest.mark.parametrize("target", [b"/?token=secret", b"/"])
+@pytest.mark.parametrize("query", [True, False])
+async def test_the_query_is_told_only_if_asked_for(target: bytes, *, query: bool) -> None:
+    traced = Traced(answer, query=query)
+    await traced.fetch("GET", target)
+    expected = "token=secret" if query and target != b"/" else None
+    assert attributes(traced.spans["GET"]).get("url.query") == expected
+
+
+async def test_a_failure_of_the_server_is_an_error() -> None:
+    traced = Traced(answer)
+    await traced.fetch(wanted=503)
+    span = traced.spans["GET"]
+    assert attributes(span)["error.type"] == "503"
+    assert span.status.status_code is StatusCode.ERROR
+
+
+async def test_an_exception_is_recorded() -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise LookupError("no such item")
+
+    traced = Traced(fail)
+    with pytest.raises(LookupError):
+        await traced.fetch()
+    span = traced.spans["GET"]
+    assert attributes(span)["error.type"] == "LookupError"
+    assert span.status.status_code is StatusCode.ERROR
+    (event,) = span.events
+    assert event.attributes is not None
+    assert event.attributes["exception.message"] == "no such item"
+
+
+async def test_a_client_that_has_gone_is_no_error() -> None:
+    async def give_up(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    traced = Traced(give_up)
+    await traced.fetch()
+    span = traced.spans["GET"]
+    assert span.status.status_code is StatusCode.UNSET
+    assert "http.response.status_code" not in attributes(span)
+
+
+async def test_spans_of_loop_and_thread_have_that_of_their_request_for_parent() -> None:
+    app = Flask("shop")
+    traced = Traced(FlaskToAsgi(app))
+    own = trace.get_tracer("shop", tracer_provider=traced.provider)
+    together = asyncio.Barrier(2)
+    heard: list[object] = []
+
+    @app.before_request
+    def before() -> None:
+        with own.start_as_current_span("hook"):
+            heard.append(baggage.get_baggage("customer"))
+
+    @app.get("/async/<name>")
+    async def async_view(name: str) -> str:
+        with own.start_as_current_span(f"view {name}"):
+            await together.wait()
+            with own.start_as_current_span(f"query {name}"):
+                await asyncio.sleep(0)
+            await asyncio.to_thread(own.start_span(f"thread {name}").end)
+        return "done"
+
+    @app.get("/sync")
+    def sync_view() -> str:
+        with own.start_as_current_span("view sync"):
+            return "done"
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(
+            traced.fetch("GET", b"/async/a", headers=[TRACEPARENT, (b"baggage", b"customer=c1")]),
+            traced.fetch("GET", b"/async/b"),
+        )
+        await traced.fetch("GET", b"/sync")
+    assert sorted(heard, key=str) == [None, None, "c1"]
+    by_id = {span.context.span_id: span for span in traced.exporter.get_finished_spans() if span.context}
+
+    def line(name: str) -> list[str]:
+        """Return the name of the span and of all above it."""
+        span, names = traced.spans[name], [name]
+        while span.parent is not None and span.parent.span_id in by_id:
+            span = by_id[span.parent.span_id]
+            names.append(span.name)
+        names.append(str(attributes(span).get("url.path")))
+        return names
+
+    for name in ("a", "b"):
+        top = ["GET /async/<name>", f"/async/{name}"]
+        assert line(f"view {name}") == [f"view {name}", *top]
+        assert line(f"query {name}") == [f"query {name}", f"view {name}", *top]
+        assert line(f"thread {name}") == [f"thread {name}", f"view {name}", *top]
+    assert line("view sync") == ["view sync", "GET /sync", "/sync"]
+    server_spans = [span for span in by_id.values() if span.kind is SpanKind.SERVER]
+    assert sorted(attributes(span)["ashapp.place"] for span in server_spans) == ["loop", "loop", "thread"]
+    assert len({span.context.trace_id for span in by_id.values() if span.context}) == 3
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+async def test_what_is_recorded_can_be_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = Traced(answer)
+    await traced.fetch()
+    flushed: list[int] = []
+    monkeypatch.setattr(traced.provider, "force_flush", flushed.append)
+    Tracer(traced.provider).flush()
+    assert flushed == [3000]
+    Tracer(trace.NoOpTracerProvider()).flush()
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Make a provider by variables, as if none had been set yet."""
+    made: list[TracerProvider] = []
+    current: list[Any] = [trace.ProxyTracerProvider()]
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: current[0])
+    monkeypatch.setattr(trace, "set_tracer_provider", lambda provider: current.insert(0, provider))
+
+    def make(**environ: str) -> Any:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        found = make_provider(environ)
+        if isinstance(found, TracerProvider):
+            made.append(found)
+        return found
+
+    yield make
+    for found in made:
+        found.shutdown()
+
+
+def exporters_of(provider: TracerProvider) -> list[str]:
+    processors = provider._active_span_processor._span_processors
+    return [type(processor.span_exporter).__name__ for processor in processors]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("environ", "exporters"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, ["OTLPSpanExporter"]),
+        ({"OTEL_TRACES_EXPORTER": "console"}, ["ConsoleSpanExporter"]),
+        ({"OTEL_TRACES_EXPORTER": "otlp, console"}, ["OTLPSpanExporter", "ConsoleSpanExporter"]),
+        ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"}, ["OTLPSpanExporter"]),
+    ],
+)
+def test_a_provider_is_made_by_the_variables(
+    provider: Callable[..., Any], environ: dict[str, str], exporters: list[str]
+) -> None:
+    made = provider(OTEL_SERVICE_NAME="shop", **environ)
+    assert exporters_of(made) == exporters
+    assert made.resource.attributes["service.name"] == "shop"
+    assert trace.get_tracer_provider() is made
+    assert provider() is made, "there is one for the process"
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "jaeger"}, "OTEL_TRACES_EXPORTER = 'jaeger': no such exporter"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"}, "OTEL_EXPORTER_OTLP_PROTOCOL = 'smoke': no such exporter"),
+    ],
+)
+def test_an_exporter_that_is_not_there_is_told(
+    provider: Callable[..., Any], environ: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        provider(**environ)
+    assert "console, otlp_proto_http" in str(caught.value)
