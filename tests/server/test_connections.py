@@ -33,7 +33,7 @@ class Cycle:
         self.scope: dict[str, Any] = {}
         self.response_started = started
         self.response_complete = complete
-        self.keep_alive = True
+        self.default_headers = [(b"server", b"test")]
 
 
 class Protocol:
@@ -73,8 +73,11 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 def test_responses_that_have_not_begun_are_the_last() -> None:
     waiting, begun, done = Cycle(), Cycle(started=True), Cycle(started=True, complete=True)
     cycles = [waiting, begun, done, None]
-    Connections({*map(Protocol, cycles), WebSocket()}).announce_end()
-    assert [cycle.keep_alive for cycle in (waiting, begun, done)] == [False, True, True]
+    connections = Connections({*map(Protocol, cycles), WebSocket()})
+    for _ in range(2):
+        connections.announce_end()
+    assert waiting.default_headers == [(b"server", b"test"), (b"connection", b"close")]
+    assert begun.default_headers == done.default_headers == [(b"server", b"test")]
 
 
 @pytest.mark.parametrize("cycle", [None, Cycle(started=True, complete=True)])

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+
 __all__ = ["Connections"]
 
 
@@ -32,8 +34,10 @@ class Connections:
         """Let the responses that have not begun be the last ones on their connections."""
         for connection in list(self._connections):
             cycle = getattr(connection, "cycle", None)
-            if cycle is not None and not cycle.response_complete and not cycle.response_started:
-                cycle.keep_alive = False
+            if cycle is None or cycle.response_started or CLOSE_HEADER in cycle.default_headers:
+                continue
+            # By this header it is told to end the connection as well.
+            cycle.default_headers = [*cycle.default_headers, CLOSE_HEADER]
 
     def close_idle(self, grace: float) -> None:
         """Close those that have been seen idle for *grace* seconds; to be called again and again."""

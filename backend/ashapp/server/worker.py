@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from enum import Enum, auto
@@ -52,7 +51,7 @@ class Worker:
         self._beats: Beats = _spawn.RawValue("Q", 0)
         seconds = server.settings.stall_seconds
         self._detector = StallDetector(seconds) if seconds else None
-        arguments = (server, sockets, theirs, self._beats, _stdin())
+        arguments = (server, sockets, theirs, self._beats)
         self.process = _spawn.Process(target=work, args=arguments, name="ashapp-worker")
         self.process.start()
         theirs.close()
@@ -129,10 +128,3 @@ class Worker:
         self.channel.close()
         code = self.process.exitcode or 0
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-
-
-def _stdin() -> int | None:
-    try:
-        return sys.stdin.fileno()
-    except (AttributeError, OSError):  # there is none
-        return None

@@ -4,7 +4,6 @@
 import asyncio
 import contextlib
 import faulthandler
-import os
 import signal
 import socket
 import sys
@@ -116,13 +115,11 @@ class WorkerServer(DrainingServer):
         return order
 
 
-def work(
-    server: WorkerServer, sockets: list[socket.socket], channel: Connection, beats: Beats, stdin: int | None
-) -> None:
+def work(server: WorkerServer, sockets: list[socket.socket], channel: Connection, beats: Beats) -> None:
     """Serve *sockets* in a process of its own."""
     faulthandler.enable()
-    if stdin is not None:
-        sys.stdin = os.fdopen(stdin)
+    with contextlib.suppress(OSError):  # multiprocessing has taken it away, but a debugger needs it
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the life of the process
     server.config.configure_logging()
     server.channel = channel
     server.beats = beats
