@@ -116,6 +116,15 @@ def test_only_requests_on_threads_have_waited_for_one(counted: Counted) -> None:
     assert counted.value("ashapp_thread_wait_seconds_sum") == 0.07
 
 
+def test_refusals_are_taken_over_as_they_add_up(counted: Counted) -> None:
+    counted.metrics.note_refusals({431: 2})
+    counted.metrics.note_refusals({431: 2, 408: 1})
+    counted.metrics.note_refusals({431: 5, 408: 1})
+    name = "ashapp_requests_refused_total"
+    assert counted.value(name, http_response_status_code="431") == 5
+    assert counted.value(name, http_response_status_code="408") == 1
+
+
 def test_lag_of_the_loop_is_noted(counted: Counted) -> None:
     counted.metrics.note_lag(0.002)
     assert counted.value("ashapp_event_loop_lag_seconds_bucket", le="0.001") == 0

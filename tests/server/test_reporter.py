@@ -3,6 +3,7 @@ import asyncio
 import os
 import threading
 import time
+from collections import Counter
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -96,3 +97,17 @@ async def test_a_stall_of_the_loop_is_a_lag(
     await eventually(lambda: lags(registry) >= 2)
     await reporter.stop()
     assert lags(registry) - lags(registry, "0.1") >= 1
+
+
+async def test_what_the_protocols_have_refused_is_counted_until_the_end(
+    metrics: RequestMetrics, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Counter({431: 2})
+    monkeypatch.setattr("ashapp.server.reporter.refused", refused)
+    reporter = Reporter(Health(Phase.RUNNING), ThreadPool(1), metrics)
+    await reporter.start()
+    labels = {"http_response_status_code": "431"}
+    assert registry.get_sample_value("ashapp_requests_refused_total", labels) == 2
+    refused[431] += 1
+    await reporter.stop()
+    assert registry.get_sample_value("ashapp_requests_refused_total", labels) == 3

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ashapp.observe.observation import Observation
 
@@ -73,6 +73,13 @@ class RequestMetrics:
             "Requests that were refused because there were too many.",
             registry=registry,
         )
+        self._refused = Counter(
+            "ashapp_requests_refused",
+            "Requests that the server has refused itself, as wrong, too large or too late.",
+            ["http_response_status_code"],
+            registry=registry,
+        )
+        self._refused_before: dict[int, int] = {}
         self._observers: dict[_Key, Callable[[float], None]] = {}
 
     @property
@@ -104,6 +111,14 @@ class RequestMetrics:
     def note_lag(self, seconds: float) -> None:
         """Note how late the event loop was once."""
         self._lags.observe(seconds)
+
+    def note_refusals(self, totals: Mapping[int, int]) -> None:
+        """Take over how many requests have been refused so far, by status."""
+        for status, total in totals.items():
+            more = total - self._refused_before.get(status, 0)
+            if more:
+                self._refused.labels(status).inc(more)
+                self._refused_before[status] = total
 
     def _observer(self, key: _Key) -> Callable[[float], None]:
         method, scheme, route, status, place = key

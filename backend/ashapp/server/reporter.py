@@ -11,6 +11,7 @@ from ashapp.bridge.threads import ThreadPool
 from ashapp.observe.metrics import RequestMetrics
 from ashapp.server.checker import Outcome
 from ashapp.server.health import Health
+from ashapp.server.protocols.refusal import refused
 from ashapp.server.status import Status
 
 __all__ = ["Board", "Reporter"]
@@ -67,6 +68,7 @@ class Reporter:
     async def stop(self) -> None:
         """Measure no more."""
         if self._timer is not None:
+            self._metrics.note_refusals(refused)
             self._timer.cancel()
             self._timer = None
             if self.board is not None:
@@ -89,6 +91,7 @@ class Reporter:
         self._beat_at = time.monotonic()
         # The clock of a loop may be a bit ahead.
         self._metrics.note_lag(max(0.0, self._beat_at - due))
+        self._metrics.note_refusals(refused)
         if self.board is not None and self._beats % _WRITTEN == 0:
             self.board.write(self.status())
         self._beats += 1
