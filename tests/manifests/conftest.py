@@ -67,5 +67,5 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     (folder / "app.py").write_text(APP)
     options = ["--workers", str(request.param), "--management-host", "127.0.0.1", "--management-port", "0"]
     with serving(["app:app", *options, "--drain-delay", "0"], cwd=folder) as server:
-        assert httpx.get(server.base_url).text == "index"
+        assert httpx.get(server.base_url, timeout=30).text == "index"
         return scrape(server)

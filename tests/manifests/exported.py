@@ -34,7 +34,7 @@ _SUFFIXES = {
 def scrape(server: ServerProcess) -> dict[str, set[str]]:
     """Return the names of the series of a service, each with its labels."""
     url = server.wait_for_log(r"Metrics and readiness on (http://[\w.:]+)")[1]
-    text = httpx.get(f"{url}/metrics").raise_for_status().text
+    text = httpx.get(f"{url}/metrics", timeout=30).raise_for_status().text
     return series(text_string_to_metric_families(text))
 
 

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Render the overlays with kustomize, as ``kubectl`` has it built in.
 
-``python -m tests.manifests.render DIRECTORY`` writes a file for each overlay, for checkers that read files.
+``python -m tests.manifests.render DIRECTORY`` writes, for checkers of files, each overlay as it is deployed,
+with the digest of an image, and the observability.
 """
 
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-__all__ = ["MANIFESTS", "OVERLAYS", "RenderError", "kustomize"]
+__all__ = ["IMAGE", "MANIFESTS", "OVERLAYS", "RenderError", "kustomize", "release"]
+
+IMAGE = "ashwanth01/ashapp-backend"
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 OVERLAYS = ("staging", "production")
@@ -44,10 +49,25 @@ def kustomize(directory: Path) -> str:
     return result.stdout
 
 
+def release(overlay: Path, digest: str) -> str:
+    """Return the YAML of an overlay with the digest of an image, as a pipeline deploys it.
+
+    Raises `RenderError` as `kustomize` does.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # Resources are relative, by kustomize's rules.
+        resource = os.path.relpath(overlay, Path(folder).resolve())
+        images = f"[{{name: {IMAGE}, digest: '{digest}'}}]"
+        (Path(folder) / "kustomization.yaml").write_text(f"resources: ['{resource}']\nimages: {images}\n")
+        return kustomize(Path(folder))
+
+
 def _main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    for path in (*(MANIFESTS / "overlays" / name for name in OVERLAYS), MANIFESTS / "observability"):
-        (directory / f"{path.name}.yaml").write_text(kustomize(path), encoding="utf-8")
+    texts = {name: release(MANIFESTS / "overlays" / name, f"sha256:{'0' * 64}") for name in OVERLAYS}
+    texts["observability"] = kustomize(MANIFESTS / "observability")
+    for name, text in texts.items():
+        (directory / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.manifests.objects import Objects
-from tests.manifests.render import MANIFESTS, RenderError, kustomize
+from tests.manifests.render import IMAGE, MANIFESTS, OVERLAYS, RenderError, kustomize, release
 
-IMAGE = "ashwanth01/ashapp-backend"
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 
 
@@ -70,12 +71,17 @@ def test_a_changed_setting_is_rolled_out(tmp_path: Path, overlay: Path, objects:
     assert changed.container["envFrom"] != objects.container["envFrom"]
 
 
-def test_the_image_is_one_name_that_a_pipeline_gives_a_digest(tmp_path: Path, overlay: Path) -> None:
-    shutil.copytree(MANIFESTS, tmp_path / "manifests")
-    (tmp_path / "kustomization.yaml").write_text(
-        f"resources: [manifests/overlays/{overlay.name}]\nimages: [{{name: {IMAGE}, digest: '{DIGEST}'}}]\n"
-    )
-    assert Objects.read(kustomize(tmp_path)).container["image"] == f"{IMAGE}@{DIGEST}"
+def test_a_pipeline_gives_the_image_a_digest_and_changes_nothing_else(overlay: Path, rendered: str) -> None:
+    assert release(overlay, DIGEST) == rendered.replace(f"{IMAGE}:latest", f"{IMAGE}@{DIGEST}")
+    assert rendered.count(IMAGE) == 1
+
+
+def test_checkers_get_a_file_for_each_overlay_and_the_observability(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.manifests.render", str(tmp_path / "rendered")]
+    subprocess.run(command, cwd=MANIFESTS.parent, check=True, timeout=60)
+    texts = {path.stem: path.read_text() for path in (tmp_path / "rendered").iterdir()}
+    assert set(texts) == {*OVERLAYS, "observability"}
+    assert all(f"{IMAGE}@sha256:" in texts[name] for name in OVERLAYS)
 
 
 def test_a_mistake_is_told(tmp_path: Path) -> None:
