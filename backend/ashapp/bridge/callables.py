@@ -18,6 +18,7 @@ import inspect
 import sys
 from contextvars import copy_context
 from functools import partial
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -31,6 +32,7 @@ from ashapp.bridge.iterables import as_body
 from ashapp.bridge.marks import is_nonblocking
 from ashapp.bridge.placement import Placement
 from ashapp.bridge.signals import adopt_signals
+from ashapp.bridge.stages import stages_of
 from ashapp.bridge.url_adapters import UrlAdapters
 
 if TYPE_CHECKING:
@@ -60,10 +62,11 @@ class Callables:
         self._ensure_sync = app.ensure_sync
         self._make_response = app.make_response
         self._url_adapters = UrlAdapters(app) if UrlAdapters.applies_to(app) else None
-        replaced: dict[str, Any] = {"make_response": self.make_response}
-        for name in ("do_teardown_request", "do_teardown_appcontext"):
-            replaced[name] = partial(self._tear_down, getattr(app, name))
-        if app.inject_url_defaults.__func__ is flask.Flask.inject_url_defaults:  # type: ignore[attr-defined]
+        replaced: dict[str, Any] = {
+            "make_response": self.make_response,
+            **stages_of(app, self._copied_contexts.is_left_early),
+        }
+        if getattr(app.inject_url_defaults, "__func__", None) is flask.Flask.inject_url_defaults:
             replaced["inject_url_defaults"] = partial(self._inject_url_defaults, app.inject_url_defaults)
         for name in ("async_to_sync", "ensure_sync"):
             if name in vars(app):
@@ -86,7 +89,9 @@ class Callables:
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return *func* as something that sync code may call here; see ``flask.Flask.ensure_sync``."""
-        if inspect.iscoroutinefunction(func):
+        if (type(func) is FunctionType and func.__code__.co_flags & inspect.CO_COROUTINE) or (
+            inspect.iscoroutinefunction(func)
+        ):
             return self._app.async_to_sync(func)
         fiber = current_fiber()
         if fiber is None or fiber.exchange is None or is_nonblocking(func):
@@ -99,11 +104,9 @@ class Callables:
 
     def _call(self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any, **kwargs: Any) -> Any:
         fiber = current_fiber()
-        if fiber is not None:
-            if fiber.depth and (call := self._as_awaitable(_caller())):
-                return call(func, args, kwargs)
-            return complete(func(*args, **kwargs))
-        if current_exchange() is not None:
+        if fiber is not None and fiber.depth and (call := self._as_awaitable(_caller())):
+            return call(func, args, kwargs)
+        if fiber is not None or current_exchange() is not None:
             return complete(func(*args, **kwargs))
         loop = self.bridge.loop if self.bridge else None
         if loop is not None and loop.is_running():
@@ -149,19 +152,6 @@ class Callables:
             call(*args, **kwargs)
         else:  # which Flask calls without ``ensure_sync``
             _call_sync(call, *args, **kwargs)
-
-    def _tear_down(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        if self._copied_contexts.is_left_early():
-            return None
-        fiber = current_fiber()
-        exchange = current_exchange() if fiber is None else fiber.exchange
-        if exchange is None:
-            return call(*args, **kwargs)
-        outer, exchange.tearing_down = exchange.tearing_down, True
-        try:
-            return call(*args, **kwargs)
-        finally:
-            exchange.tearing_down = outer
 
 
 def _note_rule() -> None:

@@ -3,6 +3,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -54,34 +55,38 @@ def build_environ(
     query = scope.get("query_string", b"").decode("latin-1")
     if query:
         uri = f"{uri}?{query}"
-    scheme = scope.get("scheme") or "http"
-    host, port = scope.get("server") or ("localhost", None)
     client = scope.get("client")
-    version = scope["http_version"]
     environ: Environ = {
         **constants,
+        **_server(*(scope.get("server") or ("localhost", None)), scope.get("scheme"), scope["http_version"]),
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": script_name,
         "PATH_INFO": path_info,
         "QUERY_STRING": query,
         "REQUEST_URI": uri,
         "RAW_URI": uri,
-        # A Unix socket has a path for a host, and no port.
-        "SERVER_NAME": "localhost" if port is None else host,
-        "SERVER_PORT": _DEFAULT_PORTS.get(scheme, "80") if port is None else str(port),
-        "SERVER_PROTOCOL": _PROTOCOLS.get(version) or f"HTTP/{version}",
         "REMOTE_ADDR": client[0] if client else "",
-        "wsgi.url_scheme": scheme,
         "wsgi.input": body,
         "wsgi.errors": sys.stderr,
         "asgi.scope": scope,
     }
     if client:
         environ["REMOTE_PORT"] = str(client[1])
-    if scheme == "https":
-        environ["HTTPS"] = "on"
     add_request_headers(environ, scope.get("headers", ()), duplicate_header_limit)
     return environ
+
+
+@lru_cache(maxsize=64)
+def _server(host: str, port: int | None, scheme: str | None, version: str) -> dict[str, str]:
+    scheme = scheme or "http"
+    entries = {
+        # A Unix socket has a path for a host, and no port.
+        "SERVER_NAME": "localhost" if port is None else host,
+        "SERVER_PORT": _DEFAULT_PORTS.get(scheme, "80") if port is None else str(port),
+        "SERVER_PROTOCOL": _PROTOCOLS.get(version) or f"HTTP/{version}",
+        "wsgi.url_scheme": scheme,
+    }
+    return {**entries, "HTTPS": "on"} if scheme == "https" else entries
 
 
 def split_path(scope: Scope) -> tuple[str, str, str]:

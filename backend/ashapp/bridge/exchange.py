@@ -21,7 +21,7 @@ from ashapp.bridge.tasks import request_context
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from contextvars import Context
 
     from ashapp.bridge.body import RequestBody
@@ -79,7 +79,7 @@ class Exchange:
     def __str__(self) -> str:
         return f"{self._environ['REQUEST_METHOD']} {self._environ['PATH_INFO']}"
 
-    async def respond(self, send: Send) -> None:
+    def respond(self, send: Send) -> Awaitable[None]:
         """Send the response that the application makes, and return when it has done with the request.
 
         Raises:

@@ -65,8 +65,10 @@ class FlaskToAsgi(WsgiToAsgi):
             # Not the object itself: a call of its type's slot puts 750 bytes more on the stack of a fiber.
             application = self.wsgi_application.__call__
             exchange = LoopExchange(application, environ, body, loop, self._lanes)
-            exchange.timeout = self.request_timeout
-            exchange.grace = self._task_grace
+            if self.request_timeout is not None:
+                exchange.timeout = self.request_timeout
+            if self._task_grace != exchange.grace:
+                exchange.grace = self._task_grace
             return exchange
         return super().make_exchange(environ, body, loop)
 

@@ -20,6 +20,10 @@ _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"te", b"trailer", b"trailers", b"transfer-encoding", b"upgrade"}
 )
 
+# Values up to this length come again and again: types, lengths, small settings of caches. Longer ones,
+# cookies among them, are not kept in memory.
+_SHORT = 40
+
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -105,17 +109,26 @@ def encode_response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[by
     for name, value in headers:
         if not (isinstance(name, str) and isinstance(value, str)):
             raise TypeError(f"response header {name!r}: {value!r}: both must be str (PEP 3333)")
-        field = _encode_name(name)
-        # isprintable is the quick way to say yes; a tab or a no-break space needs the closer look.
-        if not value.isprintable() and _CONTROL.search(value):
-            raise ValueError(f"response header {name}: {value!r} has a control character")
-        if field in _HOP_BY_HOP and not (field == b"connection" and value.strip().lower() == "close"):
-            continue
-        try:
-            # White space around a value is no part of it (RFC 9110, 5.5), and some servers refuse it.
-            encoded.append((field, value.encode("latin-1").strip()))
-        except UnicodeEncodeError:
-            raise ValueError(
-                f"response header {name}: {value!r} has characters outside latin-1: encode it (RFC 8187)"
-            ) from None
+        field = _encode_short(name, value) if len(value) <= _SHORT else _encode(name, value)
+        if field is not None:
+            encoded.append(field)
     return encoded
+
+
+def _encode(name: str, value: str) -> tuple[bytes, bytes] | None:
+    field = _encode_name(name)
+    # isprintable is the quick way to say yes; a tab or a no-break space needs the closer look.
+    if not value.isprintable() and _CONTROL.search(value):
+        raise ValueError(f"response header {name}: {value!r} has a control character")
+    if field in _HOP_BY_HOP and not (field == b"connection" and value.strip().lower() == "close"):
+        return None
+    try:
+        # White space around a value is no part of it (RFC 9110, 5.5), and some servers refuse it.
+        return field, value.encode("latin-1").strip()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"response header {name}: {value!r} has characters outside latin-1: encode it (RFC 8187)"
+        ) from None
+
+
+_encode_short = lru_cache(maxsize=1024)(_encode)

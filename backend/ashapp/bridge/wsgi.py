@@ -172,7 +172,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         return exchange
 
     def _begin(self, scope: Scope, receive: Receive) -> Exchange:
-        loop = self._enter_loop()
+        loop = asyncio.get_running_loop()
+        if loop is not self.loop:
+            self._enter_loop()
         self.admission.check()
         body = RequestBody(receive, loop)
         environ = self.build_environ(scope, body)

@@ -9,7 +9,8 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
-from tests.support.asgi import fetch
+from ashapp.bridge.types import Message
+from tests.support.asgi import fetch, http_scope
 from tests.support.flask import begin
 from tests.support.journal import Journal
 from tests.support.waiting import until_set
@@ -289,3 +290,35 @@ async def test_an_application_context_that_a_view_leaves_is_no_teardown(
     with pytest.raises(asyncio.CancelledError):
         await request.end()
     assert journal.names == ["cancelled", *TEARDOWNS]
+
+
+@pytest.mark.parametrize("on_lane", [False, True])
+async def test_while_a_complete_response_is_sent(
+    app: flask.Flask, journal: Journal, *, on_lane: bool
+) -> None:
+    add_teardowns(app, journal)
+    bridge = FlaskToAsgi(app)
+
+    @app.get("/")
+    async def view() -> flask.Response:
+        response = flask.Response("x")
+        if on_lane:
+            response.call_on_close(lambda: journal.note("closed"))
+        return response
+
+    sending = asyncio.Event()
+
+    async def send(_: Message) -> None:
+        sending.set()
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        raise AssertionError("nobody waits for the client here")
+
+    task = asyncio.create_task(bridge(http_scope(), receive, send))
+    await sending.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert journal.names == [*TEARDOWNS, *(["closed"] if on_lane else [])]
+    assert not any(lane.requests for lane in bridge._lanes._lanes)

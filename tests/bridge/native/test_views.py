@@ -48,7 +48,7 @@ async def test_many_requests_wait_without_a_thread(app: flask.Flask) -> None:
     bridge = FlaskToAsgi(app)
     before = set(threading.enumerate())
     requests = [begin(bridge) for _ in range(500)]
-    await asyncio.sleep(0)
+    await turns(2)
     assert waiting == 500
     assert set(threading.enumerate()) <= before
 
@@ -57,17 +57,25 @@ async def test_many_requests_wait_without_a_thread(app: flask.Flask) -> None:
     assert set(threading.enumerate()) <= before
 
 
-async def test_a_view_that_does_not_wait_costs_no_turn_of_the_loop(app: flask.Flask) -> None:
+async def test_requests_that_come_together_go_through_in_step(app: flask.Flask) -> None:
+    begun = []
+
     @app.get("/")
     async def view() -> str:
+        begun.append([request.client.complete for request in requests])
         return "hello"
 
     bridge = FlaskToAsgi(app)
-    await fetch(bridge)
-    request = begin(bridge)
-    await asyncio.sleep(0)
+    requests = [begin(bridge) for _ in range(3)]
+    await turns(2)
+    assert begun == [[False] * 3] * 3
+    await turns(1)
+    assert [request.client.complete for request in requests] == [True] * 3, "and none waits for more turns"
 
-    assert request.client.complete
+
+async def turns(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
 
 
 async def test_what_it_leaves_on_the_loop_serves_later_requests(app: flask.Flask) -> None:

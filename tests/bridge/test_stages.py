@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+from collections.abc import Callable
+from typing import Any
+
+import flask
+import httpx
+import pytest
+
+from ashapp import FlaskToAsgi
+
+STAGES = ("preprocess_request", "do_teardown_request", "do_teardown_appcontext")
+
+
+async def answer(app: flask.Flask) -> str:
+    transport = httpx.ASGITransport(FlaskToAsgi(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        return (await client.get("/")).text
+
+
+def add_view(app: flask.Flask, *, is_async: bool) -> flask.Flask:
+    async def on_loop() -> str:
+        return "view"
+
+    app.add_url_rule("/", view_func=on_loop if is_async else lambda: "view", endpoint="view")
+    return app
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_flasks_own_stages_are_skipped_where_they_have_nothing_to_do(
+    monkeypatch: pytest.MonkeyPatch, *, is_async: bool
+) -> None:
+    called: list[str] = []
+    app = add_view(flask.Flask(__name__), is_async=is_async)
+    monkeypatch.setattr(app, "before_request_funcs", Noting(called))
+    monkeypatch.setattr(app, "teardown_request_funcs", Noting(called))
+    assert await answer(app) == "view"
+    assert called == ["asked whether there are any"] * 2
+
+
+class Noting(dict[Any, Any]):
+    """A dict without items that tells when somebody looks for more than that."""
+
+    def __init__(self, called: list[str]) -> None:
+        super().__init__()
+        self.called = called
+
+    def __bool__(self) -> bool:
+        self.called.append("asked whether there are any")
+        return False
+
+    def __contains__(self, key: object) -> bool:
+        self.called.append(f"asked for {key}")
+        return False
+
+
+def before(app: flask.Flask, seen: list[str]) -> None:
+    app.before_request(lambda: seen.append("before"))
+
+
+def values(app: flask.Flask, seen: list[str]) -> None:
+    app.url_value_preprocessor(lambda *_: seen.append("values"))
+
+
+def teardown_request(app: flask.Flask, seen: list[str]) -> None:
+    app.teardown_request(lambda _: seen.append("request"))
+
+
+def teardown_appcontext(app: flask.Flask, seen: list[str]) -> None:
+    app.teardown_appcontext(lambda _: seen.append("context"))
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("register", [before, values, teardown_request, teardown_appcontext])
+async def test_what_is_registered_later_is_called(
+    register: Callable[[flask.Flask, list[str]], None], *, is_async: bool
+) -> None:
+    app = add_view(flask.Flask(__name__), is_async=is_async)
+    FlaskToAsgi(app)
+    seen: list[str] = []
+    register(app, seen)
+    assert await answer(app) == "view"
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("signal", [flask.request_tearing_down, flask.appcontext_tearing_down])
+async def test_who_listens_to_a_teardown_hears_of_it(signal: Any, *, is_async: bool) -> None:
+    app = add_view(flask.Flask(__name__), is_async=is_async)
+    seen: list[object] = []
+
+    def receive(sender: object, **_: object) -> None:
+        seen.append(sender)
+
+    with signal.connected_to(receive):
+        assert await answer(app) == "view"
+    assert seen == [app]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_subclass_is_asked(stage: str, *, is_async: bool) -> None:
+    seen: list[str] = []
+
+    def replacement(self: flask.Flask, *args: Any) -> Any:
+        seen.append(stage)
+        return getattr(flask.Flask, stage)(self, *args)
+
+    kind = type("Own", (flask.Flask,), {stage: replacement})
+    assert await answer(add_view(kind(__name__), is_async=is_async)) == "view"
+    assert seen == [stage]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("stage", STAGES)
+async def test_what_replaces_a_stage_on_the_object_is_asked(stage: str, *, is_async: bool) -> None:
+    app = add_view(flask.Flask(__name__), is_async=is_async)
+    seen: list[str] = []
+    inner = getattr(app, stage)
+
+    def replacement(*args: Any) -> Any:
+        seen.append(stage)
+        return inner(*args)
+
+    setattr(app, stage, replacement)
+    assert await answer(app) == "view"
+    assert seen == [stage]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_tool_that_patches_flask_itself_is_asked(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = add_view(flask.Flask(__name__), is_async=False)
+    seen: list[str] = []
+    inner = getattr(flask.Flask, stage)
+
+    def patched(self: flask.Flask, *args: Any) -> Any:
+        seen.append(stage)
+        return inner(self, *args)
+
+    monkeypatch.setattr(flask.Flask, stage, patched)
+    assert await answer(app) == "view"
+    assert seen == [stage]
+
+
+async def test_a_tool_that_patches_flask_after_the_bridge_is_made_takes_the_long_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = add_view(flask.Flask(__name__), is_async=False)
+    FlaskToAsgi(app)
+    called: list[str] = []
+    monkeypatch.setattr(app, "before_request_funcs", Noting(called))
+    monkeypatch.setattr(flask.Flask, "preprocess_request", lambda _self: None)
+    assert await answer(app) == "view"
+    assert "asked for None" in called, "the method that was there is called, not skipped"
