@@ -115,7 +115,6 @@ def test_a_wsgi_callable_is_taken_as_it_is(project: Project) -> None:
         ({}, {}),
         ({"threads": "3", "workers": "2"}, {"threads": 3, "multiprocess": True}),
         ({"workers": "2", "reload": "true", "loop_guard": "0"}, {}),
-        ({"request_timeout": "2.5"}, {"request_timeout": 2.5}),
     ],
 )
 def test_the_bridge_is_told_of_the_settings_that_are_its_own(
@@ -134,8 +133,41 @@ def test_the_bridge_is_told_of_the_settings_that_are_its_own(
     monkeypatch.setattr("ashapp.server.application.FlaskToAsgi", bridge)
     found = load(settings()).found
     assemble(found, settings(**flags))
-    defaults = {"threads": 40, "multiprocess": False, "request_timeout": None}
+    defaults = {"threads": 40, "multiprocess": False}
     assert told == {"app": found, **defaults, **options}
+
+
+@pytest.mark.parametrize(
+    ("own", "flags", "limits"),
+    [
+        ({}, {}, (10_000, 400, 1 << 30, None)),
+        ({"threads": 2}, {"limit_body": "0", "limit_in_flight": "7"}, (7, 20, None, None)),
+        ({}, {"limit_queue": "8", "request_timeout": "2.5"}, (10_000, 8, 1 << 30, 2.5)),
+        (
+            {"max_in_flight": 1, "max_queued": 2, "max_body": 3, "request_timeout": 4},
+            {"limit_in_flight": "5", "limit_queue": "6", "limit_body": "7", "request_timeout": "8"},
+            (1, 2, 3, 4),
+        ),
+    ],
+)
+def test_limits_are_set_where_the_application_has_not_set_its_own(
+    own: dict[str, Any], flags: dict[str, str], limits: tuple[Any, ...]
+) -> None:
+    bridge = WsgiToAsgi(lambda environ, start_response: [], **own)
+    assert bridge_in(assemble(bridge, settings(**flags))) is bridge
+    admission = bridge.admission
+    found = (admission.max_in_flight, admission.max_queued, bridge.max_body, bridge.request_timeout)
+    assert found == limits
+
+
+def test_a_worker_that_is_saturated_is_not_ready() -> None:
+    bridge = WsgiToAsgi(lambda environ, start_response: [], max_in_flight=2)
+    health = Health(Phase.RUNNING)
+    assemble(bridge, settings(lifespan="off"), health)
+    assert health.readiness() is None
+    bridge.admission.in_flight = 2
+    assert health.readiness() == "saturated: 2 requests in flight"
+    assert health.liveness() is None
 
 
 class NotFound(WsgiToAsgi):

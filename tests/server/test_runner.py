@@ -17,6 +17,7 @@ from ashapp.server.errors import StartupError
 from ashapp.server.loading import load
 from ashapp.server.main_server import MainServer
 from ashapp.server.probes import Probes
+from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.runtime import Runtime
 from ashapp.server.settings import Settings
 from ashapp.server.status import Status
@@ -66,6 +67,27 @@ def test_one_worker_is_served_in_this_process(
     assert caplog.messages == [
         f"Serving ashapp.api:create_app() on http://{host}:{port} with 1 worker of 40 threads"
     ]
+
+
+@pytest.mark.parametrize(
+    ("http", "limits"),
+    [("auto", ConnectionLimits(head=1000, target=500)), ("zttp", None)],
+)
+def test_connections_have_limits_or_a_warning_tells_that_they_have_not(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    http: str,
+    limits: ConnectionLimits | None,
+) -> None:
+    seen: list[Any] = []
+    serve_with(monkeypatch, lambda server, sockets: seen.append(server.config.http_protocol_class))
+    monkeypatch.setattr(
+        uvicorn.Config, "load", lambda config: setattr(config, "http_protocol_class", config.http)
+    )
+    runner.run(load({**LOCAL, "http": http, "limit_head": "1000", "limit_target": "500"}))
+    assert seen[0] == "zttp" if limits is None else seen[0].keywords == {"limits": limits}
+    told = "http = zttp has no limits of ours for heads, nor of the time for what is sent"
+    assert (told in caplog.messages) is (limits is None)
 
 
 def test_a_startup_that_fails_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,8 @@ def assemble(
     }
     offered = {path: check for path, check in checks.items() if path and settings.probes}
     bridge = _bridged(found, settings)
+    _limit(bridge, settings)
+    health.conditions.append(bridge.admission.saturation)
     if settings.loop_guard_threshold:
         guard = LoopGuard(settings.loop_guard_threshold)
         bridge.lifespan.on_startup.append(guard.start)
@@ -154,11 +156,20 @@ def _behind_proxies(app: AsgiApplication, settings: Settings) -> AsgiApplication
 def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
     if isinstance(found, BRIDGED):
         return found
-    options: dict[str, Any] = {
-        "threads": settings.threads,
-        "multiprocess": settings.worker_count > 1,
-        "request_timeout": settings.request_timeout,
-    }
+    options: dict[str, Any] = {"threads": settings.threads, "multiprocess": settings.worker_count > 1}
     if isinstance(found, Flask):
         return FlaskToAsgi(found, **options)
     return WsgiToAsgi(cast("WsgiApplication", found), **options)
+
+
+def _limit(bridge: WsgiToAsgi, settings: Settings) -> None:
+    """Set the limits, but those that an application has set itself by bridging itself."""
+    admission = bridge.admission
+    if admission.max_in_flight is None:
+        admission.max_in_flight = settings.max_in_flight
+    if admission.max_queued is None:
+        admission.max_queued = settings.max_queued(bridge.threads.size)
+    if bridge.max_body is None:
+        bridge.max_body = settings.limit_body or None
+    if bridge.request_timeout is None:
+        bridge.request_timeout = settings.request_timeout

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 from click.core import ParameterSource
+from pydantic import ByteSize
 from pydantic.fields import FieldInfo
 
 from ashapp.server.env_file import env_file_option
@@ -30,7 +31,7 @@ _SECTIONS = (
     ("Reloading", ("reload",)),
     ("Probes", ("probes", "livez", "readyz", "healthz")),
     ("Management", ("management", "readiness")),
-    ("Limits and time-outs", ("limit_", "timeout_", "request_timeout")),
+    ("Limits and time-outs", ("limit_", "timeout_", "request_timeout", "min_body_rate")),
     ("Behind a proxy", ("root_path", "proxy_headers", "forwarded", "allowed_hosts")),
     ("HTTP", ("http", "header", "server_header", "date_header", "h11")),
     ("TLS", ("ssl",)),
@@ -40,9 +41,11 @@ _SECTIONS = (
 
 _METAVARS: Mapping[Any, str] = {
     int: "INTEGER",
+    int | None: "INTEGER",
     int | Literal["off"]: "INTEGER|off",
     float | None: "SECONDS",
     float: "SECONDS",
+    ByteSize: "SIZE",
 }
 
 _EPILOG = """\

@@ -19,6 +19,7 @@ from ashapp.server.health import Health
 from ashapp.server.log_config import logging_options
 from ashapp.server.main_server import MainServer
 from ashapp.server.overview import Overview
+from ashapp.server.protocols import limited_protocol
 from ashapp.server.routes import list_routes
 from ashapp.server.settings import Settings
 from ashapp.server.supervisor import Supervisor
@@ -77,6 +78,9 @@ def _config(settings: Settings, health: Health, *, reload: bool) -> uvicorn.Conf
     if not reload:
         options = {name: value for name, value in options.items() if not name.startswith("reload")}
     try:
+        protocol = limited_protocol(settings.http, settings.connection_limits)
+        if protocol is not None:
+            options["http"] = protocol
         return _Config(
             functools.partial(create, settings, health), factory=True, interface="asgi3", **options
         )
@@ -101,6 +105,10 @@ def _load(config: uvicorn.Config) -> None:
 
 def _announce(settings: Settings, application: Application, urls: list[str]) -> None:
     routes = list_routes(application.found)
+    if limited_protocol(settings.http, settings.connection_limits) is None:
+        _logger.warning(
+            "http = %s has no limits of ours for heads, nor of the time for what is sent", settings.http
+        )
     for warning in application.warnings + off_loop.kept_off(routes):
         _logger.warning(warning)
     for note in off_loop.hidden(routes, settings.app):

@@ -25,6 +25,7 @@ from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
 from ashapp.server import sources
 from ashapp.server.settings.lifecycle import DRAIN_DELAY, STALL_TIMEOUT, Lifecycle
+from ashapp.server.settings.limits import Limits
 from ashapp.server.settings.logs import Logging
 from ashapp.server.settings.management import Management
 from ashapp.server.settings.probing import Probing
@@ -36,7 +37,9 @@ __all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
 REFERENCE_API = "ashapp.api:create_app()"
 
 # What uvicorn would do otherwise than it is done here.
-_NOT_UVICORNS = frozenset({"app", "forwarded_allow_ips", "limit_max_requests", "limit_max_requests_jitter"})
+_NOT_UVICORNS = frozenset(
+    {"app", "forwarded_allow_ips", "limit_concurrency", "limit_max_requests", "limit_max_requests_jitter"}
+)
 
 # Seconds: what a person who waits begins to notice.
 _LOOP_GUARD = 0.1
@@ -72,7 +75,7 @@ def _implementation(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Settings(Lifecycle, Management, Probing, Logging, Proxying, BaseSettings):
+class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSettings):
     """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
 
     Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.loading` makes one line of it.
@@ -125,12 +128,6 @@ class Settings(Lifecycle, Management, Probing, Logging, Proxying, BaseSettings):
         default="on", description="Whether startup and shutdown are run."
     )
     h11_max_incomplete_event_size: int | None = Field(default=None, ge=1)
-
-    limit_concurrency: int | None = Field(default=None, ge=1)
-    request_timeout: float | None = Field(
-        default=None, gt=0, description="Seconds until a response must have begun; then the answer is 504."
-    )
-    timeout_keep_alive: int | None = Field(default=None, ge=0)
 
     loop_guard: float | None = Field(
         default=None,

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Settings of what clients may send, how many requests there may be, and how long anything may take."""
+
+import math
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ByteSize, Field, model_validator
+
+from ashapp.server.protocols import ConnectionLimits
+
+__all__ = ["Limits"]
+
+# So many times as long as a request takes on its thread, one that comes last has to wait for a thread.
+_QUEUED_PER_THREAD = 10
+
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Limits(BaseModel):
+    """The limits. Those of requests are for each worker. A time of 0 stands for any time."""
+
+    limit_in_flight: int = Field(
+        default=10_000, ge=1, description="Requests that a worker serves at once; then the answer is 503."
+    )
+    limit_queue: int | None = Field(
+        default=None,
+        ge=1,
+        description="Requests that wait for a thread of a worker; then the answer is 503. "
+        f"[default: {_QUEUED_PER_THREAD} for each thread]",
+    )
+    limit_concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        description="uvicorn's name for --limit-in-flight. Requests are counted, not connections.",
+    )
+    limit_target: int = Field(
+        default=8192, ge=64, description="Bytes of a request's target, the path with the query; then 414."
+    )
+    limit_fields: int = Field(default=100, ge=1, description="Header fields of a request; then 431.")
+    limit_head: int = Field(
+        default=32768, ge=256, description="Bytes of a request's line and headers together; then 431."
+    )
+    limit_body: ByteSize = Field(
+        default=ByteSize(1 << 30),
+        ge=0,
+        description="Bytes of a request's body, such as 20MiB; then 413. 0 for any. [default: 1GiB]",
+    )
+    request_timeout: float | None = Field(
+        default=None, gt=0, description="Seconds until a response must have begun; then the answer is 504."
+    )
+    timeout_head: _Seconds = Field(
+        default=10,
+        description="Seconds until a new connection, or a request that has begun, must have sent a whole "
+        "head; then 408. 0 for any time.",
+    )
+    timeout_body: _Seconds = Field(
+        default=30,
+        description="Seconds in which a client must send more of a body, until the response begins; then "
+        "408. 0 for any time.",
+    )
+    min_body_rate: int = Field(
+        default=240, ge=0, description="Bytes per second that must come of a body, over --timeout-body."
+    )
+    timeout_send: _Seconds = Field(
+        default=60,
+        description="Seconds in which a client must take something of a response that is ready; then the "
+        "connection is cut. 0 for any time.",
+    )
+    timeout_keep_alive: int | None = Field(default=None, ge=0)
+
+    @property
+    def max_in_flight(self) -> int:
+        """How many requests a worker serves at once."""
+        return self.limit_concurrency or self.limit_in_flight
+
+    @property
+    def connection_limits(self) -> ConnectionLimits:
+        """What holds for a connection."""
+        return ConnectionLimits(
+            target=self.limit_target,
+            fields=self.limit_fields,
+            head=self.limit_head,
+            head_seconds=self.timeout_head or math.inf,
+            body_seconds=self.timeout_body or math.inf,
+            body_rate=self.min_body_rate,
+            send_seconds=self.timeout_send or math.inf,
+        )
+
+    def max_queued(self, threads: int) -> int:
+        """Return how many requests may wait for one of so many *threads*."""
+        return self.limit_queue or _QUEUED_PER_THREAD * threads
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> Self:
+        given = self.model_fields_set
+        if {"limit_concurrency", "limit_in_flight"} <= given and self.max_in_flight != self.limit_in_flight:
+            raise ValueError("limit_concurrency is another name of limit_in_flight: give one of the two")
+        if self.limit_target > self.limit_head:
+            raise ValueError(
+                f"limit_target = {self.limit_target} is more than limit_head = {self.limit_head}, "
+                "of which the target is a part"
+            )
+        return self
