@@ -135,14 +135,24 @@ class Supervisor:
     def _take(self, worker: Worker, report: Report, text: str) -> None:
         if report is Report.TOLD and worker.state is State.CONDEMNED:
             worker.kill()
-        elif report is Report.WORN and worker.state is State.SERVING and worker not in self._outdated:
-            _log.info("Worker %d is to be replaced: %s", worker.pid, text)
+        elif report is Report.WORN and worker.state is State.SERVING:
+            self._take_worn(worker, text)
+        elif report is Report.READY:
+            self._take_ready(worker)
+
+    def _take_worn(self, worker: Worker, reason: str) -> None:
+        is_being_replaced = any(other.replaces is worker for other in self._workers)
+        if not is_being_replaced and worker not in self._outdated:
+            _log.info("Worker %d is to be replaced: %s", worker.pid, reason)
             self._outdated.append(worker)
-        elif report is Report.READY and worker.state is State.STARTING:
+
+    def _take_ready(self, worker: Worker) -> None:
+        worker.has_served = True
+        if worker.state is State.STARTING:
             worker.state = State.SERVING
-            if worker.replaces is not None and worker.replaces in self._active():
-                self._retire(worker.replaces)
-            worker.replaces = None
+        if worker.replaces is not None and worker.replaces in self._active():
+            self._retire(worker.replaces)
+        worker.replaces = None
 
     def _bury(self, worker: Worker) -> None:
         end = worker.bury()
@@ -242,7 +252,7 @@ class Supervisor:
         order = Order.HURRY if self._is_ending else Order.DRAIN
         drain = 0 if self._is_ending else self._settings.drain_seconds
         for worker in self._active() + self._active(State.ENDING):
-            if self._exit_code or (self._is_ending and worker.state is State.STARTING):
+            if self._exit_code or (self._is_ending and not worker.has_served):
                 worker.kill()
             else:
                 worker.end(order, drain + self._settings.end_seconds + _SLACK)

@@ -43,6 +43,7 @@ class Worker:
         self.replaces = replaces
         self.is_aborted = False
         self.is_killed = False
+        self.has_served = False
         self.is_stable = False
         self.state = State.STARTING
         self.started_at = time.monotonic()

@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: MIT
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ashapp.server.loading import load
+from ashapp.server.supervisor import Supervisor
+from ashapp.server.worker import Order, Report, State, Worker
+from tests.support.waiting import PATIENCE
+
+
+class StubWorker(Worker):
+    """A worker without a process: a test says what it reports, and when it ends."""
+
+    def __init__(self, pid: int, replaces: Worker | None) -> None:
+        self.replaces = replaces
+        self.is_aborted = self.is_killed = self.is_stable = self.has_served = False
+        self.state = State.STARTING
+        self.deadline = float("inf")
+        self.orders: list[Order] = []
+        self.news: list[tuple[Report, str]] = []
+        self.code: int | None = None
+        self.is_blocked = False
+        self.years = 0.0
+        self.number = pid
+        self.sentinel, self.alive = socket.socketpair()
+        self.channel = self.sentinel.dup()  # type: ignore[assignment]
+        self.process: Any = SimpleNamespace(sentinel=self.sentinel, is_alive=lambda: self.code is None)
+
+    @property
+    def pid(self) -> int:
+        return self.number
+
+    @property
+    def age(self) -> float:
+        return self.years
+
+    @property
+    def exit_code(self) -> int | None:
+        return self.code
+
+    @property
+    def is_stalled(self) -> bool:
+        return self.is_blocked
+
+    def reports(self) -> Iterator[tuple[Report, str]]:
+        while self.news:
+            yield self.news.pop(0)
+
+    def order(self, order: Order) -> None:
+        self.orders.append(order)
+
+    def kill(self) -> None:
+        self.is_killed = True
+        self.end_with(-9)
+
+    def abort(self, seconds: float) -> None:
+        self.is_aborted = True
+        self.deadline = time.monotonic() + seconds
+
+    def end_with(self, code: int) -> None:
+        self.code = code
+        self.alive.close()
+
+    def bury(self) -> str:
+        self.sentinel.close()
+        self.channel.close()
+        return f"ended with exit code {self.code}"
+
+
+class Service:
+    """A supervisor that a test leads from round to round, and all workers that it has started."""
+
+    def __init__(self, **flags: Any) -> None:
+        self.started: list[StubWorker] = []
+        self.forgotten: list[int] = []
+        self.listens = True
+        self.failure: OSError | None = None
+        settings = load({"drain_delay": 5, "stall_timeout": 5, **flags})
+        self.supervisor = Supervisor(settings, self.start, self.stop_listening, self.forgotten.append)
+
+    def start(self, replaces: Worker | None) -> Worker:
+        if self.failure is not None:
+            raise self.failure
+        worker = StubWorker(100 + len(self.started), replaces)
+        self.started.append(worker)
+        return worker
+
+    def stop_listening(self) -> None:
+        self.listens = False
+
+    def act(self, *signals: int) -> None:
+        self.supervisor._signals.extend(signals)
+        self.supervisor._act()
+
+    def ready(self, *workers: StubWorker) -> None:
+        for worker in workers:
+            worker.news.append((Report.READY, ""))
+        self.act()
+
+    def begin(self) -> list[StubWorker]:
+        """Start; return the first workers, which serve."""
+        self.act()
+        first = list(self.started)
+        self.ready(*first)
+        return first
+
+    @property
+    def states(self) -> dict[int, str]:
+        return {worker.pid: worker.state.name for worker in self.supervisor._workers}
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """Return a service with two workers, or with what the test's ``flags`` say."""
+    made = Service(**{"workers": 2, **getattr(request, "param", {})})
+    yield made
+    for worker in made.started:
+        for sock in (worker.sentinel, worker.channel, worker.alive):
+            sock.close()
+
+
+def test_as_many_workers_as_there_should_be_are_started(service: Service) -> None:
+    service.begin()
+    service.act()
+    assert service.states == {100: "SERVING", 101: "SERVING"}
+    assert [worker.replaces for worker in service.started] == [None, None]
+
+
+def test_a_worker_that_dies_is_replaced_at_once(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    service.begin()[0].end_with(-9)
+    service.act()
+    assert service.states == {101: "SERVING", 102: "STARTING"}
+    assert service.forgotten == [100]
+    assert "Worker 100 ended with exit code -9; another is started" in caplog.messages
+
+
+@pytest.mark.parametrize("service", [{"workers": 1}], indirect=True)
+def test_workers_that_die_soon_are_replaced_less_often(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    for worker in range(3):
+        service.act()
+        service.started[worker].end_with(1)
+        service.act()
+    assert service.states == {}
+    assert caplog.messages[-1] == "Worker 102 ended with exit code 1; another is started in 1 s"
+
+
+def test_a_worker_that_has_lived_ends_the_back_off_once(service: Service) -> None:
+    calls: list[float] = []
+    service.supervisor._back_off.survived = lambda: calls.append(1)  # type: ignore[method-assign]
+    first, _ = service.begin()
+    first.years = 3600
+    for _ in range(3):
+        service.act()
+    assert calls == [1]
+
+
+def test_a_worker_that_cannot_start_ends_the_service(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.act()
+    service.started[0].end_with(3)
+    assert service.supervisor.run() == 3
+    assert service.started[1].is_killed
+    assert not service.listens
+    assert "Worker 100 could not start; the service ends" in caplog.messages
+
+
+def test_a_worker_that_takes_too_long_to_start_is_one_that_cannot(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.act()
+    service.started[1].deadline = 0
+    assert service.supervisor.run() == 3
+    assert "Worker 101 takes too long to start; it is killed" in caplog.messages
+
+
+def test_a_service_goes_on_without_a_worker_that_cannot_start_any_more(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = service.begin()
+    first.end_with(-9)
+    service.act()
+    service.started[2].end_with(3)
+    service.act()
+    assert service.states == {101: "SERVING", 103: "STARTING"}
+    assert "Worker 102 could not start; another is started" in caplog.messages
+
+
+def test_sighup_replaces_workers_one_by_one_and_none_ends_before_another_serves(service: Service) -> None:
+    first, second = service.begin()
+    service.act(signal.SIGHUP)
+    assert service.states == {100: "SERVING", 101: "SERVING", 102: "STARTING"}
+    service.act()
+    service.ready(service.started[2])
+    assert service.states == {100: "ENDING", 101: "SERVING", 102: "SERVING"}
+    assert first.orders == [Order.RETIRE]
+    service.act()
+    assert len(service.started) == 3, "the next waits until the first is gone"
+    first.end_with(0)
+    service.act()
+    assert service.started[3].replaces is second
+    service.ready(service.started[3])
+    second.end_with(0)
+    service.act()
+    service.act()
+    assert service.states == {102: "SERVING", 103: "SERVING"}
+    assert service.forgotten == [100, 101]
+
+
+def test_sighup_while_workers_start_replaces_these_too(service: Service) -> None:
+    service.act()
+    service.act(signal.SIGHUP, signal.SIGHUP)
+    service.act()
+    assert len(service.started) == 2
+    service.ready(service.started[0])
+    assert service.started[2].replaces is service.started[0]
+    assert len(service.supervisor._outdated) == 1
+
+
+def test_a_replacement_that_cannot_start_leaves_the_old_workers(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.begin()
+    service.act(signal.SIGHUP)
+    service.started[2].end_with(3)
+    service.act()
+    service.act()
+    assert service.states == {100: "SERVING", 101: "SERVING"}
+    assert "Worker 102 could not start; worker 100 goes on" in caplog.messages
+
+
+def test_a_replacement_stays_when_what_it_replaces_dies_meanwhile(service: Service) -> None:
+    first, _ = service.begin()
+    service.act(signal.SIGHUP)
+    first.end_with(-9)
+    service.act()
+    assert service.states == {101: "SERVING", 102: "STARTING"}
+    service.ready(service.started[2])
+    assert service.states == {101: "SERVING", 102: "SERVING", 103: "STARTING"}
+
+
+def test_a_worker_that_dies_before_its_turn_is_not_replaced_twice(service: Service) -> None:
+    first, second = service.begin()
+    service.act(signal.SIGHUP)
+    second.end_with(-9)
+    service.act()
+    service.ready(*service.started[2:])
+    first.end_with(0)
+    service.act()
+    assert service.states == {102: "SERVING", 103: "SERVING"}
+
+
+def test_a_worker_that_is_worn_is_replaced(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    first, _ = service.begin()
+    for _ in range(2):
+        first.news.append((Report.WORN, "it has answered 9 requests"))
+        service.act()
+    assert [worker.replaces for worker in service.started[2:]] == [first]
+    assert caplog.messages.count("Worker 100 is to be replaced: it has answered 9 requests") == 1
+    service.ready(service.started[2])
+    first.news.append((Report.WORN, "it has answered 9 requests"))
+    service.act()
+    assert first.state is State.ENDING
+    assert not service.supervisor._outdated
+
+
+def test_a_worker_that_is_stalled_is_replaced_at_once_and_killed_when_it_has_told(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = service.begin()
+    first.is_blocked = True
+    service.act()
+    assert service.states == {100: "CONDEMNED", 101: "SERVING", 102: "STARTING"}
+    assert first.orders == [Order.TELL]
+    assert caplog.messages == [
+        "The event loop of worker 100 has not answered for 5 s; it is killed, and another is started"
+    ]
+    assert not first.is_killed
+    first.news.append((Report.TOLD, ""))
+    service.act()
+    assert first.is_killed
+    service.act()
+    assert service.states == {101: "SERVING", 102: "STARTING"}
+
+
+def test_a_worker_that_cannot_tell_is_aborted_and_then_killed(service: Service) -> None:
+    first, _ = service.begin()
+    first.is_blocked = True
+    service.act()
+    first.deadline = 0
+    service.act()
+    assert first.is_aborted
+    assert not first.is_killed
+    first.deadline = 0
+    service.act()
+    assert first.is_killed
+
+
+def test_what_is_told_too_late_is_of_no_use(service: Service) -> None:
+    first, _ = service.begin()
+    first.news.append((Report.TOLD, ""))
+    service.act()
+    assert first.state is State.SERVING
+
+
+def test_a_worker_that_does_not_end_is_killed(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    first, _ = service.begin()
+    service.act(signal.SIGHUP)
+    service.ready(service.started[2])
+    assert 21 < first.deadline - time.monotonic() < 23
+    first.deadline = 0
+    service.act()
+    assert first.is_killed
+    assert "Worker 100 takes too long to end; it is killed" in caplog.messages
+
+
+def test_workers_are_added_and_removed(service: Service) -> None:
+    service.begin()
+    service.act(signal.SIGTTIN)
+    assert service.states == {100: "SERVING", 101: "SERVING", 102: "STARTING"}
+    service.act(signal.SIGTTOU, signal.SIGTTOU, signal.SIGTTOU)
+    assert service.states == {100: "SERVING", 101: "ENDING", 102: "STARTING"}
+    service.ready(service.started[2])
+    service.act()
+    assert service.states == {100: "SERVING", 101: "ENDING", 102: "ENDING"}
+
+
+def test_no_process_can_be_started_for_a_while(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    service.failure = OSError(11, "Resource temporarily unavailable")
+    for _ in range(4):
+        service.act()
+    message = "No worker can be started: [Errno 11] Resource temporarily unavailable; next attempt"
+    assert caplog.messages == [message] * 4 + [f"{message} in 1 s"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_service(service: Service, signum: int) -> None:
+    first, second = service.begin()
+    service.act(signum)
+    assert not service.listens
+    assert first.orders == second.orders == [Order.DRAIN]
+    assert 26 < first.deadline - time.monotonic() < 28
+    service.act(signal.SIGHUP)
+    first.end_with(0)
+    service.act()
+    assert service.states == {101: "ENDING"}
+    second.end_with(0)
+    assert service.supervisor.run() == 0
+    assert len(service.started) == 2
+
+
+def test_a_second_signal_hurries(service: Service) -> None:
+    first, second = service.begin()
+    service.act(signal.SIGTTIN)
+    service.act(signal.SIGTERM)
+    service.act(signal.SIGTERM)
+    assert first.orders == second.orders == [Order.DRAIN, Order.HURRY]
+    assert 21 < first.deadline - time.monotonic() < 23
+    assert service.started[2].is_killed, "it has not even started"
+
+
+def test_a_worker_that_retires_ends_with_the_service(service: Service) -> None:
+    first, _ = service.begin()
+    service.act(signal.SIGHUP)
+    service.ready(service.started[2])
+    service.act(signal.SIGTERM, signal.SIGTERM)
+    assert first.orders == [Order.RETIRE, Order.DRAIN, Order.HURRY]
+
+
+def test_workers_that_are_left_lose_their_channel(service: Service) -> None:
+    first, _ = service.begin()
+    service.supervisor.close()
+    assert first.channel.fileno() == -1
+
+
+def test_signals_are_acted_on_at_once(service: Service) -> None:
+    """And the end of a worker: nothing of it is only found out when the time for a look has come."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
+    before = {signum: signal.getsignal(signum) for signum in signals}
+
+    def lead() -> None:
+        deadline = time.monotonic() + PATIENCE
+        while len(service.started) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        while service.listens and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for worker in service.started:
+            worker.end_with(0)
+
+    leader = threading.Thread(target=lead)
+    leader.start()
+    try:
+        assert service.supervisor.run() == 0
+    finally:
+        leader.join()
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
