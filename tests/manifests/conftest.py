@@ -67,5 +67,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     (folder / "app.py").write_text(APP)
     options = ["--workers", str(request.param), "--management-host", "127.0.0.1", "--management-port", "0"]
     with serving(["app:app", *options, "--drain-delay", "0"], cwd=folder) as server:
-        assert httpx.get(server.base_url, timeout=30).text == "index"
-        return scrape(server)
+        with httpx.Client(base_url=server.base_url, timeout=30) as client:
+            assert client.get("/").text == "index"
+            assert client.get("/", headers={"X-Long": "x" * 100_000}).status_code == 431
+        return scrape(server, until="ashapp_requests_refused_total")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the service exports, as its management port tells, and what others export about it."""
 
+import time
 from collections.abc import Iterable, Mapping
 
 import httpx
@@ -31,11 +32,17 @@ _SUFFIXES = {
 }
 
 
-def scrape(server: ServerProcess) -> dict[str, set[str]]:
-    """Return the names of the series of a service, each with its labels."""
+def scrape(server: ServerProcess, until: str, timeout: float = 30) -> dict[str, set[str]]:
+    """Return the names of the series of a service, each with its labels, when *until* has one."""
     url = server.wait_for_log(r"Metrics and readiness on (http://[\w.:]+)")[1]
-    text = httpx.get(f"{url}/metrics", timeout=30).raise_for_status().text
-    return series(text_string_to_metric_families(text))
+    deadline = time.monotonic() + timeout
+    while True:
+        text = httpx.get(f"{url}/metrics", timeout=timeout).raise_for_status().text
+        found = series(text_string_to_metric_families(text))
+        if found.get(until):
+            return found
+        assert time.monotonic() < deadline, f"{until} has no sample:\n{text}"
+        time.sleep(0.1)
 
 
 def series(families: Iterable[Metric]) -> dict[str, set[str]]:
