@@ -296,8 +296,9 @@ def test_a_service_may_end_while_one_retires() -> None:
         assert run.has_ended()
 
 
-def test_an_inherited_listener_is_left_as_it_is() -> None:
-    with running(fd=0) as run, run.listener.dup() as of_another:
+@pytest.mark.parametrize("flags", [{"fd": 0}, {"reload": True}])
+def test_a_listener_that_others_use_is_left_as_it_is(flags: dict[str, Any]) -> None:
+    with running(**flags) as run, run.listener.dup() as of_another:
         run.server.drain()
         assert run.has_ended()
         with Connection(run.address):

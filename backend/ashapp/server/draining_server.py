@@ -139,8 +139,8 @@ class DrainingServer(uvicorn.Server):
 
     async def _close_listeners(self, sockets: list[socket.socket]) -> None:
         queued: list[socket.socket] = []
-        # What others listen on too they go on to accept from.
-        if not self._retires and self.settings.fd is None:
+        # What others listen on too, or will when a file has changed, they go on to accept from.
+        if not (self._retires or self.settings.reload or self.settings.fd is not None):
             refuse_new(sockets)
             await asyncio.sleep(SETTLING)
             queued = accept_queued(sockets)
