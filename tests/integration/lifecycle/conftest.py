@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""A small application whose views say which process answers, take their time, or block the loop."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+_APP = """
+    import asyncio
+    import os
+    import time
+    from pathlib import Path
+
+    from flask import Flask, request
+
+    app = Flask(__name__)
+    app.secret_key = "b61e0f3a97c24d58"
+
+    @app.route("/", methods=["GET", "POST"])
+    def index():
+        return f"{os.getpid()} {len(request.get_data())}"
+
+    @app.get("/wait/<float:seconds>")
+    async def wait(seconds):
+        await asyncio.sleep(seconds)
+        return "waited"
+
+    @app.get("/sleep/<float:seconds>")
+    def sleep(seconds):
+        time.sleep(seconds)
+        return "slept"
+
+    @app.get("/block/<float:seconds>")
+    async def block(seconds):
+        time.sleep(seconds)
+        return "blocked"
+
+    def leave():
+        Path(f"{os.getpid()}.left").touch()
+
+    app.on_shutdown = leave
+    """
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with the application ``clock:app``."""
+    (tmp_path / "clock.py").write_text(dedent(_APP))
+    return tmp_path
