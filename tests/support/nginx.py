@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""nginx in front of some servers, as the system's package has it."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import Address, Connection
+from tests.support.waiting import until
+
+__all__ = ["free_port", "needs_nginx", "nginx"]
+
+needs_nginx = pytest.mark.skipif(
+    shutil.which("nginx") is None,
+    reason="nginx is not installed (Debian, Ubuntu: apt-get install nginx-light)",
+)
+
+# max_fails=0: of two servers, one is not given up for ten seconds because it was restarted.
+_CONFIG = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+worker_processes 1;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    scgi_temp_path {folder}/scgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    upstream service {{
+        {servers}
+        keepalive 16;
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://service;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }}
+    }}
+}}
+"""
+
+
+@contextmanager
+def nginx(folder: Path, servers: Sequence[Address]) -> Iterator[Address]:
+    """Pass requests on to *servers* in turn, over connections that are kept alive, until the block ends."""
+    address = ("127.0.0.1", free_port())
+    lines = "\n        ".join(f"server {host}:{port} max_fails=0;" for host, port in servers)
+    config = folder / "nginx.conf"
+    config.write_text(_CONFIG.format(folder=folder, servers=lines, port=address[1]))
+    command = ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)]
+    with subprocess.Popen(command) as process:
+        try:
+            until(lambda: _listens(address) or process.poll() is not None)
+            assert process.poll() is None, (folder / "error.log").read_text()
+            yield address
+        finally:
+            process.terminate()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listens(address: Address) -> bool:
+    try:
+        Connection(address).close()
+    except ConnectionRefusedError:
+        return False
+    return True
