@@ -13,7 +13,9 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.client import Connection, fetch
 from tests.support.process import ServerProcess, serving
+from tests.support.waiting import until
 
 WORKERS = 3
 CLIENTS = 4
@@ -21,6 +23,8 @@ ROUNDS = 10
 
 APP = """
     import os
+    import time
+    from pathlib import Path
     from flask import Flask
     from prometheus_client import Counter
 
@@ -36,6 +40,13 @@ APP = """
     @app.get("/async/<int:number>")
     async def asynchronous(number):
         return str(os.getpid())
+
+    @app.get("/slow")
+    def slow():
+        Path("began").touch()
+        while not Path("go").exists():
+            time.sleep(0.01)
+        return "too late"
 
     @app.post("/broken")
     def broken():
@@ -145,6 +156,21 @@ def test_metrics_of_one_worker_agree_with_the_client_at_any_time(folder: Path) -
             expected += service.ask(1)
             assert service.counted() == expected
         assert service.workers() == {server.pid}
+
+
+def test_a_client_that_has_gone_while_a_thread_made_its_response_is_counted(folder: Path) -> None:
+    with serving(["shop", "--drain-delay", "0"], cwd=folder, env=MANAGED) as server:
+        service = Service(server)
+        with Connection(server.address) as connection:
+            connection.send_request("GET", "/slow")
+            until((folder / "began").exists)
+            assert service.samples("http_server_active_requests").total() == 1
+        fetch(server.address, "/async/1")  # the server meets the end of the connection before this one
+        (folder / "go").touch()
+        slow = ("GET", "/slow", "200", "thread")
+        until(lambda: service.counted()[slow])
+        assert service.counted() == {slow: 1, ("GET", "/async/<int:number>", "200", "loop"): 1}
+        assert service.samples("ashapp_client_disconnects_total").total() == 1
 
 
 def test_workers_leave_nothing_behind(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

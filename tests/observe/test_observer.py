@@ -97,6 +97,21 @@ async def test_a_response_without_an_end_is_a_disconnect(status: int | None) -> 
     assert (seen.status, seen.disconnected, journal.errors) == (status, True, [None])
 
 
+@pytest.mark.parametrize("disconnected", [True, False])
+async def test_what_uvicorn_drops_without_a_word_is_a_disconnect(*, disconnected: bool) -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.disconnected = disconnected
+
+        async def send(self, message: Any) -> None:
+            pass
+
+    cycle = Cycle()
+    journal = Journal()
+    await Observer(answer, [journal])(http_scope(), Client().receive, cycle.send)
+    assert (journal.seen[0].status, journal.seen[0].disconnected) == (200, disconnected)
+
+
 async def test_a_cancelled_request_ends() -> None:
     begun = asyncio.Event()
 

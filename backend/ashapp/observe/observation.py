@@ -130,6 +130,9 @@ class Observation:
         """Note that the request has ended, and tell the sinks."""
         self.ended = True
         self.duration = perf_counter() - self.started
+        # uvicorn drops what is sent to a client that has gone, where ASGI 2.4 has an OSError.
+        if getattr(getattr(self._send, "__self__", None), "disconnected", False):
+            self.disconnected = True
         self._finish(self)
 
     def _with_request_id(self, message: Message) -> Message:

@@ -93,11 +93,7 @@ def assemble(
     sinks = _sinks(bridge, settings)
     checker = _check_readiness(health, bridge, settings)
     if overview is not None:
-        metrics = RequestMetrics(overview.registry)
-        sinks.append(metrics)
-        reporter = Reporter(health, bridge.threads, metrics, checker.outcomes.values)
-        health.monitors.append(reporter)
-        overview.attach(reporter)
+        sinks.append(_count(health, bridge, checker, overview))
     return Probes(Observer(_behind_proxies(bridge, settings), sinks), health, offered)
 
 
@@ -143,6 +139,14 @@ def _check_readiness(health: Health, bridge: WsgiToAsgi, settings: Settings) -> 
     health.conditions.append(checker.failure)
     health.monitors.append(checker)
     return checker
+
+
+def _count(health: Health, bridge: WsgiToAsgi, checker: Checker, overview: Overview) -> RequestMetrics:
+    metrics = RequestMetrics(overview.registry)
+    reporter = Reporter(health, bridge.threads, metrics, checker.outcomes.values)
+    health.monitors.append(reporter)
+    overview.attach(reporter)
+    return metrics
 
 
 def _behind_proxies(app: AsgiApplication, settings: Settings) -> AsgiApplication:
