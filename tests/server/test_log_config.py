@@ -2,6 +2,7 @@
 """The settings of the log, and a service that logs by them."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 from textwrap import dedent
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from ashapp.server.loading import load
-from ashapp.server.log_config import access_logs, logging_options
+from ashapp.server.log_config import access_logs, keep_loggers, logging_options
 from tests.support.process import serving
 
 SHOP = """
@@ -168,3 +169,45 @@ def test_a_service_logs_by_the_users_own_configuration(folder: Path) -> None:
     assert "MINE shop sync 7" in lines
     assert [line for line in lines if "uvicorn.access" in line and '"GET /sync/7 HTTP/1.1" 200' in line]
     assert not [line for line in lines if line.startswith("{")]
+
+
+def test_an_application_that_configures_logging_does_not_silence_the_service(folder: Path) -> None:
+    # As in Flask's documentation.
+    source = """
+        from logging.config import dictConfig
+
+        dictConfig({
+            "version": 1,
+            "formatters": {"default": {"format": "THEIRS %(message)s"}},
+            "handlers": {"wsgi": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://flask.logging.wsgi_errors_stream",
+                "formatter": "default",
+            }},
+            "root": {"level": "INFO", "handlers": ["wsgi"]},
+        })
+        """
+    (folder / "shop.py").write_text(dedent(source) + dedent(SHOP))
+    with serving(["shop:plain"], cwd=folder) as server:
+        assert get(f"{server.base_url}/").status_code == 500
+        assert server.stop() == 0
+        told = server.stderr
+    events = [json.loads(line)["event"] for line in told.splitlines() if not line.startswith("THEIRS")]
+    assert {"request", "Exception in ASGI application\n"} <= set(events)
+    with serving(["shop"], cwd=folder) as server:
+        get(f"{server.base_url}/sync/7")
+        assert server.stop() == 0
+        assert "THEIRS sync 7" in server.stderr.splitlines()
+
+
+def test_only_the_loggers_of_the_service_are_kept() -> None:
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "ashapp.server", "uvicornish", "shop")]
+    before = [logger.disabled for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.disabled = True
+        keep_loggers()
+        assert [logger.disabled for logger in loggers] == [False, False, True, True]
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled

@@ -23,7 +23,7 @@ from ashapp.server.error_notes import note_errors_of
 from ashapp.server.errors import StartupError
 from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
 from ashapp.server.health import Health, Phase
-from ashapp.server.log_config import access_logs
+from ashapp.server.log_config import access_logs, keep_loggers
 from ashapp.server.overview import Overview
 from ashapp.server.probes import Probes
 from ashapp.server.proxies import Proxies
@@ -59,6 +59,7 @@ def load(settings: Settings) -> Application:
     """
     warnings = forbid_debug_variable()
     found = find_application(settings.app)
+    keep_loggers()
     if isinstance(found, BRIDGED) and "threads" in settings.model_fields_set:
         warnings.append(f"threads has no effect: {settings.app} has been bridged by its own code")
     flask_app = found if isinstance(found, Flask) else getattr(found, "wsgi_application", None)

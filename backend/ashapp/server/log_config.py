@@ -13,7 +13,9 @@ from ashapp.observe.logs import LogFormat, console_renderer, log_config
 from ashapp.observe.observation import Sink
 from ashapp.server.settings import Settings
 
-__all__ = ["access_logs", "logging_options"]
+__all__ = ["access_logs", "keep_loggers", "logging_options"]
+
+_OURS = frozenset({"ashapp", "uvicorn"})
 
 
 def logging_options(settings: Settings) -> dict[str, Any]:
@@ -37,6 +39,17 @@ def access_logs(settings: Settings) -> list[Sink]:
         return [AccessLog(JsonLine(query=query), stderr_lines.write_soon)]
     line = ConsoleLine(console_renderer(colors=_colors(settings)), query=query)
     return [AccessLog(line, stderr_lines.write_soon)]
+
+
+def keep_loggers() -> None:
+    """Let uvicorn's and our loggers log again, after the application has been imported.
+
+    An application that calls `logging.config.dictConfig` switches off all loggers that it doesn't name,
+    unless it says ``disable_existing_loggers: False``, which the example in Flask's documentation does not.
+    """
+    for name, logger in logging.root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and name.partition(".")[0] in _OURS:
+            logger.disabled = False
 
 
 def _format(settings: Settings) -> LogFormat:
