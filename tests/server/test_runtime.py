@@ -102,3 +102,52 @@ def test_without_a_place_for_it_the_start_is_refused(monkeypatch: pytest.MonkeyP
     ):
         raise AssertionError("not reached")
     assert Runtime.inherited() is None
+
+
+def folder_of_before(parent: Path, *, is_old: bool = True) -> Path:
+    """Make what a supervisor that was killed would leave behind."""
+    folder = parent / "ashapp-before"
+    folder.mkdir()
+    for name in ("lock", "histogram_7.db"):
+        (folder / name).touch()
+    if is_old:
+        os.utime(folder, (0, 0))
+    return folder
+
+
+def test_what_a_killed_supervisor_has_left_is_removed(tmp_path: Path) -> None:
+    abandoned = folder_of_before(tmp_path)
+    with runtime() as shared:
+        assert not abandoned.exists()
+        assert shared.path.exists()
+
+
+def test_what_is_in_use_is_left_alone(tmp_path: Path) -> None:
+    with runtime() as first:
+        os.utime(first.path, (0, 0))
+        with runtime() as second:
+            assert first.path.exists()
+        assert not second.path.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_new_or_of_others_is_left_alone(tmp_path: Path) -> None:
+    new = folder_of_before(tmp_path, is_old=False)
+    foreign = tmp_path / "ashapp-notes"
+    foreign.mkdir()
+    os.utime(foreign, (0, 0))
+    (tmp_path / "ashapp-file").touch()
+    with runtime():
+        assert new.exists()
+        assert foreign.exists()
+
+
+def test_counts_that_cannot_be_read_are_lost_but_not_the_supervisor(caplog: pytest.LogCaptureFixture) -> None:
+    with runtime() as shared:
+        broken = shared.path / "counter_11.db"
+        broken.write_bytes(b"\xff\xff\xff\x7f" + bytes(100))
+        shared.forget(11)
+        assert shared.ended == 1
+        assert not broken.exists()
+        assert list(shared.collect()) == []
+    assert "What worker 11 has counted is lost" in caplog.messages

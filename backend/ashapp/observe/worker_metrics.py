@@ -12,6 +12,7 @@ All metrics of a process are counted in its files, so those of the application a
 
 import threading
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from prometheus_client import Metric
@@ -47,12 +48,15 @@ class WorkerMetrics:
             for kind in _ACCUMULATED:
                 path = self._folder / f"{kind}_{pid}.db"
                 if path.exists():
-                    _add(path, self._folder / f"{kind}_ended.db")
-                    path.unlink()
+                    try:
+                        _add(path, self._folder / f"{kind}_ended.db")
+                    finally:
+                        path.unlink()
 
 
 def _add(source: Path, target: Path) -> None:
-    sums = MmapedDict(str(target))
-    for key, value, timestamp, _ in MmapedDict.read_all_values_from_file(str(source)):
-        sums.write_value(key, sums.read_value(key)[0] + value, timestamp)
-    sums.close()
+    # All or nothing: what can't be read is read before anything is added.
+    counts = list(MmapedDict.read_all_values_from_file(str(source)))
+    with closing(MmapedDict(str(target))) as sums:
+        for key, value, timestamp, _ in counts:
+            sums.write_value(key, sums.read_value(key)[0] + value, timestamp)

@@ -5,9 +5,13 @@ Each worker writes its status there, as ``<pid>.json``, and its metrics, as prom
 supervisor reads both. The folder is found by an environment variable, which the workers inherit.
 """
 
+import logging
 import os
+import shutil
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,9 +22,18 @@ from ashapp.server.errors import StartupError
 from ashapp.server.reporter import Reporter
 from ashapp.server.status import Status
 
+if sys.platform != "win32":
+    import fcntl
+
 __all__ = ["Runtime", "runtime"]
 
+_log = logging.getLogger("ashapp.server")
+
 _VARIABLE = "ASHAPP_RUNTIME_FOLDER"
+_PREFIX = "ashapp-"
+_LOCK = "lock"
+# Seconds after which a folder that is in use has been locked.
+_NEW = 60.0
 
 # In memory, and writable even where the root file system is not. On a disk a worker would wait now and then
 # until a page that it counts in has been written.
@@ -72,7 +85,10 @@ class Runtime:
         """Take note, once, that a worker has ended; what it has counted stays counted."""
         self.ended += 1
         self.withdraw(pid)
-        self._metrics.retire(pid)
+        try:
+            self._metrics.retire(pid)
+        except Exception:  # a supervisor must not end for that
+            _log.exception("What worker %d has counted is lost", pid)
 
     def collect(self) -> Iterable[Metric]:
         """Return what all workers have counted, those that have ended too."""
@@ -90,21 +106,59 @@ def runtime() -> Iterator[Runtime]:
     """
     in_memory = "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK)
     try:
-        folder = tempfile.TemporaryDirectory(prefix="ashapp-", dir=_MEMORY if in_memory else None)
+        parent = _MEMORY if in_memory else Path(tempfile.gettempdir())
+        folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent)
     except OSError as error:
         raise StartupError(
             f"several workers need a folder for their metrics, but none can be made ({error.strerror}): "
             "let TMPDIR name a writable one, or switch --management-port off"
         ) from None
-    variables = {_VARIABLE: folder.name, MULTIPROCESS_VARIABLE: folder.name}
+    path = Path(folder.name)
+    with folder, _locked(path), _set({_VARIABLE: folder.name, MULTIPROCESS_VARIABLE: folder.name}):
+        _remove_abandoned(parent)
+        yield Runtime(path)
+
+
+@contextmanager
+def _set(variables: Mapping[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
-        with folder:
-            yield Runtime(Path(folder.name))
+        yield
     finally:
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock the folder, for as long as this process lives at the most; yield whether nobody else has."""
+    with (folder / _LOCK).open("a") as file:
+        if sys.platform == "win32":
+            yield False
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the folders of supervisors that were killed: they would fill the memory of a container.
+
+    A process id would not tell: after a restart it is the same, and in another container too.
+    """
+    for folder in parent.glob(f"{_PREFIX}*"):
+        # What is new may not be locked yet; what belongs to another user is none of ours.
+        with suppress(OSError):
+            is_new = time.time() - folder.stat().st_mtime < _NEW
+            if is_new or not (folder / _LOCK).exists():
+                continue
+            with _locked(folder) as is_abandoned:
+                if is_abandoned:
+                    shutil.rmtree(folder)
