@@ -82,7 +82,11 @@ def test_a_sandbox_without_filters_is_no_hindrance(
 def test_a_client_that_has_gone_is_passed_over() -> None:
     class Listener:
         def __init__(self) -> None:
-            self.results: list[socket.socket | OSError] = [ConnectionAbortedError(), socket.socket(), BlockingIOError()]
+            self.results: list[socket.socket | OSError] = [
+                ConnectionAbortedError(),
+                socket.socket(),
+                BlockingIOError(),
+            ]
 
         def settimeout(self, timeout: float) -> None:
             assert timeout == 0
