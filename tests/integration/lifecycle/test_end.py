@@ -59,6 +59,19 @@ def test_a_second_signal_hurries(folder: Path, workers: str) -> None:
     assert list(folder.glob("*.left")), "it was shut down all the same"
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_reaches_all_processes_counts_once(folder: Path, signum: int) -> None:
+    """As Ctrl+C does, and systemd; a worker must not take it for a second one, and hurry."""
+    with serving(["clock:app", "--workers", "2"], cwd=folder) as server, ThreadPoolExecutor() as pool:
+        until(lambda: fetch(server.address, "/readyz").status == 200)
+        slow = pool.submit(fetch, server.address, "/wait/2.0")
+        time.sleep(0.5)
+        os.killpg(server.pid, signum)
+        assert slow.result().body == b"waited"
+        assert server.process.wait(15) == 0
+        assert "Traceback" not in server.stderr
+
+
 def test_a_budget_that_does_not_fit_refuses_the_start(folder: Path) -> None:
     result = run(["clock:app", "--termination-grace-period", "10"], cwd=folder)
     assert result.returncode == 2
