@@ -14,7 +14,7 @@ from ashapp.server.protocols.limited import Limited
 from tests.support.client import Address
 from tests.support.server import COMBINATIONS, Combination, serving
 
-#: Serves with limits (those of ``ConnectionLimits``, by name), and returns the address.
+#: Serves with limits (those of ``ConnectionLimits``, by name), maybe by TLS, and returns the address.
 ServeLimited = Callable[..., Address]
 
 
@@ -65,6 +65,15 @@ class Application:
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})
         await self._read(receive)
         assert not await self._read(receive)
+        self.ends.append("disconnected")
+
+    async def ticks(self, receive: Receive, send: Send) -> None:
+        """Stream for a second, with short pauses."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(20):
+            await send({"type": "http.response.body", "body": b".", "more_body": True})
+            await asyncio.sleep(0.05)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def flood(self, receive: Receive, send: Send) -> None:
         """Send more than any buffers hold, until the client has gone."""
@@ -120,14 +129,14 @@ def serve(combination: Combination, app: Application, connections: list[Limited]
     with ExitStack() as stack:
 
         def start(application: Any = app, *, keep_alive: int = 5, ws: str = "none", **limits: Any) -> Address:
+            tls = {name: limits.pop(name) for name in list(limits) if name.startswith("ssl")}
             protocol = limited_protocol(http, ConnectionLimits(**limits))
 
             def connect(**options: Any) -> Limited:
                 connections.append(protocol(**options))
                 return connections[-1]
 
-            options = {"http": connect, "loop": loop, "ws": ws, "timeout_keep_alive": keep_alive}
-            options["lifespan"] = "off"
-            return stack.enter_context(serving(application, **options))
+            config = {"http": connect, "loop": loop, "ws": ws, "timeout_keep_alive": keep_alive, **tls}
+            return stack.enter_context(serving(application, lifespan="off", **config))
 
         yield start

@@ -16,6 +16,7 @@ NEVER = {"head_seconds": math.inf, "body_seconds": math.inf, "send_seconds": mat
         (NEVER, 1),
         ({**NEVER, "send_seconds": 2}, 0.5),
         ({"body_seconds": 0.4}, 0.1),
+        ({"stream_seconds": 0.8}, 0.2),
         ({"head_seconds": 0.1}, 0.05),
     ],
 )

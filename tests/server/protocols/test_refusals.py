@@ -2,12 +2,17 @@
 """Requests that are too large or not valid HTTP/1.1, over sockets."""
 
 import json
+import shutil
+import socket
+import ssl
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
+from tests.support.process import run
 from tests.support.server import Combination
 from tests.support.waiting import until
 
@@ -90,6 +95,7 @@ def test_what_is_valid_passes(serve: ServeLimited) -> None:
     assert exchange(address, CHUNKED + chunk(b"hello") + chunk(b"world") + chunk()).body == b"10"
     assert exchange(address, b"GET / HTTP/1.0\r\n\r\n").body == b"0"
     assert exchange(address, HEAD + b"A:\r\nB: \t c\xe9 \r\n\r\n").body == b"0"
+    assert exchange(address, b"GET / HTTP/1.1\r\nA: b\r\nHost: shop\r\n\r\n").body == b"0"
     assert exchange(address, HEAD + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n").body == b"0"
 
 
@@ -236,6 +242,23 @@ def test_a_client_that_goes_on_sending_can_read_the_answer(serve: ServeLimited) 
     with Connection(address) as connection:
         send_in_pieces(connection, HEAD + b"A: " + b"x" * 3_000_000, 65536)
         assert_refused(connection, 431)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
+def test_what_is_wrong_is_told_by_tls_too(serve: ServeLimited, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    run([*made, "-keyout", str(key), "-out", str(certificate)], command=["openssl"])
+    address = serve(ssl_keyfile=str(key), ssl_certfile=str(certificate))
+    context = ssl.create_default_context(cafile=str(certificate))
+    with (
+        socket.create_connection(address, timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(HEAD + b"A: b\x00\r\n\r\n")
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"connection: close\r\n" in received
 
 
 def test_a_request_may_be_for_a_websocket(serve: ServeLimited, combination: Combination) -> None:

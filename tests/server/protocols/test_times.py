@@ -10,7 +10,7 @@ from ashapp.server.protocols import limited
 from ashapp.server.protocols.limited import Limited
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST, assert_refused
-from tests.support.client import Connection, chunk
+from tests.support.client import Connection, TruncatedResponse, chunk, fetch
 from tests.support.waiting import until
 
 
@@ -169,6 +169,18 @@ def test_a_producer_may_be_silent(serve: ServeLimited, app: Application) -> None
         assert connection.receive_head().status == 200
         with pytest.raises(TimeoutError):
             connection.wait_for_close(1.5)
+
+
+def test_a_producer_may_be_given_a_time(serve: ServeLimited, app: Application) -> None:
+    address = serve(stream_seconds=0.6)
+    assert fetch(address, "/ticks").body == b"." * 20
+    with Connection(address) as connection:
+        connection.send_request("GET", "/late")  # which takes its time before it begins
+        assert connection.receive().status == 200
+        connection.send_request("GET", "/silent")
+        with pytest.raises(TruncatedResponse):
+            connection.receive()
+    until(lambda: app.ends == ["complete", "disconnected"])
 
 
 def test_who_does_not_close_after_a_refusal_is_closed(serve: ServeLimited) -> None:

@@ -31,8 +31,9 @@ def test_each_limit_of_a_connection_can_be_set() -> None:
         "timeout_body": "5",
         "min_body_rate": "6",
         "timeout_send": "7",
+        "timeout_stream": "8",
     }
-    assert settings(**given).connection_limits == ConnectionLimits(100, 2, 300, 4, 5, 6, 7)
+    assert settings(**given).connection_limits == ConnectionLimits(100, 2, 300, 4, 5, 6, 7, 8)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class LimitedH11Protocol(Limited, H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """Begin to look after the connection too."""
-        super().connection_made(transport)
+        super().connection_made(self.limited_transport(transport))
         self.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -49,7 +49,7 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Begin to look after the connection too."""
-        super().connection_made(transport)
+        super().connection_made(self.limited_transport(transport))
         self.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -125,7 +125,7 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self.refusal is not None:
-            self.answer_refusal()
+            self.answer(self.refusal)
 
     def leaves_queue(self, cycle: Any) -> bool:
         """Take *cycle* out of those that wait for their turn; see `Limited`."""

@@ -15,6 +15,7 @@ at once would reset the connection, and the client could lose the answer before 
 
 import asyncio
 import logging
+import math
 from enum import Enum, auto
 from typing import Any
 
@@ -22,6 +23,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
+from ashapp.server.protocols.counting_transport import CountingTransport
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal, refused
 from ashapp.server.protocols.sweeper import Sweeper, sweeper_of
@@ -41,8 +43,10 @@ class Phase(Enum):
     HEAD = auto()
     #: The client, to send more of a body.
     BODY = auto()
-    #: The application.
+    #: The application, to begin the response.
     RESPONSE = auto()
+    #: The application, to go on with the response.
+    STREAM = auto()
     #: The client, to send another request; or to be done with a body that nobody reads any more.
     IDLE = auto()
     #: The client, to close a connection on which a request has been refused.
@@ -67,7 +71,7 @@ class Limited(asyncio.Protocol):
     refusal: Refusal | None = None
     _sweeper: Sweeper
     _lingers = False
-    _waits_for: tuple[Phase, object] | None = None
+    _waits_for: tuple[Phase, object, int] | None = None
     _waited = 0.0
     _received_before = 0
     _unsent = 0
@@ -77,6 +81,10 @@ class Limited(asyncio.Protocol):
     def head_has_begun(self) -> bool:
         """Whether a part of a request's head has been received, and not all of it."""
         raise NotImplementedError
+
+    def limited_transport(self, transport: Any) -> Any:
+        """Return what uvicorn is to take for the *transport* of the connection."""
+        return transport if math.isinf(self.limits.stream_seconds) else CountingTransport(transport)
 
     def begin(self) -> None:
         """Begin to look after the connection."""
@@ -94,9 +102,10 @@ class Limited(asyncio.Protocol):
         if self._is_unread(seconds):
             _log.info("The client %s does not read its response: connection aborted", self.client)
             self.transport.abort()
+        if self.transport.is_closing():
             return
         phase = self._phase()
-        waits_for = (phase, self.cycle)
+        waits_for = (phase, self.cycle, self._parts_sent(phase))
         if waits_for != self._waits_for:
             self._waits_for = waits_for
             self._waited, self._received_before = 0.0, self.received
@@ -117,16 +126,22 @@ class Limited(asyncio.Protocol):
             cycle.response_started or cycle.waiting_for_100_continue or self.flow.read_paused
         ):
             return Phase.BODY
-        return Phase.RESPONSE
+        return Phase.STREAM if cycle.response_started else Phase.RESPONSE
 
     def _patience(self, phase: Phase) -> float:
         return {
             Phase.HEAD: self.limits.head_seconds,
             Phase.IDLE: float(self.config.timeout_keep_alive),
+            Phase.STREAM: self.limits.stream_seconds,
             Phase.LINGER: _LINGER,
-        }.get(phase, float("inf"))
+        }.get(phase, math.inf)
+
+    def _parts_sent(self, phase: Phase) -> int:
+        return getattr(self.transport, "writes", 0) if phase is Phase.STREAM else 0
 
     def _lose_patience(self, phase: Phase) -> None:
+        if phase is Phase.STREAM:
+            _log.info("A response to %s was silent for too long: connection closed", self.client)
         if phase is Phase.HEAD and self.head_has_begun:
             seconds = self.limits.head_seconds
             late = Refusal(408, f"The head of the request was not complete after {seconds:g} s.")
@@ -163,11 +178,11 @@ class Limited(asyncio.Protocol):
         _log.info("Refused a request of %s with %d: %s", self.client, refusal.status, refusal.detail)
         cycle = self.cycle
         if not of_head:
-            self._break_off(cycle)
+            self._break_off(cycle, refusal)
         elif cycle is None or cycle.response_complete:
-            self.answer_refusal()
+            self.answer(refusal)
 
-    def _break_off(self, cycle: Any) -> None:
+    def _break_off(self, cycle: Any, refusal: Refusal) -> None:
         if self.leaves_queue(cycle):
             return
         may_be_answered = not cycle.response_started
@@ -176,7 +191,7 @@ class Limited(asyncio.Protocol):
             cycle.message_event.set()
             self.flow.resume_writing()
         if may_be_answered:
-            self.answer_refusal()
+            self.answer(refusal)
         else:
             self.transport.close()
 
@@ -184,12 +199,10 @@ class Limited(asyncio.Protocol):
         """Take *cycle* out of those that wait for their turn; return whether it was one of them."""
         return False
 
-    def answer_refusal(self) -> None:
-        """Send the refusal, and nothing after it."""
-        if self.refusal is None or self._lingers or self.transport.is_closing():
-            return
+    def answer(self, refusal: Refusal) -> None:
+        """Send *refusal*, and nothing after it."""
         self._lingers = True
         self.flow.resume_reading()
-        self.transport.write(self.refusal.response(self.server_state.default_headers))
+        self.transport.write(refusal.response(self.server_state.default_headers))
         if self.transport.can_write_eof():
             self.transport.write_eof()

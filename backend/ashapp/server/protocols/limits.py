@@ -28,11 +28,13 @@ class ConnectionLimits:
     body_rate: int = 240
     #: Time in which a client must take something of a response.
     send_seconds: float = 60
+    #: Time that the application may let pass between two parts of a response.
+    stream_seconds: float = math.inf
 
     @property
     def interval(self) -> float:
         """Seconds between two looks at a connection: so long may a limit of time be overdrawn, twice."""
-        shortest = min(self.head_seconds, self.body_seconds, self.send_seconds)
+        shortest = min(self.head_seconds, self.body_seconds, self.send_seconds, self.stream_seconds)
         if math.isinf(shortest):
             return _LONGEST_INTERVAL
         return min(max(shortest / 4, _SHORTEST_INTERVAL), _LONGEST_INTERVAL)

@@ -66,6 +66,11 @@ class Limits(BaseModel):
         description="Seconds in which a client must take something of a response that is ready; then the "
         "connection is cut. 0 for any time.",
     )
+    timeout_stream: _Seconds = Field(
+        default=0,
+        description="Seconds for which a response that has begun may be silent; then the connection is "
+        "closed. 0 for any time.",
+    )
     timeout_keep_alive: int | None = Field(default=None, ge=0)
 
     @property
@@ -84,6 +89,7 @@ class Limits(BaseModel):
             body_seconds=self.timeout_body or math.inf,
             body_rate=self.min_body_rate,
             send_seconds=self.timeout_send or math.inf,
+            stream_seconds=self.timeout_stream or math.inf,
         )
 
     def max_queued(self, threads: int) -> int:
