@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Threads that requests share."""
 
+import asyncio
 import gc
 import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from unittest.mock import patch
 
 import pytest
@@ -14,12 +16,18 @@ from ashapp.bridge.lanes import Lane, Lanes, Lease
 from tests.support.waiting import until
 
 
-def thread_of(lane: Lane) -> int:
+def thread_of(lane: Lane | Lease) -> int:
     """Return the thread of *lane*, after all that has been submitted."""
     idents: list[int] = []
     lane.submit(lambda: idents.append(threading.get_ident()))
     until(lambda: idents)
     return idents[0]
+
+
+def acquire(lanes: Lanes) -> Lane:
+    lane = lanes.acquire()
+    assert lane is not None
+    return lane
 
 
 @contextmanager
@@ -39,7 +47,7 @@ def busy(lane: Lane) -> Iterator[None]:
 
 def test_a_lane_runs_jobs_in_order_on_one_thread() -> None:
     lanes = Lanes(1)
-    lane = lanes.acquire()
+    lane = acquire(lanes)
     seen: list[tuple[int, int]] = []
     for number in range(100):
         lane.submit(lambda number=number: seen.append((number, threading.get_ident())))  # type: ignore[misc]
@@ -52,7 +60,7 @@ def test_a_lane_runs_jobs_in_order_on_one_thread() -> None:
 
 def test_pending_counts_what_is_not_done() -> None:
     lanes = Lanes(1)
-    lane = lanes.acquire()
+    lane = acquire(lanes)
     with busy(lane):
         lane.submit(lambda: None)
         assert lane.pending == 2
@@ -61,7 +69,7 @@ def test_pending_counts_what_is_not_done() -> None:
 
 def test_a_lane_survives_a_job_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     lanes = Lanes(1)
-    lane = lanes.acquire()
+    lane = acquire(lanes)
     before = thread_of(lane)
 
     def job() -> None:
@@ -76,28 +84,115 @@ def test_a_lane_survives_a_job_that_fails(caplog: pytest.LogCaptureFixture) -> N
 
 def test_a_request_gets_a_lane_that_no_other_has() -> None:
     lanes = Lanes(3)
-    held = [lanes.acquire() for _ in range(3)]
+    held = [acquire(lanes) for _ in range(3)]
 
     assert len({id(lane) for lane in held}) == 3
     lanes.release(held[1])
-    assert lanes.acquire() is held[1]
+    assert acquire(lanes) is held[1]
 
 
 def test_a_lane_whose_request_has_ended_but_that_is_busy_is_not_free() -> None:
     lanes = Lanes(2)
-    lane = lanes.acquire()
+    lane = acquire(lanes)
     with busy(lane):
         lanes.release(lane)
-        assert lanes.acquire() is not lane
+        assert acquire(lanes) is not lane
 
 
-def test_past_their_number_requests_share_the_lane_with_the_least_to_do() -> None:
+def test_past_their_number_requests_share_where_nothing_runs() -> None:
     lanes = Lanes(2)
-    first, second = lanes.acquire(), lanes.acquire()
-    with busy(first):
-        assert [lanes.acquire() for _ in range(3)] == [second] * 3
-    until(lambda: first.pending == 0)
-    assert lanes.acquire() is first
+    first, second = acquire(lanes), acquire(lanes)
+    lanes.release(second)
+    assert acquire(lanes) is second
+    assert [acquire(lanes) for _ in range(2)] == [first, second]
+
+
+def wait_for(lanes: Lanes, count: int) -> list[asyncio.Future[int]]:
+    """Let *count* requests submit two jobs each; return the threads on which the second ones will run."""
+    loop = asyncio.get_running_loop()
+    threads: list[asyncio.Future[int]] = [loop.create_future() for _ in range(count)]
+
+    def job(future: asyncio.Future[int]) -> None:
+        loop.call_soon_threadsafe(future.set_result, threading.get_ident())
+
+    for future in threads:
+        lease = Lease(lanes)
+        lease.submit(lambda: None)
+        lease.submit(partial(job, future))
+    return threads
+
+
+async def test_one_more_waits_for_a_lane_that_is_freed() -> None:
+    lanes = Lanes(1)
+    lane = acquire(lanes)
+    with busy(lane):
+        [first, second] = wait_for(lanes, 2)
+        await asyncio.sleep(0)
+        assert not first.done()
+    until(lambda: lane.pending == 0)
+    lanes.release(lane)
+    async with asyncio.timeout(20):
+        assert await first == await second == thread_of(lane)
+    assert lane.requests == 2
+
+
+async def test_it_shares_if_what_runs_is_quick() -> None:
+    lanes = Lanes(1)
+    lane = acquire(lanes)
+    with busy(lane):
+        [first] = wait_for(lanes, 1)
+    async with asyncio.timeout(20):
+        assert await first == thread_of(lane)
+
+
+async def test_there_are_more_where_lanes_are_stuck() -> None:
+    lanes = Lanes(2)
+    stuck = [acquire(lanes), acquire(lanes)]
+    with busy(stuck[0]), busy(stuck[1]):
+        waiting = wait_for(lanes, 20)
+        async with asyncio.timeout(20):
+            idents = {await future for future in waiting[:14]}
+        assert len(idents) == 14
+        assert not any(future.done() for future in waiting[14:])
+    async with asyncio.timeout(20):
+        idents |= {await future for future in waiting[14:]}
+    assert len(idents) <= 16
+
+
+async def test_those_that_are_too_many_end_with_their_requests() -> None:
+    lanes = Lanes(2)
+    before = set(threading.enumerate())
+    stuck = [acquire(lanes), acquire(lanes)]
+    leases = [Lease(lanes) for _ in range(5)]
+    done = asyncio.Queue[None]()
+    loop = asyncio.get_running_loop()
+
+    def note() -> None:
+        loop.call_soon_threadsafe(done.put_nowait, None)
+
+    with busy(stuck[0]), busy(stuck[1]):
+        for lease in leases:
+            lease.submit(note)
+        async with asyncio.timeout(20):
+            for _ in leases:
+                await done.get()
+        assert len(set(threading.enumerate()) - before) == 7
+        for lease in leases:
+            lease.end()
+    until(lambda: len(set(threading.enumerate()) - before) == 2)
+
+
+async def test_a_lease_that_ends_while_it_waits_gives_its_lane_back() -> None:
+    lanes = Lanes(1)
+    lane = acquire(lanes)
+    ran = threading.Event()
+    with busy(lane):
+        lease = Lease(lanes)
+        lease.submit(ran.set)
+        lease.end()
+    await asyncio.to_thread(ran.wait, 20)
+    assert ran.is_set()
+    assert lane.requests == 1
 
 
 def test_one_lane_is_enough_for_one_request_after_the_other() -> None:
@@ -105,8 +200,8 @@ def test_one_lane_is_enough_for_one_request_after_the_other() -> None:
     before = set(threading.enumerate())
     for _ in range(20):
         lease = Lease(lanes)
-        thread_of(lease.lane())
-        until(lambda lease=lease: lease.lane().pending == 0)  # type: ignore[misc]
+        thread_of(lease)
+        until(lambda: not any(lane.pending for lane in lanes._lanes))
         lease.end()
 
     assert len(set(threading.enumerate()) - before) == 1
@@ -118,8 +213,8 @@ def test_a_lease_takes_its_lane_at_first_use() -> None:
     lease = Lease(lanes)
     assert set(threading.enumerate()) <= before
 
-    lane = lease.lane()
-    assert lease.lane() is lane
+    assert thread_of(lease) == thread_of(lease)
+    [lane] = lanes._lanes
     assert lane.requests == 1
     lease.end()
     assert lane.requests == 0
@@ -135,18 +230,18 @@ def test_a_lease_that_was_not_used_gives_nothing_back() -> None:
 
 def test_where_no_thread_starts_the_lanes_that_there_are_must_do() -> None:
     lanes = Lanes(4)
-    lane = lanes.acquire()
+    lane = acquire(lanes)
     with patch.object(threading.Thread, "start", side_effect=RuntimeError("can't start new thread")):
-        assert lanes.acquire() is lane
+        assert acquire(lanes) is lane
         with pytest.raises(RuntimeError, match="no thread can be started"):
-            Lanes(4).acquire()
+            acquire(Lanes(4))
 
 
 def test_the_threads_end_with_the_lanes() -> None:
     lanes = Lanes(2)
     before = set(threading.enumerate())
     for _ in range(2):
-        thread_of(lanes.acquire())
+        thread_of(acquire(lanes))
     threads = set(threading.enumerate()) - before
     assert len(threads) == 2
 

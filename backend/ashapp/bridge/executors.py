@@ -54,7 +54,7 @@ class LaneExecutor(Executor):
         if lease is None or lease.ended:
             return SyncToAsync.single_thread_executor.submit(fn, *args, **kwargs)
         future: Future[Any] = Future()
-        lease.lane().submit(partial(_run, future, fn, args, kwargs))
+        lease.submit(partial(_run, future, fn, args, kwargs))
         return future
 
 

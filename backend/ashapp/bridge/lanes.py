@@ -7,11 +7,22 @@ such as a database handle, so all those of one request run on the same thread. T
 *lane*. A request takes its lane at its first sync callable: one that no other request has, if there is any,
 else a new one. Only when there are as many as there may be do requests share: most of the time they wait
 for something else, and a lane is held only while a callable runs. Then it is the lane with the least to do.
+
+To share has a price: where a callable of one request waits for what another would give back later on the same
+lane, a connection of a pool for one, both wait until the first gives up. So nobody shares while anything runs
+on a lane: one more request waits for a lane that is freed, or for a moment in which all are idle. Then one
+may join each lane. Where a lane is stuck in one callable, or nobody has been given a lane for long, there may
+be more lanes than usual for a while.
 """
 
+from __future__ import annotations
+
+import asyncio
 import logging
 import threading
+import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -21,12 +32,31 @@ _log = logging.getLogger("ashapp.bridge")
 
 Job = Callable[[], None]
 
+# Seconds after which a request that waits looks again.
+_PATIENCE = 0.01
+
+# Seconds after which a lane is stuck.
+_STUCK = 0.1
+
+# Seconds without a lane for anyone after which those who wait starve.
+_STARVED = 0.2
+
+# Seconds after which nobody waits for a stuck lane any more: more than one waits for a pooled connection.
+_HUNG = 40.0
+
+# Seconds that there may be more lanes than usual.
+_STRAIN = 60.0
+
+# So many times as many.
+_GROWTH = 8
+
 
 class Lane:
     """One thread that runs jobs in order of arrival."""
 
     def __init__(self, name: str) -> None:
         self.requests = 0
+        self._since = 0.0  # when the job that runs, or runs next, began to
         # Two counts, because each is written by one thread only.
         self._submitted = 0
         self._done = 0
@@ -38,8 +68,14 @@ class Lane:
         """How many jobs wait, or run."""
         return self._submitted - self._done
 
+    def running_for(self) -> float:
+        """Return for how many seconds a job has been running, 0 where there is none."""
+        return time.monotonic() - self._since if self.pending else 0.0
+
     def submit(self, job: Job) -> None:
         """Run *job* on the lane's thread. On the loop."""
+        if not self.pending:
+            self._since = time.monotonic()
         self._submitted += 1
         self._jobs.put(job)
 
@@ -49,6 +85,7 @@ class Lane:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
+            self._since = time.monotonic()
             try:
                 job()
             except BaseException:
@@ -58,26 +95,78 @@ class Lane:
 
 
 class Lanes:
-    """At most *size* lanes, made as they are needed. On the loop, but for its end."""
+    """*size* lanes, made as they are needed, and more under strain. On the loop, but for its end."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._lanes: list[Lane] = []
+        self._waiting: deque[Lease] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._strained_until = 0.0
+        self._given_at = 0.0
         weakref.finalize(self, _stop, self._lanes).atexit = False
 
-    def acquire(self) -> Lane:
-        """Return the lane for one more request."""
-        lane = min(self._lanes, key=lambda lane: (lane.pending, lane.requests), default=None)
-        if lane is None or ((lane.pending or lane.requests) and len(self._lanes) < self.size):
-            lane = self._add() or lane
-            if lane is None:
-                raise RuntimeError("no thread can be started for the sync parts of requests")
+    def acquire(self) -> Lane | None:
+        """Return the lane for one more request, or None if it had better ``wait``."""
+        lane = self._least() if self._lanes else None
+        if lane is None or lane.pending or lane.requests:
+            lane = (self._add() if len(self._lanes) < self._most() else None) or lane
+        if lane is None:
+            raise RuntimeError("no thread can be started for the sync parts of requests")
+        if lane.requests and self._longest():
+            return None
         lane.requests += 1
         return lane
+
+    def wait(self, lease: Lease) -> None:
+        """Give *lease* a lane in a moment."""
+        if not self._waiting:
+            self._given_at = time.monotonic()
+        self._waiting.append(lease)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._end_wait)
 
     def release(self, lane: Lane) -> None:
         """Say that a request has done with *lane*."""
         lane.requests -= 1
+        if lane.requests:
+            return
+        if self._waiting and lane.running_for() < _STUCK:
+            self._give(lane)
+        elif len(self._lanes) > self.size:
+            self._lanes.remove(lane)
+            lane.stop()
+
+    def _end_wait(self) -> None:
+        self._timer = None
+        longest = self._longest()
+        now = time.monotonic()
+        is_starved = now - self._given_at >= _STARVED
+        if longest >= _STUCK or is_starved:
+            self._strained_until = now + _STRAIN
+        while self._waiting and len(self._lanes) < self._most() and (lane := self._add()):
+            self._give(lane)
+        if not longest or (is_starved and longest < _STUCK):
+            idle = [lane for lane in self._lanes if not lane.pending] or [self._least()]
+            for lane in sorted(idle, key=lambda lane: lane.requests)[: len(self._waiting)]:
+                self._give(lane)
+        if self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._end_wait)
+
+    def _give(self, lane: Lane) -> None:
+        lane.requests += 1
+        self._given_at = time.monotonic()
+        self._waiting.popleft().take(lane)
+
+    def _longest(self) -> float:
+        return max((seconds for lane in self._lanes if (seconds := lane.running_for()) < _HUNG), default=0.0)
+
+    def _least(self) -> Lane:
+        return min(self._lanes, key=lambda lane: (lane.pending, lane.requests))
+
+    def _most(self) -> int:
+        is_strained = self.size > 1 and time.monotonic() < self._strained_until
+        return self.size * _GROWTH if is_strained else self.size
 
     def _add(self) -> Lane | None:
         try:
@@ -91,18 +180,34 @@ class Lanes:
 class Lease:
     """The lane of one request: chosen at first use, and given back at the end. On the loop."""
 
-    __slots__ = ("_lane", "_lanes", "ended")
+    __slots__ = ("_jobs", "_lane", "_lanes", "ended")
 
     def __init__(self, lanes: Lanes) -> None:
         self.ended = False
         self._lanes = lanes
         self._lane: Lane | None = None
+        self._jobs: list[Job] | None = None
 
-    def lane(self) -> Lane:
-        """Return the lane."""
-        if self._lane is None:
+    def submit(self, job: Job) -> None:
+        """Run *job* on the lane."""
+        if self._lane is None and self._jobs is None:
             self._lane = self._lanes.acquire()
-        return self._lane
+        if self._lane is not None:
+            self._lane.submit(job)
+        elif self._jobs is not None:
+            self._jobs.append(job)
+        else:
+            self._jobs = [job]
+            self._lanes.wait(self)
+
+    def take(self, lane: Lane) -> None:
+        """Run on *lane* what has been submitted, and what will be."""
+        self._lane = lane
+        for job in self._jobs or ():
+            lane.submit(job)
+        self._jobs = None
+        if self.ended:
+            self._lanes.release(lane)
 
     def end(self) -> None:
         """Give the lane back."""

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 
     from ashapp.bridge.body import RequestBody
-    from ashapp.bridge.lanes import Lane, Lanes
+    from ashapp.bridge.lanes import Lanes
     from ashapp.bridge.types import Environ, Message, Send, WsgiApplication
 
 __all__ = ["LoopExchange"]
@@ -284,9 +284,9 @@ class LoopExchange(Exchange):
         """Run the sync *function* on the request's lane, and return its result."""
         return self._do(LaneJob(function, args, kwargs))
 
-    def lane(self) -> Lane:
+    def lane(self) -> Lease:
         """Return the lane of the request, chosen at first use."""
-        return self._lease.lane()
+        return self._lease
 
     def _do(self, job: Job) -> Any:
         self._ask(job)
