@@ -109,60 +109,59 @@ class LoopExchange(Exchange):
     def respond(self, send: Send) -> Generator[Any, Any, None]:
         """Run the application and send its response; see ``Exchange``."""
         self._send_to_client = send
+        turn = 0
         try:
             yield
-            fiber = self._fiber = fibers.acquire()
-            fiber.exchange = self
-            fiber.gr_context = self.context
-            item = fiber.start(self._run)
-            if item is not fibers.DONE:
-                yield from self._drive(fiber, item, send)
-            fibers.release(fiber)
-            if self._final:
-                yield from self._finish(send)
+            item = self._start()
+            while item is not fibers.DONE:
+                try:
+                    answer = None
+                    if type(item) is tuple:
+                        for message in item:
+                            yield from send(message).__await__()
+                        turn += 1
+                        if turn % _TURN == 0:
+                            yield
+                    else:
+                        if self._final:
+                            yield from self._finish()
+                        elif not self._waited:
+                            self._begin_to_wait()
+                        if isinstance(item, Job):
+                            yield from self._await_job(item)
+                        else:
+                            answer = yield item
+                except BaseException as error:
+                    item = self._fail(error)
+                else:
+                    item = self._fiber.resume(answer)
+            fibers.release(self._fiber)
+            yield from self._finish()
         finally:
             self._release()
-        if self._timeout_answer is not None:
-            yield from self._timeout_answer
         self._conclude()
 
-    def _drive(self, fiber: fibers.Fiber, item: Any, send: Send) -> Generator[Any, Any, None]:
-        turn = 0
-        while item is not fibers.DONE:
-            try:
-                answer = None
-                if type(item) is tuple:
-                    for message in item:
-                        yield from send(message).__await__()
-                    turn += 1
-                    if turn % _TURN == 0:
-                        yield
-                else:
-                    if self._final:
-                        yield from self._finish(send)
-                    elif not self._waited:
-                        self._begin_to_wait()
-                    if isinstance(item, Job):
-                        yield from self._await_job(item)
-                    else:
-                        answer = yield item
-            except BaseException as error:
-                item = self._fail(fiber, error)
-            else:
-                item = fiber.resume(answer)
+    def _start(self) -> Any:
+        fiber = self._fiber = fibers.acquire()
+        fiber.exchange = self
+        fiber.gr_context = self.context
+        return fiber.start(self._run)
 
-    def _fail(self, fiber: fibers.Fiber, error: BaseException) -> Any:
+    def _fail(self, error: BaseException) -> Any:
         if self._given_up:
             raise error  # and leave the fiber as it is: what it waits for has its context
-        return fiber.fail(error)
+        return self._fiber.fail(error)
 
-    def _finish(self, send: Send) -> Generator[Any, Any, None]:
+    def _finish(self) -> Generator[Any, Any, None]:
         """Send the response that is complete. What comes after it may take its time."""
         messages, self._final = self._final, ()
         try:
-            yield
+            if messages:
+                yield
             for message in messages:
-                yield from send(message).__await__()
+                yield from self._send_to_client(message).__await__()
+            if self._timeout_answer is not None:
+                yield from self._timeout_answer
         except OSError:  # the client has gone (ASGI 2.4)
             self._gone = True
         except asyncio.CancelledError:
