@@ -103,7 +103,7 @@ def test_odd_paths(address: Address, path: str, instance: str) -> None:
     assert json.loads(response.body)["instance"] == instance
 
 
-@pytest.mark.parametrize("query", ["%ff=%00", "a=%zz&=&&", "q=" + "v" * 20_000])
+@pytest.mark.parametrize("query", ["%ff=%00", "a=%zz&=&&", "q=" + "v" * 8_000])
 def test_odd_queries_are_no_error(address: Address, query: str) -> None:
     assert fetch(address, f"/echo?{query}").status == 200
     assert fetch(address, f"/delay/0?{query}").status == 200
