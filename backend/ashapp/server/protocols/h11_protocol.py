@@ -42,11 +42,11 @@ class _StrictConnection(h11.Connection):
 class LimitedH11Protocol(Limited, H11Protocol):
     """uvicorn's, with the limits of *limits*."""
 
+    __slots__ = ()
     conn: _StrictConnection
 
     def __init__(self, *, limits: ConnectionLimits, **options: Any) -> None:
-        super().__init__(**options)
-        self.limits = limits
+        super().__init__(limits=limits, **options)
         longest = self.config.h11_max_incomplete_event_size
         self.conn = _StrictConnection(limits, limits.head if longest is None else longest)
 

@@ -36,16 +36,14 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
     Most requests come whole in one piece that is smaller than a head may be: then nothing is counted.
     """
 
-    _piece = 0
-    _body_at = -1
-    _head_scope: object = None
-    _head_size = 0
-    _barren = 0
-    _barren_cycle: object = None
+    __slots__ = ("_barren", "_barren_cycle", "_body_at", "_head_scope", "_head_size", "_piece")
 
     def __init__(self, *, limits: ConnectionLimits, **options: Any) -> None:
-        super().__init__(**options)
-        self.limits = limits
+        super().__init__(limits=limits, **options)
+        self._piece = self._head_size = self._barren = 0
+        self._body_at = -1
+        self._head_scope: object = None
+        self._barren_cycle: object = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to look after the connection too."""

@@ -56,6 +56,21 @@ class Phase(Enum):
 class Limited(asyncio.Protocol):
     """A mix-in for uvicorn's protocols, which set most of these attributes."""
 
+    # Slots, for with more attributes than uvicorn's the instances would no longer share the keys of their
+    # dicts: that costs a connection 2 KiB.
+    __slots__ = (
+        "_lingers",
+        "_received_before",
+        "_stalled",
+        "_sweeper",
+        "_unsent",
+        "_waited",
+        "_waits_for",
+        "limits",
+        "received",
+        "refusal",
+    )
+
     loop: asyncio.AbstractEventLoop
     config: Config
     server_state: ServerState
@@ -67,15 +82,23 @@ class Limited(asyncio.Protocol):
     limits: ConnectionLimits
 
     #: Bytes received so far.
-    received = 0
-    refusal: Refusal | None = None
+    received: int
+    refusal: Refusal | None
     _sweeper: Sweeper
-    _lingers = False
-    _waits_for: tuple[Phase, object, int] | None = None
-    _waited = 0.0
-    _received_before = 0
-    _unsent = 0
-    _stalled = 0.0
+    _lingers: bool
+    _waits_for: tuple[Phase, object, int] | None
+    _waited: float
+    _received_before: int
+    _unsent: int
+    _stalled: float
+
+    def __init__(self, *, limits: ConnectionLimits, **options: Any) -> None:
+        super().__init__(**options)
+        self.limits = limits
+        self.received = self._received_before = self._unsent = 0
+        self.refusal = self._waits_for = None
+        self._lingers = False
+        self._waited = self._stalled = 0.0
 
     @property
     def head_has_begun(self) -> bool:
