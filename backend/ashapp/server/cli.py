@@ -12,7 +12,7 @@ import click
 from flask.cli import ScriptInfo
 
 from ashapp import __version__
-from ashapp.server import check
+from ashapp.server import check, prestart
 from ashapp.server.env_file import read_env_file
 from ashapp.server.errors import StartupError
 from ashapp.server.init_process import below_init
@@ -110,7 +110,7 @@ def _serve(ctx: click.Context, flags: dict[str, Any], env_file: str | None) -> N
     code = below_init() if os.getpid() == 1 else None
     try:
         if code is None:
-            code = run(settings)
+            code = prestart.run(settings.prestart) or run(settings)
     except StartupError as error:
         if settings.log_level in {"debug", "trace"} and error.__cause__ is not None:
             traceback.print_exception(error.__cause__)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Settings of how workers are started, watched, replaced and stopped."""
 
+import shlex
 from pathlib import Path
 from typing import Self
 
@@ -27,6 +28,11 @@ _ATTENDED = "0 in development, with --reload and on a terminal"
 class Lifecycle(BaseModel):
     """When a worker ends, how much time it has for that, and who takes its place."""
 
+    prestart: str | None = Field(
+        default=None,
+        description="Command that is run before the application is imported; if it fails, nothing is served, "
+        'and its exit code is that of the service. "auto" is ./prestart.sh, if there is one. [default: off]',
+    )
     supervisor: bool | None = Field(
         default=None,
         description="Run the workers below a supervisor, which replaces them: at SIGHUP, past a limit, when "
@@ -85,6 +91,15 @@ class Lifecycle(BaseModel):
     def end_seconds(self) -> float:
         """Seconds from the end of the drain until a process has ended, or is given up."""
         return self.timeout_graceful_shutdown + self.timeout_lifespan_shutdown + _SLACK
+
+    @field_validator("prestart")
+    @classmethod
+    def _command(cls, value: str | None) -> str | None:
+        try:
+            shlex.split(value or "")
+        except ValueError as error:
+            raise ValueError(f"must be a command as a shell reads it ({error})") from error
+        return value
 
     @field_validator("limit_max_memory")
     @classmethod

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""What is run once before the service starts, such as the migration of a database.
+
+It is a process of its own, with the service's environment and working directory, and has ended before the
+application is imported.
+"""
+
+import errno
+import shlex
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from ashapp.server.errors import StartupError
+
+__all__ = ["run"]
+
+_SCRIPT = "prestart.sh"
+
+
+def run(command: str | None) -> int:
+    """Run *command* and return its exit code; "auto" is the script ``prestart.sh`` here, if there is one.
+
+    Any code but 0 has been explained, and nothing must be served. After a signal, to it or to this process,
+    it is 128 and the signal's number. Raises `StartupError` where the command can't be run.
+    """
+    arguments = _arguments(command)
+    if not arguments:
+        return 0
+    program = arguments[0]
+    try:
+        code, told = _wait(arguments)
+    except OSError as error:
+        raise StartupError(f"prestart = {command!r}: {_obstacle(program, error)}") from None
+    if told:
+        name = signal.Signals(told).name
+        return _end(f"ended by {name} while {program} ran, before anything was served", 128 + told)
+    if code < 0:
+        name = signal.Signals(-code).name
+        return _end(f"prestart = {command!r}: {program} was ended by {name}", 128 - code)
+    if code > 0:
+        return _end(f"prestart = {command!r}: {program} failed with exit code {code}", code)
+    return 0
+
+
+def _arguments(command: str | None) -> list[str]:
+    if command == "auto":
+        return [f"./{_SCRIPT}"] if Path(_SCRIPT).is_file() else []
+    return [] if command in {None, "off"} else shlex.split(command or "")
+
+
+def _wait(arguments: Sequence[str]) -> tuple[int, int]:
+    """Return the exit code, and the number of the signal to end that came meanwhile, else 0."""
+    process: subprocess.Popen[bytes] | None = None
+    told = 0
+
+    def tell(signum: int, _: FrameType | None = None) -> None:
+        nonlocal told
+        told = signum
+        if process is not None:
+            process.send_signal(signum)
+
+    before = signal.signal(signal.SIGTERM, tell)
+    try:
+        with subprocess.Popen(arguments) as process:  # noqa: S603 - what it runs is the setting
+            if told:  # too early to be passed on
+                tell(told)
+            return process.wait(), told
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _obstacle(program: str, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"there is no program {program!r}"
+    if isinstance(error, PermissionError):
+        return f"{program!r} may not be executed: chmod +x {program}"
+    if error.errno == errno.ENOEXEC:
+        return f"{program!r} is no program: the first line of a script must be like '#!/bin/sh'"
+    return f"{program!r} can't be run ({error.strerror})"
+
+
+def _end(message: str, code: int) -> int:
+    StartupError(message).show()
+    return code
