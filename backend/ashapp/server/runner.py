@@ -18,6 +18,7 @@ from ashapp.server.errors import StartupError
 from ashapp.server.health import Health
 from ashapp.server.log_config import logging_options
 from ashapp.server.main_server import MainServer
+from ashapp.server.open_files import allow_open_files
 from ashapp.server.overview import Overview
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.routes import list_routes
@@ -50,6 +51,7 @@ def run(settings: Settings) -> int:
     The application is loaded in this process even if others will serve it: what is wrong with it is told
     once, before there are workers. Raises `StartupError` when the service can't start.
     """
+    allow_open_files()
     with listener.bound(settings) as sockets, management.serving(settings) as managed:
         overview = managed.overview if managed else None
         health = Health()

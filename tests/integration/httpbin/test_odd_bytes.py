@@ -57,7 +57,7 @@ def test_a_path_passes(address: Address, path: str, seen: str) -> None:
         ("%zz=%", {"%zz": "%"}),
         ("a=b=c?d/e", {"a": "b=c?d/e"}),
         ("a;b&&=&c", {"a;b": "", "": "", "c": ""}),
-        ("q=" + "v" * 20_000, {"q": "v" * 20_000}),
+        ("q=" + "v" * 12_000, {"q": "v" * 12_000}),
         ("&".join(f"k{n}=v" for n in range(900)), {f"k{n}": "v" for n in range(900)}),
     ],
 )

@@ -13,7 +13,7 @@ from tests.support.client import Address, fetch
 from tests.support.process import serving
 
 # Of the server, or different in each answer.
-OWN = {"server", "date", "connection", "transfer-encoding"}
+OWN = {"server", "date", "connection", "transfer-encoding", "x-request-id"}
 
 FORM = [("Content-Type", "application/x-www-form-urlencoded")]
 MULTIPART = [("Content-Type", "multipart/form-data; boundary=xyz")]

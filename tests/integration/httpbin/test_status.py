@@ -80,7 +80,7 @@ def test_an_error_of_httpbin_is_an_error_of_the_server_and_no_more(client: httpx
 @pytest.fixture(scope="module")
 def other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server whose log may be full of failures."""
-    with serving(["httpbin:app"], cwd=tmp_path_factory.mktemp("other")) as server:
+    with serving(["httpbin:app", "--log-format", "console"], cwd=tmp_path_factory.mktemp("other")) as server:
         yield server
 
 

@@ -103,7 +103,7 @@ def test_what_is_valid_passes(serve: ServeLimited) -> None:
     ("data", "status"),
     [
         (b"GET /" + b"x" * 100_000, 414),
-        (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: shop\r\n\r\n", 414),
+        (b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: shop\r\n\r\n", 414),
         (HEAD + b"A: " + b"x" * 65536, 431),
         (HEAD + b"A: " + b"x" * 65536 + b"\r\n\r\n", 431),
         (HEAD + b"A: b\r\n" * 100 + b"\r\n", 431),

@@ -39,10 +39,10 @@ def test_each_limit_of_a_connection_can_be_set() -> None:
 @pytest.mark.parametrize(
     ("values", "in_flight", "queued"),
     [
-        ({}, 10_000, 80),
+        ({}, 20_000, 200),
         ({"limit_in_flight": 50, "limit_queue": 5}, 50, 5),
-        ({"limit_concurrency": 60}, 60, 80),
-        ({"limit_concurrency": 60, "limit_in_flight": 60}, 60, 80),
+        ({"limit_concurrency": 60}, 60, 200),
+        ({"limit_concurrency": 60, "limit_in_flight": 60}, 60, 200),
     ],
 )
 def test_requests_are_bounded(values: dict[str, Any], in_flight: int, queued: int) -> None:

@@ -15,7 +15,7 @@ class ConnectionLimits:
     """Sizes in bytes, times in seconds (``math.inf`` for any time)."""
 
     #: Length of the request target (RFC 9112, 3.2).
-    target: int = 8192
+    target: int = 16384
     #: Number of header fields.
     fields: int = 100
     #: Length of the head: request line and header fields.

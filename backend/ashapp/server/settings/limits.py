@@ -11,7 +11,7 @@ from ashapp.server.protocols import ConnectionLimits
 __all__ = ["Limits"]
 
 # So many times as long as a request takes on its thread, one that comes last has to wait for a thread.
-_QUEUED_PER_THREAD = 10
+_QUEUED_PER_THREAD = 25
 
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -20,7 +20,7 @@ class Limits(BaseModel):
     """The limits. Those of requests are for each worker. A time of 0 stands for any time."""
 
     limit_in_flight: int = Field(
-        default=10_000, ge=1, description="Requests that a worker serves at once; then the answer is 503."
+        default=20_000, ge=1, description="Requests that a worker serves at once; then the answer is 503."
     )
     limit_queue: int | None = Field(
         default=None,
@@ -34,16 +34,17 @@ class Limits(BaseModel):
         description="uvicorn's name for --limit-in-flight. Requests are counted, not connections.",
     )
     limit_target: int = Field(
-        default=8192, ge=64, description="Bytes of a request's target, the path with the query; then 414."
+        default=16384, ge=64, description="Bytes of a request's target, the path with the query; then 414."
     )
     limit_fields: int = Field(default=100, ge=1, description="Header fields of a request; then 431.")
     limit_head: int = Field(
         default=32768, ge=256, description="Bytes of a request's line and headers together; then 431."
     )
     limit_body: ByteSize = Field(
-        default=ByteSize(1 << 30),
+        # A body is streamed: it takes time, not memory. What spools forms to a disk had better have less.
+        default=ByteSize(16 << 30),
         ge=0,
-        description="Bytes of a request's body, such as 20MiB; then 413. 0 for any. [default: 1GiB]",
+        description="Bytes of a request's body, such as 20MiB; then 413. 0 for any. [default: 16GiB]",
     )
     request_timeout: float | None = Field(
         default=None, gt=0, description="Seconds until a response must have begun; then the answer is 504."
