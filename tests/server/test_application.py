@@ -140,9 +140,9 @@ def test_the_bridge_is_told_of_the_settings_that_are_its_own(
 @pytest.mark.parametrize(
     ("own", "flags", "limits"),
     [
-        ({}, {}, (10_000, 400, 1 << 30, None)),
-        ({"threads": 2}, {"limit_body": "0", "limit_in_flight": "7"}, (7, 20, None, None)),
-        ({}, {"limit_queue": "8", "request_timeout": "2.5"}, (10_000, 8, 1 << 30, 2.5)),
+        ({}, {}, (20_000, 1000, 16 << 30, None)),
+        ({"threads": 2}, {"limit_body": "0", "limit_in_flight": "7"}, (7, 50, None, None)),
+        ({}, {"limit_queue": "8", "request_timeout": "2.5"}, (20_000, 8, 16 << 30, 2.5)),
         (
             {"max_in_flight": 1, "max_queued": 2, "max_body": 3, "request_timeout": 4},
             {"limit_in_flight": "5", "limit_queue": "6", "limit_body": "7", "request_timeout": "8"},
