@@ -150,7 +150,7 @@ def test_a_secret_reaches_workers_but_no_list_of_processes(folder: Path) -> None
 def test_a_unix_socket_is_served(folder: Path, more: list[str]) -> None:
     path = folder / "shop.sock"
     with serving(["shop", "--uds", str(path), *more], cwd=folder) as server:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=30) as client:
             assert client.get(f"{server.base_url}/").json()["name"] == "shop"
             assert client.get(f"{server.base_url}/readyz").status_code == 200
         assert server.stop() == 0
