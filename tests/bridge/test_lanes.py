@@ -5,6 +5,7 @@ import asyncio
 import gc
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +13,7 @@ from unittest.mock import patch
 
 import pytest
 
+from ashapp.bridge import lanes as lanes_module
 from ashapp.bridge.lanes import Lane, Lanes, Lease
 from tests.support.waiting import until
 
@@ -157,6 +159,105 @@ async def test_there_are_more_where_lanes_are_stuck() -> None:
     async with asyncio.timeout(20):
         idents |= {await future for future in waiting[14:]}
     assert len(idents) <= 16
+
+
+async def test_one_that_waits_for_what_comes_after_it_on_its_lane_is_relieved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a hook for a pooled connection that the teardown of another request on the same lane gives back."""
+    monkeypatch.setattr(lanes_module, "_HOPELESS", 0.05)
+    lanes = Lanes(1)
+    before = set(threading.enumerate())
+    holder, taker, late = (Lease(lanes) for _ in range(3))
+    thread_of(holder)
+    given_back, taken, done = threading.Event(), threading.Event(), threading.Event()
+    until(lambda: not any(lane.pending for lane in lanes._lanes))
+
+    def take() -> None:
+        if given_back.wait(20):
+            taken.set()
+
+    taker.submit(take)
+    holder.submit(given_back.set)
+    assert await asyncio.to_thread(taken.wait, 20)
+    [lane] = lanes._lanes
+    until(lambda: lane.pending == 0)
+    late.submit(done.set)
+    assert await asyncio.to_thread(done.wait, 20)
+    until(lambda: sum(t.name.startswith("ashapp-lane") for t in set(threading.enumerate()) - before) == 1)
+
+
+async def test_jobs_of_one_request_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes_module, "_HOPELESS", 0.01)
+    lease = Lease(Lanes(1))
+    idents = [thread_of(lease)]
+    done = threading.Event()
+    lease.submit(lambda: time.sleep(0.2))
+    lease.submit(lambda: idents.append(threading.get_ident()))
+    lease.submit(done.set)
+    assert await asyncio.to_thread(done.wait, 20)
+
+    assert len(set(idents)) == 1
+
+
+async def test_a_lane_that_is_relieved_may_be_so_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lanes_module, "_HOPELESS", 0.05)
+    lanes = Lanes(1)
+    leases = [Lease(lanes) for _ in range(4)]
+    for lease in leases:
+        thread_of(lease)
+        until(lambda: not any(lane.pending for lane in lanes._lanes))
+    end, ended = threading.Event(), threading.Barrier(4)
+
+    def job() -> None:
+        end.wait(20)
+        ended.wait(20)
+
+    for lease in leases[:3]:
+        lease.submit(job)
+    leases[3].submit(end.set)
+    await asyncio.to_thread(ended.wait, 20)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "ashapp-lane-1 has been stuck in one callable for 0.05 s: relieved"
+    ] * 3
+    [lane] = lanes._lanes
+    until(lambda: lane.pending == 0)
+    assert thread_of(leases[0]) == thread_of(leases[1])
+
+
+async def test_where_no_thread_starts_a_lane_is_not_relieved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes_module, "_HOPELESS", 0.01)
+    lanes = Lanes(1)
+    first, second = Lease(lanes), Lease(lanes)
+    before = {thread_of(first), thread_of(second)}
+    until(lambda: not any(lane.pending for lane in lanes._lanes))
+    end = threading.Event()
+
+    def job() -> None:
+        end.wait(20)
+
+    with patch.object(threading.Thread, "start", side_effect=RuntimeError("can't start new thread")):
+        first.submit(job)
+        second.submit(lambda: None)
+        await asyncio.sleep(0.1)
+    end.set()
+
+    assert {thread_of(first), thread_of(second)} == before
+
+
+async def test_a_lane_that_is_only_slow_keeps_its_thread() -> None:
+    lanes = Lanes(1)
+    first, second = Lease(lanes), Lease(lanes)
+    ident = thread_of(first)
+    until(lambda: not any(lane.pending for lane in lanes._lanes))
+    first.submit(lambda: time.sleep(0.2))
+    second.submit(lambda: None)
+    await asyncio.sleep(0.3)
+
+    assert thread_of(first) == ident
 
 
 async def test_those_that_are_too_many_end_with_their_requests() -> None:

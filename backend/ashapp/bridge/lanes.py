@@ -13,6 +13,10 @@ lane, a connection of a pool for one, both wait until the first gives up. So nob
 on a lane: one more request waits for a lane that is freed, or for a moment in which all are idle. Then one
 may join each lane. Where a lane is stuck in one callable, or nobody has been given a lane for long, there may
 be more lanes than usual for a while.
+
+That does not rule it out: the other request may hold its connection while its view waits, and be joined then.
+So a lane that is stuck for so long that there is little hope, while other jobs wait on it, is relieved: a
+new thread does what waits, and the old one ends with the callable in which it is stuck.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 
 __all__ = ["Lane", "Lanes", "Lease"]
@@ -41,6 +46,10 @@ _STUCK = 0.1
 # Seconds without a lane for anyone after which those who wait starve.
 _STARVED = 0.2
 
+# Seconds after which a lane is relieved: shorter than a wait for a pooled connection, which is often 30, and
+# longer than what a hook takes that is only slow, because who is on the lane then changes threads.
+_HOPELESS = 3.0
+
 # Seconds after which nobody waits for a stuck lane any more: more than one waits for a pooled connection.
 _HUNG = 40.0
 
@@ -57,11 +66,16 @@ class Lane:
     def __init__(self, name: str) -> None:
         self.requests = 0
         self._since = 0.0  # when the job that runs, or runs next, began to
-        # Two counts, because each is written by one thread only.
+        # Two counts: one is written by the loop only, the other by the lane's threads only.
         self._submitted = 0
         self._done = 0
+        self._mutex = threading.Lock()
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._name = name
+        self._start()
+
+    def __str__(self) -> str:
+        return self._name
 
     @property
     def pending(self) -> int:
@@ -79,9 +93,20 @@ class Lane:
         self._submitted += 1
         self._jobs.put(job)
 
+    def relieve(self) -> None:
+        """Let a new thread do what waits. That which is stuck in a job ends with it."""
+        with suppress(RuntimeError):  # the system gives no more threads
+            self._start()
+
     def stop(self) -> None:
         """End the thread when it has done what has been submitted."""
         self._jobs.put(None)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        with self._mutex:
+            thread.start()
+            self._thread = thread
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -90,8 +115,11 @@ class Lane:
                 job()
             except BaseException:
                 _log.exception("a job failed on %s", threading.current_thread().name)
-            self._done += 1
             del job
+            with self._mutex:
+                self._done += 1
+                if threading.current_thread() is not self._thread:
+                    return
 
 
 class Lanes:
@@ -102,6 +130,7 @@ class Lanes:
         self._lanes: list[Lane] = []
         self._waiting: deque[Lease] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._relief: asyncio.TimerHandle | None = None
         self._strained_until = 0.0
         self._given_at = 0.0
         weakref.finalize(self, _stop, self._lanes).atexit = False
@@ -125,6 +154,21 @@ class Lanes:
         self._waiting.append(lease)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._end_wait)
+
+    def look_after(self, lane: Lane) -> None:
+        """Relieve *lane*, where a request waits for a job of another, if there is little hope for that."""
+        if self._relief is None and _is_contended(lane):
+            self._relief = asyncio.get_running_loop().call_later(_HOPELESS, self._relieve)
+
+    def _relieve(self) -> None:
+        self._relief = None
+        contended = list(filter(_is_contended, self._lanes))
+        for lane in contended:
+            if lane.running_for() >= _HOPELESS:
+                _log.warning("%s has been stuck in one callable for %s s: relieved", lane, _HOPELESS)
+                lane.relieve()
+        for lane in contended:
+            self.look_after(lane)
 
     def release(self, lane: Lane) -> None:
         """Say that a request has done with *lane*."""
@@ -194,6 +238,8 @@ class Lease:
             self._lane = self._lanes.acquire()
         if self._lane is not None:
             self._lane.submit(job)
+            if self._lane.pending > 1:
+                self._lanes.look_after(self._lane)
         elif self._jobs is not None:
             self._jobs.append(job)
         else:
@@ -206,6 +252,7 @@ class Lease:
         for job in self._jobs or ():
             lane.submit(job)
         self._jobs = None
+        self._lanes.look_after(lane)
         if self.ended:
             self._lanes.release(lane)
 
@@ -214,6 +261,10 @@ class Lease:
         self.ended = True
         if self._lane is not None:
             self._lanes.release(self._lane)
+
+
+def _is_contended(lane: Lane) -> bool:
+    return lane.requests > 1 and lane.pending > 1
 
 
 def _stop(lanes: list[Lane]) -> None:
