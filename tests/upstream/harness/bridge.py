@@ -70,6 +70,13 @@ class _CallersThread:
     def submit(self, call: Callable[[], None]) -> None:
         caller.get().submit(Job(lambda _more: call()))
 
+    def waiting(self) -> list[Callable[[], None]]:
+        """Return nothing: no call is taken back once the caller has it."""
+        return []
+
+    def withdraw(self, _call: Callable[[], None]) -> bool:
+        return False
+
 
 class _WsgiBridge(WsgiToAsgi):
     def __init__(self, application: Any) -> None:
