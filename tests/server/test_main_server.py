@@ -11,6 +11,7 @@ import uvicorn
 
 from ashapp.bridge.types import Receive, Scope, Send
 from ashapp.server import main_server
+from ashapp.server.errors import StartupError
 from ashapp.server.health import Health
 from ashapp.server.loading import load
 from ashapp.server.main_server import MainServer
@@ -62,6 +63,17 @@ def test_a_process_with_a_stalled_loop_is_given_up(abandoned: list[Any]) -> None
     until(lambda: abandoned)
     assert abandoned == ["The event loop has not answered for 0.3 s: the process ends"]
     end(server, thread)
+
+
+def test_an_address_that_another_process_listens_at_by_now_is_refused() -> None:
+    with socket.socket() as other, socket.socket() as sock:
+        for each in (other, sock):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        sock.bind(other.getsockname())
+        other.listen()
+        with pytest.raises(StartupError, match="another process has begun to listen"):
+            make().run([sock])
 
 
 def test_a_loop_may_be_left_unwatched(abandoned: list[Any]) -> None:

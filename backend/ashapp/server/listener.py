@@ -13,7 +13,7 @@ from pathlib import Path
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
 
-__all__ = ["bound", "listen", "tcp", "url"]
+__all__ = ["bound", "is_listening", "listen", "tcp", "url"]
 
 # Anyone on the machine may connect, a proxy under another user above all; as uvicorn has it.
 _UNIX_MODE = 0o666
@@ -49,6 +49,14 @@ def listen(sockets: list[socket.socket], backlog: int) -> None:
             sock.listen(backlog)
         except OSError as error:
             raise StartupError(f"can't listen on {url(sock)}: {error.strerror}") from None
+
+
+def is_listening(sock: socket.socket) -> bool:
+    """Return whether connections are queued there; as far as the system tells."""
+    try:
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except (OSError, AttributeError) as error:  # its descriptor has been closed; or there is no such option
+        return not (isinstance(error, OSError) and error.errno == errno.EBADF)
 
 
 def url(sock: socket.socket, *, tls: bool = False) -> str:

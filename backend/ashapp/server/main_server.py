@@ -9,7 +9,9 @@ import sys
 from types import FrameType
 
 from ashapp.server.draining_server import DrainingServer
+from ashapp.server.errors import StartupError
 from ashapp.server.heartbeat import Watchdog
+from ashapp.server.listener import is_listening
 from ashapp.server.stuck import abandon, abandon_after
 
 __all__ = ["MainServer"]
@@ -31,8 +33,19 @@ class MainServer(DrainingServer):
             signal.signal(signal.SIGHUP, self.handle_exit if is_terminal else self._refuse_to_roll)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and watch the loop."""
+        """Start, and watch the loop.
+
+        Raises:
+            StartupError: another process has begun to listen at one of *sockets*. uvloop does not tell.
+
+        """
         await super().startup(sockets)
+        refused = [sock for sock in sockets or [] if self.started and not is_listening(sock)]
+        if refused:
+            for sock in refused:
+                sock.detach()  # uvloop has closed its descriptor, which may be another's by now
+            await self._end_application()
+            raise StartupError("another process has begun to listen at the same address; choose another")
         seconds = self.settings.stall_seconds
         if seconds:
             reason = f"The event loop has not answered for {seconds:g} s: the process ends"

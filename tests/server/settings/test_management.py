@@ -34,3 +34,21 @@ def test_any_other_management_port_is_refused(wrong: str) -> None:
 def test_readiness_checks_run_again_within_the_hour(wrong: str) -> None:
     with pytest.raises(StartupError, match="readiness_interval"):
         load({"readiness_interval": wrong})
+
+
+@pytest.mark.parametrize(
+    ("host", "management_host", "fits"),
+    [("0.0.0.0", "0.0.0.0", False), ("127.0.0.1", "::", False), ("127.0.0.1", "127.0.0.2", True)],
+)
+def test_the_management_port_is_not_the_services(host: str, management_host: str, fits: bool) -> None:  # noqa: FBT001
+    given = {"host": host, "management_host": management_host, "port": 5001, "management_port": 5001}
+    if fits:
+        assert load(given).management_port == 5001
+    else:
+        with pytest.raises(StartupError, match="port and management_port are both 5001"):
+            load(given)
+
+
+@pytest.mark.parametrize("elsewhere", [{"uds": "a.sock"}, {"port": 0, "management_port": 0}])
+def test_where_the_service_has_no_port_of_its_own_any_management_port_fits(elsewhere: dict[str, Any]) -> None:
+    load({"port": 5001, "management_port": 5001, **elsewhere})

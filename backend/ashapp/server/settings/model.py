@@ -41,6 +41,9 @@ _NOT_UVICORNS = frozenset(
     {"app", "forwarded_allow_ips", "limit_concurrency", "limit_max_requests", "limit_max_requests_jitter"}
 )
 
+# Hosts that stand for all interfaces.
+_ALL = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound by this
+
 # Seconds: what a person who waits begins to notice.
 _LOOP_GUARD = 0.1
 
@@ -153,6 +156,10 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
             raise ValueError("loop_guard needs the lifespan, which is off")
         if self.supervisor is False and self._needs_supervisor:
             raise ValueError("workers > 1, limit_max_requests and limit_max_memory need the supervisor")
+        if self._has_management_in_its_place:
+            raise ValueError(
+                f"port and management_port are both {self.port}: choose another management_port, or off"
+            )
         return self
 
     @classmethod
@@ -182,6 +189,13 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
     def is_supervised(self) -> bool:
         """Whether workers run below a supervisor; reloading has one of its own."""
         return self.supervisor or self._needs_supervisor
+
+    @property
+    def _has_management_in_its_place(self) -> bool:
+        """Whether both would listen at one address: before they do, the kernel would let them bind it."""
+        on_tcp = self.uds is None and self.fd is None and self.port != 0
+        hosts = {self.host, self.management_host}
+        return on_tcp and self.port == self.management_port and (len(hosts) == 1 or bool(hosts & _ALL))
 
     @property
     def _needs_supervisor(self) -> bool:
