@@ -36,7 +36,7 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
     Most requests come whole in one piece that is smaller than a head may be: then nothing is counted.
     """
 
-    __slots__ = ("_barren", "_barren_cycle", "_body_at", "_head_scope", "_head_size", "_piece")
+    __slots__ = ("_barren", "_barren_cycle", "_body_at", "_head_scope", "_head_size", "_piece", "_served")
 
     def __init__(self, *, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(limits=limits, **options)
@@ -44,6 +44,8 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         self._body_at = -1
         self._head_scope: object = None
         self._barren_cycle: object = None
+        #: The request that others on the connection wait for; uvicorn knows only the last one of these.
+        self._served: Any = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to look after the connection too."""
@@ -54,6 +56,9 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         """Look after the connection no longer."""
         self.end()
         super().connection_lost(exc)
+        if self._served is not None and not self._served.response_complete:
+            self._served.disconnected = True
+            self._served.message_event.set()
 
     def handle_websocket_upgrade(self) -> None:
         """Leave the connection to uvicorn's protocol for WebSocket."""
@@ -102,7 +107,10 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
             self._check_host()
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise Refusal(503, f"More than {_MAX_PIPELINED} requests wait on this connection.")
+        previous = self.cycle
         super().on_headers_complete()
+        if len(self.pipeline) == 1 and self.pipeline[0][0] is not previous:
+            self._served = previous
         if self.cycle is not None and self.cycle.scope is self.scope:
             self.headers = _NOWHERE
 
@@ -121,7 +129,8 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._served, application = self.pipeline.pop()
+            self._start_asgi_task(self._served, application)
         elif self.refusal is not None:
             self.answer(self.refusal)
 
