@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MIT
 # The image of the service, and the base image of applications of others (README.md, "In a container").
 #
-# The same inputs give the same layers: every file has one date, and SOURCE_DATE_EPOCH and PYTHONHASHSEED keep the
-# time and the order of the build out of the wheel and out of the bytecode, which checks its source by its hash.
+# The same inputs give the same layers: every file has one date, and nothing is kept of a build's time and order.
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
-ENV SOURCE_DATE_EPOCH=315532800 PYTHONHASHSEED=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+ENV SOURCE_DATE_EPOCH=315532800 \
+    PYTHONHASHSEED=0 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
 
 # An environment beside the base's own packages. It uses the base's pip, which needs to be told.
 RUN python3 -m venv --without-pip --system-site-packages /opt/ashapp
 COPY requirements/image.txt /source/requirements/
-RUN PIP_PYTHON=/opt/ashapp/bin/python pip install --require-hashes --only-binary :all: \
+RUN PIP_PYTHON=/opt/ashapp/bin/python pip install --no-compile --require-hashes --only-binary :all: \
       --requirement /source/requirements/image.txt
 
 COPY requirements/build.txt /source/requirements/
@@ -19,16 +22,34 @@ RUN pip install --require-hashes --only-binary :all: --requirement /source/requi
 COPY pyproject.toml README.md LICENSE /source/
 COPY backend /source/backend
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheel /source \
- && PIP_PYTHON=/opt/ashapp/bin/python pip install --no-deps --no-index --root /layers/project /wheel/*.whl
+ && PIP_PYTHON=/opt/ashapp/bin/python pip install --no-compile --no-deps --no-index /wheel/*.whl
 
-# What changes seldom, and the project. Pygments comes with rich; the bytecode of its lexers is 5 MB that no one loads.
+# Bytecode, which a read-only container could not keep: of what a server and a check import, the base's library
+# included, which has none. A server that runs here tells what that is.
+WORKDIR /imported
+ENV PATH=/opt/ashapp/bin:$PATH
+RUN export ASHAPP_DRAIN_DELAY=0 PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$PWD"; \
+    ashapp serve & server=$!; \
+    timeout 60 sh -c 'until ashapp check http http://127.0.0.1:5000/; do sleep 0.2; done' \
+ && kill $server && wait $server
+# By dates that are the same in each build, and one after the other.
+RUN find /opt/ashapp -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} + \
+ && find . -name '*.pyc' -printf '/%P\n' > sources \
+ && sed --in-place 's/[.]cpython-[0-9]*[.]pyc$/.py/' sources \
+ && sort --output=sources sources \
+ && python -m compileall -q --invalidation-mode timestamp -i sources
+
+# Two layers: what changes seldom, and the project.
 WORKDIR /layers/dependencies
-RUN mkdir app etc opt \
+RUN mkdir app etc opt ../project \
  && cp --archive /etc/passwd /etc/group etc \
  && echo ashapp:x:10001:10001::/app:/usr/sbin/nologin >> etc/passwd \
  && echo ashapp:x:10001: >> etc/group \
  && cp --archive /opt/ashapp opt \
- && rm -r opt/ashapp/lib/python*/site-packages/pygments/lexers/__pycache__ \
+ && find /usr -name '*.pyc' -newer /imported/sources -exec cp --archive --parents --target-directory=. {} + \
+ && cp --archive --parents opt/ashapp/bin/ashapp opt/ashapp/lib/python*/site-packages/ashapp* ../project \
+ && rm -r opt/ashapp/bin/ashapp opt/ashapp/lib/python*/site-packages/ashapp* \
+ && chmod --recursive u=rwX,go=rX /layers \
  && find /layers -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 FROM ${BASE_IMAGE}
