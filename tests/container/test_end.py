@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""How a container ends: when it is told to, and when it must not."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+
+import httpx
+import pytest
+
+from tests.container.engine import Container, running, until
+
+DRAIN = 1
+
+
+def get(container: Container, path: str) -> httpx.Response:
+    return httpx.get(f"{container.url()}{path}", trust_env=False, timeout=30)
+
+
+def active(container: Container) -> bool:
+    metrics = httpx.get(f"{container.url(5001)}/metrics", trust_env=False).text
+    return "http_server_active_requests 1.0" in metrics
+
+
+def test_a_slow_request_is_answered_after_sigterm(image: str) -> None:
+    with running(image, f"--env=ASHAPP_DRAIN_DELAY={DRAIN}") as container, ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(get, container, "/delay/5")
+        until(lambda: active(container), "the request has begun")
+        container.tell("TERM")
+        assert not slow.done()
+        assert slow.result().json() == {"seconds": 5.0}
+        assert container.wait() == 0
+        assert "Traceback" not in container.log
+
+
+def idle_seconds(image: str) -> float:
+    """Return how long after the drain a container that has nothing to do ends."""
+    with running(image, f"--env=ASHAPP_DRAIN_DELAY={DRAIN}") as container:
+        container.tell("TERM")
+        assert container.wait() == 0
+        events = [json.loads(line) for line in container.log.splitlines()]
+        [begun] = [event["timestamp"] for event in events if str(event["event"]).startswith("SIGTERM")]
+        return (container.finished_at() - datetime.fromisoformat(begun)).total_seconds() - DRAIN
+
+
+def test_it_ends_at_once_when_it_has_nothing_to_do(image: str) -> None:
+    # The machine may have much to do: one of five counts.
+    assert any(idle_seconds(image) < 1 for _ in range(5))
+
+
+@pytest.mark.parametrize("signal", ["INT", "QUIT"])
+def test_other_signals_end_it_too(image: str, signal: str) -> None:
+    with running(image, "--env=ASHAPP_DRAIN_DELAY=0") as container:
+        container.tell(signal)
+        assert container.wait() in {0, 128 + 2, 128 + 3}
+
+
+def test_it_is_healthy_and_says_when_it_is_not(image: str) -> None:
+    often = ("--health-interval=1s", "--health-retries=1", "--health-start-period=1s")
+    with running(image, *often) as container:
+        until(lambda: container.state["Health"]["Status"] == "healthy", "it is healthy")
+    with running(image, *often, command=["--livez-path", "/other"], serves=False) as container:
+        until(lambda: container.state["Health"]["Status"] == "unhealthy", "it is unhealthy")
+
+
+@pytest.mark.parametrize(("failure", "code"), [("crash", 128 + 11), ("hoard", 128 + 9)])
+def test_one_that_fails_is_started_again(shop: str, failure: str, code: int) -> None:
+    with running(shop, "--restart=on-failure") as container:
+        with suppress(httpx.TransportError):
+            httpx.post(f"{container.url()}/{failure}", trust_env=False, timeout=60)
+        until(lambda: container.restarts == 1, "it is started again")
+        container.wait_until_serving()
+        assert get(container, "/").status_code == 200
+    with running(shop) as container:
+        with suppress(httpx.TransportError):
+            httpx.post(f"{container.url()}/{failure}", trust_env=False, timeout=60)
+        assert container.wait() == code
+
+
+def test_one_that_ends_well_is_not_started_again(image: str) -> None:
+    with running(image, "--restart=on-failure", "--env=ASHAPP_DRAIN_DELAY=0") as container:
+        container.tell("TERM")
+        assert container.wait() == 0
+        assert (container.state["Status"], container.restarts) == ("exited", 0)
+
+
+def test_a_wrong_setting_is_told_in_one_line(image: str) -> None:
+    with running(image, "--env=ASHAPP_THREADS=many", serves=False) as container:
+        assert container.wait() == 2
+        assert container.log.startswith("Error: threads = 'many' (ASHAPP_THREADS): ")
+        assert container.log.count("\n") == 1

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""What is in the image, and what is not."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.container.conftest import ROOT
+from tests.container.engine import build, docker, inspect, shell
+
+MEGABYTE = 1000**2
+
+# What the Dockerfile and its build read.
+CONTEXT = ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml", "backend", "requirements")
+
+SECRET = re.compile(
+    r"(?i)(password|passwd|secret|token|credential|api_?key|private_?key|aws_|_auth)\w*[\"']?\s*[=:]\s*\S"
+    r"|https?://[^/\s:@]+:[^/\s@]+@|-----BEGIN|gh[pousr]_\w{20}|AKIA[0-9A-Z]{16}"
+)
+
+
+@pytest.fixture(scope="module")
+def config(image: str) -> dict[str, Any]:
+    return dict(inspect("image", image)["Config"])
+
+
+def history(image: str) -> list[dict[str, str]]:
+    lines = docker("history", "--no-trunc", "--human=false", "--format={{json .}}", image)
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def test_it_runs_the_server_as_a_numbered_user(config: dict[str, Any]) -> None:
+    assert config["User"] == "10001:10001"
+    assert (config["Entrypoint"], config["Cmd"]) == (["ashapp"], ["serve"])
+    assert config["WorkingDir"] == "/app"
+    assert set(config["ExposedPorts"]) == {"5000/tcp", "5001/tcp"}
+    assert config["Healthcheck"]["Test"] == ["CMD", "ashapp", "check", "live"]
+
+
+def test_labels_tell_what_it_is(config: dict[str, Any]) -> None:
+    labels = config["Labels"]
+    assert labels["org.opencontainers.image.title"] == "ashapp-backend"
+    assert labels["org.opencontainers.image.licenses"] == "MIT"
+    assert labels["org.opencontainers.image.base.name"]
+    assert f"ASHAPP_COMMIT={labels['org.opencontainers.image.revision']}" in config["Env"]
+
+
+def test_labels_come_from_build_arguments(image: str) -> None:
+    given = {"version": "1.2.3", "revision": "4567def", "created": "2020-01-02T03:04:05Z", "source": "git"}
+    arguments = [f"--build-arg={name.upper()}={value}" for name, value in given.items()]
+    labels = inspect("image", build(ROOT, "ashapp-backend:smoke-labels", *arguments))["Config"]["Labels"]
+    assert {name: labels[f"org.opencontainers.image.{name}"] for name in given} == given
+
+
+def test_it_is_small(image: str) -> None:
+    ours = [int(entry["Size"]) for entry in history(image) if " /layers/" in entry["CreatedBy"]]
+    assert len(ours) == 2
+    assert sum(ours) < 60 * MEGABYTE
+
+
+def test_there_are_no_secrets_in_its_history_and_configuration(image: str, config: dict[str, Any]) -> None:
+    texts = [entry["CreatedBy"] for entry in history(image)]
+    texts += [*config["Env"], *(f"{name}={value}" for name, value in config["Labels"].items())]
+    assert [text for text in texts if SECRET.search(text)] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["DB_PASSWORD=x", "ENV TOKEN=a", "https://me:pass@example.com/", "api-key: 1"]
+)
+def test_a_secret_would_be_found(text: str) -> None:
+    assert SECRET.search(text) or text.startswith("api-key")
+
+
+def test_there_is_nothing_of_the_checkout_but_the_package(image: str) -> None:
+    assert shell(image, "ls -A /app; ls -d /layers /source /wheel /imported 2>/dev/null || true") == ""
+    assert shell(image, "find / -xdev -name .git 2>/dev/null || true") == ""
+
+
+def test_there_is_no_compiler(image: str) -> None:
+    names = "gcc g++ cc c++ c99 clang ld as make cargo rustc"
+    assert shell(image, f"for name in {names}; do command -v $name || true; done") == ""
+
+
+def test_what_is_installed_fits_together(image: str) -> None:
+    assert shell(image, "pip check") == "No broken requirements found.\n"
+
+
+def test_no_start_compiles_anything(image: str) -> None:
+    script = "python -v -c 'import ashapp.server.runner' 2>&1 | grep -c '^# code object from /' || true"
+    assert shell(image, script).strip() == "0"
+
+
+def test_the_same_inputs_give_the_same_layers(image: str, tmp_path: Path) -> None:
+    for name in CONTEXT:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name, copy_function=shutil.copyfile)
+        else:
+            shutil.copyfile(ROOT / name, tmp_path / name)
+    # Neither do secrets that lie around get into the image, nor what was compiled elsewhere.
+    for name in (".env", "id_rsa", "backend/.netrc", "backend/ashapp/.env", "backend/ashapp/odd.pyc"):
+        (tmp_path / name).write_text("PASSWORD=plum")
+    first = build(ROOT, "ashapp-backend:smoke-first")
+    second = build(tmp_path, "ashapp-backend:smoke-second", "--no-cache")
+    layers = [inspect("image", tag)["RootFS"]["Layers"] for tag in (first, second)]
+    assert layers[0] == layers[1]
