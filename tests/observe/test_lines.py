@@ -36,9 +36,22 @@ async def test_lines_of_one_round_of_the_loop_go_out_together() -> None:
     assert stream.writes == 0
     await asyncio.sleep(0)
     assert (stream.getvalue(), stream.writes) == ("0\n1\n2\n", 1)
+
+
+async def test_lines_of_many_rounds_go_out_together_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "_PERIOD", 0.2)
+    stream = Stream()
+    written = Lines(stream)
+    for number in range(3):
+        written.write_soon(f"{number}\n")
+        await asyncio.sleep(0)
+    assert (stream.getvalue(), stream.writes) == ("0\n", 1)
+    await asyncio.sleep(0.3)
+    assert (stream.getvalue(), stream.writes) == ("0\n1\n2\n", 2)
+    await asyncio.sleep(0.3)
     written.write_soon("3\n")
     await asyncio.sleep(0)
-    assert (stream.getvalue(), stream.writes) == ("0\n1\n2\n3\n", 2)
+    assert stream.writes == 3
 
 
 async def test_the_order_is_kept() -> None:
@@ -123,6 +136,16 @@ def test_records_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "sold 3\n"
 
 
-def test_a_record_that_cannot_be_formatted_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
-    LineHandler().emit(logging.LogRecord("shop", logging.INFO, __file__, 1, "sold %d", ("three",), None))
+def test_a_record_that_cannot_be_formatted_is_a_line_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    LineHandler().emit(logging.LogRecord("shop", logging.INFO, "shop.py", 7, "sold %d", ("three",), None))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("sold %d [logged at shop.py:7, but can't be formatted: TypeError: ")
+
+
+def test_a_record_that_has_no_text_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    class Silent:
+        def __str__(self) -> str:
+            raise LookupError("no text")
+
+    LineHandler().emit(logging.LogRecord("shop", logging.INFO, "shop.py", 7, Silent(), None, None))
     assert "--- Logging error ---" in capsys.readouterr().err
