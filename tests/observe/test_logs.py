@@ -4,6 +4,7 @@ import json
 import logging
 import logging.config
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from typing import Any
@@ -29,8 +30,11 @@ def _loggers() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in NAMES]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     structlog.reset_defaults()
+    hook = threading.excepthook
     yield
     structlog.reset_defaults()
+    threading.excepthook = hook
+    logging.captureWarnings(capture=False)
     for logger, handlers, level, propagate in before:
         logger.handlers, logger.propagate = handlers, propagate
         logger.setLevel(level)
@@ -74,6 +78,47 @@ def test_what_is_given_beside_the_message_is_kept(json_lines: Lines) -> None:
     sold, started = json_lines()
     assert (sold["item"], sold["buyer"]) == (7, repr(threading))
     assert "color_message" not in started
+
+
+def test_what_is_given_beside_takes_no_name_of_ours(json_lines: Lines) -> None:
+    token = current.set(observation())
+    logging.getLogger("shop").info("sold", extra={"event": "sale", "level": 5, "request_id": "another"})
+    current.reset(token)
+    (line,) = json_lines()
+    assert (line["event"], line["level"], line["request_id"]) == ("sold", "info", "r1")
+    assert (line["extra_event"], line["extra_level"], line["extra_request_id"]) == ("sale", 5, "another")
+
+
+def test_a_record_that_cannot_be_formatted_is_json(json_lines: Lines) -> None:
+    # pytest's own handler of the root logger would raise.
+    logging.getLogger("uvicorn.error").warning("sold %d", "three", extra={"item": 7})
+    (line,) = json_lines()
+    assert line["event"].startswith("sold %d [logged at ")
+    assert (line["level"], line["logger"]) == ("warning", "uvicorn.error")
+
+
+def test_warnings_are_logged(json_lines: Lines) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("sold out", stacklevel=1)
+    (line,) = json_lines()
+    assert (line["level"], line["logger"]) == ("warning", "py.warnings")
+    assert "UserWarning: sold out" in line["event"]
+
+
+@pytest.mark.parametrize(("error", "told"), [(LookupError("no such item"), 1), (SystemExit(), 0)])
+def test_an_exception_that_ends_a_thread_is_logged(
+    json_lines: Lines, error: BaseException, told: int
+) -> None:
+    def run() -> None:
+        raise error
+
+    thread = threading.Thread(target=run, name="stock")
+    thread.start()
+    thread.join()
+    lines = json_lines()
+    assert [line["event"] for line in lines] == ["Exception in thread stock"] * told
+    assert [line["exception"][0]["exc_type"] for line in lines] == ["LookupError"] * told
 
 
 def test_structlogs_loggers_take_the_same_way(json_lines: Lines) -> None:

@@ -5,6 +5,8 @@ Each record made while a request is served, on the loop or on a thread, has the 
 the values of local variables: a traceback is where secrets show up.
 """
 
+import logging
+import threading
 from typing import Any, Literal
 
 import structlog
@@ -16,6 +18,11 @@ from ashapp.observe.observation import current
 __all__ = ["LogFormat", "add_request", "console_renderer", "log_config", "make_formatter"]
 
 LogFormat = Literal["json", "console"]
+
+_log = logging.getLogger("ashapp.observe")
+
+
+_extra_adder = structlog.stdlib.ExtraAdder()
 
 
 def log_config(level: int, form: LogFormat, *, colors: bool) -> dict[str, Any]:
@@ -36,10 +43,13 @@ def log_config(level: int, form: LogFormat, *, colors: bool) -> dict[str, Any]:
 
 
 def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
-    """Return a formatter, after structlog's own loggers have been led to `logging`.
+    """Return a formatter, after what else would be told in another way has been led to `logging`.
 
-    They are left alone if the application has configured structlog.
+    That is structlog's own loggers, unless the application has configured structlog; Python's warnings; and
+    the exceptions that threads end with.
     """
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _log_end_of_thread
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -61,7 +71,7 @@ def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
             cache_logger_on_first_use=True,
         )
     return ProcessorFormatter(
-        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _drop_colored_message],
+        foreign_pre_chain=[*shared, _add_extra, _drop_colored_message],
         processors=[ProcessorFormatter.remove_processors_meta, *_renderers(form, colors=colors)],
     )
 
@@ -80,6 +90,21 @@ def add_request(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDi
         event["request_id"] = observation.request_id
         event["trace_id"] = observation.trace_id
         event["span_id"] = observation.span_id
+    return event
+
+
+def _log_end_of_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is not SystemExit:
+        name = args.thread.name if args.thread is not None else None
+        _log.error("Exception in thread %s", name, exc_info=args.exc_value)
+
+
+def _add_extra(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Add what is given as ``extra``; where that has a name of ours, as ``extra_`` and the name."""
+    extra = _extra_adder(logger, name, {"_record": event["_record"]})
+    for key, value in extra.items():
+        if key != "_record":
+            event[f"extra_{key}" if key in event else key] = value
     return event
 
 
