@@ -89,12 +89,17 @@ def test_what_is_given_beside_takes_no_name_of_ours(json_lines: Lines) -> None:
     assert (line["extra_event"], line["extra_level"], line["extra_request_id"]) == ("sale", 5, "another")
 
 
-def test_a_record_that_cannot_be_formatted_is_json(json_lines: Lines) -> None:
-    # pytest's own handler of the root logger would raise.
-    logging.getLogger("uvicorn.error").warning("sold %d", "three", extra={"item": 7})
+@pytest.mark.parametrize(("args", "extra"), [(("three",), {}), ((3,), {"price": float("nan")})])
+def test_a_record_that_cannot_be_formatted_is_json(
+    json_lines: Lines, args: tuple[object], extra: dict[str, object]
+) -> None:
+    record = logging.LogRecord("shop", logging.WARNING, "shop.py", 7, "sold %d", args, None)
+    vars(record).update(extra)
+    # Not by its logger: pytest has a handler that raises.
+    logging.getLogger("ashapp").handlers[0].emit(record)
     (line,) = json_lines()
-    assert line["event"].startswith("sold %d [logged at ")
-    assert (line["level"], line["logger"]) == ("warning", "uvicorn.error")
+    assert line["event"].startswith("sold %d [logged at shop.py:7, but can't be formatted: ")
+    assert (line["level"], line["logger"]) == ("warning", "shop")
 
 
 def test_warnings_are_logged(json_lines: Lines) -> None:

@@ -114,7 +114,8 @@ def _renderers(form: LogFormat, *, colors: bool) -> list[Processor]:
     transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
         structlog.processors.ExceptionRenderer(transform),
-        structlog.processors.JSONRenderer(default=repr),
+        # NaN is no JSON.
+        structlog.processors.JSONRenderer(default=repr, allow_nan=False),
     ]
 
 
