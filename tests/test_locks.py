@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""The locks of the image: what pyproject.toml asks for, each at one version and by its hashes."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+
+_PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+_ENTRY = re.compile(r"([A-Za-z0-9._-]+)==(\S+)((?: ; [^\\]+)?)((?: --hash=sha256:[0-9a-f]{64})+)")
+
+_AGAIN = (
+    "requirements/{name}.txt does not satisfy pyproject.toml: {missing}. Lock again:\n"
+    "uv pip compile {source} --universal --python-version 3.11 --generate-hashes --no-header "
+    "-o requirements/{name}.txt"
+)
+
+LOCKS = {
+    "image": (_PYPROJECT["project"]["dependencies"], "pyproject.toml"),
+    "build": (_PYPROJECT["build-system"]["requires"], "--group build"),
+}
+
+
+def entries(text: str) -> list[str]:
+    """Return the requirements of a lock, each on one line, without comments."""
+    joined = re.sub(r"\s*\\\n\s*", " ", text)
+    return [line for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def versions(text: str) -> dict[str, str]:
+    """Return the locked version of each package."""
+    matches = [_ENTRY.fullmatch(entry) for entry in entries(text)]
+    return {canonicalize_name(match[1]): match[2] for match in matches if match}
+
+
+def missing(requirements: list[str], locked: dict[str, str]) -> list[str]:
+    """Return the requirements that a lock does not satisfy."""
+
+    def satisfied(requirement: Requirement) -> bool:
+        version = locked.get(canonicalize_name(requirement.name))
+        return version is not None and requirement.specifier.contains(version, prereleases=True)
+
+    return [str(each) for each in map(Requirement, requirements) if not satisfied(each)]
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_satisfies_the_project(name: str) -> None:
+    requirements, source = LOCKS[name]
+    locked = versions((ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8"))
+    unsatisfied = missing(requirements, locked)
+    assert not unsatisfied, _AGAIN.format(name=name, source=source, missing=", ".join(unsatisfied))
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_has_a_version_and_hashes_for_each_package_and_no_source(name: str) -> None:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    assert [entry for entry in entries(text) if not _ENTRY.fullmatch(entry)] == []
+    assert "://" not in text
+
+
+def test_the_group_that_is_locked_is_what_builds_the_project() -> None:
+    assert _PYPROJECT["dependency-groups"]["build"] == _PYPROJECT["build-system"]["requires"]
+
+
+def test_what_is_missing_in_a_lock_is_found() -> None:
+    locked = versions(f"Flask==3.1.0 \\\n    --hash=sha256:{'0' * 64}\n    # via x\n")
+    assert locked == {"flask": "3.1.0"}
+    assert missing(["flask>=3.0", "flask>=3.2", "click"], locked) == ["flask>=3.2", "click"]
