@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How a container ends: when it is told to, and when it must not."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -12,6 +11,13 @@ import pytest
 from tests.container.engine import Container, running, until
 
 DRAIN = 1
+
+WAIT = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+print("waiting", flush=True)
+signal.pause()
+"""
 
 
 def get(container: Container, path: str) -> httpx.Response:
@@ -34,14 +40,21 @@ def test_a_slow_request_is_answered_after_sigterm(image: str) -> None:
         assert "Traceback" not in container.log
 
 
+def seconds_to_end(container: Container) -> float:
+    """Return how long a container needs to end, after a signal."""
+    told = datetime.now(UTC)
+    container.tell("TERM")
+    assert container.wait() == 0
+    return (container.finished_at() - told).total_seconds()
+
+
 def idle_seconds(image: str) -> float:
-    """Return how long after the drain a container that has nothing to do ends."""
-    with running(image, f"--env=ASHAPP_DRAIN_DELAY={DRAIN}") as container:
-        container.tell("TERM")
-        assert container.wait() == 0
-        events = [json.loads(line) for line in container.log.splitlines()]
-        [begun] = [event["timestamp"] for event in events if str(event["event"]).startswith("SIGTERM")]
-        return (container.finished_at() - datetime.fromisoformat(begun)).total_seconds() - DRAIN
+    """Return how much longer than a program that only waits the service needs to end, after its drain."""
+    with running(image, f"--env=ASHAPP_DRAIN_DELAY={DRAIN}") as service:
+        needed = seconds_to_end(service)
+    with running(image, "--entrypoint=python", command=["-c", WAIT], serves=False) as program:
+        until(lambda: program.log, "it waits")
+        return needed - DRAIN - seconds_to_end(program)
 
 
 def test_it_ends_at_once_when_it_has_nothing_to_do(image: str) -> None:
