@@ -9,6 +9,9 @@ from ashapp.observe.logs import console_renderer
 from ashapp.observe.observation import Observation
 from tests.support.asgi import http_scope
 
+#: 2026-07-02T13:46:40.25Z
+NOW = 1783000000.25
+
 
 def observation(target: bytes = b"/users/7?token=secret", **entries: Any) -> Observation:
     async def send(message: Any) -> None: ...
@@ -21,8 +24,12 @@ def observation(target: bytes = b"/users/7?token=secret", **entries: Any) -> Obs
     return seen
 
 
+def json_line(seen: Observation, *, query: bool = False, error: str | None = None) -> str:
+    return JsonLine(query=query)(seen, NOW, error)
+
+
 def test_a_line_has_its_members_in_order() -> None:
-    line = JsonLine(clock=lambda: 1783000000.25)(observation())
+    line = json_line(observation())
     assert line.endswith("}\n")
     assert list(json.loads(line).items()) == [
         ("timestamp", "2026-07-02T13:46:40.250000Z"),
@@ -45,9 +52,9 @@ def test_a_line_has_its_members_in_order() -> None:
 
 
 def test_the_time_goes_on() -> None:
-    times = iter([1783000000.25, 1783000000.999999, 1783000001.0])
-    make_line = JsonLine(clock=lambda: next(times))
-    stamps = [json.loads(make_line(observation()))["timestamp"] for _ in range(3)]
+    make_line = JsonLine()
+    times = [NOW, 1783000000.999999, 1783000001.0]
+    stamps = [json.loads(make_line(observation(), now, None))["timestamp"] for now in times]
     assert stamps == [
         "2026-07-02T13:46:40.250000Z",
         "2026-07-02T13:46:40.999999Z",
@@ -56,14 +63,14 @@ def test_the_time_goes_on() -> None:
 
 
 def test_the_query_is_told_only_if_asked_for() -> None:
-    assert "secret" not in JsonLine()(observation())
-    assert json.loads(JsonLine(query=True)(observation()))["query"] == "token=secret"
+    assert "secret" not in json_line(observation())
+    assert json.loads(json_line(observation(), query=True))["query"] == "token=secret"
 
 
 def test_what_is_not_known_is_null() -> None:
     seen = observation(client=None)
     seen.status = seen.route = seen.place = None
-    line = json.loads(JsonLine()(seen))
+    line = json.loads(json_line(seen))
     assert [line[name] for name in ("status", "route", "place", "client")] == [None] * 4
 
 
@@ -73,7 +80,7 @@ def test_what_is_not_known_is_null() -> None:
 def test_a_path_cannot_break_a_line(path: str) -> None:
     seen = observation()
     seen.scope["path"] = path
-    line = JsonLine()(seen)
+    line = json_line(seen)
     assert line.isascii()
     assert line.count("\n") == 1
     assert json.loads(line)["path"] == path
@@ -81,20 +88,20 @@ def test_a_path_cannot_break_a_line(path: str) -> None:
 
 def test_how_it_ended_is_told_where_it_went_wrong() -> None:
     seen = observation()
-    seen.disconnected, seen.error = True, LookupError("secret")
-    line = JsonLine()(seen)
-    assert (json.loads(line)["disconnected"], json.loads(line)["error"]) == (True, "LookupError")
-    assert "secret" not in line
+    seen.disconnected = True
+    line = json.loads(json_line(seen, error="LookupError"))
+    assert (line["disconnected"], line["error"]) == (True, "LookupError")
     seen.disconnected = False
-    assert "disconnected" not in json.loads(JsonLine()(seen))
+    assert "disconnected" not in json.loads(json_line(seen, error="LookupError"))
 
 
-def console_line(seen: Observation, *, query: bool = False) -> str:
-    return ConsoleLine(console_renderer(colors=False), query=query)(seen)
+def console_line(seen: Observation, *, query: bool = False, error: str | None = None) -> str:
+    return ConsoleLine(console_renderer(colors=False), query=query)(seen, NOW, error)
 
 
 def test_a_line_for_a_reader() -> None:
     line = console_line(observation())
+    assert line.startswith("2026-07-02T13:46:40Z ")
     assert "[info     ] GET /users/7 200 " in line
     assert "route=/users/<int:id> bytes=12 ms=12.3 place=thread request_id=r1\n" in line
     assert "GET /users/7?token=secret 200" in console_line(observation(), query=True)
@@ -103,8 +110,8 @@ def test_a_line_for_a_reader() -> None:
 
 def test_a_line_for_a_reader_tells_what_went_wrong() -> None:
     seen = observation()
-    seen.status, seen.disconnected, seen.error = None, True, LookupError()
-    line = console_line(seen)
+    seen.status, seen.disconnected = None, True
+    line = console_line(seen, error="LookupError")
     assert "GET /users/7 disconnected" in line
     assert "disconnected=True" in line
     assert "error=LookupError" in line
@@ -119,8 +126,16 @@ def test_no_control_sequence_reaches_a_terminal() -> None:
     assert r"/\u001b[31m\r\nforged" in line
 
 
-def test_the_line_of_each_observation_is_written() -> None:
-    written: list[str] = []
-    AccessLog(JsonLine(), written.append)(observation())
-    (line,) = written
-    assert json.loads(line)["event"] == "request"
+def test_the_line_of_each_observation_is_as_it_was_at_its_end() -> None:
+    written: list[Any] = []
+    log = AccessLog(JsonLine(), written.append, clock=lambda: NOW)
+    seen = observation()
+    log(seen)
+    seen.error = LookupError("secret")
+    log(seen)
+    seen.error = None  # so that it lives no longer than the request
+    first, second = [make_line() for make_line in written]
+    assert json.loads(first)["timestamp"] == "2026-07-02T13:46:40.250000Z"
+    assert "error" not in json.loads(first)
+    assert json.loads(second)["error"] == "LookupError"
+    assert "secret" not in second

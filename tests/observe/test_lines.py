@@ -32,7 +32,7 @@ async def test_lines_of_one_round_of_the_loop_go_out_together() -> None:
     stream = Stream()
     written = Lines(stream)
     for number in range(3):
-        written.write_soon(f"{number}\n")
+        written.write_soon(f"{number}\n".__str__)
     assert stream.writes == 0
     await asyncio.sleep(0)
     assert (stream.getvalue(), stream.writes) == ("0\n1\n2\n", 1)
@@ -43,13 +43,13 @@ async def test_lines_of_many_rounds_go_out_together_soon(monkeypatch: pytest.Mon
     stream = Stream()
     written = Lines(stream)
     for number in range(3):
-        written.write_soon(f"{number}\n")
+        written.write_soon(f"{number}\n".__str__)
         await asyncio.sleep(0)
     assert (stream.getvalue(), stream.writes) == ("0\n", 1)
     await asyncio.sleep(0.3)
     assert (stream.getvalue(), stream.writes) == ("0\n1\n2\n", 2)
     await asyncio.sleep(0.3)
-    written.write_soon("3\n")
+    written.write_soon("3\n".__str__)
     await asyncio.sleep(0)
     assert stream.writes == 3
 
@@ -57,7 +57,7 @@ async def test_lines_of_many_rounds_go_out_together_soon(monkeypatch: pytest.Mon
 async def test_the_order_is_kept() -> None:
     stream = Stream()
     written = Lines(stream)
-    written.write_soon("access\n")
+    written.write_soon("access\n".__str__)
     written.write("error\n")
     assert stream.getvalue() == "access\nerror\n"
     await asyncio.sleep(0)
@@ -69,7 +69,7 @@ def test_a_loop_that_stops_before_it_writes_loses_nothing() -> None:
     written = Lines(stream)
 
     async def leave(text: str) -> None:
-        written.write_soon(text)
+        written.write_soon(text.__str__)
         asyncio.get_running_loop().stop()
 
     for text in ("first\n", "second\n"):
@@ -88,7 +88,7 @@ def test_the_interpreters_exit_loses_nothing() -> None:
 import asyncio
 from ashapp.observe.lines import stderr_lines
 async def main():
-    stderr_lines.write_soon("last\\n")
+    stderr_lines.write_soon("last\\n".__str__)
     raise SystemExit(0)
 asyncio.run(main())
 """

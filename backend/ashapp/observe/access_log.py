@@ -13,10 +13,12 @@ A JSON line has these members, in this order, those in brackets only where they 
 
 Theory of operation. This line is made for each request, so it takes a short way: no log record, no chain of
 processors and no encoder of dictionaries, but one f-string in which each text is encoded as JSON by itself.
+And it is not made while the request is served, but when it is written: many in a row take half the time.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 from json.encoder import encode_basestring_ascii
 
 from structlog.types import Processor
@@ -29,29 +31,39 @@ _text: Callable[[str], str] = encode_basestring_ascii
 
 
 class AccessLog:
-    """A sink that makes a line of each observation and has it written."""
+    """A sink that has a line of each observation written.
 
-    def __init__(self, make_line: Callable[[Observation], str], write: Callable[[str], None]) -> None:
+    *make_line* is given the observation, the time of its end and the type of what was raised; *write* what
+    makes the line, to be called soon.
+    """
+
+    def __init__(
+        self,
+        make_line: Callable[[Observation, float, str | None], str],
+        write: Callable[[Callable[[], str]], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._make_line = make_line
         self._write = write
+        self._clock = clock
 
     def __call__(self, observation: Observation) -> None:
         """Write the line of a request that has ended."""
-        self._write(self._make_line(observation))
+        error = observation.error
+        kind = None if error is None else type(error).__name__
+        self._write(partial(self._make_line, observation, self._clock(), kind))
 
 
 class JsonLine:
     """Makes the line as JSON; with the query string if *query* is true, which may hold secrets."""
 
-    def __init__(self, *, query: bool = False, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, query: bool = False) -> None:
         self._query = query
-        self._clock = clock
         self._second = -1
         self._stamp = ""
 
-    def __call__(self, observation: Observation) -> str:
-        """Return the line of a request that has ended."""
-        now = self._clock()
+    def __call__(self, observation: Observation, now: float, error: str | None) -> str:
+        """Return the line of a request that has ended *now*, with an *error* of that type."""
         second = int(now)
         if second != self._second:
             self._second = second
@@ -70,7 +82,7 @@ class JsonLine:
             f'"client":{_text(client[0]) if client else "null"},'
             f'"request_id":"{observation.request_id}","trace_id":"{observation.trace_id}",'
             f'"span_id":"{observation.span_id}"'
-            f"{_failure(observation) if observation.disconnected or observation.error else ''}}}\n"
+            f"{_failure(observation, error) if observation.disconnected or error else ''}}}\n"
         )
 
 
@@ -81,14 +93,14 @@ class ConsoleLine:
         self._render = render
         self._query = query
 
-    def __call__(self, observation: Observation) -> str:
-        """Return the line of a request that has ended."""
+    def __call__(self, observation: Observation, now: float, error: str | None) -> str:
+        """Return the line of a request that has ended *now*, with an *error* of that type."""
         scope = observation.scope
         query = scope.get("query_string", b"").decode("latin-1") if self._query else ""
         target = f"{scope['path']}?{query}" if query else scope["path"]
         status = "disconnected" if observation.status is None else observation.status
         event = {
-            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
             "level": "info",
             "logger": "ashapp.access",
             "event": f"{scope['method']} {_printable(target)} {status}",
@@ -100,8 +112,8 @@ class ConsoleLine:
         }
         if observation.disconnected:
             event["disconnected"] = True
-        if observation.error is not None:
-            event["error"] = type(observation.error).__name__
+        if error is not None:
+            event["error"] = error
         return f"{self._render(None, 'info', event)!s}\n"
 
 
@@ -109,10 +121,9 @@ def _query_member(scope: Scope) -> str:
     return f'"query":{_text(scope.get("query_string", b"").decode("latin-1"))},'
 
 
-def _failure(observation: Observation) -> str:
+def _failure(observation: Observation, error: str | None) -> str:
     disconnected = ',"disconnected":true' if observation.disconnected else ""
-    error = f',"error":"{type(observation.error).__name__}"' if observation.error is not None else ""
-    return disconnected + error
+    return disconnected + (f',"error":{_text(error)}' if error is not None else "")
 
 
 def _printable(target: str) -> str:

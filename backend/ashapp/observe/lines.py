@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
@@ -33,7 +34,7 @@ class Lines:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[str | Callable[[], str]] = deque()
         self._lock = threading.Lock()
         self._flushed_by: asyncio.AbstractEventLoop | None = None
         self._flushed_at = float("-inf")
@@ -44,8 +45,8 @@ class Lines:
         self._waiting.append(line)
         self.flush()
 
-    def write_soon(self, line: str) -> None:
-        """Write *line* when the running loop has done what it has to do in this round, or a bit later."""
+    def write_soon(self, line: Callable[[], str]) -> None:
+        """Write what *line* returns when the running loop has done what it has to do now, or a bit later."""
         self._waiting.append(line)
         loop = asyncio.get_running_loop()
         if self._flushed_by is not loop:
@@ -60,7 +61,8 @@ class Lines:
         self._flushed_by = None
         self._flushed_at = time.monotonic()
         with self._lock, suppress(OSError, ValueError):
-            text = "".join([self._waiting.popleft() for _ in range(len(self._waiting))])
+            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            text = "".join([line if isinstance(line, str) else line() for line in waiting])
             if text:
                 stream = self._stream or sys.stderr
                 stream.write(text)
