@@ -28,7 +28,9 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheel /source \
 # included, which has none. A server that runs here tells what that is.
 WORKDIR /imported
 ENV PATH=/opt/ashapp/bin:$PATH
-RUN export ASHAPP_DRAIN_DELAY=0 PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$PWD"; \
+# It is ended by a signal, as a container's is.
+# hadolint ignore=DL3001
+RUN export ASHAPP_DRAIN_DELAY=0 PYTHONDONTWRITEBYTECODE='' PYTHONPYCACHEPREFIX="$PWD"; \
     ashapp serve & server=$!; \
     timeout 60 sh -c 'until ashapp check http http://127.0.0.1:5000/; do sleep 0.2; done' \
  && kill $server && wait $server
