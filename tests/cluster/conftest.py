@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""A deployment of three pods, which each test finds ready and leaves so."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster import images
+from tests.cluster.cluster import Cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rounds", type=int, default=1, help="rolling updates, one after the other (1)")
+
+
+@pytest.fixture(scope="session")
+def rounds(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--rounds"))
+
+
+@pytest.fixture(scope="session")
+def base() -> str:
+    return images.base()
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster without the namespace, which is removed at the end."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    cluster.remove()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def deployed(fresh: Cluster, base: str) -> Cluster:
+    result = fresh.deploy(images.generation(base, "first"))
+    assert result.returncode == 0, result.stdout + result.stderr
+    return fresh
+
+
+@pytest.fixture
+def cluster(deployed: Cluster) -> Cluster:
+    deployed.scale(3)
+    return deployed

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+"""The images that are rolled out: the project's with an application, whose answers tell them apart."""
+
+from pathlib import Path
+
+from tests.container.engine import build
+from tests.manifests.render import MANIFESTS
+
+__all__ = ["base", "generation"]
+
+_REPOSITORY = "ashapp-cluster-test"
+_APPLICATION = Path(__file__).parent / "image"
+
+
+def base() -> str:
+    """Build the project's own image, and return its tag."""
+    return build(MANIFESTS.parent, f"{_REPOSITORY}:base")
+
+
+def generation(base: str, name: str, application: str = "application:app") -> str:
+    """Build an image whose *application* answers with *name*, and return its tag."""
+    arguments = {"BASE": base, "GENERATION": name, "APPLICATION": application}
+    options = [f"--build-arg={key}={value}" for key, value in arguments.items()]
+    return build(_APPLICATION, f"{_REPOSITORY}:{name}", *options)

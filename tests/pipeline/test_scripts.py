@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""The scripts of a deployment, with commands that stand in for those of the cluster."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.manifests.objects import Objects
+from tests.pipeline.checkout import ROOT
+from tests.pipeline.commands import DIGEST, Commands
+
+SCRIPTS = ROOT / ".github" / "scripts"
+NAMESPACE = "ashapp-staging"
+IN_NAMESPACE = f"kubectl --namespace {NAMESPACE}"
+UNDO = f"{IN_NAMESPACE} rollout undo deployment/ashapp-backend --to-revision=7"
+STATUS = f"{IN_NAMESPACE} rollout status deployment/ashapp-backend --timeout=300s"
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Commands:
+    return Commands(tmp_path / "commands")
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    file = tmp_path / "release.yaml"
+    file.write_text("kind: Namespace\n")
+    return file
+
+
+def script(
+    commands: Commands, name: str, *arguments: object, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SCRIPTS / name, *map(str, arguments)],
+        env={**os.environ, **commands.environment, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def without_questions(commands: Commands) -> list[str]:
+    return [call for call in commands.calls if " get " not in call]
+
+
+@pytest.mark.parametrize("overlay", ["staging", "production"])
+def test_an_overlay_is_rendered_with_the_digest(commands: Commands, overlay: str) -> None:
+    result = script(commands, "render", overlay, DIGEST)
+    assert result.returncode == 0, result.stderr
+    objects = Objects.read(result.stdout)
+    assert objects.container["image"] == f"ashwanth01/ashapp-backend@{DIGEST}"
+    assert objects.one("Deployment")["metadata"]["namespace"] == f"ashapp-{overlay}"
+    assert not list(ROOT.glob("release.*"))
+
+
+@pytest.mark.parametrize("digest", ["", "latest", "sha256:123", f"{DIGEST}\n  - name: other"])
+def test_what_is_no_digest_is_refused(commands: Commands, digest: str) -> None:
+    result = script(commands, "render", "staging", digest)
+    assert result.returncode == 2
+    assert "is no digest of an image" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_rollout_that_succeeds_is_kept(commands: Commands, manifest: Path) -> None:
+    result = script(commands, "deploy", NAMESPACE, manifest)
+    assert result.returncode == 0, result.stderr
+    assert without_questions(commands) == [f"kubectl apply --filename {manifest}", STATUS]
+
+
+def test_the_command_runs_once_the_rollout_is_complete(commands: Commands, manifest: Path) -> None:
+    result = script(commands, "deploy", NAMESPACE, manifest, "docker", "version")
+    assert result.returncode == 0, result.stderr
+    assert without_questions(commands)[-2:] == [STATUS, "docker version"]
+
+
+@pytest.mark.parametrize("failing", ["rollout status", "apply", "docker version"])
+def test_whatever_fails_is_undone_to_the_revision_before(
+    commands: Commands, manifest: Path, failing: str
+) -> None:
+    commands.fail(failing)
+    result = script(commands, "deploy", NAMESPACE, manifest, "docker", "version")
+    assert result.returncode == 1
+    assert without_questions(commands)[-2:] == [UNDO, STATUS]
+    assert "back to revision 7" in result.stderr
+
+
+def test_a_first_rollout_that_fails_has_nothing_to_return_to(commands: Commands, manifest: Path) -> None:
+    commands.revision("")
+    commands.fail("rollout status")
+    result = script(commands, "deploy", NAMESPACE, manifest)
+    assert result.returncode == 1
+    assert "no earlier revision" in result.stderr
+    assert UNDO not in commands.calls
+
+
+def test_a_deployment_that_is_cancelled_is_undone(commands: Commands, manifest: Path) -> None:
+    result = script(commands, "deploy", NAMESPACE, manifest, "bash", "-c", "kill $PPID; sleep 0.1")
+    assert result.returncode == 143
+    assert without_questions(commands)[-2:] == [UNDO, STATUS]
+
+
+def test_nothing_is_applied_where_the_cluster_does_not_answer(commands: Commands, manifest: Path) -> None:
+    commands.fail("get deployment")
+    assert script(commands, "deploy", NAMESPACE, manifest).returncode == 1
+    assert len(commands.calls) == 1
+
+
+def test_a_smoke_test_asks_the_address_that_is_given(commands: Commands) -> None:
+    result = script(commands, "smoke", NAMESPACE, environment={"ASHAPP_SMOKE_URL": "https://staging.example"})
+    assert result.returncode == 0, result.stderr
+    assert commands.calls == ["tox -e container", "smoke at https://staging.example"]
+
+
+def test_a_smoke_test_without_an_address_goes_through_a_port_forward(commands: Commands) -> None:
+    result = script(commands, "smoke", NAMESPACE, environment={"ASHAPP_SMOKE_URL": ""})
+    assert result.returncode == 0, result.stderr
+    assert commands.calls == [
+        f"{IN_NAMESPACE} port-forward service/ashapp-backend :80",
+        "tox -e container",
+        "smoke at http://127.0.0.1:40123",
+    ]
+
+
+def test_a_smoke_test_that_fails_fails(commands: Commands) -> None:
+    commands.fail("tox -e container")
+    assert script(commands, "smoke", NAMESPACE, environment={"ASHAPP_SMOKE_URL": ""}).returncode == 1
+
+
+def test_a_port_forward_that_fails_is_told(commands: Commands) -> None:
+    commands.fail("port-forward")
+    result = script(commands, "smoke", NAMESPACE, environment={"ASHAPP_SMOKE_URL": ""})
+    assert result.returncode != 0
+    assert "port-forward does not listen" in result.stderr
+    assert "tox -e container" not in commands.calls
