@@ -238,7 +238,7 @@ def open_files() -> set[str]:
     return {file.name for file in Path("/proc/self/fd").iterdir()}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 async def test_nothing_is_left_of_a_storm(seed: int) -> None:
     storm = Storm(seed)
     await storm.run(range(200))  # so that the threads, lanes and fibers are there that will be kept
