@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.engine import Container, EngineError, build, docker, running
+from tests.container.engine import Container, EngineError, built, docker, running
 from tests.support.page import Page, Section
 
 ROOT = Path(__file__).parents[2]
@@ -49,10 +49,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def image() -> str:
+def image() -> Iterator[str]:
     """The name of the image under test."""
     given = os.environ.get("ASHAPP_SMOKE_IMAGE")
-    return given or build(ROOT, "ashapp-backend:smoke", "--build-arg", "REVISION=0123abc")
+    if given:
+        yield given
+        return
+    with built(ROOT, "--build-arg=REVISION=0123abc") as tag:
+        yield tag
 
 
 @pytest.fixture(scope="session")
@@ -65,14 +69,26 @@ def service(image: str) -> Iterator[Container]:
 
 
 @pytest.fixture(scope="session")
-def shop(image: str, guide: Section, tmp_path_factory: pytest.TempPathFactory) -> str:
+def shop(image: str, guide: Section, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The image of a user's application, made by the first Dockerfile of the README."""
-    folder = tmp_path_factory.mktemp("shop")
-    shutil.copytree(SHOP, folder, dirs_exist_ok=True)
-    dockerfile = guide.of("dockerfile")[0]
-    assert USERS_IMAGE in dockerfile
-    (folder / "Dockerfile").write_text(dockerfile.replace(USERS_IMAGE, f"FROM {image}\n"))
-    return build(folder, "ashapp-backend:smoke-shop")
+    folder = copy_of_shop(tmp_path_factory.mktemp("shop"))
+    write_dockerfile(folder, guide.of("dockerfile")[0], image)
+    with built(folder) as tag:
+        yield tag
+
+
+def copy_of_shop(folder: Path) -> Path:
+    """Fill *folder* with the application, to be read by any user whatever this one's umask is."""
+    shutil.copytree(SHOP, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (folder, *folder.iterdir()):
+        path.chmod(0o755)
+    return folder
+
+
+def write_dockerfile(folder: Path, text: str, image: str) -> None:
+    """Write a Dockerfile of the README, for the image under test."""
+    assert text.startswith(USERS_IMAGE)
+    (folder / "Dockerfile").write_text(text.replace(USERS_IMAGE, f"FROM {image}\n"))
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
-__all__ = ["HARDENED", "Container", "EngineError", "build", "docker", "inspect", "running", "shell", "until"]
+__all__ = ["HARDENED", "Container", "EngineError", "built", "docker", "inspect", "running", "shell", "until"]
 
 #: As the manifests run it, without swap, and with a bound for processes and threads.
 HARDENED = (
@@ -55,10 +56,15 @@ def docker(*arguments: str, timeout: float = 60) -> str:
     return done.stdout
 
 
-def build(context: Path, tag: str, *options: str) -> str:
-    """Build the image *tag* of a folder with a Dockerfile; return the tag."""
+@contextmanager
+def built(context: Path, *options: str) -> Iterator[str]:
+    """Build the image of a folder with a Dockerfile; yield a name for it that lasts until the block ends."""
+    tag = f"ashapp-backend:smoke-{uuid4().hex[:12]}"
     docker("build", "--quiet", "--tag", tag, *options, str(context), timeout=600)
-    return tag
+    try:
+        yield tag
+    finally:
+        docker("image", "rm", "--force", tag)
 
 
 def inspect(kind: str, name: str) -> dict[str, Any]:

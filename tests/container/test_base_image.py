@@ -1,31 +1,30 @@
 # SPDX-License-Identifier: MIT
 """The image as the base of a user's, by the Dockerfiles of the README."""
 
-import shutil
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.container.conftest import SHOP, USERS_IMAGE
-from tests.container.engine import Container, build, docker, running
+from tests.container.conftest import copy_of_shop, write_dockerfile
+from tests.container.engine import Container, built, docker, running
 from tests.support.page import Section
 
 PRESTART = "#!/bin/sh\nset -e\necho migrating\necho ${RESULT:-yes} > /tmp/migrated\nexit ${CODE:-0}\n"
 
 
 @pytest.fixture(scope="module")
-def larger_shop(image: str, guide: Section, tmp_path_factory: pytest.TempPathFactory) -> str:
+def larger_shop(image: str, guide: Section, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An image with requirements and a prestart script too."""
-    folder = tmp_path_factory.mktemp("larger")
-    shutil.copytree(SHOP, folder, dirs_exist_ok=True)
-    (folder / "requirements.txt").write_text("cachelib==0.13.0\n")
-    (folder / "prestart.sh").write_text(PRESTART)
-    (folder / "prestart.sh").chmod(0o755)
-    dockerfile = guide.of("dockerfile")[1]
-    assert USERS_IMAGE in dockerfile
-    (folder / "Dockerfile").write_text(dockerfile.replace(USERS_IMAGE, f"FROM {image}\n"))
-    return build(folder, "ashapp-backend:smoke-larger-shop")
+    folder = copy_of_shop(tmp_path_factory.mktemp("larger"))
+    for name, text in {"requirements.txt": "cachelib==0.13.0\n", "prestart.sh": PRESTART}.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    write_dockerfile(folder, guide.of("dockerfile")[1], image)
+    with built(folder) as tag:
+        yield tag
 
 
 def facts(container: Container) -> dict[str, object]:
@@ -51,8 +50,9 @@ def test_three_lines_serve_an_application(guide: Section, shop: str) -> None:
         assert answer.json() == {"size": 2 * 1024**2}
 
 
-def test_a_folder_can_be_mounted_instead(image: str) -> None:
-    with running(image, f"--volume={SHOP}:/app:ro", command=["shop:app"]) as container:
+def test_a_folder_can_be_mounted_instead(image: str, tmp_path: Path) -> None:
+    folder = copy_of_shop(tmp_path)
+    with running(image, f"--volume={folder}:/app:ro", command=["shop:app"]) as container:
         assert facts(container)["file"] == "/app/shop.py"
 
 

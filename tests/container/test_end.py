@@ -3,7 +3,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -11,13 +10,6 @@ import pytest
 from tests.container.engine import Container, running, until
 
 DRAIN = 1
-
-WAIT = """
-import signal, sys
-signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-print("waiting", flush=True)
-signal.pause()
-"""
 
 
 def get(container: Container, path: str) -> httpx.Response:
@@ -40,33 +32,10 @@ def test_a_slow_request_is_answered_after_sigterm(image: str) -> None:
         assert "Traceback" not in container.log
 
 
-def seconds_to_end(container: Container) -> float:
-    """Return how long a container needs to end, after a signal."""
-    told = datetime.now(UTC)
-    container.tell("TERM")
-    assert container.wait() == 0
-    return (container.finished_at() - told).total_seconds()
-
-
-def idle_seconds(image: str) -> float:
-    """Return how much longer than a program that only waits the service needs to end, after its drain."""
-    with running(image, f"--env=ASHAPP_DRAIN_DELAY={DRAIN}") as service:
-        needed = seconds_to_end(service)
-    with running(image, "--entrypoint=python", command=["-c", WAIT], serves=False) as program:
-        until(lambda: program.log, "it waits")
-        return needed - DRAIN - seconds_to_end(program)
-
-
-def test_it_ends_at_once_when_it_has_nothing_to_do(image: str) -> None:
-    # The machine may have much to do: one of five counts.
-    assert any(idle_seconds(image) < 1 for _ in range(5))
-
-
-@pytest.mark.parametrize("signal", ["INT", "QUIT"])
-def test_other_signals_end_it_too(image: str, signal: str) -> None:
+def test_an_interrupt_ends_it_too(image: str) -> None:
     with running(image, "--env=ASHAPP_DRAIN_DELAY=0") as container:
-        container.tell(signal)
-        assert container.wait() in {0, 128 + 2, 128 + 3}
+        container.tell("INT")
+        assert container.wait() == 0
 
 
 def test_it_is_healthy_and_says_when_it_is_not(image: str) -> None:
