@@ -2,6 +2,7 @@
 # The image of the service, and the base image of applications of others (README.md, "In a container").
 #
 # The same inputs give the same layers: every file has one date, and nothing is kept of a build's time and order.
+# checkov:skip=CKV_DOCKER_7: The base has a tag, in the argument.
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
