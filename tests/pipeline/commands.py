@@ -47,7 +47,7 @@ esac
 _PYTHON = """\
 case "$*" in
   "-m tox -e container") echo "smoke of $ASHAPP_SMOKE_IMAGE" >>"{calls}" ;;
-  "-m tox -e sbom "*) touch "${{*##*spdx-json=}}" ;;
+  "-m tox -e sbom "*) touch "${{call##*spdx-json=}}" ;;
 esac
 """
 
