@@ -4,6 +4,7 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,10 +27,10 @@ def is_refused(server: ServerProcess) -> bool:
 
 @WORKERS
 def test_a_service_drains_before_it_ends(folder: Path, workers: str) -> None:
-    args = ["clock:app", "--workers", workers, "--drain-delay", "3"]
+    args = ["clock:app", "--workers", workers, "--drain-delay", "6"]
     with serving(args, cwd=folder) as server, ThreadPoolExecutor() as pool:
         until(lambda: fetch(server.address, "/readyz").status == 200)
-        slow = [pool.submit(fetch, server.address, f"/{way}/4.0") for way in ("wait", "sleep")]
+        slow = [pool.submit(fetch, server.address, f"/{way}/7.0") for way in ("wait", "sleep")]
         time.sleep(0.5)
         os.kill(server.pid, signal.SIGTERM)
         server.wait_for_log("Not ready any more")
@@ -89,6 +90,14 @@ def test_a_process_that_serves_alone_ends_when_its_loop_is_stalled(folder: Path)
         assert "time.sleep(seconds)" in server.stderr
 
 
+@pytest.fixture
+def _not_below_nohup() -> Iterator[None]:
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, inherited)
+
+
+@pytest.mark.usefixtures("_not_below_nohup")
 def test_sighup_does_not_end_a_process_that_serves_alone(folder: Path) -> None:
     with serving(["clock:app"], cwd=folder) as server:
         until(lambda: fetch(server.address, "/readyz").status == 200)
