@@ -5,7 +5,9 @@
 # checkov:skip=CKV_DOCKER_7: The base has a tag, in the argument.
 ARG BASE_IMAGE=python:3.13-slim
 
-FROM ${BASE_IMAGE} AS build
+FROM ${BASE_IMAGE} AS base
+
+FROM base AS build
 ENV SOURCE_DATE_EPOCH=315532800 \
     PYTHONHASHSEED=0 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -55,7 +57,7 @@ RUN mkdir app etc opt ../project \
  && chmod --recursive u=rwX,go=rX /layers \
  && find /layers -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
-FROM ${BASE_IMAGE}
+FROM base
 COPY --from=build /layers/dependencies /
 COPY --from=build /layers/project /
 
