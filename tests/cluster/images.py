@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from tests.container.engine import build
+from tests.container.engine import docker
 from tests.manifests.render import MANIFESTS
 
 __all__ = ["base", "generation"]
@@ -14,11 +14,17 @@ _APPLICATION = Path(__file__).parent / "image"
 
 def base() -> str:
     """Build the project's own image, and return its tag."""
-    return build(MANIFESTS.parent, f"{_REPOSITORY}:base")
+    return _build(MANIFESTS.parent, "base")
 
 
 def generation(base: str, name: str, application: str = "application:app") -> str:
     """Build an image whose *application* answers with *name*, and return its tag."""
     arguments = {"BASE": base, "GENERATION": name, "APPLICATION": application}
     options = [f"--build-arg={key}={value}" for key, value in arguments.items()]
-    return build(_APPLICATION, f"{_REPOSITORY}:{name}", *options)
+    return _build(_APPLICATION, name, *options)
+
+
+def _build(context: Path, name: str, *options: str) -> str:
+    tag = f"{_REPOSITORY}:{name}"
+    docker("build", "--quiet", "--tag", tag, *options, str(context), timeout=900)
+    return tag
