@@ -15,11 +15,11 @@ from tests.cluster.older import adapted
 from tests.manifests.render import IMAGE, MANIFESTS, kustomize
 from tests.support.client import Address
 
-__all__ = ["DEPLOY", "NAMESPACE", "Cluster", "ClusterError"]
+__all__ = ["NAMESPACE", "Cluster", "ClusterError"]
 
 NAMESPACE = "ashapp-cluster-test"
 OVERLAY = Path(__file__).parent / "overlay"
-DEPLOY = MANIFESTS.parent / ".github" / "scripts" / "deploy"
+SCRIPTS = MANIFESTS.parent / ".github" / "scripts"
 
 _DEPLOYMENT = "deployment/ashapp-backend"
 _MISSING = (
@@ -58,15 +58,23 @@ class Cluster:
     def run(self, *command: str, timeout: float) -> subprocess.CompletedProcess[str]:
         """Run a command, whatever comes of it."""
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            # A tox that runs in a tox would share its folders.
+            env={name: value for name, value in os.environ.items() if not name.startswith("TOX_")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
-    def deploy(self, tag: str) -> subprocess.CompletedProcess[str]:
-        """Deploy an image as the pipeline does; its script undoes what fails."""
+    def deploy(self, tag: str, *, smoke: bool = False) -> subprocess.CompletedProcess[str]:
+        """Deploy an image as the pipeline does, with its *smoke* test or not, and undo what fails."""
         manifests = adapted(kustomize(OVERLAY), self._minor).replace(f"image: {IMAGE}", f"image: {tag}")
         file = self._folder / "manifests.yaml"
         file.write_text(manifests)
-        return self.run(str(DEPLOY), NAMESPACE, str(file), timeout=600)
+        command = [str(SCRIPTS / "smoke"), NAMESPACE] if smoke else []
+        return self.run(str(SCRIPTS / "deploy"), NAMESPACE, str(file), *command, timeout=600)
 
     def rollout_status(self) -> None:
         """Wait until as many pods as there should be are ready."""

@@ -33,13 +33,26 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def deployed(fresh: Cluster, base: str) -> Cluster:
-    result = fresh.deploy(images.generation(base, "first"))
-    assert result.returncode == 0, result.stdout + result.stderr
+def first(base: str) -> str:
+    """The image that is deployed at first."""
+    return images.generation(base, "first")
+
+
+@pytest.fixture(scope="session")
+def deployed(fresh: Cluster, first: str) -> Cluster:
+    deploy(fresh, first)
     return fresh
 
 
 @pytest.fixture
-def cluster(deployed: Cluster) -> Cluster:
+def cluster(deployed: Cluster, base: str, first: str) -> Cluster:
+    """A deployment whose answers tell the image."""
+    if base in deployed.pods().values():
+        deploy(deployed, first)
     deployed.scale(3)
     return deployed
+
+
+def deploy(cluster: Cluster, image: str) -> None:
+    result = cluster.deploy(image)
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -2,6 +2,7 @@
 """The whole pipeline, with commands that stand in for the real ones: what is done, and in which order."""
 
 import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_what_is_built_and_tested_is_what_is_published_and_deployed(
     subject = f"index.docker.io/{IMAGE}@{DIGEST}"
     assert in_order(
         commands.calls,
-        f"docker build --build-arg REVISION={checkout.commit_hash} --tag {tag} .",
+        f"docker build --tag {tag} ",
         f"smoke of {tag}",
         f"docker save --output image.tar {tag}",
         "docker load --input image.tar",
@@ -92,6 +93,16 @@ def test_what_is_built_and_tested_is_what_is_published_and_deployed(
         "smoke at https://service.example",
     )
     assert not [call for call in commands.calls if "undo" in call]
+
+
+def test_the_image_is_told_where_it_comes_from(checkout: Checkout, published: tuple[Run, Commands]) -> None:
+    [build] = [call for call in published[1].calls if call.startswith("docker build")]
+    given = dict(re.findall(r"--build-arg (\w+)=(\S+)", build))
+    assert given.keys() == {"VERSION", "REVISION", "CREATED", "SOURCE"}
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", given["VERSION"])
+    assert given["REVISION"] == checkout.commit_hash
+    datetime.fromisoformat(given["CREATED"])
+    assert given["SOURCE"].startswith("https://")
 
 
 def test_both_clusters_are_given_the_digest(published: tuple[Run, Commands]) -> None:
