@@ -3,7 +3,9 @@
 
 import sys
 import threading
+from collections.abc import Iterator
 
+import pytest
 from greenlet import _greenlet, getcurrent, greenlet
 
 _main_greenlets: list[greenlet] = []
@@ -21,3 +23,11 @@ def _keep_main_greenlet(*_event: object) -> None:
 if sys.version_info < (3, 12) and sys.gettrace() is not None:
     _greenlet.enable_optional_cleanup(False)  # noqa: FBT003 - has no name
     threading.setprofile(_keep_main_greenlet)
+
+
+@pytest.fixture(autouse=True)
+def _own_lines() -> Iterator[None]:
+    """Write what waits to be logged, where the package is, before the next test reads what was logged."""
+    yield
+    if lines := sys.modules.get("ashapp.observe.lines"):
+        lines.stderr_lines.flush()

@@ -126,15 +126,14 @@ def test_the_option_that_chooses_another_is_told() -> None:
 
 
 def test_the_first_address_is_given_back_if_the_second_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    with listening(("127.0.0.2", 0)) as other:
+    first, second = "127.0.0.3", "127.0.0.4"  # other tests take ports of 127.0.0.1
+    with listening((second, 0)) as other:
         port = other.getsockname()[1]
-        found = [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.1", "127.0.0.2")
-        ]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in (first, second)]
         with monkeypatch.context() as patch:
             patch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
             assert "is in use by another process" in refusal(host="shop.test", port=port)
-    with listening(("127.0.0.1", port)):
+    with listening((first, port)):
         pass
 
 

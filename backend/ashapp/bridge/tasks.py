@@ -65,7 +65,7 @@ class TaskKeeper:
                 break
         late = self._left(loop)
         for task in late:
-            _log.warning("%r was not done %s s after shutdown began: cancelled", task, grace)
+            _log.warning("%r was not done when its time at shutdown was over: cancelled", task)
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=1)

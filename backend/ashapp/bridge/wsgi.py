@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_TASK_GRACE", "DEFAULT_THREADS", "WsgiToAsgi"]
 
 DEFAULT_THREADS = 40
-#: Seconds that tasks which the application left running have at shutdown.
+#: Seconds that requests, and tasks which they left running, have at shutdown.
 DEFAULT_TASK_GRACE = 5.0
+# Seconds between looks at what is still in flight.
+_DRAIN_INTERVAL = 0.01
 
 
 class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
@@ -52,8 +54,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     bytes of a request body: a longer one is answered with 413. None stands for no such bound.
     *on_startup* and *on_shutdown* are callables without arguments, sync or async, that run when the
     server starts and stops; *lifespan* makes an async context manager of *wsgi_application* that is
-    open in between (see ``Lifespan``). *task_grace* is how many seconds tasks that the application
-    left running have at shutdown before they are cancelled.
+    open in between (see ``Lifespan``). *task_grace* is how many seconds requests that the server has not
+    waited for, and tasks that the application left running, have at shutdown before it goes on and
+    cancels those tasks.
 
     It answers ``http`` and ``lifespan`` scopes, and closes a ``websocket`` before it opens.
 
@@ -93,7 +96,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         self._tasks = TaskKeeper()
         self._task_grace = task_grace
         self.lifespan = Lifespan(
-            wsgi_application, self._run_sync, self._drain_tasks, on_startup, on_shutdown, lifespan
+            wsgi_application, self._run_sync, self._drain, on_startup, on_shutdown, lifespan
         )
 
     @property
@@ -196,8 +199,13 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             self._queue_watch = QueueWatch(self._pool, loop)
         return loop
 
-    async def _drain_tasks(self) -> None:
-        await self._tasks.drain(self._task_grace)
+    async def _drain(self) -> None:
+        # Requests that the server gave up end with teardowns, which still use what shutdown takes away.
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._task_grace
+        while self.admission.in_flight and loop.time() < deadline:
+            await asyncio.sleep(_DRAIN_INTERVAL)
+        await self._tasks.drain(max(deadline - loop.time(), 0))
 
     async def _run_sync(self, function: Callable[[], Any]) -> Any:
         loop = self._enter_loop()

@@ -4,6 +4,7 @@
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -200,6 +201,40 @@ def test_a_server_that_stops_cancels_views(app: flask.Flask, journal: Journal) -
     connection.close()
     assert journal.names == ["sync teardown", "async teardown"]
     assert isinstance(journal["sync teardown"].value, asyncio.CancelledError)
+
+
+def test_shutdown_begins_when_the_requests_have_ended(app: flask.Flask, journal: Journal) -> None:
+    """What a teardown uses is taken away after it: here of a request that the server did not wait for."""
+    started = threading.Event()
+
+    @app.teardown_request
+    async def teardown(error: BaseException | None) -> None:
+        await asyncio.sleep(0.3)
+        journal.note("async teardown", error)
+
+    @app.teardown_request
+    def sync_teardown(error: BaseException | None) -> None:
+        time.sleep(0.3)
+        journal.note("sync teardown", error)
+
+    @app.get("/")
+    async def view() -> str:
+        started.set()
+        await asyncio.sleep(60)
+        return "never"
+
+    async def on_shutdown() -> None:
+        journal.note("shutdown")
+        await asyncio.sleep(0.4)
+
+    bridge = FlaskToAsgi(app, on_shutdown=[on_shutdown])
+    with serving(bridge, lifespan="on", timeout_graceful_shutdown=1) as address:
+        connection = Connection(address)
+        connection.send_request("GET", "/")
+        assert started.wait(20)
+
+    connection.close()
+    assert journal.names == ["sync teardown", "async teardown", "shutdown"]
 
 
 def test_a_server_stops_though_a_lane_is_stuck(app: flask.Flask) -> None:
