@@ -72,8 +72,9 @@ class RequestBody(io.BufferedIOBase):
     ``RequestEntityTooLarge`` (413) where the body is longer than ``limit_to`` allows.
     """
 
-    # Defaults of the class, because most requests have no body: what does not change costs them nothing,
-    # neither time nor, while they wait, memory.
+    # What each request has, and then defaults of the class, because most requests have no body: what does
+    # not change costs them nothing, neither time nor, while they wait, memory.
+    __slots__ = ("_loop", "_max_length", "_mutex", "_receive", "_server_context")
     #: Whether the head of the request says that there is a body. To be set before the first read.
     announced = False
     # Shared, under the mutex.
@@ -94,7 +95,6 @@ class RequestBody(io.BufferedIOBase):
     _current = b""
     _offset = 0
     _consumed = 0
-    _max_length: Callable[[], int | None] | None = None
 
     def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
         self._receive = receive
@@ -103,6 +103,7 @@ class RequestBody(io.BufferedIOBase):
         # the server registers with the loop, into the next request on the connection.
         self._server_context = copy_context()
         self._mutex = threading.Lock()
+        self._max_length: Callable[[], int | None] | None = None
 
     def __del__(self) -> None:
         """Skip the ``close()`` of the base class: there is nothing to close."""

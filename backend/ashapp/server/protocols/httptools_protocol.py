@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """HTTP/1.1 by httptools, within limits."""
 
+from collections import deque
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ashapp.server.protocols.head import check_size
+from ashapp.server.protocols.lean_event import LeanEvent
 from ashapp.server.protocols.limited import Limited
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
@@ -29,6 +31,9 @@ class _Nowhere(list[tuple[bytes, bytes]]):
 
 _NOWHERE = _Nowhere()
 
+# Shared by all connections on which no request waits for another: see `LeanEvent`.
+_NO_PIPELINE: deque[Any] = deque()
+
 
 class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
     """uvicorn's, with the limits of *limits*.
@@ -40,6 +45,7 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
 
     def __init__(self, *, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(limits=limits, **options)
+        self.pipeline = _NO_PIPELINE
         self._piece = self._head_size = self._barren = 0
         self._body_at = -1
         self._head_scope: object = None
@@ -108,10 +114,13 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise Refusal(503, f"More than {_MAX_PIPELINED} requests wait on this connection.")
         previous = self.cycle
+        if self.pipeline is _NO_PIPELINE and previous is not None and not previous.response_complete:
+            self.pipeline = deque()
         super().on_headers_complete()
         if len(self.pipeline) == 1 and self.pipeline[0][0] is not previous:
             self._served = previous
         if self.cycle is not None and self.cycle.scope is self.scope:
+            self.cycle.message_event = LeanEvent()
             self.headers = _NOWHERE
 
     def on_body(self, body: bytes) -> None:

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
 from ashapp.server.protocols.counting_transport import CountingTransport
+from ashapp.server.protocols.lean_event import LeanEvent
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal, refused
 from ashapp.server.protocols.sweeper import Sweeper, sweeper_of
@@ -111,6 +112,7 @@ class Limited(asyncio.Protocol):
 
     def begin(self) -> None:
         """Begin to look after the connection."""
+        self.flow._is_writable_event = LeanEvent(is_set=True)  # noqa: SLF001 - see `LeanEvent`
         self._sweeper = sweeper_of(self.server_state, self.loop, self.limits.interval)
         self._sweeper.add(self)
 
