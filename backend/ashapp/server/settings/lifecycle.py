@@ -12,7 +12,7 @@ __all__ = ["DRAIN_DELAY", "STALL_TIMEOUT", "Lifecycle"]
 #: Seconds until no load balancer sends new connections to a server that is not ready: polled or told.
 DRAIN_DELAY = 5.0
 #: Seconds that no event loop needs for one step unless something blocks it.
-STALL_TIMEOUT = 5.0
+STALL_TIMEOUT = 4.0
 
 # What Kubernetes grants by default, less what Python needs to begin and to end.
 _GRACEFUL = 15
