@@ -114,6 +114,7 @@ def test_a_wsgi_callable_is_taken_as_it_is(project: Project) -> None:
     [
         ({}, {}),
         ({"threads": "3", "workers": "2"}, {"threads": 3, "multiprocess": True}),
+        ({"timeout_lifespan_shutdown": "10"}, {"task_grace": 8.0}),
         ({"workers": "2", "reload": "true", "loop_guard": "0"}, {}),
     ],
 )
@@ -133,7 +134,7 @@ def test_the_bridge_is_told_of_the_settings_that_are_its_own(
     monkeypatch.setattr("ashapp.server.application.FlaskToAsgi", bridge)
     found = load(settings()).found
     assemble(found, settings(**flags))
-    defaults = {"threads": 40, "multiprocess": False}
+    defaults = {"threads": 40, "multiprocess": False, "task_grace": 4.0}
     assert told == {"app": found, **defaults, **options}
 
 

@@ -161,7 +161,11 @@ def _behind_proxies(app: AsgiApplication, settings: Settings) -> AsgiApplication
 def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
     if isinstance(found, BRIDGED):
         return found
-    options: dict[str, Any] = {"threads": settings.threads, "multiprocess": settings.worker_count > 1}
+    options: dict[str, Any] = {
+        "threads": settings.threads,
+        "multiprocess": settings.worker_count > 1,
+        "task_grace": settings.task_grace,
+    }
     if isinstance(found, Flask):
         return FlaskToAsgi(found, **options)
     return WsgiToAsgi(cast("WsgiApplication", found), **options)

@@ -12,7 +12,7 @@ _APP = """
     import time
     from pathlib import Path
 
-    from flask import Flask, request
+    from flask import Blueprint, Flask, request
 
     app = Flask(__name__)
     app.secret_key = "b61e0f3a97c24d58"
@@ -35,6 +35,18 @@ _APP = """
     async def block(seconds):
         time.sleep(seconds)
         return "blocked"
+
+    stuck = Blueprint("stuck", __name__)
+
+    @stuck.before_request
+    def hang():
+        time.sleep(600)
+
+    @stuck.get("/stuck")
+    async def never():
+        return "never"
+
+    app.register_blueprint(stuck)
 
     def leave():
         Path(f"{os.getpid()}.left").touch()

@@ -60,6 +60,19 @@ def test_a_second_signal_hurries(folder: Path, workers: str) -> None:
     assert list(folder.glob("*.left")), "it was shut down all the same"
 
 
+def test_a_hook_that_is_stuck_leaves_time_to_shut_down(folder: Path) -> None:
+    args = ["clock:app", "--timeout-graceful-shutdown", "1", "--timeout-lifespan-shutdown", "4"]
+    with serving(args, cwd=folder) as server, ThreadPoolExecutor() as pool:
+        until(lambda: fetch(server.address, "/readyz").status == 200)
+        stuck = pool.submit(fetch, server.address, "/stuck")
+        time.sleep(0.5)
+        os.kill(server.pid, signal.SIGTERM)
+        assert server.process.wait(15) == 0
+        assert stuck.exception() or stuck.result().status >= 500
+        assert "given up" in server.stderr
+    assert list(folder.glob("*.left"))
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_reaches_all_processes_counts_once(folder: Path, signum: int) -> None:
     """As Ctrl+C does, and systemd; a worker must not take it for a second one, and hurry."""

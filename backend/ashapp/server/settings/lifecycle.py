@@ -92,6 +92,11 @@ class Lifecycle(BaseModel):
         """Seconds from the end of the drain until a process has ended, or is given up."""
         return self.timeout_graceful_shutdown + self.timeout_lifespan_shutdown + _SLACK
 
+    @property
+    def task_grace(self) -> float:
+        """Seconds of the shutdown for requests and tasks that are left: the rest is the application's own."""
+        return 0.8 * self.timeout_lifespan_shutdown
+
     @field_validator("prestart")
     @classmethod
     def _command(cls, value: str | None) -> str | None:
