@@ -4,7 +4,11 @@ import sys
 
 import pytest
 
+from ashapp.bridge.types import Receive, Scope, Send
 from ashapp.server.protocols.lean_event import LeanEvent
+from tests.server.protocols.conftest import Application, ServeLimited
+from tests.support.client import Connection
+from tests.support.waiting import until
 
 
 async def test_it_wakes_all_who_wait() -> None:
@@ -38,3 +42,18 @@ async def test_nobody_waits_where_it_is_set() -> None:
 def test_it_is_small() -> None:
     lean, usual = (sum(map(sys.getsizeof, vars(event).values())) for event in (LeanEvent(), asyncio.Event()))
     assert lean < usual / 5
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio has eager tasks since Python 3.12")
+def test_a_request_whose_task_begins_at_once_gets_its_body(serve: ServeLimited, app: Application) -> None:
+    async def hasten(scope: Scope, receive: Receive, send: Send) -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        await app(scope, receive, send)
+
+    with Connection(serve(hasten)) as connection:
+        connection.send(b"GET /unread HTTP/1.1\r\nHost: shop\r\n\r\n")
+        assert connection.receive().body == b"unread"
+        connection.send(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\n\r\n")
+        until(lambda: len(app.headers) == 2)
+        connection.send(b"hello")
+        assert connection.receive().body == b"5"

@@ -120,7 +120,8 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         if len(self.pipeline) == 1 and self.pipeline[0][0] is not previous:
             self._served = previous
         if self.cycle is not None and self.cycle.scope is self.scope:
-            self.cycle.message_event = LeanEvent()
+            # Where tasks begin at once, the application may wait already.
+            self.cycle.message_event = LeanEvent.instead_of(self.cycle.message_event)
             self.headers = _NOWHERE
 
     def on_body(self, body: bytes) -> None:

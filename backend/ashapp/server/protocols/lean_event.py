@@ -16,3 +16,8 @@ class LeanEvent(asyncio.Event):
     def __init__(self, *, is_set: bool = False) -> None:
         self._value = is_set
         self._waiters = []  # type: ignore[assignment]  # has all that is asked of a deque
+
+    @classmethod
+    def instead_of(cls, event: asyncio.Event) -> asyncio.Event:
+        """Return a lean event in the state of *event*; *event* itself if somebody waits for it already."""
+        return event if event._waiters else cls(is_set=event.is_set())  # noqa: SLF001
