@@ -16,6 +16,7 @@ being idle anyway.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -110,6 +111,10 @@ class DrainingServer(uvicorn.Server):
         if self.started:
             for monitor in self.health.monitors:
                 await monitor.start()
+            if threading.current_thread() is threading.main_thread():
+                # What there is now lives as long as the process: full collections need not look at it.
+                gc.collect()
+                gc.freeze()
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether the listeners are to be closed now. Called ten times in a second."""
