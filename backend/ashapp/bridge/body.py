@@ -163,7 +163,12 @@ class RequestBody(io.BufferedIOBase):
             if not self._complete:  # nobody else will wake the reader, should this task have been cancelled
                 self._mark_gone()
             if self._gone and self._on_disconnect is not None:
-                self._on_disconnect()
+                # A reader that waits is told by its read, before anything is cancelled.
+                self._loop.call_soon(self._report_disconnect)
+
+    def _report_disconnect(self) -> None:
+        if self._on_disconnect is not None:
+            self._on_disconnect()
 
     def _feed(self, message: Message) -> None:
         if message["type"] == "http.disconnect":

@@ -282,6 +282,35 @@ async def test_while_the_body_is_read(app: flask.Flask, journal: Journal, read: 
     assert journal["sync teardown"].value is None
 
 
+@pytest.mark.parametrize("kind", ["async", "decorated"])
+async def test_while_the_body_is_read_for_long(
+    app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The read tells the view, though its client is watched by then; what it awaits later is cancelled."""
+    monkeypatch.setattr("ashapp.bridge.native._WATCH_DELAY", 0)
+    monkeypatch.setattr("ashapp.bridge.threaded._WATCH_DELAY", 0)
+    add_teardowns(app, journal)
+
+    async def view() -> str:
+        try:
+            flask.request.get_data()
+        except ClientDisconnected:
+            journal.note("disconnected")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            journal.note("cancelled")
+            raise
+        return "never"
+
+    app.add_url_rule("/", "view", view if kind == "async" else sync_decorator(view), methods=["POST"])
+    request = begin(FlaskToAsgi(app), "POST", client=Client(b"part", more=True), headers=CHUNKED)
+    await asyncio.sleep(0.1)
+    await leave(request)
+
+    assert journal.names == ["disconnected", "cancelled", "sync teardown", "async teardown"]
+
+
 async def test_where_the_body_was_not_read(app: flask.Flask, journal: Journal) -> None:
     """The disconnect comes after the rest of a body that nobody wants."""
     add_teardowns(app, journal)
