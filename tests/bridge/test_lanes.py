@@ -6,8 +6,10 @@ import gc
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import Context, ContextVar
 from functools import partial
 from unittest.mock import patch
 
@@ -246,6 +248,30 @@ async def test_where_no_thread_starts_a_lane_is_not_relieved(monkeypatch: pytest
     end.set()
 
     assert {thread_of(first), thread_of(second)} == before
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_no_timer_keeps_a_request_that_has_ended(shared: bool) -> None:  # noqa: FBT001
+    """Whoever waits next may be in another request, or in none: what a timer does is nobody's own."""
+    lanes = Lanes(1)
+    lane = acquire(lanes)
+    leases = [Lease(lanes), Lease(lanes)]
+    if shared:
+        for lease in leases:
+            thread_of(lease)
+            until(lambda: not lane.pending)
+    variable: ContextVar[Lanes] = ContextVar("variable")
+    in_context = Lanes(1)
+    request = weakref.ref(in_context)
+    context = Context()
+    context.run(variable.set, in_context)
+    with busy(lane):
+        for lease in leases:
+            context.run(lease.submit, lambda: None)
+        del context, in_context
+        gc.collect()
+        assert (lanes._relief if shared else lanes._timer) is not None
+        assert request() is None
 
 
 async def test_a_lane_that_is_only_slow_keeps_its_thread() -> None:

@@ -29,6 +29,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from queue import SimpleQueue
 
 __all__ = ["Lane", "Lanes", "Lease"]
@@ -133,6 +134,7 @@ class Lanes:
         self._relief: asyncio.TimerHandle | None = None
         self._strained_until = 0.0
         self._given_at = 0.0
+        self._context = Context()
         weakref.finalize(self, _stop, self._lanes).atexit = False
 
     def acquire(self) -> Lane | None:
@@ -153,12 +155,16 @@ class Lanes:
             self._given_at = time.monotonic()
         self._waiting.append(lease)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._end_wait)
+            self._timer = self._call_later(_PATIENCE, self._end_wait)
 
     def look_after(self, lane: Lane) -> None:
         """Relieve *lane*, where a request waits for a job of another, if there is little hope for that."""
         if self._relief is None and _is_contended(lane):
-            self._relief = asyncio.get_running_loop().call_later(_HOPELESS, self._relieve)
+            self._relief = self._call_later(_HOPELESS, self._relieve)
+
+    def _call_later(self, delay: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        # In the context of the request that asks for it, a timer would keep all that this one has.
+        return asyncio.get_running_loop().call_later(delay, callback, context=self._context)
 
     def _relieve(self) -> None:
         self._relief = None
@@ -195,7 +201,7 @@ class Lanes:
             for lane in sorted(idle, key=lambda lane: lane.requests)[: len(self._waiting)]:
                 self._give(lane)
         if self._waiting:
-            self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._end_wait)
+            self._timer = self._call_later(_PATIENCE, self._end_wait)
 
     def _give(self, lane: Lane) -> None:
         lane.requests += 1
