@@ -188,6 +188,19 @@ def test_body_is_announced(
     assert body_is_announced(environ_of(method, b"/", headers, http_version=version)) is announced
 
 
+@pytest.mark.parametrize("coding", [b"Chunked", b"chunked \t"])
+def test_a_chunked_body_is_understood(coding: bytes) -> None:
+    assert body_is_announced(environ_of(headers=[(b"transfer-encoding", coding)]))
+
+
+@pytest.mark.parametrize("codings", [[b"gzip, chunked"], [b"gzip", b"chunked"], [b"identity"], [b""]])
+def test_other_transfer_codings_are_not(codings: list[bytes]) -> None:
+    environ = environ_of(headers=[(b"transfer-encoding", coding) for coding in codings])
+    with pytest.raises(RequestRejected, match="'chunked'") as rejection:
+        body_is_announced(environ)
+    assert rejection.value.status == 501
+
+
 @pytest.mark.parametrize(
     ("value", "expected"), [(b"100-continue", True), (b"100-Continue", True), (b"other", False), (b"", False)]
 )

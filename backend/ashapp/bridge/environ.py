@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from ashapp.bridge.errors import RequestRejected
 from ashapp.bridge.files import file_wrapper
 from ashapp.bridge.headers import add_request_headers
 from ashapp.bridge.types import Environ, Scope
@@ -145,13 +146,21 @@ def body_is_announced(environ: Environ) -> bool:
     """Say whether the request has a body by its head (RFC 9112, 6.3).
 
     HTTP/2 and 3 need not announce one: there, only a method that has no use for it says no.
+
+    Raises:
+        RequestRejected: its transfer coding is not understood: 501 (RFC 9112, 6.1).
+
     """
     length = environ.get("CONTENT_LENGTH")
     if length is not None:
         return bool(length.strip("0"))
     if environ["SERVER_PROTOCOL"] in _UNFRAMED_PROTOCOLS:
         return environ["REQUEST_METHOD"] not in {"GET", "HEAD", "OPTIONS", "TRACE"}
-    return "HTTP_TRANSFER_ENCODING" in environ
+    coding = environ.get("HTTP_TRANSFER_ENCODING")
+    # A server undoes only this one; some pass on what is coded otherwise besides, as it is.
+    if coding is not None and coding.strip(" \t").lower() != "chunked":
+        raise RequestRejected(501, f"Transfer-Encoding is {coding[:40]!r}: 'chunked' alone is understood.")
+    return coding is not None
 
 
 def expects_continue(environ: Environ) -> bool:

@@ -66,6 +66,15 @@ def test_a_field_that_must_not_be_repeated_is_refused(serve: Serve, fields: str)
         assert connection.receive().status == 400
 
 
+@on_every_server
+@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip", "chunked, gzip"])
+def test_a_transfer_coding_that_is_not_understood_is_refused(serve: Serve, coding: str) -> None:
+    """By the parser or by the bridge: the application would take what is still coded for the body."""
+    with Connection(serve(WsgiToAsgi(describe))) as connection:
+        connection.send(GET + f"Transfer-Encoding: {coding}\r\n\r\n0\r\n\r\n".encode())
+        assert connection.receive().status in {400, 501}
+
+
 @stock_fails("repeated fields are joined by a comma, which no parser in front refuses")
 @pytest.mark.parametrize("fields", [REPEATED["host"], REPEATED["type"]], ids=["host", "type"])
 def test_a_refusal_is_told_as_problem_details(serve: Serve, adapter: Adapter, fields: str) -> None:
