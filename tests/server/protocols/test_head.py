@@ -22,6 +22,7 @@ HOST = b"Host: shop\r\n"
         GET[:-1],
         GET + HOST[:-1],
         GET + HOST + b"\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
         GET + HOST + b"A: b\tc\r\nB:\xe9\r\n\r\n",
         GET + HOST + b"\r\n" + b"body \x00 \n \r" * 100,
         GET + HOST + b"Content-Length: 5\r\n\r\n",
@@ -64,6 +65,9 @@ def test_what_is_right_so_far_passes(received: bytes) -> None:
         (GET + b"Content-Length:\r\n\r\n", 400, "not a number"),
         (GET + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", 400, "more than one"),
         (GET + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 400, "more than one"),
+        (b"GET / HTTP/1.2\r\n", 505, "HTTP/1.0 and HTTP/1.1"),
+        (b"GET / HTTP/2.0\r\n", 505, "HTTP/1.0 and HTTP/1.1"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "HTTP/1.0 and HTTP/1.1"),
     ],
 )
 def test_what_is_wrong_is_refused_as_soon_as_it_can_be_told(received: bytes, status: int, told: str) -> None:

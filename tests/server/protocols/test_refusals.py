@@ -208,6 +208,26 @@ def test_trailer_fields_are_no_headers(serve: ServeLimited, app: Application) ->
     assert app.headers[1] == [(b"host", b"shop"), (b"a", b"b")]
 
 
+@pytest.mark.parametrize("body", [b"5\nhello\n0\n\n", b"5\nhello\r\n", b"0\nX: y\n\n"])
+def test_a_bare_lf_in_a_chunked_body_is_refused_at_once(
+    serve: ServeLimited, app: Application, body: bytes
+) -> None:
+    with Connection(serve(body_seconds=60)) as connection:
+        connection.send(CHUNKED + body)
+        assert_refused(connection, 400)
+    assert "complete" not in app.ends
+
+
+def test_a_target_may_name_the_host(serve: ServeLimited, app: Application) -> None:
+    """In the absolute form of RFC 9112, 3.2.2; what it says counts, not Host."""
+    address = serve()
+    for target in (b"http://other:81/unread?a=b", b"http://other:81/unread", b"HTTP://other:81/unread"):
+        response = exchange(address, HEAD.replace(b"/", target, 1) + b"A: b\r\n\r\n")
+        assert response.body == b"unread"
+    assert exchange(address, HEAD.replace(b"/", b"http://other:81?a=b", 1) + b"A: b\r\n\r\n").body == b"0"
+    assert app.headers == [[(b"host", b"other:81"), (b"a", b"b")]] * 4
+
+
 @pytest.mark.parametrize("start", [b"0\r\nX-Long: ", b"1;extension="], ids=["trailer", "chunk extension"])
 def test_an_endless_trailer_is_refused(serve: ServeLimited, app: Application, start: bytes) -> None:
     address = serve()
@@ -235,6 +255,9 @@ def test_old_and_unknown_versions_are_refused(serve: ServeLimited, combination: 
     with Connection(serve()) as connection:
         connection.send(b"GET /\r\n\r\n")
         assert_refused(connection, 400 if combination[0] == "h11" else 505)
+    with Connection(serve()) as connection:
+        connection.send(b"GET / HTTP/1.2\r\nHost: shop\r\n\r\n")
+        assert_refused(connection, 505 if combination[0] == "h11" else 400)
 
 
 def test_a_client_that_goes_on_sending_can_read_the_answer(serve: ServeLimited) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ashapp.server.protocols.head import check_head
+from ashapp.server.protocols.head import check_head, check_lines
 from ashapp.server.protocols.limited import Limited
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
+from ashapp.server.protocols.target import in_origin_form
 
 __all__ = ["LimitedH11Protocol"]
 
@@ -29,7 +30,11 @@ class _StrictConnection(h11.Connection):
         try:
             if self.failed_in_head:
                 check_head(self.trailing_data[0], self._limits)
-            return super().next_event()
+            event = super().next_event()
+            if event is h11.NEED_DATA and self.their_state is h11.SEND_BODY:
+                # What is left of a body is the line of a chunk, or trailer fields: h11 waits for a CR and LF.
+                check_lines(self.trailing_data[0])
+            return _in_origin_form(event) if isinstance(event, h11.Request) else event
         except Refusal as refusal:
             self.refusal = refusal
             raise h11.RemoteProtocolError(refusal.detail) from refusal
@@ -37,6 +42,15 @@ class _StrictConnection(h11.Connection):
             # What it says would tell what the client sent, secrets among it.
             self.refusal = Refusal(error.error_status_hint, "The request is not valid HTTP/1.1.")
             raise
+
+
+def _in_origin_form(request: h11.Request) -> h11.Request:
+    if request.target.startswith(b"/"):
+        return request
+    target, fields = in_origin_form(request.target, list(request.headers))
+    return h11.Request(
+        method=request.method, target=target, headers=fields, http_version=request.http_version
+    )
 
 
 class LimitedH11Protocol(Limited, H11Protocol):

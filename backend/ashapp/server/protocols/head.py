@@ -10,7 +10,7 @@ import re
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
 
-__all__ = ["check_head", "check_size"]
+__all__ = ["check_head", "check_lines", "check_size"]
 
 _END = b"\r\n\r\n"
 
@@ -21,6 +21,9 @@ _FOLDED = re.compile(rb"\n[ \t]")
 # RFC 9110, 5.5: controls other than a tab are not allowed in a value, and nowhere else in a head either.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
+
+# RFC 9110, 2.5: what is served as HTTP/1.1 must say so.
+_OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01]\r)[0-9]\.[0-9]\r\n")
 
 _ODD_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:(?![ \t]*[0-9]+[ \t]*\r\n)", re.IGNORECASE)
 
@@ -35,7 +38,7 @@ def check_head(received: bytes, limits: ConnectionLimits) -> None:
     """Check *received*, which begins with a head and may end before it does, or go on after it.
 
     Raises:
-        Refusal: it is too long, 414 or 431, or not what RFC 9112 says, 400.
+        Refusal: it is too long, 414 or 431, not what RFC 9112 says, 400, or of another version, 505.
 
     """
     head, end, _ = received.partition(_END)
@@ -46,10 +49,23 @@ def check_head(received: bytes, limits: ConnectionLimits) -> None:
     for pattern, what in _WRONG:
         if pattern.search(head):
             raise Refusal(400, f"The head of the request has {what}.")
+    if _OTHER_VERSION.match(head):
+        raise Refusal(505, "HTTP/1.0 and HTTP/1.1 are understood.")
     if len(_FRAMING.findall(head)) > 1:  # RFC 9112, 6.3
         raise Refusal(400, "The request has more than one Content-Length or Transfer-Encoding.")
     if end and _ODD_LENGTH.search(head):
         raise Refusal(400, "Content-Length is not a number of bytes.")
+
+
+def check_lines(received: bytes) -> None:
+    """Check that all lines of *received*, which may end within one, end with CR and LF.
+
+    Raises:
+        Refusal: one does not: 400.
+
+    """
+    if _BARE.search(received):
+        raise Refusal(400, "The body of the request has a CR or LF that stands alone, between its chunks.")
 
 
 def check_size(target: int, fields: int, head: int, limits: ConnectionLimits) -> None:

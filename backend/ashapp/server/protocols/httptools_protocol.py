@@ -12,6 +12,7 @@ from ashapp.server.protocols.lean_event import LeanEvent
 from ashapp.server.protocols.limited import Limited
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
+from ashapp.server.protocols.target import in_origin_form
 
 __all__ = ["LimitedHttpToolsProtocol"]
 
@@ -20,6 +21,9 @@ _MAX_PIPELINED = 100
 
 # Of a field: the colon, the space and the end of the line.
 _PUNCTUATION = 4
+
+
+_SLASH = ord("/")
 
 
 class _Nowhere(list[tuple[bytes, bytes]]):
@@ -111,6 +115,8 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
             check_size(len(self.url), len(headers), self._known_size(), limits)
         if not headers or headers[0][0] != b"host":
             self._check_host()
+        if self.url[0] != _SLASH:
+            self.url, headers[:] = in_origin_form(self.url, headers)
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise Refusal(503, f"More than {_MAX_PIPELINED} requests wait on this connection.")
         previous = self.cycle

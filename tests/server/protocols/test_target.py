@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+import pytest
+
+from ashapp.server.protocols.target import in_origin_form
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"http://shop:80/a?b=c", b"/a?b=c"),
+        (b"HTTPS://shop:80/a", b"/a"),
+        (b"http://shop:80/http://other/", b"/http://other/"),
+        (b"http://shop:80", b"/"),
+        (b"http://shop:80/a#b", b"/a"),
+        (b"http://shop:80?b=c", b"/?b=c"),
+    ],
+)
+def test_a_target_in_absolute_form_is_taken_apart(target: bytes, path: bytes) -> None:
+    fields = [(b"a", b"b"), (b"host", b"other")]
+    assert in_origin_form(target, fields) == (path, [(b"a", b"b"), (b"host", b"shop:80")])
+
+
+@pytest.mark.parametrize("target", [b"*", b"/a", b"//shop/a", b"shop:80", b"http:///a", b"http://me@shop/"])
+def test_others_stay_as_they_are(target: bytes) -> None:
+    fields = [(b"host", b"other")]
+    assert in_origin_form(target, fields) == (target, fields)
