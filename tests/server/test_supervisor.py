@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ashapp.server import supervisor
 from ashapp.server.loading import load
 from ashapp.server.supervisor import Supervisor
 from ashapp.server.worker import Order, Report, State, Worker
@@ -22,7 +23,7 @@ class StubWorker(Worker):
 
     def __init__(self, pid: int, replaces: Worker | None) -> None:
         self.replaces = replaces
-        self.is_aborted = self.is_killed = self.is_stable = self.has_served = False
+        self.is_aborted = self.is_killed = self.is_stable = self.has_served = self.is_silent = False
         self.state = State.STARTING
         self.deadline = float("inf")
         self.orders: list[Order] = []
@@ -385,10 +386,38 @@ def test_workers_that_are_left_lose_their_channel(service: Service) -> None:
     assert first.channel.fileno() == -1
 
 
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Restore the handlers of signals that a supervisor installs when it runs."""
+    before = {signum: signal.getsignal(signum) for signum in supervisor._SIGNALS}
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_worker_that_will_say_no_more_is_not_listened_to(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its channel can be read for ever: the supervisor would take all of a core while the process ends."""
+    silent, other = service.begin()
+    silent.is_silent = True
+    waited: list[object] = []
+
+    def wait_once(sources: list[object], _: float) -> None:
+        waited.extend(sources)
+        for worker in service.started:
+            worker.end_with(0)
+        service.supervisor._is_ending = True
+
+    monkeypatch.setattr(supervisor, "wait", wait_once)
+    assert service.supervisor.run() == 0
+    assert waited[1:] == [silent.sentinel, other.sentinel, other.channel]
+
+
+@pytest.mark.usefixtures("handlers")
 def test_signals_are_acted_on_at_once(service: Service) -> None:
     """And the end of a worker: nothing of it is only found out when the time for a look has come."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
-    before = {signum: signal.getsignal(signum) for signum in signals}
 
     def lead() -> None:
         deadline = time.monotonic() + PATIENCE
@@ -406,5 +435,3 @@ def test_signals_are_acted_on_at_once(service: Service) -> None:
         assert service.supervisor.run() == 0
     finally:
         leader.join()
-        for signum, handler in before.items():
-            signal.signal(signum, handler)

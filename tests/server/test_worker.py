@@ -59,6 +59,8 @@ def test_a_worker_starts_obeys_and_ends(listener: socket.socket) -> None:
     assert not started.is_overdue
     pid = started.pid
     assert pid
+    assert not started.is_silent
+    until(lambda: list(started.reports()) == [] and started.is_silent)
     assert started.bury() == "ended with exit code 0"
     assert list(started.reports()) == []
     started.order(Order.HURRY)

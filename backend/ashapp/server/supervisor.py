@@ -75,7 +75,7 @@ class Supervisor:
             while not self._is_ending or self._workers:
                 self._act()
                 sentinels = [worker.process.sentinel for worker in self._workers]
-                channels = [worker.channel for worker in self._workers]
+                channels = [worker.channel for worker in self._workers if not worker.is_silent]
                 if sentinels or not self._is_ending:
                     wait([woken, *sentinels, *channels], _TICK)
                 with contextlib.suppress(BlockingIOError):

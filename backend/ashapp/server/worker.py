@@ -44,6 +44,8 @@ class Worker:
         self.is_aborted = False
         self.is_killed = False
         self.has_served = False
+        #: Whether it has closed its channel: then this can always be read, and there is nothing to wait for.
+        self.is_silent = False
         self.is_stable = False
         self.state = State.STARTING
         self.started_at = time.monotonic()
@@ -89,9 +91,11 @@ class Worker:
 
     def reports(self) -> Iterator[tuple[Report, str]]:
         """Read what it has reported."""
-        with contextlib.suppress(EOFError, OSError):  # it is gone: its process tells
+        try:
             while not self.channel.closed and self.channel.poll():
                 yield self.channel.recv()
+        except (EOFError, OSError):  # it is gone: its process tells
+            self.is_silent = True
 
     def order(self, order: Order) -> None:
         """Give it an order; of no use if it is gone."""
