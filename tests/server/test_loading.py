@@ -133,6 +133,11 @@ def test_settings_reach_a_spawned_process() -> None:
             {},
             "limit_concurrency = '0.5' (--limit-concurrency): must be a whole number of at least 1",
         ),
+        (
+            {"limit_body": "12XB"},
+            {},
+            "limit_body = '12XB' (--limit-body): must be a number of bytes of at least 0, such as 20MiB",
+        ),
         ({"reload_delay": "0"}, {}, "reload_delay = '0' (--reload-delay): must be a number above 0"),
         (
             {"environment": "prod"},

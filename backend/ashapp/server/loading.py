@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ByteSize, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from ashapp.server.errors import StartupError
@@ -91,6 +91,8 @@ def _bounds(name: str) -> str:
     }
     if not limits:
         return ""
+    if field.annotation is ByteSize:
+        return f"must be a number of bytes of at least {limits['ge']}, such as 20MiB"
     kind = "a whole number" if field.annotation in {int, int | None} else "a number"
     if "gt" in limits:
         return f"must be {kind} above {limits['gt']}"
