@@ -20,6 +20,7 @@ from contextvars import copy_context
 from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import flask
 
@@ -38,7 +39,6 @@ from ashapp.bridge.url_adapters import UrlAdapters
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from ashapp.bridge.flask import FlaskToAsgi
     from ashapp.bridge.types import Environ
 
 __all__ = ["Callables"]
@@ -54,7 +54,9 @@ class Callables:
     """Takes the place of the methods of *app* through which its callables pass."""
 
     def __init__(self, app: flask.Flask) -> None:
-        self.bridge: FlaskToAsgi | None = None
+        # The loops that serve the application, of all its bridges; and the last of them to begin.
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.placement = Placement(app)
         self._app = app
         self._copied_contexts = CopiedContexts()
@@ -78,6 +80,11 @@ class Callables:
         vars(app).update(replaced)
         app.extensions["ashapp"] = self
         adopt_signals()
+
+    def enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take note that the application is served on *loop*."""
+        self._loops.add(loop)
+        self._loop = loop
 
     def runs_on_loop(self, environ: Environ) -> bool:
         """Say whether the view for *environ* runs on the loop; matches the request, if need be."""
@@ -116,14 +123,12 @@ class Callables:
             return call(func, args, kwargs)
         if fiber is not None or current_exchange() is not None:
             return complete(func(*args, **kwargs))
-        loop = self.bridge.loop if self.bridge else None
-        if loop is not None and loop.is_running():
-            running = asyncio._get_running_loop()  # noqa: SLF001 - the one that does not raise
-            if running is None:
-                # A thread of the application's own: a copy of its context has to do.
-                return run_on_loop(func(*args, **kwargs), loop, copy_context())
-            if running is loop and (call := self._as_awaitable(_caller())):
-                return call(func, args, kwargs)  # in a task that a view has made
+        running, loop = asyncio._get_running_loop(), self._loop  # noqa: SLF001 - the one that does not raise
+        if running is None and loop is not None and loop.is_running():
+            # A thread of the application's own: a copy of its context has to do.
+            return run_on_loop(func(*args, **kwargs), loop, copy_context())
+        if running in self._loops and (call := self._as_awaitable(_caller())):
+            return call(func, args, kwargs)  # in a task that a view has made
         return self._async_to_sync(func)(*args, **kwargs)
 
     def _as_awaitable(self, caller: str) -> Callable[..., Any] | None:

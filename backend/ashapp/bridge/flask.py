@@ -48,7 +48,6 @@ class FlaskToAsgi(WsgiToAsgi):
             )
         super().__init__(flask_app, *args, **options)
         callables = flask_app.extensions.get("ashapp") or Callables(flask_app)
-        callables.bridge = self
         self._callables = callables
         self._lanes = Lanes(self._pool.size)
 
@@ -71,6 +70,11 @@ class FlaskToAsgi(WsgiToAsgi):
                 exchange.grace = self._task_grace
             return exchange
         return super().make_exchange(environ, body, loop)
+
+    def _enter_loop(self) -> asyncio.AbstractEventLoop:
+        loop = super()._enter_loop()
+        self._callables.enter_loop(loop)
+        return loop
 
     def _max_body_length(self) -> int | None:
         # The limit of ``request.stream`` does not hold for who reads ``wsgi.input`` itself.

@@ -148,6 +148,42 @@ async def test_two_bridges_on_one_application(app: flask.Flask, journal: Journal
     assert journal.names.count("hook teardown") == 4
 
 
+@pytest.mark.parametrize("served", [0, 1])
+async def test_one_of_two_bridges_is_served(app: flask.Flask, served: int) -> None:
+    """What a view hands to a task, or to a thread of its own, reaches the loop that serves it."""
+
+    @app.get("/")
+    async def view() -> list[str]:
+        call: Callable[[], Any] = app.ensure_sync(coroutine_function)
+
+        async def task() -> str:
+            path: str = await call()
+            return path
+
+        return [await asyncio.create_task(task()), await asyncio.to_thread(call)]
+
+    bridges = [FlaskToAsgi(app), FlaskToAsgi(app)]
+
+    assert (await fetch(bridges[served])).body == b'["/","/"]\n'
+
+
+async def test_two_bridges_on_two_loops_at_once(app: flask.Flask) -> None:
+    @app.get("/")
+    async def view() -> str:
+        path: str = await asyncio.create_task(task())
+        return path
+
+    async def task() -> str:
+        path: str = await app.ensure_sync(coroutine_function)()
+        return path
+
+    bridges = [FlaskToAsgi(app), FlaskToAsgi(app)]
+
+    assert (await fetch(bridges[0])).body == b"/"
+    assert (await asyncio.to_thread(asyncio.run, fetch(bridges[1]))).body == b"/"
+    assert (await fetch(bridges[0])).body == b"/"
+
+
 def test_one_bridge_on_one_loop_after_the_other(app: flask.Flask, journal: Journal) -> None:
     hooks(app, journal, "hook")
 
