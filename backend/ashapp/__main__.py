@@ -4,6 +4,7 @@
 ``ashapp check`` is a probe: it is answered without importing the rest of the command line.
 """
 
+import os
 import sys
 from typing import Any
 
@@ -16,6 +17,10 @@ def main(**options: Any) -> None:
         from ashapp.server import check  # noqa: PLC0415 - see above
 
         sys.exit(check.main(sys.argv[2:]))
+    if os.getpid() == 1:  # of a container
+        from ashapp.server.init_process import heed_sigterm  # noqa: PLC0415 - see above
+
+        heed_sigterm()
     from ashapp.server import cli  # noqa: PLC0415 - see above
 
     cli.main(**options)

@@ -21,8 +21,9 @@ from tests.support.waiting import PATIENCE, until
 _START = """
     import ctypes, os, signal, subprocess, sys, time
     from pathlib import Path
-    from ashapp.server.init_process import below_init
+    from ashapp.server.init_process import below_init, heed_sigterm
 
+    heed_sigterm()
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
     code = below_init()
     if code is not None:
@@ -129,6 +130,26 @@ def test_a_signal_of_the_terminal_reaches_the_child_once(tmp_path: Path) -> None
     finally:
         os.close(controller)
         os.close(terminal)
+
+
+@on_linux
+def test_in_the_child_all_is_as_usual(tmp_path: Path) -> None:
+    child = "print(signal.getsignal(signal.SIGTERM).name); Path('begun').touch()"
+    with running(tmp_path, child, stdout=subprocess.PIPE) as process:
+        assert process.communicate(timeout=PATIENCE)[0] == "SIG_DFL\n"
+
+
+def test_process_1_can_be_ended_while_the_command_is_still_imported(tmp_path: Path) -> None:
+    """The kernel gives it no default action, so it has one of its own, which tells by its exit code."""
+    (tmp_path / "click.py").write_text("import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)")
+    start = "import os, ashapp.__main__; os.getpid = lambda: 1; ashapp.__main__.main()"
+    with subprocess.Popen([sys.executable, "-c", start], cwd=tmp_path) as process:
+        try:
+            until((tmp_path / "begun").exists)
+            process.terminate()
+            assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
 
 
 def has_seen(folder: Path, number: int) -> bool:

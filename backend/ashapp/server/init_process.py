@@ -12,7 +12,15 @@ import contextlib
 import os
 import signal
 
-__all__ = ["below_init"]
+__all__ = ["below_init", "heed_sigterm"]
+
+
+def heed_sigterm() -> None:
+    """Let SIGTERM end this process from now on, with the exit code that a shell gives for it.
+
+    For process 1 until it calls `below_init`: what it imports before that takes a while.
+    """
+    signal.signal(signal.SIGTERM, lambda signum, _: os._exit(128 + signum))
 
 
 def below_init() -> int | None:
@@ -23,6 +31,7 @@ def below_init() -> int | None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return None
     while True:
