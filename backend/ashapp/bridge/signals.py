@@ -4,6 +4,8 @@
 Blinker calls a sync receiver on the spot, without asking the application. On the loop that could block
 it, so there such receivers are passed through ``ensure_sync`` like every other callable of the
 application. Outside a fiber ``send`` is blinker's own.
+
+``request_finished`` also tells which response Flask iterates in the end, when all hooks have had it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from flask import signals
 
+from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
+from ashapp.bridge.iterables import as_body
 
 if TYPE_CHECKING:
     from blinker import Signal
@@ -45,6 +49,9 @@ def _send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[An
     if not signal.receivers and signal is not signals.request_finished:
         return []
     fiber = current_fiber()
+    exchange = current_exchange() if fiber is None else fiber.exchange
+    if signal is signals.request_finished and exchange is not None:
+        _adopt_body(kwargs["response"])
     if fiber is None or fiber.exchange is None:
         return type(signal).send(signal, sender, **kwargs)
     if signal is signals.request_finished:
@@ -53,3 +60,9 @@ def _send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[An
         return []
     wrap = kwargs.pop("_async_wrapper", sender.ensure_sync)
     return [(receiver, wrap(receiver)(sender, **kwargs)) for receiver in signal.receivers_for(sender)]
+
+
+def _adopt_body(response: Any) -> None:
+    # A hook may have given the response a body that is async. This is the last call before it is iterated.
+    if type(response.response) is not list:
+        response.response = as_body(response.response)

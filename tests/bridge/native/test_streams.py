@@ -84,6 +84,44 @@ async def test_an_async_generator_streams(
     assert "content-length" not in client.headers
 
 
+@pytest.mark.parametrize("hook", ["async", "sync"])
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.parametrize("body", [b"xy", "async generator"])
+async def test_one_that_a_hook_puts_around_the_body(
+    app: flask.Flask, journal: Journal, body: Any, kind: str, hook: str
+) -> None:
+    async def inner() -> AsyncIterator[str]:
+        yield "x"
+        await asyncio.sleep(0)
+        yield "y"
+
+    def wrap(response: flask.Response) -> flask.Response:
+        items = response.response
+
+        async def outer() -> AsyncIterator[Any]:
+            for item in items:
+                await asyncio.sleep(0)
+                yield item
+            journal.note("closed")
+            yield "!"
+
+        response.response = outer()  # type: ignore[assignment]
+        response.headers.pop("Content-Length", None)
+        return response
+
+    async def async_wrap(response: flask.Response) -> flask.Response:
+        await asyncio.sleep(0)
+        return wrap(response)
+
+    app.after_request(wrap if hook == "sync" else async_wrap)
+    kinds_of_views(app, lambda: flask.Response(inner() if body != b"xy" else body), kind)  # type: ignore[arg-type]
+
+    client = await fetch(FlaskToAsgi(app))
+
+    assert (client.status, client.body, client.complete) == (200, b"xy!", True)
+    assert journal["closed"].on_loop
+
+
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_each_item_goes_out_at_once(app: flask.Flask, kind: str) -> None:
     go: list[asyncio.Event] = [asyncio.Event() for _ in range(3)]
