@@ -214,13 +214,15 @@ def test_a_worker_makes_its_own_application(project: Project) -> None:
 
 
 def test_a_worker_whose_application_is_broken_stops_its_supervisor(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And tells why in the log, whose format others read, of a service that may go on without it."""
     project(shop="import nosuch")
     with pytest.raises(SystemExit) as caught:
         create(settings())
     assert caught.value.code == 3
-    assert capsys.readouterr().err.startswith("Error: importing 'shop' failed: ModuleNotFoundError")
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+    assert caplog.messages[0].startswith("importing 'shop' failed: ModuleNotFoundError")
 
 
 def has_guards(count: int) -> bool:

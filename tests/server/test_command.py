@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command as a person starts it: a process, sockets, signals, exit codes."""
 
+import json
 import os
 import re
 import shutil
@@ -232,7 +233,7 @@ def test_a_changed_file_is_loaded_again(folder: Path) -> None:
         first = get(server).json()
         assert first["debug"] is False
         source.write_text("import nosuch_module")
-        error = server.wait_for_log("Error: importing 'shop' failed: .*")[0]
+        error = server.wait_for_log("importing 'shop' failed: .*")[0]
         assert "No module named 'nosuch_module'" in error
         source.write_text(dedent(SHOP).replace('"name": __name__', '"name": "changed"'))
         server.wait_for_log(r"(?s)(startup complete.*){2}")
@@ -273,7 +274,8 @@ def test_workers_that_cannot_load_the_application_are_not_started_for_ever(folde
     )
     result = run(["picky", "--port", "0", "--workers", "2"], cwd=folder)
     assert result.returncode == 3
-    assert 1 <= result.stderr.count("Error: importing 'picky' failed: RuntimeError: not in a worker") <= 2
+    assert 1 <= result.stderr.count("importing 'picky' failed: RuntimeError: not in a worker") <= 2
+    assert all(json.loads(line) for line in result.stderr.splitlines())
     assert "Traceback" not in result.stderr
 
 

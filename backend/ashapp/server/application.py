@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Make the ASGI application of a worker: found, hardened, bridged, with its probes in front."""
 
+import logging
 import os
 import sys
 from contextlib import nullcontext
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from ashapp.bridge.types import WsgiApplication
 
 __all__ = ["Application", "assemble", "create", "load"]
+
+_log = logging.getLogger("ashapp.server")
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def create(settings: Settings, health: Health | None = None) -> Probes:
     try:
         return assemble(load(settings).found, settings, health, Runtime.inherited())
     except StartupError as error:
-        error.show()
+        _log.critical("%s", error.message)
         sys.exit(STARTUP_FAILURE)
 
 
