@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
 
 from ashapp.bridge.converters import on_loop
 from ashapp.bridge.copied_contexts import CopiedContexts, current_context
@@ -143,6 +145,8 @@ class Callables:
         if type(rv) not in _PLAIN:
             if inspect.iscoroutine(rv):
                 rv = self._await(rv)
+            if isinstance(rv, HTTPException) and isinstance(rv.response, Response):  # by ``flask.abort``
+                rv.response.response = as_body(rv.response.response)
             rv = (as_body(rv[0]), *rv[1:]) if isinstance(rv, tuple) and rv else as_body(rv)
         response = self._make_response(rv)
         if type(response.response) is not list:

@@ -45,7 +45,11 @@ def made_by_flask(body: AsyncBody) -> Any:
     return flask.make_response(body(), 202)
 
 
-WAYS = [returned, in_a_response, in_a_tuple, in_a_tuple_in_a_response, as_an_iterable, made_by_flask]
+def aborted(body: AsyncBody) -> Any:
+    flask.abort(in_a_response(body))
+
+
+WAYS = [aborted, returned, in_a_response, in_a_tuple, in_a_tuple_in_a_response, as_an_iterable, made_by_flask]
 
 
 def kinds_of_views(app: flask.Flask, make: Callable[[], Any], kind: str) -> None:
