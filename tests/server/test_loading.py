@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ashapp.server.errors import StartupError
-from ashapp.server.loading import flag, load
+from ashapp.server.loading import flag, load, misspelt_variables
 from ashapp.server.settings import REFERENCE_API
 
 
@@ -223,3 +223,36 @@ def test_tls_needs_its_files(tmp_path: Path) -> None:
 
 def test_a_flag_has_uvicorns_name_where_uvicorn_has_one() -> None:
     assert [flag(name) for name in ("headers", "threads")] == ["--header", "--threads"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ASHAPP_DRIAN_DELAY", "ASHAPP_DRAIN_DELAY"),
+        ("ASHAPP_LOGLEVEL", "ASHAPP_LOG_LEVEL"),
+        ("ASHAPP_THREAD_FILE", "ASHAPP_THREADS"),
+    ],
+)
+def test_a_slip_in_a_variable_is_told(monkeypatch: pytest.MonkeyPatch, name: str, meant: str) -> None:
+    monkeypatch.setenv(name, "3")
+    assert misspelt_variables() == [f"{name} is no setting, and has no effect; did you mean {meant}?"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ASHAPP_THREADS",
+        "ASHAPP_SECRET_KEY_FILE",
+        "ASHAPP_COMMIT",
+        "ASHAPP_ENV_FILE",
+        "ASHAPP_SMOKE_URL",
+        "ASHAPP_SERVICE_HOST",
+        "ASHAPP_SERVICE_PORT",
+        "ASHAPP_PORT_5000_TCP_ADDR",
+        "MY_ASHAPP_THREAD",
+        "THREAD",
+    ],
+)
+def test_other_variables_are_nobodys_business(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "3")
+    assert misspelt_variables() == []

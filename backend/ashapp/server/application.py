@@ -24,6 +24,7 @@ from ashapp.server.error_notes import note_errors_of
 from ashapp.server.errors import StartupError
 from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
 from ashapp.server.health import Health, Phase
+from ashapp.server.loading import misspelt_variables
 from ashapp.server.log_config import access_logs, keep_loggers
 from ashapp.server.overview import Overview
 from ashapp.server.probes import Probes
@@ -60,7 +61,7 @@ def load(settings: Settings) -> Application:
 
     Raises `StartupError` if it can't be found or may not be served.
     """
-    warnings = forbid_debug_variable()
+    warnings = forbid_debug_variable() + misspelt_variables()
     found = find_application(settings.app)
     keep_loggers()
     if isinstance(found, BRIDGED) and "threads" in settings.model_fields_set:

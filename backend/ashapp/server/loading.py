@@ -14,9 +14,12 @@ from ashapp.server.settings import ServerSettings, Settings
 from ashapp.server.sources import CUSTOMARY, Environment, variable
 from ashapp.server.uvicorn_options import UVICORN_OPTIONS
 
-__all__ = ["flag", "load"]
+__all__ = ["flag", "load", "misspelt_variables"]
 
 _LONGEST_VALUE = 100
+
+# How alike the names of a variable and of a setting must be, from 0 to 1, for one to be a slip of the other.
+_SLIP = 0.8
 
 
 def load(flags: Mapping[str, Any]) -> Settings:
@@ -30,6 +33,23 @@ def load(flags: Mapping[str, Any]) -> Settings:
         lines = [_explain(details, flags) for details in error.errors(include_url=False)]
         # A setting whose value fits none of its types is listed once for each of them.
         raise StartupError("; ".join(dict.fromkeys(lines))) from None
+
+
+def misspelt_variables() -> list[str]:
+    """Return one warning for each variable that is none of a setting, but nearly: it has no effect.
+
+    No error, as with the file: others may have variables that begin alike, for their own use.
+    """
+    warnings = []
+    prefix = variable("")
+    for name in sorted(os.environ):
+        setting = name.upper().removeprefix(prefix).removesuffix("_FILE").lower()
+        if not name.upper().startswith(prefix) or setting in ServerSettings.model_fields:
+            continue
+        close = difflib.get_close_matches(setting, ServerSettings.model_fields, n=1, cutoff=_SLIP)
+        if close:
+            warnings.append(f"{name} is no setting, and has no effect; did you mean {variable(close[0])}?")
+    return warnings
 
 
 def flag(name: str) -> str:
