@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import _pytest.compat
+import _pytest.monkeypatch
 import pytest
 
 __all__ = ["count_request"]
@@ -19,6 +21,11 @@ _current = ""
 def count_request() -> None:
     """Count a request for the test that runs."""
     _requests[_current] += 1
+
+
+# Flask's tests use pytest's own mark for what was not set by a name that pytest 9.2 no longer has.
+if not hasattr(_pytest.monkeypatch, "notset"):
+    setattr(_pytest.monkeypatch, "notset", _pytest.compat.NOTSET)  # noqa: B010 - a name it does not have
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
