@@ -131,6 +131,45 @@ async def test_a_cancelled_request_ends() -> None:
     assert journal.seen[0].status == 500
 
 
+@pytest.mark.parametrize("begun", [False, True])
+async def test_one_that_the_server_cancels_may_be_answered(begun: bool) -> None:  # noqa: FBT001 - a parameter
+    waits = asyncio.Event()
+
+    async def wait(scope: Scope, receive: Any, send: Any) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        waits.set()
+        await asyncio.Event().wait()
+
+    async def apologize(send: Any) -> None:
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    journal = Journal()
+    client = Client()
+    observer = Observer(wait, [journal], answer_cancelled=apologize)
+    task = asyncio.ensure_future(observer(http_scope(), client.receive, client.send))
+    await waits.wait()
+    task.cancel()
+    await task
+    assert journal.events == ["begin", "end"]
+    assert client.status == journal.seen[0].status == (200 if begun else 503)
+    assert [type(error) for error in journal.errors] == [asyncio.CancelledError if begun else type(None)]
+
+
+async def test_an_application_that_cancels_itself_fails() -> None:
+    async def give_up(scope: Scope, receive: Any, send: Any) -> None:
+        raise asyncio.CancelledError
+
+    async def never(send: Any) -> None:
+        raise AssertionError
+
+    journal = Journal()
+    with pytest.raises(asyncio.CancelledError):
+        await fetch(Observer(give_up, [journal], answer_cancelled=never))
+    assert journal.seen[0].status == 500
+
+
 async def test_what_a_sink_raises_is_logged_only(caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
         def begin(self, observation: Observation) -> None:

@@ -7,6 +7,7 @@ server's task too, for what the layers around the bridge log; it stays so when t
 the server logs what came out of it after that. The next request of a connection sets its own.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -26,10 +27,21 @@ class Observer:
     Each of *sinks* is called with the `Observation` of each request that has ended; those that have a method
     ``begin``, with each that begins. What a sink raises is logged, and the request goes on. Other scopes are
     passed through.
+
+    A request that its server cancels, as at its end, is an error of the application to uvicorn, logged with
+    the traceback. With *answer_cancelled* it is none: that answers, by the ``send`` that it is called with,
+    if no response has been begun.
     """
 
-    def __init__(self, app: _AsgiApplication, sinks: Iterable[Sink] = ()) -> None:
+    def __init__(
+        self,
+        app: _AsgiApplication,
+        sinks: Iterable[Sink] = (),
+        *,
+        answer_cancelled: Callable[[Any], Awaitable[None]] | None = None,
+    ) -> None:
         self.app = app
+        self._answer_cancelled = answer_cancelled
         self._sinks = tuple(sinks)
         self._beginners: tuple[Callable[[Observation], None], ...] = tuple(
             sink.begin for sink in self._sinks if hasattr(sink, "begin")
@@ -50,12 +62,16 @@ class Observer:
         try:
             await self.app(scope, receive, observation.send)
         except BaseException as error:
+            answer = self._answer_cancelled if _is_cancelled(error) else None
+            if answer is not None and observation.status is None:
+                await answer(observation.send)
             if not observation.ended:
                 observation.error = error
                 # What the server answers then (uvicorn: 500), unless the response has begun already.
                 observation.status = observation.status or 500
                 observation.end()
-            raise
+            if answer is None:
+                raise
         finally:
             if not observation.ended:
                 observation.disconnected = True
@@ -67,6 +83,11 @@ class Observer:
     def _finish(self, observation: Observation) -> None:
         for sink in self._sinks:
             _tell(sink, observation)
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _tell(sink: Callable[[Observation], object], observation: Observation) -> None:

@@ -12,7 +12,8 @@ from flask import Flask
 from uvicorn.config import STARTUP_FAILURE
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.types import AsgiApplication
+from ashapp.bridge.problem import send_problem
+from ashapp.bridge.types import AsgiApplication, Send
 from ashapp.observe.loop_guard import LoopGuard
 from ashapp.observe.metrics import RequestMetrics
 from ashapp.observe.observation import Sink
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["Application", "assemble", "create", "load"]
 
 _log = logging.getLogger("ashapp.server")
+
+# At once: another instance may be there already (RFC 9110, 10.2.3).
+_RETRY = ((b"retry-after", b"1"),)
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ def assemble(
     checker = _check_readiness(health, bridge, settings)
     if overview is not None:
         sinks.append(_count(health, bridge, checker, overview))
-    return Probes(Observer(_behind_proxies(bridge, settings), sinks), health, offered)
+    observer = Observer(_behind_proxies(bridge, settings), sinks, answer_cancelled=_answer_cancelled)
+    return Probes(observer, health, offered)
 
 
 def create(settings: Settings, health: Health | None = None) -> Probes:
@@ -186,3 +191,7 @@ def _limit(bridge: WsgiToAsgi, settings: Settings) -> None:
         bridge.max_body = settings.limit_body or None
     if bridge.request_timeout is None:
         bridge.request_timeout = settings.request_timeout
+
+
+async def _answer_cancelled(send: Send) -> None:
+    await send_problem(send, 503, "The service ends, and the request has taken too long. Try again.", _RETRY)

@@ -56,7 +56,9 @@ def test_a_second_signal_hurries(folder: Path, workers: str) -> None:
         server.wait_for_log("Not ready any more")
         os.kill(server.pid, signal.SIGTERM)
         assert server.process.wait(15) == 0
-        assert slow.exception() or slow.result().status >= 500
+        assert slow.result().status == 503
+        assert slow.result().head.one("content-type") == "application/problem+json"
+        assert "Traceback" not in server.stderr
     assert list(folder.glob("*.left")), "it was shut down all the same"
 
 
