@@ -31,7 +31,7 @@ from ashapp.bridge.copied_contexts import CopiedContexts, current_context
 from ashapp.bridge.coroutines import complete, finish, run_on_loop
 from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
-from ashapp.bridge.iterables import as_body
+from ashapp.bridge.iterables import adopt_body, as_body
 from ashapp.bridge.marks import is_nonblocking
 from ashapp.bridge.placement import Placement
 from ashapp.bridge.signals import adopt_signals
@@ -146,11 +146,10 @@ class Callables:
             if inspect.iscoroutine(rv):
                 rv = self._await(rv)
             if isinstance(rv, HTTPException) and isinstance(rv.response, Response):  # by ``flask.abort``
-                rv.response.response = as_body(rv.response.response)
+                adopt_body(rv.response)
             rv = (as_body(rv[0]), *rv[1:]) if isinstance(rv, tuple) and rv else as_body(rv)
         response = self._make_response(rv)
-        if type(response.response) is not list:
-            response.response = as_body(response.response)
+        adopt_body(response)
         return response
 
     def _await(self, rv: Coroutine[Any, Any, Any]) -> Any:

@@ -14,7 +14,7 @@ from ashapp.bridge.coroutines import complete
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["AsyncBody", "ContextBody", "as_body", "runs_inline"]
+__all__ = ["AsyncBody", "ContextBody", "adopt_body", "as_body", "runs_inline"]
 
 
 class AsyncBody:
@@ -67,6 +67,12 @@ def as_body(value: Any) -> Any:
         return AsyncBody(value)
     wrapped = getattr(value, "__wrapped__", None)
     return ContextBody(wrapped) if isinstance(wrapped, AsyncIterable) else value
+
+
+def adopt_body(response: Any) -> None:
+    """Give *response*, one of Werkzeug's, what to iterate in place of a body that is async."""
+    if type(response.response) is not list:
+        response.response = as_body(response.response)
 
 
 async def _item(iterator: Any) -> Any:

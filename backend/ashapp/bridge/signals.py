@@ -17,7 +17,7 @@ from flask import signals
 
 from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
-from ashapp.bridge.iterables import as_body
+from ashapp.bridge.iterables import adopt_body
 
 if TYPE_CHECKING:
     from blinker import Signal
@@ -51,7 +51,8 @@ def _send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[An
     fiber = current_fiber()
     exchange = current_exchange() if fiber is None else fiber.exchange
     if signal is signals.request_finished and exchange is not None:
-        _adopt_body(kwargs["response"])
+        # A hook may have given it a body that is async. This is the last call before it is iterated.
+        adopt_body(kwargs["response"])
     if fiber is None or fiber.exchange is None:
         return type(signal).send(signal, sender, **kwargs)
     if signal is signals.request_finished:
@@ -60,9 +61,3 @@ def _send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[An
         return []
     wrap = kwargs.pop("_async_wrapper", sender.ensure_sync)
     return [(receiver, wrap(receiver)(sender, **kwargs)) for receiver in signal.receivers_for(sender)]
-
-
-def _adopt_body(response: Any) -> None:
-    # A hook may have given the response a body that is async. This is the last call before it is iterated.
-    if type(response.response) is not list:
-        response.response = as_body(response.response)
