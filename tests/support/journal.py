@@ -28,6 +28,14 @@ class Journal:
         on_loop = asyncio._get_running_loop() is not None
         self.entries.append(Entry(name, value, threading.get_ident(), on_loop))
 
+    async def note_cancellation(self) -> None:
+        """Wait until the task is cancelled, and write that down as "cancelled"."""
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.note("cancelled")
+            raise
+
     def __contains__(self, name: str) -> bool:
         return name in self.names
 

@@ -173,17 +173,18 @@ def test_a_startup_that_fails_stops_the_server(app: flask.Flask) -> None:
         pass
 
 
-def test_a_server_that_stops_cancels_views(app: flask.Flask, journal: Journal) -> None:
-    """And waits for what they do then, for their teardowns too."""
+def add_waiting_view(app: flask.Flask, journal: Journal, teardown_seconds: float) -> threading.Event:
+    """Add a view that waits for longer than a test, and teardowns; return what is set when it waits."""
     started = threading.Event()
 
     @app.teardown_request
     async def teardown(error: BaseException | None) -> None:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(teardown_seconds)
         journal.note("async teardown", error)
 
     @app.teardown_request
     def sync_teardown(error: BaseException | None) -> None:
+        time.sleep(teardown_seconds)
         journal.note("sync teardown", error)
 
     @app.get("/")
@@ -191,6 +192,13 @@ def test_a_server_that_stops_cancels_views(app: flask.Flask, journal: Journal) -
         started.set()
         await asyncio.sleep(60)
         return "never"
+
+    return started
+
+
+def test_a_server_that_stops_cancels_views(app: flask.Flask, journal: Journal) -> None:
+    """And waits for what they do then, for their teardowns too."""
+    started = add_waiting_view(app, journal, teardown_seconds=0.01)
 
     # With a lifespan the bridge is asked to shut down, and waits; else uvicorn ends the loop under it.
     with serving(FlaskToAsgi(app), lifespan="on", timeout_graceful_shutdown=1) as address:
@@ -205,23 +213,7 @@ def test_a_server_that_stops_cancels_views(app: flask.Flask, journal: Journal) -
 
 def test_shutdown_begins_when_the_requests_have_ended(app: flask.Flask, journal: Journal) -> None:
     """What a teardown uses is taken away after it: here of a request that the server did not wait for."""
-    started = threading.Event()
-
-    @app.teardown_request
-    async def teardown(error: BaseException | None) -> None:
-        await asyncio.sleep(0.3)
-        journal.note("async teardown", error)
-
-    @app.teardown_request
-    def sync_teardown(error: BaseException | None) -> None:
-        time.sleep(0.3)
-        journal.note("sync teardown", error)
-
-    @app.get("/")
-    async def view() -> str:
-        started.set()
-        await asyncio.sleep(60)
-        return "never"
+    started = add_waiting_view(app, journal, teardown_seconds=0.3)
 
     async def on_shutdown() -> None:
         journal.note("shutdown")

@@ -276,11 +276,7 @@ async def test_an_application_context_that_a_view_leaves_is_no_teardown(
         with app.app_context():
             pass
         started.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            journal.note("cancelled")
-            raise
+        await journal.note_cancellation()
         return "never"
 
     request = begin(FlaskToAsgi(app))

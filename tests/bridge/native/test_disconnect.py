@@ -51,11 +51,7 @@ async def test_the_view_is_cancelled(app: flask.Flask, journal: Journal, kind: s
 
     async def view() -> str:
         started.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            journal.note("cancelled")
-            raise
+        await journal.note_cancellation()
         return "never"
 
     app.add_url_rule("/", "view", view if kind == "async" else sync_decorator(view))
@@ -296,11 +292,7 @@ async def test_while_the_body_is_read_for_long(
             flask.request.get_data()
         except ClientDisconnected:
             journal.note("disconnected")
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            journal.note("cancelled")
-            raise
+        await journal.note_cancellation()
         return "never"
 
     app.add_url_rule("/", "view", view if kind == "async" else sync_decorator(view), methods=["POST"])

@@ -10,7 +10,10 @@ import re
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
 
-__all__ = ["check_head", "check_lines", "check_size"]
+__all__ = ["VERSIONS", "check_head", "check_lines", "check_size"]
+
+#: What a request of another version is told, with 505.
+VERSIONS = "HTTP/1.0 and HTTP/1.1 are understood."
 
 _END = b"\r\n\r\n"
 
@@ -50,7 +53,7 @@ def check_head(received: bytes, limits: ConnectionLimits) -> None:
         if pattern.search(head):
             raise Refusal(400, f"The head of the request has {what}.")
     if _OTHER_VERSION.match(head):
-        raise Refusal(505, "HTTP/1.0 and HTTP/1.1 are understood.")
+        raise Refusal(505, VERSIONS)
     if len(_FRAMING.findall(head)) > 1:  # RFC 9112, 6.3
         raise Refusal(400, "The request has more than one Content-Length or Transfer-Encoding.")
     if end and _ODD_LENGTH.search(head):

@@ -7,7 +7,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ashapp.server.protocols.head import check_size
+from ashapp.server.protocols.head import VERSIONS, check_size
 from ashapp.server.protocols.lean_event import LeanEvent
 from ashapp.server.protocols.limited import Limited
 from ashapp.server.protocols.limits import ConnectionLimits
@@ -21,7 +21,6 @@ _MAX_PIPELINED = 100
 
 # Of a field: the colon, the space and the end of the line.
 _PUNCTUATION = 4
-
 
 _SLASH = ord("/")
 
@@ -191,7 +190,7 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         if version == "1.1":  # RFC 9112, 3.2
             raise Refusal(400, "The request has no Host field.")
         if version != "1.0":
-            raise Refusal(505, "HTTP/1.0 and HTTP/1.1 are understood.")
+            raise Refusal(505, VERSIONS)
 
 
 def _not_valid(error: httptools.HttpParserError) -> Refusal:
