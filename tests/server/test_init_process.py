@@ -141,7 +141,9 @@ def test_in_the_child_all_is_as_usual(tmp_path: Path) -> None:
 
 def test_process_1_can_be_ended_while_the_command_is_still_imported(tmp_path: Path) -> None:
     """The kernel gives it no default action, so it has one of its own, which tells by its exit code."""
-    (tmp_path / "click.py").write_text("import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)")
+    # A signal that comes just before a sleep is handled only after it.
+    slow = "import pathlib, time\npathlib.Path('begun').touch()\nfor _ in range(6000): time.sleep(0.01)"
+    (tmp_path / "click.py").write_text(slow)
     start = "import os, ashapp.__main__; os.getpid = lambda: 1; ashapp.__main__.main()"
     with subprocess.Popen([sys.executable, "-c", start], cwd=tmp_path) as process:
         try:
