@@ -88,6 +88,13 @@ def test_environ_of_other_scopes(entries: dict[str, Any], expected: dict[str, An
     assert {key: environ.get(key) for key in expected} == expected
 
 
+def test_entries_that_only_a_transport_in_the_process_can_give_are_merged() -> None:
+    entries = {"wsgi.errors": io.StringIO(), "test.key": object(), "REMOTE_USER": "me"}
+    environ = environ_of(extensions={"wsgi.environ": entries, "other": {"X": 1}})
+    own = {name: environ[name] for name in ("asgi.scope", "wsgi.input")}
+    assert environ == {**environ_of(), **entries, **own}
+
+
 def test_environ_of_the_least_scope() -> None:
     scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/"}
     environ = build_environ(scope, io.BytesIO(), CONSTANTS, 100)

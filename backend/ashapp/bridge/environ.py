@@ -12,11 +12,21 @@ from ashapp.bridge.files import file_wrapper
 from ashapp.bridge.headers import add_request_headers
 from ashapp.bridge.types import Environ, Scope
 
-__all__ = ["body_is_announced", "build_environ", "expects_continue", "server_constants", "split_path"]
+__all__ = [
+    "ENVIRON_EXTENSION",
+    "body_is_announced",
+    "build_environ",
+    "expects_continue",
+    "server_constants",
+    "split_path",
+]
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0", "3": "HTTP/3.0"}
 _UNFRAMED_PROTOCOLS = {"HTTP/2.0", "HTTP/3.0"}
+
+#: An extension of the scope: a mapping of entries for the environ.
+ENVIRON_EXTENSION = "wsgi.environ"
 
 # What a path may hold as it is (RFC 3986, 3.3), so that REQUEST_URI escapes no more than it must.
 _PATH_SAFE = "/:@!$&'()*+,;=~"
@@ -48,6 +58,9 @@ def build_environ(
     Text is latin-1 over the client's bytes, as PEP 3333 says ("Unicode Issues"): a path or a
     query that is not UTF-8 passes through byte for byte.
 
+    What a scope can't say, a transport within the process, such as that of a test client, may give in the
+    extension ``wsgi.environ``: entries that take precedence. No server has that extension.
+
     Raises:
         RequestRejected: the headers contradict each other; see ``add_request_headers``.
 
@@ -74,6 +87,8 @@ def build_environ(
     if client:
         environ["REMOTE_PORT"] = str(client[1])
     add_request_headers(environ, scope.get("headers", ()), duplicate_header_limit)
+    if (extensions := scope.get("extensions")) and ENVIRON_EXTENSION in extensions:
+        environ |= extensions[ENVIRON_EXTENSION]
     return environ
 
 

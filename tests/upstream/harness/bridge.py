@@ -18,7 +18,6 @@ from ashapp import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge import ClientDisconnected
 
 from .outcomes import count_request
-from .scope import EXTENSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -86,7 +85,7 @@ class _WsgiBridge(WsgiToAsgi):
 
     def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
         count_request()
-        return {**super().build_environ(scope, body), **scope["extensions"][EXTENSION]}
+        return super().build_environ(scope, body)
 
 
 class _FlaskBridge(_WsgiBridge, FlaskToAsgi):

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-__all__ = ["EXTENSION", "make_scope"]
+from ashapp.bridge.environ import ENVIRON_EXTENSION
+
+__all__ = ["make_scope"]
 
 Environ = Mapping[str, Any]
-
-EXTENSION = "ashapp.tests.environ"
 
 # What the scope says in its own words, or what is the server's to say.
 _SAID = {
@@ -24,7 +24,7 @@ def make_scope(environ: Environ) -> dict[str, Any]:
     """Return the scope (ASGI, "HTTP Connection Scope") of the request that *environ* stands for.
 
     What a scope can't say (keys of the test's own, ``wsgi.errors``, Flask's
-    ``werkzeug.debug.preserve_context``) is put in its extension ``EXTENSION``.
+    ``werkzeug.debug.preserve_context``) is put in the extension of which the bridge takes entries.
     """
     script_name = environ.get("SCRIPT_NAME", "").encode("latin-1")
     path = script_name + environ.get("PATH_INFO", "").encode("latin-1")
@@ -42,7 +42,7 @@ def make_scope(environ: Environ) -> dict[str, Any]:
         "headers": _headers(environ),
         "client": (address, int(port or 0)) if address else None,
         "server": (environ["SERVER_NAME"], int(environ["SERVER_PORT"])),
-        "extensions": {EXTENSION: {key: environ[key] for key in environ if not _is_said(key)}},
+        "extensions": {ENVIRON_EXTENSION: {key: environ[key] for key in environ if not _is_said(key)}},
     }
 
 
