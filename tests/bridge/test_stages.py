@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -151,3 +153,50 @@ async def test_a_tool_that_patches_flask_after_the_bridge_is_made_takes_the_long
     monkeypatch.setattr(flask.Flask, "preprocess_request", lambda _self: None)
     assert await answer(app) == "view"
     assert "asked for None" in called, "the method that was there is called, not skipped"
+
+
+# What tracing tools do before the application is imported: with the names and the docstring of the original.
+PATCHED_EARLY = """
+import functools, sys
+import flask
+
+seen = []
+
+def patch(stage):
+    inner = getattr(flask.Flask, stage)
+
+    @functools.wraps(inner)
+    def patched(self, *args):
+        seen.append(stage)
+        return inner(self, *args)
+
+    setattr(flask.Flask, stage, patched if sys.argv[1] == "function" else lambda *args: patched(*args))
+
+for stage in sys.argv[2:]:
+    patch(stage)
+
+import asyncio
+from ashapp import FlaskToAsgi
+
+async def view():
+    return "view"
+
+async def get(app):
+    async def send(message):
+        pass
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/", "headers": []}
+    await FlaskToAsgi(app)(scope, None, send)
+
+for function in (view, lambda: "view"):
+    app = flask.Flask("app")
+    app.add_url_rule("/", view_func=function, endpoint="view")
+    asyncio.run(get(app))
+print(*seen)
+"""
+
+
+@pytest.mark.parametrize("form", ["function", "lambda"])
+def test_a_tool_that_patches_flask_before_the_bridge_is_imported_is_asked(form: str) -> None:
+    command = [sys.executable, "-c", PATCHED_EARLY, form, *STAGES]
+    seen = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    assert seen == [*STAGES, *STAGES]

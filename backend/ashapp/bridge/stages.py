@@ -5,8 +5,8 @@ Each request goes through ``preprocess_request``, ``do_teardown_request`` and ``
 Where no function is registered for such a stage, and nobody listens to its signal, Flask's own code has
 nothing to do, which takes it a twelfth of the time that it needs for a small view. So the methods are
 replaced on the application object, and look first. What they are called with is passed on as it is, and
-a stage that is not Flask's own, be it replaced on the object, in a subclass or in ``Flask`` itself, is
-always called.
+a stage that is not Flask's own, be it replaced on the object, in a subclass or in ``Flask`` itself, before
+this module is imported or after, is always called.
 
 A teardown must not be interrupted: while one runs, the exchange is told.
 """
@@ -20,15 +20,22 @@ from flask import appcontext_tearing_down, request_tearing_down
 
 from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
+from ashapp.bridge.originals import is_original
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["stages_of"]
 
-_PREPROCESS = flask.Flask.preprocess_request
-_TEAR_DOWN_REQUEST = flask.Flask.do_teardown_request
-_TEAR_DOWN_APPCONTEXT = flask.Flask.do_teardown_appcontext
+
+def _own(name: str) -> Any:
+    """Return the stage *name* as Flask brings it, or an object of its own where a tool has replaced it."""
+    return getattr(flask.Flask, name) if is_original(flask.Flask, name, "flask.app") else object()
+
+
+_PREPROCESS = _own("preprocess_request")
+_TEAR_DOWN_REQUEST = _own("do_teardown_request")
+_TEAR_DOWN_APPCONTEXT = _own("do_teardown_appcontext")
 
 
 def stages_of(app: flask.Flask, is_left_early: Callable[[], bool]) -> dict[str, Callable[..., Any]]:

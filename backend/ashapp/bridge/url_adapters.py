@@ -24,6 +24,8 @@ import flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
+from ashapp.bridge.originals import is_original
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -58,8 +60,10 @@ class UrlAdapters:
         return (
             type(app).create_url_adapter is flask.Flask.create_url_adapter
             and "create_url_adapter" not in vars(app)
+            and is_original(flask.Flask, "create_url_adapter", "flask.app")
             and url_map.bind is Map.bind
             and url_map.bind_to_environ is Map.bind_to_environ
+            and all(is_original(Map, name, "werkzeug.routing.map") for name in ("bind", "bind_to_environ"))
         )
 
     def match(self, environ: Environ) -> str | None:
