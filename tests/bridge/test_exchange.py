@@ -3,6 +3,7 @@
 
 import asyncio
 import gc
+import io
 import sys
 import threading
 import weakref
@@ -193,17 +194,83 @@ async def test_too_much_body_is_logged(adapt: Adapter, caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("kind", [list, iter])
-@pytest.mark.parametrize("chunks", [[b"abc"], [b"a", b"bc"], []])
+@pytest.mark.parametrize("chunks", [[b"abc"], [b"a", b"bc"], [b"", b"abc"]])
 async def test_too_little_body_never_looks_complete(
     adapt: Adapter, chunks: list[bytes], kind: Callable[[Any], Iterable[bytes]]
 ) -> None:
     client = Client()
     with pytest.raises(RuntimeError, match="bytes short of its Content-Length"):
         await adapt(answer(chunks, length(5), kind=kind))(http_scope(), client.receive, client.send)
-    assert not client.complete
-    assert b"".join(message["body"] for message in client.sent[1:]) == (
-        b"abc" if chunks and kind is iter else b""
-    )
+    assert (client.status, client.body, client.complete) == (200, b"abc", False)
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+@pytest.mark.parametrize("chunks", [[], [b"", b""]])
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("X-Sendfile", []),
+        ("X-Accel-Redirect", []),
+        ("X-Other", ["GET /: the response has no body, but its Content-Length is not 0"]),
+    ],
+)
+async def test_no_body_at_all_in_spite_of_its_length_is_as_the_application_says(
+    adapt: Adapter,
+    chunks: list[bytes],
+    kind: Callable[[Any], Iterable[bytes]],
+    header: str,
+    told: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = await fetch(adapt(answer(chunks, [*length(5), (header, "/file")], kind=kind)))
+    assert (client.status, client.body, client.complete) == (200, b"", True)
+    assert client.headers["content-length"] == "5"
+    assert [record.getMessage() for record in caplog.records] == told
+
+
+class Strict(Client):
+    """A server that counts the bytes of the body, and raises at its end, or at each message after that."""
+
+    def __init__(self, *, takes_more: bool) -> None:
+        super().__init__()
+        self._takes_more = takes_more
+
+    async def send(self, message: Message) -> None:
+        await super().send(message)
+        if not message.get("more_body", message["type"] == "http.response.start"):
+            raise LookupError("too short")
+        if len(self.sent) > 2 and not self._takes_more:
+            raise LookupError("complete")
+
+
+@pytest.mark.parametrize("takes_more", [True, False])
+@pytest.mark.parametrize("content", [length(5), PLAIN])
+async def test_a_server_that_counts_the_bytes_is_told_to_close(
+    adapt: Adapter, content: list[tuple[str, str]], *, takes_more: bool
+) -> None:
+    """By returning before the end; by an error, if it takes the response to be complete."""
+    client = Strict(takes_more=takes_more)
+    serving = adapt(answer([], content))(http_scope(), client.receive, client.send)
+    with nullcontext() if takes_more and content != PLAIN else pytest.raises(LookupError, match="too short"):
+        await serving
+    assert client.status == 200
+
+
+async def test_what_is_handed_to_an_application_returns_what_its_standard_says(adapt: Adapter) -> None:
+    """PEP 3333: ``write`` returns nothing. Archives take a result for a count of bytes, as of a file."""
+    returned: list[object] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        body = environ["wsgi.input"]
+        returned.extend([body.read(1), body.readline(), body.readlines(), body.read()])
+        write = start_response("200 OK", length(2))
+        returned.extend(write(chunk) for chunk in (b"", b"a", b"b", b"c"))
+        returned.append(environ["wsgi.file_wrapper"](io.BytesIO(b"x")).close())
+        return []
+
+    client = await fetch(adapt(application), "POST", b"/", b"one\ntwo\n")
+    assert client.body == b"ab"
+    assert returned == [b"o", b"ne\n", [b"two\n"], b"", None, None, None, None, None]
 
 
 # -- PEP 3333
@@ -418,6 +485,7 @@ def test_as_exception_keeps_exceptions() -> None:
         pytest.param("GET", length(2), [b"a", b"b", b"c"], None, b"ab", None, id="length reached"),
         pytest.param("GET", length(2), [b"abc"], None, b"ab", None, id="overrun"),
         pytest.param("GET", length(3), [b"ab"], None, b"ab", RuntimeError, id="underrun"),
+        pytest.param("GET", length(3), [], None, b"", None, id="no body"),
         pytest.param("HEAD", PLAIN, [b"a"], None, b"", None, id="head"),
         pytest.param("GET", PLAIN, [ValueError], None, b"", ValueError, id="error before the start"),
         pytest.param("GET", PLAIN, [b"a", ValueError], None, b"a", ValueError, id="error midway"),

@@ -92,6 +92,20 @@ class Exchange:
     def note_task(self, task: asyncio.Task[Any]) -> None:
         """Take note that a thread of this exchange waits for *task*, which may be cancelled. On the loop."""
 
+    async def _judge(self, error: Exception, send: Send) -> Exception | None:
+        """Return what to raise for *error*, by which the server has refused the end of the response.
+
+        That is nothing where the body is too short: where a response is not complete, the server closes the
+        connection. If it takes this one to be complete all the same, it must be told.
+        """
+        if not (self._complete and self._response.remaining):
+            return error
+        try:
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+        except Exception:
+            return error
+        return None
+
     def _open(self, head: Message, chunk: bytes) -> None:
         """Send the head and the first of the body, all of it if the response is complete."""
         raise NotImplementedError
@@ -127,7 +141,11 @@ class Exchange:
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
         self._response.start(status, headers, exc_info)
-        return self._send
+        return self._write
+
+    def _write(self, chunk: bytes) -> None:
+        # It returns None (PEP 3333): a result would be taken for a count of bytes, as of a file's ``write``.
+        self._send(chunk)
 
     def _send(self, chunk: bytes, *, last: bool = False) -> bool:
         """Send *chunk*, and before the first one the headers; say whether the response is complete."""
@@ -146,15 +164,37 @@ class Exchange:
         if len(part) < len(chunk) and not response.bodiless:
             _log.warning("the response body is longer than its Content-Length: cut off")
         if last and response.remaining:
-            raise RuntimeError(
-                f"the response body ended {response.remaining} bytes short of its Content-Length"
-            )
+            self._end_short(head, part)
+            return True
         self._complete = last or response.bodiless or response.remaining == 0
         if head is not None:
             self._open(head, part)
         else:
             self._continue(part)
         return self._complete
+
+    def _end_short(self, head: Message | None, part: bytes) -> None:
+        """End a body that is shorter than its Content-Length as other servers do: what there is goes out.
+
+        Where there is nothing at all, a proxy may send a file in its place (``X-Sendfile``).
+
+        Raises:
+            RuntimeError: something has gone out, and what is still due must be missed by the client.
+
+        """
+        if head is not None and not part:
+            if not self._response.is_handed_over:
+                _log.warning("%s: the response has no body, but its Content-Length is not 0", self)
+            self._complete = True
+            self._open(head, part)
+            return
+        if head is not None:
+            self._open(head, part)
+        elif part:
+            self._continue(part)
+        raise RuntimeError(
+            f"the response body ended {self._response.remaining} bytes short of its Content-Length"
+        )
 
 
 def as_exception(error: BaseException) -> Exception:

@@ -80,6 +80,7 @@ class LoopExchange(Exchange):
     grace = 5.0
     _timeout_answer: asyncio.Task[None] | None = None
     _final: tuple[Message, ...] = ()
+    _refusal: Exception | None = None
     _iterating = False
     _gone = False
     _cancelled = False
@@ -164,6 +165,8 @@ class LoopExchange(Exchange):
                 yield from self._timeout_answer
         except OSError:  # the client has gone (ASGI 2.4)
             self._gone = True
+        except Exception as error:
+            self._refusal = yield from self._judge(error, self._send_to_client).__await__()
         except asyncio.CancelledError:
             self._cancelled_outside = True  # told when the application has done with the request
 
@@ -246,6 +249,8 @@ class LoopExchange(Exchange):
         error, self._error = self._error, None
         if self._cancelled_outside:
             raise asyncio.CancelledError
+        if self._refusal is not None:
+            raise self._refusal
         if error is None or isinstance(error, ClientDisconnected):
             return
         if isinstance(error, asyncio.CancelledError):

@@ -9,6 +9,10 @@ from ashapp.bridge.types import ExcInfo, Message
 
 __all__ = ["Response", "status_code"]
 
+# By these an application lets the proxy in front of it send a file, or another response, in place of its own:
+# nginx; Apache, lighttpd and Caddy; lighttpd before 1.5; Perlbal.
+_HAND_OVER = frozenset({b"x-accel-redirect", b"x-sendfile", b"x-lighttpd-send-file", b"x-reproxy-url"})
+
 _STATUS = re.compile(r"([1-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
 
 
@@ -53,6 +57,11 @@ class Response:
     def bodiless(self) -> bool:
         """Whether no body may follow: HEAD, 204 and 304 (RFC 9110, 6.4.1)."""
         return self._bodiless
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether a proxy is asked to send something in place of the body (``X-Sendfile`` and the like)."""
+        return any(name in _HAND_OVER for name, _ in self._headers)
 
     @property
     def remaining(self) -> int | None:

@@ -108,6 +108,8 @@ class ThreadExchange(Exchange):
                     await self._send_stream(stream, chunk, send)
             except OSError:  # the client has gone (ASGI 2.4)
                 self._abandon()
+            except Exception as error:
+                await self._heed(error, send)
             if not self._finished:
                 await self._join()
             if stream is not None and stream.error is not None:
@@ -145,6 +147,10 @@ class ThreadExchange(Exchange):
             turn = (turn + 1) % _TURN
             if turn == 0:
                 await asyncio.sleep(0)
+
+    async def _heed(self, error: Exception, send: Send) -> None:
+        if await self._judge(error, send) is not None:
+            raise error
 
     async def _join(self) -> None:
         self._waiter = self.loop.create_future()
