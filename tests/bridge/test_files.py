@@ -40,7 +40,24 @@ class Bare:
         self.read = io.BytesIO(bytes(20_000)).read
 
 
-@pytest.mark.parametrize("file", [io.BytesIO(bytes(20_000)), Bare()], ids=["no descriptor", "read only"])
+class Remote(Bare):
+    """One that says only when it is asked that it has no descriptor, or whose descriptor is none."""
+
+    def __init__(self, descriptor: object) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def fileno(self) -> object:
+        if isinstance(self._descriptor, type):
+            raise self._descriptor
+        return self._descriptor
+
+
+@pytest.mark.parametrize(
+    "file",
+    [io.BytesIO(bytes(20_000)), Bare(), Remote(NotImplementedError), Remote(None), Remote(-1)],
+    ids=["no descriptor", "read only", "raises", "none", "closed"],
+)
 def test_other_files_are_read_as_asked(file: Any) -> None:
     assert [len(block) for block in file_wrapper(file)] == [8192, 8192, 3616]
 

@@ -85,6 +85,23 @@ def test_a_view_runs_on_the_loop_or_there_is_a_reason(view: Any, reason: str) ->
     assert Placement(app).of("view") == Place(on_loop=not reason, reason=reason)
 
 
+@pytest.mark.parametrize("name", ["ensure_sync", "async_to_sync", "create_url_adapter"])
+def test_what_a_tool_has_replaced_for_all_applications_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = getattr(flask.Flask, name)
+
+    @functools.wraps(inner)
+    def replaced(*args: Any) -> Any:
+        return inner(*args)
+
+    monkeypatch.setattr(flask.Flask, name, replaced)
+    app = make_app()
+    FlaskToAsgi(app)
+    assert getattr(app, name).__func__ is getattr(flask.Flask, name)
+    assert Placement(app).hindrance() == f"{name} is replaced in flask.Flask"
+
+
 def test_an_endpoint_without_a_view_is_told_of() -> None:
     assert Placement(make_app()).of("nothing") == Place(on_loop=False, reason="there is no view function")
 
@@ -128,6 +145,20 @@ class Store(SecureCookieSessionInterface):
         return super().open_session(*args)
 
 
+class Deputy:
+    """Has nothing of its own: what it is asked for, another has to have."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.__qualname__ = "Deputy"
+
+    def __call__(self, *args: Any) -> Any:
+        raise NotImplementedError
+
+    def __getattr__(self, name: str) -> Any:
+        return vars(self)["_inner"].__getattribute__(name)
+
+
 @nonblocking
 class QuickStore(Store):
     pass
@@ -143,6 +174,11 @@ def wrap(application: Any, outermost: Any) -> Any:
 
 def set_attribute(name: str, value: Any) -> Callable[[flask.Flask], None]:
     return lambda app: setattr(app, name, value)
+
+
+def own_method(interface: SessionInterface) -> SessionInterface:
+    vars(interface)["save_session"] = pull
+    return interface
 
 
 def no_adapter(request: object) -> None:
@@ -196,6 +232,21 @@ hindrances = pytest.mark.parametrize(
             flask.Flask,
             set_attribute("session_interface", SessionInterface()),
             "the session interface SessionInterface is not marked nonblocking",
+        ),
+        (
+            flask.Flask,
+            set_attribute("session_interface", Deputy(SecureCookieSessionInterface())),
+            "the session interface Deputy is not marked nonblocking",
+        ),
+        (
+            flask.Flask,
+            set_attribute("session_interface", own_method(SecureCookieSessionInterface())),
+            "the session interface SecureCookieSessionInterface is not marked nonblocking",
+        ),
+        (
+            flask.Flask,
+            lambda app: wrap(app, Deputy),
+            "the WSGI middleware Deputy around wsgi_app is not marked nonblocking",
         ),
         (
             flask.Flask,

@@ -102,6 +102,17 @@ class Both(MethodView):
         return ""
 
 
+class Circular:
+    """A wrapper that leads back to itself."""
+
+    def __call__(self) -> str:
+        return ""
+
+    @property
+    def __wrapped__(self) -> Any:
+        return self
+
+
 def static_view(app: flask.Flask, endpoint: str) -> Any:
     app.register_blueprint(flask.Blueprint("shop", __name__, static_folder="static"))
     return app.view_functions[endpoint]
@@ -126,6 +137,7 @@ def static_view(app: flask.Flask, endpoint: str) -> Any:
         (Recorder(wait), ViewKind.DECORATED_ASYNC),
         (Worker(), ViewKind.ASYNC_CALLABLE),
         (Recorder(index), ViewKind.SYNC),
+        (Circular(), ViewKind.SYNC),
         (static_view(flask.Flask(__name__), "static"), ViewKind.STATIC),
         (static_view(flask.Flask(__name__), "shop.static"), ViewKind.STATIC),
     ],

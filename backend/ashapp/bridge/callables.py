@@ -24,8 +24,8 @@ from weakref import WeakSet
 
 import flask
 from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Response
 
+from ashapp.bridge.attributes import attribute_of
 from ashapp.bridge.converters import on_loop
 from ashapp.bridge.copied_contexts import CopiedContexts, current_context
 from ashapp.bridge.coroutines import complete, finish, run_on_loop
@@ -33,6 +33,7 @@ from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
 from ashapp.bridge.iterables import adopt_body, as_body
 from ashapp.bridge.marks import is_nonblocking
+from ashapp.bridge.originals import is_original
 from ashapp.bridge.placement import Placement
 from ashapp.bridge.signals import adopt_signals
 from ashapp.bridge.stages import stages_of
@@ -75,7 +76,9 @@ class Callables:
         for name in ("async_to_sync", "ensure_sync"):
             if name in vars(app):
                 self.placement.kept = name  # the application's own, set on the object
-            elif getattr(type(app), name) is getattr(flask.Flask, name):
+            elif getattr(type(app), name) is getattr(flask.Flask, name) and is_original(
+                flask.Flask, name, "flask.app"
+            ):
                 replaced[name] = getattr(self, name)
         if self._url_adapters is not None:
             replaced["create_url_adapter"] = self._url_adapters.create_url_adapter
@@ -145,8 +148,8 @@ class Callables:
         if type(rv) not in _PLAIN:
             if inspect.iscoroutine(rv):
                 rv = self._await(rv)
-            if isinstance(rv, HTTPException) and isinstance(rv.response, Response):  # by ``flask.abort``
-                adopt_body(rv.response)
+            if isinstance(rv, HTTPException):  # by ``flask.abort``
+                adopt_body(attribute_of(rv, "response"))
             rv = (as_body(rv[0]), *rv[1:]) if isinstance(rv, tuple) and rv else as_body(rv)
         response = self._make_response(rv)
         adopt_body(response)
@@ -174,7 +177,7 @@ def _note_rule() -> None:
     fiber = current_fiber()
     exchange = current_exchange() if fiber is None else fiber.exchange
     if exchange is not None and exchange.notes is not None and flask.has_request_context():
-        rule = flask.request.url_rule
+        rule = attribute_of(flask.request, "url_rule")
         if rule is not None:
             exchange.notes.route, exchange.notes.endpoint = rule.rule, rule.endpoint
 

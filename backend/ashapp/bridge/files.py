@@ -24,5 +24,5 @@ def file_wrapper(file: Any, block_size: int = 8192) -> FileWrapper:
 def _is_regular(file: Any) -> bool:
     try:
         return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-    except (AttributeError, OSError, ValueError):
+    except Exception:
         return False

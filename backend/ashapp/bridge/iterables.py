@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import flask
 from werkzeug.wrappers import Response
 
+from ashapp.bridge.attributes import attribute_of
 from ashapp.bridge.coroutines import complete
 
 if TYPE_CHECKING:
@@ -65,14 +67,16 @@ def as_body(value: Any) -> Any:
     """
     if isinstance(value, AsyncIterable):
         return AsyncBody(value)
-    wrapped = getattr(value, "__wrapped__", None)
+    wrapped = vars(value).get("__wrapped__") if type(value) is FunctionType else None
     return ContextBody(wrapped) if isinstance(wrapped, AsyncIterable) else value
 
 
 def adopt_body(response: Any) -> None:
-    """Give *response*, one of Werkzeug's, what to iterate in place of a body that is async."""
-    if type(response.response) is not list:
-        response.response = as_body(response.response)
+    """Give *response* what to iterate in place of a body that is async, if it is one of Werkzeug's."""
+    if isinstance(response, Response):
+        body = attribute_of(response, "response")
+        if type(body) is not list and (adopted := as_body(body)) is not body:
+            response.response = adopted
 
 
 async def _item(iterator: Any) -> Any:
@@ -93,4 +97,5 @@ def runs_inline(iterable: Iterable[bytes], response: Any) -> tuple[bool, bool]:
         return True, True
     if not isinstance(response, Response):
         return False, False
-    return isinstance(response.response, list | tuple | AsyncBody), not response._on_close  # noqa: SLF001
+    body = attribute_of(response, "response")
+    return isinstance(body, list | tuple | AsyncBody), attribute_of(response, "_on_close") == []

@@ -4,6 +4,8 @@
 import inspect
 from typing import TypeVar
 
+from ashapp.bridge.attributes import attribute_of
+
 __all__ = ["is_nonblocking", "nonblocking"]
 
 T = TypeVar("T")
@@ -28,7 +30,7 @@ def nonblocking(function: T) -> T:
 def is_nonblocking(function: object) -> bool:
     """Say whether *function* may run on the loop; Flask's own context processor may."""
     return (
-        getattr(function, _NONBLOCKING, False)
+        attribute_of(function, _NONBLOCKING, default=False)
         or inspect.isasyncgenfunction(function)
-        or getattr(function, "__module__", None) == "flask.templating"
+        or attribute_of(function, "__module__") == "flask.templating"
     )

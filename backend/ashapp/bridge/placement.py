@@ -10,14 +10,17 @@ named in the reason. Hooks, handlers and the like are no hindrance: Flask passes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import flask
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from ashapp.bridge.attributes import attribute_of
 from ashapp.bridge.converters import guard_converters, may_block
 from ashapp.bridge.marks import is_nonblocking
+from ashapp.bridge.originals import is_original
 from ashapp.bridge.url_adapters import UrlAdapters
 from ashapp.bridge.views import ViewKind, async_methods, is_async, kind_of, name_of, sync_decorators
 
@@ -47,6 +50,9 @@ _DISPATCH = (
 # Those of them that count if they are replaced on the application object. (Extensions replace those that
 # handle errors, which do no harm; others the bridge replaces itself.)
 _DISPATCH_ON_OBJECT = ("full_dispatch_request", "dispatch_request")
+
+# Those that the bridge replaces, unless a tool has done so for all applications.
+_REPLACED_BY_BRIDGE = ("ensure_sync", "async_to_sync", "create_url_adapter")
 
 # Where WSGI middleware has the application that it wraps.
 _WRAPPED = ("app", "wsgi_app", "application", "_app", "__wrapped__")
@@ -139,6 +145,9 @@ def _overridden(app: flask.Flask) -> str | None:
     for name in _DISPATCH:
         if getattr(type(app), name, None) is not getattr(flask.Flask, name, None):
             return f"{type(app).__qualname__} overrides {name}"
+    for name in _REPLACED_BY_BRIDGE:
+        if not is_original(flask.Flask, name, "flask.app"):
+            return f"{name} is replaced in flask.Flask"
     for name in _DISPATCH_ON_OBJECT:
         if name in vars(app):
             return f"{name} is replaced by {name_of(vars(app)[name])}"
@@ -148,9 +157,9 @@ def _overridden(app: flask.Flask) -> str | None:
 def _wrapped(app: flask.Flask) -> str | None:
     wsgi_app: Any = app.wsgi_app
     while type(wsgi_app) is ProxyFix or is_nonblocking(wsgi_app):
-        found = (getattr(wsgi_app, name, None) for name in _WRAPPED)
+        found = (attribute_of(wsgi_app, name) for name in _WRAPPED)
         wsgi_app = next(filter(callable, found), None)
-    if wsgi_app is None or getattr(wsgi_app, "__func__", None) is flask.Flask.wsgi_app:
+    if wsgi_app is None or (type(wsgi_app) is MethodType and wsgi_app.__func__ is flask.Flask.wsgi_app):
         return None  # what a marked middleware hides is up to who has marked it
     return f"the WSGI middleware {name_of(wsgi_app)} around wsgi_app is not marked nonblocking"
 
@@ -166,10 +175,11 @@ def _own_binding(app: flask.Flask) -> str | None:
 
 def _own_session(app: flask.Flask) -> str | None:
     interface = type(app.session_interface)
-    base = SecureCookieSessionInterface
-    if is_nonblocking(app.session_interface):
-        return None
-    if interface.open_session is base.open_session and interface.save_session is base.save_session:
+    if is_nonblocking(app.session_interface) or all(
+        attribute_of(interface, name) is getattr(SecureCookieSessionInterface, name)
+        and name not in attribute_of(app.session_interface, "__dict__", {})
+        for name in ("open_session", "save_session")
+    ):
         return None
     return f"the session interface {interface.__qualname__} is not marked nonblocking"
 

@@ -11,15 +11,20 @@ application. Outside a fiber ``send`` is blinker's own.
 from __future__ import annotations
 
 from functools import partial
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from flask import signals
 
+from ashapp.bridge.attributes import attribute_of
 from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
 from ashapp.bridge.iterables import adopt_body
+from ashapp.bridge.marks import is_nonblocking
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from blinker import Signal
 
 __all__ = ["adopt_signals"]
@@ -52,12 +57,22 @@ def _send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[An
     exchange = current_exchange() if fiber is None else fiber.exchange
     if signal is signals.request_finished and exchange is not None:
         # A hook may have given it a body that is async. This is the last call before it is iterated.
-        adopt_body(kwargs["response"])
+        adopt_body(kwargs.get("response"))
     if fiber is None or fiber.exchange is None:
         return type(signal).send(signal, sender, **kwargs)
     if signal is signals.request_finished:
-        fiber.exchange.response = kwargs["response"]
+        fiber.exchange.response = kwargs.get("response")
     if signal.is_muted:
         return []
-    wrap = kwargs.pop("_async_wrapper", sender.ensure_sync)
+    # Who sends one by hand may say nothing of coroutine functions, and name a sender that is no application.
+    wrap = kwargs.pop("_async_wrapper", None) or attribute_of(sender, "ensure_sync", _run_on_lane)
     return [(receiver, wrap(receiver)(sender, **kwargs)) for receiver in signal.receivers_for(sender)]
+
+
+def _run_on_lane(receiver: Callable[..., Any]) -> Callable[..., Any]:
+    if iscoroutinefunction(receiver):
+        raise RuntimeError("Cannot send to a coroutine function.")  # blinker's words
+    fiber = current_fiber()
+    if is_nonblocking(receiver) or fiber is None or fiber.exchange is None:
+        return receiver
+    return partial(fiber.exchange.run_on_lane, receiver)

@@ -6,9 +6,12 @@ from __future__ import annotations
 import inspect
 from enum import StrEnum
 from functools import partial
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from flask.views import MethodView
+
+from ashapp.bridge.attributes import attribute_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,11 +47,11 @@ def kind_of(view: Callable[..., Any] | None) -> ViewKind:
         return ViewKind.NONE
     if is_async(view):
         return ViewKind.ASYNC_GENERATOR if inspect.isasyncgenfunction(view) else ViewKind.ASYNC
-    if hasattr(view, "view_class"):
+    if attribute_of(view, "view_class") is not None:
         return ViewKind.CLASS_BASED
     if is_async(_unwrap(view)):
         return ViewKind.DECORATED_ASYNC
-    if not inspect.isroutine(view) and is_async(type(view).__call__):
+    if not inspect.isroutine(view) and is_async(attribute_of(type(view), "__call__")):
         return ViewKind.ASYNC_CALLABLE
     return ViewKind.STATIC if _is_static(view) else ViewKind.SYNC
 
@@ -59,18 +62,17 @@ def async_methods(view: Any) -> list[str]:
     Those of a ``MethodView`` are HTTP methods, in capitals. A coroutine function behind a decorator counts.
     """
     view_class = view.view_class
-    http_methods = view_class.methods or () if issubclass(view_class, MethodView) else ()
+    is_by_method = isinstance(view_class, type) and issubclass(view_class, MethodView)
+    http_methods = attribute_of(view_class, "methods") or () if is_by_method else ()
     names = {"dispatch_request": "dispatch_request", **{name.lower(): name for name in sorted(http_methods)}}
-    return [
-        shown for name, shown in names.items() if is_async(_unwrap(getattr(view_class, name, _no_method)))
-    ]
+    return [shown for name, shown in names.items() if is_async(_unwrap(attribute_of(view_class, name)))]
 
 
 def sync_decorators(view: Callable[..., Any]) -> list[str]:
     """Return the names of the sync decorators in front of the coroutine in *view*, the outermost first."""
     names = []
     function: Any = view
-    while not is_async(function) and hasattr(function, "__wrapped__"):
+    while not is_async(function) and attribute_of(function, "__wrapped__") is not None:
         names.append(_decorator_name(function))
         function = function.__wrapped__
     return names
@@ -79,13 +81,12 @@ def sync_decorators(view: Callable[..., Any]) -> list[str]:
 def name_of(function: Any) -> str:
     """Return what a person calls *function*: its qualified name, or that of its type."""
     function = _without_partials(function)
-    name: str = getattr(function, "__qualname__", type(function).__qualname__)
-    return name
+    return str(attribute_of(function, "__qualname__", type(function).__qualname__))
 
 
 def full_name_of(function: Any) -> str:
     """Return the name of *function* with that of its module."""
-    module = getattr(_without_partials(function), "__module__", None) or type(function).__module__
+    module = attribute_of(_without_partials(function), "__module__") or type(function).__module__
     return f"{module}.{name_of(function)}"
 
 
@@ -96,21 +97,23 @@ def _without_partials(function: Any) -> Any:
 
 
 def _unwrap(function: Any) -> Any:
-    return inspect.unwrap(function, stop=is_async)
+    seen = {id(None)}
+    while not is_async(function) and id(function) not in seen:
+        seen.add(id(function))
+        function = attribute_of(function, "__wrapped__", function)
+    return function
 
 
 def _decorator_name(wrapper: Any) -> str:
     # functools.wraps gives the wrapper the names of the view; its code and its globals keep their own.
-    code = getattr(wrapper, "__code__", None)
-    if code is None:
+    code = attribute_of(wrapper, "__code__")
+    if not isinstance(code, CodeType):
         return f"{type(wrapper).__module__}.{type(wrapper).__qualname__}"
     name, _, inner = code.co_qualname.rpartition(".<locals>.")
-    return f"{wrapper.__globals__['__name__']}.{name.replace('.<locals>', '') or inner}"
+    module = attribute_of(wrapper, "__globals__", {}).get("__name__", wrapper.__module__)
+    return f"{module}.{name.replace('.<locals>', '') or inner}"
 
 
 def _is_static(view: Any) -> bool:
     # The only views that Flask brings along.
-    return str(getattr(view, "__module__", "")).partition(".")[0] == "flask"
-
-
-def _no_method() -> None: ...
+    return str(attribute_of(view, "__module__")).partition(".")[0] == "flask"
