@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import asyncio
+import errno
 import os
 import threading
 import time
@@ -85,6 +86,56 @@ async def test_the_loop_is_measured_and_the_status_written_between_start_and_sto
     assert lags(registry) == count
     await reporter.stop()
     assert board.withdrawn == [os.getpid()]
+
+
+class FailingBoard(Board):
+    """One that can be written to while it is not full."""
+
+    is_full = True
+
+    def write(self, status: Status) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(status)
+
+    def withdraw(self, pid: int) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+async def test_what_fails_is_told_once_and_tried_again_and_ends_nothing(
+    metrics: RequestMetrics,
+    registry: CollectorRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("ashapp.server.reporter._INTERVAL", 0.001)
+    caplog.set_level("INFO")
+    board = FailingBoard()
+    reporter = Reporter(Health(Phase.RUNNING), ThreadPool(1), metrics)
+    reporter.board = board
+    await reporter.start()
+    await eventually(lambda: lags(registry) >= 20)
+    board.is_full = False
+    await eventually(lambda: board.written)
+    await reporter.stop()
+    assert not reporter.is_running
+    told, again, withdrawn = caplog.messages
+    assert told.startswith("The worker can't write its status: OSError: [Errno 28] No space left on device")
+    assert again == "The worker can write its status again"
+    assert "Too many open files" in withdrawn
+
+
+async def test_values_without_room_are_told_and_counted(
+    metrics: RequestMetrics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ashapp.server.reporter.unwritten", lambda: 7)
+    board = Board()
+    reporter = Reporter(Health(Phase.RUNNING), ThreadPool(1), metrics)
+    reporter.board = board
+    await reporter.start()
+    await reporter.stop()
+    assert board.written[0].unwritten == 7
+    assert "the folder of the workers has no room for 7 values of metrics" in caplog.text
 
 
 async def test_a_stall_of_the_loop_is_a_lag(

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -89,6 +90,39 @@ def test_the_folder_is_in_memory_where_there_is_such_a_place(
         assert shared.path.parent == memory
 
 
+@pytest.mark.parametrize("is_full", [True, False])
+def test_a_full_place_is_taken_only_where_there_is_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_full: bool
+) -> None:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    monkeypatch.setattr(runtime_module, "_MEMORY", memory)
+    monkeypatch.delenv("TMPDIR")
+
+    def make_spares(folder: Path, _: int) -> None:
+        if is_full or folder.is_relative_to(memory):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runtime_module, "make_spares", make_spares)
+    with runtime() as shared:
+        assert shared.path.parent == Path(tempfile.gettempdir())
+        assert list(memory.iterdir()) == []
+        shared.write(Status(11, 1.0, None))
+        assert len(shared.statuses()) == 1
+    assert not shared.path.exists()
+
+
+def test_a_status_is_written_and_withdrawn_without_room_for_it() -> None:
+    with runtime() as shared:
+        before = {path.stat().st_ino for path in shared.path.iterdir()}
+        for _ in range(20):
+            shared.write(Status(11, 1.0, None))
+            (path,) = shared.path.glob("*.json")
+            assert path.stat().st_ino in before
+            shared.withdraw(11)
+            assert shared.statuses() == []
+
+
 def test_without_a_place_for_it_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime_module, "_MEMORY", Path("/no/such/folder"))
 
@@ -140,6 +174,36 @@ def test_what_is_new_or_of_others_is_left_alone(tmp_path: Path) -> None:
     with runtime():
         assert new.exists()
         assert foreign.exists()
+
+
+@pytest.mark.parametrize(
+    "what", ["FIFO", "link to a file", "link to a FIFO", "link to a folder", "of another"]
+)
+def test_what_others_have_put_there_neither_hangs_nor_is_followed(
+    what: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precious = tmp_path_factory.mktemp("others")
+    (precious / "lock").touch()
+    os.mkfifo(precious / "fifo")
+    folder = tmp_path / "ashapp-evil"
+    if what == "link to a folder":
+        folder.symlink_to(precious)
+        os.utime(precious, (0, 0))
+    else:
+        folder.mkdir()
+        if what == "FIFO":
+            os.mkfifo(folder / "lock")
+        elif what == "of another":
+            os.mkfifo(folder / "lock")
+            monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+        else:
+            (folder / "lock").symlink_to(precious / ("fifo" if "FIFO" in what else "lock"))
+        os.utime(folder, (0, 0))
+    with runtime() as shared:
+        assert shared.path.is_dir()
+    assert {path.name for path in precious.iterdir()} == {"lock", "fifo"}
+    if what != "FIFO":  # which is in a folder of this user's, and locked by nobody
+        assert folder.exists()
 
 
 def test_counts_that_cannot_be_read_are_lost_but_not_the_supervisor(caplog: pytest.LogCaptureFixture) -> None:

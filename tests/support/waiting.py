@@ -16,9 +16,9 @@ PATIENCE = 20.0
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Wait until *condition* holds, for what nobody tells of. Not on a loop."""
-    deadline = time.monotonic() + PATIENCE
+def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Wait until *condition* holds, for what nobody tells of, for *patience* seconds. Not on a loop."""
+    deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.001)

@@ -120,6 +120,10 @@ class RequestMetrics:
                 self._refused.labels(status).inc(more)
                 self._refused_before[status] = total
 
+    def write_rest(self) -> None:
+        """Write what has been counted and has found no room in a file, if there is some now."""
+        self._disconnects.inc(0)  # each write does so, but there may be none
+
     def _observer(self, key: _Key) -> Callable[[float], None]:
         method, scheme, route, status, place = key
         observe = self._durations.labels(

@@ -5,27 +5,37 @@ Theory of operation. In prometheus-client's multiprocess mode each process count
 mapped into memory, that others can read. A worker's last counts must outlive it, else counters would go
 backwards. Keeping its files would do, but a service that recycles its workers would collect them without
 end, and each scrape would read them all. So when a worker has ended its counts are added to those of the
-workers that ended before, in one file for each type of metric, and its own files are removed.
+workers that ended before, in the memory of the process that is scraped, and its own files are removed.
 
 All metrics of a process are counted in its files, so those of the application are there as well.
 """
 
+import json
+import logging
+import struct
 import threading
+from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
 from prometheus_client import Metric
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from ashapp.observe.metric_files import adopt_metric_files
+
 __all__ = ["MULTIPROCESS_VARIABLE", "WorkerMetrics"]
 
 #: Turns the multiprocess mode on, if it is set before the first metric is made.
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
+_log = logging.getLogger("ashapp.observe")
+
 # What is added up. Gauges are not: those that make sense only of live processes go, the others stay.
 _ACCUMULATED = ("counter", "histogram", "summary")
+
+# When this is imported, as the application may make a metric when it is imported itself.
+adopt_metric_files()
 
 
 class WorkerMetrics:
@@ -34,29 +44,60 @@ class WorkerMetrics:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
+        # What ended workers have counted: by type of the metric, by the key in the file.
+        self._ended: dict[str, dict[str, float]] = {kind: defaultdict(float) for kind in _ACCUMULATED}
+        self._unreadable: set[str] = set()
 
     def collect(self) -> Iterable[Metric]:
-        """Return the sums."""
-        collector = MultiProcessCollector(None, str(self._folder))
+        """Return the sums. A file that can't be read is left out."""
         with self._lock:
-            return list(collector.collect())
+            metrics = self._read([str(path) for path in self._folder.glob("*.db")])
+            for kind, counts in self._ended.items():
+                for key, value in counts.items():
+                    _add(metrics, kind, key, value)
+            return list(MultiProcessCollector._accumulate_metrics(metrics, True))  # noqa: FBT003, SLF001
 
     def retire(self, pid: int) -> None:
         """Add the counts of a process that has ended to those of the others that have."""
+        files = {kind: self._folder / f"{kind}_{pid}.db" for kind in _ACCUMULATED}
         with self._lock:
-            mark_process_dead(pid, str(self._folder))
-            for kind in _ACCUMULATED:
-                path = self._folder / f"{kind}_{pid}.db"
-                if path.exists():
-                    try:
-                        _add(path, self._folder / f"{kind}_ended.db")
-                    finally:
-                        path.unlink()
+            try:
+                mark_process_dead(pid, str(self._folder))
+                for kind, path in files.items():
+                    if path.exists() and path.stat().st_size:
+                        # All or nothing: what can't be read is read before anything is added.
+                        for key, value, _, _ in list(MmapedDict.read_all_values_from_file(str(path))):
+                            self._ended[kind][key] += value
+            finally:
+                for path in files.values():
+                    path.unlink(missing_ok=True)
+
+    def _read(self, files: list[str]) -> dict[str, Metric]:
+        read: dict[str, Metric]
+        try:
+            read = MultiProcessCollector._read_metrics(files)  # noqa: SLF001 - ``merge`` adds up too early
+        except Exception:
+            # One is being made or removed just now, or was not written to its end.
+            read = MultiProcessCollector._read_metrics([*filter(self._is_readable, files)])  # noqa: SLF001
+        return read
+
+    def _is_readable(self, file: str) -> bool:
+        try:
+            MultiProcessCollector._read_metrics([file])  # noqa: SLF001 - see above
+        except (FileNotFoundError, struct.error):  # it is being removed or made just now
+            return False
+        except Exception as error:
+            if file not in self._unreadable:
+                self._unreadable.add(file)
+                _log.warning("What has been counted in %s can't be read: %s", file, error)
+            return False
+        return True
 
 
-def _add(source: Path, target: Path) -> None:
-    # All or nothing: what can't be read is read before anything is added.
-    counts = list(MmapedDict.read_all_values_from_file(str(source)))
-    with closing(MmapedDict(str(target))) as sums:
-        for key, value, timestamp, _ in counts:
-            sums.write_value(key, sums.read_value(key)[0] + value, timestamp)
+def _add(metrics: dict[str, Metric], kind: str, key: str, value: float) -> None:
+    name, sample, labels, text = json.loads(key)
+    metric = metrics.get(name)
+    if metric is None:
+        metric = metrics[name] = Metric(name, text, kind)
+    # As prometheus-client keeps labels until samples are added up.
+    metric.add_sample(sample, tuple(sorted(labels.items())), value)  # type: ignore[arg-type]

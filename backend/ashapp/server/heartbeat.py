@@ -21,7 +21,7 @@ _LONGEST_INTERVAL = 1.0
 
 
 class Beats(Protocol):
-    """Where beats are counted: a `Counter`, or shared memory (``multiprocessing.RawValue``)."""
+    """Where beats are counted: a `Counter`, or a count in memory that processes share."""
 
     value: int
 

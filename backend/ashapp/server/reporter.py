@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""What a worker measures of itself while it serves: its loop's lag, its load, its readiness."""
+"""What a worker measures of itself while it serves: its loop's lag, its load, its readiness.
+
+What fails of that is logged and tried again at the next time, for it must not disturb what it measures.
+"""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ashapp.bridge.threads import ThreadPool
+from ashapp.observe.metric_files import unwritten
 from ashapp.observe.metrics import RequestMetrics
 from ashapp.server.checker import Outcome
+from ashapp.server.faults import describe
 from ashapp.server.health import Health
 from ashapp.server.protocols.refusal import refused
 from ashapp.server.status import Status
 
 __all__ = ["Board", "Reporter"]
+
+_log = logging.getLogger("ashapp.server")
 
 # Seconds from one measurement of the lag to the next: any stall that is longer is seen.
 _INTERVAL = 0.25
@@ -54,6 +62,8 @@ class Reporter:
         self._outcomes = outcomes
         self._beats = 0
         self._beat_at = 0.0
+        # Of what is done at a beat, what fails at the moment.
+        self._failing: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -68,11 +78,11 @@ class Reporter:
     async def stop(self) -> None:
         """Measure no more."""
         if self._timer is not None:
-            self._metrics.note_refusals(refused)
             self._timer.cancel()
             self._timer = None
+            self._try("count refusals", self._metrics.note_refusals, refused)
             if self.board is not None:
-                self.board.withdraw(os.getpid())
+                self._try("withdraw its status", self.board.withdraw, os.getpid())
 
     def status(self) -> Status:
         """Return how the worker is now. From any thread."""
@@ -85,14 +95,37 @@ class Reporter:
             threads=self._threads.size,
             busy=self._threads.busy,
             checks=list(self._outcomes()),
+            unwritten=unwritten(),
         )
 
     def _beat(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         self._beat_at = time.monotonic()
+        # First of all: whatever happens now, there is a next time.
+        self._timer = loop.call_later(_INTERVAL, self._beat, loop, self._beat_at + _INTERVAL)
         # The clock of a loop may be a bit ahead.
-        self._metrics.note_lag(max(0.0, self._beat_at - due))
-        self._metrics.note_refusals(refused)
+        self._try("measure its lag", self._metrics.note_lag, max(0.0, self._beat_at - due))
+        self._try("count refusals", self._metrics.note_refusals, refused)
         if self.board is not None and self._beats % _WRITTEN == 0:
-            self.board.write(self.status())
+            self._try("write what it counts", self._write_counts)
+            self._try("write its status", self._write, self.board)
         self._beats += 1
-        self._timer = loop.call_later(_INTERVAL, self._beat, loop, time.monotonic() + _INTERVAL)
+
+    def _write(self, board: Board) -> None:
+        board.write(self.status())
+
+    def _write_counts(self) -> None:
+        self._metrics.write_rest()
+        if count := unwritten():
+            raise OSError(f"the folder of the workers has no room for {count} values of metrics")
+
+    def _try(self, what: str, function: Callable[..., object], *args: object) -> None:
+        try:
+            function(*args)
+        except Exception as error:
+            if what not in self._failing:
+                self._failing.add(what)
+                _log.warning("The worker can't %s: %s. It goes on, and tries again", what, describe(error))
+        else:
+            if what in self._failing:
+                self._failing.remove(what)
+                _log.info("The worker can %s again", what)

@@ -2,12 +2,14 @@
 """The folder that a supervisor and its workers share while they serve.
 
 Each worker writes its status there, as ``<pid>.json``, and its metrics, as prometheus-client's files. The
-supervisor reads both. The folder is found by an environment variable, which the workers inherit.
+supervisor reads both. The folder is found by an environment variable, which the workers inherit. Where it is
+full, or can't be written to, less is known of the workers, but they serve.
 """
 
 import logging
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -21,6 +23,7 @@ from ashapp.observe.worker_metrics import MULTIPROCESS_VARIABLE, WorkerMetrics
 from ashapp.server.errors import StartupError
 from ashapp.server.reporter import Reporter
 from ashapp.server.status import Status
+from ashapp.server.status_file import StatusFile, make_spares, read_text, set_aside
 
 if sys.platform != "win32":
     import fcntl
@@ -32,6 +35,8 @@ _log = logging.getLogger("ashapp.server")
 _VARIABLE = "ASHAPP_RUNTIME_FOLDER"
 _PREFIX = "ashapp-"
 _LOCK = "lock"
+# Files for the status of so many workers: for some that start when the folder has been filled by others.
+_SPARES = 8
 # Seconds after which a folder that is in use has been locked.
 _NEW = 60.0
 
@@ -46,6 +51,7 @@ class Runtime:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._metrics = WorkerMetrics(path)
+        self._files: dict[int, StatusFile] = {}
         #: Workers that have ended so far.
         self.ended = 0
         #: For the metrics of the service in a worker; their values are in the folder.
@@ -62,30 +68,38 @@ class Runtime:
         reporter.board = self
 
     def write(self, status: Status) -> None:
-        """Write a worker's status, for its supervisor. A folder that is gone has no reader."""
-        path = self._status(status.pid)
-        new = path.with_suffix(".new")
+        """Write a worker's status, for its supervisor. A folder that is gone has no reader.
+
+        Raises:
+            OSError: there is no room for it.
+
+        """
+        file = self._files.get(status.pid)
+        if file is None:
+            file = self._files[status.pid] = StatusFile(self._status(status.pid))
         with suppress(FileNotFoundError):
-            new.write_text(status.dump(), encoding="utf-8")
-            new.replace(path)
+            file.write(status.dump())
 
     def withdraw(self, pid: int) -> None:
         """Remove the status of a worker that serves no more."""
-        self._status(pid).unlink(missing_ok=True)
+        file = self._files.pop(pid, None)
+        if file is not None:
+            file.close()
+        set_aside(self._status(pid))
 
     def statuses(self) -> list[Status]:
         """Return what the workers have written last, by process id."""
         texts = []
         for path in sorted(self.path.glob("*.json")):
             with suppress(FileNotFoundError):  # it has just ended
-                texts.append(path.read_text(encoding="utf-8"))
-        return [Status.parse(text) for text in texts]
+                texts.append(read_text(path))
+        return [Status.parse(text) for text in texts if text is not None]
 
     def forget(self, pid: int) -> None:
         """Take note, once, that a worker has ended; what it has counted stays counted."""
         self.ended += 1
-        self.withdraw(pid)
         try:
+            self.withdraw(pid)
             self._metrics.retire(pid)
         except Exception:  # a supervisor must not end for that
             _log.exception("What worker %d has counted is lost", pid)
@@ -104,19 +118,41 @@ def runtime() -> Iterator[Runtime]:
 
     Raises `StartupError` if there is no place for it.
     """
-    in_memory = "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK)
+    path = _make_folder()
     try:
-        parent = _MEMORY if in_memory else Path(tempfile.gettempdir())
-        folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent)
-    except OSError as error:
-        raise StartupError(
-            f"several workers need a folder for their metrics, but none can be made ({error.strerror}): "
-            "let TMPDIR name a writable one, or switch --management-port off"
-        ) from None
-    path = Path(folder.name)
-    with folder, _locked(path), _set({_VARIABLE: folder.name, MULTIPROCESS_VARIABLE: folder.name}):
-        _remove_abandoned(parent)
-        yield Runtime(path)
+        with _locked(path), _set({_VARIABLE: str(path), MULTIPROCESS_VARIABLE: str(path)}):
+            _remove_abandoned(path.parent)
+            yield Runtime(path)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _make_folder() -> Path:
+    """Make the folder where there is room for it, else wherever there can be one."""
+    full: list[Path] = []
+    reasons: list[str] = []
+    for parent in (None, _MEMORY) if "TMPDIR" in os.environ else (_MEMORY, None):
+        try:
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        except OSError as error:
+            reasons.append(error.strerror or str(error))
+            continue
+        try:
+            make_spares(path, _SPARES)
+        except OSError:
+            full.append(path)
+        else:
+            break
+    else:
+        if not full:
+            raise StartupError(
+                f"several workers need a folder for their metrics, but none can be made ({reasons[-1]}): "
+                "let TMPDIR name a writable one, or switch --management-port off"
+            ) from None
+        path = full.pop()
+    for other in full:
+        shutil.rmtree(other, ignore_errors=True)
+    return path
 
 
 @contextmanager
@@ -136,16 +172,19 @@ def _set(variables: Mapping[str, str]) -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
     """Lock the folder, for as long as this process lives at the most; yield whether nobody else has."""
-    with (folder / _LOCK).open("a") as file:
-        if sys.platform == "win32":
-            yield False
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    if sys.platform == "win32":
+        yield False
+        return
+    # Neither what a link leads to, nor what waits for somebody, as a FIFO does.
+    fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(fd)
 
 
 def _remove_abandoned(parent: Path) -> None:
@@ -156,9 +195,13 @@ def _remove_abandoned(parent: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}*"):
         # What is new may not be locked yet; what belongs to another user is none of ours.
         with suppress(OSError):
-            is_new = time.time() - folder.stat().st_mtime < _NEW
-            if is_new or not (folder / _LOCK).exists():
+            if not _is_old_one_of_ours(folder.lstat()) or not (folder / _LOCK).exists():
                 continue
             with _locked(folder) as is_abandoned:
                 if is_abandoned:
                     shutil.rmtree(folder)
+
+
+def _is_old_one_of_ours(found: os.stat_result) -> bool:
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return is_ours and time.time() - found.st_mtime >= _NEW

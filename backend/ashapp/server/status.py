@@ -29,6 +29,8 @@ class Status:
     threads: int = 0
     busy: int = 0
     checks: list[Outcome] = field(default_factory=list)
+    #: Values of metrics that nobody sees, as there is no room for them.
+    unwritten: int = 0
 
     @property
     def age(self) -> float:

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from multiprocessing import allow_connection_pickling, get_context
 
-from ashapp.server.heartbeat import Beats, StallDetector
+from ashapp.server.heartbeat import StallDetector
+from ashapp.server.shared_counter import shared_beats
 from ashapp.server.worker_process import Order, Report, WorkerServer, work
 
 __all__ = ["Order", "Report", "State", "Worker"]
@@ -51,7 +52,7 @@ class Worker:
         self.started_at = time.monotonic()
         self.deadline = self.started_at + server.settings.timeout_worker_startup
         self.channel, theirs = _spawn.Pipe()
-        self._beats: Beats = _spawn.RawValue("Q", 0)
+        self._beats = shared_beats()
         seconds = server.settings.stall_seconds
         self._detector = StallDetector(seconds) if seconds else None
         arguments = (server, sockets, theirs, self._beats)
