@@ -16,28 +16,35 @@ being idle anyway.
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Generator
 from types import FrameType
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
 from ashapp.server.accept_queue import SETTLING, accept_queued, refuse_new
+from ashapp.server.acceptor import Acceptor, tell_if_exhausted
 from ashapp.server.connections import Connections
 from ashapp.server.health import Health, Phase
 from ashapp.server.heartbeat import Beats, Counter, Heartbeat
+from ashapp.server.protocols import limited_protocol
 from ashapp.server.settings import Settings
 
 __all__ = ["DrainingServer"]
 
 _log = logging.getLogger("ashapp.server")
 
+# Ticks in a second.
+_TICKS = 10
 # Seconds between looks at what is still in flight.
 _POLL = 0.05
 # Seconds that a connection must be idle before it is closed: a new one is about to send its first request.
@@ -104,20 +111,25 @@ class DrainingServer(uvicorn.Server):
             signal.signal(signum, self.handle_exit)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start as uvicorn does, and let the loop beat from then on."""
-        await super().startup(sockets)
+        """Start the application, listen on *sockets*, and let the loop beat from then on."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        self.servers = [await self._acceptor.listen(sock, self.config.backlog) for sock in sockets or []]
+        self.started = True
         if self.settings.stall_seconds:
             Heartbeat(self.beats, self.settings.stall_seconds).start()
-        if self.started:
-            for monitor in self.health.monitors:
-                await monitor.start()
-            if threading.current_thread() is threading.main_thread():
-                # What there is now lives as long as the process: full collections need not look at it.
-                gc.collect()
-                gc.freeze()
+        for monitor in self.health.monitors:
+            await monitor.start()
+        if threading.current_thread() is threading.main_thread():
+            # What there is now lives as long as the process: full collections need not look at it.
+            gc.collect()
+            gc.freeze()
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether the listeners are to be closed now. Called ten times in a second."""
+        if counter % _TICKS == 0:
+            tell_if_exhausted(len(self.server_state.connections))
         if not await super().on_tick(counter):
             return False
         if not self._is_announced:
@@ -153,9 +165,10 @@ class DrainingServer(uvicorn.Server):
             server.close()
         for sock in sockets:
             sock.close()
-        await asyncio.gather(*map(self._serve_queued, queued), return_exceptions=True)
+        await asyncio.gather(*map(self._acceptor.serve, queued), return_exceptions=True)
 
-    async def _serve_queued(self, accepted: socket.socket) -> None:
+    @functools.cached_property
+    def _acceptor(self) -> Acceptor:
         loop = asyncio.get_running_loop()
 
         def create_protocol() -> asyncio.Protocol:
@@ -166,7 +179,8 @@ class DrainingServer(uvicorn.Server):
                 _loop=loop,
             )
 
-        await loop.connect_accepted_socket(create_protocol, accepted, ssl=self.config.ssl)
+        has_limits = limited_protocol(self.settings.http, self.settings.connection_limits) is not None
+        return Acceptor(self.settings, create_protocol, self.config.ssl, has_limits=has_limits)
 
     async def _finish(self, connections: Connections) -> bool:
         """Wait until all is done; return whether it was in time."""

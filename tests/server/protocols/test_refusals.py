@@ -2,7 +2,6 @@
 """Requests that are too large or not valid HTTP/1.1, over sockets."""
 
 import json
-import shutil
 import socket
 import ssl
 from contextlib import suppress
@@ -12,8 +11,8 @@ import pytest
 
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
-from tests.support.process import run
 from tests.support.server import Combination
+from tests.support.tls import make_certificate, needs_openssl
 from tests.support.waiting import until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: shop\r\n"
@@ -267,13 +266,11 @@ def test_a_client_that_goes_on_sending_can_read_the_answer(serve: ServeLimited) 
         assert_refused(connection, 431)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
+@needs_openssl
 def test_what_is_wrong_is_told_by_tls_too(serve: ServeLimited, tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
-    run([*made, "-keyout", str(key), "-out", str(certificate)], command=["openssl"])
-    address = serve(ssl_keyfile=str(key), ssl_certfile=str(certificate))
-    context = ssl.create_default_context(cafile=str(certificate))
+    files = make_certificate(tmp_path)
+    address = serve(**files)
+    context = ssl.create_default_context(cafile=files["ssl_certfile"])
     with (
         socket.create_connection(address, timeout=10) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as connection,

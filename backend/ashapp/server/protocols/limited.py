@@ -4,7 +4,8 @@
 Theory of operation. Nothing of this runs while requests are served; the state of a connection is read from
 what uvicorn keeps anyway. A sweeper looks at each connection now and then. What it waits for is told by its
 phase and its cycle (the request that it has last begun to serve): as long as neither changes, the time that
-it waits adds up, until the limit of that phase is reached.
+it waits adds up, until the limit of that phase is reached. Whether the client takes what is written is asked
+of the kernel (see `delivery`): as long as some of it is left, no other time runs, not even after its end.
 
 A request is refused in its turn. If its head is wrong, those before it on the connection are answered first;
 nothing after it is read. If its body is wrong, or does not come, the application is told that the client has
@@ -23,7 +24,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
+from ashapp.server.protocols import delivery
 from ashapp.server.protocols.counting_transport import CountingTransport
+from ashapp.server.protocols.delivery import Delivery, is_tls
 from ashapp.server.protocols.lean_event import LeanEvent
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal, refused
@@ -48,10 +51,18 @@ class Phase(Enum):
     RESPONSE = auto()
     #: The application, to go on with the response.
     STREAM = auto()
+    #: The client, to take what is left of a response, or of the parts that there are so far.
+    SENDING = auto()
     #: The client, to send another request; or to be done with a body that nobody reads any more.
     IDLE = auto()
     #: The client, to close a connection on which a request has been refused.
     LINGER = auto()
+    #: The client, to close its half of a TLS connection that is closed here.
+    END = auto()
+
+
+# What begins only when the client has taken what there is.
+_AFTER_SENDING = {Phase.HEAD, Phase.STREAM, Phase.IDLE, Phase.END}
 
 
 class Limited(asyncio.Protocol):
@@ -60,11 +71,10 @@ class Limited(asyncio.Protocol):
     # Slots, for with more attributes than uvicorn's the instances would no longer share the keys of their
     # dicts: that costs a connection 2 KiB.
     __slots__ = (
+        "_delivery",
         "_lingers",
         "_received_before",
-        "_stalled",
         "_sweeper",
-        "_unsent",
         "_waited",
         "_waits_for",
         "limits",
@@ -86,20 +96,19 @@ class Limited(asyncio.Protocol):
     received: int
     refusal: Refusal | None
     _sweeper: Sweeper
+    _delivery: Delivery
     _lingers: bool
     _waits_for: tuple[Phase, object, int] | None
     _waited: float
     _received_before: int
-    _unsent: int
-    _stalled: float
 
     def __init__(self, *, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(**options)
         self.limits = limits
-        self.received = self._received_before = self._unsent = 0
+        self.received = self._received_before = 0
         self.refusal = self._waits_for = None
         self._lingers = False
-        self._waited = self._stalled = 0.0
+        self._waited = 0.0
 
     @property
     def head_has_begun(self) -> bool:
@@ -108,11 +117,13 @@ class Limited(asyncio.Protocol):
 
     def limited_transport(self, transport: Any) -> Any:
         """Return what uvicorn is to take for the *transport* of the connection."""
-        return transport if math.isinf(self.limits.stream_seconds) else CountingTransport(transport)
+        is_counted = math.isinf(self.limits.stream_seconds) and delivery.acknowledges(transport)
+        return transport if is_counted and not is_tls(transport) else CountingTransport(transport)
 
     def begin(self) -> None:
         """Begin to look after the connection."""
         self.flow._is_writable_event = LeanEvent(is_set=True)  # noqa: SLF001 - see `LeanEvent`
+        self._delivery = Delivery(self.transport)
         self._sweeper = sweeper_of(self.server_state, self.loop, self.limits.interval)
         self._sweeper.add(self)
 
@@ -124,12 +135,12 @@ class Limited(asyncio.Protocol):
 
     def look(self, seconds: float) -> None:
         """Take note that *seconds* have gone by, and do what is due; see `Swept`."""
-        if self._is_unread(seconds):
+        is_sending = self._delivery.is_going_on
+        if is_sending and self._delivery.look(seconds) >= self.limits.send_seconds:
             _log.info("The client %s does not read its response: connection aborted", self.client)
             self.transport.abort()
-        if self.transport.is_closing():
             return
-        phase = self._phase()
+        phase = self._phase(is_sending=is_sending)
         waits_for = (phase, self.cycle, self._parts_sent(phase))
         if waits_for != self._waits_for:
             self._waits_for = waits_for
@@ -141,17 +152,21 @@ class Limited(asyncio.Protocol):
         elif self._waited >= self._patience(phase):
             self._lose_patience(phase)
 
-    def _phase(self) -> Phase:
+    def _phase(self, *, is_sending: bool) -> Phase:
         cycle = self.cycle
-        if self.refusal is not None:  # until it is its turn, it waits for responses to earlier requests
-            return Phase.LINGER if self._lingers else Phase.RESPONSE
-        if cycle is None or cycle.response_complete:
-            return Phase.HEAD if cycle is None or self.head_has_begun else Phase.IDLE
-        if cycle.more_body and not (
+        if self.transport.is_closing():
+            phase = Phase.END
+        elif self.refusal is not None:  # until it is its turn, it waits for responses to earlier requests
+            phase = Phase.LINGER if self._lingers else Phase.RESPONSE
+        elif cycle is None or cycle.response_complete:
+            phase = Phase.HEAD if cycle is None or self.head_has_begun else Phase.IDLE
+        elif cycle.more_body and not (
             cycle.response_started or cycle.waiting_for_100_continue or self.flow.read_paused
         ):
-            return Phase.BODY
-        return Phase.STREAM if cycle.response_started else Phase.RESPONSE
+            phase = Phase.BODY
+        else:
+            phase = Phase.STREAM if cycle.response_started else Phase.RESPONSE
+        return Phase.SENDING if is_sending and phase in _AFTER_SENDING else phase
 
     def _patience(self, phase: Phase) -> float:
         return {
@@ -159,20 +174,31 @@ class Limited(asyncio.Protocol):
             Phase.IDLE: float(self.config.timeout_keep_alive),
             Phase.STREAM: self.limits.stream_seconds,
             Phase.LINGER: _LINGER,
+            Phase.END: _LINGER,
         }.get(phase, math.inf)
 
     def _parts_sent(self, phase: Phase) -> int:
         return getattr(self.transport, "writes", 0) if phase is Phase.STREAM else 0
 
     def _lose_patience(self, phase: Phase) -> None:
+        if phase is Phase.END:
+            self.transport.abort()
+            return
         if phase is Phase.STREAM:
             _log.info("A response to %s was silent for too long: connection closed", self.client)
         if phase is Phase.HEAD and self.head_has_begun:
             seconds = self.limits.head_seconds
             late = Refusal(408, f"The head of the request was not complete after {seconds:g} s.")
             self.refuse(late, of_head=True)
-        else:
+        elif phase is Phase.IDLE and delivery.queued(self.transport):
+            self._waited = 0.0  # the client has not had the whole response yet
+        elif not self._is_arriving(phase):
             self.transport.close()
+
+    def _is_arriving(self, phase: Phase) -> bool:
+        """Whether a request has just come to a connection on which nothing came for so long."""
+        is_idle = phase in {Phase.HEAD, Phase.IDLE} and self.received == self._received_before
+        return is_idle and delivery.has_arrived(self.transport)
 
     def _look_at_body(self) -> None:
         if self._waited < self.limits.body_seconds:
@@ -181,15 +207,6 @@ class Limited(asyncio.Protocol):
             detail = f"Too little of the request body came within {self.limits.body_seconds:g} s."
             self.refuse(Refusal(408, detail), of_head=False)
         self._waited, self._received_before = 0.0, self.received
-
-    def _is_unread(self, seconds: float) -> bool:
-        unsent = self.transport.get_write_buffer_size()
-        if unsent == 0 or unsent < self._unsent:
-            self._stalled = 0.0
-        elif self._unsent:
-            self._stalled += seconds
-        self._unsent = unsent
-        return self._stalled >= self.limits.send_seconds
 
     # -- refusals
 

@@ -27,7 +27,7 @@ class ConnectionLimits:
     body_seconds: float = 30
     body_rate: int = 240
     #: Time in which a client must take something of a response.
-    send_seconds: float = 60
+    send_seconds: float = 120
     #: Time that the application may let pass between two parts of a response.
     stream_seconds: float = math.inf
 

@@ -63,7 +63,8 @@ class Limits(BaseModel):
         default=240, ge=0, description="Bytes per second that must come of a body, over --timeout-body."
     )
     timeout_send: _Seconds = Field(
-        default=60,
+        # The system of a client that reads 1 KB/s may say only every 100 KB that there is room again.
+        default=120,
         description="Seconds in which a client must take something of a response that is ready; then the "
         "connection is cut. 0 for any time.",
     )

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""What the peer of a connection has taken of that which was written, and whether it has sent something.
+
+Theory of operation. The size of a transport's write buffer does not tell whether the peer takes anything: a
+stream makes good at once what was taken, and the kernel goes on to send what it has taken over. Linux counts
+the bytes that a TCP peer has acknowledged (tcp(7), TCP_INFO; RFC 4898, tcpEStatsAppHCThruOctetsAcked). For
+other sockets, and on other systems, there is what the transport has handed over to the kernel, and how much
+of it is queued there.
+"""
+
+import selectors
+import socket
+import sys
+from asyncio import Transport
+from typing import Any
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
+__all__ = ["Delivery", "acknowledges", "has_arrived", "is_tls", "queued", "unsent"]
+
+# The place of tcpi_bytes_acked in struct tcp_info (linux/tcp.h), a number of 64 bits.
+_ACKNOWLEDGED = slice(120, 128)
+
+# It takes no descriptor of its own, unlike epoll: there may be none left.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+class Delivery:
+    """Looks after what is written to *transport*, one that is counted unless its peer `acknowledges`."""
+
+    __slots__ = ("_is_tls", "_stalled", "_taken", "_transport")
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._is_tls = is_tls(transport)
+        self._taken: object = None
+        self._stalled = 0.0
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether there is something for the peer that the kernel has not taken over yet."""
+        # A TLS transport does not tell what it has encrypted and still holds; then the kernel holds some too.
+        return self._transport.get_write_buffer_size() > 0 or (self._is_tls and queued(self._transport) > 0)
+
+    def look(self, seconds: float) -> float:
+        """Take note that *seconds* have gone by; return for how many the peer has taken nothing at all."""
+        taken = _taken(self._transport)
+        self._stalled = self._stalled + seconds if taken == self._taken else 0.0
+        self._taken = taken
+        return self._stalled
+
+
+def acknowledges(transport: Transport) -> bool:
+    """Return whether the kernel counts what the peer of *transport* takes: then no other need count."""
+    sock = transport.get_extra_info("socket")
+    return sys.platform == "linux" and sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}
+
+
+def is_tls(transport: Transport) -> bool:
+    """Return whether what is written is encrypted first."""
+    return transport.get_extra_info("sslcontext") is not None
+
+
+def unsent(transport: Transport) -> int:
+    """Return how many bytes of what was written the peer has not taken yet, as far as is known.
+
+    The transport of a TLS connection tells what it has not yet encrypted only, then at least what is queued.
+    """
+    return transport.get_write_buffer_size() + queued(transport)
+
+
+def queued(transport: Transport) -> int:
+    """Return how many bytes are queued in the kernel until the peer takes them; 0 if it does not tell."""
+    descriptor = _descriptor(transport)
+    if sys.platform != "linux" or descriptor < 0:
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
+
+
+def has_arrived(transport: Transport) -> bool:
+    """Return whether the kernel has bytes for *transport* that were not read yet, or their end."""
+    descriptor = _descriptor(transport)
+    if descriptor < 0:
+        return False
+    with _Selector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        return bool(selector.select(0))
+
+
+def _taken(transport: Transport) -> object:
+    """Return a mark that changes whenever the peer takes something, and without that not for long."""
+    acknowledged = _acknowledged(transport) if acknowledges(transport) else 0
+    if acknowledged:
+        return acknowledged
+    handed_over = getattr(transport, "written", 0) - transport.get_write_buffer_size()
+    return handed_over, queued(transport)
+
+
+def _acknowledged(transport: Transport) -> int:
+    try:
+        info = _socket(transport).getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.stop)
+    except OSError:
+        return 0
+    return int.from_bytes(info[_ACKNOWLEDGED], sys.byteorder)
+
+
+def _descriptor(transport: Transport) -> int:
+    sock = _socket(transport)
+    return -1 if sock is None else int(sock.fileno())
+
+
+def _socket(transport: Transport) -> Any:
+    return transport.get_extra_info("socket")
