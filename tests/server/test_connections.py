@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,10 @@ class Transport:
     def __init__(self, sock: socket.socket | None) -> None:
         self.sock = sock
         self.aborted = 0
+        self.buffered = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.buffered
 
     def get_extra_info(self, name: str) -> socket.socket | None:
         assert name == "socket"
@@ -57,6 +62,13 @@ class WebSocket:
 
     def shutdown(self) -> None:
         self.ended += 1
+
+
+class Stubborn(Protocol):
+    """Fails to end."""
+
+    def shutdown(self) -> None:
+        raise ValueError
 
 
 class Parser:
@@ -143,6 +155,47 @@ def test_a_connection_that_has_just_been_closed_is_no_trouble(
     ours.close()
     Connections({protocol}).close_idle(0)
     assert protocol.ended == 1
+
+
+def test_a_request_that_comes_while_others_are_closed_is_waited_for() -> None:
+    class Late(Protocol):
+        """Sends a request while another connection is closed."""
+
+        def shutdown(self) -> None:
+            super().shutdown()
+            for sock in theirs:
+                sock.send(b"GET")
+
+    pairs = [socket.socketpair() for _ in range(10)]
+    theirs = [their for _, their in pairs]
+    protocols = [Late(sock=ours) for ours, _ in pairs]
+    Connections(set(protocols)).close_idle(0)
+    assert sum(protocol.ended for protocol in protocols) == 1
+    for sock in (sock for pair in pairs for sock in pair):
+        sock.close()
+
+
+def test_a_client_that_has_not_taken_all_is_waited_for(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    protocol = Protocol(Cycle(started=True, complete=True), ours)
+    connections = Connections({protocol})
+    protocol.transport.buffered = 1
+    connections.close_idle(0)
+    protocol.transport.buffered = 0
+    if sys.platform == "linux":
+        ours.send(b"tail")
+        connections.close_idle(0)
+        theirs.recv(4)
+    assert protocol.ended == 0
+    connections.close_idle(0)
+    assert protocol.ended == 1
+
+
+def test_one_that_fails_to_end_is_aborted_and_hinders_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    stubborn, other = Stubborn(), Protocol()
+    Connections({stubborn, other}).close_idle(0)
+    assert (stubborn.transport.aborted, other.ended) == (1, 1)
+    assert caplog.messages == ["A connection could not be ended in order: aborted"]
 
 
 def test_other_protocols_are_told_once_to_end() -> None:

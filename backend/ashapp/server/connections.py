@@ -4,18 +4,23 @@
 Theory of operation. A client must expect that a connection ends after a response that says ``Connection:
 close`` (RFC 9112, 9.6), and never at another place: a request that crosses the end of an idle connection is
 lost. So a response that has not begun says it; if it has begun without, the connection lives on until the
-next. An idle one is closed only when it has been idle for a while, nothing of a request has been read, and
-nothing waits to be read. What other protocols there are, of WebSocket and HTTP/2, know how to end themselves.
+next. An idle one is closed only when it has been idle for a while, its client has taken all of the response,
+nothing of a request has been read, and nothing waits to be read. What other protocols there are, of WebSocket
+and HTTP/2, know how to end themselves. One that fails to is aborted: it must not hinder the end of others.
 """
 
-import selectors
+import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
+from ashapp.server.protocols.delivery import has_arrived, unsent
+
 __all__ = ["Connections"]
+
+_log = logging.getLogger("ashapp.server")
 
 
 class Connections:
@@ -50,10 +55,10 @@ class Connections:
                 idle.append(connection)
         self._idle_since = {connection: self._idle_since.get(connection, now) for connection in idle}
         due = [connection for connection, since in self._idle_since.items() if now - since >= grace]
-        arriving = _readable(due)
         for connection in due:
-            if connection not in arriving:
-                connection.shutdown()
+            # Not for all at once: while some are closed, requests come to others.
+            if not has_arrived(connection.transport):
+                _shut_down(connection)
 
     def abort(self) -> None:
         """Close all at once, whatever they do."""
@@ -64,24 +69,23 @@ class Connections:
     def _end_other(self, connection: Any) -> None:
         if connection not in self._told:
             self._told.add(connection)
-            connection.shutdown()
+            _shut_down(connection)
+
+
+def _shut_down(connection: Any) -> None:
+    try:
+        connection.shutdown()
+    except Exception:
+        _log.warning("A connection could not be ended in order: aborted", exc_info=True)
+        if connection.transport is not None:
+            connection.transport.abort()
 
 
 def _is_idle(connection: Any) -> bool:
     cycle = connection.cycle
-    if cycle is not None and not cycle.response_complete:
+    if (cycle is not None and not cycle.response_complete) or unsent(connection.transport):
         return False
     # Each request has a scope of its own, from its first byte on; h11 keeps the bytes until the head ends.
     scope = connection.scope
     is_begun = scope is not None and (cycle is None or scope is not cycle.scope)
     return not is_begun and not (hasattr(connection, "conn") and connection.conn.trailing_data[0])
-
-
-def _readable(connections: Iterable[Any]) -> set[Any]:
-    """Return those that have bytes, or their end, in the kernel."""
-    with selectors.DefaultSelector() as selector:
-        for connection in connections:
-            descriptor = connection.transport.get_extra_info("socket")
-            if descriptor is not None and descriptor.fileno() >= 0:
-                selector.register(descriptor.fileno(), selectors.EVENT_READ, connection)
-        return {key.data for key, _ in selector.select(0)}

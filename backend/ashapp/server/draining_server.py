@@ -10,8 +10,7 @@ Theory of operation. The end has phases, each with a time limit of its own:
 4. The application's shutdown runs.
 
 A second signal ends the phases 1 and 2 at once. A worker that retires while others go on to accept begins
-with phase 2: nobody but its own connections notices, and those may stay until they would have been closed for
-being idle anyway.
+with phase 2: nobody but its own connections notices, and those may be idle for longer before they are closed.
 """
 
 import asyncio
@@ -49,6 +48,8 @@ _TICKS = 10
 _POLL = 0.05
 # Seconds that a connection must be idle before it is closed: a new one is about to send its first request.
 _IDLE = 0.5
+# The same while others go on to accept: there is no hurry.
+_RETIRING_IDLE = 5
 
 
 class DrainingServer(uvicorn.Server):
@@ -185,7 +186,7 @@ class DrainingServer(uvicorn.Server):
     async def _finish(self, connections: Connections) -> bool:
         """Wait until all is done; return whether it was in time."""
         deadline = time.monotonic() + self.settings.timeout_graceful_shutdown
-        grace = self.config.timeout_keep_alive if self._retires else _IDLE
+        grace = min(_RETIRING_IDLE, self.config.timeout_keep_alive) if self._retires else _IDLE
         await asyncio.sleep(_POLL)  # until connections that were just accepted are there
         while self.server_state.connections or self.server_state.tasks:
             if self._is_hurried or time.monotonic() >= deadline:

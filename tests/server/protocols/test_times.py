@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 
 from ashapp.server.protocols import limited
+from ashapp.server.protocols.delivery import has_arrived
 from ashapp.server.protocols.limited import Limited
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST, assert_refused
@@ -120,6 +121,24 @@ def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(
         began = time.monotonic()
         assert connection.is_closed()
         assert time.monotonic() - began >= 0.9
+
+
+def test_a_request_that_comes_at_the_end_of_its_time_is_answered(
+    serve: ServeLimited, connections: list[Limited]
+) -> None:
+    with Connection(serve(keep_alive=600, head_seconds=600)) as used, Connection(serve()) as unused:
+        assert used.request("GET", "/").status == 200
+        until(lambda: len(connections) == 2)
+        for connection, limited in zip((used, unused), connections, strict=True):
+
+            def let_time_pass(connection: Connection = connection, limited: Limited = limited) -> None:
+                limited.look(0)  # of which it takes note only
+                connection.send_request("GET", "/")
+                until(lambda: has_arrived(limited.transport))
+                limited.look(6000)
+
+            limited.loop.call_soon_threadsafe(let_time_pass)
+            assert connection.receive().status == 200
 
 
 def test_an_unread_body_is_thrown_away_for_a_while_only(serve: ServeLimited) -> None:

@@ -29,6 +29,7 @@ def test_uvicorns_defaults_are_left_to_uvicorn() -> None:
         "root_path": "",
         "server_header": False,
         "lifespan": "on",
+        "timeout_keep_alive": 90,
         "timeout_graceful_shutdown": 15,
         "log_level": "info",
         "access_log": True,

@@ -84,6 +84,11 @@ class LimitedH11Protocol(Limited, H11Protocol):
         """Whether a part of a request's head has been received; see `Limited`."""
         return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
 
+    def on_response_complete(self) -> None:
+        """Go on as uvicorn does, without a timer: for a connection that stays idle there is the sweeper."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()
+
     def data_received(self, data: bytes) -> None:
         """Take in *data* as uvicorn does."""
         if self.refusal is None:

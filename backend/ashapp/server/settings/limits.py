@@ -73,7 +73,14 @@ class Limits(BaseModel):
         description="Seconds for which a response that has begun may be silent; then the connection is "
         "closed. 0 for any time.",
     )
-    timeout_keep_alive: int | None = Field(default=None, ge=0)
+    timeout_keep_alive: int = Field(
+        # Whoever closes an idle connection first may lose a request: let it not be this side. nginx keeps one
+        # for 75 s, and load balancers for 60 s.
+        default=90,
+        ge=0,
+        description="Seconds for which a connection may be idle between two requests; longer than a proxy or "
+        "load balancer in front keeps it.",
+    )
 
     @property
     def max_in_flight(self) -> int:
