@@ -63,11 +63,13 @@ COPY --from=build /layers/project /
 
 # PIP_PYTHON: what is installed on top of this image goes where the service finds it.
 # ASHAPP_PRESTART: an executable prestart.sh in the working directory runs before the start.
+# ASHAPP_MANAGEMENT_HOST: nothing but what is published gets in, and a scraper comes from outside.
 ENV PATH=/opt/ashapp/bin:$PATH \
     VIRTUAL_ENV=/opt/ashapp \
     PIP_PYTHON=/opt/ashapp/bin/python \
     PYTHONUNBUFFERED=1 \
-    ASHAPP_PRESTART=auto
+    ASHAPP_PRESTART=auto \
+    ASHAPP_MANAGEMENT_HOST=0.0.0.0
 WORKDIR /app
 USER 10001:10001
 EXPOSE 5000 5001

@@ -32,6 +32,7 @@ def test_it_runs_the_server_as_a_numbered_user(config: dict[str, Any]) -> None:
     assert (config["Entrypoint"], config["Cmd"]) == (["ashapp"], ["serve"])
     assert config["WorkingDir"] == "/app"
     assert set(config["ExposedPorts"]) == {"5000/tcp", "5001/tcp"}
+    assert "ASHAPP_MANAGEMENT_HOST=0.0.0.0" in config["Env"]
     assert config["Healthcheck"]["Test"] == ["CMD", "ashapp", "check", "live"]
 
 

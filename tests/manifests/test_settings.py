@@ -15,6 +15,7 @@ def test_the_service_starts_with_them(objects: Objects, settings: Settings) -> N
     assert {variable(name) for name in settings.model_fields_set} == set(objects.environment)
     assert settings.environment == "production"
     assert settings.probes
+    assert settings.management_host == "0.0.0.0"
 
 
 def test_tmp_holds_a_body_for_each_thread(objects: Objects, settings: Settings) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from ashapp import readiness_check
 from ashapp.server.checker import Checker
+from ashapp.server.redaction import redact
 from tests.support.waiting import PATIENCE, eventually, until
 
 pytestmark = pytest.mark.usefixtures("no_checks")
@@ -98,6 +99,22 @@ async def test_a_check_fails_by_raising_or_by_returning_false(
         text = checker.outcomes["database"].error
         assert text is not None
         assert text.startswith(error)
+
+
+@pytest.mark.parametrize(("clean", "told"), [(redact, "at db://***@host"), (str, "at db://me:pa55@host")])
+async def test_secrets_in_an_error_are_neither_shown_nor_logged_unless_that_is_asked_for(
+    clean: Callable[[str], str], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    @readiness_check("database")
+    def refuse_with_secret() -> None:
+        raise ConnectionRefusedError("at db://me:pa55@host")
+
+    async with checking(Checker(3600, clean=clean)) as checker:
+        error = checker.outcomes["database"].error
+        assert error is not None
+        assert error.startswith(f"ConnectionRefusedError: {told} (")
+        (logged,) = caplog.messages
+        assert logged == f"Readiness check database fails: {error}"
 
 
 @pytest.mark.parametrize("result", [None, True, 0, "", "no"])

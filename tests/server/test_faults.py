@@ -19,6 +19,18 @@ def test_an_error_without_text_or_place() -> None:
     assert describe(RuntimeError()) == "RuntimeError"
 
 
+def test_an_error_that_cannot_tell() -> None:
+    class Silent(Exception):  # noqa: N818
+        def __str__(self) -> str:
+            raise LookupError
+
+    assert describe(Silent()) == "Silent"
+
+
+def test_the_text_may_be_made_another() -> None:
+    assert describe(ValueError("red"), str.upper) == "ValueError: RED"
+
+
 def test_the_last_line_is_named_where_no_code_is_the_applications_own() -> None:
     with pytest.raises(ValueError, match="Expecting") as caught:
         json.loads("{")

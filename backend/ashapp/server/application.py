@@ -30,6 +30,7 @@ from ashapp.server.log_config import access_logs, keep_loggers
 from ashapp.server.overview import Overview
 from ashapp.server.probes import Probes
 from ashapp.server.proxies import Proxies
+from ashapp.server.redaction import redact
 from ashapp.server.reporter import Reporter
 from ashapp.server.runtime import Runtime
 from ashapp.server.settings import REFERENCE_API, Settings
@@ -145,7 +146,11 @@ def _sinks(bridge: WsgiToAsgi, settings: Settings) -> list[Sink]:
 def _check_readiness(health: Health, bridge: WsgiToAsgi, settings: Settings) -> Checker:
     app = bridge.wsgi_application
     # What asks a database is written for the context of its application.
-    checker = Checker(settings.readiness_interval, app.app_context if isinstance(app, Flask) else nullcontext)
+    checker = Checker(
+        settings.readiness_interval,
+        app.app_context if isinstance(app, Flask) else nullcontext,
+        clean=str if settings.readiness_full_errors else redact,
+    )
     health.conditions.append(checker.failure)
     health.monitors.append(checker)
     return checker

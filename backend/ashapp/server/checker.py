@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ashapp.server.faults import describe
 from ashapp.server.readiness import Check, registered_checks
+from ashapp.server.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,16 +52,22 @@ class Outcome:
 class Checker:
     """Runs the checks that are registered when it starts, each *interval* seconds after its last run.
 
-    *make_context* makes a context manager that is entered around each sync check, on its thread.
+    *make_context* makes a context manager that is entered around each sync check, on its thread. Of what a
+    check raises *clean* makes the text that is shown and logged; by default that has no secrets, as far as
+    they can be told.
     """
 
     def __init__(
-        self, interval: float, make_context: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self,
+        interval: float,
+        make_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        clean: Callable[[str], str] = redact,
     ) -> None:
         self.interval = interval
         #: The last outcome of each check that has one.
         self.outcomes: dict[str, Outcome] = {}
         self._make_context = make_context
+        self._clean = clean
         self._tasks: list[asyncio.Task[None]] = []
         self._pending: set[str] = set()
         self._have_first_outcomes = asyncio.Event()
@@ -101,7 +108,7 @@ class Checker:
         self, name: str, error: BaseException | None, duration: float, last: type[BaseException] | None
     ) -> type[BaseException] | None:
         """Keep an outcome, log it if it is of another kind than the *last*, and return its kind."""
-        text = None if error is None else describe(error)
+        text = None if error is None else describe(error, self._clean)
         self.outcomes[name] = Outcome(name, text, duration, time.time())
         self._pending.discard(name)
         if not self._pending:

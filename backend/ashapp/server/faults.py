@@ -3,6 +3,7 @@
 
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["describe"]
@@ -11,13 +12,23 @@ _INSTALLED = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platst
 _PACKAGE = f"{Path(__file__).parent}/"
 
 
-def describe(error: BaseException) -> str:
-    """Return the exception's type and text, and the file and line of the application where it came from."""
+def describe(error: BaseException, clean: Callable[[str], str] = str) -> str:
+    """Return the exception's type and text, and the file and line of the application where it came from.
+
+    The text is what *clean* makes of it; there is none where the exception can't tell.
+    """
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
-    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    text = f"{type(error).__name__}: {clean(_text(error))}".rstrip(": ")
     frame = _frame(error)
     return f"{text} ({frame.filename}, line {frame.lineno})" if frame else text
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def _frame(error: BaseException) -> traceback.FrameSummary | None:

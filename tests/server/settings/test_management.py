@@ -7,10 +7,10 @@ from ashapp.server.errors import StartupError
 from ashapp.server.loading import load
 
 
-def test_the_management_port_is_5001_on_all_interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_management_port_is_5001_on_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ASHAPP_MANAGEMENT_PORT")
     settings = load({})
-    assert (settings.management_host, settings.management_port) == ("0.0.0.0", 5001)
+    assert (settings.management_host, settings.management_port) == ("127.0.0.1", 5001)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,11 @@ def test_any_other_management_port_is_refused(wrong: str) -> None:
     assert caught.value.message.startswith(
         f'management_port = {wrong!r} (--management-port): must be a whole number from 0 to 65535, or "off"'
     )
+
+
+def test_errors_of_readiness_checks_are_shown_without_secrets() -> None:
+    assert load({}).readiness_full_errors is False
+    assert load({"readiness_full_errors": "true"}).readiness_full_errors is True
 
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "nan", "3601"])

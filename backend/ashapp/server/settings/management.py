@@ -26,9 +26,10 @@ class Management(BaseModel):
     """Where operators and their machines ask how the service is."""
 
     management_host: str = Field(
-        default="0.0.0.0",  # noqa: S104 - a scraper of a cluster comes from another address
+        default="127.0.0.1",
         min_length=1,
-        description="Address of the management port, which must never be public.",
+        description="Address of the management port, which must never be public; 0.0.0.0 where scrapers "
+        "come from other machines.",
     )
     management_port: Annotated[int | Literal["off"], BeforeValidator(_port)] = Field(
         default=5001,
@@ -39,4 +40,9 @@ class Management(BaseModel):
         gt=0,
         le=3600,
         description="Seconds from one run of the readiness checks to the next.",
+    )
+    readiness_full_errors: bool = Field(
+        default=False,
+        description="Show and log the whole text of what a readiness check raises, with the secrets that it "
+        "may hold.",
     )
