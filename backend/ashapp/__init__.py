@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ashapp.api import create_app
-    from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
+    from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking, on_thread
     from ashapp.server.readiness import readiness_check
 
-__all__ = ["FlaskToAsgi", "WsgiToAsgi", "__version__", "create_app", "nonblocking", "readiness_check"]
+__all__ = [
+    "FlaskToAsgi",
+    "WsgiToAsgi",
+    "__version__",
+    "create_app",
+    "nonblocking",
+    "on_thread",
+    "readiness_check",
+]
 
 __version__ = "0.1.0"
 
@@ -23,6 +31,7 @@ _HOMES = {
     "WsgiToAsgi": "ashapp.bridge",
     "create_app": "ashapp.api",
     "nonblocking": "ashapp.bridge",
+    "on_thread": "ashapp.bridge",
     "readiness_check": "ashapp.server.readiness",
 }
 

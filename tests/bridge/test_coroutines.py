@@ -244,6 +244,9 @@ class Exchange:
         self.context = Context()
         self.tasks: list[asyncio.Task[Any]] = []
 
+    def coroutine_loop(self) -> asyncio.AbstractEventLoop:
+        return self.loop
+
     def note_task(self, task: asyncio.Task[Any]) -> None:
         self.tasks.append(task)
 

@@ -3,8 +3,9 @@ import functools
 from collections.abc import AsyncIterator
 
 from flask.sessions import SecureCookieSessionInterface
+from flask.views import View
 
-from ashapp.bridge.marks import is_nonblocking, nonblocking
+from ashapp.bridge.marks import is_nonblocking, is_on_thread, nonblocking, on_thread
 
 
 def index() -> str:
@@ -40,6 +41,25 @@ def test_the_mark_on_a_class_is_on_its_objects() -> None:
     assert is_nonblocking(Sessions)
     assert is_nonblocking(Sessions())
     assert not is_nonblocking(SecureCookieSessionInterface)
+
+
+def test_what_is_marked_is_kept_on_threads() -> None:
+    class Marked(View):
+        pass
+
+    class Sessions:
+        async def ping(self) -> None: ...
+
+    assert on_thread(Marked) is Marked
+    marked = (
+        Marked,
+        Marked.as_view("marked"),
+        functools.partial(on_thread(stream)),
+        on_thread(Sessions().ping),
+    )
+    assert [target for target in marked if not is_on_thread(target)] == []
+    others = (View, View.as_view("other"), index, functools.partial(index), None)
+    assert [target for target in others if is_on_thread(target)] == []
 
 
 def test_the_mark_on_an_object_is_on_it_alone() -> None:

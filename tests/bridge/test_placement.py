@@ -106,6 +106,27 @@ def test_an_endpoint_without_a_view_is_told_of() -> None:
     assert Placement(make_app()).of("nothing") == Place(on_loop=False, reason="there is no view function")
 
 
+def test_a_view_can_be_moved_to_threads_and_back() -> None:
+    app = make_app()
+    placement = Placement(app)
+    for endpoint in ("wait", "index"):
+        before = placement.of(endpoint)
+        placement.move(endpoint, "it has blocked")
+        assert placement.of(endpoint) == Place(on_loop=False, reason="it has blocked", own_loop=True)
+        placement.move_back(endpoint)
+        placement.move_back(endpoint)
+        assert placement.of(endpoint) == before
+
+
+def test_where_async_views_run_may_be_decided_late() -> None:
+    app = make_app()
+    placement = Placement(app)
+    assert placement.may_be_on_loop()
+    app.config["ASHAPP_ASYNC_VIEWS"] = "thread"
+    assert not placement.may_be_on_loop()
+    assert placement.of("wait").own_loop
+
+
 def test_where_there_is_no_async_view_nothing_is_worth_asking() -> None:
     app = flask.Flask(__name__)
     placement = Placement(app)

@@ -47,7 +47,7 @@ def test_the_whole_page_is_one_program(guide: Page) -> None:
     exec(compile(source, guide.path.name, "exec"), names)
     endpoints = set(names["app"].view_functions) - {"static"}
     assert endpoints == {
-        *("price", "report", "ticks", "progress", "count", "quote", "order", "take_back"),
+        *("price", "report", "export", "ticks", "progress", "count", "quote", "order", "take_back"),
         *("item", "item_on_the_loop", "article", "customers", "suppliers"),
     }
 
@@ -252,6 +252,20 @@ def test_sync_code_on_threads(run: Run) -> None:
     assert journal["query"].value == journal["render"].value == "/report"
     assert journal["query"].thread == journal["teardown"].thread != journal["render"].thread
     assert not journal["render"].on_loop
+
+
+def test_a_marked_view_may_block(run: Run) -> None:
+    journal = Journal()
+
+    class Clock:
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            journal.note("sleep", threading.current_thread().name)
+
+    shop = run("Keep what blocks on threads", {"import time\n": ""}, time=Clock)
+    with serving(FlaskToAsgi(shop.app)) as address:
+        assert fetch(address, "/export").body == b'{"ready":true}\n'
+    assert journal["sleep"].value == "ashapp-own-loop"
 
 
 def test_executors_need_the_context_and_flask_tears_down_there(run: Run) -> None:

@@ -6,8 +6,8 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.marks import nonblocking
-from ashapp.server.hooks import Hook, list_hooks
+from ashapp.bridge.marks import nonblocking, on_thread
+from ashapp.server.hooks import Hook, holders, list_hooks
 
 HERE = __name__
 
@@ -22,7 +22,16 @@ async def wait(*arguments: Any, **more: Any) -> Any: ...
 def quick(*arguments: Any, **more: Any) -> Any: ...
 
 
-PLACES = [(plain, "sync", "lane"), (wait, "async", "loop"), (quick, "nonblocking", "loop")]
+@on_thread
+async def block(*arguments: Any, **more: Any) -> Any: ...
+
+
+PLACES = [
+    (plain, "sync", "lane"),
+    (wait, "async", "loop"),
+    (quick, "nonblocking", "loop"),
+    (block, "async", "lane"),
+]
 
 HOOKS: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
     "before_request": lambda scaffold: scaffold.before_request,
@@ -126,6 +135,44 @@ def test_where_the_view_is_kept_off_the_loop_sync_hooks_are_too(
     for function in (plain, wait, quick):
         app.before_request(function)
     assert [hook.runs_on for hook in list_hooks(bridge(app))] == places
+
+
+def test_what_lets_a_view_hold_a_thread_is_told(app: flask.Flask) -> None:
+    """Hooks that take a thread before the view: the application's, and those of its blueprints."""
+    shop, orders, other = (flask.Blueprint(name, __name__) for name in ("shop", "orders", "other"))
+    for scaffold in (app, shop, orders, other):
+        scaffold.before_request(named(scaffold.name))
+        scaffold.before_request(wait)
+        scaffold.before_request(quick)
+        scaffold.after_request(plain)
+        scaffold.teardown_request(plain)
+        scaffold.context_processor(plain)
+        scaffold.register_error_handler(404, plain)
+    shop.register_blueprint(orders)
+    app.register_blueprint(shop)
+    app.register_blueprint(other)
+    hooks = list_hooks(app)
+    assert holders(hooks, "view") == ["before_request shop.of_shop"]
+    assert holders(hooks, "shop.view") == ["before_request shop.of_shop", "before_request shop.of_shop"]
+    assert holders(hooks, "shop.orders.view") == [
+        "before_request shop.of_shop",
+        "before_request shop.of_shop",
+        "before_request shop.of_orders",
+    ]
+
+
+def named(name: str) -> Callable[[], None]:
+    def hook() -> None: ...
+
+    hook.__qualname__ = f"of_{name}"
+    hook.__module__ = "shop"
+    return hook
+
+
+@pytest.mark.parametrize(("name", "holds"), [("request_started", True), ("request_finished", False)])
+def test_a_receiver_of_a_signal_before_the_view_lets_it_hold_a_thread(name: str, *, holds: bool) -> None:
+    hook = Hook("signal", name, "shop.note", None, "sync", "lane")
+    assert holders([hook], "view") == (["request_started shop.note"] if holds else [])
 
 
 def test_another_wsgi_callable_has_no_hooks() -> None:

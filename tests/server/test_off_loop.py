@@ -24,6 +24,7 @@ def route(endpoint: str, kind: ViewKind, reason: str | None = None, **fields: An
     [
         ([], []),
         ([route("a", ASYNC), route("b", SYNC, "sync view"), route("c", DECORATED, "a decorator")], []),
+        ([route("a", ASYNC, "a mark", own_loop=True)], []),
         ([route("a", ASYNC, "the reason")], ["1 async view runs on a thread: the reason"]),
         (
             [route("a", ASYNC, "the reason"), route("a", ASYNC, "the reason", rule="/again")],

@@ -8,8 +8,10 @@ import pytest
 from flask.views import MethodView
 from werkzeug.routing import Rule
 
-from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.server.routes import Route, flask_application, hindrance, list_routes
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, on_thread
+from ashapp.server.errors import StartupError
+from ashapp.server.loading import load
+from ashapp.server.routes import Route, flask_application, hindrance, list_routes, place_async_views
 
 HERE = __name__
 IMPLIED = ["GET", "HEAD", "OPTIONS"]
@@ -164,6 +166,44 @@ def test_what_keeps_an_async_view_off_the_loop_is_told(
     assert flask_application(found) is app
     assert hindrance(found) == reason
     assert [route.reason for route in list_routes(found)] == ["sync view", reason]
+
+
+def test_a_view_that_is_kept_on_threads_is_told_of_with_the_reason(app: flask.Flask) -> None:
+    @app.get("/block")
+    @on_thread
+    async def block() -> str:
+        return "blocked"
+
+    places = [(route.endpoint, route.reason, route.own_loop) for route in list_routes(app)]
+    assert places == [("block", "it is marked on_thread", True), ("wait", None, False)]
+
+
+@pytest.mark.parametrize(
+    ("config", "setting", "kept"),
+    [
+        (None, None, False),
+        ("thread", None, True),
+        (None, "thread", True),
+        ("thread", "loop", False),
+    ],
+)
+def test_the_setting_counts_for_more_than_the_config(
+    app: flask.Flask, config: str | None, setting: str | None, *, kept: bool
+) -> None:
+    if config is not None:
+        app.config["ASHAPP_ASYNC_VIEWS"] = config
+    place_async_views(app, load({} if setting is None else {"async_views": setting}))
+    reason = "ASHAPP_ASYNC_VIEWS is 'thread'" if kept else None
+    assert hindrance(app) == reason
+    assert [(route.reason, route.own_loop) for route in list_routes(app)] == [(reason, kept)]
+
+
+def test_a_config_that_says_something_else_is_told_in_one_line(app: flask.Flask) -> None:
+    app.config["ASHAPP_ASYNC_VIEWS"] = "process"
+    with pytest.raises(StartupError) as caught:
+        place_async_views(app, load({"app": "shop:app"}))
+    expected = "ASHAPP_ASYNC_VIEWS is 'process': async views run on the 'loop' or on a 'thread'"
+    assert caught.value.message == f"shop:app: {expected}"
 
 
 @pytest.mark.parametrize("found", [application, WsgiToAsgi(application), WhiteNoise(flask.Flask("shop"))])

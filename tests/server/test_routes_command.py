@@ -60,6 +60,14 @@ def test_the_json_is_all_that_is_printed(project: Project) -> None:
     assert [route["endpoint"] for route in survey["routes"]] == ["static", "wait"]
 
 
+def test_the_settings_say_where_async_views_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASHAPP_ASYNC_VIEWS", "thread")
+    project(shop=SHOP)
+    survey = json.loads(routes("shop", "--json").output)
+    assert survey["reason"] == "ASHAPP_ASYNC_VIEWS is 'thread'"
+    assert [route["own_loop"] for route in survey["routes"]] == [True, True]
+
+
 def test_another_wsgi_callable_is_one_line(project: Project) -> None:
     project(shop=SHOP)
     (line,) = routes("shop:application").output.splitlines()

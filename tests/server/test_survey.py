@@ -32,6 +32,8 @@ def test_the_json_has_the_members_that_the_help_page_names() -> None:
                 "async_methods": [],
                 "runs_on": "loop",
                 "reason": None,
+                "own_loop": False,
+                "held_by": [f"before_request {__name__}.load_user"],
             }
         ],
         "hooks": [

@@ -36,6 +36,22 @@ SURVEY = Survey(
         ),
         Route(LONG, None, ["GET"], "items", "items", ViewKind.DECORATED_ASYNC, [], "thread", "a decorator"),
         Route("/x", None, ["GET"], "x", "x", ViewKind.DECORATED_ASYNC, [], "thread", "a decorator"),
+        Route(
+            "/held",
+            None,
+            ["GET"],
+            "held",
+            "held",
+            ViewKind.ASYNC,
+            [],
+            "loop",
+            None,
+            held_by=["one a", "two b"],
+        ),
+        Route("/kept", None, ["GET"], "kept", "kept", ViewKind.ASYNC, [], "thread", "a mark", own_loop=True),
+        Route(
+            "/page", None, ["GET"], "page", "page", ViewKind.SYNC, [], "thread", "sync view", own_loop=True
+        ),
     ],
     hooks=[
         Hook("before_request", None, "shop.load_user", None, "sync", "lane"),
@@ -69,14 +85,19 @@ def test_each_rule_and_each_hook_is_a_row() -> None:
         ["/", "GET", "index", "sync", "thread"],
         ["/wait", "GET, POST", "wait", "async", "loop"],
         ["admin|/item", "item", "class-based (async GET,", "thread [1]"],
+        ["/held", "GET", "held", "async", "loop [3]"],
+        ["/kept", "GET", "kept", "async", "thread [4]"],
+        ["/page", "GET", "page", "sync", "thread"],
         ["/x", "GET", "x", "decorated async", "thread [2]"],
         ["[1] a class"],
         ["[2] a decorator"],
-        ["Hooks, and where they run around an async view (lane: a shared thread)"],
+        ["[3] holds a thread while it waits, as these are sync: one a, two b"],
+        ["[4] a mark (on an event loop of its own)"],
+        ["Hooks, and where they run around an async view (lane: the request's thread)"],
         ["Hook", "Name", "Scope", "Kind", "Runs on"],
         ["before_request", "shop.load_user", "app", "sync", "lane"],
         ["errorhandler 404", "shop.not_found", "blueprint orders", "nonblocking", "loop"],
-        ["Rules: 5, of them 1 on the loop and 4 on threads."],
+        ["Rules: 8, of them 2 on the loop and 6 on threads."],
     ]
     assert [row for row in expected if row not in rows] == []
 
@@ -108,7 +129,7 @@ def test_a_terminal_has_colours_and_all_its_columns(monkeypatch: pytest.MonkeyPa
 def test_where_there_are_no_hooks_nothing_is_said_of_them() -> None:
     text = "\n".join(printed(Survey("shop:app", flask=True, reason=None, routes=SURVEY.routes, hooks=[])))
     assert "Hooks" not in text
-    assert text.endswith("Rules: 5, of them 1 on the loop and 4 on threads.")
+    assert text.endswith("Rules: 8, of them 2 on the loop and 6 on threads.")
 
 
 def test_what_keeps_all_async_views_off_the_loop_is_the_last_word() -> None:

@@ -3,7 +3,14 @@
 
 from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.flask import FlaskToAsgi
-from ashapp.bridge.marks import nonblocking
+from ashapp.bridge.marks import nonblocking, on_thread
 from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
 
-__all__ = ["DEFAULT_THREADS", "ClientDisconnected", "FlaskToAsgi", "WsgiToAsgi", "nonblocking"]
+__all__ = [
+    "DEFAULT_THREADS",
+    "ClientDisconnected",
+    "FlaskToAsgi",
+    "WsgiToAsgi",
+    "nonblocking",
+    "on_thread",
+]

@@ -34,9 +34,11 @@ from ashapp.bridge.fibers import current_fiber
 from ashapp.bridge.iterables import adopt_body, as_body
 from ashapp.bridge.marks import is_nonblocking
 from ashapp.bridge.originals import is_original
+from ashapp.bridge.own_loop import OwnLoop, is_own_loop
 from ashapp.bridge.placement import Placement
 from ashapp.bridge.signals import adopt_signals
 from ashapp.bridge.stages import stages_of
+from ashapp.bridge.thread_views import is_kept, keeps_all
 from ashapp.bridge.url_adapters import UrlAdapters
 
 if TYPE_CHECKING:
@@ -99,6 +101,13 @@ class Callables:
         endpoint = on_loop(match, environ) if self.placement.guarded else match(environ)
         return endpoint is not None and self.placement.of(endpoint).on_loop
 
+    def wants_own_loop(self) -> bool:
+        """Say whether the coroutines of the current request are kept off the server's loop. On a thread."""
+        if keeps_all(self._app):
+            return True
+        endpoint = flask.request.endpoint if flask.has_request_context() else None
+        return endpoint is not None and self.placement.of(endpoint).own_loop
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return *func* as something that sync code may call here; see ``flask.Flask.ensure_sync``."""
         if (type(func) is FunctionType and func.__code__.co_flags & inspect.CO_COROUTINE) or (
@@ -111,13 +120,18 @@ class Callables:
         return partial(_call_sync, func)
 
     def async_to_sync(self, func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
-        """Return a sync function that runs the coroutine of *func* on the server's loop."""
+        """Return a sync function that runs the coroutine of *func* on the server's loop, or on its own."""
+        kept = is_kept(func)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             # Nearly always it is this, and then each call in between would hold memory while the view waits.
             fiber = current_fiber()
             if fiber is not None and not fiber.depth and fiber.exchange is not None:
+                if kept:
+                    return fiber.exchange.run_on_lane(_call_on_own_loop, func, *args, **kwargs)
                 return fiber.exchange.run_coroutine(func(*args, **kwargs))
+            if kept and fiber is None and current_exchange() is not None:
+                return _call_on_own_loop(func, *args, **kwargs)
             return self._call(func, *args, **kwargs)
 
         return call
@@ -129,10 +143,11 @@ class Callables:
         if fiber is not None or current_exchange() is not None:
             return complete(func(*args, **kwargs))
         running, loop = asyncio._get_running_loop(), self._loop  # noqa: SLF001 - the one that does not raise
-        if running is None and loop is not None and loop.is_running():
+        is_served = loop is not None and loop.is_running() and not keeps_all(self._app)
+        if running is None and loop is not None and is_served:
             # A thread of the application's own: a copy of its context has to do.
             return run_on_loop(func(*args, **kwargs), loop, copy_context())
-        if running in self._loops and (call := self._as_awaitable(_caller())):
+        if (running in self._loops or is_own_loop(running)) and (call := self._as_awaitable(_caller())):
             return call(func, args, kwargs)  # in a task that a view has made
         return self._async_to_sync(func)(*args, **kwargs)
 
@@ -188,6 +203,14 @@ def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     if fiber is None or fiber.exchange is None:
         return func(*args, **kwargs)
     return fiber.exchange.run_on_lane(func, *args, **kwargs)
+
+
+def _call_on_own_loop(func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any, **kwargs: Any) -> Any:
+    exchange = current_exchange()
+    if exchange is None or is_own_loop(exchange.coroutine_loop()):
+        return complete(func(*args, **kwargs))
+    with OwnLoop(exchange.grace) as own:
+        return run_on_loop(func(*args, **kwargs), own.loop, exchange.context, exchange)
 
 
 def _apply(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

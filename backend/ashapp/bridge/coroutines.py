@@ -104,7 +104,7 @@ def complete(coroutine: Coroutine[Any, Any, T], *, shielded: bool = False) -> T:
         return AsyncToSync(finish)(coroutine)
     # Where the application has entered a context of its own, a copy of it has to do.
     context = exchange.context if getcurrent().gr_context is exchange.context else copy_context()
-    return run_on_loop(coroutine, exchange.loop, context, exchange, shielded=shielded)
+    return run_on_loop(coroutine, exchange.coroutine_loop(), context, exchange, shielded=shielded)
 
 
 async def finish(awaitable: Awaitable[T]) -> T:
@@ -174,13 +174,17 @@ class _ThreadExecutor(CurrentThreadExecutor):
 
 
 class _AdoptedLoop:
-    """*loop* as asgiref sees it, which creates a task for each call of ``async_to_sync``."""
+    """*loop* as asgiref sees it, which creates a task for each call of ``async_to_sync``.
+
+    Where the request on this thread has a loop of its own for coroutines, it is that.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.loop, name)
+        exchange = current_exchange()
+        return getattr(self.loop if exchange is None else exchange.coroutine_loop(), name)
 
     def create_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        return self.loop.create_task(run_in_fiber(coroutine, copy_context()))
+        return asyncio.get_running_loop().create_task(run_in_fiber(coroutine, copy_context()))

@@ -49,6 +49,8 @@ class Exchange:
 
     #: Seconds that the application has until its response begins; None for any time.
     timeout: float | None = None
+    #: Seconds that what is cancelled, or left running, has to end.
+    grace = 5.0
     #: Makes the context of a request.
     make_context: Callable[[], Context] = staticmethod(request_context)
     #: Where the application runs, as the notes call it.
@@ -88,6 +90,10 @@ class Exchange:
 
         """
         raise NotImplementedError
+
+    def coroutine_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop for the coroutines that a thread of this exchange waits for. On that thread."""
+        return self.loop
 
     def note_task(self, task: asyncio.Task[Any]) -> None:
         """Take note that a thread of this exchange waits for *task*, which may be cancelled. On the loop."""

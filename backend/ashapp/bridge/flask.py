@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import flask
 
 from ashapp.bridge.callables import Callables
 from ashapp.bridge.lanes import Lanes
 from ashapp.bridge.native import LoopExchange
+from ashapp.bridge.thread_views import choose, keeps_all
 from ashapp.bridge.wsgi import WsgiToAsgi
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ __all__ = ["FlaskToAsgi"]
 class FlaskToAsgi(WsgiToAsgi):
     """An ASGI application around the Flask object *flask_app*, with the options of ``WsgiToAsgi``.
 
+    *async_views* says where async views run: on the "loop", or each on a "thread", with a loop of its own, as
+    under any WSGI server (then what blocks in them holds up nobody). It sets ``ASHAPP_ASYNC_VIEWS`` in the
+    application's config, which counts where it is None. ``on_thread`` is for single views and blueprints.
+
     Flask's own code serves each request: ``flask_app.wsgi_app`` with all that wraps it, hooks, error
     handlers, signals, sessions and extensions. Coroutines, wherever Flask meets them, run on the
     server's loop, one loop for the worker's life: so a client or a pool that is bound to a loop
@@ -38,17 +43,28 @@ class FlaskToAsgi(WsgiToAsgi):
 
     Raises:
         TypeError: *flask_app* is not a ``flask.Flask`` object.
+        ValueError: *async_views*, or the application's config, says something else.
 
     """
 
-    def __init__(self, flask_app: flask.Flask, *args: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        flask_app: flask.Flask,
+        *args: Any,
+        async_views: Literal["loop", "thread"] | None = None,
+        **options: Any,
+    ) -> None:
         if not isinstance(flask_app, flask.Flask):
             raise TypeError(
                 f"expected a flask.Flask object, got {flask_app!r}; WsgiToAsgi takes any WSGI callable"
             )
         super().__init__(flask_app, *args, **options)
+        if async_views is not None:
+            choose(flask_app, async_views)
+        keeps_all(flask_app)  # or its config is wrong
         callables = flask_app.extensions.get("ashapp") or Callables(flask_app)
         self._callables = callables
+        self._wants_own_loop = callables.wants_own_loop
         self._lanes = Lanes(self._pool.size)
 
     def announce_body(self, environ: Environ, body: RequestBody) -> None:

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 
 from ashapp.bridge.attributes import attribute_of
 from ashapp.bridge.coroutines import complete
+from ashapp.bridge.exchange import current_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +29,9 @@ class AsyncBody:
 
     def __init__(self, iterable: AsyncIterable[Any]) -> None:
         self._iterator = aiter(iterable)
+        exchange = current_exchange()
+        if exchange is not None:
+            exchange.coroutine_loop()  # chosen now: when the items are awaited, the context may be gone
 
     def __iter__(self) -> AsyncBody:
         return self

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""The mark of what is quick enough for the event loop."""
+"""The marks of what is quick enough for the event loop, and of what may never run there."""
 
 import inspect
+from functools import partial
 from typing import TypeVar
 
 from ashapp.bridge.attributes import attribute_of
 
-__all__ = ["is_nonblocking", "nonblocking"]
+__all__ = ["is_nonblocking", "is_on_thread", "nonblocking", "on_thread"]
 
 T = TypeVar("T")
 
 _NONBLOCKING = "_ashapp_nonblocking"
+_ON_THREAD = "_ashapp_on_thread"
 
 
 def nonblocking(function: T) -> T:
@@ -34,3 +36,23 @@ def is_nonblocking(function: object) -> bool:
         or inspect.isasyncgenfunction(function)
         or attribute_of(function, "__module__") == "flask.templating"
     )
+
+
+def on_thread(target: T) -> T:
+    """Keep async code on threads, because it blocks: it holds up no other request there.
+
+    *target* is a view, the class of views, a blueprint with all its views, or a hook. Under a decorator that
+    registers a view, this comes below it or above it. What is marked is awaited on an event loop of its
+    request's own, as under any WSGI server, so a client or a pool that belongs to the server's loop, as from
+    the lifespan, can't be used in it. A request holds a thread meanwhile.
+    """
+    setattr(getattr(target, "__func__", target), _ON_THREAD, True)  # of a bound method, its function
+    return target
+
+
+def is_on_thread(target: object) -> bool:
+    """Say whether *target* is marked to be kept on threads; a view is, where its class is."""
+    while isinstance(target, partial):
+        target = target.func
+    view_class = attribute_of(target, "view_class")
+    return bool(attribute_of(target, _ON_THREAD) or attribute_of(view_class, _ON_THREAD))

@@ -76,8 +76,6 @@ class LoopExchange(Exchange):
     _timer: asyncio.TimerHandle | None
     _deadline: asyncio.TimerHandle | None = None
     _limiter: asyncio.TimerHandle | None = None
-    #: Seconds that a job on the lane has when the server cancels the request.
-    grace = 5.0
     _timeout_answer: asyncio.Task[None] | None = None
     _final: tuple[Message, ...] = ()
     _refusal: Exception | None = None

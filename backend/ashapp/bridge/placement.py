@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Where each view of a Flask application runs, on the loop or on a thread, and why.
 
-A view runs on the loop if it is a coroutine function, or an ``async def`` with ``yield``, and if nothing
-around it that is not Flask's own could block the loop. What could is looked for once for each view, and
-named in the reason. Hooks, handlers and the like are no hindrance: Flask passes them through
-``ensure_sync``, and so they are run on a lane (see ``lanes``).
+A view runs on the loop if it is a coroutine function, or an ``async def`` with ``yield``, if it is not kept
+on threads (see ``thread_views``), and if nothing around it that is not Flask's own could block the loop. What
+could is looked for once for each view, and named in the reason. Hooks, handlers and the like are no
+hindrance: Flask passes them through ``ensure_sync``, and so they are run on a lane (see ``lanes``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ashapp.bridge.attributes import attribute_of
 from ashapp.bridge.converters import guard_converters, may_block
 from ashapp.bridge.marks import is_nonblocking
 from ashapp.bridge.originals import is_original
+from ashapp.bridge.thread_views import ASYNC_VIEWS, keeps_all, why_kept
 from ashapp.bridge.url_adapters import UrlAdapters
 from ashapp.bridge.views import ViewKind, async_methods, is_async, kind_of, name_of, sync_decorators
 
@@ -54,16 +55,23 @@ _DISPATCH_ON_OBJECT = ("full_dispatch_request", "dispatch_request")
 # Those that the bridge replaces, unless a tool has done so for all applications.
 _REPLACED_BY_BRIDGE = ("ensure_sync", "async_to_sync", "create_url_adapter")
 
+# The reason for most views.
+_SYNC = "sync view"
+
 # Where WSGI middleware has the application that it wraps.
 _WRAPPED = ("app", "wsgi_app", "application", "_app", "__wrapped__")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a view runs; *reason* says why it is a thread, and is empty for the loop."""
+    """Where a view runs; *reason* says why it is a thread, and is empty for the loop.
+
+    *own_loop* says that the coroutines of its requests are kept off the server's loop, as they may block.
+    """
 
     on_loop: bool
     reason: str = ""
+    own_loop: bool = False
 
 
 class Placement:
@@ -74,6 +82,7 @@ class Placement:
         self.kept: str | None = None
         self._app = app
         self._places: dict[str, tuple[Any, Place]] = {}
+        self._moved: dict[str, Place] = {}
         self._known = 0
         self._has_async_views = False
         #: Whether a URL converter may block: see ``converters``.
@@ -91,7 +100,12 @@ class Placement:
             self._has_async_views = any(map(is_async, app.view_functions.values()))
         if not self._has_async_views:
             return False
-        around = (vars(app).get("wsgi_app"), app.session_interface, len(app.url_value_preprocessors))
+        around = (
+            vars(app).get("wsgi_app"),
+            app.session_interface,
+            len(app.url_value_preprocessors),
+            app.config.get(ASYNC_VIEWS),
+        )
         if around != self._around:
             self._around = around
             self._places.clear()
@@ -100,20 +114,42 @@ class Placement:
 
     def hindrance(self) -> str | None:
         """Return what keeps every async view off the loop, by name, or None."""
+        if keeps_all(self._app):
+            return f"{ASYNC_VIEWS} is 'thread'"
         if self.kept is not None:
             return f"{self.kept} is replaced on the application object"
         return _hindrance(self._app)
 
     def of(self, endpoint: str) -> Place:
-        """Return where the view of *endpoint* runs."""
+        """Return where the view of *endpoint* runs. From any thread."""
+        moved = self._moved.get(endpoint)
+        if moved is not None:
+            return moved
         view = self._app.view_functions.get(endpoint)
         known, place = self._places.get(endpoint, (None, None))
         if place is None or known is not view:
             self.may_be_on_loop()
-            reason = (self._hindrance or self._own_converter(endpoint)) if is_async(view) else _why_sync(view)
-            place = Place(on_loop=not reason, reason=reason or "")
+            place = self._decide(endpoint, view)
             self._places[endpoint] = (view, place)
         return place
+
+    def move(self, endpoint: str, reason: str) -> None:
+        """Keep the view of *endpoint* on threads from now on, with a loop of its own. From any thread."""
+        self._moved[endpoint] = Place(on_loop=False, reason=reason, own_loop=True)
+
+    def move_back(self, endpoint: str) -> None:
+        """Let the view of *endpoint* run where it would have been, had it not been moved. From any thread."""
+        self._moved.pop(endpoint, None)
+
+    def _decide(self, endpoint: str, view: Any) -> Place:
+        kept = why_kept(self._app, endpoint, view)
+        reason = kept
+        if not is_async(view):
+            sync = _why_sync(view)
+            reason = sync if kept is None or sync == _SYNC else kept
+        elif kept is None:
+            reason = self._hindrance or self._own_converter(endpoint)
+        return Place(on_loop=not reason, reason=reason or "", own_loop=kept is not None)
 
     def _own_converter(self, endpoint: str) -> str | None:
         rules = (rule for rule in self._app.url_map.iter_rules() if rule.endpoint == endpoint)
@@ -133,7 +169,7 @@ def _why_sync(view: Any) -> str:
         return f"the sync {decorators} {', '.join(names)} in front of the async view"
     if kind is ViewKind.ASYNC_CALLABLE:
         return f"{name_of(view)} is an object, whose async __call__ Flask does not see"
-    return "sync view"
+    return _SYNC
 
 
 def _hindrance(app: flask.Flask) -> str | None:

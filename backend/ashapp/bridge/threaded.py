@@ -37,6 +37,7 @@ from ashapp.bridge.environ import expects_continue
 from ashapp.bridge.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.exchange import Exchange, as_exception, enter_exchange, log_late_failure
 from ashapp.bridge.futures import resolve
+from ashapp.bridge.own_loop import OwnLoop, RemoteTask
 from ashapp.bridge.stacks import stack_of
 from ashapp.bridge.stream import BodyStream
 
@@ -68,11 +69,14 @@ _Opening = tuple["Message", bytes, BodyStream | None]
 class ThreadExchange(Exchange):
     """The WSGI call of one request, on a thread, and the sending of its response, on the loop."""
 
+    #: Says, on the thread, whether the request's coroutines are kept off the server's loop. None: never.
+    wants_own_loop: Callable[[], bool] | None = None
+    _own_loop: OwnLoop | None = None
     _stream: BodyStream | None = None
     _abandoned = False
     _finished = False
     _iterating = False
-    _task: asyncio.Task[Any] | None = None
+    _task: asyncio.Task[Any] | RemoteTask | None = None
     _interrupted = False
     _timer: asyncio.TimerHandle | None = None
     _waiter: asyncio.Future[None] | None = None
@@ -166,6 +170,12 @@ class ThreadExchange(Exchange):
 
     def note_task(self, task: asyncio.Task[Any]) -> None:
         """Cancel *task* with the request; see ``Exchange``."""
+        if task.get_loop() is self.loop:
+            self._note_task(task)
+        else:
+            self._cross(self._note_task, RemoteTask(task, self.loop))
+
+    def _note_task(self, task: asyncio.Task[Any] | RemoteTask) -> None:
         outer, self._task = self._task, task
         if outer is not None:  # which waits for sync code that waits for *task*
             task.add_done_callback(lambda _: self._note_end(task, outer))
@@ -174,7 +184,7 @@ class ThreadExchange(Exchange):
         elif self._timer is None and not self._response.sealed:
             self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
 
-    def _note_end(self, task: asyncio.Task[Any], outer: asyncio.Task[Any]) -> None:
+    def _note_end(self, task: asyncio.Task[Any] | RemoteTask, outer: asyncio.Task[Any] | RemoteTask) -> None:
         if self._task is task:
             self._task = outer
 
@@ -236,9 +246,17 @@ class ThreadExchange(Exchange):
         finally:
             enter_exchange(outer_exchange)
             getcurrent().gr_context = outer_context
+            if self._own_loop is not None:
+                self._own_loop.leave()
             self._finished = True
             if self._waiter is not None:
                 self._cross(resolve, self._waiter)
+
+    def coroutine_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the server's loop, or that of the request; see ``Exchange``."""
+        if self._own_loop is None and self.wants_own_loop is not None and self.wants_own_loop():
+            self._own_loop = OwnLoop(self.grace)
+        return self.loop if self._own_loop is None else self._own_loop.loop
 
     def _open(self, head: Message, chunk: bytes) -> None:
         if not self._complete:

@@ -16,6 +16,7 @@ from ashapp.bridge.environ import body_is_announced, build_environ, expects_cont
 from ashapp.bridge.errors import RequestRejected, RequestTimeout
 from ashapp.bridge.exchange import as_exception
 from ashapp.bridge.lifespan import Lifespan
+from ashapp.bridge.own_loop import drain_own_loops
 from ashapp.bridge.problem import send_problem, send_timeout
 from ashapp.bridge.queue_watch import QueueWatch
 from ashapp.bridge.tasks import TaskKeeper
@@ -95,6 +96,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
         self._tasks = TaskKeeper()
         self._task_grace = task_grace
+        self._wants_own_loop: Callable[[], bool] | None = None
         self.lifespan = Lifespan(
             wsgi_application, self._run_sync, self._drain, on_startup, on_shutdown, lifespan
         )
@@ -170,6 +172,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         self.admission.check_queue()
         exchange = ThreadExchange(self.wsgi_application, environ, body, loop, self._pool)
         exchange.timeout = self.request_timeout
+        exchange.wants_own_loop = self._wants_own_loop
+        if self._task_grace != exchange.grace:
+            exchange.grace = self._task_grace
         self._pool.submit(exchange.run)
         self._queue_watch.start()
         return exchange
@@ -205,6 +210,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         deadline = loop.time() + self._task_grace
         while self.admission.in_flight and loop.time() < deadline:  # noqa: ASYNC110 - an event would cost each request
             await asyncio.sleep(_DRAIN_INTERVAL)
+        await drain_own_loops(max(deadline - loop.time(), 0))
         await self._tasks.drain(max(deadline - loop.time(), 0))
 
     async def _run_sync(self, function: Callable[[], Any]) -> Any:

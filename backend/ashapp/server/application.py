@@ -32,6 +32,7 @@ from ashapp.server.probes import Probes
 from ashapp.server.proxies import Proxies
 from ashapp.server.redaction import redact
 from ashapp.server.reporter import Reporter
+from ashapp.server.routes import place_async_views
 from ashapp.server.runtime import Runtime
 from ashapp.server.settings import REFERENCE_API, Settings
 from ashapp.server.traces import make_tracer
@@ -73,6 +74,7 @@ def load(settings: Settings) -> Application:
         warnings.append(f"threads has no effect: {settings.app} has been bridged by its own code")
     flask_app = found if isinstance(found, Flask) else getattr(found, "wsgi_application", None)
     if isinstance(flask_app, Flask):
+        place_async_views(flask_app, settings)
         warnings += _harden(flask_app, settings)
     return Application(found, warnings)
 

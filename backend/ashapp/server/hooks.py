@@ -11,10 +11,11 @@ from blinker import NamedSignal
 from flask import Flask, signals
 
 from ashapp.bridge.marks import is_nonblocking
+from ashapp.bridge.thread_views import is_kept
 from ashapp.bridge.views import full_name_of, is_async, kind_of
 from ashapp.server.routes import flask_application, hindrance
 
-__all__ = ["Hook", "list_hooks"]
+__all__ = ["Hook", "holders", "list_hooks"]
 
 # Flask's names of what is registered, and where the application keeps it, by blueprint.
 _BY_BLUEPRINT = {
@@ -27,6 +28,10 @@ _BY_BLUEPRINT = {
 }
 
 
+# Hooks and signals that come before a view.
+_BEFORE = {"before_request", "request_started", "appcontext_pushed"}
+
+
 @dataclass(frozen=True)
 class Hook:
     """A callable that Flask calls around a view.
@@ -34,8 +39,8 @@ class Hook:
     *hook* is the name of Flask's decorator for it, or "signal". *on* is the status code or the exception of
     an error handler, and the name of a signal. *blueprint* is None where it is for the whole application.
     *kind* is "nonblocking" for a sync callable that is marked so, else as for a view. *runs_on* is where it
-    runs around an async view: a "lane" is a thread that is held only while sync code runs on it, a
-    "thread" that of the whole request.
+    runs around an async view: a "lane" is a thread that the request has from its first sync callable to its
+    end, a "thread" that of a request that runs on a thread as a whole.
     """
 
     hook: str
@@ -70,6 +75,18 @@ def list_hooks(found: object) -> list[Hook]:
     ]
 
 
+def holders(hooks: Iterable[Hook], endpoint: str) -> list[str]:
+    """Return which of *hooks*, by kind and name, let the view of *endpoint* hold a thread while it waits.
+
+    These are those that run before an async view, and take a lane.
+    """
+    return [
+        f"{hook.on if hook.hook == 'signal' else hook.hook} {hook.name}"
+        for hook in hooks
+        if hook.runs_on == "lane" and (hook.on or hook.hook) in _BEFORE and _is_around(hook, endpoint)
+    ]
+
+
 _Registered = tuple[str, str | None, str | None, Callable[..., Any]]
 
 
@@ -99,6 +116,10 @@ def _receivers(app: Flask) -> Iterator[_Registered]:
                 yield "signal", signal.name.replace("-", "_"), None, function
 
 
+def _is_around(hook: Hook, endpoint: str) -> bool:
+    return hook.blueprint is None or endpoint.startswith(f"{hook.blueprint}.")
+
+
 def _application_first(scopes: dict[str | None, Any]) -> Iterable[tuple[str | None, Any]]:
     return sorted(scopes.items(), key=lambda item: item[0] or "")
 
@@ -108,7 +129,7 @@ def _kind(function: Any) -> str:
 
 
 def _place(function: Any, *, is_native: bool) -> Literal["loop", "lane", "thread"]:
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function) and not is_kept(function):
         return "loop"
     if not is_native:
         return "thread"

@@ -15,8 +15,15 @@ _NAMED = 3
 
 
 def kept_off(routes: Iterable[Route]) -> list[str]:
-    """Return one line if something keeps the async views of an application off the loop, else none."""
-    kept = {route.endpoint: route.reason for route in routes if route.kind in _ASYNC and route.reason}
+    """Return one line if something keeps the async views of an application off the loop, else none.
+
+    Those that are kept off it on purpose don't count.
+    """
+    kept = {
+        route.endpoint: route.reason
+        for route in routes
+        if route.kind in _ASYNC and route.reason and not route.own_loop
+    }
     if not kept:
         return []
     views = "1 async view runs on a thread" if len(kept) == 1 else f"{len(kept)} async views run on threads"

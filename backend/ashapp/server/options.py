@@ -23,7 +23,10 @@ _NOT_A_FLAG = frozenset({"app", "secret_key"})
 # Sections of the help page, by how the names of their settings begin; the first that fits.
 _SECTIONS = (
     ("Listening", ("host", "port", "uds", "fd", "backlog")),
-    ("Workers", ("workers", "threads", "supervisor", "timeout_worker", "stall_timeout", "limit_max")),
+    (
+        "Workers",
+        ("workers", "threads", "async_views", "supervisor", "timeout_worker", "stall_timeout", "limit_max"),
+    ),
     (
         "Stopping",
         ("drain_delay", "timeout_graceful_shutdown", "timeout_lifespan_shutdown", "termination_grace"),
@@ -135,8 +138,9 @@ def _shown(default: object) -> str:
 
 
 def _metavar(field: FieldInfo, theirs: click.Option | None) -> str:
-    if get_origin(field.annotation) is Literal:
-        return f"[{'|'.join(map(str, get_args(field.annotation)))}]"
+    for annotation in (field.annotation, *get_args(field.annotation)[:1]):
+        if get_origin(annotation) is Literal:
+            return f"[{'|'.join(map(str, get_args(annotation)))}]"
     if theirs is not None:
         return theirs.metavar or theirs.type.name.upper()
     return _METAVARS.get(field.annotation, "TEXT")

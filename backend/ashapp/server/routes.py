@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The rules of a Flask application, and where the view of each runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from flask import Flask
@@ -9,9 +9,12 @@ from werkzeug.routing import Rule
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.placement import Placement
+from ashapp.bridge.thread_views import choose, keeps_all
 from ashapp.bridge.views import ViewKind, async_methods, full_name_of, is_async, kind_of
+from ashapp.server.errors import StartupError
+from ashapp.server.settings import Settings
 
-__all__ = ["Route", "flask_application", "hindrance", "list_routes"]
+__all__ = ["Route", "flask_application", "hindrance", "list_routes", "place_async_views"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,9 @@ class Route:
     """A rule and its view; *reason* says why the view runs on a thread, and is None on the loop.
 
     *domain* is the host or the subdomain that the rule is for, if any. *methods* is empty where any will do.
-    *async_methods* are those of a class-based view.
+    *async_methods* are those of a class-based view. *own_loop* says that its coroutines run on a loop of
+    their own there, not on the server's. *held_by* are hooks that let a view on the loop hold a thread while
+    it waits.
     """
 
     rule: str
@@ -31,12 +36,27 @@ class Route:
     async_methods: list[str]
     runs_on: Literal["loop", "thread"]
     reason: str | None
+    own_loop: bool = False
+    held_by: list[str] = field(default_factory=list)
 
 
 def flask_application(found: object) -> Flask | None:
     """Return the Flask application that *found* is or has been made of, or None for another WSGI callable."""
     application = getattr(found, "wsgi_application", None) if isinstance(found, WsgiToAsgi) else found
     return application if isinstance(application, Flask) else None
+
+
+def place_async_views(app: Flask, settings: Settings) -> None:
+    """Let the async views of *app* run where the settings say, or else its config.
+
+    Raises `StartupError` if that says something that there is not.
+    """
+    try:
+        if settings.async_views is not None:
+            choose(app, settings.async_views)
+        keeps_all(app)
+    except ValueError as error:
+        raise StartupError(f"{settings.app}: {error}") from error
 
 
 def hindrance(found: object) -> str | None:
@@ -64,7 +84,8 @@ def _route(app: Flask, rule: Rule, placement: Placement, common: str | None) -> 
     view: Any = app.view_functions.get(rule.endpoint)
     kind = kind_of(view)
     is_class = kind is ViewKind.CLASS_BASED
-    reason = (common if is_async(view) else None) or placement.of(rule.endpoint).reason or None
+    place = placement.of(rule.endpoint)
+    reason = (common if is_async(view) else None) or place.reason or None
     return Route(
         rule=rule.rule,
         domain=(rule.host if app.url_map.host_matching else rule.subdomain) or None,
@@ -75,4 +96,5 @@ def _route(app: Flask, rule: Rule, placement: Placement, common: str | None) -> 
         async_methods=async_methods(view) if is_class else [],
         runs_on="thread" if reason else "loop",
         reason=reason,
+        own_loop=place.own_loop,
     )

@@ -11,6 +11,7 @@ from ashapp.server.env_file import env_file_option, read_env_file
 from ashapp.server.hardening import forbid_debug_variable
 from ashapp.server.loading import load
 from ashapp.server.options import ServeCommand
+from ashapp.server.routes import flask_application, place_async_views
 from ashapp.server.survey import Survey
 from ashapp.server.survey_table import print_survey
 
@@ -33,6 +34,9 @@ routes  a list of objects, one for each rule:
     async_methods  a list, for class-based views
     runs_on        "loop" or "thread"
     reason         why on a thread, or null
+    own_loop       whether its coroutines have a loop of their own there
+    held_by        hooks that let it hold a thread while it waits, if it
+                   is on the loop: a list
 hooks   a list of objects, one for each callable around the views:
     hook           "before_request", "after_request", "teardown_request",
                    "teardown_appcontext", "context_processor",
@@ -43,7 +47,7 @@ hooks   a list of objects, one for each callable around the views:
     blueprint      its name, or null for the application
     kind           as for a view, or "nonblocking"
     runs_on        around an async view: "loop", "lane" (a thread that
-                   waiting requests share), or "thread"
+                   the request has from then on), or "thread"
 """
 
 
@@ -56,14 +60,19 @@ hooks   a list of objects, one for each callable around the views:
 def routes(app: str | None, env_file: str | None, *, as_json: bool) -> None:
     """Show where the code of TARGET runs; TARGET is found as by 'serve'.
 
-    For each rule: its view, on the loop or on a thread, and the reason. For each hook: where it runs around
-    an async view.
+    For each rule: its view, on the loop or on a thread, and the reason, or the hooks that let a view on the
+    loop hold a thread while it waits. For each hook: where it runs around an async view.
     """
     read_env_file(env_file)
-    target = load({} if app is None else {"app": app}).app
+    settings = load({} if app is None else {"app": app})
+    target = settings.app
     forbid_debug_variable()
     with contextlib.redirect_stdout(sys.stderr):  # what the application prints is no part of the answer
-        survey = Survey.of(find_application(target), target)
+        found = find_application(target)
+        flask_app = flask_application(found)
+        if flask_app is not None:
+            place_async_views(flask_app, settings)
+        survey = Survey.of(found, target)
     if as_json:
         click.echo(survey.to_json())
         return

@@ -2,10 +2,10 @@
 """Where the code of what is served runs: its routes and its hooks."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
-from ashapp.server.hooks import Hook, list_hooks
+from ashapp.server.hooks import Hook, holders, list_hooks
 from ashapp.server.routes import Route, flask_application, hindrance, list_routes
 
 __all__ = ["Survey"]
@@ -29,7 +29,12 @@ class Survey:
     def of(cls, found: object, target: str) -> Self:
         """Survey what was *found* for *target*."""
         is_flask = flask_application(found) is not None
-        return cls(target, is_flask, hindrance(found), list_routes(found), list_hooks(found))
+        hooks = list_hooks(found)
+        routes = [
+            replace(route, held_by=holders(hooks, route.endpoint)) if route.runs_on == "loop" else route
+            for route in list_routes(found)
+        ]
+        return cls(target, is_flask, hindrance(found), routes, hooks)
 
     def to_json(self) -> str:
         """Return it as a JSON object, whose members have the names of the fields."""

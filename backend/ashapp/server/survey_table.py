@@ -32,30 +32,39 @@ def print_survey(survey: Survey, file: IO[str] | None = None) -> None:
         line = f"{survey.target} is no Flask application: each request runs on a thread as a whole."
         console.print(line, soft_wrap=True)
         return
-    notes = _number(route.reason for route in survey.routes)
+    notes = _number(map(_note, survey.routes))
     console.print(_routes(survey.routes, notes))
-    for reason, number in notes.items():
-        console.print(f"[{number}] {reason}")
+    for note, number in notes.items():
+        console.print(f"[{number}] {note}")
     if survey.hooks:
-        console.print("\nHooks, and where they run around an async view (lane: a shared thread)")
+        console.print("\nHooks, and where they run around an async view (lane: the request's thread)")
         console.print(_hooks(survey.hooks))
     console.print(f"\n{_summary(survey.routes)}")
     if survey.reason:
         console.print(f"No async view can run on the loop: {survey.reason}.")
 
 
-def _number(reasons: Iterable[str | None]) -> dict[str, int]:
-    """Number the reasons that need a note, each once."""
-    distinct = dict.fromkeys(reason for reason in reasons if reason and reason != _PLAIN)
-    return {reason: number for number, reason in enumerate(distinct, 1)}
+def _note(route: Route) -> str | None:
+    if route.held_by:
+        return f"holds a thread while it waits, as these are sync: {', '.join(route.held_by)}"
+    if route.own_loop and route.reason and route.reason != _PLAIN:
+        return f"{route.reason} (on an event loop of its own)"
+    return route.reason
+
+
+def _number(notes: Iterable[str | None]) -> dict[str, int]:
+    """Number the notes that are needed, each once."""
+    distinct = dict.fromkeys(note for note in notes if note and note != _PLAIN)
+    return {note: number for number, note in enumerate(distinct, 1)}
 
 
 def _routes(routes: Iterable[Route], notes: Mapping[str, int]) -> Table:
     table = _table("Rule", "Methods", "Endpoint", "View")
     for route in routes:
         place = _place(route.runs_on)
-        if route.reason is not None and route.reason in notes:
-            place.append(f" [{notes[route.reason]}]")
+        note = _note(route)
+        if note is not None and note in notes:
+            place.append(f" [{notes[note]}]")
         table.add_row(
             Text(f"{route.domain}|{route.rule}" if route.domain else route.rule),
             Text(", ".join(method for method in route.methods if method not in _IMPLIED)),

@@ -102,6 +102,11 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
         default=None, description="SECRET_KEY for a Flask application that has none of its own."
     )
     threads: int = Field(default=40, ge=1, le=4096, description="Threads of each worker that run sync views.")
+    async_views: Literal["loop", "thread"] | None = Field(
+        default=None,
+        description="Where async views run: on the event loop, or each on a thread, with a loop of its own, "
+        "as they may block. [default: ASHAPP_ASYNC_VIEWS in the application's config, else loop]",
+    )
     config: FilePath | None = Field(default=None, description="TOML file of settings.")
 
     host: str = Field(default="0.0.0.0", min_length=1, description="Address to listen on.")  # noqa: S104 - DESIGN: all interfaces
