@@ -14,12 +14,12 @@ from flask import Flask, current_app, has_app_context
 from ashapp import readiness_check
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.types import Message, Receive, Scope, Send
-from ashapp.server.application import assemble, create, load
+from ashapp.server.application import assemble, load
 from ashapp.server.errors import StartupError
 from ashapp.server.health import Health, Phase
 from ashapp.server.loading import load as load_settings
 from ashapp.server.overview import LocalOverview
-from ashapp.server.runtime import runtime
+from ashapp.server.runtime import Runtime, runtime
 from ashapp.server.settings import Settings
 from tests.support.asgi import fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually
@@ -208,23 +208,6 @@ async def test_probes_are_where_the_settings_say(flags: dict[str, Any], expected
     assert await statuses(flags) == expected
 
 
-def test_a_worker_makes_its_own_application(project: Project) -> None:
-    project(shop=flask_module())
-    assert isinstance(bridge_in(create(settings())), FlaskToAsgi)
-
-
-def test_a_worker_whose_application_is_broken_stops_its_supervisor(
-    project: Project, caplog: pytest.LogCaptureFixture
-) -> None:
-    """And tells why in the log, whose format others read, of a service that may go on without it."""
-    project(shop="import nosuch")
-    with pytest.raises(SystemExit) as caught:
-        create(settings())
-    assert caught.value.code == 3
-    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
-    assert caplog.messages[0].startswith("importing 'shop' failed: ModuleNotFoundError")
-
-
 def has_guards(count: int) -> bool:
     return [thread.name for thread in threading.enumerate()].count("ashapp-loop-guard") == count
 
@@ -293,10 +276,10 @@ async def test_requests_are_counted_for_the_management_port_but_probes_are_not()
         await monitor.stop()
 
 
-def test_a_worker_of_a_supervisor_writes_its_status_for_it(project: Project) -> None:
-    project(shop=flask_module())
+def test_a_worker_of_a_supervisor_writes_its_status_for_it() -> None:
     with runtime() as shared:
-        create(settings(), health := Health(Phase.RUNNING))
+        health = Health(Phase.RUNNING)
+        assemble(Flask("shop"), settings(), health, Runtime.inherited())
 
         async def pids() -> list[int]:
             for monitor in health.monitors:

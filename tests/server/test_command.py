@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The command as a person starts it: a process, sockets, signals, exit codes."""
 
-import json
 import os
 import re
 import shutil
@@ -263,20 +262,69 @@ def test_a_startup_that_fails_ends_with_its_reason(
     assert "Application startup failed. Exiting." in result.stderr
 
 
-def test_workers_that_cannot_load_the_application_are_not_started_for_ever(folder: Path) -> None:
-    (folder / "picky.py").write_text(
-        dedent("""
-        import multiprocessing
-        from shop import app
-        if multiprocessing.parent_process():
-            raise RuntimeError("not in a worker")
-        """)
-    )
-    result = run(["picky", "--port", "0", "--workers", "2"], cwd=folder)
-    assert result.returncode == 3
-    assert 1 <= result.stderr.count("importing 'picky' failed: RuntimeError: not in a worker") <= 2
-    assert all(json.loads(line) for line in result.stderr.splitlines())
-    assert "Traceback" not in result.stderr
+IMPORTED = """
+    import asyncio
+    import fcntl
+    import os
+    import socket
+    from asgiref.sync import async_to_sync
+    from flask import Flask
+
+    async def answer():
+        await asyncio.sleep(0)
+        return "imported"
+
+    first, second = asyncio.run(answer()), async_to_sync(answer)()
+    asyncio.run = None  # as nest_asyncio replaces it
+    with open("imports", "a") as file:
+        print(os.getpid(), file=file)
+    lock = open("lock", "w")
+    if os.environ["ONCE"]:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    app = Flask(__name__)
+    app.secret_key = "9f2c6d0b1e7a4538"
+
+    @app.get("/")
+    def index():
+        return {"pid": os.getpid(), "found": first + second}
+    """
+
+
+@pytest.mark.parametrize(
+    ("more", "count", "replaced"),
+    [
+        ([], 1, 0),
+        (["--supervisor"], 1, 0),
+        (["--limit-max-requests", "100"], 1, 0),
+        (["--reload"], 1, 1),
+        (["--workers", "2"], 2, 2),
+    ],
+)
+def test_an_application_is_imported_by_those_who_serve_it_and_outside_of_a_loop(
+    folder: Path, more: list[str], count: int, replaced: int
+) -> None:
+    """What it does at its import, such as to start a scheduler or to take a lock, is done once for each."""
+    source, imports = folder / "imported.py", folder / "imports"
+    source.write_text(dedent(IMPORTED))
+    once = "" if count > 1 else "yes"
+    with serving(["imported", *more], cwd=folder, env={"ONCE": once}) as server:
+        server.wait_for_log(r"(?s)(startup complete.*)" f"{{{count}}}")
+        answer = get(server).json()
+        assert answer["found"] == "importedimported"
+        pids = imports.read_text().split()
+        assert len(pids) == count
+        assert str(answer["pid"]) in pids
+        if replaced:
+            if count == 1:
+                source.touch()
+            else:
+                os.kill(server.pid, signal.SIGHUP)
+            server.wait_for_log(r"(?s)(startup complete.*)" f"{{{count + replaced}}}")
+            assert len(imports.read_text().split()) == count + replaced
+        assert server.stderr.count("Serving imported on ") == 1
+        assert server.stop() == 0
+        assert "Traceback" not in server.stderr
 
 
 @pytest.mark.parametrize(
@@ -291,12 +339,15 @@ def test_workers_that_cannot_load_the_application_are_not_started_for_ever(folde
         (["broken", "--workers", "2"], ["importing 'broken' failed"]),
         (["broken", "--reload"], ["importing 'broken' failed"]),
         (["weak"], ["SECRET_KEY of weak is weak"]),
+        (["weak", "--workers", "2"], ["SECRET_KEY of weak is weak"]),
+        (["weak", "--reload"], ["SECRET_KEY of weak is weak"]),
         (["shop", "--port", "x"], ["port = 'x' (--port)", "from 0 to 65535"]),
         (["shop", "--no-such-option"], ["--no-such-option"]),
         (["shop", "--config", "nowhere.toml"], ["config = 'nowhere.toml'"]),
         (["shop", "--host", "nowhere.invalid"], ["'nowhere.invalid' can't be resolved"]),
         (["shop", "--uds", "no/such/folder"], ["uds = 'no/such/folder' can't be made"]),
         (["shop", "--ssl-certfile", "shop.py"], ["ssl_certfile"]),
+        (["shop", "--ssl-certfile", "shop.py", "--supervisor"], ["ssl_certfile"]),
     ],
 )
 def test_a_start_that_fails_says_why_in_one_line(folder: Path, args: list[str], words: list[str]) -> None:

@@ -17,3 +17,15 @@ def test_it_can_be_shown_elsewhere() -> None:
     file = io.StringIO()
     StartupError("reason").show(file)
     assert file.getvalue() == "Error: reason\n"
+
+
+@pytest.mark.parametrize(("level", "shown"), [("info", False), ("debug", True), ("trace", True)])
+def test_the_cause_is_shown_to_those_who_debug(
+    capsys: pytest.CaptureFixture[str], level: str, *, shown: bool
+) -> None:
+    error = StartupError("importing 'shop' failed")
+    error.show_cause(level)
+    assert capsys.readouterr().err == ""
+    error.__cause__ = KeyError("price")
+    error.show_cause(level)
+    assert ("KeyError: 'price'" in capsys.readouterr().err) is shown

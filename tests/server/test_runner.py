@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -13,6 +12,8 @@ import pytest
 import uvicorn
 
 from ashapp.server import runner
+from ashapp.server.announcements import Kind, Tell
+from ashapp.server.draining_server import DrainingServer
 from ashapp.server.errors import StartupError
 from ashapp.server.loading import load
 from ashapp.server.main_server import MainServer
@@ -37,7 +38,7 @@ def logging_configs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def serve_with(monkeypatch: pytest.MonkeyPatch, run: Callable[[uvicorn.Server, Any], None]) -> None:
-    monkeypatch.setattr(uvicorn.Server, "run", run)
+    monkeypatch.setattr(DrainingServer, "run", run)
 
 
 def refusal(**flags: Any) -> str:
@@ -123,8 +124,9 @@ def test_workers_are_supervised(monkeypatch: pytest.MonkeyPatch, flags: dict[str
             start: Callable[[Any], Any],
             stop_listening: Callable[[], None],
             forget: Callable[[int], None],
+            tell: Tell,
         ) -> None:
-            self.start, self.stop_listening, self.forget = start, stop_listening, forget
+            self.start, self.stop_listening, self.forget, self.tell = start, stop_listening, forget, tell
 
         def run(self) -> int:
             server, (sock,), replaced = self.start("another")
@@ -132,9 +134,8 @@ def test_workers_are_supervised(monkeypatch: pytest.MonkeyPatch, flags: dict[str
             with socket.socket() as client:
                 assert client.connect_ex(sock.getsockname()) == 0
             in_worker = pickle.loads(pickle.dumps(server))
-            app = in_worker.config.app()
-            assert isinstance(app, Probes)
-            assert app.health is in_worker.health
+            assert in_worker.settings == server.settings
+            self.tell(Kind.SERVING, "Serving")
             self.forget(1)
             self.stop_listening()
             assert sock.fileno() == -1
@@ -181,9 +182,10 @@ def test_the_supervisor_speaks_for_its_workers_and_forgets_those_that_have_ended
 ) -> None:
     class Supervisor:
         def __init__(self, *arguments: Any) -> None:
-            self.forget = arguments[3]
+            self.forget, self.tell = arguments[3:]
 
         def run(self) -> int:
+            self.tell(Kind.SERVING, "Serving shop")
             runtime = Runtime.inherited()
             assert runtime is not None
             runtime.write(Status(11, time.monotonic(), None))
@@ -209,35 +211,42 @@ def test_a_management_port_in_use_refuses_the_start() -> None:
         )
 
 
-def test_reloading_is_done_by_uvicorn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("port", ["off", 0])
+def test_reloading_is_done_with_one_worker(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path, port: str | int
+) -> None:
     ran = []
 
     class Reloader:
-        def __init__(self, config: uvicorn.Config, target: Any, sockets: list[socket.socket]) -> None:
+        def __init__(
+            self,
+            config: uvicorn.Config,
+            start: Callable[[], Any],
+            seconds: float,
+            told: list[str],
+            forget: Callable[[int], object],
+        ) -> None:
             assert config.should_reload
             assert config.reload_dirs == [tmp_path]
-            assert isinstance(target.__self__, uvicorn.Server)
+            server, (sock,), replaced = start()
+            assert replaced is None
+            assert not pickle.loads(pickle.dumps(server)).config.reload
+            with socket.socket() as client:
+                assert client.connect_ex(sock.getsockname()) == 0
+            assert seconds > 0
+            assert len(told) == (0 if port == "off" else 1)
+            forget(1)
 
-        def run(self) -> None:
+        def run(self) -> int:
             ran.append(self)
+            return 3
 
-    monkeypatch.setattr(runner, "ChangeReload", Reloader)
-    assert runner.run(load({**LOCAL, "reload": True, "reload_dirs": str(tmp_path)})) == 0
+    monkeypatch.setattr(runner, "Reloader", Reloader)
+    monkeypatch.setattr(runner, "Worker", lambda *arguments: arguments)
+    flags = {**MANAGED, "management_port": port, "reload": True, "reload_dirs": str(tmp_path)}
+    assert runner.run(load(flags)) == 3
     assert len(ran) == 1
-
-
-def test_warnings_and_the_kind_of_application_are_told(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, project: Callable[..., Path]
-) -> None:
-    project(shop="from flask import Flask; from ashapp import FlaskToAsgi; app = FlaskToAsgi(Flask('shop'))")
-    supervisor = SimpleNamespace(run=lambda: 0, close=lambda: None)
-    monkeypatch.setattr(runner, "Supervisor", lambda *_, **__: supervisor)
-    caplog.set_level(logging.INFO, "ashapp.server")
-    assert runner.run(load({**LOCAL, "app": "shop", "workers": "3"})) == 0
-    warning, info = caplog.messages
-    assert warning.startswith("shop has no SECRET_KEY")
-    assert info.startswith("Serving shop on http://127.0.0.1:")
-    assert info.endswith(" with 3 workers")
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from ashapp.server import supervisor
+from ashapp.server.announcements import Kind
+from ashapp.server.errors import StartupError
 from ashapp.server.loading import load
 from ashapp.server.supervisor import Supervisor
 from ashapp.server.worker import Order, Report, State, Worker
@@ -24,10 +26,11 @@ class StubWorker(Worker):
     def __init__(self, pid: int, replaces: Worker | None) -> None:
         self.replaces = replaces
         self.is_aborted = self.is_killed = self.is_stable = self.has_served = self.is_silent = False
+        self.refusal = None
         self.state = State.STARTING
         self.deadline = float("inf")
         self.orders: list[Order] = []
-        self.news: list[tuple[Report, str]] = []
+        self.news: list[tuple[Report | Kind, str]] = []
         self.code: int | None = None
         self.is_blocked = False
         self.years = 0.0
@@ -52,7 +55,7 @@ class StubWorker(Worker):
     def is_stalled(self) -> bool:
         return self.is_blocked
 
-    def reports(self) -> Iterator[tuple[Report, str]]:
+    def reports(self) -> Iterator[tuple[Report | Kind, str]]:
         while self.news:
             yield self.news.pop(0)
 
@@ -86,7 +89,10 @@ class Service:
         self.listens = True
         self.failure: OSError | None = None
         settings = load({"drain_delay": 5, "stall_timeout": 5, **flags})
-        self.supervisor = Supervisor(settings, self.start, self.stop_listening, self.forgotten.append)
+        self.told: list[tuple[Kind, str]] = []
+        self.supervisor = Supervisor(
+            settings, self.start, self.stop_listening, self.forgotten.append, self.tell
+        )
 
     def start(self, replaces: Worker | None) -> Worker:
         if self.failure is not None:
@@ -94,6 +100,9 @@ class Service:
         worker = StubWorker(100 + len(self.started), replaces)
         self.started.append(worker)
         return worker
+
+    def tell(self, kind: Kind, line: str) -> None:
+        self.told.append((kind, line))
 
     def stop_listening(self) -> None:
         self.listens = False
@@ -227,6 +236,43 @@ def test_sighup_while_workers_start_replaces_these_too(service: Service) -> None
     service.ready(service.started[0])
     assert service.started[2].replaces is service.started[0]
     assert len(service.supervisor._outdated) == 1
+
+
+def test_a_first_worker_that_says_why_it_cannot_start_has_said_all(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    service.act()
+    first, second = service.started
+    first.news.append((Report.REFUSED, "there is no module 'shop'"))
+    first.end_with(2)
+    service.act()
+    assert second.is_killed
+    with pytest.raises(StartupError, match="there is no module 'shop'"):
+        service.supervisor.run()
+    assert caplog.messages == []
+
+
+def test_a_replacement_that_says_why_it_cannot_start_is_done_without(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.begin()
+    service.act(signal.SIGHUP)
+    service.started[2].news.append((Report.REFUSED, "importing 'shop' failed"))
+    service.started[2].end_with(2)
+    service.act()
+    assert service.states == {100: "SERVING", 101: "SERVING"}
+    assert caplog.messages[-2:] == [
+        "importing 'shop' failed",
+        "Worker 102 could not start; worker 100 goes on",
+    ]
+
+
+def test_what_workers_tell_of_the_application_is_passed_on(service: Service) -> None:
+    service.act()
+    service.started[0].news.append((Kind.WARNING, "no key"))
+    service.act()
+    assert service.told == [(Kind.WARNING, "no key")]
 
 
 def test_a_replacement_that_cannot_start_leaves_the_old_workers(

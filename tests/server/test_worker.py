@@ -8,19 +8,11 @@ from typing import Any
 import pytest
 import uvicorn
 
-from ashapp.bridge.types import Receive, Scope, Send
 from ashapp.server.health import Health
 from ashapp.server.loading import load
 from ashapp.server.worker import Order, Report, State, Worker
 from ashapp.server.worker_process import WorkerServer
 from tests.support.waiting import until
-
-
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    await receive()
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    await send({"type": "lifespan.shutdown.complete"})
 
 
 @pytest.fixture
@@ -31,12 +23,12 @@ def listener() -> Iterator[socket.socket]:
 
 def start(listener: socket.socket, **flags: Any) -> Worker:
     settings = load({"drain_delay": 0, "stall_timeout": 60, **flags})
-    config = uvicorn.Config(application, log_config=None, lifespan="on")
+    config = uvicorn.Config(settings.app, log_config=None, interface="asgi3")
     return Worker(WorkerServer(config, settings, Health()), [listener], None)
 
 
 def wait_for(started: Worker, report: Report) -> None:
-    seen: list[Report] = []
+    seen: list[object] = []
 
     def look() -> bool:
         seen.extend(kind for kind, _ in started.reports())
@@ -53,6 +45,7 @@ def test_a_worker_starts_obeys_and_ends(listener: socket.socket) -> None:
     assert not started.is_overdue
     wait_for(started, Report.READY)
     assert not started.is_stalled
+    assert not started.can_not_start
     assert 0 < started.age < 60
     started.end(Order.RETIRE, seconds=30)
     assert (started.state, started.task) == (State.ENDING, "end")

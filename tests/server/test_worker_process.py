@@ -13,6 +13,7 @@ import uvicorn
 
 from ashapp.bridge.types import Receive, Scope, Send
 from ashapp.server import worker_process
+from ashapp.server.announcements import Kind
 from ashapp.server.health import Health, Phase
 from ashapp.server.heartbeat import Counter
 from ashapp.server.loading import load
@@ -133,20 +134,50 @@ def test_signals_of_the_whole_group_are_left_to_the_supervisor(monkeypatch: pyte
     }
 
 
-def test_a_worker_process_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
+    """Return a channel for a worker in this process, whose standard input and signals stay as they are."""
+    monkeypatch.setattr(faulthandler, "enable", lambda: None)
+    monkeypatch.setattr(sys, "stdin", sys.stdin)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    channel, theirs = Pipe()
+    yield channel, theirs
+    channel.close()
+    theirs.close()
+
+
+def make(**flags: Any) -> WorkerServer:
+    settings = load(flags)
+    config = uvicorn.Config(settings.app, log_config=None, interface="asgi3", proxy_headers=False)
+    return WorkerServer(config, settings, Health())
+
+
+def test_a_worker_process_serves_and_tells_of_its_application(
+    monkeypatch: pytest.MonkeyPatch, pipe: tuple[Any, Any]
+) -> None:
     seen: dict[str, Any] = {}
 
     def run(server: WorkerServer, sockets: list[socket.socket]) -> None:
-        seen.update(channel=server.channel, beats=server.beats, sockets=sockets)
+        seen.update(channel=server.channel, beats=server.beats, sockets=sockets, app=server.config.loaded_app)
 
     monkeypatch.setattr(WorkerServer, "run", run)
-    monkeypatch.setattr(faulthandler, "enable", lambda: seen.update(faults=True))
-    monkeypatch.setattr(sys, "stdin", sys.stdin)
-    server = WorkerServer(uvicorn.Config(application, log_config=None), load({}), Health())
-    channel, theirs = Pipe()
-    beats = Counter()
-    work(server, [], theirs, beats)
-    assert seen == {"channel": theirs, "beats": beats, "sockets": [], "faults": True}
+    server, beats = make(), Counter()
+    work(server, [], pipe[1], beats)
+    assert seen.pop("app").health is server.health
+    assert seen == {"channel": pipe[1], "beats": beats, "sockets": []}
     assert sys.stdin.fileno() == 0
-    channel.close()
-    theirs.close()
+    kind, line = pipe[0].recv()
+    assert kind is Kind.SERVING
+    assert line.startswith("Serving ashapp.api:create_app() on ")
+
+
+def test_a_worker_that_may_not_serve_its_application_says_why_and_ends(
+    pipe: tuple[Any, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        work(make(app="nowhere"), [], pipe[1], Counter())
+    assert caught.value.code == 2
+    report, reason = pipe[0].recv()
+    assert report is Report.REFUSED
+    assert reason.startswith("there is no module 'nowhere'")
+    assert capfd.readouterr().err == ""

@@ -55,13 +55,13 @@ class ServerProcess:
         """What it has written to its standard error so far, the log among it."""
         return _text(self._stderr)
 
-    def stop(self, signum: int = signal.SIGTERM, timeout: float = 15) -> int:
+    def stop(self, signum: int = signal.SIGTERM, timeout: float = 45) -> int:
         """Send the signal, wait for the end and return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signum)
         return self.process.wait(timeout)
 
-    def wait_for_log(self, pattern: str, timeout: float = 15) -> re.Match[str]:
+    def wait_for_log(self, pattern: str, timeout: float = 45) -> re.Match[str]:
         """Wait until its standard error matches the regular expression; return the match."""
         deadline = time.monotonic() + timeout
         while (match := re.search(pattern, self.stderr)) is None:
@@ -93,7 +93,7 @@ def serving(
     cwd: Path | str | None = None,
     env: Mapping[str, str] | None = None,
     command: Sequence[str] = SERVE,
-    timeout: float = 20,
+    timeout: float = 50,
 ) -> Iterator[ServerProcess]:
     """Run ``command`` with ``args`` until the block ends; it listens when the block begins.
 
@@ -127,7 +127,7 @@ def run(
     cwd: Path | str | None = None,
     env: Mapping[str, str] | None = None,
     command: Sequence[str] = SERVE,
-    timeout: float = 30,
+    timeout: float = 50,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command that is expected to end by itself; return its exit code and output."""
     return subprocess.run(

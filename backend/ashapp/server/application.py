@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Make the ASGI application of a worker: found, hardened, bridged, with its probes in front."""
 
-import logging
 import os
-import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
-from uvicorn.config import STARTUP_FAILURE
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.problem import send_problem
@@ -22,7 +19,6 @@ from ashapp.server.allowed_hosts import AllowedHosts
 from ashapp.server.checker import Checker
 from ashapp.server.discovery import BRIDGED, find_application
 from ashapp.server.error_notes import note_errors_of
-from ashapp.server.errors import StartupError
 from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
 from ashapp.server.health import Health, Phase
 from ashapp.server.loading import misspelt_variables
@@ -33,7 +29,6 @@ from ashapp.server.proxies import Proxies
 from ashapp.server.redaction import redact
 from ashapp.server.reporter import Reporter
 from ashapp.server.routes import place_async_views
-from ashapp.server.runtime import Runtime
 from ashapp.server.settings import REFERENCE_API, Settings
 from ashapp.server.traces import make_tracer
 from ashapp.server.trusted_proxies import TrustedProxies
@@ -41,9 +36,7 @@ from ashapp.server.trusted_proxies import TrustedProxies
 if TYPE_CHECKING:
     from ashapp.bridge.types import WsgiApplication
 
-__all__ = ["Application", "assemble", "create", "load"]
-
-_log = logging.getLogger("ashapp.server")
+__all__ = ["Application", "assemble", "load"]
 
 # At once: another instance may be there already (RFC 9110, 10.2.3).
 _RETRY = ((b"retry-after", b"1"),)
@@ -108,19 +101,6 @@ def assemble(
         sinks.append(_count(health, bridge, checker, overview))
     observer = Observer(_behind_proxies(bridge, settings), sinks, answer_cancelled=_answer_cancelled)
     return Probes(observer, health, offered)
-
-
-def create(settings: Settings, health: Health | None = None) -> Probes:
-    """Make the application in a worker process.
-
-    What stops it is told in one line, and with the exit code that makes the supervisor stop too
-    instead of starting the worker again.
-    """
-    try:
-        return assemble(load(settings).found, settings, health, Runtime.inherited())
-    except StartupError as error:
-        _log.critical("%s", error.message)
-        sys.exit(STARTUP_FAILURE)
 
 
 def _harden(app: Flask, settings: Settings) -> list[str]:

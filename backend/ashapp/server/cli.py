@@ -3,7 +3,6 @@
 
 import os
 import platform
-import traceback
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -112,7 +111,6 @@ def _serve(ctx: click.Context, flags: dict[str, Any], env_file: str | None) -> N
         if code is None:
             code = prestart.run(settings.prestart) or run(settings)
     except StartupError as error:
-        if settings.log_level in {"debug", "trace"} and error.__cause__ is not None:
-            traceback.print_exception(error.__cause__)
+        error.show_cause(settings.log_level)
         raise
     ctx.exit(code)

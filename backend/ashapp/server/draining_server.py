@@ -23,6 +23,7 @@ import socket
 import sys
 import threading
 import time
+from asyncio import Runner
 from collections.abc import Generator
 from types import FrameType
 
@@ -68,6 +69,14 @@ class DrainingServer(uvicorn.Server):
         self._is_hurried = False
         self._retires = False
         self._drain_end = float("-inf")
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve *sockets* on a loop of its own until the end.
+
+        Not by ``asyncio.run``, as uvicorn does: an application may have replaced it (``nest_asyncio``).
+        """
+        with Runner(loop_factory=self.config.get_loop_factory()) as runner:
+            runner.run(self.serve(sockets))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
         """Begin to end at the first signal, hurry at the next."""
@@ -123,8 +132,8 @@ class DrainingServer(uvicorn.Server):
         for monitor in self.health.monitors:
             await monitor.start()
         if threading.current_thread() is threading.main_thread():
-            # What there is now lives as long as the process: full collections need not look at it.
-            gc.collect()
+            # What there is now lives as long as the process: full collections need not look at it. To
+            # collect what is garbage would hold up the loop: that has been done before there was one.
             gc.freeze()
 
     async def on_tick(self, counter: int) -> bool:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The one way in which a start is refused."""
 
+import traceback
 from typing import IO, Any
 
 import click
@@ -22,3 +23,8 @@ class StartupError(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the line to standard error."""
         click.echo(f"Error: {self.message}", file=file, err=file is None)
+
+    def show_cause(self, log_level: str) -> None:
+        """Write the traceback of the cause, if there is one, where *log_level* asks for it."""
+        if log_level in {"debug", "trace"} and self.__cause__ is not None:
+            traceback.print_exception(self.__cause__)

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Run the server: alone in this process, in workers below a supervisor, or reloaded by uvicorn."""
+"""Run the server: alone in this process, in workers below a supervisor, or in one that is reloaded."""
 
-import functools
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import uvicorn
-from uvicorn.config import LOOP_FACTORIES, STARTUP_FAILURE
-from uvicorn.importer import ImportFromStringError, import_from_string
-from uvicorn.supervisors import ChangeReload
+from uvicorn.config import STARTUP_FAILURE
 
-from ashapp.server import listener, management, off_loop
-from ashapp.server.application import Application, assemble, create, load
+from ashapp.server import listener, management
+from ashapp.server.announcements import Announcements
 from ashapp.server.draining_server import DrainingServer
 from ashapp.server.errors import StartupError
 from ashapp.server.health import Health
@@ -21,7 +19,8 @@ from ashapp.server.main_server import MainServer
 from ashapp.server.open_files import allow_open_files
 from ashapp.server.overview import Overview
 from ashapp.server.protocols import limited_protocol
-from ashapp.server.routes import list_routes
+from ashapp.server.reloader import Reloader
+from ashapp.server.serving import serve
 from ashapp.server.settings import Settings
 from ashapp.server.supervisor import Supervisor
 from ashapp.server.worker import Worker
@@ -29,53 +28,34 @@ from ashapp.server.worker_process import WorkerServer
 
 __all__ = ["run"]
 
-_logger = logging.getLogger("ashapp.server")
-
 _Server = TypeVar("_Server", bound=DrainingServer)
-
-
-class _Config(uvicorn.Config):
-    """uvicorn's, for an application factory that is pickled instead of imported by a string.
-
-    So the settings reach the workers without showing up in a command line or an environment.
-    """
-
-    @property
-    def should_reload(self) -> bool:
-        return self.reload
 
 
 def run(settings: Settings) -> int:
     """Serve until a signal ends it, and return the exit code: 0, or 3 if the application's startup failed.
 
-    The application is loaded in this process even if others will serve it: what is wrong with it is told
-    once, before there are workers. Raises `StartupError` when the service can't start.
+    The application is imported in this process only if it is the one that serves. Raises `StartupError` when
+    the service can't start, also where a worker has found that.
     """
     allow_open_files()
     with listener.bound(settings) as sockets, management.serving(settings) as managed:
         overview = managed.overview if managed else None
-        health = Health()
-        config = _config(settings, health, reload=False)
-        application = load(settings)
-        config.app = functools.partial(assemble, application.found, settings, health, overview)
-        _load(config)
-        _announce(settings, application, [listener.url(sock, tls=config.is_ssl) for sock in sockets])
-        if managed:
-            _logger.info("Metrics and readiness on %s, not for the public", ", ".join(managed.urls))
+        urls = managed.urls if managed else []
+        told = [f"Metrics and readiness on {', '.join(urls)}, not for the public"] if urls else []
         if settings.reload:
-            return _reload(_server(DrainingServer, settings), sockets)
+            return _reload(settings, sockets, overview, told)
+        announcements = Announcements(told)
         if settings.is_supervised:
-            return _supervise(_server(WorkerServer, settings), sockets, overview)
-        return _serve(MainServer(config, settings, health), sockets)
+            return _supervise(settings, sockets, overview, announcements)
+        return _serve(settings, sockets, overview, announcements)
 
 
 def _server(kind: type[_Server], settings: Settings) -> _Server:
-    """Return a server for another process, which loads the application there."""
-    health = Health()
-    return kind(_config(settings, health, reload=settings.reload), settings, health)
+    return kind(_config(settings), settings, Health())
 
 
-def _config(settings: Settings, health: Health, *, reload: bool) -> uvicorn.Config:
+def _config(settings: Settings, *, reload: bool = False) -> uvicorn.Config:
+    """Return uvicorn's configuration: of a server, which gets its application later, or of a reloader."""
     options: dict[str, Any] = {**settings.uvicorn_config(), **logging_options(settings)}
     if not reload:
         options = {name: value for name, value in options.items() if not name.startswith("reload")}
@@ -83,51 +63,17 @@ def _config(settings: Settings, health: Health, *, reload: bool) -> uvicorn.Conf
         protocol = limited_protocol(settings.http, settings.connection_limits)
         if protocol is not None:
             options["http"] = protocol
-        return _Config(
-            functools.partial(create, settings, health), factory=True, interface="asgi3", **options
-        )
+        return uvicorn.Config(settings.app, interface="asgi3", **options)
     except Exception as error:
         raise StartupError(f"uvicorn refuses its settings: {error}") from error
 
 
-def _load(config: uvicorn.Config) -> None:
-    """Load what the configuration names, such as TLS files, protocols and the application."""
+def _serve(
+    settings: Settings, sockets: list[socket.socket], overview: Overview | None, announcements: Announcements
+) -> int:
+    server = _server(MainServer, settings)
     try:
-        if config.loop not in LOOP_FACTORIES:
-            import_from_string(config.loop)
-        config.get_loop_factory()
-        config.load()
-    except OSError as error:
-        raise StartupError(f"ssl_certfile, ssl_keyfile or ssl_ca_certs can't be used: {error}") from error
-    except (ImportError, ImportFromStringError) as error:
-        raise StartupError(f"what loop, http or ws names can't be imported: {error}") from error
-    except ValueError as error:
-        raise StartupError(f"uvicorn refuses its settings: {error}") from error
-
-
-def _announce(settings: Settings, application: Application, urls: list[str]) -> None:
-    routes = list_routes(application.found)
-    if limited_protocol(settings.http, settings.connection_limits) is None:
-        _logger.warning(
-            "http = %s has no limits of ours for heads, nor of the time for what is sent", settings.http
-        )
-    for warning in application.warnings + off_loop.kept_off(routes):
-        _logger.warning(warning)
-    for note in off_loop.hidden(routes, settings.app):
-        _logger.info(note)
-    _logger.info(
-        "Serving %s on %s with %d %s%s",
-        settings.app,
-        ", ".join(urls),
-        settings.worker_count,
-        "worker" if settings.worker_count == 1 else "workers",
-        "" if application.bridged else f" of {settings.threads} threads",
-    )
-
-
-def _serve(server: MainServer, sockets: list[socket.socket]) -> int:
-    try:
-        server.run(sockets)
+        serve(server, sockets, overview, announcements.tell)
     except OSError as error:
         if server.started:
             raise
@@ -135,13 +81,30 @@ def _serve(server: MainServer, sockets: list[socket.socket]) -> int:
     return 0 if server.started else STARTUP_FAILURE
 
 
-def _reload(server: DrainingServer, sockets: list[socket.socket]) -> int:
+def _reload(
+    settings: Settings, sockets: list[socket.socket], overview: Overview | None, told: list[str]
+) -> int:
+    server = _server(WorkerServer, settings)
     listener.listen(sockets, server.config.backlog)
-    ChangeReload(server.config, target=server.run, sockets=sockets).run()
-    return 0
+    config = _reload_config(settings)
+    seconds = settings.drain_seconds + settings.end_seconds
+    forget = _forget(overview)
+    return Reloader(config, lambda: Worker(server, sockets, None), seconds, told, forget).run()
 
 
-def _supervise(server: WorkerServer, sockets: list[socket.socket], overview: Overview | None) -> int:
+def _reload_config(settings: Settings) -> uvicorn.Config:
+    """Return the configuration that says which files to watch; uvicorn's word of it would come too early."""
+    logging.disable(logging.INFO)
+    try:
+        return _config(settings, reload=True)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _supervise(
+    settings: Settings, sockets: list[socket.socket], overview: Overview | None, announcements: Announcements
+) -> int:
+    server = _server(WorkerServer, settings)
     listener.listen(sockets, server.config.backlog)
 
     def stop_listening() -> None:
@@ -149,14 +112,18 @@ def _supervise(server: WorkerServer, sockets: list[socket.socket], overview: Ove
         for sock in sockets:
             sock.close()
 
-    def forget(pid: int) -> None:
-        if overview is not None:
-            overview.forget(pid)
-
     supervisor = Supervisor(
-        server.settings, lambda replaced: Worker(server, sockets, replaced), stop_listening, forget
+        settings,
+        lambda replaced: Worker(server, sockets, replaced),
+        stop_listening,
+        _forget(overview),
+        announcements.tell,
     )
     try:
         return supervisor.run()
     finally:
         supervisor.close()
+
+
+def _forget(overview: Overview | None) -> Callable[[int], object]:
+    return (lambda _: None) if overview is None else overview.forget

@@ -23,7 +23,9 @@ from types import FrameType
 
 from uvicorn.config import STARTUP_FAILURE
 
+from ashapp.server.announcements import Kind, Tell
 from ashapp.server.backoff import STABLE, BackOff
+from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
 from ashapp.server.worker import Order, Report, State, Worker
 
@@ -47,7 +49,7 @@ class Supervisor:
 
     SIGTERM and SIGINT end the service, SIGHUP replaces all workers, SIGTTIN adds one and SIGTTOU
     removes one. *stop_listening* is called when the service ends, *forget* with the process id of each
-    worker that has ended.
+    worker that has ended, *tell* with what the workers have to tell of the application.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Supervisor:
         start: Callable[[Worker | None], Worker],
         stop_listening: Callable[[], object],
         forget: Callable[[int], object] = lambda _: None,
+        tell: Tell = lambda _, __: None,
     ) -> None:
         self._settings = settings
         self._start = start
         self._stop_listening = stop_listening
         self._forget = forget
+        self._tell = tell
         self._target = settings.workers
         self._workers: list[Worker] = []
         self._outdated: deque[Worker] = deque()
@@ -68,9 +72,15 @@ class Supervisor:
         self._back_off = BackOff(allowance=2 * settings.workers)
         self._is_ending = False
         self._exit_code = 0
+        self._refusal: str | None = None
 
     def run(self) -> int:
-        """Supervise until a signal ends the service; return the exit code: 0, or 3 if none could start."""
+        """Supervise until a signal ends the service; return the exit code: 0, or 3 if none could start.
+
+        Raises:
+            StartupError: the application can't be served, as the first worker has found.
+
+        """
         with self._handled_signals() as woken:
             while not self._is_ending or self._workers:
                 self._act()
@@ -80,6 +90,8 @@ class Supervisor:
                     wait([woken, *sentinels, *channels], _TICK)
                 with contextlib.suppress(BlockingIOError):
                     woken.recv(4096)
+        if self._refusal is not None:
+            raise StartupError(self._refusal)
         return self._exit_code
 
     def close(self) -> None:
@@ -132,8 +144,12 @@ class Supervisor:
         elif self._target > 1:
             self._target -= 1
 
-    def _take(self, worker: Worker, report: Report, text: str) -> None:
-        if report is Report.TOLD and worker.state is State.CONDEMNED:
+    def _take(self, worker: Worker, report: Report | Kind, text: str) -> None:
+        if isinstance(report, Kind):
+            self._tell(report, text)
+        elif report is Report.REFUSED:
+            worker.refusal = text
+        elif report is Report.TOLD and worker.state is State.CONDEMNED:
             worker.kill()
         elif report is Report.WORN and worker.state is State.SERVING:
             self._take_worn(worker, text)
@@ -159,8 +175,9 @@ class Supervisor:
         self._workers.remove(worker)
         self._forget(worker.pid)
         if self._is_ending or worker.state is State.ENDING:
-            _log.info("Worker %d %s", worker.pid, end)
-        elif worker.state is State.STARTING and (worker.exit_code == STARTUP_FAILURE or worker.is_killed):
+            if self._refusal is None:
+                _log.info("Worker %d %s", worker.pid, end)
+        elif worker.state is State.STARTING and worker.can_not_start:
             self._do_without(worker)
         elif worker.state is not State.CONDEMNED:
             seconds = self._back_off.died(worker.age)
@@ -169,16 +186,24 @@ class Supervisor:
     def _do_without(self, worker: Worker) -> None:
         """Go on without a worker that could not start, as long as others serve; else end the service."""
         if not self._active(State.SERVING):
-            _log.error("Worker %d could not start; the service ends", worker.pid)
-            self._exit_code = STARTUP_FAILURE
-            self._end()
+            self._give_up(worker)
             return
+        if worker.refusal is not None:
+            _log.critical("%s", worker.refusal)
         self._outdated.clear()
         seconds = self._back_off.died(worker.age)
         if worker.replaces is not None and worker.replaces in self._active():
             _log.error("Worker %d could not start; worker %d goes on", worker.pid, worker.replaces.pid)
         else:
             _log.error("Worker %d could not start; another is started%s", worker.pid, _later(seconds))
+
+    def _give_up(self, worker: Worker) -> None:
+        """End the service, as none serves; if the worker has said why it could not start, that is enough."""
+        self._refusal = worker.refusal
+        if self._refusal is None:
+            _log.error("Worker %d could not start; the service ends", worker.pid)
+        self._exit_code = STARTUP_FAILURE
+        self._end()
 
     def _check(self, worker: Worker) -> None:
         if worker.state is State.SERVING:

@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from multiprocessing import allow_connection_pickling, get_context
 
+from uvicorn.config import STARTUP_FAILURE
+
+from ashapp.server.announcements import Kind
 from ashapp.server.heartbeat import StallDetector
 from ashapp.server.shared_counter import shared_beats
 from ashapp.server.worker_process import Order, Report, WorkerServer, work
@@ -45,6 +48,8 @@ class Worker:
         self.is_aborted = False
         self.is_killed = False
         self.has_served = False
+        #: Why it can't serve the application, once it has said so.
+        self.refusal: str | None = None
         #: Whether it has closed its channel: then this can always be read, and there is nothing to wait for.
         self.is_silent = False
         self.is_stable = False
@@ -76,6 +81,11 @@ class Worker:
         return self.process.exitcode
 
     @property
+    def can_not_start(self) -> bool:
+        """Whether another one in its place would fail to start as well; to be asked of one that has ended."""
+        return self.refusal is not None or self.is_killed or self.exit_code == STARTUP_FAILURE
+
+    @property
     def task(self) -> str:
         """What it is doing."""
         return "start" if self.state is State.STARTING else "end"
@@ -90,7 +100,7 @@ class Worker:
         """Whether it should have done what it has been told to do, by now."""
         return time.monotonic() >= self.deadline
 
-    def reports(self) -> Iterator[tuple[Report, str]]:
+    def reports(self) -> Iterator[tuple[Report | Kind, str]]:
         """Read what it has reported."""
         try:
             while not self.channel.closed and self.channel.poll():

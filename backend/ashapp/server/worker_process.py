@@ -12,9 +12,13 @@ from enum import StrEnum
 from multiprocessing.connection import Connection
 from types import FrameType
 
+from ashapp.server.announcements import Kind
 from ashapp.server.draining_server import DrainingServer
+from ashapp.server.errors import StartupError
 from ashapp.server.heartbeat import Beats
 from ashapp.server.recycling import Recycling
+from ashapp.server.runtime import Runtime
+from ashapp.server.serving import serve
 from ashapp.server.stuck import abandon_after, log_stacks
 
 __all__ = ["Order", "Report", "WorkerServer", "work"]
@@ -41,6 +45,8 @@ class Report(StrEnum):
     WORN = "worn"
     #: It has logged its stacks.
     TOLD = "told"
+    #: It can't serve the application; the text says why.
+    REFUSED = "refused"
 
 
 class WorkerServer(DrainingServer):
@@ -66,8 +72,8 @@ class WorkerServer(DrainingServer):
         """Do what the supervisor says. On the loop."""
         {Order.DRAIN: self.drain, Order.RETIRE: self.retire, Order.HURRY: self.hurry}[order]()
 
-    def report(self, report: Report, text: str = "") -> None:
-        """Tell the supervisor; in vain if it is gone."""
+    def report(self, report: Report | Kind, text: str = "") -> None:
+        """Tell the supervisor, of the application too; in vain if it is gone."""
         with contextlib.suppress(OSError):
             self.channel.send((report, text))
 
@@ -116,11 +122,20 @@ class WorkerServer(DrainingServer):
 
 
 def work(server: WorkerServer, sockets: list[socket.socket], channel: Connection, beats: Beats) -> None:
-    """Serve *sockets* in a process of its own."""
+    """Serve *sockets* in a process of its own.
+
+    What stops the start is told by the supervisor, in one line.
+    """
     faulthandler.enable()
     with contextlib.suppress(OSError):  # multiprocessing has taken it away, but a debugger needs it
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the life of the process
     server.config.configure_logging()
     server.channel = channel
     server.beats = beats
-    server.run(sockets)
+    server.handle_signals()
+    try:
+        serve(server, sockets, Runtime.inherited(), server.report)
+    except StartupError as error:
+        error.show_cause(server.settings.log_level)
+        server.report(Report.REFUSED, error.message)
+        sys.exit(error.exit_code)
