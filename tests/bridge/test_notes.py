@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 
 import flask
@@ -9,6 +12,7 @@ import pytest
 from ashapp import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.notes import NOTES
 from ashapp.bridge.types import Receive, Scope, Send
+from tests.support.waiting import PATIENCE, until_set
 
 _current: ContextVar[str] = ContextVar("current", default="nothing")
 
@@ -98,3 +102,83 @@ async def test_any_wsgi_application_is_noted() -> None:
     noting = Noting(WsgiToAsgi(make_app().wsgi_app))
     await noting.get("/sync/1")
     assert (noting.notes.place, noting.notes.route) == ("thread", None)
+
+
+def make_blocking_app(began: threading.Event, go: threading.Event, place: str) -> flask.Flask:
+    """Return an application that waits, in its hook or in its views, until it may *go* on."""
+    app = flask.Flask(__name__)
+
+    def block(where: str) -> None:
+        if where == place:
+            began.set()
+            go.wait(PATIENCE)
+
+    @app.before_request
+    def hook() -> None:
+        block("hook")
+
+    @app.get("/sync/<int:number>")
+    def sync(number: int) -> str:
+        block("view")
+        return str(number)
+
+    @app.get("/async/<int:number>", endpoint="async")
+    async def asynchronous(number: int) -> str:
+        if place == "view":
+            began.set()
+            await until_set(go)
+        return str(number)
+
+    return app
+
+
+@pytest.mark.parametrize("place", ["hook", "view"])
+@pytest.mark.parametrize("endpoint", ["sync", "async"])
+@pytest.mark.parametrize("how", ["too late", "cancelled"])
+async def test_the_route_of_a_request_that_is_given_up_is_noted(place: str, endpoint: str, how: str) -> None:
+    began, go = threading.Event(), threading.Event()
+    app = make_blocking_app(began, go, place)
+    noting = Noting(FlaskToAsgi(app, request_timeout=0.05 if how == "too late" else None))
+    asked = asyncio.create_task(noting.get(f"/{endpoint}/1"))
+    try:
+        await until_set(began)
+        # Later than the time is up: a hook can't be interrupted.
+        asyncio.get_running_loop().call_later(0.1, go.set)
+        if how == "cancelled":
+            asked.cancel()
+            with suppress(asyncio.CancelledError):
+                await asked
+        else:
+            assert (await asked).status_code == 504
+    finally:
+        go.set()
+    assert (noting.notes.route, noting.notes.endpoint) == (f"/{endpoint}/<int:number>", endpoint)
+
+
+async def test_the_route_of_a_request_that_has_got_no_thread_is_noted() -> None:
+    began, go = threading.Event(), threading.Event()
+    bridge = FlaskToAsgi(make_blocking_app(began, go, "view"), threads=1)
+    holder, waiter, nowhere = Noting(bridge), Noting(bridge), Noting(bridge)
+    held = asyncio.create_task(holder.get("/sync/1"))
+    try:
+        await until_set(began)
+        bridge.request_timeout = 0.05
+        assert (await waiter.get("/sync/2")).status_code == 504
+        assert (await nowhere.get("/nowhere")).status_code == 504
+        assert (waiter.notes.route, waiter.notes.endpoint) == ("/sync/<int:number>", "sync")
+        assert (nowhere.notes.route, nowhere.notes.endpoint) == (None, None)
+    finally:
+        go.set()
+        await held
+
+
+async def test_a_request_that_a_view_makes_by_the_test_client_leaves_its_route_alone() -> None:
+    app = make_app()
+
+    @app.get("/outer")
+    def outer() -> str:
+        return app.test_client().get("/sync/1").text
+
+    noting = Noting(FlaskToAsgi(app))
+    assert (await noting.get("/outer")).text.endswith(" 1")
+    assert noting.notes.route == "/outer"

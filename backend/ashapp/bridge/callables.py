@@ -44,6 +44,7 @@ from ashapp.bridge.url_adapters import UrlAdapters
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from ashapp.bridge.notes import Notes
     from ashapp.bridge.types import Environ
 
 __all__ = ["Callables"]
@@ -98,8 +99,15 @@ class Callables:
         if self._url_adapters is None or not self.placement.may_be_on_loop():
             return False
         match = self._url_adapters.match
-        endpoint = on_loop(match, environ) if self.placement.guarded else match(environ)
-        return endpoint is not None and self.placement.of(endpoint).on_loop
+        rule = on_loop(match, environ) if self.placement.guarded else match(environ)
+        return rule is not None and self.placement.of(rule.endpoint).on_loop
+
+    def note_route(self, notes: Notes, environ: Environ) -> None:
+        """Note which rule a request matches that has not got as far as that. On the loop."""
+        if self._url_adapters is not None:
+            rule = on_loop(self._url_adapters.match, environ)
+            if rule is not None:
+                notes.route, notes.endpoint = rule.rule, rule.endpoint
 
     def wants_own_loop(self) -> bool:
         """Say whether the coroutines of the current request are kept off the server's loop. On a thread."""
@@ -159,7 +167,6 @@ class Callables:
 
     def make_response(self, rv: Any) -> flask.Response:
         """Make a response of what a view returned; see ``flask.Flask.make_response``."""
-        _note_rule()
         if type(rv) not in _PLAIN:
             if inspect.iscoroutine(rv):
                 rv = self._await(rv)
@@ -186,15 +193,6 @@ class Callables:
             call(*args, **kwargs)
         else:  # which Flask calls without ``ensure_sync``
             _call_sync(call, *args, **kwargs)
-
-
-def _note_rule() -> None:
-    fiber = current_fiber()
-    exchange = current_exchange() if fiber is None else fiber.exchange
-    if exchange is not None and exchange.notes is not None and flask.has_request_context():
-        rule = attribute_of(flask.request, "url_rule")
-        if rule is not None:
-            exchange.notes.route, exchange.notes.endpoint = rule.rule, rule.endpoint
 
 
 def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import flask
 
 from ashapp.bridge.callables import Callables
 from ashapp.bridge.lanes import Lanes
 from ashapp.bridge.native import LoopExchange
+from ashapp.bridge.notes import NOTES
 from ashapp.bridge.thread_views import choose, keeps_all
 from ashapp.bridge.wsgi import WsgiToAsgi
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.body import RequestBody
     from ashapp.bridge.exchange import Exchange
-    from ashapp.bridge.types import Environ
+    from ashapp.bridge.types import Environ, Scope
 
 __all__ = ["FlaskToAsgi"]
 
@@ -86,6 +87,11 @@ class FlaskToAsgi(WsgiToAsgi):
                 exchange.grace = self._task_grace
             return exchange
         return super().make_exchange(environ, body, loop)
+
+    def _note_route(self, scope: Scope) -> None:
+        notes = scope.get(NOTES)
+        if notes is not None and notes.route is None:
+            self._callables.note_route(notes, self.build_environ(scope, cast("RequestBody", None)))
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = super()._enter_loop()

@@ -8,6 +8,8 @@ replaced on the application object, and look first. What they are called with is
 a stage that is not Flask's own, be it replaced on the object, in a subclass or in ``Flask`` itself, before
 this module is imported or after, is always called.
 
+Where a middleware around the bridge takes notes, the first stage notes the rule that has matched.
+
 A teardown must not be interrupted: while one runs, the exchange is told.
 """
 
@@ -55,12 +57,25 @@ def _preprocess_request(app: flask.Flask) -> Callable[..., Any]:
     may_skip = "preprocess_request" not in vars(app)
 
     def preprocess_request(*args: Any, **kwargs: Any) -> Any:
+        _note_rule()
         idle = may_skip and not (app.before_request_funcs or app.url_value_preprocessors)
         if idle and kind.preprocess_request is _PREPROCESS:
             return None
         return call(*args, **kwargs)
 
     return preprocess_request
+
+
+def _note_rule() -> None:
+    """Note which rule has matched: the first stage of a request, before whatever may take its time."""
+    fiber = current_fiber()
+    exchange = current_exchange() if fiber is None else fiber.exchange
+    notes = exchange.notes if exchange is not None else None
+    # That of the outermost request: a test client that a view calls begins another one.
+    if notes is not None and notes.route is None and flask.has_request_context():
+        rule = flask.request.url_rule
+        if rule is not None:
+            notes.route, notes.endpoint = rule.rule, rule.endpoint
 
 
 def _do_teardown_request(app: flask.Flask, is_left_early: Callable[[], bool]) -> Callable[..., Any]:

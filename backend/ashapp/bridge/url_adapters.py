@@ -66,8 +66,8 @@ class UrlAdapters:
             and all(is_original(Map, name, "werkzeug.routing.map") for name in ("bind", "bind_to_environ"))
         )
 
-    def match(self, environ: Environ) -> str | None:
-        """Match the request of *environ* early; return the endpoint, or None where nothing matches."""
+    def match(self, environ: Environ) -> Rule | None:
+        """Match the request of *environ* early; return the rule, or None where nothing matches."""
         key = self._key(environ)
         template = self._template(key)
         try:
@@ -78,14 +78,13 @@ class UrlAdapters:
             else:
                 rule = template.known(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "/"))
                 if rule is not None:
-                    endpoint: str | None = rule.endpoint
-                    return endpoint  # and is as quick to find again
+                    return rule  # which is as quick to find again
                 adapter = template.bind(environ)
             adapter.match_early()
         except Exception:
             return None  # Flask finds out for itself, and tells the client
         environ[_MATCHED] = (adapter, key, *map(environ.get, _REQUEST))
-        return None if adapter.result is None else adapter.result[0].endpoint
+        return None if adapter.result is None else adapter.result[0]
 
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
         """Return the adapter for *request*; see ``flask.Flask.create_url_adapter``."""

@@ -121,7 +121,11 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             except RequestRejected as rejection:
                 await send_problem(send, rejection.status, rejection.detail, rejection.headers)
             except RequestTimeout:
+                self._note_route(scope)
                 await send_timeout(send, self.request_timeout)
+            except asyncio.CancelledError:
+                self._note_route(scope)
+                raise
             finally:
                 self.admission.in_flight -= 1
         elif scope["type"] == "lifespan":
@@ -158,6 +162,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             raise RequestRejected(
                 413, f"The request body has {length} bytes: this service accepts {self.max_body} at most."
             )
+
+    def _note_route(self, scope: Scope) -> None:
+        """Note the route of a request that is given up, if it is not known yet."""
 
     def _max_body_length(self) -> int | None:
         return self.max_body
