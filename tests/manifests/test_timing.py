@@ -41,7 +41,7 @@ def test_a_stop_has_the_time_that_it_needs(objects: Objects, settings: Settings)
     stop = (
         pre_stop(objects)
         + drain_delay(settings)
-        + settings.timeout_graceful_shutdown
+        + settings.graceful_seconds
         + settings.timeout_lifespan_shutdown
     )
     assert stop + MARGIN <= objects.pod["terminationGracePeriodSeconds"]

@@ -194,7 +194,7 @@ class DrainingServer(uvicorn.Server):
 
     async def _finish(self, connections: Connections) -> bool:
         """Wait until all is done; return whether it was in time."""
-        deadline = time.monotonic() + self.settings.timeout_graceful_shutdown
+        deadline = time.monotonic() + self.settings.graceful_seconds
         grace = min(_RETIRING_IDLE, self.config.timeout_keep_alive) if self._retires else _IDLE
         await asyncio.sleep(_POLL)  # until connections that were just accepted are there
         while self.server_state.connections or self.server_state.tasks:

@@ -30,6 +30,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
 def test_a_service_that_nobody_watches_drains_and_is_watched_for_stalls() -> None:
     assert settings().drain_seconds == 5
     assert settings().stall_seconds == 4
+    assert settings().graceful_seconds == 15
+    assert settings().end_seconds == 21
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,9 @@ def test_a_person_does_not_wait_for_a_drain_nor_loses_a_worker_to_the_debugger(
 ) -> None:
     assert settings(**values).drain_seconds == 0
     assert settings(**values).stall_seconds == 0
+    assert settings(**values).graceful_seconds == 1
+    assert settings(**values).end_seconds == 7
+    assert settings(**values, timeout_graceful_shutdown=9).graceful_seconds == 9
     assert settings(**values, drain_delay=2).drain_seconds == 2
     assert settings(**values, stall_timeout=3).stall_seconds == 3
 

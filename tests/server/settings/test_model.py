@@ -30,7 +30,6 @@ def test_uvicorns_defaults_are_left_to_uvicorn() -> None:
         "server_header": False,
         "lifespan": "on",
         "timeout_keep_alive": 90,
-        "timeout_graceful_shutdown": 15,
         "log_level": "info",
         "access_log": True,
         "proxy_headers": False,

@@ -7,19 +7,19 @@ from typing import Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-__all__ = ["DRAIN_DELAY", "STALL_TIMEOUT", "Lifecycle"]
+__all__ = ["DRAIN_DELAY", "END_SLACK", "GRACEFUL", "STALL_TIMEOUT", "Lifecycle"]
 
 #: Seconds until no load balancer sends new connections to a server that is not ready: polled or told.
 DRAIN_DELAY = 5.0
 #: Seconds that no event loop needs for one step unless something blocks it.
 STALL_TIMEOUT = 4.0
 
-# What Kubernetes grants by default, less what Python needs to begin and to end.
-_GRACEFUL = 15
+#: Seconds for what is in flight: what Kubernetes grants by default, less what Python needs to begin and end.
+GRACEFUL = 15
 _LIFESPAN = 5.0
 
-# Seconds beyond the time-outs after which a process that should have ended is given up.
-_SLACK = 1.0
+#: Seconds beyond the time-outs after which a process that should have ended is given up.
+END_SLACK = 1.0
 
 _STATM = Path("/proc/self/statm")
 _ATTENDED = "0 in development, with --reload and on a terminal"
@@ -45,10 +45,11 @@ class Lifecycle(BaseModel):
         description="Seconds from SIGTERM, and from not being ready, until no more connections are accepted. "
         f"[default: {DRAIN_DELAY:g}; {_ATTENDED}]",
     )
-    timeout_graceful_shutdown: int = Field(
-        default=_GRACEFUL,
+    timeout_graceful_shutdown: int | None = Field(
+        default=None,
         ge=0,
-        description="Seconds that requests have to be finished, after the drain; then they are cancelled.",
+        description="Seconds that requests have to be finished, after the drain; then they are cancelled. "
+        f"[default: {GRACEFUL}; 1 in development, with --reload and on a terminal]",
     )
     timeout_lifespan_shutdown: float = Field(
         default=_LIFESPAN,
@@ -88,11 +89,6 @@ class Lifecycle(BaseModel):
     )
 
     @property
-    def end_seconds(self) -> float:
-        """Seconds from the end of the drain until a process has ended, or is given up."""
-        return self.timeout_graceful_shutdown + self.timeout_lifespan_shutdown + _SLACK
-
-    @property
     def task_grace(self) -> float:
         """Seconds of the shutdown for requests and tasks that are left: the rest is the application's own."""
         return 0.8 * self.timeout_lifespan_shutdown
@@ -116,11 +112,12 @@ class Lifecycle(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         drain = DRAIN_DELAY if self.drain_delay is None else self.drain_delay
-        needed = drain + self.timeout_graceful_shutdown + self.timeout_lifespan_shutdown
+        graceful = GRACEFUL if self.timeout_graceful_shutdown is None else self.timeout_graceful_shutdown
+        needed = drain + graceful + self.timeout_lifespan_shutdown
         if self.termination_grace_period is not None and needed > self.termination_grace_period:
             raise ValueError(
                 f"termination_grace_period = {self.termination_grace_period:g} s is too short: drain_delay "
-                f"{drain:g} + timeout_graceful_shutdown {self.timeout_graceful_shutdown} + "
+                f"{drain:g} + timeout_graceful_shutdown {graceful} + "
                 f"timeout_lifespan_shutdown {self.timeout_lifespan_shutdown:g} = {needed:g} s; "
                 "shorten these, or raise it, and the environment's own limit with it"
             )

@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
 from ashapp.server import sources
-from ashapp.server.settings.lifecycle import DRAIN_DELAY, STALL_TIMEOUT, Lifecycle
+from ashapp.server.settings.lifecycle import DRAIN_DELAY, END_SLACK, GRACEFUL, STALL_TIMEOUT, Lifecycle
 from ashapp.server.settings.limits import Limits
 from ashapp.server.settings.logs import Logging
 from ashapp.server.settings.management import Management
@@ -217,6 +217,18 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
         if self.drain_delay is not None:
             return self.drain_delay
         return 0 if self.is_attended else DRAIN_DELAY
+
+    @property
+    def graceful_seconds(self) -> int:
+        """Seconds from the end of the drain until requests in flight, such as streams, are cancelled."""
+        if self.timeout_graceful_shutdown is not None:
+            return self.timeout_graceful_shutdown
+        return 1 if self.is_attended else GRACEFUL
+
+    @property
+    def end_seconds(self) -> float:
+        """Seconds from the end of the drain until a process has ended, or is given up."""
+        return self.graceful_seconds + self.timeout_lifespan_shutdown + END_SLACK
 
     @property
     def stall_seconds(self) -> float:
