@@ -627,3 +627,24 @@ async def test_a_stream_with_context_is_torn_down_as_by_any_server(app: flask.Fl
     assert torn_down == expected
     assert not flask.has_app_context()
     assert (await fetch(bridge)).complete
+
+
+@pytest.mark.parametrize("made_before", [True, False])
+async def test_a_tool_may_replace_the_class_of_applications(
+    monkeypatch: pytest.MonkeyPatch, *, made_before: bool
+) -> None:
+    """As ``FlaskInstrumentor().instrument()`` does, after ``from flask import Flask`` or before it."""
+
+    class Instrumented(flask.Flask):
+        pass
+
+    before = flask.Flask
+    monkeypatch.setattr(flask, "Flask", Instrumented)
+    app = before("shop") if made_before else flask.Flask("shop")
+
+    @app.get("/")
+    async def index() -> str:
+        return threading.current_thread().name
+
+    answer = await fetch(FlaskToAsgi(app), "GET", b"/")
+    assert (answer.status, answer.body) == (200, threading.current_thread().name.encode())

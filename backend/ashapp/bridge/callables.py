@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import flask
+from flask.app import Flask
 from werkzeug.exceptions import HTTPException
 
 from ashapp.bridge.attributes import attribute_of
@@ -74,14 +75,12 @@ class Callables:
             "make_response": self.make_response,
             **stages_of(app, self._copied_contexts.is_left_early),
         }
-        if getattr(app.inject_url_defaults, "__func__", None) is flask.Flask.inject_url_defaults:
+        if getattr(app.inject_url_defaults, "__func__", None) is Flask.inject_url_defaults:
             replaced["inject_url_defaults"] = partial(self._inject_url_defaults, app.inject_url_defaults)
         for name in ("async_to_sync", "ensure_sync"):
             if name in vars(app):
                 self.placement.kept = name  # the application's own, set on the object
-            elif getattr(type(app), name) is getattr(flask.Flask, name) and is_original(
-                flask.Flask, name, "flask.app"
-            ):
+            elif getattr(type(app), name) is getattr(Flask, name) and is_original(Flask, name, "flask.app"):
                 replaced[name] = getattr(self, name)
         if self._url_adapters is not None:
             replaced["create_url_adapter"] = self._url_adapters.create_url_adapter

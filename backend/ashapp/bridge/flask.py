@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import flask
+from flask.app import Flask
 
 from ashapp.bridge.callables import Callables
 from ashapp.bridge.lanes import Lanes
@@ -55,7 +56,7 @@ class FlaskToAsgi(WsgiToAsgi):
         async_views: Literal["loop", "thread"] | None = None,
         **options: Any,
     ) -> None:
-        if not isinstance(flask_app, flask.Flask):
+        if not isinstance(flask_app, Flask):
             raise TypeError(
                 f"expected a flask.Flask object, got {flask_app!r}; WsgiToAsgi takes any WSGI callable"
             )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
-import flask
+from flask.app import Flask
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -77,7 +77,7 @@ class Place:
 class Placement:
     """Decides for the views of *app*; remembers it until the view or the application changes."""
 
-    def __init__(self, app: flask.Flask) -> None:
+    def __init__(self, app: Flask) -> None:
         #: A method of the dispatch that the application has replaced on the object, and that was left to it.
         self.kept: str | None = None
         self._app = app
@@ -172,17 +172,17 @@ def _why_sync(view: Any) -> str:
     return _SYNC
 
 
-def _hindrance(app: flask.Flask) -> str | None:
+def _hindrance(app: Flask) -> str | None:
     """Return what keeps every async view of *app* off the loop, or None."""
     return _overridden(app) or _wrapped(app) or _own_binding(app) or _own_session(app) or _preprocessor(app)
 
 
-def _overridden(app: flask.Flask) -> str | None:
+def _overridden(app: Flask) -> str | None:
     for name in _DISPATCH:
-        if getattr(type(app), name, None) is not getattr(flask.Flask, name, None):
+        if getattr(type(app), name, None) is not getattr(Flask, name, None):
             return f"{type(app).__qualname__} overrides {name}"
     for name in _REPLACED_BY_BRIDGE:
-        if not is_original(flask.Flask, name, "flask.app"):
+        if not is_original(Flask, name, "flask.app"):
             return f"{name} is replaced in flask.Flask"
     for name in _DISPATCH_ON_OBJECT:
         if name in vars(app):
@@ -190,17 +190,17 @@ def _overridden(app: flask.Flask) -> str | None:
     return None
 
 
-def _wrapped(app: flask.Flask) -> str | None:
+def _wrapped(app: Flask) -> str | None:
     wsgi_app: Any = app.wsgi_app
     while type(wsgi_app) is ProxyFix or is_nonblocking(wsgi_app):
         found = (attribute_of(wsgi_app, name) for name in _WRAPPED)
         wsgi_app = next(filter(callable, found), None)
-    if wsgi_app is None or (type(wsgi_app) is MethodType and wsgi_app.__func__ is flask.Flask.wsgi_app):
+    if wsgi_app is None or (type(wsgi_app) is MethodType and wsgi_app.__func__ is Flask.wsgi_app):
         return None  # what a marked middleware hides is up to who has marked it
     return f"the WSGI middleware {name_of(wsgi_app)} around wsgi_app is not marked nonblocking"
 
 
-def _own_binding(app: flask.Flask) -> str | None:
+def _own_binding(app: Flask) -> str | None:
     create = vars(app).get("create_url_adapter")
     if isinstance(getattr(create, "__self__", None), UrlAdapters) or UrlAdapters.applies_to(app):
         return None
@@ -209,7 +209,7 @@ def _own_binding(app: flask.Flask) -> str | None:
     return f"the URL map {type(app.url_map).__qualname__} binds requests in its own way"
 
 
-def _own_session(app: flask.Flask) -> str | None:
+def _own_session(app: Flask) -> str | None:
     interface = type(app.session_interface)
     if is_nonblocking(app.session_interface) or all(
         attribute_of(interface, name) is getattr(SecureCookieSessionInterface, name)
@@ -220,7 +220,7 @@ def _own_session(app: flask.Flask) -> str | None:
     return f"the session interface {interface.__qualname__} is not marked nonblocking"
 
 
-def _preprocessor(app: flask.Flask) -> str | None:
+def _preprocessor(app: Flask) -> str | None:
     for functions in app.url_value_preprocessors.values():
         for function in functions:
             if not is_nonblocking(function):

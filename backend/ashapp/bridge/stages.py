@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import flask
 from flask import appcontext_tearing_down, request_tearing_down
+from flask.app import Flask
 
 from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
@@ -32,7 +33,7 @@ __all__ = ["stages_of"]
 
 def _own(name: str) -> Any:
     """Return the stage *name* as Flask brings it, or an object of its own where a tool has replaced it."""
-    return getattr(flask.Flask, name) if is_original(flask.Flask, name, "flask.app") else object()
+    return getattr(Flask, name) if is_original(Flask, name, "flask.app") else object()
 
 
 _PREPROCESS = _own("preprocess_request")

@@ -20,7 +20,7 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-import flask
+from flask.app import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
@@ -28,6 +28,8 @@ from ashapp.bridge.originals import is_original
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import flask
 
     from ashapp.bridge.types import Environ
 
@@ -48,19 +50,19 @@ _MAX_KNOWN = 1024
 class UrlAdapters:
     """A stand-in for the ``create_url_adapter`` of *app* that gives the same adapters, faster."""
 
-    def __init__(self, app: flask.Flask) -> None:
+    def __init__(self, app: Flask) -> None:
         self._app = app
         self._create: Callable[[Any], MapAdapter | None] = app.create_url_adapter
         self._templates: dict[Any, _Template] = {}
 
     @staticmethod
-    def applies_to(app: flask.Flask) -> bool:
+    def applies_to(app: Flask) -> bool:
         """Say whether *app* binds URLs as Flask and Werkzeug do, with no code of its own."""
         url_map = type(app.url_map)
         return (
-            type(app).create_url_adapter is flask.Flask.create_url_adapter
+            type(app).create_url_adapter is Flask.create_url_adapter
             and "create_url_adapter" not in vars(app)
-            and is_original(flask.Flask, "create_url_adapter", "flask.app")
+            and is_original(Flask, "create_url_adapter", "flask.app")
             and url_map.bind is Map.bind
             and url_map.bind_to_environ is Map.bind_to_environ
             and all(is_original(Map, name, "werkzeug.routing.map") for name in ("bind", "bind_to_environ"))

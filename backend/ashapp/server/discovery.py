@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from flask import Flask
+from flask.app import Flask
 from flask.cli import prepare_import
 from werkzeug.local import LocalProxy
 

@@ -3,7 +3,7 @@
 
 import os
 
-from flask import Flask
+from flask.app import Flask
 from flask.helpers import get_debug_flag
 from werkzeug.debug import DebuggedApplication
 

@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from flask import Flask
+from flask.app import Flask
 from werkzeug.routing import Rule
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
