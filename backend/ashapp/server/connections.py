@@ -16,6 +16,7 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
+from ashapp.server.protocols.default_headers import DefaultHeaders
 from ashapp.server.protocols.delivery import has_arrived, unsent
 
 __all__ = ["Connections"]
@@ -42,7 +43,7 @@ class Connections:
             if cycle is None or cycle.response_started or CLOSE_HEADER in cycle.default_headers:
                 continue
             # By this header it is told to end the connection as well.
-            cycle.default_headers = [*cycle.default_headers, CLOSE_HEADER]
+            cycle.default_headers = DefaultHeaders([*cycle.default_headers, CLOSE_HEADER])
 
     def close_idle(self, grace: float) -> None:
         """Close those that have been seen idle for *grace* seconds; to be called again and again."""

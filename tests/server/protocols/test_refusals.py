@@ -256,7 +256,7 @@ def test_old_and_unknown_versions_are_refused(serve: ServeLimited, combination: 
         assert_refused(connection, 400 if combination[0] == "h11" else 505)
     with Connection(serve()) as connection:
         connection.send(b"GET / HTTP/1.2\r\nHost: shop\r\n\r\n")
-        assert_refused(connection, 505 if combination[0] == "h11" else 400)
+        assert_refused(connection, 505)
 
 
 def test_a_client_that_goes_on_sending_can_read_the_answer(serve: ServeLimited) -> None:

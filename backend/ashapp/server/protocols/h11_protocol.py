@@ -6,11 +6,13 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ashapp.server.protocols.default_headers import respect_own_fields
 from ashapp.server.protocols.head import check_head, check_lines
 from ashapp.server.protocols.limited import Limited
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
 from ashapp.server.protocols.target import in_origin_form
+from ashapp.server.protocols.upgrade import check_nothing_follows, is_handshake, refuse_connect
 
 __all__ = ["LimitedH11Protocol"]
 
@@ -18,12 +20,17 @@ __all__ = ["LimitedH11Protocol"]
 class _StrictConnection(h11.Connection):
     """Sees to it that a head is checked before it is parsed, wherever h11 is asked to go on."""
 
-    def __init__(self, limits: ConnectionLimits, max_incomplete_event_size: int) -> None:
+    def __init__(
+        self, limits: ConnectionLimits, max_incomplete_event_size: int, *, takes_websockets: bool
+    ) -> None:
         super().__init__(h11.SERVER, max_incomplete_event_size)
+        #: Whether the request that is being received is a WebSocket handshake that is taken.
+        self.is_handshake = False
         self.refusal: Refusal | None = None
         #: Whether it is the head of a request that is wrong.
         self.failed_in_head = False
         self._limits = limits
+        self._takes_websockets = takes_websockets
 
     def next_event(self) -> Any:
         self.failed_in_head = self.their_state is h11.IDLE
@@ -34,7 +41,7 @@ class _StrictConnection(h11.Connection):
             if event is h11.NEED_DATA and self.their_state is h11.SEND_BODY:
                 # What is left of a body is the line of a chunk, or trailer fields: h11 waits for a CR and LF.
                 check_lines(self.trailing_data[0])
-            return _in_origin_form(event) if isinstance(event, h11.Request) else event
+            return self._checked(event) if isinstance(event, h11.Request) else event
         except Refusal as refusal:
             self.refusal = refusal
             raise h11.RemoteProtocolError(refusal.detail) from refusal
@@ -42,6 +49,17 @@ class _StrictConnection(h11.Connection):
             # What it says would tell what the client sent, secrets among it.
             self.refusal = Refusal(error.error_status_hint, "The request is not valid HTTP/1.1.")
             raise
+
+    def _checked(self, request: h11.Request) -> h11.Request:
+        refuse_connect(request.method)
+        request = _in_origin_form(request)
+        version = request.http_version.decode("ascii")
+        self.is_handshake = self._takes_websockets and is_handshake(
+            request.method, version, list(request.headers)
+        )
+        if self.is_handshake:
+            check_nothing_follows(self.trailing_data[0])
+        return request
 
 
 def _in_origin_form(request: h11.Request) -> h11.Request:
@@ -62,7 +80,11 @@ class LimitedH11Protocol(Limited, H11Protocol):
     def __init__(self, *, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(limits=limits, **options)
         longest = self.config.h11_max_incomplete_event_size
-        self.conn = _StrictConnection(limits, limits.head if longest is None else longest)
+        self.conn = _StrictConnection(
+            limits,
+            limits.head if longest is None else longest,
+            takes_websockets=self.ws_protocol_class is not None,
+        )
 
     def connection_made(self, transport: Any) -> None:
         """Begin to look after the connection too."""
@@ -79,6 +101,9 @@ class LimitedH11Protocol(Limited, H11Protocol):
         self.end()
         super().handle_websocket_upgrade(event)
 
+    def _should_upgrade(self) -> bool:
+        return self.conn.is_handshake
+
     @property
     def head_has_begun(self) -> bool:
         """Whether a part of a request's head has been received; see `Limited`."""
@@ -94,6 +119,11 @@ class LimitedH11Protocol(Limited, H11Protocol):
         if self.refusal is None:
             self.received += len(data)
             super().data_received(data)
+
+    def handle_events(self) -> None:
+        """Serve what has been received, as uvicorn does."""
+        respect_own_fields(self.server_state)
+        super().handle_events()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse the request; the status is that of what is wrong with it."""

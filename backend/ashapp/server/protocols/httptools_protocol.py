@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""HTTP/1.1 by httptools, within limits."""
+"""HTTP/1.1 by httptools, within limits.
+
+Where a request asks for another protocol, llhttp takes it to end with its head, and what follows for that
+protocol. For one that is not taken that is wrong: then the head is parsed again without its Upgrade, so that
+the body of the request is read as one.
+"""
 
 from collections import deque
 from typing import Any
@@ -7,12 +12,15 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ashapp.server.protocols.close_delimited import CloseDelimitedCycle
+from ashapp.server.protocols.default_headers import respect_own_fields
 from ashapp.server.protocols.head import VERSIONS, check_size
 from ashapp.server.protocols.lean_event import LeanEvent
 from ashapp.server.protocols.limited import Limited
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
-from ashapp.server.protocols.target import in_origin_form
+from ashapp.server.protocols.target import Fields, in_origin_form
+from ashapp.server.protocols.upgrade import check_nothing_follows, is_handshake, refuse_connect
 
 __all__ = ["LimitedHttpToolsProtocol"]
 
@@ -23,6 +31,9 @@ _MAX_PIPELINED = 100
 _PUNCTUATION = 4
 
 _SLASH = ord("/")
+
+# What llhttp says of versions that it does not know, and of the preface of HTTP/2.
+_OTHER_VERSIONS = frozenset({"Invalid HTTP version", "Pause on PRI/Upgrade"})
 
 
 class _Nowhere(list[tuple[bytes, bytes]]):
@@ -44,7 +55,17 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
     Most requests come whole in one piece that is smaller than a head may be: then nothing is counted.
     """
 
-    __slots__ = ("_barren", "_barren_cycle", "_body_at", "_head_scope", "_head_size", "_piece", "_served")
+    __slots__ = (
+        "_barren",
+        "_barren_cycle",
+        "_body_at",
+        "_head_scope",
+        "_head_size",
+        "_is_handshake",
+        "_piece",
+        "_served",
+        "_untaken",
+    )
 
     def __init__(self, *, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(limits=limits, **options)
@@ -55,6 +76,9 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         self._barren_cycle: object = None
         #: The request that others on the connection wait for; uvicorn knows only the last one of these.
         self._served: Any = None
+        self._is_handshake = False
+        #: The fields of a request whose upgrade is not taken, while its head is parsed again.
+        self._untaken: Fields | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to look after the connection too."""
@@ -88,17 +112,14 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         self.received += self._piece
         earlier = self.cycle
         try:
-            self.parser.feed_data(data)
+            self._feed(data)
+            if self._is_handshake:
+                return
             cycle = self.cycle
             if cycle is None or cycle.scope is not self.scope:
                 self._check_unfinished_head(is_all=cycle is earlier and self._body_at != self.received)
             elif cycle.more_body:
                 self._check_unfinished_body(cycle)
-        except httptools.HttpParserUpgrade:
-            if self._should_upgrade():
-                self.handle_websocket_upgrade()
-            else:
-                self._unsupported_upgrade_warning()
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(cause if isinstance(cause, Refusal) else _not_valid(error))
@@ -107,17 +128,22 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to serve the request if its head is within the limits."""
-        limits = self.limits
+        self._check_head()
         headers = self.headers
-        head = self._head_size if self._head_scope is self.scope else 0
-        if head + self._piece > limits.head or len(headers) > limits.fields or len(self.url) > limits.target:
-            check_size(len(self.url), len(headers), self._known_size(), limits)
-        if not headers or headers[0][0] != b"host":
-            self._check_host()
+        upgrades = self.parser.should_upgrade()
+        if upgrades:
+            refuse_connect(self.parser.get_method())
         if self.url[0] != _SLASH:
             self.url, headers[:] = in_origin_form(self.url, headers)
+        if upgrades and not self._takes_upgrade():
+            self._untaken = headers
+            return
+        if self._untaken is not None:
+            headers[:] = self._untaken
+            self._untaken = None
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise Refusal(503, f"More than {_MAX_PIPELINED} requests wait on this connection.")
+        respect_own_fields(self.server_state)
         previous = self.cycle
         if self.pipeline is _NO_PIPELINE and previous is not None and not previous.response_complete:
             self.pipeline = deque()
@@ -133,6 +159,14 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         """Take in a part of a body."""
         self._body_at = self.received
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take note that the body is complete."""
+        cycle = self.cycle
+        # With an upgrade, it is no more than the end of a head.
+        if not self.parser.should_upgrade() and not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         """Go on with the next request that has been received, or wait for one.
@@ -155,6 +189,66 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
             self.pipeline.popleft()
             return True
         return False
+
+    def _feed(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+                if self._is_handshake:
+                    check_nothing_follows(rest)
+                    self.handle_websocket_upgrade()
+                    return
+                head = self._head_without_upgrade()
+                # The old one has ended for good, where the request is to be the last one of the connection.
+                self.parser = _new_parser(self)
+                self.parser.feed_data(head)
+            else:
+                return
+
+    def _takes_upgrade(self) -> bool:
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        refuse_connect(method)
+        if self.ws_protocol_class is None or not is_handshake(method, version, self.headers):
+            return False
+        if self.cycle is not None and not self.cycle.response_complete:
+            raise Refusal(400, "A WebSocket handshake must wait for the answers to earlier requests.")
+        self._is_handshake = True
+        return True
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if cycle.scope["http_version"] == "1.0":
+            cycle.__class__ = CloseDelimitedCycle
+        super()._start_asgi_task(cycle, app)
+
+    def _should_upgrade(self) -> bool:
+        return self._is_handshake
+
+    def _head_without_upgrade(self) -> bytes:
+        line = b"%s %s HTTP/%s\r\n" % (
+            self.parser.get_method(),
+            self.url,
+            self.parser.get_http_version().encode(),
+        )
+        fields = [b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        return b"".join([line, *fields, b"\r\n"])
+
+    def _check_head(self) -> None:
+        limits = self.limits
+        headers = self.headers
+        head = self._head_size if self._head_scope is self.scope else 0
+        if head + self._piece > limits.head or len(headers) > limits.fields or len(self.url) > limits.target:
+            check_size(len(self.url), len(headers), self._known_size(), limits)
+        version = self.parser.get_http_version()
+        if version == "1.1":
+            if (not headers or headers[0][0] != b"host") and all(name != b"host" for name, _ in headers):
+                raise Refusal(400, "The request has no Host field.")  # RFC 9112, 3.2
+        elif version == "1.0":
+            self.expect_100_continue = False  # RFC 9110, 10.1.1
+        else:
+            raise Refusal(505, VERSIONS)
 
     def _check_unfinished_head(self, *, is_all: bool) -> None:
         if self.scope is None:  # empty lines before the first request
@@ -183,16 +277,16 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         if self._barren > self.limits.head:
             raise Refusal(431, f"The trailer of the request is longer than {self.limits.head} bytes.")
 
-    def _check_host(self) -> None:
-        if any(name == b"host" for name, _ in self.headers):
-            return
-        version = self.parser.get_http_version()
-        if version == "1.1":  # RFC 9112, 3.2
-            raise Refusal(400, "The request has no Host field.")
-        if version != "1.0":
-            raise Refusal(505, VERSIONS)
+
+def _new_parser(protocol: HttpToolsProtocol) -> httptools.HttpRequestParser:
+    parser = httptools.HttpRequestParser(protocol)
+    # As uvicorn has it: what follows the last request of a connection is no reason not to answer that.
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 def _not_valid(error: httptools.HttpParserError) -> Refusal:
+    if str(error) in _OTHER_VERSIONS:
+        return Refusal(505, VERSIONS)
     why = "" if isinstance(error, httptools.HttpParserCallbackError) else f": {error}"
     return Refusal(400, f"The request is not valid HTTP/1.1{why}.")

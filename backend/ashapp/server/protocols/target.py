@@ -1,25 +1,32 @@
 # SPDX-License-Identifier: MIT
-"""Take a request target in absolute form apart (RFC 9112, 3.2.2)."""
+"""Take the target of a request for a path, in whichever form it is (RFC 9112, 3.2)."""
 
 import re
+
+from ashapp.server.protocols.refusal import Refusal
 
 __all__ = ["Fields", "in_origin_form"]
 
 #: Header fields, with names in lower case.
 Fields = list[tuple[bytes, bytes]]
 
-# One with user information is no good sign (RFC 9110, 4.2.4), and is not understood.
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(|[/?][^#]*)(?:#.*)?", re.IGNORECASE)
 
 
 def in_origin_form(target: bytes, fields: Fields) -> tuple[bytes, Fields]:
     """Return *target* as a path with its query, and *fields* with the host that it names for Host.
 
-    What is not in absolute form comes back as it is.
+    A path, and the asterisk that stands for the whole server, come back as they are.
+
+    Raises:
+        Refusal: it is of no other form for which a server is asked, or names a user: 400 (RFC 9110, 4.2.4).
+
     """
+    if target.startswith(b"/") or target == b"*":
+        return target, fields
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
-        return target, fields
+        raise Refusal(400, "The request target is neither a path nor a URL of http or https without a user.")
     host, path = match.groups()
     return (
         path if path.startswith(b"/") else b"/" + path,

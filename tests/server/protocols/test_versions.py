@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Clients of other versions than HTTP/1.1."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.server.protocols.conftest import ServeLimited
+from tests.support.client import Connection
+
+OLD = b"%s / HTTP/1.0\r\n%s\r\n"
+
+
+def streaming(*fields: tuple[bytes, bytes], status: int = 200) -> Any:
+    """Return an application that sends a response of two parts, without saying how long it is."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": status, "headers": [*fields]})
+        await send({"type": "http.response.body", "body": b"one ", "more_body": True})
+        await send({"type": "http.response.body", "body": b"two"})
+
+    return app
+
+
+def test_a_stream_to_http_1_0_ends_with_the_connection(serve: ServeLimited) -> None:
+    for fields in ([], [(b"transfer-encoding", b"chunked")]):
+        with Connection(serve(streaming(*fields))) as connection:
+            connection.send(OLD % (b"GET", b""))
+            response = connection.receive()
+            assert response.head.one("transfer-encoding") is None
+            assert response.head.one("content-length") is None
+            assert response.head.one("connection") == "close"
+            assert response.body == b"one two"
+
+
+def test_a_length_that_is_known_is_told_to_http_1_0_as_well(serve: ServeLimited) -> None:
+    with Connection(serve(streaming((b"content-length", b"7")))) as connection:
+        connection.send(OLD % (b"GET", b""))
+        response = connection.receive()
+        assert response.head.one("content-length") == "7"
+        assert response.body == b"one two"
+        assert connection.is_closed()
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"GET", 204), (b"GET", 304)])
+def test_a_response_without_a_body_has_none_for_http_1_0(
+    serve: ServeLimited, method: bytes, status: int
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with Connection(serve(app)) as connection:
+        connection.send(OLD % (method, b""))
+        assert connection.receive(method.decode()).status == status
+        assert connection.is_closed()
+
+
+def test_http_1_0_gets_no_interim_response(serve: ServeLimited) -> None:
+    """RFC 9110, 10.1.1."""
+    with Connection(serve()) as connection:
+        connection.send(OLD % (b"POST", b"Expect: 100-continue\r\nContent-Length: 5\r\n"))
+        connection.send(b"hello")
+        response = connection.receive()
+        assert (response.status, response.body) == (200, b"5")
+
+
+def test_http_1_0_waits_for_its_turn(serve: ServeLimited) -> None:
+    with Connection(serve()) as connection:
+        connection.send(b"GET /late HTTP/1.1\r\nHost: shop\r\n\r\nGET /ticks HTTP/1.0\r\n\r\n")
+        assert connection.receive().body == b"0"
+        assert connection.receive().body == b"." * 20
+
+
+@pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/0.9", b"HTTP/3.0", b"HTTP/1.2"])
+@pytest.mark.parametrize("host", [b"Host: shop\r\n", b"A: b\r\nHost: shop\r\n", b""])
+def test_requests_of_other_versions_are_refused(serve: ServeLimited, version: bytes, host: bytes) -> None:
+    with Connection(serve()) as connection:
+        connection.send(b"GET / %s\r\n%s\r\nGET / HTTP/1.1\r\nHost: shop\r\n\r\n" % (version, host))
+        response = connection.receive()
+        assert response.status == json.loads(response.body)["status"] == 505
+        assert connection.is_closed()
+
+
+def test_so_is_the_preface_of_http_2(serve: ServeLimited) -> None:
+    with Connection(serve()) as connection:
+        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert connection.receive().status == 505
+        assert connection.is_closed()
