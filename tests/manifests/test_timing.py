@@ -4,7 +4,7 @@
 from typing import Any
 
 from ashapp.server.settings import Settings
-from ashapp.server.settings.lifecycle import STALL_TIMEOUT
+from ashapp.server.settings.lifecycle import LONE_STALL_TIMEOUT, STALL_TIMEOUT
 from tests.manifests.objects import Objects
 
 # Seconds that a process which has done with its work takes to end, and a kubelet to see it.
@@ -72,5 +72,7 @@ def test_a_start_may_take_as_long_as_the_service_allows(objects: Objects, settin
 def test_the_service_replaces_a_stalled_worker_before_the_kubelet_does(
     objects: Objects, settings: Settings
 ) -> None:
-    stalled = STALL_TIMEOUT if settings.stall_timeout is None else settings.stall_timeout
+    stalled = settings.stall_timeout
+    if stalled is None:
+        stalled = STALL_TIMEOUT if settings.is_supervised else LONE_STALL_TIMEOUT
     assert stalled < noticed(objects.container["livenessProbe"])

@@ -3,8 +3,10 @@ import asyncio
 import threading
 import time
 
-from ashapp.server.heartbeat import Counter, Heartbeat, StallDetector, Watchdog
-from tests.support.waiting import PATIENCE, eventually
+import pytest
+
+from ashapp.server.heartbeat import Counter, Heartbeat, Pulse, StallDetector, Watchdog
+from tests.support.waiting import PATIENCE, eventually, until
 
 
 class Clock:
@@ -44,6 +46,51 @@ def test_who_has_not_looked_for_long_does_not_judge() -> None:
     clock.now += 3600
     assert looks(detector, clock, 1, 3) == [False] * 6
     assert looks(detector, clock, 1, 0.5) == [True]
+
+
+class Process:
+    """A process that is looked at every half second, and whose loop does not beat."""
+
+    def __init__(self, timeout: float) -> None:
+        self.clock = Clock()
+        self.detector = StallDetector(timeout, self.clock)
+        self.pulse = 0
+
+    def looks(self, seconds: float, *, has_pulse: bool) -> list[bool]:
+        seen = []
+        for _ in range(int(seconds * 2)):
+            self.clock.now += 0.5
+            self.pulse += has_pulse
+            seen.append(self.detector.is_stalled(1, self.pulse))
+        return seen
+
+
+def test_a_loop_that_is_blocked_while_other_threads_run_is_stalled() -> None:
+    process = Process(3)
+    assert process.looks(3, has_pulse=True) == [False] * 6
+    assert process.looks(0.5, has_pulse=True) == [True]
+
+
+def test_a_loop_that_can_not_run_as_no_thread_can_is_not_stalled() -> None:
+    """C code on another thread holds the interpreter's lock."""
+    process = Process(3)
+    assert process.looks(1, has_pulse=True) == [False] * 2
+    assert not any(process.looks(29, has_pulse=False))
+    assert not any(process.looks(3, has_pulse=True)), "it begins anew"
+    assert process.looks(0.5, has_pulse=True) == [True]
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(3, 30), (40, 40)])
+def test_a_process_in_which_no_thread_runs_for_very_long_is_given_up(timeout: float, seconds: float) -> None:
+    process = Process(timeout)
+    assert not any(process.looks(seconds, has_pulse=False))
+    assert process.looks(0.5, has_pulse=False) == [True]
+
+
+def test_a_thread_beats_by_itself() -> None:
+    beats = Counter()
+    Pulse(beats, 0.05).start()
+    until(lambda: beats.value > 5)
 
 
 async def test_a_running_loop_beats_by_itself() -> None:

@@ -46,6 +46,7 @@ def test_a_worker_starts_obeys_and_ends(listener: socket.socket) -> None:
     wait_for(started, Report.READY)
     assert not started.is_stalled
     assert not started.can_not_start
+    assert min(started._beats.value, started._pulse.value) > 0
     assert 0 < started.age < 60
     started.end(Order.RETIRE, seconds=30)
     assert (started.state, started.task) == (State.ENDING, "end")

@@ -158,13 +158,19 @@ def test_a_worker_process_serves_and_tells_of_its_application(
     seen: dict[str, Any] = {}
 
     def run(server: WorkerServer, sockets: list[socket.socket]) -> None:
-        seen.update(channel=server.channel, beats=server.beats, sockets=sockets, app=server.config.loaded_app)
+        seen.update(
+            channel=server.channel,
+            beats=server.beats,
+            pulse=server.pulse,
+            sockets=sockets,
+            app=server.config.loaded_app,
+        )
 
     monkeypatch.setattr(WorkerServer, "run", run)
-    server, beats = make(), Counter()
-    work(server, [], pipe[1], beats)
+    server, beats, pulse = make(), Counter(), Counter()
+    work(server, [], pipe[1], beats, pulse)
     assert seen.pop("app").health is server.health
-    assert seen == {"channel": pipe[1], "beats": beats, "sockets": []}
+    assert seen == {"channel": pipe[1], "beats": beats, "pulse": pulse, "sockets": []}
     assert sys.stdin.fileno() == 0
     kind, line = pipe[0].recv()
     assert kind is Kind.SERVING
@@ -175,7 +181,7 @@ def test_a_worker_that_may_not_serve_its_application_says_why_and_ends(
     pipe: tuple[Any, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        work(make(app="nowhere"), [], pipe[1], Counter())
+        work(make(app="nowhere"), [], pipe[1], Counter(), Counter())
     assert caught.value.code == 2
     report, reason = pipe[0].recv()
     assert report is Report.REFUSED

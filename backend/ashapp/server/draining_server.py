@@ -35,7 +35,7 @@ from ashapp.server.accept_queue import SETTLING, accept_queued, refuse_new
 from ashapp.server.acceptor import Acceptor, tell_if_exhausted
 from ashapp.server.connections import Connections
 from ashapp.server.health import Health, Phase
-from ashapp.server.heartbeat import Beats, Counter, Heartbeat
+from ashapp.server.heartbeat import Beats, Counter, Heartbeat, Pulse
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.settings import Settings
 
@@ -56,7 +56,8 @@ _RETIRING_IDLE = 5
 class DrainingServer(uvicorn.Server):
     """Serves *config*'s application until it is told to `drain` or to `retire`.
 
-    *health* is what the application's probes report. Its loop beats in ``beats``.
+    *health* is what the application's probes report. Its loop beats in ``beats``, and a thread of its process
+    in ``pulse``, where another process watches.
     """
 
     def __init__(self, config: uvicorn.Config, settings: Settings, health: Health) -> None:
@@ -64,6 +65,7 @@ class DrainingServer(uvicorn.Server):
         self.settings = settings
         self.health = health
         self.beats: Beats = Counter()
+        self.pulse: Beats | None = None
         self._signal = ""
         self._is_announced = False
         self._is_hurried = False
@@ -129,6 +131,8 @@ class DrainingServer(uvicorn.Server):
         self.started = True
         if self.settings.stall_seconds:
             Heartbeat(self.beats, self.settings.stall_seconds).start()
+            if self.pulse is not None:
+                Pulse(self.pulse, self.settings.stall_seconds).start()
         for monitor in self.health.monitors:
             await monitor.start()
         if threading.current_thread() is threading.main_thread():

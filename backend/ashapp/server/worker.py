@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A worker as its supervisor knows it: a process, a channel to it, and the beats of its loop.
+"""A worker as its supervisor knows it: a process, a channel to it, the beats of its loop, and its pulse.
 
 Theory of operation. Supervisor and worker talk by a pipe: the supervisor gives an `Order`, the worker sends a
 `Report` and a text. A thread of the worker reads the orders, so that it can tell of its stacks while its loop
@@ -57,10 +57,10 @@ class Worker:
         self.started_at = time.monotonic()
         self.deadline = self.started_at + server.settings.timeout_worker_startup
         self.channel, theirs = _spawn.Pipe()
-        self._beats = shared_beats()
+        self._beats, self._pulse = shared_beats(), shared_beats()
         seconds = server.settings.stall_seconds
         self._detector = StallDetector(seconds) if seconds else None
-        arguments = (server, sockets, theirs, self._beats)
+        arguments = (server, sockets, theirs, self._beats, self._pulse)
         self.process = _spawn.Process(target=work, args=arguments, name="ashapp-worker")
         self.process.start()
         theirs.close()
@@ -93,7 +93,7 @@ class Worker:
     @property
     def is_stalled(self) -> bool:
         """Whether its loop has been stalled for too long. To be asked several times per time-out."""
-        return self._detector is not None and self._detector.is_stalled(self._beats.value)
+        return self._detector is not None and self._detector.is_stalled(self._beats.value, self._pulse.value)
 
     @property
     def is_overdue(self) -> bool:

@@ -121,7 +121,9 @@ class WorkerServer(DrainingServer):
         return order
 
 
-def work(server: WorkerServer, sockets: list[socket.socket], channel: Connection, beats: Beats) -> None:
+def work(
+    server: WorkerServer, sockets: list[socket.socket], channel: Connection, beats: Beats, pulse: Beats
+) -> None:
     """Serve *sockets* in a process of its own.
 
     What stops the start is told by the supervisor, in one line.
@@ -132,6 +134,7 @@ def work(server: WorkerServer, sockets: list[socket.socket], channel: Connection
     server.config.configure_logging()
     server.channel = channel
     server.beats = beats
+    server.pulse = pulse
     server.handle_signals()
     try:
         serve(server, sockets, Runtime.inherited(), server.report)

@@ -8,6 +8,7 @@ import pytest
 
 _APP = """
     import asyncio
+    import ctypes
     import os
     import time
     from pathlib import Path
@@ -30,6 +31,11 @@ _APP = """
     def sleep(seconds):
         time.sleep(seconds)
         return "slept"
+
+    @app.get("/hold/<int:seconds>")
+    def hold(seconds):  # as C code does that keeps the interpreter's lock
+        ctypes.PyDLL(None).sleep(seconds)
+        return str(os.getpid())
 
     @app.get("/block/<float:seconds>")
     async def block(seconds):

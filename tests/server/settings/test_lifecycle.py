@@ -29,7 +29,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
 @pytest.mark.usefixtures("terminal")
 def test_a_service_that_nobody_watches_drains_and_is_watched_for_stalls() -> None:
     assert settings().drain_seconds == 5
-    assert settings().stall_seconds == 4
+    assert settings().stall_seconds == 30
+    assert settings(supervisor=True).stall_seconds == settings(workers=2).stall_seconds == 4
     assert settings().graceful_seconds == 15
     assert settings().end_seconds == 21
 

@@ -7,12 +7,14 @@ from typing import Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-__all__ = ["DRAIN_DELAY", "END_SLACK", "GRACEFUL", "STALL_TIMEOUT", "Lifecycle"]
+__all__ = ["DRAIN_DELAY", "END_SLACK", "GRACEFUL", "LONE_STALL_TIMEOUT", "STALL_TIMEOUT", "Lifecycle"]
 
 #: Seconds until no load balancer sends new connections to a server that is not ready: polled or told.
 DRAIN_DELAY = 5.0
 #: Seconds that no event loop needs for one step unless something blocks it.
 STALL_TIMEOUT = 4.0
+#: The same where no supervisor has another worker at hand: with the process all that it does is lost.
+LONE_STALL_TIMEOUT = 30.0
 
 #: Seconds for what is in flight: what Kubernetes grants by default, less what Python needs to begin and end.
 GRACEFUL = 15
@@ -76,7 +78,7 @@ class Lifecycle(BaseModel):
         allow_inf_nan=False,
         description="Replace a worker whose event loop has been blocked for so many seconds, and log the "
         "stacks of its threads; without a supervisor, end with exit code 4. 0 for never. "
-        f"[default: {STALL_TIMEOUT:g}; {_ATTENDED}]",
+        f"[default: {STALL_TIMEOUT:g}, without a supervisor {LONE_STALL_TIMEOUT:g}; {_ATTENDED}]",
     )
     limit_max_requests: int | None = Field(
         default=None, ge=1, description="Replace a worker that has answered so many requests."

@@ -24,7 +24,14 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
 from ashapp.server import sources
-from ashapp.server.settings.lifecycle import DRAIN_DELAY, END_SLACK, GRACEFUL, STALL_TIMEOUT, Lifecycle
+from ashapp.server.settings.lifecycle import (
+    DRAIN_DELAY,
+    END_SLACK,
+    GRACEFUL,
+    LONE_STALL_TIMEOUT,
+    STALL_TIMEOUT,
+    Lifecycle,
+)
 from ashapp.server.settings.limits import Limits
 from ashapp.server.settings.logs import Logging
 from ashapp.server.settings.management import Management
@@ -235,7 +242,9 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
         """Seconds that the event loop may be blocked before the worker is replaced; 0 for ever."""
         if self.stall_timeout is not None:
             return self.stall_timeout
-        return 0 if self.is_attended else STALL_TIMEOUT
+        if self.is_attended:
+            return 0
+        return STALL_TIMEOUT if self.is_supervised else LONE_STALL_TIMEOUT
 
     @property
     def loop_guard_threshold(self) -> float:
