@@ -91,6 +91,16 @@ def test_counts_outlive_their_worker_and_its_files(metrics: WorkerMetrics, tmp_p
     assert len(files(tmp_path) - gauges) == 3, "the gauges of three workers"
 
 
+def test_a_folder_that_others_read_keeps_the_files_of_the_ended(tmp_path: Path) -> None:
+    metrics = WorkerMetrics(tmp_path, is_shared=True)
+    pids = [work(tmp_path, amount) for amount in (2, 3)]
+    before = files(tmp_path)
+    metrics.retire(pids[0])
+    assert before - files(tmp_path) == {f"gauge_livesum_{pids[0]}.db"}
+    found = values(metrics)
+    assert (found["jobs_totala"], found["live"], found["most"]) == (5, 3, 3)
+
+
 def test_a_worker_that_counted_nothing_may_end(metrics: WorkerMetrics, tmp_path: Path) -> None:
     metrics.retire(1)
     assert files(tmp_path) == set()

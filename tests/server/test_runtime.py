@@ -24,8 +24,12 @@ def _temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", None)
 
 
-def test_workers_inherit_the_folder_for_as_long_as_it_exists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(MULTIPROCESS_VARIABLE, "one of before")
+@pytest.fixture(autouse=True)
+def _no_folder_for_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MULTIPROCESS_VARIABLE, raising=False)
+
+
+def test_workers_inherit_the_folder_for_as_long_as_it_exists() -> None:
     assert Runtime.inherited() is None
     with runtime() as shared:
         inherited = Runtime.inherited()
@@ -34,8 +38,39 @@ def test_workers_inherit_the_folder_for_as_long_as_it_exists(monkeypatch: pytest
         assert os.environ[MULTIPROCESS_VARIABLE] == str(shared.path)
         assert shared.path.stat().st_mode & 0o777 == 0o700
     assert not shared.path.exists()
-    assert os.environ[MULTIPROCESS_VARIABLE] == "one of before"
+    assert MULTIPROCESS_VARIABLE not in os.environ
     assert Runtime.inherited() is None
+
+
+@pytest.mark.parametrize("variable", [MULTIPROCESS_VARIABLE, MULTIPROCESS_VARIABLE.lower()])
+def test_metrics_are_counted_where_the_operator_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    folder = tmp_path / "not" / "yet"
+    monkeypatch.setenv(variable, str(folder))
+    with runtime() as shared:
+        assert os.environ[MULTIPROCESS_VARIABLE] == str(folder)
+        assert shared.path != folder
+        (folder / "counter_11.db").touch()
+        shared.write(Status(11, 1.0, None))
+        shared.forget(11)
+        assert shared.statuses() == []
+    assert [path.name for path in folder.iterdir()] == ["counter_11.db"]
+    assert os.environ[variable] == str(folder)
+
+
+def test_a_service_within_a_service_has_a_folder_of_its_own() -> None:
+    with runtime() as outer, runtime() as inner:
+        assert os.environ[MULTIPROCESS_VARIABLE] == str(inner.path) != str(outer.path)
+
+
+def test_a_folder_of_the_operator_that_cannot_be_used_refuses_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(MULTIPROCESS_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(StartupError, match=r"PROMETHEUS_MULTIPROC_DIR = '.*' can't be used \(File exists\)"):
+        runtime().__enter__()
 
 
 def test_the_last_status_of_each_worker_is_read() -> None:

@@ -39,10 +39,14 @@ adopt_metric_files()
 
 
 class WorkerMetrics:
-    """A collector of what the processes that count in *folder* have counted."""
+    """A collector of what the processes that count in *folder* have counted.
 
-    def __init__(self, folder: Path) -> None:
+    Where others read it too (*is_shared*), the files of those that have ended stay.
+    """
+
+    def __init__(self, folder: Path, *, is_shared: bool = False) -> None:
         self._folder = folder
+        self._is_shared = is_shared
         self._lock = threading.Lock()
         # What ended workers have counted: by type of the metric, by the key in the file.
         self._ended: dict[str, dict[str, float]] = {kind: defaultdict(float) for kind in _ACCUMULATED}
@@ -61,6 +65,9 @@ class WorkerMetrics:
         """Add the counts of a process that has ended to those of the others that have."""
         files = {kind: self._folder / f"{kind}_{pid}.db" for kind in _ACCUMULATED}
         with self._lock:
+            if self._is_shared:
+                mark_process_dead(pid, str(self._folder))
+                return
             try:
                 mark_process_dead(pid, str(self._folder))
                 for kind, path in files.items():

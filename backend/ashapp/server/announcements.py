@@ -14,6 +14,7 @@ from ashapp.server.application import Application
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.routes import list_routes
 from ashapp.server.settings import Settings
+from ashapp.server.shadowed import shadowed
 
 __all__ = ["Announcements", "Kind", "Tell", "announcements"]
 
@@ -45,7 +46,7 @@ def announcements(
             Kind.WARNING,
             f"http = {name} has no limits of ours for heads, nor of the time for what is sent",
         )
-    for warning in application.warnings + off_loop.kept_off(routes):
+    for warning in [*application.warnings, *shadowed(routes, settings), *off_loop.kept_off(routes)]:
         yield Kind.WARNING, warning
     for note in off_loop.hidden(routes, settings.app):
         yield Kind.NOTE, note

@@ -46,11 +46,11 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it is made with a name 
 
 
 class Runtime:
-    """The folder at *path*."""
+    """The folder at *path*; the metrics are in another one, *metrics*, where the operator has named it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, metrics: Path | None = None) -> None:
         self.path = path
-        self._metrics = WorkerMetrics(path)
+        self._metrics = WorkerMetrics(metrics or path, is_shared=metrics is not None)
         self._files: dict[int, StatusFile] = {}
         #: Workers that have ended so far.
         self.ended = 0
@@ -116,15 +116,34 @@ class Runtime:
 def runtime() -> Iterator[Runtime]:
     """Make the folder, for this process and for those that it starts until the block ends.
 
-    Raises `StartupError` if there is no place for it.
+    Raises `StartupError` if there is no place for it, or not for the metrics where the operator wants them.
     """
+    metrics = _given_folder()
     path = _make_folder()
     try:
-        with _locked(path), _set({_VARIABLE: str(path), MULTIPROCESS_VARIABLE: str(path)}):
+        with _locked(path), _set({_VARIABLE: str(path), MULTIPROCESS_VARIABLE: str(metrics or path)}):
             _remove_abandoned(path.parent)
-            yield Runtime(path)
+            yield Runtime(path, metrics)
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _given_folder() -> Path | None:
+    """Return the folder that the operator has named for what prometheus-client counts, or None."""
+    given = os.environ.get(MULTIPROCESS_VARIABLE) or os.environ.get(MULTIPROCESS_VARIABLE.lower())
+    if not given or given == os.environ.get(_VARIABLE):  # that of a service that has started this one
+        return None
+    path = Path(given)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise StartupError(
+            f"{MULTIPROCESS_VARIABLE} = {given!r} can't be used ({error.strerror}): it must name a folder "
+            "that can be written to; without it the service makes one"
+        ) from None
+    return path
 
 
 def _make_folder() -> Path:
