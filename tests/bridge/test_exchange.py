@@ -273,6 +273,69 @@ async def test_what_is_handed_to_an_application_returns_what_its_standard_says(a
     assert returned == [b"o", b"ne\n", [b"two\n"], b"", None, None, None, None, None]
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("extra", [[], [b"more", b"", b"still more"]])
+async def test_what_makes_a_body_runs_to_its_end_and_the_client_does_not_wait(
+    adapt: Adapter, extra: list[bytes], method: str
+) -> None:
+    """Though the response is complete before. As under gunicorn; what comes after is dropped."""
+    sent = threading.Event()
+    steps: list[Any] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", length(5))
+        try:
+            yield b"hello"
+            steps.append(sent.wait(PATIENCE))
+            yield from extra
+            steps.append("end")
+        finally:
+            steps.extend([sys.exc_info()[0], threading.get_ident()])
+
+    client = Client()
+    request = asyncio.ensure_future(adapt(application)(http_scope(method), client.receive, client.send))
+    await client.until(lambda client: client.complete)
+    sent.set()
+    await request
+    assert steps[:3] == [True, "end", None]
+    assert steps[3] != threading.get_ident()
+    assert (client.body, len(client.sent)) == (b"hello" if method == "GET" else b"", 2)
+
+
+@pytest.mark.parametrize("chunk", [b"", b"x", bytes(1 << 16)])
+async def test_an_endless_body_is_closed(
+    adapt: Adapter, chunk: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    endings: list[object] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", length(5))
+        try:
+            yield b"hello"
+            while True:
+                yield chunk
+        except GeneratorExit:
+            endings.append("closed")
+            raise
+
+    client = await fetch(adapt(application))
+    assert (client.body, client.complete, endings) == (b"hello", True, ["closed"])
+    assert "GET /: what makes the response body goes on past its end: closed" in caplog.messages
+
+
+async def test_what_fails_behind_the_end_of_a_body_is_logged(
+    adapt: Adapter, caplog: pytest.LogCaptureFixture
+) -> None:
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", length(5))
+        yield b"hello"
+        fail()
+
+    client = await fetch(adapt(application))
+    assert (client.body, client.complete) == (b"hello", True)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ValueError]
+
+
 # -- PEP 3333
 
 
@@ -523,7 +586,7 @@ async def test_a_close_that_fails_after_the_end_is_logged(
 ) -> None:
     await fetch(adapt(answer([], kind=lambda chunks: Body(on_close=error))))
     (record,) = caplog.records
-    assert record.getMessage() == "the response was complete, then closing it failed"
+    assert record.getMessage() == "the response was complete, then its end failed"
     assert record.exc_info
     assert "oops" in str(record.exc_info[1])
 

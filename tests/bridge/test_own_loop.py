@@ -110,7 +110,7 @@ async def test_a_task_of_a_loop_that_has_ended_is_left_alone() -> None:
     with OwnLoop(PATIENCE) as own:
         waiting = own.loop.create_future()
     await eventually(own.loop.is_closed)
-    assert not RemoteTask(waiting, asyncio.get_running_loop()).cancel()  # type: ignore[arg-type]
+    assert not RemoteTask(waiting, asyncio.get_running_loop()).cancel()
 
 
 async def _next(generator: Any) -> None:

@@ -32,7 +32,7 @@ from ashapp.bridge.copied_contexts import CopiedContexts, current_context
 from ashapp.bridge.coroutines import complete, finish, run_on_loop
 from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fibers import current_fiber
-from ashapp.bridge.iterables import adopt_body, as_body
+from ashapp.bridge.iterables import ContextBody, adopt_body, as_body
 from ashapp.bridge.marks import is_nonblocking
 from ashapp.bridge.originals import is_original
 from ashapp.bridge.own_loop import OwnLoop, is_own_loop
@@ -41,6 +41,7 @@ from ashapp.bridge.signals import adopt_signals
 from ashapp.bridge.stages import stages_of
 from ashapp.bridge.thread_views import is_kept, keeps_all
 from ashapp.bridge.url_adapters import UrlAdapters
+from ashapp.bridge.views import makes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -171,10 +172,15 @@ class Callables:
                 rv = self._await(rv)
             if isinstance(rv, HTTPException):  # by ``flask.abort``
                 adopt_body(attribute_of(rv, "response"))
+            if inspect.isasyncgen(rv) and makes(self._view(), rv):
+                rv = ContextBody(rv)
             rv = (as_body(rv[0]), *rv[1:]) if isinstance(rv, tuple) and rv else as_body(rv)
         response = self._make_response(rv)
         adopt_body(response)
         return response
+
+    def _view(self) -> Any:
+        return self._app.view_functions.get(attribute_of(flask.request, "endpoint") or "")
 
     def _await(self, rv: Coroutine[Any, Any, Any]) -> Any:
         # Flask believes that the view has returned: what it raises now would never see an error handler.

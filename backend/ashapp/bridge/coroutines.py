@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.exchange import Exchange
 
-__all__ = ["adopt_loop", "complete", "finish", "run_on_loop", "while_handling"]
+__all__ = ["ThreadExecutor", "adopt_loop", "complete", "finish", "run_on_loop", "while_handling"]
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def run_on_loop(
 
     """
     result: Future[T] = Future()
-    executor = _ThreadExecutor(None)
+    executor = ThreadExecutor(None)
     running = _run(coroutine, executor, sys.exception(), context, exchange, result)
 
     def start() -> None:
@@ -159,7 +159,7 @@ async def while_handling(handled: BaseException | None, coroutine: Coroutine[Any
         return await coroutine
 
 
-class _ThreadExecutor(CurrentThreadExecutor):
+class ThreadExecutor(CurrentThreadExecutor):
     """The waiting thread, as an executor that outlives the wait.
 
     A task that the coroutine leaves behind still has this executor in its context. By then the
@@ -167,6 +167,7 @@ class _ThreadExecutor(CurrentThreadExecutor):
     """
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run *fn* on the thread; see ``concurrent.futures.Executor``."""
         try:
             return super().submit(fn, *args, **kwargs)
         except RuntimeError:

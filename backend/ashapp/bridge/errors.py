@@ -5,7 +5,11 @@ from collections.abc import Iterable
 
 from werkzeug import exceptions
 
-__all__ = ["ClientDisconnected", "RequestRejected", "RequestTimeout"]
+__all__ = ["BodyOverdue", "ClientDisconnected", "RequestRejected", "RequestTimeout"]
+
+
+class BodyOverdue(TimeoutError):  # noqa: N818 - an outcome that the log tells of
+    """The response is complete, and what made its body has gone on for as long as it may."""
 
 
 class ClientDisconnected(exceptions.ClientDisconnected, OSError):  # noqa: N818 - Werkzeug's name

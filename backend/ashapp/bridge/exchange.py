@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.errors import BodyOverdue, ClientDisconnected
 from ashapp.bridge.notes import NOTES, Notes
 from ashapp.bridge.response import Response
 from ashapp.bridge.stream import HIGH_WATER
@@ -21,15 +22,29 @@ from ashapp.bridge.tasks import request_context
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
     from contextvars import Context
 
     from ashapp.bridge.body import RequestBody
     from ashapp.bridge.types import Environ, ExcInfo, Message, Send, WsgiApplication
 
-__all__ = ["Exchange", "as_exception", "current_exchange", "enter_exchange", "log_late_failure"]
+__all__ = [
+    "RUN_OUT_SECONDS",
+    "Cancellable",
+    "Exchange",
+    "as_exception",
+    "current_exchange",
+    "enter_exchange",
+    "log_late_failure",
+]
 
 _log = logging.getLogger("ashapp.bridge")
+
+#: Seconds that an iterable has when the response is complete, before it is closed.
+RUN_OUT_SECONDS = 5.0
+# And how many items, of how many bytes in all, it may go on to make.
+_RUN_OUT_ITEMS = 1000
+_RUN_OUT_BYTES = 1 << 20
 _thread = threading.local()
 
 
@@ -42,6 +57,26 @@ def enter_exchange(exchange: Exchange | None) -> Exchange | None:
     """Make *exchange* the current one of this thread; return the one that it replaces."""
     outer, _thread.exchange = current_exchange(), exchange
     return outer
+
+
+class Cancellable(Protocol):
+    """A task, or the part of one that is to be cancelled."""
+
+    def cancel(self) -> bool:
+        """Cancel it, unless it is done; say whether it was not."""
+        ...
+
+    def done(self) -> bool:
+        """Say whether it is done."""
+        ...
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop that it runs on."""
+        ...
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Call *callback* when it is done."""
+        ...
 
 
 class Exchange:
@@ -78,6 +113,11 @@ class Exchange:
             self.notes.place = self.place
             self.context.run(self.notes.bind)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole response has been made."""
+        return self._complete
+
     def __str__(self) -> str:
         return f"{self._environ['REQUEST_METHOD']} {self._environ['PATH_INFO']}"
 
@@ -95,7 +135,7 @@ class Exchange:
         """Return the loop for the coroutines that a thread of this exchange waits for. On that thread."""
         return self.loop
 
-    def note_task(self, task: asyncio.Task[Any]) -> None:
+    def note_task(self, task: Cancellable) -> None:
         """Take note that a thread of this exchange waits for *task*, which may be cancelled. On the loop."""
 
     async def _judge(self, error: Exception, send: Send) -> Exception | None:
@@ -134,14 +174,41 @@ class Exchange:
             if isinstance(iterable, list | tuple) and sum(map(len, iterable)) <= HIGH_WATER:
                 self._send(b"".join(iterable), last=True)
                 return
-            for chunk in iterable:
+            chunks = iter(iterable)
+            for chunk in chunks:
                 if self._send(chunk):
+                    self._run_out(chunks)
                     return
             self._send(b"", last=True)
         finally:
             close = getattr(iterable, "close", None)
             if close is not None:
                 close()
+
+    def _run_out(self, chunks: Iterator[bytes]) -> None:
+        """Let the iterable run to its end, for what is behind its last item; what it makes is dropped.
+
+        The response is complete, and the client does not wait. An iterable that is endless is closed.
+        """
+        try:
+            is_over = self._drop(chunks)
+        except BodyOverdue:
+            is_over = False
+        if not is_over:
+            _log.warning("%s: what makes the response body goes on past its end: closed", self)
+
+    def _drop(self, chunks: Iterator[bytes]) -> bool:
+        """Iterate *chunks* to their end, within bounds; say whether it was reached."""
+        dropped, end = 0, float("inf")
+        for count, chunk in enumerate(chunks, 1):
+            if not dropped and chunk and not self._response.bodiless:
+                _log.warning("the response body is longer than its Content-Length: cut off")
+            dropped += len(chunk)
+            now = time.monotonic()
+            end = min(end, now + RUN_OUT_SECONDS)
+            if count >= _RUN_OUT_ITEMS or dropped > _RUN_OUT_BYTES or now > end:
+                return False
+        return True
 
     def _start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -215,4 +282,4 @@ def as_exception(error: BaseException) -> Exception:
 def log_late_failure(error: BaseException) -> None:
     """Log *error*, which was raised when the response was complete already."""
     if not isinstance(error, ClientDisconnected):
-        _log.error("the response was complete, then closing it failed", exc_info=error)
+        _log.error("the response was complete, then its end failed", exc_info=error)

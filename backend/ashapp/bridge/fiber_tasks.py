@@ -40,6 +40,7 @@ class StandIn:
     #: As of ``LoopExchange``; nobody asks here.
     response: Any = None
     notes: Any = None
+    is_complete = False
 
     def __init__(self, fiber: fibers.Fiber, exchange: Exchange | None) -> None:
         self._fiber = fiber
@@ -58,7 +59,7 @@ class StandIn:
         else:
             self._exchange.tearing_down = value
 
-    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], *, in_task: bool = True) -> Any:  # noqa: ARG002
         """Run *coroutine* to its end, in the fiber, and return its result."""
         return self._fiber.wait_for(coroutine)
 

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import time
+import weakref
 from collections.abc import AsyncIterable
+from inspect import isasyncgen
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +14,9 @@ import flask
 from werkzeug.wrappers import Response
 
 from ashapp.bridge.attributes import attribute_of
-from ashapp.bridge.coroutines import complete
-from ashapp.bridge.exchange import current_exchange
+from ashapp.bridge.body_tasks import BodyTask, aclose, next_item, start_body_task
+from ashapp.bridge.exchange import RUN_OUT_SECONDS, current_exchange
+from ashapp.bridge.fibers import current_fiber
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +28,13 @@ class AsyncBody:
     """An async iterable as an iterator, for a WSGI response.
 
     Each item is awaited where the response is iterated: in a fiber this suspends the fiber, on a thread the
-    thread waits for the loop.
+    thread waits for a task (see ``body_tasks``).
     """
+
+    _task: BodyTask | None = None
+    _is_begun = False
+    _is_closed = False
+    _run_out_end: float | None = None
 
     def __init__(self, iterable: AsyncIterable[Any]) -> None:
         self._iterator = aiter(iterable)
@@ -38,29 +47,71 @@ class AsyncBody:
 
     def __next__(self) -> Any:
         try:
-            return complete(_item(self._iterator))
+            return self._next()
         except StopAsyncIteration:
+            self.close()
             raise StopIteration from None
+        except Exception:
+            if self._task is not None:
+                self.close()
+            raise
+
+    def _next(self) -> Any:
+        self._is_begun = True
+        fiber = current_fiber()
+        exchange = None if fiber is None else fiber.exchange
+        server = exchange or current_exchange()
+        seconds = self._seconds_left() if server is not None and server.is_complete else None
+        if exchange is not None:
+            source = next_item(self._iterator, seconds) if self._task is None else self._task.aitem(seconds)
+            return exchange.run_coroutine(source, in_task=True)
+        return self._own_task().item(seconds)
+
+    def _own_task(self) -> BodyTask:
+        if self._task is None:
+            self._task = start_body_task(self._iterator)
+            if self._task.own_loop is not None:
+                # The task does not hold this object, which may be dropped without being closed.
+                weakref.finalize(self, self._task.abandon).atexit = False
+        return self._task
+
+    def _seconds_left(self) -> float:
+        # The response is complete: what is behind the last item may take its time, but not for ever.
+        if self._run_out_end is None:
+            self._run_out_end = time.monotonic() + RUN_OUT_SECONDS
+        return max(self._run_out_end - time.monotonic(), 0)
 
     def close(self) -> None:
         """Close the async generator, so that its ``finally`` runs now."""
-        aclose = getattr(self._iterator, "aclose", None)
-        if aclose is not None:
-            complete(_close(aclose), shielded=True)
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if not self._is_begun and isasyncgen(self._iterator):
+            return  # nothing of it has run
+        fiber = current_fiber()
+        if fiber is not None and fiber.exchange is not None:
+            end = aclose(self._iterator) if self._task is None else self._task.aclose()
+            fiber.exchange.run_coroutine(end, in_task=True)
+        else:
+            self._own_task().close()
 
 
 class ContextBody(AsyncBody):
     """An async iterable whose items are awaited in the request context, by ``flask.stream_with_context``."""
 
     def __init__(self, iterable: AsyncIterable[Any]) -> None:
-        self._generator: Any = flask.stream_with_context(AsyncBody(iterable))
+        self._body = AsyncBody(iterable)
+        self._generator: Any = flask.stream_with_context(self._body)
 
     def __next__(self) -> Any:
         return next(self._generator)
 
     def close(self) -> None:
         """Close the async generator, then leave the context."""
-        self._generator.close()
+        try:
+            self._body.close()
+        finally:
+            self._generator.close()
 
 
 def as_body(value: Any) -> Any:
@@ -81,14 +132,6 @@ def adopt_body(response: Any) -> None:
         body = attribute_of(response, "response")
         if type(body) is not list and (adopted := as_body(body)) is not body:
             response.response = adopted
-
-
-async def _item(iterator: Any) -> Any:
-    return await anext(iterator)
-
-
-async def _close(aclose: Any) -> None:
-    await aclose()
 
 
 def runs_inline(iterable: Iterable[bytes], response: Any) -> tuple[bool, bool]:

@@ -272,9 +272,13 @@ class LoopExchange(Exchange):
             return False
         return self._iterating or not self._response.started
 
-    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run *coroutine* to its end, in the fiber that calls, and return its result."""
-        if not self.may_be_cancelled:
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], *, in_task: bool = False) -> Any:
+        """Run *coroutine* to its end, in the fiber that calls, and return its result.
+
+        It is cancelled with the task that drives the fiber if it may be, or must run *in_task*. Else it runs
+        in a task of its own.
+        """
+        if not (in_task or self.may_be_cancelled):
             return self._do(TaskJob(coroutine))
         try:
             return self._fiber.wait_for(coroutine)
@@ -317,6 +321,23 @@ class LoopExchange(Exchange):
         self._iterating = True
         pull, close = runs_inline(iterable, self.response)
         return iterable if pull and close else _OnLane(iterable, self, pull_inline=pull)
+
+    def _run_out(self, chunks: Iterator[bytes]) -> None:
+        body = getattr(self.response, "response", None)
+        if self._timeout_answer is not None or isinstance(body, list | tuple):
+            return
+        messages, self._final = self._final, ()
+        if messages:
+            try:
+                self._ask(messages)
+            except OSError:  # the client has gone (ASGI 2.4)
+                self._gone = True
+        super()._run_out(self._in_turns(chunks))
+
+    def _in_turns(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+            self._ask(())
 
     def _open(self, head: Message, chunk: bytes) -> None:
         if self._complete:

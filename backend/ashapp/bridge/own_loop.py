@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
+    from ashapp.bridge.exchange import Cancellable
+
 __all__ = ["OwnLoop", "RemoteTask", "drain_own_loops", "is_own_loop"]
 
 _log = logging.getLogger("ashapp.bridge")
@@ -92,7 +94,7 @@ class OwnLoop:
 class RemoteTask:
     """A task on another loop as the *server*'s loop sees it."""
 
-    def __init__(self, task: asyncio.Task[Any], server: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, task: Cancellable, server: asyncio.AbstractEventLoop) -> None:
         self._task = task
         self._server = server
 
@@ -103,7 +105,7 @@ class RemoteTask:
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         """Call *callback*, on the server's loop, when the task is done."""
 
-        def cross(task: asyncio.Task[Any]) -> None:
+        def cross(task: Any) -> None:
             with suppress(RuntimeError):  # the loop has been closed, and nobody is left to be told
                 self._server.call_soon_threadsafe(callback, task)
 

@@ -26,7 +26,7 @@ import asyncio
 import logging
 import time
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from greenlet import getcurrent
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ashapp.bridge.body import RequestBody
+    from ashapp.bridge.exchange import Cancellable
     from ashapp.bridge.threads import ThreadPool
     from ashapp.bridge.types import Environ, Message, Send, WsgiApplication
 
@@ -76,7 +77,7 @@ class ThreadExchange(Exchange):
     _abandoned = False
     _finished = False
     _iterating = False
-    _task: asyncio.Task[Any] | RemoteTask | None = None
+    _task: Cancellable | RemoteTask | None = None
     _interrupted = False
     _timer: asyncio.TimerHandle | None = None
     _waiter: asyncio.Future[None] | None = None
@@ -168,14 +169,14 @@ class ThreadExchange(Exchange):
         self.body.stop()
         self._interrupt()
 
-    def note_task(self, task: asyncio.Task[Any]) -> None:
+    def note_task(self, task: Cancellable) -> None:
         """Cancel *task* with the request; see ``Exchange``."""
         if task.get_loop() is self.loop:
             self._note_task(task)
         else:
             self._cross(self._note_task, RemoteTask(task, self.loop))
 
-    def _note_task(self, task: asyncio.Task[Any] | RemoteTask) -> None:
+    def _note_task(self, task: Cancellable | RemoteTask) -> None:
         outer, self._task = self._task, task
         if outer is not None:  # which waits for sync code that waits for *task*
             task.add_done_callback(lambda _: self._note_end(task, outer))
@@ -184,7 +185,7 @@ class ThreadExchange(Exchange):
         elif self._timer is None and not self._response.sealed:
             self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
 
-    def _note_end(self, task: asyncio.Task[Any] | RemoteTask, outer: asyncio.Task[Any] | RemoteTask) -> None:
+    def _note_end(self, task: Cancellable | RemoteTask, outer: Cancellable | RemoteTask) -> None:
         if self._task is task:
             self._task = outer
 
@@ -198,7 +199,9 @@ class ThreadExchange(Exchange):
             self.body.watch(self._abandon)
 
     def _interrupt(self) -> None:
-        may_be_cancelled = not self.tearing_down and (self._iterating or not self._response.started)
+        may_be_cancelled = not (self.tearing_down or self._complete) and (
+            self._iterating or not self._response.started
+        )
         if self._task is not None and may_be_cancelled and not self._interrupted:
             self._interrupted = self._task.cancel()
 

@@ -9,14 +9,27 @@ from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from flask.views import MethodView
+from flask.views import MethodView, http_method_funcs
 
 from ashapp.bridge.attributes import attribute_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import AsyncGeneratorType
 
-__all__ = ["ViewKind", "async_methods", "full_name_of", "is_async", "kind_of", "name_of", "sync_decorators"]
+__all__ = [
+    "ViewKind",
+    "async_methods",
+    "full_name_of",
+    "is_async",
+    "kind_of",
+    "makes",
+    "name_of",
+    "sync_decorators",
+]
+
+
+_HTTP_METHODS = sorted(name.lower() for name in http_method_funcs)
 
 
 class ViewKind(StrEnum):
@@ -66,6 +79,17 @@ def async_methods(view: Any) -> list[str]:
     http_methods = attribute_of(view_class, "methods") or () if is_by_method else ()
     names = {"dispatch_request": "dispatch_request", **{name.lower(): name for name in sorted(http_methods)}}
     return [shown for name, shown in names.items() if is_async(_unwrap(attribute_of(view_class, name)))]
+
+
+def makes(view: Any, generator: AsyncGeneratorType[Any, Any]) -> bool:
+    """Say whether *view*, decorated or not, is the ``async def`` with ``yield`` that has made *generator*."""
+    view_class = attribute_of(view, "view_class")
+    if view_class is not None:
+        functions = [attribute_of(view_class, name) for name in ("dispatch_request", *_HTTP_METHODS)]
+    else:
+        functions = [view, attribute_of(type(view), "__call__")]
+    codes = (attribute_of(_without_partials(_unwrap(function)), "__code__") for function in functions)
+    return any(code is generator.ag_code for code in codes)
 
 
 def sync_decorators(view: Callable[..., Any]) -> list[str]:

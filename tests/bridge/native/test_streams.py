@@ -229,6 +229,81 @@ async def test_head_closes_it_unread(app: flask.Flask, journal: Journal, kind: s
     assert journal["closed"].on_loop
 
 
+def of_length(length: int, body: AsyncBody) -> Callable[[], flask.Response]:
+    return lambda: flask.Response(body(), headers={"Content-Length": str(length)})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_one_whose_length_is_reached_runs_to_its_end_in_its_task(
+    app: flask.Flask, journal: Journal, kind: str
+) -> None:
+    """And the client does not wait. What belongs to a task, such as a task group, holds across items."""
+    go = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            journal.note("task", asyncio.current_task())
+            yield b"a"
+            group.create_task(go.wait())
+            yield b"b"
+            await go.wait()
+            yield b"too much"
+            await asyncio.sleep(0)
+            journal.note("task", asyncio.current_task())
+        journal.note("end")
+
+    kinds_of_views(app, of_length(2, body), kind)
+    request = begin(FlaskToAsgi(app))
+    await request.client.until(lambda client: client.complete)
+    assert "end" not in journal
+    request.client.leave()
+    go.set()
+    client = await request.end()
+
+    assert client.body == b"ab"
+    assert journal.names == ["task", "task", "end"]
+    assert journal.entries[0].value is journal.entries[1].value
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.parametrize("pause", [0, 3600], ids=["endless", "stuck"])
+async def test_one_that_goes_on_for_ever_past_its_length_is_closed(
+    app: flask.Flask, journal: Journal, kind: str, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ashapp.bridge.iterables.RUN_OUT_SECONDS", 0.05 if pause else 60)
+
+    async def body() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"a"
+                await asyncio.sleep(pause)
+        finally:
+            await asyncio.sleep(0.001)
+            journal.note("closed")
+
+    kinds_of_views(app, of_length(1, body), kind)
+
+    client = await fetch(FlaskToAsgi(app))
+
+    assert (client.body, client.complete) == (b"a", True)
+    assert journal.names == ["closed"]
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_a_time_out_of_its_own_past_its_length_is_logged_as_such(
+    app: flask.Flask, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"a"
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
+
+    kinds_of_views(app, of_length(1, body), kind)
+
+    assert (await fetch(FlaskToAsgi(app))).complete
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [TimeoutError]
+
+
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_one_whose_client_leaves_is_closed(app: flask.Flask, journal: Journal, kind: str) -> None:
     waits = asyncio.Event()

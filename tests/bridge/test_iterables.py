@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""Async bodies where no request of the bridge is served: in Flask's test client, by other WSGI servers."""
+
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from typing import Any
+from wsgiref.validate import validator
+
+import flask
+import pytest
+from asgiref.sync import sync_to_async
+from werkzeug.test import run_wsgi_app
+
+from ashapp.bridge import FlaskToAsgi
+from tests.support.flask import make_app
+from tests.support.waiting import until
+
+number: ContextVar[int] = ContextVar("number", default=0)
+
+
+class Body:
+    """An async generator that notes what becomes of it."""
+
+    def __init__(self) -> None:
+        self.loops: set[Any] = set()
+        self.tasks: set[Any] = set()
+        self.threads: set[int] = set()
+        self.closed = 0
+
+    async def items(self) -> AsyncIterator[str]:
+        try:
+            async with asyncio.timeout(20):
+                for item in "abc":
+                    self.loops.add(asyncio.get_running_loop())
+                    self.tasks.add(asyncio.current_task())
+                    self.threads.add(await sync_to_async(threading.get_ident)())
+                    number.set(number.get() + 1)
+                    yield f"{item}{number.get()}"
+        finally:
+            await asyncio.sleep(0)
+            self.closed += 1
+
+
+@pytest.fixture
+def body() -> Body:
+    return Body()
+
+
+@pytest.fixture
+def app(body: Body) -> flask.Flask:
+    app = make_app()
+
+    async def view() -> Any:
+        await asyncio.sleep(0)
+        return body.items()
+
+    app.add_url_rule("/sync", view_func=lambda: flask.Response(body.items()), endpoint="sync")  # type: ignore[arg-type]
+    app.add_url_rule("/view", view_func=body.items, endpoint="generator")
+    app.add_url_rule("/async", view_func=view)
+    FlaskToAsgi(app)
+    return app
+
+
+def by_the_client(app: flask.Flask, path: str) -> bytes:
+    return app.test_client().get(path).get_data()
+
+
+def by_a_client_that_is_told_to_buffer(app: flask.Flask, path: str) -> bytes:
+    return app.test_client().get(path, buffered=True).get_data()
+
+
+def by_a_wsgi_server(app: flask.Flask, path: str) -> bytes:
+    environ = flask.Flask.test_request_context(app, path).request.environ
+    items, _, _ = run_wsgi_app(validator(app), environ)
+    try:
+        return b"".join(items)
+    finally:
+        items.close()  # type: ignore[attr-defined]  # it is a ClosingIterator
+
+
+@pytest.mark.parametrize("path", ["/sync", "/async", "/view"])
+@pytest.mark.parametrize("get", [by_the_client, by_a_client_that_is_told_to_buffer, by_a_wsgi_server])
+def test_all_items_come_from_one_task_of_one_loop(
+    app: flask.Flask, body: Body, get: Callable[[flask.Flask, str], bytes], path: str
+) -> None:
+    assert get(app, path) == b"a1b2c3"
+    assert body.closed == 1
+    assert len(body.loops) == len(body.tasks) == 1
+    assert body.threads == {threading.get_ident()}
+    until(lambda: all(loop.is_closed() for loop in body.loops))
+    assert number.get() == 0
+
+
+@pytest.mark.parametrize("path", ["/sync", "/view"])
+@pytest.mark.parametrize("get", [by_the_client, by_a_wsgi_server])
+async def test_so_they_do_on_the_thread_of_a_running_loop(
+    app: flask.Flask, body: Body, get: Callable[[flask.Flask, str], bytes], path: str
+) -> None:
+    assert get(app, path) == b"a1b2c3"
+    assert body.closed == 1
+    assert body.loops.isdisjoint({asyncio.get_running_loop()})
+
+
+@pytest.mark.parametrize("path", ["/sync", "/async", "/view"])
+@pytest.mark.parametrize("end", ["closed", "dropped"])
+def test_one_that_is_not_read_to_its_end_is_closed(app: flask.Flask, body: Body, path: str, end: str) -> None:
+    response = app.test_client().get(path)
+    assert next(response.iter_encoded()) == b"a1"
+    if end == "closed":
+        response.close()
+        assert body.closed == 1
+    del response
+    gc.collect()
+    until(lambda: body.closed == 1)
+    until(lambda: all(loop.is_closed() for loop in body.loops))
+
+
+@pytest.mark.parametrize("path", ["/sync", "/async", "/view"])
+def test_one_that_is_not_read_at_all_never_begins(app: flask.Flask, body: Body, path: str) -> None:
+    assert app.test_client().head(path).status_code == 200
+    assert (body.closed, body.loops) == (0, set())
+    assert "ashapp-own-loop" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_it_raises_reaches_the_client() -> None:
+    app = make_app()
+    FlaskToAsgi(app)
+    loops = weakref.WeakSet[Any]()
+
+    @app.get("/")
+    async def view() -> AsyncIterator[str]:
+        loops.add(asyncio.get_running_loop())
+        yield "a"
+        raise ZeroDivisionError
+
+    response = app.test_client().get("/")
+    with pytest.raises(ZeroDivisionError):
+        _ = response.data
+    until(lambda: all(loop.is_closed() for loop in loops))
+
+
+def test_tasks_that_it_leaves_are_cancelled_with_its_loop() -> None:
+    app = make_app()
+    FlaskToAsgi(app)
+    cancelled = threading.Event()
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    @app.get("/")
+    async def view() -> AsyncIterator[str]:
+        task = asyncio.ensure_future(wait())
+        await asyncio.sleep(0)
+        yield str(task.done())
+
+    assert app.test_client().get("/").data == b"False"
+    assert cancelled.wait(20)
