@@ -20,6 +20,8 @@ needs_nginx = pytest.mark.skipif(
     reason="nginx is not installed (Debian, Ubuntu: apt-get install nginx-light)",
 )
 
+_KEEP_ALIVE = 'proxy_set_header Connection "";'
+
 # max_fails=0: of two servers, one is not given up for ten seconds because it was restarted.
 _CONFIG = """
 daemon off;
@@ -43,20 +45,24 @@ http {{
         location / {{
             proxy_pass http://service;
             proxy_http_version 1.1;
-            proxy_set_header Connection "";
+            {directives}
         }}
+        location /closed {{ return 403; }}
     }}
 }}
 """
 
 
 @contextmanager
-def nginx(folder: Path, servers: Sequence[Address]) -> Iterator[Address]:
-    """Pass requests on to *servers* in turn, over connections that are kept alive, until the block ends."""
+def nginx(folder: Path, servers: Sequence[Address], directives: str = _KEEP_ALIVE) -> Iterator[Address]:
+    """Pass requests on to *servers* in turn, over connections that are kept alive, until the block ends.
+
+    Those for paths that begin with ``/closed`` are answered with 403. *directives* are those of the others.
+    """
     address = ("127.0.0.1", free_port())
     lines = "\n        ".join(f"server {host}:{port} max_fails=0;" for host, port in servers)
     config = folder / "nginx.conf"
-    config.write_text(_CONFIG.format(folder=folder, servers=lines, port=address[1]))
+    config.write_text(_CONFIG.format(folder=folder, servers=lines, port=address[1], directives=directives))
     command = ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)]
     with subprocess.Popen(command) as process:
         try:
