@@ -3,6 +3,7 @@
 
 import json
 import logging
+import re
 import sys
 from pathlib import Path
 from textwrap import dedent
@@ -169,6 +170,36 @@ def test_a_service_logs_by_the_users_own_configuration(folder: Path) -> None:
     assert "MINE shop sync 7" in lines
     assert [line for line in lines if "uvicorn.access" in line and '"GET /sync/7 HTTP/1.1" 200' in line]
     assert not [line for line in lines if line.startswith("{")]
+
+
+@pytest.mark.parametrize(
+    ("flags", "lines"),
+    [
+        (["--log-level", "trace"], 1),
+        (["--no-access-log"], 0),
+        (["--log-config", "log.json"], 1),
+        (["--log-config", "log.json", "--no-access-log"], 0),
+    ],
+)
+def test_what_uvicorn_logs_of_requests_has_no_query_string(
+    folder: Path, flags: list[str], lines: int
+) -> None:
+    (folder / "log.json").write_text(json.dumps(LOGGING))
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Cookie": "session=secret",
+    }
+    with serving(["shop", *flags], cwd=folder) as server:
+        assert get(f"{server.base_url}/sync/7?token=secret").status_code == 200
+        assert get(f"{server.base_url}/socket?token=secret", **handshake).status_code == 403
+        assert server.stop() == 0
+        told = server.stderr
+    assert "secret" not in told
+    assert len(re.findall(r"WebSocket /socket\W+ 403", told)) == lines
+    assert ("/sync/7" in told) == bool(lines)
 
 
 def test_an_application_that_configures_logging_does_not_silence_the_service(folder: Path) -> None:

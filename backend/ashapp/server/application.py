@@ -22,7 +22,7 @@ from ashapp.server.error_notes import note_errors_of
 from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
 from ashapp.server.health import Health, Phase
 from ashapp.server.loading import misspelt_variables
-from ashapp.server.log_config import access_logs, keep_loggers
+from ashapp.server.log_config import access_logs, hold_to_rules, keep_loggers
 from ashapp.server.overview import Overview
 from ashapp.server.probes import Probes
 from ashapp.server.proxies import Proxies
@@ -115,6 +115,7 @@ def _harden(app: Flask, settings: Settings) -> list[str]:
 
 
 def _sinks(bridge: WsgiToAsgi, settings: Settings) -> list[Sink]:
+    hold_to_rules(settings)
     sinks = access_logs(settings)
     tracer = make_tracer(os.environ, query=settings.access_log_query)
     if tracer is not None:

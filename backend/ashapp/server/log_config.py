@@ -11,9 +11,10 @@ from ashapp.observe.access_log import AccessLog, ConsoleLine, JsonLine
 from ashapp.observe.lines import stderr_lines
 from ashapp.observe.logs import LogFormat, console_renderer, log_config
 from ashapp.observe.observation import Sink
+from ashapp.observe.request_records import LOGGERS, RequestRecords
 from ashapp.server.settings import Settings
 
-__all__ = ["access_logs", "keep_loggers", "logging_options"]
+__all__ = ["access_logs", "hold_to_rules", "keep_loggers", "logging_options"]
 
 _OURS = frozenset({"ashapp", "uvicorn"})
 
@@ -39,6 +40,17 @@ def access_logs(settings: Settings) -> list[Sink]:
         return [AccessLog(JsonLine(query=query), stderr_lines.write_soon)]
     line = ConsoleLine(console_renderer(colors=_colors(settings)), query=query)
     return [AccessLog(line, stderr_lines.write_soon)]
+
+
+def hold_to_rules(settings: Settings) -> None:
+    """Hold what uvicorn logs of requests to the settings of the access log, whatever configures logging."""
+    rules = RequestRecords(access=settings.access_log, query=settings.access_log_query)
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        logger.filters[:] = [
+            rules,
+            *(other for other in logger.filters if not isinstance(other, RequestRecords)),
+        ]
 
 
 def keep_loggers() -> None:
