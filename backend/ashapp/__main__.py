@@ -21,6 +21,10 @@ def main(**options: Any) -> None:
         from ashapp.server.init_process import heed_sigterm  # noqa: PLC0415 - see above
 
         heed_sigterm()
+    else:
+        from ashapp.server.signals import outlive  # noqa: PLC0415 - see above
+
+        outlive()
     from ashapp.server import cli  # noqa: PLC0415 - see above
 
     cli.main(**options)

@@ -18,6 +18,7 @@ from ashapp.server.accept_queue import accept_queued
 from ashapp.server.draining_server import DrainingServer
 from ashapp.server.health import Health, Phase
 from ashapp.server.loading import load
+from ashapp.server.signals import numbers
 from tests.support.client import Address, Connection
 from tests.support.server import COMBINATIONS, Combination
 from tests.support.waiting import PATIENCE, until
@@ -306,19 +307,6 @@ def test_a_listener_that_others_use_is_left_as_it_is(flags: dict[str, Any]) -> N
             of_another.accept()[0].close()
 
 
-def test_a_signal_during_the_startup_is_heeded_after_it() -> None:
-    settings = load({"drain_delay": 600})
-    application = Application()
-    server = DrainingServer(uvicorn.Config(application, log_config=None), settings, Health())
-    server.drain()
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        thread.join(PATIENCE)
-    assert application.events == ["shutdown"]
-
-
 def test_the_loop_beats_if_it_is_to_be_watched() -> None:
     with running(stall_timeout=1) as run:
         until(lambda: run.server.beats.value > 2)
@@ -328,8 +316,28 @@ def test_the_loop_beats_if_it_is_to_be_watched() -> None:
 
 def test_signals_are_handled_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers: dict[int, Any] = {}
-    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    monkeypatch.setattr(draining_server, "handle", handlers.__setitem__)
     server = DrainingServer(uvicorn.Config(Application(), log_config=None), load({}), Health())
-    with server.capture_signals():
-        pass
-    assert handlers == {signal.SIGINT: server.handle_exit, signal.SIGTERM: server.handle_exit}
+    server.drain()
+    server.run([])
+    ends = numbers("SIGINT", "SIGTERM", "SIGQUIT")
+    assert handlers == dict.fromkeys(ends, server.handle_exit)
+
+
+def test_what_a_signal_handler_of_the_application_raises_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    raised: list[Exception] = [OSError("full")]
+    monkeypatch.setattr(draining_server, "failures", lambda: [raised.pop()] if raised else [])
+    with running():
+        until(lambda: "A signal handler of the application failed" in caplog.messages)
+    assert "OSError: full" in caplog.text
+
+
+def test_sigquit_hurries_at_once() -> None:
+    with running(drain_delay=600) as run, Connection(run.address) as connection:
+        connection.send_request("GET", "/held")
+        run.application.began.wait(PATIENCE)
+        run.server.handle_exit(signal.SIGQUIT, None)
+        assert run.has_ended()
+    assert run.application.events == ["cancelled", "shutdown"]

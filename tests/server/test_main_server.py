@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
+import asyncio
 import signal
 import socket
-import sys
 import threading
 import time
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 
 from ashapp.bridge.types import Receive, Scope, Send
-from ashapp.server import main_server
+from ashapp.server import draining_server, main_server
 from ashapp.server.errors import StartupError
 from ashapp.server.health import Health
 from ashapp.server.loading import load
@@ -91,42 +91,105 @@ def test_the_end_has_a_limit(abandoned: list[Any]) -> None:
 
 
 @pytest.mark.usefixtures("abandoned")
-def test_that_sighup_is_of_no_use_is_told(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("signum", "message"),
+    [
+        (signal.SIGHUP, "a process that serves alone can't be replaced; use --supervisor"),
+        (signal.SIGTTIN, "a process that serves alone has no workers; use --supervisor"),
+        (signal.SIGTTOU, "a process that serves alone has no workers; use --supervisor"),
+        (signal.SIGUSR1, "there is no log file to open anew; the log goes to standard error"),
+        (signal.SIGUSR2, "a new version is started by whoever has started this one"),
+    ],
+)
+def test_that_a_signal_is_of_no_use_is_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, signum: signal.Signals, message: str
+) -> None:
+    come = [signum]
+    monkeypatch.setattr(main_server, "noted", lambda: [come.pop()] if come else [])
     server = make()
     thread = start(server)
-    server._refuse_to_roll(signal.SIGHUP, None)
-    message = "SIGHUP is ignored: a process that serves alone can't be replaced; use --supervisor"
-    until(lambda: message in caplog.messages)
+    until(lambda: f"{signum.name} is ignored: {message}" in caplog.messages)
     end(server, thread)
-    assert caplog.messages.count(message) == 1
 
 
 @pytest.mark.parametrize(
-    ("before", "terminal", "handled"),
+    ("before", "terminal", "is_handled"),
     [
-        (signal.SIG_DFL, False, "_refuse_to_roll"),
-        (signal.SIG_DFL, True, "handle_exit"),
-        (signal.SIG_IGN, True, None),
+        (signal.SIG_DFL, False, False),
+        (signal.SIG_DFL, True, True),
+        (signal.SIG_IGN, True, False),
     ],
 )
 def test_sighup_ends_what_runs_on_a_terminal_unless_it_is_ignored(
-    monkeypatch: pytest.MonkeyPatch, before: Any, handled: str | None, *, terminal: bool
+    monkeypatch: pytest.MonkeyPatch, before: Any, *, terminal: bool, is_handled: bool
 ) -> None:
     handlers: dict[int, Any] = {}
-    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    for module in (main_server, draining_server):
+        monkeypatch.setattr(module, "handle", handlers.__setitem__)
+    monkeypatch.setattr(main_server, "is_on_terminal", lambda: terminal)
     monkeypatch.setattr(signal, "getsignal", lambda signum: before)
-    monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"isatty": lambda _: terminal})())
     server = make()
     server.handle_signals()
-    assert handlers[signal.SIGTERM] == server.handle_exit
-    assert handlers.get(signal.SIGHUP) == (getattr(server, handled) if handled else None)
+    ends = {signal.SIGINT, signal.SIGTERM, signal.SIGQUIT} | ({signal.SIGHUP} if is_handled else set())
+    assert handlers == dict.fromkeys(ends, server.handle_exit)
 
 
-def test_a_process_without_standard_input_has_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    handlers: dict[int, Any] = {}
-    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
-    monkeypatch.setattr(signal, "getsignal", lambda signum: signal.SIG_DFL)
-    monkeypatch.setattr(sys, "stdin", None)
-    server = make()
-    server.handle_signals()
-    assert handlers[signal.SIGHUP] == server._refuse_to_roll
+class Hooks:
+    """An application whose startup takes its time."""
+
+    def __init__(self, *, yields: bool) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+        self.ended: list[str] = []
+        self._yields = yields
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.begun.set()
+        try:
+            if self._yields:
+                await asyncio.sleep(600)
+            else:
+                self.go.wait(PATIENCE)
+        finally:
+            self.ended.append("hook")
+
+
+@pytest.mark.parametrize("lifespan", ["auto", "on"])
+def test_a_startup_that_takes_long_is_cancelled_by_an_end(
+    abandoned: list[Any], caplog: pytest.LogCaptureFixture, lifespan: Any
+) -> None:
+    hooks = Hooks(yields=True)
+    server = MainServer(uvicorn.Config(hooks, log_config=None, lifespan=lifespan), load({}), Health())
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    hooks.begun.wait(PATIENCE)
+    end(server, thread)
+    assert not server.started
+    assert hooks.ended == ["hook"]
+    assert abandoned == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_an_end_that_comes_before_the_loop_runs_is_not_lost() -> None:
+    hooks = Hooks(yields=True)
+    server = MainServer(uvicorn.Config(hooks, log_config=None, lifespan="on"), load({}), Health())
+    server.drain()
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert not server.started
+
+
+def test_a_startup_that_blocks_the_loop_is_given_up_at_an_end(abandoned: list[Any]) -> None:
+    hooks = Hooks(yields=False)
+    settings = load({"timeout_lifespan_shutdown": 0.1})
+    server = MainServer(uvicorn.Config(hooks, log_config=None, lifespan="on"), settings, Health())
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    hooks.begun.wait(PATIENCE)
+    server.drain()
+    until(lambda: abandoned)
+    assert set(abandoned) == {"The process has not ended in the time that it has; its start goes on"}
+    hooks.go.set()
+    thread.join(PATIENCE)

@@ -418,6 +418,25 @@ def test_a_second_signal_hurries(service: Service) -> None:
     assert service.started[2].is_killed, "it has not even started"
 
 
+def test_a_worker_that_has_not_begun_to_serve_need_not_drain(service: Service) -> None:
+    service.act()
+    service.ready(service.started[0])
+    service.act(signal.SIGTERM)
+    serving, starting = service.started
+    assert 26 < serving.deadline - time.monotonic() < 28
+    assert 5 < starting.deadline - time.monotonic() < 7
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGQUIT"), reason="Windows has no such signals")
+def test_sigquit_ends_the_service_without_a_drain_and_others_have_no_effect(service: Service) -> None:
+    first, second = service.begin()
+    service.act(signal.SIGUSR1, signal.SIGUSR2)
+    assert service.states == {100: "SERVING", 101: "SERVING"}
+    service.act(signal.SIGQUIT)
+    assert not service.listens
+    assert first.orders == second.orders == [Order.HURRY]
+
+
 def test_a_worker_that_retires_ends_with_the_service(service: Service) -> None:
     first, _ = service.begin()
     service.act(signal.SIGHUP)

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-import faulthandler
 import signal
 import socket
 import sys
@@ -124,22 +123,20 @@ def test_orders_after_the_end_are_of_no_use(worker: Running) -> None:
 
 def test_signals_of_the_whole_group_are_left_to_the_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers: dict[int, Any] = {}
-    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    monkeypatch.setattr(worker_process, "handle", handlers.__setitem__)
     server = WorkerServer(uvicorn.Config(application, log_config=None), load({}), Health())
     server.handle_signals()
-    assert handlers == {
-        signal.SIGINT: signal.SIG_IGN,
-        signal.SIGHUP: signal.SIG_IGN,
-        signal.SIGTERM: server._terminate,
-    }
+    handlers.pop(signal.SIGINT)(signal.SIGINT, None)
+    assert not server.should_exit
+    assert handlers == {signal.SIGTERM: server._terminate, signal.SIGQUIT: server._terminate}
 
 
 @pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
     """Return a channel for a worker in this process, whose standard input and signals stay as they are."""
-    monkeypatch.setattr(faulthandler, "enable", lambda: None)
+    for name in ("outlive", "handle"):
+        monkeypatch.setattr(worker_process, name, lambda *_: None)
     monkeypatch.setattr(sys, "stdin", sys.stdin)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
     channel, theirs = Pipe()
     yield channel, theirs
     channel.close()

@@ -94,8 +94,9 @@ def serving(
     env: Mapping[str, str] | None = None,
     command: Sequence[str] = SERVE,
     timeout: float = 50,
+    listens: bool = True,
 ) -> Iterator[ServerProcess]:
-    """Run ``command`` with ``args`` until the block ends; it listens when the block begins.
+    """Run ``command`` with ``args`` until the block ends; it listens when the block begins, if *listens*.
 
     A free port of 127.0.0.1 is taken unless ``args`` say where to listen. ``env`` is added to this
     process's environment, without the variables that a server reads. Other commands will do as long as
@@ -115,7 +116,8 @@ def serving(
         )
         server = ServerProcess(process, stdout, stderr)
         try:
-            server.wait_until_listening(timeout)
+            if listens:
+                server.wait_until_listening(timeout)
             yield server
         finally:
             _end(process)

@@ -19,6 +19,7 @@ from ashapp.server.loading import load
 from ashapp.server.options import ServeCommand, given, serve_options
 from ashapp.server.routes_command import routes
 from ashapp.server.runner import run
+from ashapp.server.signals import outlive
 
 __all__ = ["flask_serve", "main"]
 
@@ -107,6 +108,7 @@ def _serve(ctx: click.Context, flags: dict[str, Any], env_file: str | None) -> N
     read_env_file(env_file)
     settings = load(flags)
     code = below_init() if os.getpid() == 1 else None
+    outlive()
     try:
         if code is None:
             code = prestart.run(settings.prestart) or run(settings)

@@ -36,8 +36,10 @@ from ashapp.server.acceptor import Acceptor, tell_if_exhausted
 from ashapp.server.connections import Connections
 from ashapp.server.health import Health, Phase
 from ashapp.server.heartbeat import Beats, Counter, Heartbeat, Pulse
+from ashapp.server.interruption import Interruption
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.settings import Settings
+from ashapp.server.signals import failures, handle, keep, numbers
 
 __all__ = ["DrainingServer"]
 
@@ -71,19 +73,24 @@ class DrainingServer(uvicorn.Server):
         self._is_hurried = False
         self._retires = False
         self._drain_end = float("-inf")
+        self._interruption = Interruption()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve *sockets* on a loop of its own until the end.
+        """Serve *sockets* on a loop of its own until the end. On the main thread, signals are handled.
 
         Not by ``asyncio.run``, as uvicorn does: an application may have replaced it (``nest_asyncio``).
         """
+        if threading.current_thread() is threading.main_thread():
+            self.handle_signals()
         with Runner(loop_factory=self.config.get_loop_factory()) as runner:
             runner.run(self.serve(sockets))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
-        """Begin to end at the first signal, hurry at the next."""
+        """Begin to end at the first signal, hurry at the next, and at SIGQUIT always."""
         self._signal = f"{signal.Signals(sig).name}: "
         self.drain()
+        if sig == getattr(signal, "SIGQUIT", None):
+            self.hurry()
 
     def drain(self) -> None:
         """Begin to end, as the whole service does; once more to hurry. Safe in a signal handler."""
@@ -109,22 +116,26 @@ class DrainingServer(uvicorn.Server):
             self.config.encoded_headers.append(CLOSE_HEADER)
             self.server_state.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
         self.should_exit = True
+        self._interruption.come()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Handle the signals that end the server, for good: an end on request is no failure."""
-        if threading.current_thread() is threading.main_thread():
-            self.handle_signals()
+        """Do nothing: they are handled already, for good, as an end on request is no failure."""
         yield
 
     def handle_signals(self) -> None:
         """Install the signal handlers of its process. On the main thread."""
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, self.handle_exit)
+        for signum in numbers("SIGINT", "SIGTERM", "SIGQUIT"):
+            handle(signum, self.handle_exit)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, listen on *sockets*, and let the loop beat from then on."""
-        await self.lifespan.startup()
+        """Start the application, listen on *sockets*, and let the loop beat from then on.
+
+        Where it is told to end before that, it does, and there is nothing to shut down.
+        """
+        if not await self._interruption.wait_for(self.lifespan.startup()):
+            await self._give_up_start()
+            return
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
         self.servers = [await self._acceptor.listen(sock, self.config.backlog) for sock in sockets or []]
@@ -140,8 +151,21 @@ class DrainingServer(uvicorn.Server):
             # collect what is garbage would hold up the loop: that has been done before there was one.
             gc.freeze()
 
+    async def _give_up_start(self) -> None:
+        """Cancel the startup of the application, and wait for its end within the time for a shutdown."""
+        _log.info("%sEnding, before the application has been started", self._signal)
+        self.lifespan.startup_failed = True  # so uvicorn tells nothing of it
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel("Cancelled at the end of the server, which comes before its start")
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.settings.timeout_lifespan_shutdown)
+
     async def on_tick(self, counter: int) -> bool:
         """Return whether the listeners are to be closed now. Called ten times in a second."""
+        keep()
+        for error in failures():
+            _log.error("A signal handler of the application failed", exc_info=error)
         if counter % _TICKS == 0:
             tell_if_exhausted(len(self.server_state.connections))
         if not await super().on_tick(counter):

@@ -12,6 +12,8 @@ import contextlib
 import os
 import signal
 
+from ashapp.server.signals import outlive
+
 __all__ = ["below_init", "heed_sigterm"]
 
 
@@ -32,6 +34,7 @@ def below_init() -> int | None:
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        outlive()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return None
     while True:

@@ -21,6 +21,7 @@ from uvicorn.supervisors.watchfilesreload import WatchFilesReload
 
 from ashapp.server.announcements import Announcements, Kind
 from ashapp.server.errors import StartupError
+from ashapp.server.signals import numbers
 from ashapp.server.worker import Order, Report, Worker
 
 __all__ = ["Reloader"]
@@ -66,7 +67,7 @@ class Reloader:
         """
         # It would log each line that is written to a file in a watched folder, to that very file perhaps.
         logging.getLogger("watchfiles").setLevel(logging.WARNING)
-        for signum in (signal.SIGINT, signal.SIGTERM):
+        for signum in numbers("SIGINT", "SIGTERM", "SIGQUIT"):
             signal.signal(signum, self._watcher.signal_handler)
         self._launch()
         for changes in self._watcher:

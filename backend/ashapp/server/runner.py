@@ -78,7 +78,7 @@ def _serve(
         if server.started:
             raise
         raise StartupError(f"can't listen: {error.strerror}") from error
-    return 0 if server.started else STARTUP_FAILURE
+    return 0 if server.started or server.should_exit else STARTUP_FAILURE
 
 
 def _reload(

@@ -27,6 +27,7 @@ from ashapp.server.announcements import Kind, Tell
 from ashapp.server.backoff import STABLE, BackOff
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
+from ashapp.server.signals import numbers
 from ashapp.server.worker import Order, Report, State, Worker
 
 __all__ = ["Supervisor"]
@@ -40,16 +41,16 @@ _LAST_WORDS = 1.0
 # Seconds that a worker has to give itself up before it is killed.
 _SLACK = 1.0
 
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTTIN", "SIGTTOU")
-_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+_SIGNALS = numbers("SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2")
 
 
 class Supervisor:
     """Runs the workers that *start* makes; each gets the one that it is to replace, or None.
 
-    SIGTERM and SIGINT end the service, SIGHUP replaces all workers, SIGTTIN adds one and SIGTTOU
-    removes one. *stop_listening* is called when the service ends, *forget* with the process id of each
-    worker that has ended, *tell* with what the workers have to tell of the application.
+    SIGTERM and SIGINT end the service, SIGQUIT does so without a drain, SIGHUP replaces all workers, SIGTTIN
+    adds one and SIGTTOU removes one; SIGUSR1 and SIGUSR2 have no effect. *stop_listening* is called when the
+    service ends, *forget* with the process id of each worker that has ended, *tell* with what the workers
+    have to tell of the application.
     """
 
     def __init__(
@@ -135,7 +136,10 @@ class Supervisor:
         _log.info("Received %s", signum.name)
         if signum.name in {"SIGINT", "SIGTERM"}:
             self._end()
-        elif self._is_ending:
+        elif signum.name == "SIGQUIT":
+            self._is_ending = True
+            self._end()
+        elif self._is_ending or signum.name in {"SIGUSR1", "SIGUSR2"}:
             return
         elif signum.name == "SIGHUP":
             self._outdated.extend(worker for worker in self._active() if worker not in self._outdated)
@@ -280,8 +284,13 @@ class Supervisor:
             if self._exit_code or (self._is_ending and not worker.has_served):
                 worker.kill()
             else:
-                worker.end(order, drain + self._settings.end_seconds + _SLACK)
+                worker.end(order, self._seconds_to_end(worker, drain) + _SLACK)
         self._is_ending = True
+
+    def _seconds_to_end(self, worker: Worker, drain: float) -> float:
+        if not worker.has_served:  # what it still imports or starts has nothing in flight
+            return self._settings.timeout_lifespan_shutdown
+        return drain + self._settings.end_seconds
 
 
 def _later(seconds: float) -> str:

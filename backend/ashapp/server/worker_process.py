@@ -3,7 +3,6 @@
 
 import asyncio
 import contextlib
-import faulthandler
 import signal
 import socket
 import sys
@@ -19,6 +18,7 @@ from ashapp.server.heartbeat import Beats
 from ashapp.server.recycling import Recycling
 from ashapp.server.runtime import Runtime
 from ashapp.server.serving import serve
+from ashapp.server.signals import handle, numbers, outlive
 from ashapp.server.stuck import abandon_after, log_stacks
 
 __all__ = ["Order", "Report", "WorkerServer", "work"]
@@ -56,21 +56,25 @@ class WorkerServer(DrainingServer):
     """
 
     channel: Connection
-    _is_terminated = False
+    _terminated_by = ""
 
     def handle_signals(self) -> None:
         """Leave Ctrl+C, which the whole group of processes gets, to the supervisor; and SIGTERM too.
 
-        A worker that alone gets SIGTERM asks for another in its place, so that nothing is lost.
+        A worker that alone gets SIGTERM or SIGQUIT asks for another in its place, so that nothing is lost.
         """
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._terminate)
+        handle(signal.SIGINT, lambda *_: None)
+        for signum in numbers("SIGTERM", "SIGQUIT"):
+            handle(signum, self._terminate)
 
     def obey(self, order: Order) -> None:
-        """Do what the supervisor says. On the loop."""
+        """Do what the supervisor says. On the loop.
+
+        A handler of SIGTERM that the application has gets to know of its end by the signal, as elsewhere.
+        """
         {Order.DRAIN: self.drain, Order.RETIRE: self.retire, Order.HURRY: self.hurry}[order]()
+        if not self._terminated_by and threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGTERM)
 
     def report(self, report: Report | Kind, text: str = "") -> None:
         """Tell the supervisor, of the application too; in vain if it is gone."""
@@ -83,12 +87,13 @@ class WorkerServer(DrainingServer):
         threading.Thread(target=self._listen, args=(loop,), name="ashapp-orders", daemon=True).start()
         self._recycling = Recycling(self.settings)
         await super().startup(sockets)
-        self.report(Report.READY)
+        if self.started:
+            self.report(Report.READY)
 
     async def on_tick(self, counter: int) -> bool:
         """Ask to be replaced, once a second where that is due."""
         if counter % 10 == 0 and not self.should_exit:
-            reason = "it got SIGTERM" if self._is_terminated else ""
+            reason = f"it got {self._terminated_by}" if self._terminated_by else ""
             reason = reason or self._recycling.reason(self.server_state.total_requests)
             if reason:
                 self.report(Report.WORN, reason)
@@ -100,7 +105,7 @@ class WorkerServer(DrainingServer):
         await super().shutdown(sockets)
 
     def _terminate(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
-        self._is_terminated = True
+        self._terminated_by = signal.Signals(signum).name
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         order: Order | None = None
@@ -128,7 +133,7 @@ def work(
 
     What stops the start is told by the supervisor, in one line.
     """
-    faulthandler.enable()
+    outlive()
     with contextlib.suppress(OSError):  # multiprocessing has taken it away, but a debugger needs it
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the life of the process
     server.config.configure_logging()

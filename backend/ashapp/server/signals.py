@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""What signals do to the processes of the service, and to those that an application starts.
+
+Theory of operation. What a process ignores (``SIG_IGN``), each program that it executes ignores too; what it
+handles, its forked children handle as well, though it means nothing there. So signals that have no effect are
+handled, by a function that only takes note of them: ``exec`` gives back their default. A forked child gets
+back what there was before. A handler that the application has installed itself is called after ours, whenever
+it was installed: it must not keep the service from its orderly end, nor the service it from its work.
+"""
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, cast
+
+__all__ = ["Handler", "failures", "handle", "is_on_terminal", "keep", "noted", "numbers", "outlive"]
+
+Handler = Callable[[int, FrameType | None], Any]
+
+# Those that operators of WSGI servers send to have logs opened anew, programs upgraded and workers changed.
+_OUTLIVED = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
+# A terminal sends these to what it has lost, and to what is in its background: there they have their effect.
+_OF_TERMINAL = {"SIGHUP", "SIGTTIN", "SIGTTOU"}
+
+_noted: deque[signal.Signals] = deque()
+_failures: deque[Exception] = deque()
+_dispositions: dict[int, "_Disposition"] = {}
+
+
+def outlive() -> None:
+    """Let no signal end this process by default that operators of WSGI servers send for other reasons.
+
+    From its first instruction, on the main thread. What has another disposition already keeps it. A signal
+    that does end it by its default, as SIGABRT, has it write the stacks of all threads first.
+    """
+    with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):  # there is no standard error
+        if not faulthandler.is_enabled():
+            faulthandler.enable()
+    for signum in numbers(*_OUTLIVED):
+        is_of_terminal = signum.name in _OF_TERMINAL and is_on_terminal()
+        if signal.getsignal(signum) is signal.SIG_DFL and not is_of_terminal:
+            _dispositions[signum] = _Disposition(signum, _note, is_kept=False)
+
+
+def noted() -> list[signal.Signals]:
+    """Return the signals without an effect that have come since the last call."""
+    return [_noted.popleft() for _ in range(len(_noted))]
+
+
+def failures() -> list[Exception]:
+    """Return what handlers of the application have raised since the last call."""
+    return [_failures.popleft() for _ in range(len(_failures))]
+
+
+def handle(signum: int, handler: Handler) -> None:
+    """Let *handler* handle a signal; the application's own is called after it. On the main thread."""
+    _dispositions[signum] = _Disposition(signum, handler, is_kept=True)
+
+
+def keep() -> None:
+    """Put back what `handle` has installed, where the application has installed a handler of its own since.
+
+    That one is called after ours from then on. On the main thread; from others it does nothing.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for disposition in _dispositions.values():
+            disposition.keep()
+
+
+def is_on_terminal() -> bool:
+    """Return whether this process was started at a terminal, and reads from it."""
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+
+
+def numbers(*names: str) -> list[signal.Signals]:
+    """Return those signals of these names that the system has."""
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
+class _Disposition:
+    """Installs *handler* for a signal, knows what there was before, and calls what the application has."""
+
+    def __init__(self, signum: int, handler: Handler, *, is_kept: bool) -> None:
+        self._signum = signum
+        self._handler = handler
+        self._is_kept = is_kept
+        self._handled: FrameType | None = None
+        self._is_running = False
+        self._before = _of_another(signum)
+        signal.signal(signum, self)
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if not self._is_running:
+            self._handler(signum, frame)
+            self._is_running, self._handled = True, frame
+            try:
+                self._call_application(signum, frame)
+            finally:
+                self._is_running, self._handled = False, None
+        elif frame not in {None, self._handled}:  # another signal; else the application's handler has called
+            self._handler(signum, frame)
+
+    def _call_application(self, signum: int, frame: FrameType | None) -> None:
+        if _is_of_application(self._before):
+            try:
+                self._before(signum, frame)
+            except (KeyboardInterrupt, SystemExit):  # an end is on its way, or not wanted
+                pass
+            except Exception as error:
+                _failures.append(error)
+
+    def _is_installed(self) -> bool:
+        return signal.getsignal(self._signum) == self
+
+    def keep(self) -> None:
+        if self._is_kept and not self._is_installed():
+            self._before = signal.getsignal(self._signum)
+            signal.signal(self._signum, self)
+
+    def reset(self) -> None:
+        if self._is_installed():
+            signal.signal(self._signum, signal.SIG_DFL if self._before is None else self._before)
+
+
+def _of_another(signum: int) -> Any:
+    """Return the handler that was installed before any of ours."""
+    found = cast("Any", signal.getsignal(signum))
+    return found._before if isinstance(found, _Disposition) else found  # noqa: SLF001 - of this module
+
+
+def _is_of_application(handler: Any) -> bool:
+    if not callable(handler) or handler is signal.default_int_handler:
+        return False
+    # asyncio.Runner's cancels the server's own task at the first Ctrl+C.
+    owner = getattr(getattr(handler, "func", None), "__self__", None)
+    return type(owner).__module__ != "asyncio.runners"
+
+
+def _note(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - of a signal handler
+    _noted.append(signal.Signals(signum))
+
+
+class _Mask(threading.local):
+    """The signals that a thread had blocked before it began to fork."""
+
+    blocked: set[int | signal.Signals] = set()  # noqa: RUF012 - replaced, never changed
+
+
+_mask = _Mask()
+
+
+def _block() -> None:
+    """Hold back what comes while there is a fork: the interpreter of the child would forget it."""
+    _mask.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _dispositions)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _mask.blocked)
+
+
+def _reset_in_child() -> None:
+    """Give a forked child the dispositions that it would have below another server.
+
+    And let its signals not wake the loop of its parent, which would have to be told of them by one socket.
+    """
+    with contextlib.suppress(ValueError):  # of a thread that is not the main one, for the interpreter
+        signal.set_wakeup_fd(-1)
+        for disposition in _dispositions.values():
+            disposition.reset()
+    _dispositions.clear()
+    _noted.clear()
+    _unblock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_reset_in_child)
