@@ -38,7 +38,7 @@ class OnLoop(WsgiToAsgi):
     lanes = Lanes(2)
 
     def make_exchange(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> Exchange:
-        return LoopExchange(self.wsgi_application, environ, body, loop, self.lanes)
+        return LoopExchange(self.wsgi_application, environ, body, loop, self.startup_context, self.lanes)
 
 
 @pytest.fixture(params=[WsgiToAsgi, OnLoop], ids=["thread", "loop"])
@@ -682,7 +682,7 @@ async def test_each_request_has_a_context_of_its_own(adapt: Adapter) -> None:
     mark.set("server")
     for _ in range(3):
         await fetch(bridge)
-    assert seen == ["none", "request"] * 3
+    assert seen == ["server", "request"] * 3
     assert mark.get() == "server"
 
 

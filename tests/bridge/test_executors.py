@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from asgiref.sync import AsyncToSync, sync_to_async
 
-from ashapp.bridge.executors import LaneExecutor, current_lease, loop_context
+from ashapp.bridge.contexts import current_lease
+from ashapp.bridge.executors import LaneExecutor, loop_context
 from ashapp.bridge.lanes import Lanes, Lease
 
 
@@ -75,7 +76,7 @@ async def test_sync_to_async_finds_it_in_the_context_of_a_request(lease: Lease) 
         await asyncio.create_task(sync_to_async(threading.current_thread)())  # in a task of its own, too
         return (await sync_to_async(threading.current_thread)()).name
 
-    name = await asyncio.get_running_loop().create_task(work(), context=loop_context())
+    name = await asyncio.get_running_loop().create_task(work(), context=loop_context(Context()))
 
     assert name.startswith("ashapp-lane")
     assert not hasattr(AsyncToSync.executors, "current")
@@ -83,7 +84,7 @@ async def test_sync_to_async_finds_it_in_the_context_of_a_request(lease: Lease) 
 
 def test_each_thread_has_its_own() -> None:
     def look(found: list[Any]) -> None:
-        found.append(loop_context().run(getattr, AsyncToSync.executors, "current", None))
+        found.append(loop_context(Context()).run(getattr, AsyncToSync.executors, "current", None))
 
     found: list[Any] = []
     thread = threading.Thread(target=look, args=(found,))

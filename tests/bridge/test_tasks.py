@@ -6,12 +6,13 @@ import gc
 import logging
 import weakref
 from collections.abc import Coroutine
-from contextvars import ContextVar
+from contextvars import Context
 from typing import Any
 
 import pytest
 
-from ashapp.bridge.tasks import TaskKeeper, request_context
+from ashapp.bridge.contexts import new_context
+from ashapp.bridge.tasks import TaskKeeper
 
 
 @pytest.fixture
@@ -23,14 +24,7 @@ async def keeper() -> TaskKeeper:
 
 def start(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     """Create a task as a view does: in the context of a request."""
-    return request_context().run(asyncio.create_task, coroutine)
-
-
-def test_the_context_of_a_request_has_nothing_of_another() -> None:
-    variable = ContextVar("variable", default="none")
-    request_context().run(variable.set, "other")
-
-    assert request_context().run(variable.get) == "none"
+    return new_context(Context()).run(asyncio.create_task, coroutine)
 
 
 async def test_a_task_of_a_request_is_kept_until_it_is_done(keeper: TaskKeeper) -> None:
@@ -64,14 +58,14 @@ async def test_a_task_that_nobody_refers_to_is_not_collected(keeper: TaskKeeper)
 
 async def test_other_tasks_are_not_kept(keeper: TaskKeeper) -> None:
     await asyncio.create_task(asyncio.sleep(0))
-    task = asyncio.get_running_loop().create_task(asyncio.sleep(0), context=request_context())
+    task = asyncio.get_running_loop().create_task(asyncio.sleep(0), context=new_context(Context()))
 
     assert keeper.tasks == {task}
     await task
 
 
 async def test_a_task_has_what_it_is_given(keeper: TaskKeeper) -> None:
-    task = request_context().run(lambda: asyncio.create_task(asyncio.sleep(0, "result"), name="mine"))
+    task = new_context(Context()).run(lambda: asyncio.create_task(asyncio.sleep(0, "result"), name="mine"))
 
     assert task.get_name() == "mine"
     assert await task == "result"

@@ -2,14 +2,15 @@
 """One request to an ASGI application, driven by hand: no server, no socket."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
 
 from ashapp.bridge.types import Message, Scope
 from tests.support.waiting import PATIENCE
 
-__all__ = ["Application", "Client", "fetch", "http_scope"]
+__all__ = ["Application", "Client", "fetch", "http_scope", "lifespan"]
 
 Application = Callable[[Scope, Any, Any], Any]
 
@@ -120,3 +121,24 @@ async def fetch(
     async with asyncio.timeout(PATIENCE):
         await application(http_scope(method, target, headers, **entries), client.receive, client.send)
     return client
+
+
+@asynccontextmanager
+async def lifespan(application: Application) -> AsyncIterator[list[Message]]:
+    """Start *application* as a server does, and stop it at the end; give what it has answered."""
+    inbox: asyncio.Queue[Message] = asyncio.Queue()
+    answers: list[Message] = []
+    answered = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+        answered.set()
+
+    task = asyncio.create_task(application({"type": "lifespan", "state": {}}, inbox.get, send))
+    async with asyncio.timeout(PATIENCE):
+        inbox.put_nowait({"type": "lifespan.startup"})
+        await answered.wait()
+    yield answers
+    async with asyncio.timeout(PATIENCE):
+        inbox.put_nowait({"type": "lifespan.shutdown"})
+        await task

@@ -42,6 +42,10 @@ class Admission:
         """Requests that wait for a thread."""
         return self._pool.queued
 
+    def leave(self) -> None:
+        """Count a request no more: the application has done with it."""
+        self.in_flight -= 1
+
     def check(self) -> None:
         """Say whether the request that has just been counted may go on.
 

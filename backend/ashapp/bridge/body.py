@@ -19,8 +19,8 @@ A limit on the length of the body (``limit_to``) is checked where the limit is r
 byte more. Werkzeug's own check, in ``LimitedStream``, stops reading there without looking, so that a
 chunked body that is too long would seem to be complete.
 
-A coroutine may read as well: it runs in a fiber, which the read suspends. A task that the application has
-made runs in none, and can't wait.
+A coroutine may read as well: it runs in a fiber, which the read suspends. So does a task that the application
+makes while the body is incomplete (see ``tasks``).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class RequestBody(io.BufferedIOBase):
     _complete = False
     _gone = False
     _resting = False
-    _arrival: Callable[[], None] | None = None
+    _arrivals: tuple[Callable[[], None], ...] = ()
     _chunks: deque[bytes] | None = None
     # The loop's.
     _pump: asyncio.Task[None] | None = None
@@ -118,6 +118,11 @@ class RequestBody(io.BufferedIOBase):
     def started(self) -> bool:
         """Whether the body is being taken in, or has been."""
         return self._pump is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the body has arrived, so that no read has to wait."""
+        return self._complete
 
     def start(self) -> None:
         """Begin to take the body in. On the loop; does nothing where that is under way."""
@@ -196,8 +201,8 @@ class RequestBody(io.BufferedIOBase):
             self._notify()
 
     def _notify(self) -> None:
-        if self._arrival is not None:
-            arrive, self._arrival = self._arrival, None
+        arrivals, self._arrivals = self._arrivals, ()
+        for arrive in arrivals:
             arrive()
 
     def _resume(self) -> None:
@@ -306,17 +311,17 @@ class RequestBody(io.BufferedIOBase):
         if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001 - the one that does not raise
             lock = threading.Lock()
             lock.acquire()
-            self._arrival = lock.release
+            self._arrivals += (lock.release,)
             return partial(self._block, lock)
         fiber = current_fiber()
         if fiber is not None and fiber.exchange is not None:
             arrival = self._loop.create_future()
-            self._arrival = partial(resolve, arrival)
+            self._arrivals += (partial(resolve, arrival),)
             return partial(self._suspend, fiber.exchange, arrival)
         if self.announced:
             raise RuntimeError(
-                "reading the request body in a task would block the event loop: "
-                "read it before the task is made, or with asyncio.to_thread"
+                "reading the request body in a callback of the event loop would block it: "
+                "read it in the view or in a task, or with asyncio.to_thread"
             )
         return None
 

@@ -28,6 +28,7 @@ from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.sync import AsyncToSync, SyncToAsync
 from greenlet import getcurrent
 
+from ashapp.bridge.contexts import TEMPLATE
 from ashapp.bridge.exchange import current_exchange
 from ashapp.bridge.fiber_tasks import run_in_fiber
 from ashapp.bridge.fibers import current_fiber
@@ -74,7 +75,7 @@ def run_on_loop(
     running = _run(coroutine, executor, sys.exception(), context, exchange, result)
 
     def start() -> None:
-        task = loop.create_task(running)
+        task = loop.create_task(running, context=TEMPLATE.copy())
         task.add_done_callback(lambda _: _make_sure(coroutine, result))
         if exchange is not None and not shielded:
             exchange.note_task(task)

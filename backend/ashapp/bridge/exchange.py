@@ -14,11 +14,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ashapp.bridge.contexts import new_context, request_body
 from ashapp.bridge.errors import BodyOverdue, ClientDisconnected
 from ashapp.bridge.notes import NOTES, Notes
 from ashapp.bridge.response import Response
 from ashapp.bridge.stream import HIGH_WATER
-from ashapp.bridge.tasks import request_context
 
 if TYPE_CHECKING:
     import asyncio
@@ -80,14 +80,17 @@ class Cancellable(Protocol):
 
 
 class Exchange:
-    """The WSGI call of one request."""
+    """The WSGI call of one request.
+
+    *startup* is the context in which the server has been started.
+    """
 
     #: Seconds that the application has until its response begins; None for any time.
     timeout: float | None = None
     #: Seconds that what is cancelled, or left running, has to end.
     grace = 5.0
     #: Makes the context of a request.
-    make_context: Callable[[], Context] = staticmethod(request_context)
+    make_context: Callable[[Context], Context] = staticmethod(new_context)
     #: Where the application runs, as the notes call it.
     place = "thread"
     _opened = False
@@ -99,12 +102,15 @@ class Exchange:
         environ: Environ,
         body: RequestBody,
         loop: asyncio.AbstractEventLoop,
+        startup: Context,
     ) -> None:
         self.loop = loop
         #: Whether Flask tears down the request, which nothing is to interrupt.
         self.tearing_down = False
-        self.context = self.make_context()
+        self.context = self.make_context(startup)
         self.body = body
+        if body.announced:
+            self.context.run(request_body.set, body)
         self._application = application
         self._environ = environ
         self._response = Response(environ["REQUEST_METHOD"])
@@ -135,6 +141,10 @@ class Exchange:
         """Return the loop for the coroutines that a thread of this exchange waits for. On that thread."""
         return self.loop
 
+    def when_ended(self, callback: Callable[[], object]) -> None:
+        """Call *callback* when the application has done with the request, now or later. On the loop."""
+        callback()
+
     def note_task(self, task: Cancellable) -> None:
         """Take note that a thread of this exchange waits for *task*, which may be cancelled. On the loop."""
 
@@ -152,6 +162,10 @@ class Exchange:
             return error
         return None
 
+    def leave_teardown(self, outer: bool) -> None:  # noqa: FBT001 - what ``tearing_down`` was
+        """Go back to what ``tearing_down`` was before, and do what has been put off until then."""
+        self.tearing_down = outer
+
     def _open(self, head: Message, chunk: bytes) -> None:
         """Send the head and the first of the body, all of it if the response is complete."""
         raise NotImplementedError
@@ -168,12 +182,17 @@ class Exchange:
         """Return what to iterate and to close in place of the application's *iterable*."""
         return iterable
 
+    def _check_wanted(self) -> None:
+        """Raise ``ClientDisconnected`` if the request has been given up."""
+        raise NotImplementedError
+
     def _call_application(self) -> None:
         iterable = self._receive_iterable(self._application(self._environ, self._start_response))
         try:
             if isinstance(iterable, list | tuple) and sum(map(len, iterable)) <= HIGH_WATER:
                 self._send(b"".join(iterable), last=True)
                 return
+            self._check_wanted()  # its first item may be long in coming
             chunks = iter(iterable)
             for chunk in chunks:
                 if self._send(chunk):

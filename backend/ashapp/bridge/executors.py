@@ -10,36 +10,30 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Executor, Future
-from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import AsyncToSync, SyncToAsync
 
-from ashapp.bridge.tasks import request_context
+from ashapp.bridge.contexts import TEMPLATE, current_lease, new_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-    from ashapp.bridge.lanes import Lease
-
-__all__ = ["LaneExecutor", "current_lease", "loop_context"]
-
-#: The lease of the request in whose context code runs on the loop.
-current_lease: ContextVar[Lease | None] = ContextVar("ashapp_lease", default=None)
+__all__ = ["LaneExecutor", "loop_context"]
 
 _thread = threading.local()
 
 
-def loop_context() -> Context:
-    """Return a new context for a request that is served on the loop of this thread."""
+def loop_context(startup: Context) -> Context:
+    """Return a new context for a request that is served on the loop of this thread; see ``new_context``."""
     template: Context | None = getattr(_thread, "template", None)
     if template is None:
         # Not one for all threads: asgiref's Local shows a value only to the thread that set it.
-        template = _thread.template = request_context()
+        template = _thread.template = TEMPLATE.copy()
         template.run(setattr, AsyncToSync.executors, "current", LaneExecutor())
-    return template.copy()
+    return new_context(startup, template)
 
 
 class LaneExecutor(Executor):

@@ -59,6 +59,13 @@ class StandIn:
         else:
             self._exchange.tearing_down = value
 
+    def leave_teardown(self, outer: bool) -> None:  # noqa: FBT001 - what ``tearing_down`` was
+        """Go back to what ``tearing_down`` was before; see ``Exchange``."""
+        if self._exchange is None:
+            self._tearing_down = outer
+        else:
+            self._exchange.leave_teardown(outer)
+
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], *, in_task: bool = True) -> Any:  # noqa: ARG002
         """Run *coroutine* to its end, in the fiber, and return its result."""
         return self._fiber.wait_for(coroutine)

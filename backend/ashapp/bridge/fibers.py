@@ -7,6 +7,9 @@ over what it waits for. The task yields that to the event loop as if it had awai
 switches back with the result. So the loop is free, and no thread waits. A coroutine is stepped
 inside the fiber too (``wait_for``), so sync code that a coroutine calls may wait in turn.
 
+Sync code may run greenlets of its own within a fiber, as SQLAlchemy's ``run_sync`` does. One that waits hands
+over for the fiber, and is the one that the fiber goes on with.
+
 A fiber has a ``Context`` of its own, which greenlet makes current on each switch into it, and which is
 not marked as entered: a thread, or another task, may run in it while the fiber is suspended.
 
@@ -60,7 +63,7 @@ _thread = threading.local()
 class Fiber(greenlet):
     """A greenlet that runs one call after the other, and can be driven by a task."""
 
-    __slots__ = ("_caller", "depth", "exchange")
+    __slots__ = ("_caller", "_inner", "depth", "exchange")
 
     def __init__(self) -> None:
         super().__init__(_run)
@@ -68,6 +71,8 @@ class Fiber(greenlet):
         #: How many coroutines are being stepped, one in the other.
         self.depth = 0
         self._caller = getcurrent()
+        # The greenlet within this one that waits, if it is not this one itself.
+        self._inner: greenlet | None = None
         self.switch()
 
     # -- for the driving task
@@ -80,25 +85,37 @@ class Fiber(greenlet):
     def resume(self, value: Any) -> Any:
         """Go on with *value* for what was waited for; return what comes next."""
         self._caller = getcurrent()
-        return self.switch(value)
+        return (self if self._inner is None else self._take_inner()).switch(value)
 
     def fail(self, error: BaseException) -> Any:
         """Go on with *error* raised where the fiber waits; return what comes next."""
         self._caller = getcurrent()
-        return self.throw(type(error), error, error.__traceback__)
+        waiting = self if self._inner is None else self._take_inner()
+        return waiting.throw(type(error), error, error.__traceback__)
+
+    def _take_inner(self) -> greenlet:
+        inner, self._inner = self._inner, None
+        return self if inner is None else inner
 
     # -- inside the fiber
 
     def ask(self, item: Any) -> Any:
         """Hand *item* to the driving task and return its answer."""
+        current = getcurrent()
+        if current is not self:
+            self._inner = current
         return self._caller.switch(item)
 
     def wait_for(self, coroutine: Any) -> Any:
         """Run *coroutine* to its end, handing over what it awaits, and return its result."""
         self.depth += 1
+        current = getcurrent()
+        inner = None if current is self else current
+        del current
         try:
             item = coroutine.send(None)
             while True:
+                self._inner = inner
                 try:
                     value = self._caller.switch(item)
                 except BaseException as error:
@@ -121,9 +138,13 @@ def _run() -> None:
 
 
 def current_fiber() -> Fiber | None:
-    """Return the fiber that runs now, or None outside of one."""
-    current = getcurrent()
-    return current if type(current) is Fiber else None
+    """Return the fiber that runs now, if only by a greenlet within it, or None outside of one."""
+    current: greenlet | None = getcurrent()
+    while current is not None:
+        if type(current) is Fiber:
+            return current
+        current = current.parent
+    return None
 
 
 def acquire() -> Fiber:

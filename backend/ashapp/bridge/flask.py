@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from ashapp.bridge.exchange import Exchange
     from ashapp.bridge.types import Environ, Scope
 
-__all__ = ["FlaskToAsgi"]
+__all__ = ["DEFAULT_ASYNC_THREADS", "FlaskToAsgi"]
+
+
+#: How many requests with an async view may each hold a thread for their sync hooks.
+DEFAULT_ASYNC_THREADS = 1000
 
 
 class FlaskToAsgi(WsgiToAsgi):
@@ -31,6 +35,10 @@ class FlaskToAsgi(WsgiToAsgi):
     *async_views* says where async views run: on the "loop", or each on a "thread", with a loop of its own, as
     under any WSGI server (then what blocks in them holds up nobody). It sets ``ASHAPP_ASYNC_VIEWS`` in the
     application's config, which counts where it is None. ``on_thread`` is for single views and blueprints.
+    *async_threads* is how many threads there may be for the sync callables (hooks, error handlers, teardown)
+    of requests whose view runs on the loop. Each such request has one of its own, from its first sync
+    callable to its end; further requests wait for one in order of arrival. The default is 1000, or 1 where
+    *threads* is 1, because an application may then rely on not being entered twice at once.
 
     Flask's own code serves each request: ``flask_app.wsgi_app`` with all that wraps it, hooks, error
     handlers, signals, sessions and extensions. Coroutines, wherever Flask meets them, run on the
@@ -45,7 +53,8 @@ class FlaskToAsgi(WsgiToAsgi):
 
     Raises:
         TypeError: *flask_app* is not a ``flask.Flask`` object.
-        ValueError: *async_views*, or the application's config, says something else.
+        ValueError: *async_views*, or the application's config, says something else, or *async_threads* is
+            less than one.
 
     """
 
@@ -54,6 +63,7 @@ class FlaskToAsgi(WsgiToAsgi):
         flask_app: flask.Flask,
         *args: Any,
         async_views: Literal["loop", "thread"] | None = None,
+        async_threads: int | None = None,
         **options: Any,
     ) -> None:
         if not isinstance(flask_app, Flask):
@@ -67,7 +77,14 @@ class FlaskToAsgi(WsgiToAsgi):
         callables = flask_app.extensions.get("ashapp") or Callables(flask_app)
         self._callables = callables
         self._wants_own_loop = callables.wants_own_loop
-        self._lanes = Lanes(self._pool.size)
+        if async_threads is None:
+            async_threads = DEFAULT_ASYNC_THREADS if self._pool.size > 1 else 1
+        self._lanes = Lanes(async_threads, lambda: self.lifespan.is_running)
+
+    @property
+    def lanes(self) -> Lanes:
+        """The threads for the sync callables of requests whose view runs on the loop, to be looked at."""
+        return self._lanes
 
     def announce_body(self, environ: Environ, body: RequestBody) -> None:
         """Prepare *body*; it will hold to MAX_CONTENT_LENGTH where its length is not known beforehand."""
@@ -81,7 +98,7 @@ class FlaskToAsgi(WsgiToAsgi):
         if callables.runs_on_loop(environ):
             # Not the object itself: a call of its type's slot puts 750 bytes more on the stack of a fiber.
             application = self.wsgi_application.__call__
-            exchange = LoopExchange(application, environ, body, loop, self._lanes)
+            exchange = LoopExchange(application, environ, body, loop, self.startup_context, self._lanes)
             if self.request_timeout is not None:
                 exchange.timeout = self.request_timeout
             if self._task_grace != exchange.grace:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What a fiber has done elsewhere, and waits for without being interrupted."""
+"""What a fiber has done elsewhere, and waits for without being interrupted.
+
+A job runs in the context that is current where it is asked for. That is the one of the request, or one that
+the application has entered itself, by ``copy_context().run``.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
+from ashapp.bridge.contexts import TEMPLATE
 from ashapp.bridge.coroutines import adopt_loop, while_handling
 from ashapp.bridge.exchange import enter_exchange
+from ashapp.bridge.fiber_tasks import run_in_fiber
 from ashapp.bridge.futures import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
+    from contextvars import Context
 
     from ashapp.bridge.native import LoopExchange
 
@@ -23,16 +30,24 @@ __all__ = ["Job", "LaneJob", "TaskJob"]
 
 
 class Job:
-    """Something that runs elsewhere in the context of a request, while its fiber is suspended."""
+    """Something that runs elsewhere in the current context, while the fiber that asks for it is suspended."""
 
     done = False
     _value: Any = None
     _error: BaseException | None = None
     _waiter: asyncio.Future[None] | None = None
 
+    def __init__(self) -> None:
+        self._context: Context | None = getcurrent().gr_context
+        self._handled = sys.exception()
+
     def start(self, exchange: LoopExchange) -> None:
         """Begin. On the loop, outside the fiber."""
         raise NotImplementedError
+
+    def withdraw(self) -> bool:
+        """Say whether the job has not begun, and now never will."""
+        return False
 
     def wait(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, None]:
         """Wait for the job or a cancellation; one that comes does not touch the job."""
@@ -67,22 +82,27 @@ class LaneJob(Job):
     """
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super().__init__()
         self._function = function
         self._args = args
         self._kwargs = kwargs
-        self._handled = sys.exception()
 
     def start(self, exchange: LoopExchange) -> None:
         """Begin; see ``Job``."""
         self._exchange = exchange
         exchange.lane().submit(self._run)
 
+    def withdraw(self) -> bool:
+        """Do not run where the request still waits for its lane; see ``Job``."""
+        return self._exchange.lane().withdraw(self._run)
+
     def __str__(self) -> str:
         return getattr(self._function, "__qualname__", repr(self._function))
 
     def _run(self) -> None:
         exchange = self._exchange
-        getcurrent().gr_context = exchange.context  # in no variable: see ``ThreadExchange.run``
+        outer_context = getcurrent().gr_context
+        getcurrent().gr_context = self._context  # in no variable: see ``ThreadExchange.run``
         enter_exchange(exchange)
         adopt_loop(exchange.loop)
         try:
@@ -91,7 +111,7 @@ class LaneJob(Job):
             self._error = error
         finally:
             enter_exchange(None)
-            getcurrent().gr_context = None
+            getcurrent().gr_context = outer_context
         with suppress(RuntimeError):  # the loop has been closed: nobody waits
             exchange.loop.call_soon_threadsafe(self._finish)
 
@@ -107,16 +127,20 @@ class LaneJob(Job):
 
 
 class TaskJob(Job):
-    """A coroutine as a task of its own."""
+    """A coroutine as a task of its own, in a fiber of its own."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        super().__init__()
         self._coroutine = coroutine
-        self._handled = sys.exception()
 
     def start(self, exchange: LoopExchange) -> None:
         """Begin; see ``Job``."""
-        self._task = exchange.loop.create_task(self._run(), context=exchange.context)
-        self._task.add_done_callback(self._end)
+        context = exchange.context if self._context is None else self._context
+        self._running = self._run()
+        task = exchange.loop.create_task(
+            run_in_fiber(self._running, context, exchange), context=TEMPLATE.copy()
+        )
+        task.add_done_callback(self._end)
 
     async def _run(self) -> None:
         try:
@@ -126,6 +150,7 @@ class TaskJob(Job):
 
     def _end(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():  # before its first step
+            self._running.close()
             self._coroutine.close()
             self._error = asyncio.CancelledError()
         self._finish()

@@ -1,35 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""Threads for the sync parts of requests that otherwise run on the loop.
+"""Threads for the sync parts of requests whose view runs on the loop.
 
-Theory of operation. A request whose view is a coroutine may meet sync callables on its way: hooks, error
-handlers, teardown. They may block, so they don't run on the loop; and they may use what belongs to a thread,
-such as a database handle, so all those of one request run on the same thread. That thread is its
-*lane*. A request takes its lane at its first sync callable: one that no other request has, if there is any,
-else a new one. Only when there are as many as there may be do requests share: most of the time they wait
-for something else, and a lane is held only while a callable runs. Then it is the lane with the least to do.
+Theory of operation. A *lane* is a thread that runs jobs in order of arrival. It belongs to one request, from
+the first sync callable of that request to its end. So what is thread-local there is seen by no other request,
+and a callable may wait for what another request does. A request takes a lane at its first job: one with none
+but async or nonblocking callables before its view holds no thread while it waits.
 
-To share has a price: where a callable of one request waits for what another would give back later on the same
-lane, a connection of a pool for one, both wait until the first gives up. So nobody shares while anything runs
-on a lane: one more request waits for a lane that is freed, or for a moment in which all are idle. Then one
-may join each lane. Where a lane is stuck in one callable, or nobody has been given a lane for long, there may
-be more lanes than usual for a while.
+There are as many lanes as requests need at once, up to a limit. Past it requests wait for a lane in order of
+arrival. Lanes that have not been needed for a while end.
 
-That does not rule it out: the other request may hold its connection while its view waits, and be joined then.
-So a lane that is stuck for so long that there is little hope, while other jobs wait on it, is relieved: a
-new thread does what waits, and the old one ends with the callable in which it is stuck.
+All of it is called on the loop, but for the jobs.
 """
-
-from __future__ import annotations
 
 import asyncio
 import logging
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
+from functools import partial
 from queue import SimpleQueue
 
 __all__ = ["Lane", "Lanes", "Lease"]
@@ -38,197 +29,152 @@ _log = logging.getLogger("ashapp.bridge")
 
 Job = Callable[[], None]
 
-# Seconds after which a request that waits looks again.
-_PATIENCE = 0.01
-
-# Seconds after which a lane is stuck.
-_STUCK = 0.1
-
-# Seconds without a lane for anyone after which those who wait starve.
-_STARVED = 0.2
-
-# Seconds after which a lane is relieved: shorter than a wait for a pooled connection, which is often 30, and
-# longer than what a hook takes that is only slow, because who is on the lane then changes threads.
-_HOPELESS = 3.0
-
-# Seconds after which nobody waits for a stuck lane any more: more than one waits for a pooled connection.
-_HUNG = 40.0
-
-# Seconds that there may be more lanes than usual.
-_STRAIN = 60.0
-
-# So many times as many.
-_GROWTH = 8
+# Seconds after which lanes that have not been needed end.
+_IDLE_TIME = 10.0
 
 
 class Lane:
-    """One thread that runs jobs in order of arrival."""
+    """One thread that runs jobs in order of arrival.
+
+    Raises:
+        RuntimeError: the system gives no more threads.
+
+    """
 
     def __init__(self, name: str) -> None:
-        self.requests = 0
-        self._since = 0.0  # when the job that runs, or runs next, began to
-        # Two counts: one is written by the loop only, the other by the lane's threads only.
+        # Two counts: one is written by the loop only, the other by the lane's thread only.
         self._submitted = 0
         self._done = 0
-        self._mutex = threading.Lock()
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._name = name
-        self._start()
-
-    def __str__(self) -> str:
-        return self._name
+        threading.Thread(target=self._work, name=name, daemon=True).start()
 
     @property
     def pending(self) -> int:
         """How many jobs wait, or run."""
         return self._submitted - self._done
 
-    def running_for(self) -> float:
-        """Return for how many seconds a job has been running, 0 where there is none."""
-        return time.monotonic() - self._since if self.pending else 0.0
-
     def submit(self, job: Job) -> None:
-        """Run *job* on the lane's thread. On the loop."""
-        if not self.pending:
-            self._since = time.monotonic()
+        """Run *job* on the lane's thread."""
         self._submitted += 1
         self._jobs.put(job)
-
-    def relieve(self) -> None:
-        """Let a new thread do what waits. That which is stuck in a job ends with it."""
-        with suppress(RuntimeError):  # the system gives no more threads
-            self._start()
 
     def stop(self) -> None:
         """End the thread when it has done what has been submitted."""
         self._jobs.put(None)
 
-    def _start(self) -> None:
-        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-        with self._mutex:
-            thread.start()
-            self._thread = thread
-
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            self._since = time.monotonic()
             try:
                 job()
             except BaseException:
                 _log.exception("a job failed on %s", threading.current_thread().name)
             del job
-            with self._mutex:
-                self._done += 1
-                if threading.current_thread() is not self._thread:
-                    return
+            self._done += 1
 
 
 class Lanes:
-    """*size* lanes, made as they are needed, and more under strain. On the loop, but for its end."""
+    """At most *limit* lanes, started as they are needed.
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._lanes: list[Lane] = []
+    Raises:
+        ValueError: *limit* is less than one.
+
+    """
+
+    def __init__(self, limit: int, is_patient: Callable[[], bool] = lambda: False) -> None:
+        if limit < 1:
+            raise ValueError(f"async_threads is {limit!r}: expected 1 or more")
+        self.limit = limit
+        #: Says whether the server is known not to stop. Only then is a stuck lane waited for for ever.
+        self.is_patient = is_patient
+        #: How many lanes there are, those that wait for a request among them.
+        self.started = 0
+        self._idle: list[Lane] = []
+        # How few of them were idle at once since the last look: so many are not needed.
+        self._spare = 0
         self._waiting: deque[Lease] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._relief: asyncio.TimerHandle | None = None
-        self._strained_until = 0.0
-        self._given_at = 0.0
-        self._context = Context()
-        weakref.finalize(self, _stop, self._lanes).atexit = False
+        self._timer_loop: asyncio.AbstractEventLoop | None = None
+        weakref.finalize(self, _stop, self._idle).atexit = False
 
-    def acquire(self) -> Lane | None:
-        """Return the lane for one more request, or None if it had better ``wait``."""
-        lane = self._least() if self._lanes else None
-        if lane is None or lane.pending or lane.requests:
-            lane = (self._add() if len(self._lanes) < self._most() else None) or lane
+    @property
+    def busy(self) -> int:
+        """How many lanes belong to a request."""
+        return self.started - len(self._idle)
+
+    @property
+    def queued(self) -> int:
+        """How many requests wait for a lane."""
+        return len(self._waiting)
+
+    def acquire(self, lease: "Lease") -> None:
+        """Give *lease* a lane: now, or when one is free.
+
+        Raises:
+            RuntimeError: not even the first thread could be started.
+
+        """
+        lane = self._idle.pop() if self._idle else self._start()
+        self._spare = min(self._spare, len(self._idle))
         if lane is None:
-            raise RuntimeError("no thread can be started for the sync parts of requests")
-        if lane.requests and self._longest():
-            return None
-        lane.requests += 1
-        return lane
+            self._waiting.append(lease)
+        else:
+            lease.take(lane)
 
-    def wait(self, lease: Lease) -> None:
-        """Give *lease* a lane in a moment."""
-        if not self._waiting:
-            self._given_at = time.monotonic()
-        self._waiting.append(lease)
-        if self._timer is None:
-            self._timer = self._call_later(_PATIENCE, self._end_wait)
-
-    def look_after(self, lane: Lane) -> None:
-        """Relieve *lane*, where a request waits for a job of another, if there is little hope for that."""
-        if self._relief is None and _is_contended(lane):
-            self._relief = self._call_later(_HOPELESS, self._relieve)
-
-    def _call_later(self, delay: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        # In the context of the request that asks for it, a timer would keep all that this one has.
-        return asyncio.get_running_loop().call_later(delay, callback, context=self._context)
-
-    def _relieve(self) -> None:
-        self._relief = None
-        contended = list(filter(_is_contended, self._lanes))
-        for lane in contended:
-            if lane.running_for() >= _HOPELESS:
-                _log.warning("%s has been stuck in one callable for %s s: relieved", lane, _HOPELESS)
-                lane.relieve()
-        for lane in contended:
-            self.look_after(lane)
+    def withdraw(self, lease: "Lease") -> None:
+        """Let *lease* wait no longer."""
+        self._waiting.remove(lease)
 
     def release(self, lane: Lane) -> None:
-        """Say that a request has done with *lane*."""
-        lane.requests -= 1
-        if lane.requests:
-            return
-        if self._waiting and lane.running_for() < _STUCK:
+        """Say that a request has done with *lane*, which may still be busy with a job of it."""
+        if lane.pending:
+            lane.submit(partial(self._give_later, asyncio.get_running_loop(), lane))
+        else:
             self._give(lane)
-        elif len(self._lanes) > self.size:
-            self._lanes.remove(lane)
-            lane.stop()
 
-    def _end_wait(self) -> None:
-        self._timer = None
-        longest = self._longest()
-        now = time.monotonic()
-        is_starved = now - self._given_at >= _STARVED
-        if longest >= _STUCK or is_starved:
-            self._strained_until = now + _STRAIN
-        while self._waiting and len(self._lanes) < self._most() and (lane := self._add()):
-            self._give(lane)
-        if not longest or (is_starved and longest < _STUCK):
-            idle = [lane for lane in self._lanes if not lane.pending] or [self._least()]
-            for lane in sorted(idle, key=lambda lane: lane.requests)[: len(self._waiting)]:
-                self._give(lane)
-        if self._waiting:
-            self._timer = self._call_later(_PATIENCE, self._end_wait)
+    def _give_later(self, loop: asyncio.AbstractEventLoop, lane: Lane) -> None:
+        with suppress(RuntimeError):  # the loop has been closed, and what waited there is gone
+            loop.call_soon_threadsafe(self._give, lane, context=Context())
 
     def _give(self, lane: Lane) -> None:
-        lane.requests += 1
-        self._given_at = time.monotonic()
-        self._waiting.popleft().take(lane)
+        if self._waiting:
+            self._waiting.popleft().take(lane)
+        else:
+            self._idle.append(lane)
+            self._trim_later()
 
-    def _longest(self) -> float:
-        return max((seconds for lane in self._lanes if (seconds := lane.running_for()) < _HUNG), default=0.0)
-
-    def _least(self) -> Lane:
-        return min(self._lanes, key=lambda lane: (lane.pending, lane.requests))
-
-    def _most(self) -> int:
-        is_strained = self.size > 1 and time.monotonic() < self._strained_until
-        return self.size * _GROWTH if is_strained else self.size
-
-    def _add(self) -> Lane | None:
-        try:
-            lane = Lane(f"ashapp-lane-{len(self._lanes) + 1}")
-        except RuntimeError:  # the system gives no more threads: those that there are must do
+    def _start(self) -> Lane | None:
+        if self.started >= self.limit:
             return None
-        self._lanes.append(lane)
+        try:
+            lane = Lane(f"ashapp-lane-{self.started + 1}")
+        except RuntimeError as error:
+            if self.started:  # those that there are must do
+                return None
+            raise RuntimeError("no thread can be started for the sync parts of requests") from error
+        self.started += 1
         return lane
+
+    def _trim_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is None or self._timer_loop is not loop:
+            self._spare = len(self._idle)
+            # In the context of the request that ends here, the timer would keep all that this one had.
+            self._timer = loop.call_later(_IDLE_TIME, _trim, weakref.ref(self), context=Context())
+            self._timer_loop = loop
+
+    def trim(self) -> None:
+        """End the lanes that have not been needed since the last look."""
+        self._timer = None
+        spare = self._idle[: self._spare]  # the one that became idle last is taken first
+        del self._idle[: self._spare]
+        self.started -= len(spare)
+        _stop(spare)
+        if self._idle:
+            self._trim_later()
 
 
 class Lease:
-    """The lane of one request: chosen at first use, and given back at the end. On the loop."""
+    """The lane of one request: taken at first use, and given back at the end."""
 
     __slots__ = ("_jobs", "_lane", "_lanes", "ended")
 
@@ -236,21 +182,42 @@ class Lease:
         self.ended = False
         self._lanes = lanes
         self._lane: Lane | None = None
+        # What has been submitted while the request waits for a lane; None where it does not.
         self._jobs: list[Job] | None = None
 
+    @property
+    def is_patient(self) -> bool:
+        """Whether a stuck lane is waited for for as long as it takes."""
+        return self._lanes.is_patient()
+
     def submit(self, job: Job) -> None:
-        """Run *job* on the lane."""
-        if self._lane is None and self._jobs is None:
-            self._lane = self._lanes.acquire()
+        """Run *job* on the lane.
+
+        Raises:
+            RuntimeError: there is no lane, and no thread can be started.
+
+        """
         if self._lane is not None:
             self._lane.submit(job)
-            if self._lane.pending > 1:
-                self._lanes.look_after(self._lane)
         elif self._jobs is not None:
             self._jobs.append(job)
         else:
             self._jobs = [job]
-            self._lanes.wait(self)
+            try:
+                self._lanes.acquire(self)
+            except RuntimeError:
+                self._jobs = None
+                raise
+
+    def withdraw(self, job: Job) -> bool:
+        """Take *job* back, and say whether it still waited for the lane; else it runs, or has run."""
+        if self._jobs is None or job not in self._jobs:
+            return False
+        self._jobs.remove(job)
+        if not self._jobs:
+            self._jobs = None
+            self._lanes.withdraw(self)
+        return True
 
     def take(self, lane: Lane) -> None:
         """Run on *lane* what has been submitted, and what will be."""
@@ -258,7 +225,6 @@ class Lease:
         for job in self._jobs or ():
             lane.submit(job)
         self._jobs = None
-        self._lanes.look_after(lane)
         if self.ended:
             self._lanes.release(lane)
 
@@ -269,8 +235,10 @@ class Lease:
             self._lanes.release(self._lane)
 
 
-def _is_contended(lane: Lane) -> bool:
-    return lane.requests > 1 and lane.pending > 1
+def _trim(reference: "weakref.ref[Lanes]") -> None:
+    lanes = reference()
+    if lanes is not None:
+        lanes.trim()
 
 
 def _stop(lanes: list[Lane]) -> None:

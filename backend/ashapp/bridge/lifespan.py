@@ -49,6 +49,8 @@ class Lifespan:
         self.on_startup = list(on_startup)
         self.on_shutdown = list(on_shutdown)
         self.manager = manager
+        #: Whether the startup has been completed, and the shutdown not begun.
+        self.is_running = False
         self._app = app
         self._run_sync = run_sync
         self._drain = drain
@@ -60,8 +62,10 @@ class Lifespan:
                 message = await receive()
                 if message["type"] == "lifespan.startup":
                     failure = await self._start(scope, stack)
+                    self.is_running = failure is None
                     await send(_answer("lifespan.startup", failure))
                 elif message["type"] == "lifespan.shutdown":
+                    self.is_running = False
                     failure = await self._stop(stack)
                     await send(_answer("lifespan.shutdown", failure))
                     return

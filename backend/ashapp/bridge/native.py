@@ -16,26 +16,33 @@ The application has the context of the request, the driving task has the server'
 is sent in the server's, so that nothing of this request gets into the next one.
 
 Cancellation. The task is cancelled by the server, or by us when the client has gone or the time is up
-(``_cancel``). The application sees CancelledError where its coroutine waits, as long as it
+(``_give_notice``). The application sees CancelledError where its coroutine waits, as long as it
 ``may_be_cancelled``: until its response has started, and again while a body is iterated. In between, and
 once a CancelledError has left its coroutine, it tears down: from then on its coroutines run as tasks of their
-own, which a cancellation does not reach. A job is waited for to its end, because two threads may not use one
-context. Only when the server has cancelled the task, and a lane is stuck for longer than ``grace``, is the
-fiber given up, so that the server can stop.
+own, which a cancellation does not reach. One that comes then is kept (``_unwanted``), and acted on where the
+next phase begins in which the application may be cancelled: when it leaves the teardown of a context of its
+own, and before its body is iterated.
+
+A job is waited for to its end, because two threads may not use one context. Only when the server has
+cancelled the task, and a lane is stuck for longer than ``grace``, is the fiber given up, so that the server
+can stop. While the server does not stop, a cancellation may as well be a time-out of the application's own,
+which has to wait for its lane; so as long as the server is known not to stop, nothing is given up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge import fibers
+from ashapp.bridge.contexts import current_lease
 from ashapp.bridge.environ import expects_continue
 from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.exchange import Exchange, as_exception, log_late_failure
-from ashapp.bridge.executors import current_lease, loop_context
+from ashapp.bridge.executors import loop_context
 from ashapp.bridge.iterables import runs_inline
 from ashapp.bridge.jobs import Job, LaneJob, TaskJob
 from ashapp.bridge.lanes import Lease
@@ -43,6 +50,7 @@ from ashapp.bridge.problem import send_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+    from contextvars import Context
 
     from ashapp.bridge.body import RequestBody
     from ashapp.bridge.lanes import Lanes
@@ -81,20 +89,25 @@ class LoopExchange(Exchange):
     _refusal: Exception | None = None
     _iterating = False
     _gone = False
+    # Whether nobody wants the response any more.
+    _unwanted = False
+    # Whether it has been cancelled for that since it last may be, and how often in all.
     _cancelled = False
+    _cancellations = 0
     _cancelled_outside = False
     _unwinding = False
     _given_up = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the request, and what serves it
         self,
         application: WsgiApplication,
         environ: Environ,
         body: RequestBody,
         loop: asyncio.AbstractEventLoop,
+        startup: Context,
         lanes: Lanes,
     ) -> None:
-        super().__init__(application, environ, body, loop)
+        super().__init__(application, environ, body, loop, startup)
         self._lease = Lease(lanes)
         # Here, not when the request begins to wait: an attribute that most instances never get is not in the
         # layout that they share, and then costs each that gets it a dict of its own, 770 bytes.
@@ -178,9 +191,12 @@ class LoopExchange(Exchange):
             except asyncio.CancelledError as error:
                 if self._given_up:
                     raise
+                if tearing_down:
+                    self._cancelled_outside = self._unwanted = True
+                elif job.withdraw():
+                    raise
                 if tearing_down or cancelled or not self._cancelled:
                     self._limit(job)
-                self._cancelled_outside = self._cancelled_outside or tearing_down
                 cancelled = error
         if cancelled is not None and not tearing_down:
             raise cancelled
@@ -190,7 +206,11 @@ class LoopExchange(Exchange):
             self._limiter = self.loop.call_later(self.grace, self._give_up, job)
 
     def _give_up(self, job: Job) -> None:
-        if not job.done:
+        if job.done:
+            self._limiter = None
+        elif self._lease.is_patient:
+            self._limiter = self.loop.call_later(self.grace, self._give_up, job)
+        else:
             _log.error("%s was cancelled, but %s has not returned for %s s: given up", self, job, self.grace)
             self._given_up = True
             job.leave()
@@ -216,7 +236,7 @@ class LoopExchange(Exchange):
 
     def _disconnect(self) -> None:
         self._gone = True
-        self._cancel()
+        self._give_notice()
 
     def _expire(self) -> None:
         if self._response.sealed:
@@ -224,13 +244,18 @@ class LoopExchange(Exchange):
         # At once, in a task of its own: who knows when the application lets itself be cancelled.
         self._timeout_answer = self.loop.create_task(send_timeout(self._send_to_client, self.timeout))
         self._opened = self._complete = True
-        self._cancel()
+        self._give_notice()
 
-    def _cancel(self) -> None:
-        if self._cancelled or self._task is None or fibers.current_fiber() is not None:
+    def _give_notice(self) -> None:
+        """Cancel the application where it waits, now or as soon as it may be."""
+        self._unwanted = True
+        if self._cancelled or self._task is None or not self.may_be_cancelled:
             return
-        if self.may_be_cancelled:
-            self._cancelled = self._task.cancel()
+        if fibers.current_fiber() is not None:  # where it runs, it may end by itself
+            self.loop.call_soon(self._give_notice)
+        elif self._task.cancel():
+            self._cancelled = True
+            self._cancellations += 1
 
     def _release(self) -> None:
         self._task, task = None, self._task
@@ -239,8 +264,9 @@ class LoopExchange(Exchange):
                 timer.cancel()
         self._lease.end()
         self.body.stop()
-        if self._cancelled and task is not None:
-            task.uncancel()
+        if task is not None:
+            for _ in range(self._cancellations):
+                task.uncancel()
 
     def _conclude(self) -> None:
         """Raise what the server must know of."""
@@ -255,7 +281,7 @@ class LoopExchange(Exchange):
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise error
-            if self._cancelled:
+            if self._cancellations:
                 return
         error = as_exception(error)
         if self._complete and self._opened:
@@ -317,8 +343,20 @@ class LoopExchange(Exchange):
         except BaseException as error:
             self._error = error
 
+    def leave_teardown(self, outer: bool) -> None:  # noqa: FBT001 - see ``Exchange``
+        """Go back to what ``tearing_down`` was before; see ``Exchange``."""
+        self.tearing_down = outer
+        if self._unwanted:  # told on the loop: this may be the request's lane
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self._give_notice)
+
+    def _check_wanted(self) -> None:
+        if self._unwanted:
+            raise ClientDisconnected("nobody wants the response any more")
+
     def _receive_iterable(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         self._iterating = True
+        self._unwinding = self._cancelled = False
         pull, close = runs_inline(iterable, self.response)
         return iterable if pull and close else _OnLane(iterable, self, pull_inline=pull)
 

@@ -114,4 +114,4 @@ def _shielded(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     try:
         return call(*args, **kwargs)
     finally:
-        exchange.tearing_down = outer
+        exchange.leave_teardown(outer)

@@ -13,7 +13,8 @@ first byte of a body is sent nobody watches: sync code can't be stopped, so know
 
 A coroutine can be: one that the thread waits for on the loop (see ``coroutines``) is cancelled with the
 request, if the client has gone or the time is up, and if it is the view or the body: once the response has
-been started the application tears down, and is left to.
+been started the application tears down, and is left to. A request that has been given up by then is looked
+at again where the next phase begins: where a teardown ends, and before a body is iterated.
 
 The context is made current through greenlet's ``gr_context``, not with ``Context.run``, because that marks
 it as entered, and then a coroutine of the same request could not run in it on the loop while the
@@ -43,6 +44,7 @@ from ashapp.bridge.stream import BodyStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextvars import Context
 
     from ashapp.bridge.body import RequestBody
     from ashapp.bridge.exchange import Cancellable
@@ -84,15 +86,16 @@ class ThreadExchange(Exchange):
     _thread: int | None = None
     _looks = 0
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the request, and what serves it
         self,
         application: WsgiApplication,
         environ: Environ,
         body: RequestBody,
         loop: asyncio.AbstractEventLoop,
+        startup: Context,
         pool: ThreadPool,
     ) -> None:
-        super().__init__(application, environ, body, loop)
+        super().__init__(application, environ, body, loop, startup)
         self._pool = pool
         self._opening: asyncio.Future[_Opening] = loop.create_future()
         self._submitted = time.perf_counter() if self.notes is not None else 0.0
@@ -125,9 +128,18 @@ class ThreadExchange(Exchange):
             for timer in (deadline, self._timer):
                 if timer is not None:
                     timer.cancel()
-            if self._thread is None:
-                self._pool.withdraw(self.run)
+            if self._thread is None and self._pool.withdraw(self.run):
+                self._finished = True
             self._abandon()
+
+    def when_ended(self, callback: Callable[[], object]) -> None:
+        """Call *callback* when the application has done with the request; see ``Exchange``."""
+        if not self._finished:
+            waiter = self._waiter = self.loop.create_future()
+            if not self._finished:
+                waiter.add_done_callback(lambda _: callback())
+                return
+        callback()
 
     def note_waiting(self) -> None:
         """See whether the client still waits. Called now and then, while the exchange waits for a thread."""
@@ -197,6 +209,12 @@ class ThreadExchange(Exchange):
             self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
         else:
             self.body.watch(self._abandon)
+
+    def leave_teardown(self, outer: bool) -> None:  # noqa: FBT001 - see ``Exchange``
+        """Go back to what ``tearing_down`` was before; see ``Exchange``."""
+        self.tearing_down = outer
+        if self._abandoned:
+            self._cross(self._interrupt)
 
     def _interrupt(self) -> None:
         may_be_cancelled = not (self.tearing_down or self._complete) and (
@@ -278,7 +296,12 @@ class ThreadExchange(Exchange):
 
     def _receive_iterable(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         self._iterating = True
+        self._interrupted = False
         return iterable
+
+    def _check_wanted(self) -> None:
+        if self._abandoned:
+            raise ClientDisconnected("nobody wants the response any more")
 
     def _fail(self, error: BaseException) -> None:
         if self._interrupted and isinstance(error, asyncio.CancelledError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 import asgiref.wsgi
@@ -102,6 +103,11 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         )
 
     @property
+    def startup_context(self) -> Context:
+        """The context in which the server has been started: what it has belongs to no request."""
+        return self._tasks.startup_context
+
+    @property
     def threads(self) -> ThreadPool:
         """The pool that requests run on, to be looked at."""
         return self._pool
@@ -115,9 +121,11 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         """
         if scope["type"] == "http":
             self.admission.in_flight += 1
+            exchange = None
             # No further coroutine around the exchange: each that waits holds memory.
             try:
-                await self._begin(scope, receive).respond(send)
+                exchange = self._begin(scope, receive)
+                await exchange.respond(send)
             except RequestRejected as rejection:
                 await send_problem(send, rejection.status, rejection.detail, rejection.headers)
             except RequestTimeout:
@@ -127,8 +135,13 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
                 self._note_route(scope)
                 raise
             finally:
-                self.admission.in_flight -= 1
+                # What the server has given up may still run on its thread.
+                if exchange is None:
+                    self.admission.leave()
+                else:
+                    exchange.when_ended(self.admission.leave)
         elif scope["type"] == "lifespan":
+            self._tasks.startup_context = copy_context()
             await self.lifespan(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
@@ -177,7 +190,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
         """
         self.admission.check_queue()
-        exchange = ThreadExchange(self.wsgi_application, environ, body, loop, self._pool)
+        exchange = ThreadExchange(
+            self.wsgi_application, environ, body, loop, self.startup_context, self._pool
+        )
         exchange.timeout = self.request_timeout
         exchange.wants_own_loop = self._wants_own_loop
         if self._task_grace != exchange.grace:

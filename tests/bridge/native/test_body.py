@@ -4,14 +4,17 @@
 import asyncio
 import io
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import flask
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from ashapp.bridge import ClientDisconnected, FlaskToAsgi
 from ashapp.bridge.body import HIGH_WATER
 from tests.support.asgi import Client, fetch
+from tests.support.decorators import ensured
 from tests.support.flask import begin
 from tests.support.journal import Journal
 
@@ -203,18 +206,111 @@ async def test_a_part_of_the_view_reads_it(app: flask.Flask, where: str) -> None
     assert (await request.end()).body == b"abcdef"
 
 
-async def test_a_task_that_would_block_the_loop_is_told_so(app: flask.Flask) -> None:
+def with_gather(read: Callable[[], bytes]) -> Awaitable[Any]:
+    async def task() -> bytes:
+        return read()
+
+    return asyncio.gather(task(), asyncio.sleep(0))
+
+
+def with_task_group(read: Callable[[], bytes]) -> Awaitable[Any]:
+    async def task() -> bytes:
+        await asyncio.sleep(0)
+        return await asyncio.create_task(inner())
+
+    async def inner() -> bytes:
+        return read()
+
+    async def run() -> list[bytes]:
+        async with asyncio.TaskGroup() as group:
+            made = group.create_task(task())
+        return [made.result()]
+
+    return run()
+
+
+def with_wait_for(read: Callable[[], bytes]) -> Awaitable[Any]:
+    async def task() -> list[bytes]:
+        return [read()]
+
+    return asyncio.wait_for(task(), 20)
+
+
+async def with_greenlets(read: Callable[[], bytes]) -> list[bytes]:
+    """As ``AsyncSession.run_sync`` does."""
+    engine = create_async_engine("sqlite+aiosqlite://")
+    async with engine.connect() as connection:
+        result = [await connection.run_sync(lambda _: read())]
+    await engine.dispose()
+    return result
+
+
+@pytest.mark.parametrize("read", [with_gather, with_task_group, with_wait_for, with_greenlets])
+@pytest.mark.parametrize("kind", ["async", "decorated"])
+async def test_one_that_is_late_is_read_in_a_task(
+    app: flask.Flask, kind: str, read: Callable[[Callable[[], bytes]], Awaitable[Any]]
+) -> None:
+    async def view() -> str:
+        result = await read(flask.request.get_data)
+        return f"{len(result[0])} {flask.request.endpoint}"
+
+    app.add_url_rule("/", "view", view if kind == "async" else ensured(view), methods=["POST"])
+    bridge = FlaskToAsgi(app)
+    requests = [
+        begin(bridge, "POST", client=Client(more=True), headers=[(b"content-length", b"200000")])
+        for _ in range(10)
+    ]
+    for request in requests:
+        await request.client.until(lambda client: client.asked)
+    for part in range(2):
+        for request in requests:
+            request.client.say(b"x" * 100_000, more=part == 0)
+        await asyncio.sleep(0.01)
+
+    assert [(await request.end()).body for request in requests] == [b"200000 view"] * 10
+
+
+async def test_a_client_that_leaves_is_told_to_a_task_that_reads(app: flask.Flask) -> None:
+    raised: list[Exception] = []
+
+    @app.post("/")
+    async def view() -> str:
+        async def task() -> bytes:
+            return flask.request.get_data()
+
+        try:
+            await asyncio.create_task(task())
+        except ClientDisconnected as error:
+            raised.append(error)
+            raise
+        return "never"
+
+    client = Client(b"abc", more=True)
+    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
+    await client.until(lambda client: client.asked == 2)
+    client.leave()
+    await request.end()
+
+    assert len(raised) == 1
+
+
+async def test_a_callback_that_would_block_the_loop_is_told_so(app: flask.Flask) -> None:
     """It is no fiber, and can't wait; what has been read already it may have."""
 
     @app.post("/")
     async def view() -> str:
-        async def task() -> str:
-            return flask.request.get_data().decode()
+        def read() -> None:
+            try:
+                result.set_result(flask.request.get_data().decode())
+            except RuntimeError as error:
+                result.set_exception(error)
 
+        result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         if "first" in flask.request.args:
             flask.request.get_data()
+        asyncio.get_running_loop().call_soon(read)
         try:
-            return await asyncio.create_task(task())
+            return await result
         except RuntimeError as error:
             return str(error)
 
@@ -227,7 +323,7 @@ async def test_a_task_that_would_block_the_loop_is_told_so(app: flask.Flask) -> 
         client.say(b"abc")
         return (await request.end()).body
 
-    assert b"read it before the task is made" in await post(b"/")
+    assert b"read it in the view or in a task" in await post(b"/")
     assert await post(b"/?first=1") == b"abc"
 
 

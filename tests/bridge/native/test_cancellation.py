@@ -13,7 +13,7 @@ from ashapp.bridge.types import Message
 from tests.support.asgi import fetch, http_scope
 from tests.support.flask import begin
 from tests.support.journal import Journal
-from tests.support.waiting import until_set
+from tests.support.waiting import eventually, until_set
 
 
 def add_teardowns(app: flask.Flask, journal: Journal) -> None:
@@ -317,4 +317,4 @@ async def test_while_a_complete_response_is_sent(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert journal.names == [*TEARDOWNS, *(["closed"] if on_lane else [])]
-    assert not any(lane.requests for lane in bridge._lanes._lanes)
+    await eventually(lambda: bridge.lanes.busy == 0)

@@ -12,7 +12,9 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
-from tests.support.asgi import Client, fetch, http_scope
+from ashapp.bridge.types import Receive, Scope, Send
+from tests.support.asgi import Client, fetch, http_scope, lifespan
+from tests.support.decorators import ensured
 from tests.support.flask import begin
 
 variable = ContextVar("variable", default="unset")
@@ -222,14 +224,62 @@ async def test_the_context_of_the_server_is_not_that_of_the_request(app: flask.F
     }
 
 
-async def test_the_request_does_not_see_the_context_of_the_server(app: flask.Flask) -> None:
-    variable.set("server")
+@pytest.mark.parametrize("kind", ["async", "decorated", "sync"])
+async def test_a_request_sees_what_a_middleware_has_set_for_it(app: flask.Flask, kind: str) -> None:
+    async def view() -> str:
+        await asyncio.sleep(0)
+        return variable.get()
+
+    def sync_view() -> str:
+        return variable.get()
+
+    views: dict[str, Any] = {"async": view, "decorated": ensured(view), "sync": sync_view}
+    app.add_url_rule("/", "view", views[kind])
+    bridge = FlaskToAsgi(app)
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        variable.set(scope["query_string"].decode())
+        await bridge(scope, receive, send)
+
+    names = [f"n{number}" for number in range(50)]
+    clients = await asyncio.gather(*(fetch(middleware, target=f"/?{name}".encode()) for name in names))
+    assert [client.body.decode() for client in clients] == names
+
+
+async def test_a_request_sees_nothing_of_what_the_server_had_at_its_startup(app: flask.Flask) -> None:
+    """It belongs to no request, and may be mutable, as an application context is."""
 
     @app.get("/")
     async def view() -> str:
-        return variable.get()
+        return f"{variable.get()} {'mark' in flask.g}"
 
-    assert (await fetch(FlaskToAsgi(app))).body == b"unset"
+    bridge = FlaskToAsgi(app)
+    variable.set("server")
+    with app.app_context():
+        flask.g.mark = True
+        async with lifespan(bridge):
+            assert (await fetch(bridge)).body == b"unset False"
+            variable.set("request")
+            assert (await fetch(bridge)).body == b"request False"
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_an_app_context_around_the_client_is_that_of_the_request(app: flask.Flask, kind: str) -> None:
+    """As under Flask's own test client."""
+
+    @app.before_request
+    def before() -> None:
+        flask.g.seen = [*flask.g.get("seen", []), "hook"]
+
+    async def view() -> str:
+        return f"{flask.g.seen}"
+
+    app.add_url_rule("/", "view", view if kind == "async" else lambda: f"{flask.g.seen}")
+    with app.app_context():
+        flask.g.seen = ["test"]
+        assert (await fetch(FlaskToAsgi(app))).body == b"['test', 'hook']"
+        assert flask.g.seen == ["test", "hook"]
+    assert (await fetch(FlaskToAsgi(app))).body == b"['hook']"
 
 
 async def test_it_is_one_object(app: flask.Flask) -> None:

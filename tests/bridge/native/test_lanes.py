@@ -7,9 +7,12 @@ import threading
 
 import flask
 import pytest
+from asgiref.sync import sync_to_async
 
-from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge import FlaskToAsgi, nonblocking
 from tests.support.asgi import fetch
+from tests.support.flask import begin
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize("holders", [0, 8])
@@ -55,14 +58,31 @@ async def test_requests_do_not_wait_for_each_other_for_ever(app: flask.Flask, ho
     assert {client.status for client in clients} == {200}
 
 
-async def test_requests_that_wait_share_lanes(app: flask.Flask) -> None:
-    seen: set[int] = set()
+async def test_no_request_sees_what_is_thread_local_to_another(app: flask.Flask) -> None:
+    """With more requests under way than threads for sync views, and all of them waiting at once."""
+    local = threading.local()
+    threads: dict[str, set[int]] = {}
     waiting = 0
     all_wait = asyncio.Event()
 
+    def note() -> None:
+        threads.setdefault(flask.request.args["name"], set()).add(threading.get_ident())
+
     @app.before_request
     def before() -> None:
-        seen.add(threading.get_ident())
+        local.name = flask.request.args["name"]
+        note()
+
+    @app.after_request
+    def after(response: flask.Response) -> flask.Response:
+        response.headers["Name"] = local.name
+        note()
+        return response
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        assert local.name == flask.request.args["name"]
+        note()
 
     @app.get("/")
     async def view() -> str:
@@ -71,12 +91,71 @@ async def test_requests_that_wait_share_lanes(app: flask.Flask) -> None:
         if waiting == 200:
             all_wait.set()
         await all_wait.wait()
-        return "hello"
+        return str(await sync_to_async(getattr)(local, "name"))
 
     bridge = FlaskToAsgi(app, threads=8)
-    await asyncio.gather(*(fetch(bridge) for _ in range(200)))
+    names = [f"n{number}" for number in range(200)]
+    clients = await asyncio.gather(*(fetch(bridge, target=f"/?name={name}".encode()) for name in names))
 
-    assert len(seen) <= 64
+    assert [client.body.decode() for client in clients] == names
+    assert [client.headers["name"] for client in clients] == names
+    assert {len(idents) for idents in threads.values()} == {1}
+    assert len(set.union(*threads.values())) == 200
+
+
+async def test_past_the_limit_requests_wait_for_a_thread(app: flask.Flask) -> None:
+    seen: set[int] = set()
+    go = asyncio.Event()
+
+    @app.before_request
+    def before() -> None:
+        if flask.request.path != "/free":
+            seen.add(threading.get_ident())
+
+    @app.get("/")
+    async def view() -> str:
+        await go.wait()
+        return "hello"
+
+    bridge = FlaskToAsgi(app, async_threads=3)
+    requests = [begin(bridge) for _ in range(10)]
+    await eventually(lambda: bridge.lanes.queued == 7)
+    requests[5].client.leave()  # one that waits
+    await requests[5].end()
+    assert bridge.lanes.queued == 6
+    go.set()
+    clients = [await request.end() for request in requests]
+
+    assert [client.status for client in clients if client.sent] == [200] * 9
+    assert len(seen) == 3
+
+
+async def test_a_request_takes_a_thread_at_its_first_sync_callable(app: flask.Flask) -> None:
+    busy: list[int] = []
+
+    @app.before_request
+    async def before() -> None:
+        busy.append(bridge.lanes.busy)
+
+    @app.before_request
+    @nonblocking
+    def quick() -> None:
+        busy.append(bridge.lanes.busy)
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        busy.append(bridge.lanes.busy)
+
+    @app.get("/")
+    async def view() -> str:
+        await asyncio.sleep(0)
+        busy.append(bridge.lanes.busy)
+        return "hello"
+
+    bridge = FlaskToAsgi(app)
+    await fetch(bridge)
+
+    assert busy == [0, 0, 0, 1]
 
 
 async def test_one_thread_means_one_lane(app: flask.Flask) -> None:

@@ -172,7 +172,7 @@ class Storm:
         """Wait until the threads have done what they began, for requests that were left too."""
         pool = self.bridge._pool
         await eventually(lambda: len(pool._state.idle) == pool.started)
-        await eventually(lambda: not any(lane.pending for lane in self.bridge._lanes._lanes))
+        await eventually(lambda: self.bridge.lanes.busy == 0)
         await asyncio.sleep(0.35)  # until the loop has forgotten the timers, too
 
     async def request(self, number: int) -> None:
@@ -262,7 +262,7 @@ async def test_nothing_is_left_of_a_storm(seed: int) -> None:
     assert set(storm.answered.values()) == {1}
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert not storm.bridge._tasks.tasks
-    assert not any(lane.requests for lane in storm.bridge._lanes._lanes)
+    assert storm.bridge.lanes.busy == 0
     assert len(set(threading.enumerate()) - threads) <= THREADS
     assert open_files() <= files
     for kind in KINDS:
