@@ -128,8 +128,8 @@ class ThreadExchange(Exchange):
             for timer in (deadline, self._timer):
                 if timer is not None:
                     timer.cancel()
-            if self._thread is None and self._pool.withdraw(self.run):
-                self._finished = True
+            if self._thread is None:
+                self._withdraw()
             self._abandon()
 
     def when_ended(self, callback: Callable[[], object]) -> None:
@@ -149,8 +149,14 @@ class ThreadExchange(Exchange):
             self.body.watch(self._leave_queue, read_ahead=HIGH_WATER)
 
     def _leave_queue(self) -> None:
-        if self._pool.withdraw(self.run):
+        if self._withdraw():
             self._settle(None, ClientDisconnected("the client went away before a thread was free"))
+
+    def _withdraw(self) -> bool:
+        """Wait for a thread no longer; say whether the exchange did."""
+        if self._pool.withdraw(self.run):
+            self._finished = True
+        return self._finished
 
     async def _send_stream(self, stream: BodyStream, chunk: bytes, send: Send) -> None:
         self.body.watch(self._abandon)

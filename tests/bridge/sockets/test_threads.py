@@ -165,7 +165,7 @@ def test_all_sync_parts_of_a_request_run_on_one_thread(serve: Serve, kind: str) 
     assert min(len(idents) for idents in threads.values()) >= 10
     assert {len(set(idents)) for idents in threads.values()} == {1}
     used = {ident for idents in threads.values() for ident in idents}
-    assert 2 <= len(used) <= 4
+    assert 2 <= len(used) <= (4 if kind == "sync" else 40)  # those of the async view wait, each with its own
 
 
 def test_busy_threads_do_not_hold_up_the_loop(serve: Serve) -> None:
