@@ -185,6 +185,39 @@ def test_a_request_that_is_just_arriving_is_answered(combination: Combination) -
         assert run.has_ended()
 
 
+def test_a_connection_that_fails_to_end_harms_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stubborn:
+        """Something like a WebSocket whose handshake went wrong."""
+
+        def __init__(self, connections: set[Any]) -> None:
+            self.transport = self
+            self.connections = connections
+            self.aborted = threading.Event()
+            connections.add(self)
+
+        def shutdown(self) -> None:
+            raise ValueError
+
+        def abort(self) -> None:
+            self.connections.discard(self)
+            self.aborted.set()
+
+    def fail(sockets: list[socket.socket]) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(draining_server, "refuse_new", fail)
+    with running() as run, Connection(run.address) as connection:
+        connection.send_request("GET", "/held")
+        run.application.began.wait(PATIENCE)
+        stubborn = Stubborn(run.server.server_state.connections)
+        run.server.drain()
+        assert stubborn.aborted.wait(PATIENCE)
+        run.application.released.set()
+        assert connection.receive().body == b"/held"
+        assert run.has_ended()
+    assert run.application.events == ["shutdown"]
+
+
 def test_idle_connections_are_closed(combination: Combination) -> None:
     with running(combination) as run, Connection(run.address) as unused, Connection(run.address) as used:
         used.request("GET", "/now")

@@ -9,6 +9,7 @@ nothing of a request has been read, and nothing waits to be read. What other pro
 and HTTP/2, know how to end themselves. One that fails to is aborted: it must not hinder the end of others.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -64,8 +65,7 @@ class Connections:
     def abort(self) -> None:
         """Close all at once, whatever they do."""
         for connection in list(self._connections):
-            if connection.transport is not None:
-                connection.transport.abort()
+            _abort(connection)
 
     def _end_other(self, connection: Any) -> None:
         if connection not in self._told:
@@ -78,7 +78,12 @@ def _shut_down(connection: Any) -> None:
         connection.shutdown()
     except Exception:
         _log.warning("A connection could not be ended in order: aborted", exc_info=True)
-        if connection.transport is not None:
+        _abort(connection)
+
+
+def _abort(connection: Any) -> None:
+    if connection.transport is not None:
+        with contextlib.suppress(Exception):  # there is no more to be done about it
             connection.transport.abort()
 
 

@@ -196,7 +196,10 @@ class DrainingServer(uvicorn.Server):
         queued: list[socket.socket] = []
         # What others listen on too, or will when a file has changed, they go on to accept from.
         if not (self._retires or self.settings.reload or self.settings.fd is not None):
-            refuse_new(sockets)
+            try:
+                refuse_new(sockets)
+            except OSError as error:  # whatever that costs, it must not be the requests in flight
+                _log.warning("New connections could not be refused in order: %s", error)
             await asyncio.sleep(SETTLING)
             queued = accept_queued(sockets)
         for server in self.servers:

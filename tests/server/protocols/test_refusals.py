@@ -4,6 +4,7 @@
 import json
 import socket
 import ssl
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.server.protocols.conftest import Application, ServeLimited
 from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
 from tests.support.server import Combination
 from tests.support.tls import make_certificate, needs_openssl
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: shop\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: shop\r\n"
@@ -281,14 +282,15 @@ def test_what_is_wrong_is_told_by_tls_too(serve: ServeLimited, tmp_path: Path) -
     assert b"connection: close\r\n" in received
 
 
-def test_a_request_may_be_for_a_websocket(serve: ServeLimited, combination: Combination) -> None:
-    fields = [
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ("Sec-WebSocket-Version", "13"),
-    ]
+WEBSOCKET = [
+    ("Upgrade", "websocket"),
+    ("Connection", "Upgrade"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ("Sec-WebSocket-Version", "13"),
+]
 
+
+def test_a_request_may_be_for_a_websocket(serve: ServeLimited) -> None:
     async def accept(scope, receive, send):  # type: ignore[no-untyped-def]
         await receive()
         await send({"type": "websocket.accept"})
@@ -296,8 +298,33 @@ def test_a_request_may_be_for_a_websocket(serve: ServeLimited, combination: Comb
 
     address = serve(accept, ws="websockets-sansio", head_seconds=0.1, keep_alive=0)
     with Connection(address) as connection:
-        connection.send_request("GET", "/", fields)
+        connection.send_request("GET", "/", WEBSOCKET)
         assert connection.receive_head().status == 101
         with pytest.raises(TimeoutError):
             connection.wait_for_close(0.5)
     assert fetch(address, "/", fields=[("A", "b" * 70_000)]).status == 431
+    # More than the library takes, which uvicorn would leave without an answer.
+    with Connection(address) as connection:
+        connection.send_request("GET", "/", [*WEBSOCKET, ("Cookie", "x" * 10_000)])
+        assert connection.receive().status in {400, 431}
+        assert connection.is_closed()
+
+
+def test_who_does_not_read_from_a_websocket_is_cut_off(serve: ServeLimited) -> None:
+    ended = threading.Event()
+
+    async def flood(scope, receive, send):  # type: ignore[no-untyped-def]
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            for _ in range(200):
+                await send({"type": "websocket.send", "bytes": bytes(100_000)})
+        finally:
+            ended.set()
+
+    with Connection(
+        serve(flood, ws="websockets-sansio", send_seconds=0.4), receive_buffer=4096
+    ) as connection:
+        connection.send_request("GET", "/", WEBSOCKET)
+        assert connection.receive_head().status == 101
+        assert ended.wait(PATIENCE)

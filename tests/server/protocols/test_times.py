@@ -17,7 +17,7 @@ from tests.support.waiting import until
 
 @pytest.fixture(autouse=True)
 def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limited, "_LINGER", 0.2)
+    monkeypatch.setattr(limited, "LINGER", 0.2)
 
 
 def drip(connection: Connection, data: bytes, pause: float = 0.05) -> int:

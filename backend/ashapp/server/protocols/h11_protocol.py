@@ -100,6 +100,7 @@ class LimitedH11Protocol(Limited, H11Protocol):
         """Leave the connection to uvicorn's protocol for WebSocket."""
         self.end()
         super().handle_websocket_upgrade(event)
+        self.watch_upgraded()
 
     def _should_upgrade(self) -> bool:
         return self.conn.is_handshake

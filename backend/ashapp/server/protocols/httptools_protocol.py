@@ -97,6 +97,7 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         """Leave the connection to uvicorn's protocol for WebSocket."""
         self.end()
         super().handle_websocket_upgrade()
+        self.watch_upgraded()
 
     @property
     def head_has_begun(self) -> bool:

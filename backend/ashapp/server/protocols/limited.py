@@ -28,16 +28,14 @@ from ashapp.server.protocols import delivery
 from ashapp.server.protocols.counting_transport import CountingTransport
 from ashapp.server.protocols.delivery import Delivery, is_tls
 from ashapp.server.protocols.lean_event import LeanEvent
-from ashapp.server.protocols.limits import ConnectionLimits
+from ashapp.server.protocols.limits import LINGER, ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal, refused
 from ashapp.server.protocols.sweeper import Sweeper, sweeper_of
+from ashapp.server.protocols.upgraded import Upgraded
 
 __all__ = ["Limited", "Phase"]
 
 _log = logging.getLogger("ashapp.server")
-
-# Seconds for which a connection is still read after a refusal.
-_LINGER = 2.0
 
 
 class Phase(Enum):
@@ -131,6 +129,10 @@ class Limited(asyncio.Protocol):
         """Look after the connection no longer: it is lost, or has another protocol."""
         self._sweeper.remove(self)
 
+    def watch_upgraded(self) -> None:
+        """Let what is left to limit be limited, where another protocol has taken over."""
+        Upgraded(self.transport, self.server_state, self.limits, self._sweeper)
+
     # -- time
 
     def look(self, seconds: float) -> None:
@@ -173,8 +175,8 @@ class Limited(asyncio.Protocol):
             Phase.HEAD: self.limits.head_seconds,
             Phase.IDLE: float(self.config.timeout_keep_alive),
             Phase.STREAM: self.limits.stream_seconds,
-            Phase.LINGER: _LINGER,
-            Phase.END: _LINGER,
+            Phase.LINGER: LINGER,
+            Phase.END: LINGER,
         }.get(phase, math.inf)
 
     def _parts_sent(self, phase: Phase) -> int:

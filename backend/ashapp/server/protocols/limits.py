@@ -4,7 +4,10 @@
 import math
 from dataclasses import dataclass
 
-__all__ = ["ConnectionLimits"]
+__all__ = ["LINGER", "ConnectionLimits"]
+
+#: Seconds for which a connection is still read after a refusal, or after its end.
+LINGER = 2.0
 
 _LONGEST_INTERVAL = 1.0
 _SHORTEST_INTERVAL = 0.05
