@@ -7,7 +7,12 @@ from flask import Flask
 from werkzeug.debug import DebuggedApplication
 
 from ashapp.server.errors import StartupError
-from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
+from ashapp.server.hardening import (
+    forbid_debug,
+    forbid_debug_variable,
+    forbid_debugger,
+    require_strong_key,
+)
 
 STRONG = "9f2c6d0b1e7a4538"
 
@@ -46,35 +51,53 @@ def test_debug_is_overruled_and_told_of(config: dict[str, Any], warnings: list[s
 
 def test_werkzeugs_debugger_is_refused() -> None:
     app = flask_app()
-    app.wsgi_app = DebuggedApplication(app.wsgi_app)  # type: ignore[method-assign]
-    with pytest.raises(StartupError, match="wraps its wsgi_app in Werkzeug's debugger"):
-        forbid_debug(app, "shop:app")
+    forbid_debugger([app, app.wsgi_app], "shop:app")
+    with pytest.raises(StartupError, match="shop:app has Werkzeug's debugger in it"):
+        forbid_debugger([app, DebuggedApplication(app.wsgi_app)], "shop:app")
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "start"),
     [
-        {"SECRET_KEY": "dev"},
-        {"SECRET_KEY": b"fifteen bytes.."},
-        {"SECRET_KEY": "Your-Secret-Key-Here"},
-        {"SECRET_KEY": STRONG, "SECRET_KEY_FALLBACKS": ["changeme"]},
+        ({"SECRET_KEY": "dev"}, "the SECRET_KEY of shop:app is weak: it must be at least 16 bytes"),
+        ({"SECRET_KEY": b"fifteen bytes.."}, "the SECRET_KEY of shop:app is weak"),
+        ({"SECRET_KEY": "a" * 24}, "the SECRET_KEY of shop:app is weak"),
+        (
+            {"SECRET_KEY": STRONG, "SECRET_KEY_FALLBACKS": ["changeme"]},
+            "one of the SECRET_KEY_FALLBACKS of shop:app is weak",
+        ),
     ],
 )
-def test_a_weak_key_is_refused_in_production_only(config: dict[str, Any]) -> None:
+def test_a_weak_key_is_refused_in_production_only(config: dict[str, Any], start: str) -> None:
     app = flask_app(**config)
     with pytest.raises(StartupError) as caught:
-        require_strong_key(app, "shop:app", production=True)
-    assert caught.value.message.startswith("the SECRET_KEY of shop:app is weak: it must be at least 16 bytes")
+        require_strong_key(app, "shop:app", None, production=True)
+    assert caught.value.message.startswith(start)
     assert repr(config["SECRET_KEY"]) not in caught.value.message
-    (warning,) = require_strong_key(app, "shop:app", production=False)
+    (warning,) = require_strong_key(app, "shop:app", None, production=False)
     assert caught.value.message.startswith(warning)
+
+
+@pytest.mark.parametrize("own", [None, "dev"])
+def test_the_key_of_the_operator_takes_the_place_of_none_and_of_a_weak_one(own: str | None) -> None:
+    app = flask_app(SECRET_KEY=own)
+    warnings = require_strong_key(app, "shop:app", STRONG, production=True)
+    assert app.secret_key == STRONG
+    told = "the SECRET_KEY of shop:app is weak: that of ASHAPP_SECRET_KEY is used instead"
+    assert warnings == ([told] if own else [])
+
+
+def test_a_weak_key_of_the_operator_helps_nobody() -> None:
+    with pytest.raises(StartupError, match=r"is weak: .*, or give one by ASHAPP_SECRET_KEY\[_FILE\]"):
+        require_strong_key(flask_app(SECRET_KEY="dev"), "shop:app", "secret", production=True)
 
 
 def test_a_strong_key_is_nothing_to_speak_of() -> None:
     app = flask_app(SECRET_KEY=STRONG, SECRET_KEY_FALLBACKS=None)
-    assert require_strong_key(app, "shop:app", production=True) == []
+    assert require_strong_key(app, "shop:app", "another of the operator", production=True) == []
+    assert app.secret_key == STRONG
 
 
 def test_a_missing_key_is_a_warning() -> None:
-    (warning,) = require_strong_key(flask_app(), "shop:app", production=True)
+    (warning,) = require_strong_key(flask_app(), "shop:app", None, production=True)
     assert warning.startswith("shop:app has no SECRET_KEY")

@@ -19,8 +19,14 @@ from ashapp.server.allowed_hosts import AllowedHosts
 from ashapp.server.checker import Checker
 from ashapp.server.discovery import BRIDGED, find_application
 from ashapp.server.error_notes import note_errors_of
-from ashapp.server.hardening import forbid_debug, forbid_debug_variable, require_strong_key
+from ashapp.server.hardening import (
+    forbid_debug,
+    forbid_debug_variable,
+    forbid_debugger,
+    require_strong_key,
+)
 from ashapp.server.health import Health, Phase
+from ashapp.server.layers import layers
 from ashapp.server.loading import misspelt_variables
 from ashapp.server.log_config import access_logs, hold_to_rules, keep_loggers
 from ashapp.server.overview import Overview
@@ -68,8 +74,7 @@ def load(settings: Settings) -> Application:
     flask_app = found if isinstance(found, Flask) else getattr(found, "wsgi_application", None)
     if isinstance(flask_app, Flask):
         place_async_views(flask_app, settings)
-        warnings += _harden(flask_app, settings)
-    return Application(found, warnings)
+    return Application(found, warnings + _harden(found, settings))
 
 
 def assemble(
@@ -103,14 +108,21 @@ def assemble(
     return Probes(observer, health, offered)
 
 
-def _harden(app: Flask, settings: Settings) -> list[str]:
-    warnings = forbid_debug(app, settings.app)
-    if settings.secret_key is not None and not app.secret_key:
-        app.secret_key = settings.secret_key.get_secret_value()
-    # The reference API has no use for sessions.
-    if app.secret_key or settings.app != REFERENCE_API:
-        production = settings.environment == "production"
-        warnings += require_strong_key(app, settings.app, production=production)
+def _harden(found: object, settings: Settings) -> list[str]:
+    """Harden what is to be served, with all that is wrapped or mounted in it."""
+    parts = list(layers(found))
+    forbid_debugger(parts, settings.app)
+    apps = [part for part in parts if isinstance(part, Flask)]
+    warnings: list[str] = []
+    for app in apps:
+        label = settings.app if app is apps[0] else f"{app.name!r} within {settings.app}"
+        warnings += forbid_debug(app, label)
+        # The operator's key is for one application; the reference API has no use for sessions.
+        given = settings.secret_key if app is apps[0] else None
+        if app.secret_key or given or (app is apps[0] and settings.app != REFERENCE_API):
+            key = given.get_secret_value() if given else None
+            production = settings.environment == "production"
+            warnings += require_strong_key(app, label, key, production=production)
     return warnings
 
 

@@ -2,30 +2,16 @@
 """What a Flask application may not be while it is served: in debug mode, or signing with a guessable key."""
 
 import os
+from collections.abc import Iterable
 
 from flask.app import Flask
 from flask.helpers import get_debug_flag
 from werkzeug.debug import DebuggedApplication
 
 from ashapp.server.errors import StartupError
+from ashapp.server.secret_keys import SHORTEST_KEY, is_weak
 
-__all__ = ["forbid_debug", "forbid_debug_variable", "require_strong_key"]
-
-_SHORTEST_KEY = 16
-
-# Placeholders of tutorials and templates that are long enough to pass for a key.
-_WELL_KNOWN_KEYS = frozenset(
-    {
-        b"change-me-in-production",
-        b"my-super-secret-key",
-        b"my_precious_secret_key",
-        b"super-secret-key",
-        b"this-is-a-secret-key",
-        b"you-will-never-guess",
-        b"your-secret-key-here",
-        b"your_secret_key_here",
-    }
-)
+__all__ = ["forbid_debug", "forbid_debug_variable", "forbid_debugger", "require_strong_key"]
 
 
 def forbid_debug_variable() -> list[str]:
@@ -36,16 +22,15 @@ def forbid_debug_variable() -> list[str]:
     return ["FLASK_DEBUG is set, but 'serve' never runs in debug mode: it is off"]
 
 
-def forbid_debug(app: Flask, label: str) -> list[str]:
-    """Take debug mode from the application; return warnings.
+def forbid_debugger(layers: Iterable[object], label: str) -> None:
+    """Raise `StartupError` if one of *layers* is Werkzeug's debugger, which runs a visitor's code."""
+    if any(issubclass(type(layer), DebuggedApplication) for layer in layers):
+        raise StartupError(f"{label} has Werkzeug's debugger in it, which runs a visitor's code: remove it")
 
-    Raises `StartupError` if Werkzeug's debugger, which runs code that a visitor sends, wraps it.
-    """
+
+def forbid_debug(app: Flask, label: str) -> list[str]:
+    """Take debug mode from the application; return warnings."""
     warnings = []
-    if isinstance(app.wsgi_app, DebuggedApplication):
-        raise StartupError(
-            f"{label} wraps its wsgi_app in Werkzeug's debugger, which runs a visitor's code: remove it"
-        )
     if app.debug:
         app.debug = False
         warnings.append(f"{label} sets debug, but 'serve' never runs in debug mode: it is off")
@@ -54,24 +39,33 @@ def forbid_debug(app: Flask, label: str) -> list[str]:
     return warnings
 
 
-def require_strong_key(app: Flask, label: str, *, production: bool) -> list[str]:
-    """Return a warning if the application has no SECRET_KEY, or outside production a weak one.
+def require_strong_key(app: Flask, label: str, given: str | None, *, production: bool) -> list[str]:
+    """Return warnings of the SECRET_KEY of *app*; *given* takes the place of none, and of a weak one.
 
     Raises `StartupError` for a weak one in production, old keys that are still accepted among them.
     """
+    warnings = []
+    if given is not None and (not app.secret_key or is_weak(app.secret_key)):
+        if app.secret_key and not is_weak(given):
+            warnings.append(f"the SECRET_KEY of {label} is weak: that of ASHAPP_SECRET_KEY is used instead")
+        app.secret_key = given
     if not app.secret_key:
         return [f"{label} has no SECRET_KEY and can't use sessions; ASHAPP_SECRET_KEY[_FILE] sets one"]
-    keys = [app.secret_key, *(app.config.get("SECRET_KEY_FALLBACKS") or ())]
-    if not any(map(_is_weak, keys)):
-        return []
-    complaint = (
-        f"the SECRET_KEY of {label} is weak: it must be at least {_SHORTEST_KEY} bytes that nobody can guess"
-    )
-    if production:
+    complaint = _complaint(app, label)
+    if complaint and production:
         raise StartupError(f"{complaint} (ASHAPP_ENVIRONMENT=development makes this a warning)")
-    return [complaint]
+    return [*warnings, complaint] if complaint else warnings
 
 
-def _is_weak(key: str | bytes) -> bool:
-    value = key.encode() if isinstance(key, str) else key
-    return len(value) < _SHORTEST_KEY or value.lower() in _WELL_KNOWN_KEYS
+def _complaint(app: Flask, label: str) -> str:
+    """Say which key is weak, and what to do; nothing if none is."""
+    need = f"it must be at least {SHORTEST_KEY} bytes that nobody can guess"
+    if is_weak(app.secret_key or ""):
+        return (
+            f"the SECRET_KEY of {label} is weak: {need}, as 'python -c \"import secrets; "
+            "print(secrets.token_hex())\"' makes them; change it, or give one by ASHAPP_SECRET_KEY[_FILE], "
+            "which takes its place"
+        )
+    if any(map(is_weak, app.config.get("SECRET_KEY_FALLBACKS") or ())):
+        return f"one of the SECRET_KEY_FALLBACKS of {label} is weak: {need}; remove it from the application"
+    return ""

@@ -106,7 +106,8 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
         description="In production a weak SECRET_KEY refuses the start; in development it warns.",
     )
     secret_key: SecretStr | None = Field(
-        default=None, description="SECRET_KEY for a Flask application that has none of its own."
+        default=None,
+        description="SECRET_KEY for a Flask application that has none of its own, or a weak one.",
     )
     threads: int = Field(default=40, ge=1, le=4096, description="Threads of each worker that run sync views.")
     async_views: Literal["loop", "thread"] | None = Field(

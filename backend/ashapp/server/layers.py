@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""The layers of a WSGI application: itself, what it wraps, what is mounted in it, and so on.
+
+No standard says where a middleware keeps what it wraps. So all that a callable holds is looked through, as
+long as it can be called itself: attributes, closures, bound and partial arguments, and the globals that a
+function names. No code of the application is run.
+"""
+
+import contextlib
+import functools
+import inspect
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FunctionType, MethodType
+from typing import Any
+
+from flask.app import Flask
+
+from ashapp.bridge import WsgiToAsgi
+
+__all__ = ["layers"]
+
+# More objects than that are not looked at: what holds so many is no layer.
+_MOST = 10_000
+
+_CONTAINERS = (dict, list, tuple, set, frozenset)
+
+
+def layers(application: object) -> Iterator[object]:
+    """Yield *application* and what it is made of, from the outside in; Flask applications among it."""
+    seen = {id(application)}
+    waiting = deque([application])
+    while waiting and len(seen) < _MOST:
+        layer = waiting.popleft()
+        if not issubclass(type(layer), _CONTAINERS):
+            yield layer
+        for part in _parts(layer):
+            if id(part) not in seen and _may_be_layer(part):
+                seen.add(id(part))
+                waiting.append(part)
+
+
+def _may_be_layer(part: object) -> bool:
+    kind = type(part)
+    if issubclass(kind, _CONTAINERS):
+        return True
+    return callable(part) and not issubclass(kind, type) and not inspect.isbuiltin(part)
+
+
+def _parts(layer: Any) -> Iterable[object]:
+    kind = type(layer)
+    for known, parts in _KNOWN.items():
+        if issubclass(kind, known):
+            return parts(layer)
+    return _attributes(layer)
+
+
+def _parts_of_function(function: FunctionType) -> Iterator[object]:
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # it is empty still
+            yield cell.cell_contents
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+    yield from list(vars(function).values())
+    for name in function.__code__.co_names:
+        # Other functions that it calls are no layers, and lead to all of a program.
+        found = function.__globals__.get(name)
+        if not isinstance(found, FunctionType):
+            yield found
+
+
+def _attributes(layer: object) -> Iterator[object]:
+    with contextlib.suppress(AttributeError):
+        yield from list(object.__getattribute__(layer, "__dict__").values())
+    for kind in type(layer).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            slot = kind.__dict__.get(name)
+            if inspect.ismemberdescriptor(slot):
+                with contextlib.suppress(AttributeError):  # nothing has been set
+                    yield slot.__get__(layer)
+    # A class may keep what it wraps in the globals that its method names, or in a closure.
+    call = inspect.getattr_static(type(layer), "__call__", None)
+    if isinstance(call, FunctionType):
+        yield from _parts_of_function(call)
+
+
+_KNOWN: Mapping[type, Callable[[Any], Iterable[object]]] = {
+    # Its other attributes hold views, and whatever extensions keep.
+    Flask: lambda app: [app.wsgi_app],
+    WsgiToAsgi: lambda bridge: [bridge.wsgi_application],
+    # Copies, as a thread of the application may change them meanwhile.
+    dict: lambda items: list(items.values()),
+    list: list,
+    tuple: list,
+    set: list,
+    frozenset: list,
+    MethodType: lambda method: [method.__self__, method.__func__],
+    FunctionType: _parts_of_function,
+    functools.partial: lambda partial: [partial.func, *partial.args, *partial.keywords.values()],
+}
