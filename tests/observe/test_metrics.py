@@ -125,6 +125,12 @@ def test_refusals_are_taken_over_as_they_add_up(counted: Counted) -> None:
     assert counted.value(name, http_response_status_code="408") == 1
 
 
+def test_lost_lines_of_the_log_are_counted(counted: Counted) -> None:
+    for total in (2, 2, 5):
+        counted.metrics.note_lost_lines(total)
+    assert counted.value("ashapp_log_lines_lost_total") == 5
+
+
 def test_lag_of_the_loop_is_noted(counted: Counted) -> None:
     counted.metrics.note_lag(0.002)
     assert counted.value("ashapp_event_loop_lag_seconds_bucket", le="0.001") == 0

@@ -80,6 +80,12 @@ class RequestMetrics:
             registry=registry,
         )
         self._refused_before: dict[int, int] = {}
+        self._lost_lines = Counter(
+            "ashapp_log_lines_lost",
+            "Lines of the log that were lost, because nobody read them in time.",
+            registry=registry,
+        )
+        self._lost_lines_before = 0
         self._observers: dict[_Key, Callable[[float], None]] = {}
 
     @property
@@ -119,6 +125,12 @@ class RequestMetrics:
             if more:
                 self._refused.labels(status).inc(more)
                 self._refused_before[status] = total
+
+    def note_lost_lines(self, total: int) -> None:
+        """Take over how many lines of the log have been lost so far."""
+        if total > self._lost_lines_before:
+            self._lost_lines.inc(total - self._lost_lines_before)
+            self._lost_lines_before = total
 
     def write_rest(self) -> None:
         """Write what has been counted and has found no room in a file, if there is some now."""

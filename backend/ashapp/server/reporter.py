@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ashapp.bridge.threads import ThreadPool
+from ashapp.observe.lines import stderr_lines
 from ashapp.observe.metric_files import unwritten
 from ashapp.observe.metrics import RequestMetrics
 from ashapp.server.checker import Outcome
@@ -105,6 +106,7 @@ class Reporter:
         # The clock of a loop may be a bit ahead.
         self._try("measure its lag", self._metrics.note_lag, max(0.0, self._beat_at - due))
         self._try("count refusals", self._metrics.note_refusals, refused)
+        self._try("count lost lines", self._metrics.note_lost_lines, stderr_lines.lost)
         if self.board is not None and self._beats % _WRITTEN == 0:
             self._try("write what it counts", self._write_counts)
             self._try("write its status", self._write, self.board)

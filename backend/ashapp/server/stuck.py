@@ -8,6 +8,8 @@ import threading
 import traceback
 from typing import NoReturn
 
+from ashapp.observe.lines import stderr_lines
+
 __all__ = ["STUCK", "abandon", "abandon_after", "log_stacks"]
 
 #: The exit code of a process that was given up: its event loop was stalled, or it did not end in time.
@@ -22,7 +24,12 @@ _PATIENCE = 2.0
 def log_stacks(reason: str) -> None:
     """Log *reason* and the stack of each thread, or give up after two seconds. For any thread."""
     text = f"{reason}. What its threads run:\n{_stacks()}"
-    writer = threading.Thread(target=_log.critical, args=("%s", text), daemon=True)
+
+    def write() -> None:
+        _log.critical("%s", text)
+        stderr_lines.finish()
+
+    writer = threading.Thread(target=write, daemon=True)
     writer.start()
     writer.join(_PATIENCE)
 
