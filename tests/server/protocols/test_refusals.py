@@ -208,14 +208,55 @@ def test_trailer_fields_are_no_headers(serve: ServeLimited, app: Application) ->
     assert app.headers[1] == [(b"host", b"shop"), (b"a", b"b")]
 
 
-@pytest.mark.parametrize("body", [b"5\nhello\n0\n\n", b"5\nhello\r\n", b"0\nX: y\n\n"])
-def test_a_bare_lf_in_a_chunked_body_is_refused_at_once(
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"5\nhello\n0\n\n",
+        b"5\nhello\r\n",
+        b"5\r\nhello\n0\r\n\r\n",
+        b"5\r\nhello\r\n0\r\n\n",
+        b"0\nX: y\n\n",
+        b"0\r\nX: y\n\r\n",
+        b"0\r\nX: y\r\n\n",
+        b"0\r\nX: y\n\n",
+        b"0\r\nX: y\rZ: z\r\n\r\n",
+        b"0\r\nX: y\r\n z\r\n\r\n",
+        b"0\r\nX: y\x00\r\n\r\n",
+        b"0\r\nX\x00: y\r\n\r\n",
+        b"5;a=\x00\r\nhello\r\n",
+        b"5;\x01\r\nhello\r\n",
+        b"5;a=b\rc\r\nhello\r\n",
+        b'5;a="\n"\r\nhello\r\n',
+    ],
+)
+def test_lines_between_and_behind_chunks_are_as_strict_as_heads(
     serve: ServeLimited, app: Application, body: bytes
 ) -> None:
-    with Connection(serve(body_seconds=60)) as connection:
-        connection.send(CHUNKED + body)
-        assert_refused(connection, 400)
+    address = serve(body_seconds=60)
+    for pieces in ([CHUNKED + body + HEAD + b"\r\n"], [CHUNKED, body[:-1], body[-1:]]):
+        with Connection(address) as connection:
+            for piece in pieces:
+                connection.send(piece)
+            assert_refused(connection, 400)
     assert "complete" not in app.ends
+
+
+def test_a_body_that_is_wrong_is_not_asked_for(serve: ServeLimited, app: Application) -> None:
+    with Connection(serve()) as connection:
+        expecting = CHUNKED.replace(b"Host", b"Expect: 100-continue\r\nHost", 1)
+        connection.send(expecting + b"no chunk\r\n")
+        assert_refused(connection, 400)
+    until(lambda: app.ends == ["disconnected"])
+
+
+def test_empty_lines_before_a_request_are_ignored(serve: ServeLimited) -> None:
+    """RFC 9112, 2.2."""
+    with Connection(serve()) as connection:
+        for piece in (b"\r", b"\n", b"\r\n" + HEAD[:5], HEAD[5:] + b"\r\n"):
+            connection.send(piece)
+        assert connection.receive().body == b"0"
+        connection.send(POST + LENGTH + b"\r\nhello\r\n" + HEAD + b"\r\n\r\n\r\n" + HEAD + b"\r\n")
+        assert [connection.receive().body for _ in range(3)] == [b"5", b"0", b"0"]
 
 
 def test_a_target_may_name_the_host(serve: ServeLimited, app: Application) -> None:

@@ -4,10 +4,12 @@
 from typing import Any
 
 import h11
+from h11._readers import ChunkedReader
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ashapp.server.protocols.chunked_reader import StrictChunkedReader
 from ashapp.server.protocols.default_headers import respect_own_fields
-from ashapp.server.protocols.head import check_head, check_lines
+from ashapp.server.protocols.head import check_head
 from ashapp.server.protocols.limited import Limited
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
@@ -36,11 +38,9 @@ class _StrictConnection(h11.Connection):
         self.failed_in_head = self.their_state is h11.IDLE
         try:
             if self.failed_in_head:
+                self._skip_empty_lines()
                 check_head(self.trailing_data[0], self._limits)
             event = super().next_event()
-            if event is h11.NEED_DATA and self.their_state is h11.SEND_BODY:
-                # What is left of a body is the line of a chunk, or trailer fields: h11 waits for a CR and LF.
-                check_lines(self.trailing_data[0])
             return self._checked(event) if isinstance(event, h11.Request) else event
         except Refusal as refusal:
             self.refusal = refusal
@@ -49,6 +49,17 @@ class _StrictConnection(h11.Connection):
             # What it says would tell what the client sent, secrets among it.
             self.refusal = Refusal(error.error_status_hint, "The request is not valid HTTP/1.1.")
             raise
+
+    def _skip_empty_lines(self) -> None:
+        # Some clients end a body with one (RFC 9112, 2.2).
+        received = self.trailing_data[0]
+        empty = len(received) - len(received.lstrip(b"\r\n"))
+        if empty:
+            self._receive_buffer.maybe_extract_at_most(empty)
+
+    def _get_io_object(self, *args: Any) -> Any:
+        found = super()._get_io_object(*args)
+        return StrictChunkedReader() if isinstance(found, ChunkedReader) else found
 
     def _checked(self, request: h11.Request) -> h11.Request:
         refuse_connect(request.method)

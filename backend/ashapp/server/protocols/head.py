@@ -60,15 +60,16 @@ def check_head(received: bytes, limits: ConnectionLimits) -> None:
         raise Refusal(400, "Content-Length is not a number of bytes.")
 
 
-def check_lines(received: bytes) -> None:
-    """Check that all lines of *received*, which may end within one, end with CR and LF.
+def check_lines(received: bytes | bytearray) -> None:
+    """Check lines between the chunks of a body, or behind them; *received* may end within one.
 
     Raises:
-        Refusal: one does not: 400.
+        Refusal: a line is not what RFC 9112 says: 400.
 
     """
-    if _BARE.search(received):
-        raise Refusal(400, "The body of the request has a CR or LF that stands alone, between its chunks.")
+    for pattern, what in _WRONG:
+        if pattern.search(received):
+            raise Refusal(400, f"The body of the request has {what}, between its chunks or behind them.")
 
 
 def check_size(target: int, fields: int, head: int, limits: ConnectionLimits) -> None:

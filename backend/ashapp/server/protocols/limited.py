@@ -229,6 +229,8 @@ class Limited(asyncio.Protocol):
     def _break_off(self, cycle: Any, refusal: Refusal) -> None:
         if self.leaves_queue(cycle):
             return
+        # There is nothing to continue with: the application, which learns it late, would ask for more.
+        cycle.waiting_for_100_continue = False
         may_be_answered = not cycle.response_started
         if not cycle.response_complete:
             cycle.disconnected = True
