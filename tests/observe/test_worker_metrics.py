@@ -118,6 +118,14 @@ def test_a_file_that_was_not_written_to_its_end_takes_nothing_else_along(
     assert "histogram_11.db can't be read" in told
 
 
+def test_what_is_no_file_is_left_alone(metrics: WorkerMetrics, tmp_path: Path) -> None:
+    work(tmp_path, 2)
+    os.mkfifo(tmp_path / "counter_11.db")
+    (tmp_path / "counter_12.db").symlink_to(tmp_path / "counter_11.db")
+    (tmp_path / "counter_13.db").mkdir()
+    assert values(metrics)["jobs_totala"] == 2
+
+
 def test_no_scrape_sees_counts_twice_or_not_at_all(metrics: WorkerMetrics, tmp_path: Path) -> None:
     pids = [work(tmp_path, 1) for _ in range(4)]
     seen: set[float] = set()

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 import platform
 from collections.abc import Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
+import pytest
 from prometheus_client import CollectorRegistry, Metric
 
 import ashapp
+from ashapp.server import gauges
 from ashapp.server.checker import Outcome
 from ashapp.server.gauges import Gauges
 from ashapp.server.overview import LocalOverview
@@ -79,3 +81,18 @@ def test_the_build_is_told() -> None:
             "uvicorn": version("uvicorn"),
         },
     )
+
+
+def test_a_version_that_is_not_known_costs_no_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("ashapp.server.gauges.metadata.version", refuse)
+    gauges._version.cache_clear()
+    try:
+        registry = CollectorRegistry()
+        registry.register(Gauges(Service()))
+        (build,) = [metric for metric in registry.collect() if metric.name == "ashapp_build"]
+        assert build.samples[0].labels["flask"] == "unknown"
+    finally:
+        gauges._version.cache_clear()

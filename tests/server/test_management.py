@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
+import errno
 import http.client
 import os
 import socket
 import struct
 import threading
+import time
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
+from wsgiref.simple_server import WSGIServer
 
 import httpx
 import pytest
@@ -117,3 +121,20 @@ def test_many_may_ask_at_once() -> None:
             connection.request("GET", "/livez")
             assert connection.getresponse().status == 200
             connection.close()
+
+
+def test_a_want_of_descriptors_makes_nothing_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[float] = []
+    accept = WSGIServer.get_request
+
+    def refuse(server: WSGIServer) -> Any:
+        attempts.append(time.monotonic())
+        if len(attempts) <= 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(server)
+
+    monkeypatch.setattr(WSGIServer, "get_request", refuse)
+    with management.serving(settings()) as managed:
+        assert get(managed, "/livez").status_code == 200
+    pauses = [after - before for before, after in pairwise(attempts)]
+    assert min(pauses) > 0.1

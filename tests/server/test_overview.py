@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-from prometheus_client import Counter
+from collections.abc import Iterable
+
+import pytest
+from prometheus_client import REGISTRY, Counter, Metric
+from prometheus_client.registry import Collector
 
 from ashapp.bridge.threads import ThreadPool
 from ashapp.observe.metrics import RequestMetrics
@@ -29,3 +33,23 @@ def test_what_is_counted_for_the_service_by_the_application_and_of_python_is_col
     names = [metric.name for metric in overview.collect()]
     assert names[0] == "jobs"
     assert {"python_info", "process_cpu_seconds"} <= set(names)
+
+
+def test_a_collector_of_the_application_that_fails_takes_nothing_of_ours_along(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(Collector):
+        def collect(self) -> Iterable[Metric]:
+            raise LookupError("oops")
+
+        def describe(self) -> Iterable[Metric]:
+            return []
+
+    overview, failing = LocalOverview(), Failing()
+    Counter("jobs", "Jobs.", registry=overview.registry)
+    REGISTRY.register(failing)
+    try:
+        assert [metric.name for metric in overview.collect()] == ["jobs"]
+    finally:
+        REGISTRY.unregister(failing)
+    assert caplog.messages == ["The metrics of the application can't be collected"]

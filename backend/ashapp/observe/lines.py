@@ -23,6 +23,7 @@ import select
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -255,7 +256,8 @@ class LineHandler(logging.Handler):
         try:
             stderr_lines.write(f"{self._line(record)}\n")
         except Exception:
-            self.handleError(record)
+            # Not by ``handleError``, which writes to standard error itself.
+            stderr_lines.write(f"--- Logging error ---\n{traceback.format_exc()}")
 
     def _line(self, record: logging.LogRecord) -> str:
         try:

@@ -12,6 +12,7 @@ All metrics of a process are counted in its files, so those of the application a
 
 import json
 import logging
+import stat
 import struct
 import threading
 from collections import defaultdict
@@ -55,7 +56,7 @@ class WorkerMetrics:
     def collect(self) -> Iterable[Metric]:
         """Return the sums. A file that can't be read is left out."""
         with self._lock:
-            metrics = self._read([str(path) for path in self._folder.glob("*.db")])
+            metrics = self._read([str(path) for path in self._folder.glob("*.db") if _is_regular(path)])
             for kind, counts in self._ended.items():
                 for key, value in counts.items():
                     _add(metrics, kind, key, value)
@@ -99,6 +100,14 @@ class WorkerMetrics:
                 _log.warning("What has been counted in %s can't be read: %s", file, error)
             return False
         return True
+
+
+def _is_regular(path: Path) -> bool:
+    """Say whether there is a file at *path*, and not what would have to be waited for, or a link."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _add(metrics: dict[str, Metric], kind: str, key: str, value: float) -> None:

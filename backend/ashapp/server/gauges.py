@@ -4,6 +4,7 @@
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import metadata
 
 from prometheus_client import Metric
@@ -70,6 +71,14 @@ def _checks(statuses: list[Status]) -> Iterator[Metric]:
 
 
 def _build() -> Metric:
-    versions = {name: metadata.version(name) for name in ("flask", "uvicorn")}
+    versions = {name: _version(name) for name in ("flask", "uvicorn")}
     info = {"version": __version__, "python": platform.python_version(), **versions}
     return InfoMetricFamily("ashapp_build", "What is served by.", info)
+
+
+@cache
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except (metadata.PackageNotFoundError, OSError):  # as in an archive
+        return "unknown"

@@ -9,6 +9,7 @@ prometheus-client uses too: what asks here is a scraper or a person, not the pub
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,6 +79,14 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = sock.getsockname()[:2]
         self.setup_environ()
         self.set_app(application)
+
+    def get_request(self) -> Any:
+        """Accept a connection; where no descriptor is left, wait for a moment, as it is there still."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(_POLL)
+            raise
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Take no notice of clients that come and go."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from ashapp.server.reporter import Reporter
     from ashapp.server.status import Status
+
+_log = logging.getLogger("ashapp.server")
 
 __all__ = ["LocalOverview", "Overview"]
 
@@ -67,4 +70,9 @@ class LocalOverview:
     def collect(self) -> Iterable[Metric]:
         """Return what this process has counted, with the metrics of the application and of Python."""
         yield from self.registry.collect()
-        yield from REGISTRY.collect()
+        try:
+            of_application = list(REGISTRY.collect())
+        except Exception:  # a collector of the application's own has failed
+            _log.exception("The metrics of the application can't be collected")
+            return
+        yield from of_application

@@ -3,7 +3,7 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Self
 
 from ashapp.server.checker import Outcome
@@ -45,4 +45,6 @@ class Status:
     def parse(cls, text: str) -> Self:
         """Return what ``dump`` made *text* of."""
         values = json.loads(text)
-        return cls(**{**values, "checks": [Outcome(**check) for check in values["checks"]]})
+        values["checks"] = [Outcome(**check) for check in values["checks"]]
+        # A worker that was started after an upgrade may tell more than its supervisor knows.
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
