@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from greenlet import greenlet
 
-from ashapp.observe.loop_guard import LoopGuard
+from ashapp.observe.loop_guard import LoopGuard, describe
+from ashapp.observe.moment import Cpu
+from ashapp.observe.observation import Observation
+from tests.support.asgi import http_scope
 from tests.support.waiting import PATIENCE, eventually
 
 BLOCKED = "The event loop has not answered"
@@ -33,12 +36,26 @@ class Timers:
 
 
 class Stage:
-    """A guard with a threshold of one second, whose loop beats and whose thread looks as the test says."""
+    """A guard with a threshold of one second, whose loop beats and whose thread looks as the test says.
+
+    The test is the thread of the loop, too; its stack is found to be of ``request``.
+    """
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.guard = LoopGuard(1.0, lambda: self.now)
+        self.used = Cpu(0.0, 0.0)
+        self.request: Observation | None = None
+        self.notes: list[tuple[Observation, float]] = []
+        self.guard = LoopGuard(
+            1.0,
+            find=lambda frame, loop: self.request,
+            note=lambda *block: self.notes.append(block),
+            limit=2.0,
+            clock=lambda: self.now,
+            cpu=lambda thread: self.used,
+        )
         self.guard._loop_thread = threading.get_ident()
+        self.guard._loop = None  # type: ignore[assignment]
         self.timers: Any = Timers()
 
     def beat(self, at: float) -> None:
@@ -129,14 +146,101 @@ def test_stalls_that_follow_soon_are_only_counted(stage: Stage, caplog: pytest.L
     ]
 
 
-@pytest.mark.parametrize(("late", "told"), [(0.9, False), (1.1, True)])
-def test_a_guard_that_was_held_up_itself_says_so(
-    stage: Stage, caplog: pytest.LogCaptureFixture, late: float, *, told: bool
+def observed(route: str | None = "/slow", endpoint: str | None = "slow") -> Observation:
+    observation = Observation(http_scope("POST", b"/path"), None, lambda _: None)  # type: ignore[arg-type]
+    observation.route, observation.endpoint = route, endpoint
+    return observation
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        (observed(), "POST '/slow' (endpoint 'slow')"),
+        (observed("", "index"), "POST '' (endpoint 'index')"),
+        (observed(None, None), "POST '/path'"),
+    ],
+)
+def test_the_request_that_blocks_is_told_with_what_to_do(
+    stage: Stage, caplog: pytest.LogCaptureFixture, request_: Observation, name: str
+) -> None:
+    assert describe(request_) == name
+    stage.request = request_
+    stage.look(2)
+    remedy = "Let it await, or keep it on threads, by @ashapp.on_thread or --async-views thread"
+    assert lines(caplog)[0].startswith(f"{BLOCKED} for 1.50 s. It is blocked by {name}. {remedy}")
+
+
+def test_a_request_that_blocks_for_the_limit_is_noted_once_for_each_stall(stage: Stage) -> None:
+    stage.request = observed()
+    for start in (0, 10):
+        stage.beat(start)
+        stage.look(start)
+        for after in (1.6, 2.2, 2.5, 3.5, 4.5):
+            stage.look(start + after)
+    assert [request for request, _ in stage.notes] == [stage.request] * 2
+    assert [seconds for _, seconds in stage.notes] == pytest.approx([2.0, 2.0])
+
+
+@pytest.mark.parametrize("other", [None, observed()])
+def test_a_request_that_is_not_there_to_the_end_has_not_blocked_for_so_long(
+    stage: Stage, other: Observation | None
+) -> None:
+    stage.request = observed()
+    stage.look(1.6)
+    stage.request = other
+    stage.look(2.5)
+    stage.look(4.5)
+    assert stage.notes == []
+
+
+@pytest.mark.parametrize(
+    ("used", "blocks"),
+    [
+        (Cpu(0.0, 0.0), True),
+        (Cpu(0.9, 0.0), True),
+        (Cpu(0.5, 0.4), True),
+        (Cpu(0.1, 0.9), False),
+    ],
+    ids=["it waits, in several calls", "it works", "it works more than others", "others let it not run"],
+)
+def test_who_is_kept_from_running_by_other_threads_does_not_block(
+    stage: Stage, used: Cpu, *, blocks: bool
+) -> None:
+    stage.request = observed()
+    stage.look(1.6)
+    stage.used = used
+    stage.look(2.5)  # at another place in the code than the look before
+    assert bool(stage.notes) is blocks
+
+
+@pytest.mark.parametrize(
+    ("used", "who", "noted"),
+    [
+        (Cpu(2.0, 0.5), "C code held the interpreter's lock", True),
+        (Cpu(0.5, 2.0), "C code of another thread held the interpreter's lock", False),
+        (Cpu(0.0, 0.0), "the process was stopped", False),
+    ],
+)
+def test_a_guard_that_was_held_up_itself_says_by_whom(
+    stage: Stage, caplog: pytest.LogCaptureFixture, used: Cpu, who: str, *, noted: bool
+) -> None:
+    stage.request = observed()
+    assert stage.look(0.25) == 1.25
+    stage.used = used
+    stage.look(3.5)
+    stage.look(4.0)
+    (line,) = lines(caplog)
+    assert line.startswith(f"{BLOCKED} for 3.00 s (no other thread ran either: {who}). ")
+    assert ("It is blocked by" in line) is noted
+    assert stage.notes == ([(stage.request, 3.0)] if noted else [])
+
+
+def test_a_guard_that_is_held_up_a_little_says_nothing_of_it(
+    stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert stage.look(0.25) == 1.25
-    stage.look(1.5 + late)
-    (line,) = lines(caplog)
-    assert ("(no other thread ran either: C code held the GIL, or the process was stopped)" in line) is told
+    stage.look(2.4)
+    assert lines(caplog) == [f"{BLOCKED} for 1.90 s. Its thread runs:"]
 
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan")])

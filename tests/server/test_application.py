@@ -14,15 +14,19 @@ from flask import Flask, current_app, has_app_context
 from ashapp import readiness_check
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.types import Message, Receive, Scope, Send
+from ashapp.observe.loop_guard import LoopGuard
+from ashapp.observe.observation import Observation
 from ashapp.server.application import assemble, load
+from ashapp.server.checker import Checker
 from ashapp.server.errors import StartupError
 from ashapp.server.health import Health, Phase
 from ashapp.server.loading import load as load_settings
 from ashapp.server.overview import LocalOverview
+from ashapp.server.reporter import Reporter
 from ashapp.server.runtime import Runtime, runtime
 from ashapp.server.settings import Settings
 from tests.support.asgi import fetch, http_scope
-from tests.support.waiting import PATIENCE, eventually
+from tests.support.waiting import eventually
 
 Project = Callable[..., Path]
 
@@ -215,23 +219,38 @@ def has_guards(count: int) -> bool:
 @pytest.mark.parametrize(
     ("flags", "count"),
     [
-        ({}, 0),
-        ({"loop_guard": "0.5"}, 1),
+        ({}, 1),
+        ({"loop_guard": "0.2", "lifespan": "off"}, 1),
         ({"environment": "development"}, 1),
         ({"environment": "development", "loop_guard": "0"}, 0),
     ],
 )
-async def test_the_loop_is_guarded_between_startup_and_shutdown(flags: dict[str, str], count: int) -> None:
-    app = assemble(WsgiToAsgi(lambda environ, start_response: []), settings(**flags))
-    told: asyncio.Queue[Message] = asyncio.Queue()
-    answers: asyncio.Queue[Message] = asyncio.Queue()
-    serving = asyncio.ensure_future(app({"type": "lifespan"}, told.get, answers.put))
-    async with asyncio.timeout(PATIENCE):
-        for event, expected in (("startup", count), ("shutdown", 0)):
-            told.put_nowait({"type": f"lifespan.{event}"})
-            assert await answers.get() == {"type": f"lifespan.{event}.complete"}
-            await eventually(partial(has_guards, expected))
-        await serving
+async def test_the_loop_is_guarded_while_the_application_is_served(flags: dict[str, str], count: int) -> None:
+    health = Health()
+    assemble(WsgiToAsgi(lambda environ, start_response: []), settings(**flags), health)
+    for monitor in health.monitors:
+        await monitor.start()
+    await eventually(partial(has_guards, count))
+    for monitor in health.monitors:
+        await monitor.stop()
+    await eventually(partial(has_guards, 0))
+
+
+async def test_views_that_block_the_loop_are_counted_and_told_of() -> None:
+    app, health, overview = Flask("shop"), Health(Phase.RUNNING), LocalOverview()
+    app.add_url_rule("/", "slow", lambda: "done")
+    assemble(app, settings(loop_guard="0.01", limit_blocking="0.02"), health, overview)
+    (guard,) = (monitor for monitor in health.monitors if isinstance(monitor, LoopGuard))
+    (reporter,) = (monitor for monitor in health.monitors if isinstance(monitor, Reporter))
+    assert (guard.threshold, guard._limit, guard._note is not None) == (0.01, 0.02, True)
+    request = Observation(http_scope(), None, lambda _: None)  # type: ignore[arg-type]
+    request.endpoint = "slow"
+    for _ in range(2):
+        assert guard._note is not None
+        guard._note(request, 0.03)
+    assert list(reporter.status().moved) == ["slow"]
+    labels = {"ashapp_endpoint": "slow"}
+    assert overview.registry.get_sample_value("ashapp_event_loop_blocks_total", labels) == 2
 
 
 @pytest.mark.usefixtures("no_checks")
@@ -248,7 +267,7 @@ async def test_readiness_checks_run_in_the_context_of_a_flask_application(*, is_
     health = Health(Phase.RUNNING)
     assemble(app if is_flask else app.wsgi_app, settings(), health)
     assert health.readiness() is None
-    (checker,) = health.monitors
+    (checker,) = (monitor for monitor in health.monitors if isinstance(monitor, Checker))
     await checker.start()
     assert found == ["shop" if is_flask else None]
     assert health.readiness() == "readiness checks failed: database"
@@ -267,7 +286,7 @@ async def test_requests_are_counted_for_the_management_port_but_probes_are_not()
     assert [
         (s.labels["http_response_status_code"], s.value) for s in durations.samples if s.name[-5:] == "count"
     ] == [("404", 2)]
-    assert len(health.monitors) == 2
+    assert len(health.monitors) == 3
     for monitor in health.monitors:
         await monitor.start()
     (status,) = overview.statuses()

@@ -160,7 +160,11 @@ def test_settings_reach_a_spawned_process() -> None:
         ),
         ({"livez_path": "/readyz"}, {}, "livez_path, readyz_path and healthz_path must differ"),
         ({"uds": "/run/x", "fd": "3"}, {}, "uds and fd exclude each other"),
-        ({"loop_guard": "1", "lifespan": "off"}, {}, "loop_guard needs the lifespan, which is off"),
+        (
+            {"limit_blocking": "-1"},
+            {},
+            "limit_blocking = '-1' (--limit-blocking): must be a number of at least 0",
+        ),
         ({"loop_guard": "nan"}, {}, "loop_guard = 'nan' (--loop-guard): must be a number of at least 0"),
         ({"http": "h3"}, {}, "http = 'h3' (--http): must be one of auto, h11, httptools"),
         ({"log_level": "x" * 500}, {}, f"log_level = '{'x' * 99}... (--log-level): must be 'critical'"),

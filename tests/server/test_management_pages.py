@@ -60,7 +60,8 @@ class Answer:
 
 def worker(pid: int, reason: str | None = None, age: float = -60.0, *checks: Outcome) -> Status:
     """Return the status of a worker seen *age* seconds ago; by default a test that is late sees no stall."""
-    return Status(pid, time.monotonic() - age, reason, 4, 3, 2, 1, list(checks))
+    moved = {"slow": "it has blocked the event loop"}
+    return Status(pid, time.monotonic() - age, reason, 4, 3, 2, 1, list(checks), moved=moved)
 
 
 def test_the_pages_are_listed() -> None:
@@ -74,7 +75,14 @@ def test_a_service_is_ready_if_one_of_its_workers_is() -> None:
     assert answer.status == "200 OK"
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Cache-Control"] == "no-store"
-    common = {"active_requests": 4, "queued_requests": 3, "threads": 2, "busy_threads": 1, "checks": []}
+    common = {
+        "active_requests": 4,
+        "queued_requests": 3,
+        "threads": 2,
+        "busy_threads": 1,
+        "moved_views": {"slow": "it has blocked the event loop"},
+        "checks": [],
+    }
     assert answer.content == {
         "status": "ok",
         "workers": [

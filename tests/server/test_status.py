@@ -8,7 +8,7 @@ from ashapp.server.status import Status
 
 def test_a_status_is_the_same_after_it_has_been_written_and_read() -> None:
     checks = [Outcome("database", None, 0.002, 1.5), Outcome("cache", "OSError: gone", 2.0, 2.5)]
-    status = Status(7, 3.25, "saturated", 4, 3, 2, 1, checks, 5)
+    status = Status(7, 3.25, "saturated", 4, 3, 2, 1, checks, 5, {"slow": "it blocks"})
     assert Status.parse(status.dump()) == status
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.exchange import Exchange
 
-__all__ = ["StandIn", "run_in_fiber"]
+__all__ = ["StandIn", "note_outcome", "run_in_fiber"]
 
 T = TypeVar("T")
 
@@ -46,6 +46,11 @@ class StandIn:
         self._fiber = fiber
         self._exchange = exchange
         self._tearing_down = False
+
+    @property
+    def served(self) -> Exchange | None:
+        """The exchange whose thread waits for the coroutine."""
+        return self._exchange
 
     @property
     def tearing_down(self) -> bool:
@@ -104,7 +109,7 @@ async def run_in_fiber(
     fiber.exchange = StandIn(fiber, exchange)
     fiber.gr_context = context
     outcome: list[Any] = []
-    await _drive(fiber, partial(_note_outcome, fiber, coroutine, outcome))
+    await _drive(fiber, partial(note_outcome, fiber, coroutine, outcome))
     fibers.release(fiber)
     value, error = outcome
     if error is None:
@@ -128,7 +133,8 @@ def _drive(fiber: fibers.Fiber, call: Callable[[], None]) -> Generator[Any, Any,
             item = fiber.resume(answer)
 
 
-def _note_outcome(fiber: fibers.Fiber, coroutine: Coroutine[Any, Any, Any], outcome: list[Any]) -> None:
+def note_outcome(fiber: fibers.Fiber, coroutine: Coroutine[Any, Any, Any], outcome: list[Any]) -> None:
+    """Run *coroutine* in *fiber*, and put its value or its error, and None, into *outcome*."""
     try:
         outcome += [fiber.wait_for(coroutine), None]
     except BaseException as error:

@@ -157,7 +157,7 @@ class LoopExchange(Exchange):
         fiber = self._fiber = fibers.acquire()
         fiber.exchange = self
         fiber.gr_context = self.context
-        return fiber.start(self._run)
+        return fiber.start(self.run_application)
 
     def _fail(self, error: BaseException) -> Any:
         if self._given_up:
@@ -336,7 +336,8 @@ class LoopExchange(Exchange):
         if not (isinstance(error, Exception) or self._fiber.depth):
             self._unwinding = True
 
-    def _run(self) -> None:
+    def run_application(self) -> None:
+        """Make the response: the application's whole part in this request. Raises nothing."""
         current_lease.set(self._lease)
         try:
             self._call_application()

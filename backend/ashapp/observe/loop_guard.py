@@ -1,32 +1,49 @@
 # SPDX-License-Identifier: MIT
-"""Notice a callable that blocks the event loop, while it does, and say where it is.
+"""Notice a callable that blocks the event loop, while it does, and say where it is and whose request it is.
 
 Theory of operation. The loop beats: a timer moves ``_due`` on, the time by which the next beat is to come. A
 thread sleeps until that time plus the threshold, and looks. As a rule the loop has beaten meanwhile, and
 the thread sleeps on. Else the loop is stalled, and the stack of its thread shows what it does just then
 (in a fiber, the fiber's stack). The two share no lock, and neither wakes the other, so an idle loop pays
 for two timers per threshold and nothing per request.
+
+A stack shows one moment only. So the request in it is said to have blocked the loop for a time only if it is
+still there when that time is over (see ``Moment``). And where this thread itself could not look in time, C
+code held the interpreter's lock, or the process was stopped: the processor time of the loop's thread tells
+whether that was its code.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import threading
 import time
-import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from ashapp.observe.moment import Cpu, FindRequest, Moment, is_idle, used_cpu
+from ashapp.observe.observation import Observation
 
-__all__ = ["LoopGuard"]
+__all__ = ["LoopGuard", "NoteBlock", "describe"]
 
 _log = logging.getLogger("ashapp.observe")
 
+#: Is told of a request that has blocked the loop for so many seconds, and does so still.
+NoteBlock = Callable[[Observation, float], object]
+
 # Seconds from one report to the next: a service that blocks its loop in each request would fill the log.
 _PAUSE = 10.0
+
+_REMEDY = (
+    "Let it await, or keep it on threads, by @ashapp.on_thread or --async-views thread; "
+    "until it returns all requests of this process wait. "
+)
+
+
+# Why no thread of the process has run.
+_ITSELF = "C code held the interpreter's lock"
+_ANOTHER = "C code of another thread held the interpreter's lock"
+_NOBODY = "the process was stopped"
 
 
 class LoopGuard:
@@ -36,38 +53,58 @@ class LoopGuard:
     loop's thread, and once more with its duration when the loop goes on. Stalls within ten seconds of a
     report are only counted; the next report tells how many there were.
 
-    *clock* gives the time in seconds, and is monotonic.
+    *find* finds the request whose code blocks. *note* is told of each request that blocks the loop for
+    *limit* seconds, on the guard's thread.
+
+    *clock* gives the time in seconds, and is monotonic; *cpu* is as ``used_cpu``.
 
     Raises:
         ValueError: *threshold* is not positive.
 
     """
 
-    def __init__(self, threshold: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(  # noqa: PLR0913 - the last two are for tests
+        self,
+        threshold: float,
+        *,
+        find: FindRequest | None = None,
+        note: NoteBlock | None = None,
+        limit: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[int], Cpu] = used_cpu,
+    ) -> None:
         if not threshold > 0:
             raise ValueError(f"the threshold must be positive, not {threshold!r}")
         self.threshold = threshold
         self._interval = threshold / 2
+        self._find_request = find
+        self._note = note
+        self._limit = limit
         self._clock = clock
+        self._used_cpu = cpu
         self._stopped = threading.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._loop_thread = 0
         # Written by the loop.
         self._due = 0.0
         self._last_stall = 0.0
         # The rest is the guard's thread's.
         self._missed: float | None = None
+        self._first: Moment | None = None
         self._reported_at = float("-inf")
         self._is_reported = False
         self._unreported = 0
+        self._looked_at = 0.0
         self._next_look = float("inf")
+        self._cpu = Cpu(0.0, 0.0)
 
     async def start(self) -> None:
         """Guard the running loop until ``stop``. Once for each guard."""
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._due = self._clock() + self._interval
-        self._timer = loop.call_later(self._interval, self._beat, loop)
+        self._timer = self._loop.call_later(self._interval, self._beat, self._loop)
         threading.Thread(target=self._watch, name="ashapp-loop-guard", daemon=True).start()
 
     async def stop(self) -> None:
@@ -90,48 +127,77 @@ class LoopGuard:
     def _look(self) -> float:
         """Report what there is to report; return the seconds until the next look."""
         now = self._clock()
-        wait = self._find(now)
-        self._next_look = now + wait
+        cpu = self._used_cpu(self._loop_thread)
+        wait = self._find(now, cpu)
+        self._looked_at, self._next_look, self._cpu = now, now + wait, cpu
         return wait
 
-    def _find(self, now: float) -> float:
+    def _find(self, now: float, cpu: Cpu) -> float:
         due = self._due
         if self._missed is not None:
             if due == self._missed:
+                self._follow(now, now - due, cpu)
                 return self._interval
             self._end()
         if now <= due + self.threshold:
             return due + self.threshold - now
         self._missed = due
-        self._begin(now)
+        self._begin(now, now - due, cpu)
         return self._interval
 
-    def _begin(self, now: float) -> None:
+    def _begin(self, now: float, stalled: float, cpu: Cpu) -> None:
+        moment = Moment.of(self._loop_thread, self._loop, now, cpu, self._find_request)
+        request = moment.request
+        held = ""
+        self._first = moment
+        if now - self._next_look > self.threshold:
+            who = _holder(cpu.since(self._cpu), now - self._looked_at)
+            held = f" (no other thread ran either: {who})"
+            if who == _ITSELF:
+                self._take_note(request, stalled)
+            else:
+                request = self._first = None
         self._is_reported = now - self._reported_at >= _PAUSE
         if not self._is_reported:
             self._unreported += 1
             return
         _log.warning(
-            "The event loop has not answered for %.2f s%s%s. Its thread runs:\n%s",
-            now - self._due,
-            " (no other thread ran either: C code held the GIL, or the process was stopped)"
-            if now - self._next_look > self.threshold
-            else "",
+            "The event loop has not answered for %.2f s%s%s. %sIts thread runs:\n%s",
+            stalled,
+            held,
             f" ({self._unreported} more since the last report)" if self._unreported else "",
-            _stack(self._loop_thread),
+            "" if request is None else f"It is blocked by {describe(request)}. {_REMEDY}",
+            moment.stack,
         )
         self._reported_at = now
         self._unreported = 0
 
+    def _follow(self, now: float, stalled: float, cpu: Cpu) -> None:
+        if self._first is not None and self._first.request is not None and stalled >= self._limit:
+            moment = Moment.of(self._loop_thread, self._loop, now, cpu, self._find_request)
+            if moment.shows_block(self._first):
+                self._take_note(moment.request, stalled)
+
+    def _take_note(self, request: Observation | None, seconds: float) -> None:
+        if self._note is not None and request is not None and 0 < self._limit <= seconds:
+            self._first = None  # once for each stall
+            self._note(request, seconds)
+
     def _end(self) -> None:
-        self._missed = None
+        self._missed = self._first = None
         if self._is_reported:
             _log.warning("The event loop goes on after %.2f s", self._last_stall)
 
 
-def _stack(thread: int) -> str:
-    """Return the stack of a thread as text, the innermost call last."""
-    frame = sys._current_frames().get(thread)  # noqa: SLF001 - there is no other way to see another thread
-    # All line numbers first: the thread may run on while the source is read.
-    frames = list(traceback.walk_stack(frame)) if frame is not None else []
-    return "".join(traceback.StackSummary.extract(reversed(frames)).format()).rstrip()
+def _holder(used: Cpu, elapsed: float) -> str:
+    """Say what let no thread run, from the processor time that was *used* meanwhile."""
+    if is_idle(used.loop + used.others, elapsed):
+        return _NOBODY
+    return _ITSELF if used.loop >= used.others else _ANOTHER
+
+
+def describe(request: Observation) -> str:
+    """Return what a person calls *request*: its method, its rule or else its path, and its endpoint."""
+    place = request.route if request.route is not None else request.scope["path"]
+    endpoint = "" if request.endpoint is None else f" (endpoint {request.endpoint!r})"
+    return f"{request.scope['method']} {place!r}{endpoint}"

@@ -79,6 +79,12 @@ class RequestMetrics:
             ["http_response_status_code"],
             registry=registry,
         )
+        self._blocks = Counter(
+            "ashapp_event_loop_blocks",
+            "Times that a view has blocked the event loop for longer than its limit.",
+            ["ashapp_endpoint"],
+            registry=registry,
+        )
         self._refused_before: dict[int, int] = {}
         self._lost_lines = Counter(
             "ashapp_log_lines_lost",
@@ -117,6 +123,10 @@ class RequestMetrics:
     def note_lag(self, seconds: float) -> None:
         """Note how late the event loop was once."""
         self._lags.observe(seconds)
+
+    def note_block(self, endpoint: str) -> None:
+        """Count that the view of *endpoint* has blocked the event loop. From any thread."""
+        self._blocks.labels(endpoint).inc()
 
     def note_refusals(self, totals: Mapping[int, int]) -> None:
         """Take over how many requests have been refused so far, by status."""

@@ -16,6 +16,7 @@ from ashapp.observe.metrics import RequestMetrics
 from ashapp.observe.observation import Sink
 from ashapp.observe.observer import Observer
 from ashapp.server.allowed_hosts import AllowedHosts
+from ashapp.server.blocking import BlockingViews, find_request
 from ashapp.server.checker import Checker
 from ashapp.server.discovery import BRIDGED, find_application
 from ashapp.server.error_notes import note_errors_of
@@ -96,14 +97,11 @@ def assemble(
     bridge = _bridged(found, settings)
     _limit(bridge, settings)
     health.conditions.append(bridge.admission.saturation)
-    if settings.loop_guard_threshold:
-        guard = LoopGuard(settings.loop_guard_threshold)
-        bridge.lifespan.on_startup.append(guard.start)
-        bridge.lifespan.on_shutdown.append(guard.stop)
     sinks = _sinks(bridge, settings)
     checker = _check_readiness(health, bridge, settings)
+    blocking = _guard_loop(health, bridge, settings)
     if overview is not None:
-        sinks.append(_count(health, bridge, checker, overview))
+        sinks.append(_count(health, bridge, checker, blocking, overview))
     observer = Observer(_behind_proxies(bridge, settings), sinks, answer_cancelled=_answer_cancelled)
     return Probes(observer, health, offered)
 
@@ -151,9 +149,28 @@ def _check_readiness(health: Health, bridge: WsgiToAsgi, settings: Settings) -> 
     return checker
 
 
-def _count(health: Health, bridge: WsgiToAsgi, checker: Checker, overview: Overview) -> RequestMetrics:
+def _guard_loop(health: Health, bridge: WsgiToAsgi, settings: Settings) -> BlockingViews | None:
+    """Report what blocks the loop, and return what is known of the views that do."""
+    app, limit = bridge.wsgi_application, settings.limit_blocking
+    blocking = (
+        BlockingViews(app, limit) if isinstance(app, Flask) and isinstance(bridge, FlaskToAsgi) else None
+    )
+    if settings.loop_guard_threshold:
+        note = None if blocking is None else blocking.note
+        health.monitors.append(
+            LoopGuard(settings.loop_guard_threshold, find=find_request, note=note, limit=limit)
+        )
+    return blocking
+
+
+def _count(
+    health: Health, bridge: WsgiToAsgi, checker: Checker, blocking: BlockingViews | None, overview: Overview
+) -> RequestMetrics:
     metrics = RequestMetrics(overview.registry)
     reporter = Reporter(health, bridge.threads, metrics, checker.outcomes.values)
+    if blocking is not None:
+        blocking.count = metrics.note_block
+        reporter.moved = blocking.moved
     health.monitors.append(reporter)
     overview.attach(reporter)
     return metrics

@@ -21,6 +21,10 @@ _SUMS = {
     "ashapp_queued_requests": ("queued", "Requests that wait for a thread."),
     "ashapp_threads": ("threads", "Threads for requests: how many there may be."),
     "ashapp_busy_threads": ("busy", "Threads for requests that are busy."),
+    "ashapp_moved_views": (
+        "moved_views",
+        "Views that have been moved to threads as they block the event loop, in each worker.",
+    ),
     "ashapp_unwritten_metrics": (
         "unwritten",
         "Values of metrics that find no room where they are seen.",

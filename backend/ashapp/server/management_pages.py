@@ -82,6 +82,7 @@ class ManagementPages:
             "queued_requests": status.queued,
             "threads": status.threads,
             "busy_threads": status.busy,
+            "moved_views": status.moved,
             "checks": [_check(outcome) for outcome in status.checks],
         }
 

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from ashapp.bridge.threads import ThreadPool
@@ -49,6 +50,8 @@ class Reporter:
     """
 
     board: Board | None = None
+    #: The views that have been moved to threads, by endpoint, and why.
+    moved: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,
@@ -97,6 +100,7 @@ class Reporter:
             busy=self._threads.busy,
             checks=list(self._outcomes()),
             unwritten=unwritten(),
+            moved=dict(self.moved),
         )
 
     def _beat(self, loop: asyncio.AbstractEventLoop, due: float) -> None:

@@ -31,11 +31,18 @@ class Status:
     checks: list[Outcome] = field(default_factory=list)
     #: Values of metrics that nobody sees, as there is no room for them.
     unwritten: int = 0
+    #: The views that have been moved to threads as they block the event loop, by endpoint, and why.
+    moved: dict[str, str] = field(default_factory=dict)
 
     @property
     def age(self) -> float:
         """Seconds since the event loop was seen to run."""
         return time.monotonic() - self.beat
+
+    @property
+    def moved_views(self) -> int:
+        """How many views have been moved to threads."""
+        return len(self.moved)
 
     def dump(self) -> str:
         """Return it as JSON."""

@@ -49,6 +49,11 @@ class Limits(BaseModel):
     request_timeout: float | None = Field(
         default=None, gt=0, description="Seconds until a response must have begun; then the answer is 504."
     )
+    limit_blocking: _Seconds = Field(
+        default=1,
+        description="Seconds for which an async view may block the event loop; done twice, it is "
+        "moved to threads. 0 for any time, and with --loop-guard 0.",
+    )
     timeout_head: _Seconds = Field(
         default=10,
         description="Seconds until a new connection, or a request that has begun, must have sent a whole "

@@ -51,8 +51,9 @@ _NOT_UVICORNS = frozenset(
 # Hosts that stand for all interfaces.
 _ALL = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound by this
 
-# Seconds: what a person who waits begins to notice.
-_LOOP_GUARD = 0.1
+# Seconds that the loop may be blocked: what a person who waits begins to notice, and what is no chance.
+_ATTENDED_GUARD = 0.1
+_GUARD = 0.5
 
 # RFC 9110, 5.1 and 5.5: a token, and a value without control characters.
 _HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
@@ -150,7 +151,7 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
         ge=0,
         allow_inf_nan=False,
         description="Log the stack of what blocks the event loop for longer than this; 0 for never. "
-        "[default: 0.1 in development and with --reload, else 0]",
+        "[default: 0.1 in development and with --reload, else 0.5]",
     )
 
     ssl_keyfile: FilePath | None = None
@@ -165,8 +166,6 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
             raise ValueError("uds and fd exclude each other")
         if self.ssl_keyfile and not self.ssl_certfile:
             raise ValueError("ssl_keyfile needs ssl_certfile")
-        if self.loop_guard and self.lifespan == "off":
-            raise ValueError("loop_guard needs the lifespan, which is off")
         if self.supervisor is False and self._needs_supervisor:
             raise ValueError("workers > 1, limit_max_requests and limit_max_memory need the supervisor")
         if self._has_management_in_its_place:
@@ -252,7 +251,7 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
         """Seconds that the event loop may be blocked before that is logged; 0 if it is not watched."""
         if self.loop_guard is not None:
             return self.loop_guard
-        return _LOOP_GUARD if self.reload or self.environment == "development" else 0
+        return _ATTENDED_GUARD if self.reload or self.environment == "development" else _GUARD
 
     def uvicorn_config(self) -> dict[str, Any]:
         """Return the keyword arguments for ``uvicorn.Config``; what is not set keeps uvicorn's default."""
