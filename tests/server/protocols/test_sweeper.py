@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import asyncio
 import time
+from asyncio import FIRST_COMPLETED as FIRST
 
 import pytest
 from uvicorn.server import ServerState
@@ -46,6 +47,18 @@ async def test_each_connection_is_looked_at_until_it_is_removed() -> None:
     looked = second.seconds
     await first.wait()
     assert second.seconds == looked
+
+
+async def test_only_a_portion_is_looked_at_in_one_go() -> None:
+    loop = asyncio.get_running_loop()
+    sweeper = Sweeper(loop, 0.05)
+    connections = [Connection() for _ in range(200)]
+    for connection in connections:
+        sweeper.add(connection)
+    await asyncio.wait([loop.create_task(connection.wait()) for connection in connections], return_when=FIRST)
+    assert sum(connection.seconds > 0 for connection in connections) < 100
+    for connection in connections:
+        await connection.wait()
 
 
 async def test_there_is_no_timer_without_connections() -> None:

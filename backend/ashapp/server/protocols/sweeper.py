@@ -16,6 +16,9 @@ __all__ = ["Sweeper", "Swept", "sweeper_of"]
 
 _log = logging.getLogger("ashapp.server")
 
+# A prime: the hashes of objects are addresses, which are multiples of some size.
+_PORTIONS = 17
+
 
 class Swept(Protocol):
     """A connection that wants to be looked at."""
@@ -27,35 +30,50 @@ class Swept(Protocol):
 
 
 class Sweeper:
-    """Calls `Swept.look` for each of its connections every *interval* seconds, as long as there are any."""
+    """Calls `Swept.look` for each of its connections every *interval* seconds, as long as there are any.
+
+    It looks at a portion of them at a time. So nobody waits for long meanwhile, and idle connections are not
+    closed many at once, while their clients, busy with that, send requests on others of them.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
-        self.connections: set[Swept] = set()
+        self._portions: tuple[set[Swept], ...] = tuple(set() for _ in range(_PORTIONS))
+        self._next = 0
         self._loop = loop
         self._interval = interval
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def connections(self) -> set[Swept]:
+        """All that are looked at."""
+        return set[Swept]().union(*self._portions)
+
     def add(self, connection: Swept) -> None:
         """Look at *connection* from now on."""
-        self.connections.add(connection)
+        self._portions[hash(connection) % _PORTIONS].add(connection)
         if self._timer is None:
-            self._timer = self._loop.call_later(self._interval, self._sweep)
+            self._wait()
 
     def remove(self, connection: Swept) -> None:
         """Look at *connection* no longer."""
-        self.connections.discard(connection)
+        self._portions[hash(connection) % _PORTIONS].discard(connection)
+
+    def _wait(self) -> None:
+        self._timer = self._loop.call_later(self._interval / _PORTIONS, self._sweep)
 
     def _sweep(self) -> None:
         self._timer = None
-        for connection in tuple(self.connections):
+        portion = self._portions[self._next]
+        self._next = (self._next + 1) % _PORTIONS
+        for connection in tuple(portion):
             try:
                 connection.look(self._interval)
             except Exception:
                 _log.exception("A connection could not be looked after: aborted")
                 self.remove(connection)
                 connection.transport.abort()
-        if self.connections:
-            self._timer = self._loop.call_later(self._interval, self._sweep)
+        if any(self._portions):
+            self._wait()
 
 
 _sweepers: WeakKeyDictionary[ServerState, Sweeper] = WeakKeyDictionary()
