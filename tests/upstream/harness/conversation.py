@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,8 @@ class Conversation:
             BaseException: what the application raises before it has responded.
 
         """
-        asyncio.run_coroutine_threadsafe(self._serve(), self._loop)
+        # The request sees what surrounds its client, as where that calls the application itself.
+        self._loop.call_soon_threadsafe(self._start, context=copy_context())
         message = self._next_message()
         if message is None:
             raise RuntimeError("the bridge returned without a response")
@@ -135,6 +137,9 @@ class Conversation:
     def submit(self, job: Job) -> None:
         """Take *job*; see ``bridge.Caller``."""
         self._events.put(job)
+
+    def _start(self) -> None:
+        self._task = self._loop.create_task(self._serve())
 
     async def _serve(self) -> None:
         caller.set(self)
