@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ashapp.observe import metric_files
@@ -148,3 +149,26 @@ def test_a_folder_that_is_gone_and_a_link_are_no_failure(tmp_path: Path, obstacl
     assert unwritten() == before + 2
     file.close()
     assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("what", ["FIFO", "file of another user"])
+def test_what_others_have_put_there_is_not_counted_in(
+    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "counter_1.db"
+    if what == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(bytes(65536))
+        owner = path.stat().st_uid
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    monkeypatch.setattr(metric_files, "_RETRY", 0)
+    file = MetricFile(str(path))
+    file.write_value("a", 1.0, 0.0)
+    assert file.read_value("a") == (1.0, 0.0)
+    assert not path.exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(metric_files, "_RETRY", 0)
+    file.write_value("a", 2.0, 0.0)
+    assert [value for _, value, _, _ in MmapedDict.read_all_values_from_file(str(path))] == [2.0]
+    file.close()

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import contextlib
 import errno
 import os
 import socket
@@ -176,6 +177,27 @@ def test_the_unix_socket_of_another_process_is_left_alone(tmp_path: Path) -> Non
         message = f"uds = '{path}' can't be made: another process is listening there"
         assert refusal(uds=str(path)) == message
         assert path.exists()
+
+
+def test_a_process_that_listens_at_the_unix_socket_and_accepts_nothing_hangs_no_start(tmp_path: Path) -> None:
+    path = tmp_path / "shop.sock"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(listening(str(path)))
+        while True:
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.settimeout(0)
+            if client.connect_ex(str(path)):
+                break
+        assert refusal(uds=str(path)).endswith("another process is listening there")
+
+
+def test_a_link_at_the_path_of_the_unix_socket_is_not_followed(tmp_path: Path) -> None:
+    path, target = tmp_path / "shop.sock", tmp_path / "other.sock"
+    with listening(str(target)):
+        pass
+    path.symlink_to(target)
+    assert refusal(uds=str(path)) == f"uds = '{path}' can't be made: there is a file of this name"
+    assert target.exists()
 
 
 def test_a_file_of_that_name_is_left_alone(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ A value that finds no room is kept, and written as soon as there is some: as wha
 what has been added, nothing that is counted meanwhile is lost.
 """
 
+import errno
 import mmap
 import os
+import stat
 import struct
 import time
 from pathlib import Path
@@ -99,10 +101,15 @@ class MetricFile:
             self._retry_at = now + _RETRY
 
     def _open(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        # The folder may be one that others write to, and the name is easy to guess.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         fd = os.open(self._path, flags, 0o600)
         try:
-            found = os.read(fd, os.fstat(fd).st_size)
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or (hasattr(os, "geteuid") and status.st_uid != os.geteuid()):
+                Path(self._path).unlink()
+                raise FileExistsError(errno.EEXIST, "it is no file of this user's", self._path)
+            found = os.read(fd, status.st_size)
             # What is there is written again: it may be sparse, if it is not one of ours.
             write_whole(fd, 0, found.ljust(_FIRST_SIZE, b"\0"))
             self._map = mmap.mmap(fd, max(len(found), _FIRST_SIZE))

@@ -123,13 +123,15 @@ def _unix(path: Path) -> socket.socket:
 def _remove_stale(path: Path) -> None:
     """Remove the socket of a service that is gone; leave alone what is in use or no socket."""
     try:
-        is_socket = stat.S_ISSOCK(path.stat().st_mode)
+        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
     except FileNotFoundError:
         return
     if not is_socket:
         raise FileExistsError(errno.EEXIST, "there is a file of this name")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(str(path)) == 0:
+        # Whoever listens there need not accept: a connection may have to wait.
+        probe.settimeout(0)
+        if probe.connect_ex(str(path)) in {0, errno.EAGAIN}:
             raise OSError(errno.EADDRINUSE, "another process is listening there")
     path.unlink()
 
