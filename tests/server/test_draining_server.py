@@ -26,6 +26,10 @@ from tests.support.waiting import PATIENCE, until
 GET = b"GET /now HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
+class Ended(Exception):  # noqa: N818 - what is expected
+    """A response that had begun was cancelled: there is no more to say."""
+
+
 class Application:
     """Answers at once, or (``/held``, ``/begun``, ``/stubborn``) when ``released`` is set."""
 
@@ -45,7 +49,10 @@ class Application:
             await send(start)
         if scope["path"] != "/now":
             self.began.set()
-            await self.wait(scope["path"])
+            try:
+                await self.wait(scope["path"])
+            except Ended:
+                return
         if scope["path"] != "/begun":
             await send(start)
         await send({"type": "http.response.body", "body": scope["path"].encode()})
@@ -64,6 +71,8 @@ class Application:
                 await asyncio.sleep(0.01)
             except asyncio.CancelledError:
                 self.events.append("cancelled")
+                if path == "/begun":
+                    raise Ended from None
                 if path != "/stubborn":
                     raise
 
@@ -263,6 +272,22 @@ def test_what_takes_too_long_is_cancelled_and_torn_down_before_the_shutdown(
         assert run.has_ended()
     assert run.application.events == ["cancelled", "shutdown"]
     assert "Cancelled 1 requests in flight: timeout_graceful_shutdown is over" in caplog.messages
+
+
+def test_a_response_that_is_cut_off_is_no_error(
+    combination: Combination, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        running(combination, timeout_graceful_shutdown=0) as run,
+        Connection(run.address) as connection,
+    ):
+        connection.send_request("GET", "/begun")
+        connection.receive_head()
+        run.server.drain()
+        assert connection.is_closed()
+        assert run.has_ended()
+    assert run.application.events == ["cancelled", "shutdown"]
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_a_second_signal_hurries(caplog: pytest.LogCaptureFixture) -> None:

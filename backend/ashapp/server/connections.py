@@ -62,6 +62,19 @@ class Connections:
             if not has_arrived(connection.transport):
                 _shut_down(connection)
 
+    def break_off(self) -> None:
+        """End those whose response has begun, as if the client had gone: for an end that can't wait for it.
+
+        Without that, uvicorn would log an error for a response that is cancelled before it is complete.
+        """
+        for connection in list(self._connections):
+            cycle = getattr(connection, "served", getattr(connection, "cycle", None))
+            if cycle is not None and cycle.response_started and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+                connection.flow.resume_writing()
+                connection.transport.close()
+
     def abort(self) -> None:
         """Close all at once, whatever they do."""
         for connection in list(self._connections):

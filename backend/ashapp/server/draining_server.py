@@ -182,6 +182,7 @@ class DrainingServer(uvicorn.Server):
         connections.announce_end()
         await self._close_listeners(sockets or [])
         if not await self._finish(connections):
+            connections.break_off()
             self._cancel()
         await self._end_application()
         connections.abort()

@@ -184,6 +184,11 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         elif self.refusal is not None:
             self.answer(self.refusal)
 
+    @property
+    def served(self) -> Any:
+        """The request that is being served; uvicorn's ``cycle`` may be one that waits for its turn."""
+        return self.cycle if self._served is None or self._served.response_complete else self._served
+
     def leaves_queue(self, cycle: Any) -> bool:
         """Take *cycle* out of those that wait for their turn; see `Limited`."""
         if self.pipeline and self.pipeline[0][0] is cycle:
