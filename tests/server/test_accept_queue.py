@@ -9,6 +9,7 @@ import pytest
 
 from ashapp.server import accept_queue
 from ashapp.server.accept_queue import accept_queued, refuse_new
+from ashapp.server.socket_name import SocketName
 
 
 @pytest.fixture
@@ -62,11 +63,16 @@ def test_a_unix_socket_loses_its_name(tmp_path: Path) -> None:
         listener.bind(path)
         listener.listen()
         client.connect(path)
-        refuse_new([listener])
+        name = SocketName.of(path)
+        refuse_new([listener], name)
         assert not Path(path).exists()
         (accepted,) = accept_queued([listener])
         accepted.close()
+        refuse_new([listener], name)
+        Path(path).touch()
+        refuse_new([listener], name)
         refuse_new([listener])
+        assert Path(path).exists(), "it is another's"
 
 
 def test_a_sandbox_without_filters_is_no_hindrance(

@@ -211,7 +211,7 @@ def test_a_connection_that_fails_to_end_harms_no_request(monkeypatch: pytest.Mon
             self.connections.discard(self)
             self.aborted.set()
 
-    def fail(sockets: list[socket.socket]) -> None:
+    def fail(*_: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr(draining_server, "refuse_new", fail)
@@ -247,7 +247,7 @@ def test_connections_that_wait_to_be_accepted_are_served(
             late[-1].send(GET)
         return accept_queued(sockets)
 
-    monkeypatch.setattr(draining_server, "refuse_new", lambda sockets: None)
+    monkeypatch.setattr(draining_server, "refuse_new", lambda *_: None)
     monkeypatch.setattr(draining_server, "accept_queued", accept_late)
     with running(combination) as run:
         run.server.drain()

@@ -155,6 +155,15 @@ def test_a_unix_socket_is_open_to_all_and_removed_in_the_end(tmp_path: Path) -> 
     assert not path.exists()
 
 
+def test_a_unix_socket_that_another_service_has_made_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with bound(load({"uds": str(path)})):
+        path.unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(path))
+    assert path.exists()
+
+
 def test_a_unix_socket_is_removed_when_the_start_fails(tmp_path: Path) -> None:
     path = tmp_path / "shop.sock"
     with pytest.raises(StartupError), bound(load({"uds": str(path)})):

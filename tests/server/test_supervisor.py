@@ -25,7 +25,7 @@ class StubWorker(Worker):
 
     def __init__(self, pid: int, replaces: Worker | None) -> None:
         self.replaces = replaces
-        self.is_aborted = self.is_killed = self.is_stable = self.has_served = self.is_silent = False
+        self.is_aborted = self.is_killed = self.has_served = self.is_silent = False
         self.refusal = None
         self.state = State.STARTING
         self.deadline = float("inf")
@@ -33,7 +33,6 @@ class StubWorker(Worker):
         self.news: list[tuple[Report | Kind, str]] = []
         self.code: int | None = None
         self.is_blocked = False
-        self.years = 0.0
         self.number = pid
         self.sentinel, self.alive = socket.socketpair()
         self.channel = self.sentinel.dup()  # type: ignore[assignment]
@@ -42,10 +41,6 @@ class StubWorker(Worker):
     @property
     def pid(self) -> int:
         return self.number
-
-    @property
-    def age(self) -> float:
-        return self.years
 
     @property
     def exit_code(self) -> int | None:
@@ -165,14 +160,27 @@ def test_workers_that_die_soon_are_replaced_less_often(
     assert caplog.messages[-1] == "Worker 102 ended with exit code 1; another is started in 1 s"
 
 
-def test_a_worker_that_has_lived_ends_the_back_off_once(service: Service) -> None:
-    calls: list[float] = []
-    service.supervisor._back_off.survived = lambda: calls.append(1)  # type: ignore[method-assign]
-    first, _ = service.begin()
-    first.years = 3600
-    for _ in range(3):
+def test_workers_that_have_served_are_replaced_at_once_however_often_they_die(service: Service) -> None:
+    """As an application does that one of its requests can kill: the others go on to be answered."""
+    service.begin()
+    for number in range(20):
+        service.started[number].end_with(-9)
         service.act()
-    assert calls == [1]
+        service.ready(service.started[-1])
+        assert list(service.states.values()) == ["SERVING", "SERVING"]
+
+
+def test_a_worker_that_serves_ends_the_back_off(service: Service) -> None:
+    service.act()
+    for _ in range(4):
+        service.started[-1].end_with(1)
+        service.act()
+    service.started[-1].end_with(1)
+    service.act()
+    assert service.states == {100: "STARTING"}
+    service.ready(service.started[0])
+    service.act()
+    assert len(service.states) == 2
 
 
 def test_a_worker_that_cannot_start_ends_the_service(

@@ -15,7 +15,8 @@ import socket
 import struct
 import sys
 from collections.abc import Iterable
-from pathlib import Path
+
+from ashapp.server.socket_name import SocketName
 
 __all__ = ["SETTLING", "accept_queued", "refuse_new"]
 
@@ -33,11 +34,15 @@ _DROP_SYN = (
 )
 
 
-def refuse_new(sockets: Iterable[socket.socket]) -> None:
-    """Let no new connection come into the queues, in any process that listens on them; as far as possible."""
+def refuse_new(sockets: Iterable[socket.socket], name: SocketName | None = None) -> None:
+    """Let no new connection come into the queues, in any process that listens on them; as far as possible.
+
+    *name* is that of the UNIX domain socket among them.
+    """
     for sock in sockets:
         if sock.family == getattr(socket, "AF_UNIX", None):
-            Path(sock.getsockname()).unlink(missing_ok=True)
+            if name is not None:
+                name.remove()
         elif sys.platform == "linux":
             _attach(sock)
 

@@ -40,6 +40,7 @@ from ashapp.server.interruption import Interruption
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.settings import Settings
 from ashapp.server.signals import failures, handle, keep, numbers
+from ashapp.server.socket_name import SocketName
 
 __all__ = ["DrainingServer"]
 
@@ -74,6 +75,8 @@ class DrainingServer(uvicorn.Server):
         self._retires = False
         self._drain_end = float("-inf")
         self._interruption = Interruption()
+        # It has just been bound, in this process or in its supervisor.
+        self._socket_name = SocketName.of(settings.uds) if settings.uds else None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve *sockets* on a loop of its own until the end. On the main thread, signals are handled.
@@ -198,7 +201,7 @@ class DrainingServer(uvicorn.Server):
         # What others listen on too, or will when a file has changed, they go on to accept from.
         if not (self._retires or self.settings.reload or self.settings.fd is not None):
             try:
-                refuse_new(sockets)
+                refuse_new(sockets, self._socket_name)
             except OSError as error:  # whatever that costs, it must not be the requests in flight
                 _log.warning("New connections could not be refused in order: %s", error)
             await asyncio.sleep(SETTLING)

@@ -5,13 +5,13 @@ import contextlib
 import errno
 import os
 import socket
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
+from ashapp.server.socket_name import SocketName
 
 __all__ = ["bound", "is_listening", "listen", "tcp", "url"]
 
@@ -33,7 +33,9 @@ def bound(settings: Settings) -> Iterator[list[socket.socket]]:
         elif settings.uds is not None:
             path = Path(settings.uds)
             sockets = [stack.enter_context(_unix(path))]
-            stack.callback(path.unlink, missing_ok=True)
+            name = SocketName.of(path)
+            if name is not None:
+                stack.callback(name.remove)
             yield sockets
         else:
             yield [stack.enter_context(sock) for sock in tcp(settings.host, settings.port)]
@@ -122,18 +124,17 @@ def _unix(path: Path) -> socket.socket:
 
 def _remove_stale(path: Path) -> None:
     """Remove the socket of a service that is gone; leave alone what is in use or no socket."""
-    try:
-        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
-    except FileNotFoundError:
+    found = SocketName.of(path)
+    if found is None:
         return
-    if not is_socket:
+    if path.is_symlink() or not path.is_socket():
         raise FileExistsError(errno.EEXIST, "there is a file of this name")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # Whoever listens there need not accept: a connection may have to wait.
         probe.settimeout(0)
         if probe.connect_ex(str(path)) in {0, errno.EAGAIN}:
             raise OSError(errno.EADDRINUSE, "another process is listening there")
-    path.unlink()
+    found.remove()
 
 
 def _tcp_socket(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:

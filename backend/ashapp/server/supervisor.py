@@ -24,7 +24,7 @@ from types import FrameType
 from uvicorn.config import STARTUP_FAILURE
 
 from ashapp.server.announcements import Kind, Tell
-from ashapp.server.backoff import STABLE, BackOff
+from ashapp.server.backoff import BackOff
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
 from ashapp.server.signals import numbers
@@ -168,6 +168,7 @@ class Supervisor:
 
     def _take_ready(self, worker: Worker) -> None:
         worker.has_served = True
+        self._back_off.succeeded()
         if worker.state is State.STARTING:
             worker.state = State.SERVING
         if worker.replaces is not None and worker.replaces in self._active():
@@ -184,7 +185,7 @@ class Supervisor:
         elif worker.state is State.STARTING and worker.can_not_start:
             self._do_without(worker)
         elif worker.state is not State.CONDEMNED:
-            seconds = self._back_off.died(worker.age)
+            seconds = 0 if worker.has_served else self._back_off.failed()
             _log.error("Worker %d %s; another is started%s", worker.pid, end, _later(seconds))
 
     def _do_without(self, worker: Worker) -> None:
@@ -195,7 +196,7 @@ class Supervisor:
         if worker.refusal is not None:
             _log.critical("%s", worker.refusal)
         self._outdated.clear()
-        seconds = self._back_off.died(worker.age)
+        seconds = self._back_off.failed()
         if worker.replaces is not None and worker.replaces in self._active():
             _log.error("Worker %d could not start; worker %d goes on", worker.pid, worker.replaces.pid)
         else:
@@ -213,20 +214,15 @@ class Supervisor:
         if worker.state is State.SERVING:
             if worker.is_stalled:
                 self._condemn(worker)
-            elif not worker.is_stable and worker.age >= STABLE:
-                worker.is_stable = True
-                self._back_off.survived()
         elif worker.is_overdue:
             self._overdue(worker)
 
     def _condemn(self, worker: Worker) -> None:
         worker.condemn(_LAST_WORDS)
-        seconds = self._back_off.died(worker.age)
         _log.error(
-            "The event loop of worker %d has not answered for %g s; it is killed, and another is started%s",
+            "The event loop of worker %d has not answered for %g s; it is killed, and another is started",
             worker.pid,
             self._settings.stall_seconds,
-            _later(seconds),
         )
 
     def _overdue(self, worker: Worker) -> None:
@@ -264,7 +260,7 @@ class Supervisor:
         try:
             self._workers.append(self._start(replaces))
         except OSError as error:  # of processes, memory or descriptors there are too few
-            seconds = self._back_off.died(0)
+            seconds = self._back_off.failed()
             _log.error("No worker can be started: %s; next attempt%s", error, _later(seconds))
 
     def _active(self, *states: State) -> list[Worker]:

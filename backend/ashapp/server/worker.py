@@ -52,10 +52,8 @@ class Worker:
         self.refusal: str | None = None
         #: Whether it has closed its channel: then this can always be read, and there is nothing to wait for.
         self.is_silent = False
-        self.is_stable = False
         self.state = State.STARTING
-        self.started_at = time.monotonic()
-        self.deadline = self.started_at + server.settings.timeout_worker_startup
+        self.deadline = time.monotonic() + server.settings.timeout_worker_startup
         self.channel, theirs = _spawn.Pipe()
         self._beats, self._pulse = shared_beats(), shared_beats()
         seconds = server.settings.stall_seconds
@@ -64,11 +62,6 @@ class Worker:
         self.process = _spawn.Process(target=work, args=arguments, name="ashapp-worker")
         self.process.start()
         theirs.close()
-
-    @property
-    def age(self) -> float:
-        """Seconds since its start."""
-        return time.monotonic() - self.started_at
 
     @property
     def pid(self) -> int:

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -127,3 +128,16 @@ def test_workers_do_not_outlive_their_supervisor(folder: Path) -> None:
         until(lambda: fetch(server.address, "/readyz").status == 200)
         os.kill(server.pid, signal.SIGKILL)
         until(lambda: is_refused(server))
+
+
+@WORKERS
+def test_a_service_does_not_take_the_socket_of_its_successor_away(folder: Path, workers: str) -> None:
+    path = folder / "socket"
+    args = ["clock:app", "--uds", str(path), "--workers", workers]
+    with serving(args, cwd=folder) as old:
+        path.unlink()
+        with serving(args, cwd=folder):
+            assert old.stop() == 0
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+        assert not path.exists()
