@@ -275,6 +275,19 @@ async def test_what_is_recorded_can_be_flushed(monkeypatch: pytest.MonkeyPatch) 
     Tracer(trace.NoOpTracerProvider()).flush()
 
 
+def test_a_failure_of_the_last_flush_is_logged_and_disturbs_no_shutdown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError("oops")
+
+    provider = TracerProvider()
+    monkeypatch.setattr(provider, "force_flush", fail)
+    Tracer(provider).flush()
+    assert caplog.messages == ["The last traces can't be sent"]
+    provider.shutdown()
+
+
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Make a provider by variables, as if none had been set yet."""

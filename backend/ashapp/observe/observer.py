@@ -9,6 +9,7 @@ the server logs what came out of it after that. The next request of a connection
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -18,6 +19,9 @@ __all__ = ["Observer"]
 
 _log = logging.getLogger("ashapp.observe")
 
+# Seconds from one failure that is logged to the next: one that fails always must not fill the log.
+_PAUSE = 10.0
+
 _AsgiApplication = Callable[[Scope, Any, Any], Awaitable[None]]
 
 
@@ -25,8 +29,8 @@ class Observer:
     """An ASGI application around *app* that observes its HTTP requests.
 
     Each of *sinks* is called with the `Observation` of each request that has ended; those that have a method
-    ``begin``, with each that begins. What a sink raises is logged, and the request goes on. Other scopes are
-    passed through.
+    ``begin``, with each that begins. What a sink raises is logged, once in ten seconds; the request goes on.
+    Other scopes are passed through.
 
     A request that its server cancels, as at its end, is an error of the application to uvicorn, logged with
     the traceback. With *answer_cancelled* it is none: that answers, by the ``send`` that it is called with,
@@ -43,6 +47,8 @@ class Observer:
         self.app = app
         self._answer_cancelled = answer_cancelled
         self._sinks = tuple(sinks)
+        # By sink.
+        self._failed_at: dict[int, float] = {}
         self._beginners: tuple[Callable[[Observation], None], ...] = tuple(
             sink.begin for sink in self._sinks if hasattr(sink, "begin")
         )
@@ -58,7 +64,7 @@ class Observer:
         scope[NOTES] = observation
         current.set(observation)
         for begin in self._beginners:
-            _tell(begin, observation)
+            self._tell(begin, observation)
         try:
             await self.app(scope, receive, observation.send)
         except BaseException as error:
@@ -82,16 +88,18 @@ class Observer:
 
     def _finish(self, observation: Observation) -> None:
         for sink in self._sinks:
-            _tell(sink, observation)
+            self._tell(sink, observation)
+
+    def _tell(self, sink: Callable[[Observation], object], observation: Observation) -> None:
+        try:
+            sink(observation)
+        except Exception:
+            now = time.monotonic()
+            if now - self._failed_at.get(id(sink), float("-inf")) >= _PAUSE:
+                self._failed_at[id(sink)] = now
+                _log.exception("%r can't take note of a request", sink)
 
 
 def _is_cancelled(error: BaseException) -> bool:
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
-
-
-def _tell(sink: Callable[[Observation], object], observation: Observation) -> None:
-    try:
-        sink(observation)
-    except Exception:
-        _log.exception("%r can't take note of a request", sink)

@@ -11,6 +11,7 @@ which the bridge has the span's context bound. So spans that the application mak
 thread, have this one for their parent, and none of another request.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -25,6 +26,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from ashapp.observe.observation import Observation, Scope
+
+_log = logging.getLogger("ashapp.observe")
 
 __all__ = ["RequestSpan", "Tracer", "make_provider"]
 
@@ -90,9 +93,12 @@ class Tracer:
         span.end()
 
     def flush(self) -> None:
-        """Send what has been recorded. Blocks; also done at the interpreter's exit."""
+        """Send what has been recorded, if that is possible. Blocks; also done at the interpreter's exit."""
         if isinstance(self._provider, TracerProvider):
-            self._provider.force_flush(_FLUSH_TIMEOUT)
+            try:
+                self._provider.force_flush(_FLUSH_TIMEOUT)
+            except Exception:
+                _log.exception("The last traces can't be sent")
 
 
 def make_provider(environ: Mapping[str, str]) -> trace.TracerProvider:
