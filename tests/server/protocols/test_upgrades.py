@@ -8,6 +8,7 @@ import pytest
 
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.support.client import Connection, chunk
+from tests.support.server import Combination
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: shop\r\n\r\n"
 WITH_LENGTH = b"Content-Length: %d\r\n\r\n%s" % (len(SMUGGLED), SMUGGLED)
@@ -64,6 +65,15 @@ def test_an_upgrade_that_is_not_taken_changes_nothing(
                 assert connection.request("GET", "/unread").body == b"unread"
     assert [name for name, _ in app.headers[0]].count(b"upgrade") == head.count(b"Upgrade: ")
     assert app.ends == ["complete"] * 6
+
+
+def test_many_of_them_may_be_sent_ahead(serve: ServeLimited, combination: Combination) -> None:
+    head = b"POST" + UPGRADE + b"Upgrade: h2c\r\n"
+    with Connection(serve()) as connection:
+        connection.send((head + WITH_LENGTH) * 102)
+        bodies = {connection.receive().body for _ in range(101)}
+        assert bodies == {b"%d" % len(SMUGGLED)}
+        assert connection.receive().status == (503 if combination[0] == "httptools" else 200)
 
 
 def test_a_handshake_is_a_request_like_others_where_no_websocket_is_taken(serve: ServeLimited) -> None:

@@ -38,12 +38,12 @@ class DefaultHeaders(list[_Field]):
         single = self._single
         for name, _ in own:
             if name in single:
-                names = {name for name, _ in own} & single
-                return [*(field for field in self if field[0] not in names), *own]
+                twice = single.intersection(name for name, _ in own)
+                return [*(field for field in self if field[0] not in twice), *own]
         return [*self, *own]
 
 
 def respect_own_fields(server_state: ServerState) -> None:
     """Let the responses that begin from now on have no field twice; uvicorn makes a new list each second."""
-    if type(server_state.default_headers) is list:
+    if not isinstance(server_state.default_headers, DefaultHeaders):
         server_state.default_headers = DefaultHeaders(server_state.default_headers)

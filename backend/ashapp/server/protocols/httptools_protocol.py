@@ -113,8 +113,8 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         self.received += self._piece
         earlier = self.cycle
         try:
-            self._feed(data)
-            if self._is_handshake:
+            end = self._parse(data)
+            if end is not None and not self._go_on(data, end):
                 return
             cycle = self.cycle
             if cycle is None or cycle.scope is not self.scope:
@@ -144,7 +144,8 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
             self._untaken = None
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise Refusal(503, f"More than {_MAX_PIPELINED} requests wait on this connection.")
-        respect_own_fields(self.server_state)
+        if type(self.server_state.default_headers) is list:  # uvicorn makes a new one each second
+            respect_own_fields(self.server_state)
         previous = self.cycle
         if self.pipeline is _NO_PIPELINE and previous is not None and not previous.response_complete:
             self.pipeline = deque()
@@ -196,27 +197,33 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
             return True
         return False
 
-    def _feed(self, data: bytes) -> None:
+    def _parse(self, data: bytes | memoryview) -> int | None:
+        """Parse *data*; return where a head that asks for another protocol has ended, if one has."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            end: int = upgrade.args[0]
+            return end
+        return None
+
+    def _go_on(self, data: bytes, end: int | None) -> bool:
+        """Parse what follows the *end* of such a head; return False if the other protocol is taken."""
         rest = memoryview(data)
-        while rest:
-            try:
-                self.parser.feed_data(rest)
-            except httptools.HttpParserUpgrade as upgrade:
-                rest = rest[upgrade.args[0] :]
-                if self._is_handshake:
-                    check_nothing_follows(rest)
-                    self.handle_websocket_upgrade()
-                    return
-                head = self._head_without_upgrade()
-                # The old one has ended for good, where the request is to be the last one of the connection.
-                self.parser = _new_parser(self)
-                self.parser.feed_data(head)
-            else:
-                return
+        while end is not None:
+            rest = rest[end:]
+            if self._is_handshake:
+                check_nothing_follows(rest)
+                self.handle_websocket_upgrade()
+                return False
+            head = self._head_without_upgrade()
+            # The old one has ended for good, where the request is to be the last one of the connection.
+            self.parser = _new_parser(self)
+            self._parse(head)
+            end = self._parse(rest) if rest else None
+        return True
 
     def _takes_upgrade(self) -> bool:
         method, version = self.parser.get_method(), self.parser.get_http_version()
-        refuse_connect(method)
         if self.ws_protocol_class is None or not is_handshake(method, version, self.headers):
             return False
         if self.cycle is not None and not self.cycle.response_complete:
@@ -225,8 +232,13 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         return True
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        if cycle.scope["http_version"] == "1.0":
-            cycle.__class__ = CloseDelimitedCycle
+        version = cycle.scope["http_version"]
+        if version != "1.1":
+            if version == "1.0":
+                cycle.waiting_for_100_continue = False  # RFC 9110, 10.1.1
+                cycle.__class__ = CloseDelimitedCycle
+            else:
+                app = Refusal(505, VERSIONS)
         super()._start_asgi_task(cycle, app)
 
     def _should_upgrade(self) -> bool:
@@ -247,13 +259,16 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         head = self._head_size if self._head_scope is self.scope else 0
         if head + self._piece > limits.head or len(headers) > limits.fields or len(self.url) > limits.target:
             check_size(len(self.url), len(headers), self._known_size(), limits)
+        if not headers or headers[0][0] != b"host":
+            self._check_host()
+
+    def _check_host(self) -> None:
+        if any(name == b"host" for name, _ in self.headers):
+            return
         version = self.parser.get_http_version()
-        if version == "1.1":
-            if (not headers or headers[0][0] != b"host") and all(name != b"host" for name, _ in headers):
-                raise Refusal(400, "The request has no Host field.")  # RFC 9112, 3.2
-        elif version == "1.0":
-            self.expect_100_continue = False  # RFC 9110, 10.1.1
-        else:
+        if version == "1.1":  # RFC 9112, 3.2
+            raise Refusal(400, "The request has no Host field.")
+        if version != "1.0":
             raise Refusal(505, VERSIONS)
 
     def _check_unfinished_head(self, *, is_all: bool) -> None:
