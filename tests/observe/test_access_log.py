@@ -123,7 +123,7 @@ def test_no_control_sequence_reaches_a_terminal() -> None:
     line = console_line(seen)
     assert "\x1b" not in line
     assert line.count("\n") == 1
-    assert r"/\u001b[31m\r\nforged" in line
+    assert r"/\x1b[31m\r\nforged" in line
 
 
 def test_the_line_of_each_observation_is_as_it_was_at_its_end() -> None:

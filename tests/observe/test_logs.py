@@ -189,6 +189,64 @@ def test_at_a_terminal_lines_are_for_a_reader(capsys: pytest.CaptureFixture[str]
     assert not any(word in plain for word in ("\x1b[", "do not tell", "trace_id", "span_id"))
 
 
+FORGED = "x\r\n2026-07-02T13:46:40Z [error    ] forged\x1b[2J\x9b31m\u2028\u202e\x00\x08"
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        return FORGED
+
+
+def no_such() -> None:
+    raise LookupError(FORGED)
+
+
+def log_with_exception() -> None:
+    try:
+        no_such()
+    except LookupError:
+        logging.getLogger("shop").exception("can't sell")
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        lambda: logging.getLogger("shop").warning("sold to %s", FORGED),
+        lambda: logging.getLogger("shop").warning(FORGED, stack_info=True),
+        lambda: logging.getLogger("shop").warning("sold", extra={"to": FORGED, FORGED: 1}),
+        lambda: logging.getLogger("shop").warning("sold", extra={"to": Unprintable(), "a": [Unprintable()]}),
+        lambda: logging.getLogger(FORGED).warning("sold"),
+        lambda: logging.getLogger("ashapp.server").warning("stuck:\n%s", FORGED),
+        lambda: structlog.get_logger("shop").warning(FORGED, to=FORGED),
+        lambda: warnings.warn(FORGED, stacklevel=1),
+        log_with_exception,
+    ],
+)
+def test_at_a_terminal_a_record_is_one_and_controls_nothing(
+    capsys: pytest.CaptureFixture[str], log: Callable[[], object]
+) -> None:
+    configure("console")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=True)
+        log()
+    text = capsys.readouterr().err.removesuffix("\n")
+    assert "forged" in text
+    lines = text.split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert all(line.startswith("    ") for line in lines[1:])
+
+
+def test_at_a_terminal_lines_of_a_message_of_ours_stay_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("console")
+    logging.getLogger("ashapp.server").warning("stuck:\n  File")
+    logging.getLogger("shop").warning("stuck:\n\tFile")
+    ours, line, theirs = capsys.readouterr().err.splitlines()
+    assert "stuck:" in ours
+    assert line.startswith("      File")
+    assert r"stuck:\n\tFile" in theirs
+
+
 def test_a_line_within_a_request_has_its_ids(json_lines: Lines) -> None:
     seen = observation()
     context = copy_context()

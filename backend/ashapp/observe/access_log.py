@@ -24,6 +24,7 @@ from json.encoder import encode_basestring_ascii
 from structlog.types import Processor
 
 from ashapp.observe.observation import Observation, Scope
+from ashapp.observe.printable import printable
 
 __all__ = ["AccessLog", "ConsoleLine", "JsonLine"]
 
@@ -103,7 +104,7 @@ class ConsoleLine:
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
             "level": "info",
             "logger": "ashapp.access",
-            "event": f"{scope['method']} {_printable(target)} {status}",
+            "event": f"{scope['method']} {printable(target)} {status}",
             "route": observation.route,
             "bytes": observation.sent,
             "ms": round(observation.duration * 1e3, 1),
@@ -124,8 +125,3 @@ def _query_member(scope: Scope) -> str:
 def _failure(observation: Observation, error: str | None) -> str:
     disconnected = ',"disconnected":true' if observation.disconnected else ""
     return disconnected + (f',"error":{_text(error)}' if error is not None else "")
-
-
-def _printable(target: str) -> str:
-    # It is the client's: no line break and no control sequence of its may reach a terminal.
-    return target if target.isprintable() else _text(target)[1:-1]

@@ -5,15 +5,17 @@ Each record made while a request is served, on the loop or on a thread, has the 
 the values of local variables: a traceback is where secrets show up.
 """
 
+import io
 import logging
 import threading
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from ashapp.observe.observation import current
+from ashapp.observe.printable import indented, printable
 
 __all__ = ["LogFormat", "add_request", "console_renderer", "log_config", "make_formatter"]
 
@@ -78,9 +80,7 @@ def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
 
 def console_renderer(*, colors: bool) -> structlog.dev.ConsoleRenderer:
     """Return what makes a line for a reader."""
-    return structlog.dev.ConsoleRenderer(
-        colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
-    )
+    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_write_traceback, sort_keys=False)
 
 
 def add_request(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
@@ -110,7 +110,7 @@ def _add_extra(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
 
 def _renderers(form: LogFormat, *, colors: bool) -> list[Processor]:
     if form == "console":
-        return [_drop_trace, console_renderer(colors=colors)]
+        return [_drop_trace, _escape, console_renderer(colors=colors)]
     transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
         structlog.processors.ExceptionRenderer(transform),
@@ -122,6 +122,34 @@ def _renderers(form: LogFormat, *, colors: bool) -> list[Processor]:
 def _drop_colored_message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     event.pop("color_message", None)  # uvicorn's, the message once more
     return event
+
+
+def _escape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Let a record begin one line only, and have no effect on a terminal, whatever is in it."""
+    escaped: EventDict = {}
+    for key, value in event.items():
+        name = printable(str(key))
+        if key == "exc_info":
+            escaped[name] = value  # see _write_traceback
+        elif key in {"exception", "stack"} or (key == "event" and _is_ours(event.get("logger", ""))):
+            escaped[name] = indented(str(value))
+        elif key == "event" or isinstance(value, str):
+            escaped[name] = printable(str(value).rstrip("\n") if key == "event" else value)
+        else:
+            text = repr(value)
+            escaped[name] = value if text.isprintable() else printable(text)
+    return escaped
+
+
+def _is_ours(logger: str) -> bool:
+    """Return whether its messages have lines on purpose, as stacks of threads and Python's warnings do."""
+    return logger.partition(".")[0] in {"ashapp", "py", "uvicorn"}
+
+
+def _write_traceback(stream: TextIO, exc_info: Any) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    stream.write("    " + indented(text.getvalue()))
 
 
 def _drop_trace(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
