@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ashapp.api import create_app
-    from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking, on_thread
+    from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, isolate_thread_locals, nonblocking, on_thread
     from ashapp.server.readiness import readiness_check
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "WsgiToAsgi",
     "__version__",
     "create_app",
+    "isolate_thread_locals",
     "nonblocking",
     "on_thread",
     "readiness_check",
@@ -30,6 +31,7 @@ _HOMES = {
     "FlaskToAsgi": "ashapp.bridge",
     "WsgiToAsgi": "ashapp.bridge",
     "create_app": "ashapp.api",
+    "isolate_thread_locals": "ashapp.bridge",
     "nonblocking": "ashapp.bridge",
     "on_thread": "ashapp.bridge",
     "readiness_check": "ashapp.server.readiness",

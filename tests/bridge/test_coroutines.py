@@ -22,11 +22,12 @@ async def in_context(context: Context, function: Callable[[], Any]) -> Any:
     """Call *function* on a thread that has *context* for its current one, as a worker thread has."""
 
     def call() -> Any:
+        outer = getcurrent().gr_context
         getcurrent().gr_context = context
         try:
             return function()
         finally:
-            getcurrent().gr_context = None
+            getcurrent().gr_context = outer
 
     return await on_a_thread(call)
 
@@ -252,8 +253,12 @@ class Exchange:
 
 
 def with_its_context(exchange: Any, call: Callable[[], Any]) -> Any:
+    outer = getcurrent().gr_context
     getcurrent().gr_context = exchange.context
-    return call()
+    try:
+        return call()
+    finally:
+        getcurrent().gr_context = outer
 
 
 def with_another_context(exchange: Any, call: Callable[[], Any]) -> Any:

@@ -118,6 +118,8 @@ def test_a_wsgi_callable_is_taken_as_it_is(project: Project) -> None:
     [
         ({}, {}),
         ({"threads": "3", "workers": "2"}, {"threads": 3, "multiprocess": True}),
+        ({"async_threads": "7"}, {"async_threads": 7}),
+        ({"threads": "1"}, {"threads": 1, "async_threads": 1}),
         ({"timeout_lifespan_shutdown": "10"}, {"task_grace": 8.0}),
         ({"workers": "2", "reload": "true", "loop_guard": "0"}, {}),
     ],
@@ -138,7 +140,7 @@ def test_the_bridge_is_told_of_the_settings_that_are_its_own(
     monkeypatch.setattr("ashapp.server.application.FlaskToAsgi", bridge)
     found = load(settings()).found
     assemble(found, settings(**flags))
-    defaults = {"threads": 40, "multiprocess": False, "task_grace": 4.0}
+    defaults = {"threads": 40, "async_threads": 1000, "multiprocess": False, "task_grace": 4.0}
     assert told == {"app": found, **defaults, **options}
 
 

@@ -44,7 +44,7 @@ def test_what_the_workers_do_is_added_up() -> None:
     checks = [Outcome("database", None, 0.1, 1.0), Outcome("cache", "OSError: gone", 2.0, 1.0)]
     slow = [Outcome("database", None, 0.3, 1.0)]
     service = Service(
-        Status(1, 0.0, "draining", 4, 3, 2, 1, checks, 6, {"slow": "it blocks"}),
+        Status(1, 0.0, "draining", 4, 3, 2, 1, checks, 6, {"slow": "it blocks"}, 100, 7),
         Status(2, 0.0, None, 10, 20, 30, 25, slow),
         ended=7,
     )
@@ -53,6 +53,8 @@ def test_what_the_workers_do_is_added_up() -> None:
         "ashapp_queued_requests": 23,
         "ashapp_threads": 32,
         "ashapp_busy_threads": 26,
+        "ashapp_async_threads": 100,
+        "ashapp_busy_async_threads": 7,
         "ashapp_moved_views": 1,
         "ashapp_unwritten_metrics": 6,
         "ashapp_workers": 2,

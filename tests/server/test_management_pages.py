@@ -61,7 +61,7 @@ class Answer:
 def worker(pid: int, reason: str | None = None, age: float = -60.0, *checks: Outcome) -> Status:
     """Return the status of a worker seen *age* seconds ago; by default a test that is late sees no stall."""
     moved = {"slow": "it has blocked the event loop"}
-    return Status(pid, time.monotonic() - age, reason, 4, 3, 2, 1, list(checks), moved=moved)
+    return Status(pid, time.monotonic() - age, reason, 4, 3, 2, 1, list(checks), 0, moved, 1000, 7)
 
 
 def test_the_pages_are_listed() -> None:
@@ -80,6 +80,8 @@ def test_a_service_is_ready_if_one_of_its_workers_is() -> None:
         "queued_requests": 3,
         "threads": 2,
         "busy_threads": 1,
+        "async_threads": 1000,
+        "busy_async_threads": 7,
         "moved_views": {"slow": "it has blocked the event loop"},
         "checks": [],
     }

@@ -4,6 +4,7 @@
 from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.flask import FlaskToAsgi
 from ashapp.bridge.marks import nonblocking, on_thread
+from ashapp.bridge.thread_locals import isolate_thread_locals
 from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ClientDisconnected",
     "FlaskToAsgi",
     "WsgiToAsgi",
+    "isolate_thread_locals",
     "nonblocking",
     "on_thread",
 ]

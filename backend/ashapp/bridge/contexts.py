@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ashapp.bridge.body import RequestBody
     from ashapp.bridge.lanes import Lease
+    from ashapp.bridge.thread_locals import RequestLocals
 
-__all__ = ["TEMPLATE", "current_lease", "in_request", "new_context", "request_body"]
+__all__ = ["TEMPLATE", "current_lease", "in_request", "new_context", "request_body", "request_locals"]
 
 #: Whether code runs in the context of a request.
 in_request: ContextVar[bool] = ContextVar("ashapp_in_request", default=False)
@@ -39,11 +40,15 @@ request_body: ContextVar[RequestBody | None] = ContextVar("ashapp_request_body",
 #: The lease of that request, where its view runs on the loop.
 current_lease: ContextVar[Lease | None] = ContextVar("ashapp_lease", default=None)
 
+#: What ``threading.local`` objects hold for that request.
+request_locals: ContextVar[RequestLocals | None] = ContextVar("ashapp_request_locals", default=None)
+
 #: What each request has of its own.
 TEMPLATE = Context()
 TEMPLATE.run(in_request.set, True)  # noqa: FBT003 - the value of the variable
 TEMPLATE.run(request_body.set, None)
 TEMPLATE.run(current_lease.set, None)
+TEMPLATE.run(request_locals.set, None)
 
 _UNSET = object()
 

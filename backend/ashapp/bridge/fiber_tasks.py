@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asgiref.sync import sync_to_async
 
 from ashapp.bridge import fibers
+from ashapp.bridge.contexts import request_locals
+from ashapp.bridge.thread_locals import open_request_locals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -105,6 +107,8 @@ async def run_in_fiber(
 
     *context* is not the one of the calling task, which is entered while the fiber runs.
     """
+    if exchange is not None and context.get(request_locals) is None:
+        context.run(open_request_locals)
     fiber = fibers.acquire()
     fiber.exchange = StandIn(fiber, exchange)
     fiber.gr_context = context

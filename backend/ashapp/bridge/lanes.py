@@ -23,6 +23,8 @@ from contextvars import Context
 from functools import partial
 from queue import SimpleQueue
 
+from ashapp.bridge.thread_locals import mark_lane
+
 __all__ = ["Lane", "Lanes", "Lease"]
 
 _log = logging.getLogger("ashapp.bridge")
@@ -63,6 +65,7 @@ class Lane:
         self._jobs.put(None)
 
     def _work(self) -> None:
+        mark_lane()
         while (job := self._jobs.get()) is not None:
             try:
                 job()

@@ -47,6 +47,7 @@ from ashapp.bridge.iterables import runs_inline
 from ashapp.bridge.jobs import Job, LaneJob, TaskJob
 from ashapp.bridge.lanes import Lease
 from ashapp.bridge.problem import send_timeout
+from ashapp.bridge.thread_locals import open_request_locals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
@@ -339,6 +340,7 @@ class LoopExchange(Exchange):
     def run_application(self) -> None:
         """Make the response: the application's whole part in this request. Raises nothing."""
         current_lease.set(self._lease)
+        open_request_locals()
         try:
             self._call_application()
         except BaseException as error:

@@ -167,7 +167,9 @@ def _count(
     health: Health, bridge: WsgiToAsgi, checker: Checker, blocking: BlockingViews | None, overview: Overview
 ) -> RequestMetrics:
     metrics = RequestMetrics(overview.registry)
-    reporter = Reporter(health, bridge.threads, metrics, checker.outcomes.values)
+    reporter = Reporter(
+        health, bridge.threads, metrics, checker.outcomes.values, lanes=getattr(bridge, "lanes", None)
+    )
     if blocking is not None:
         blocking.count = metrics.note_block
         reporter.moved = blocking.moved
@@ -193,7 +195,8 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
         "task_grace": settings.task_grace,
     }
     if isinstance(found, Flask):
-        return FlaskToAsgi(found, **options)
+        async_threads = settings.async_threads if settings.threads > 1 else 1
+        return FlaskToAsgi(found, async_threads=async_threads, **options)
     return WsgiToAsgi(cast("WsgiApplication", found), **options)
 
 

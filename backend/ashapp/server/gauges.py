@@ -21,6 +21,11 @@ _SUMS = {
     "ashapp_queued_requests": ("queued", "Requests that wait for a thread."),
     "ashapp_threads": ("threads", "Threads for requests: how many there may be."),
     "ashapp_busy_threads": ("busy", "Threads for requests that are busy."),
+    "ashapp_async_threads": (
+        "async_threads",
+        "Threads for the sync hooks of async views, each of one request: how many there may be.",
+    ),
+    "ashapp_busy_async_threads": ("busy_async_threads", "Threads for the sync hooks of async views in use."),
     "ashapp_moved_views": (
         "moved_views",
         "Views that have been moved to threads as they block the event loop, in each worker.",

@@ -82,6 +82,8 @@ class ManagementPages:
             "queued_requests": status.queued,
             "threads": status.threads,
             "busy_threads": status.busy,
+            "async_threads": status.async_threads,
+            "busy_async_threads": status.busy_async_threads,
             "moved_views": status.moved,
             "checks": [_check(outcome) for outcome in status.checks],
         }

@@ -25,7 +25,7 @@ _SECTIONS = (
     ("Listening", ("host", "port", "uds", "fd", "backlog")),
     (
         "Workers",
-        ("workers", "threads", "async_views", "supervisor", "timeout_worker", "stall_timeout", "limit_max"),
+        ("workers", "thread", "async", "supervisor", "timeout_worker", "stall_timeout", "limit_max"),
     ),
     (
         "Stopping",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from ashapp.bridge.lanes import Lanes
 from ashapp.bridge.threads import ThreadPool
 from ashapp.observe.lines import stderr_lines
 from ashapp.observe.metric_files import unwritten
@@ -45,6 +46,8 @@ class Board(Protocol):
 class Reporter:
     """Measures the lag of its loop, and tells how the worker is that has this *health* and these *threads*.
 
+    *lanes* are those of requests with an async view, where the application has such.
+
     *outcomes* gives those of the readiness checks. The status is written on ``board``, if there is one, about
     once a second.
     """
@@ -59,9 +62,11 @@ class Reporter:
         threads: ThreadPool,
         metrics: RequestMetrics,
         outcomes: Callable[[], Iterable[Outcome]] = tuple,
+        lanes: Lanes | None = None,
     ) -> None:
         self._health = health
         self._threads = threads
+        self._lanes = lanes
         self._metrics = metrics
         self._outcomes = outcomes
         self._beats = 0
@@ -95,9 +100,11 @@ class Reporter:
             beat=self._beat_at,
             reason=self._health.readiness(),
             active=self._metrics.active,
-            queued=self._threads.queued,
+            queued=self._threads.queued + (self._lanes.queued if self._lanes is not None else 0),
             threads=self._threads.size,
             busy=self._threads.busy,
+            async_threads=self._lanes.limit if self._lanes is not None else 0,
+            busy_async_threads=self._lanes.busy if self._lanes is not None else 0,
             checks=list(self._outcomes()),
             unwritten=unwritten(),
             moved=dict(self.moved),

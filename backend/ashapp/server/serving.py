@@ -13,21 +13,25 @@ import socket
 from uvicorn.config import LOOP_FACTORIES
 from uvicorn.importer import ImportFromStringError, import_from_string
 
+from ashapp.bridge.thread_locals import isolate_thread_locals
 from ashapp.server import listener
 from ashapp.server.announcements import Tell, announcements
 from ashapp.server.application import assemble, load
 from ashapp.server.draining_server import DrainingServer
 from ashapp.server.errors import StartupError
 from ashapp.server.overview import Overview
+from ashapp.server.settings import Settings
 
 __all__ = ["prepare_process", "serve"]
 
 
-def prepare_process() -> None:
+def prepare_process(settings: Settings) -> None:
     """Do what must be done in each process that serves before its application is imported.
 
     This is the one place for that: nothing of the application has run yet, and there is no event loop.
     """
+    if settings.thread_locals == "request":
+        isolate_thread_locals()
 
 
 def serve(
@@ -40,7 +44,7 @@ def serve(
 
     """
     settings, config = server.settings, server.config
-    prepare_process()
+    prepare_process(settings)
     application = load(settings)
     config.app = assemble(application.found, settings, server.health, overview)
     _load(server)

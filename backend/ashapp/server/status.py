@@ -33,6 +33,9 @@ class Status:
     unwritten: int = 0
     #: The views that have been moved to threads as they block the event loop, by endpoint, and why.
     moved: dict[str, str] = field(default_factory=dict)
+    #: Threads that each belong to one request with an async view: how many there may be, and how many do.
+    async_threads: int = 0
+    busy_async_threads: int = 0
 
     @property
     def age(self) -> float:

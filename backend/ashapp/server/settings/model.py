@@ -116,6 +116,18 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
         description="Where async views run: on the event loop, or each on a thread, with a loop of its own, "
         "as they may block. [default: ASHAPP_ASYNC_VIEWS in the application's config, else loop]",
     )
+    async_threads: int = Field(
+        default=1000,
+        ge=1,
+        le=32768,
+        description="Threads of each worker for the sync hooks of async views. A request that has such hooks "
+        "holds one of its own, from the first to its end. Never more than 1 with --threads 1.",
+    )
+    thread_locals: Literal["request", "thread"] = Field(
+        default="request",
+        description="Whose the values of a threading.local are in a request with an async view: the "
+        "request's own, or those of the thread, which all such requests share.",
+    )
     config: FilePath | None = Field(default=None, description="TOML file of settings.")
 
     host: str = Field(default="0.0.0.0", min_length=1, description="Address to listen on.")  # noqa: S104 - DESIGN: all interfaces
