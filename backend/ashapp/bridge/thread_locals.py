@@ -9,8 +9,8 @@ object of that class has values that belong to the request. Hooks, view and tear
 they end with the request. Everywhere else it is what it was. So sync views keep the values of their thread.
 
 The values are found by a context variable, which the tasks of a request have too. Another thread that has a
-copy of the context (``asyncio.to_thread``) sees its own values, as ever. What two threads use at once would be
-no thread-local.
+copy of the context (``asyncio.to_thread``) sees its own values, as ever: what two threads use at once is no
+thread-local.
 
 It has to be done before the application is imported: it applies to objects and to subclasses that are made
 from then on. ``ashapp serve`` does it.
