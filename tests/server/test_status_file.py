@@ -77,3 +77,12 @@ def test_a_text_that_is_half_written_is_none(path: Path) -> None:
     assert read_text(path) is None
     path.write_bytes(b"")
     assert read_text(path) is None
+
+
+def test_a_file_that_was_removed_is_made_again(path: Path) -> None:
+    file = StatusFile(path)
+    file.write("first")
+    path.unlink()
+    file.write("second")
+    assert read_text(path) == "second"
+    file.close()

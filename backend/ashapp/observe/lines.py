@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 import traceback
+from _thread import start_new_thread  # `threading.Thread` waits for its start, and gevent replaces it
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -76,7 +77,7 @@ class Lines:
         self._queue: SimpleQueue[tuple[Outlet, bytes]] = SimpleQueue()
         self._queued = 0
         self._taken = 0
-        self._writer: threading.Thread | None = None
+        self._has_writer = False
         # Lines that were not put there, that the thread could not write, and of which has been told.
         self._dropped = 0
         self._failed = 0
@@ -191,11 +192,10 @@ class Lines:
             self._start()
 
     def _start(self) -> None:
-        if self._writer is None:
-            writer = threading.Thread(target=self._write_queue, name="ashapp-log", daemon=True)
+        if not self._has_writer:
             with suppress(RuntimeError):  # there are too many threads; the next line tries again
-                writer.start()
-                self._writer = writer
+                start_new_thread(self._write_queue, ())
+                self._has_writer = True
 
     def _write_queue(self) -> None:
         while True:

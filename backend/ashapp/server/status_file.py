@@ -39,6 +39,8 @@ class StatusFile:
 
         """
         data = text.encode()
+        if self._fd is not None and not os.fstat(self._fd).st_nlink:  # who cleans up has removed it
+            self.close()
         if self._fd is None:
             self._fd = _open(self._path)
             self._size = os.fstat(self._fd).st_size
