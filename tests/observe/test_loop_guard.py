@@ -181,6 +181,14 @@ def test_a_request_that_blocks_for_the_limit_is_noted_once_for_each_stall(stage:
     assert [seconds for _, seconds in stage.notes] == pytest.approx([2.0, 2.0])
 
 
+def test_a_request_that_comes_later_in_a_stall_is_noted_for_its_own_time(stage: Stage) -> None:
+    stage.look(1.6)
+    stage.request = observed()
+    for at in (2.0, 3.9, 4.0, 4.5):
+        stage.look(at)
+    assert stage.notes == [(stage.request, 2.0)]
+
+
 @pytest.mark.parametrize("other", [None, observed()])
 def test_a_request_that_is_not_there_to_the_end_has_not_blocked_for_so_long(
     stage: Stage, other: Observation | None
@@ -189,7 +197,7 @@ def test_a_request_that_is_not_there_to_the_end_has_not_blocked_for_so_long(
     stage.look(1.6)
     stage.request = other
     stage.look(2.5)
-    stage.look(4.5)
+    stage.look(4.4)
     assert stage.notes == []
 
 

@@ -3,6 +3,7 @@ import asyncio
 import logging
 import sys
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -37,7 +38,7 @@ class Shop:
         self.bridge = FlaskToAsgi(self.app)
         self.observer = Observer(self.bridge)
         self.counted: list[str] = []
-        self.blocking = BlockingViews(self.app, LIMIT, self.counted.append)
+        self.blocking = BlockingViews(self.app, LIMIT, Counter(), [self.counted.append])
         self.is_on_server = True
         self._noted = threading.Event()
 
@@ -53,8 +54,10 @@ class Shop:
     async def guarded(self) -> AsyncIterator[None]:
         guard = LoopGuard(LIMIT / 4, find=find_request, note=self._note, limit=LIMIT)
         await guard.start()
-        yield
-        await guard.stop()
+        try:
+            yield
+        finally:
+            await guard.stop()
 
     def _note(self, request: Observation, seconds: float) -> None:
         self.blocking.note(request, seconds)
@@ -88,6 +91,17 @@ async def test_a_view_that_blocks_twice_is_moved_to_threads(
         f"{name} is moved to threads, with an event loop of its own for each request: {REASON}, now for 0."
     )
     assert second.startswith(moved)
+
+
+async def test_what_has_blocked_a_worker_before_is_kept_on_threads_from_the_start(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocking = BlockingViews(shop.app, LIMIT, Counter(slow=2, other=1))
+    blocking.keep("slow")
+    assert blocking.moved == {"slow": REASON}
+    assert caplog.messages == [f"The view of endpoint 'slow' is kept on threads: {REASON}"]
+    assert (await fetch(shop.observer, target=b"/slow")).body == b"done"
+    assert not shop.is_on_server
 
 
 def test_what_has_no_endpoint_is_not_moved(shop: Shop) -> None:

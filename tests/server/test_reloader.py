@@ -16,7 +16,7 @@ import uvicorn
 from ashapp.server.announcements import Kind
 from ashapp.server.errors import StartupError
 from ashapp.server.reloader import Reloader
-from ashapp.server.worker import Order, Report, State, Worker
+from ashapp.server.worker import Blocking, Order, Report, State, Worker
 from tests.support.waiting import PATIENCE, until
 
 
@@ -29,7 +29,7 @@ class StubWorker(Worker):
         self.process: Any = SimpleNamespace(sentinel=self._sentinel)
         self.is_silent, self.refusal, self.state = False, None, State.STARTING
         self.number, self.code = pid, 0
-        self.orders: list[Order] = []
+        self.orders: list[Order | Blocking] = []
         self.obeys = self.lives = True
 
     @property
@@ -44,7 +44,7 @@ class StubWorker(Worker):
         for report in reports:
             self.theirs.send(report)
 
-    def order(self, order: Order) -> None:
+    def order(self, order: Order | Blocking) -> None:
         self.orders.append(order)
         if self.obeys and self.lives:
             self.end_with(0)

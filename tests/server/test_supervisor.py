@@ -16,7 +16,7 @@ from ashapp.server.announcements import Kind
 from ashapp.server.errors import StartupError
 from ashapp.server.loading import load
 from ashapp.server.supervisor import Supervisor
-from ashapp.server.worker import Order, Report, State, Worker
+from ashapp.server.worker import Blocking, Order, Report, State, Worker
 from tests.support.waiting import PATIENCE
 
 
@@ -29,10 +29,12 @@ class StubWorker(Worker):
         self.refusal = None
         self.state = State.STARTING
         self.deadline = float("inf")
-        self.orders: list[Order] = []
+        self.orders: list[Order | Blocking] = []
         self.news: list[tuple[Report | Kind, str]] = []
         self.code: int | None = None
         self.is_blocked = False
+        self.blocked_by = None
+        self.blocked_at = 0.0
         self.number = pid
         self.sentinel, self.alive = socket.socketpair()
         self.channel = self.sentinel.dup()  # type: ignore[assignment]
@@ -54,7 +56,7 @@ class StubWorker(Worker):
         while self.news:
             yield self.news.pop(0)
 
-    def order(self, order: Order) -> None:
+    def order(self, order: Order | Blocking) -> None:
         self.orders.append(order)
 
     def kill(self) -> None:
@@ -303,6 +305,30 @@ def test_a_replacement_stays_when_what_it_replaces_dies_meanwhile(service: Servi
     assert service.states == {101: "SERVING", 102: "STARTING"}
     service.ready(service.started[2])
     assert service.states == {101: "SERVING", 102: "SERVING", 103: "STARTING"}
+
+
+def test_what_blocks_loops_is_known_until_the_application_is_imported_anew(service: Service) -> None:
+    first, second = service.begin()
+    for worker, endpoint in ((first, "slow"), (second, "slow"), (second, "other")):
+        worker.news.append((Report.BLOCKED, endpoint))
+    service.act()
+    assert service.supervisor.blocks == {"slow": 2, "other": 1}
+    assert first.orders == second.orders == [Blocking("slow")]
+    service.act(signal.SIGHUP)
+    assert service.supervisor.blocks == {}
+
+
+@pytest.mark.parametrize(("ago", "times"), [(0, 2), (60, 1)])
+def test_a_view_that_stalls_a_worker_to_its_end_does_not_do_so_to_the_next(
+    service: Service, ago: float, times: int
+) -> None:
+    first, _ = service.begin()
+    first.news.append((Report.BLOCKED, "slow"))
+    service.act()
+    first.blocked_at -= ago
+    first.is_blocked = True
+    service.act()
+    assert service.supervisor.blocks == {"slow": times}
 
 
 def test_a_worker_that_dies_before_its_turn_is_not_replaced_twice(service: Service) -> None:

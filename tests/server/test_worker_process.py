@@ -16,7 +16,7 @@ from ashapp.server.announcements import Kind
 from ashapp.server.health import Health, Phase
 from ashapp.server.heartbeat import Counter
 from ashapp.server.loading import load
-from ashapp.server.worker_process import Order, Report, WorkerServer, work
+from ashapp.server.worker_process import Blocking, Order, Report, WorkerServer, work
 from tests.support.client import fetch
 from tests.support.waiting import PATIENCE, until
 
@@ -98,6 +98,16 @@ def test_a_worker_tells_of_its_stacks(worker: Running, caplog: pytest.LogCapture
     worker.channel.send(Order.TELL)
     assert worker.next_report() == (Report.TOLD, "")
     assert "The event loop does not answer. What its threads run:" in caplog.text
+
+
+def test_a_worker_keeps_off_its_loop_what_has_blocked_those_of_others(worker: Running) -> None:
+    kept: list[str] = []
+    worker.channel.send(Blocking("no use"))
+    worker.channel.send(Order.TELL)
+    assert worker.next_report() == (Report.TOLD, "")
+    worker.server.health.keep_off = kept.append
+    worker.channel.send(Blocking("slow"))
+    until(lambda: kept == ["slow"])
 
 
 def test_a_worker_asks_to_be_replaced_when_it_is_worn(worker: Running) -> None:

@@ -91,7 +91,10 @@ class LoopGuard:
         self._last_stall = 0.0
         # The rest is the guard's thread's.
         self._missed: float | None = None
-        self._first: Moment | None = None
+        # When the request that is there now was first seen in this stall, and since when it may have been.
+        self._first: Moment
+        self._since = 0.0
+        self._noted: Observation | None = None
         self._reported_at = float("-inf")
         self._is_reported = False
         self._unreported = 0
@@ -136,7 +139,7 @@ class LoopGuard:
         due = self._due
         if self._missed is not None:
             if due == self._missed:
-                self._follow(now, now - due, cpu)
+                self._follow(now, cpu)
                 return self._interval
             self._end()
         if now <= due + self.threshold:
@@ -149,14 +152,14 @@ class LoopGuard:
         moment = Moment.of(self._loop_thread, self._loop, now, cpu, self._find_request)
         request = moment.request
         held = ""
-        self._first = moment
+        self._first, self._since = moment, now - stalled
         if now - self._next_look > self.threshold:
             who = _holder(cpu.since(self._cpu), now - self._looked_at)
             held = f" (no other thread ran either: {who})"
             if who == _ITSELF:
                 self._take_note(request, stalled)
             else:
-                request = self._first = None
+                request, self._since = None, now
         self._is_reported = now - self._reported_at >= _PAUSE
         if not self._is_reported:
             self._unreported += 1
@@ -172,19 +175,22 @@ class LoopGuard:
         self._reported_at = now
         self._unreported = 0
 
-    def _follow(self, now: float, stalled: float, cpu: Cpu) -> None:
-        if self._first is not None and self._first.request is not None and stalled >= self._limit:
-            moment = Moment.of(self._loop_thread, self._loop, now, cpu, self._find_request)
-            if moment.shows_block(self._first):
-                self._take_note(moment.request, stalled)
+    def _follow(self, now: float, cpu: Cpu) -> None:
+        moment = Moment.of(self._loop_thread, self._loop, now, cpu, self._find_request)
+        if moment.request is not self._first.request:
+            self._first, self._since = moment, now
+        elif moment.shows_block(self._first):
+            self._take_note(moment.request, now - self._since)
 
     def _take_note(self, request: Observation | None, seconds: float) -> None:
-        if self._note is not None and request is not None and 0 < self._limit <= seconds:
-            self._first = None  # once for each stall
+        if self._note is None or request is None or request is self._noted:
+            return
+        if 0 < self._limit <= seconds:
+            self._noted = request
             self._note(request, seconds)
 
     def _end(self) -> None:
-        self._missed = self._first = None
+        self._missed = self._noted = None
         if self._is_reported:
             _log.warning("The event loop goes on after %.2f s", self._last_stall)
 

@@ -152,9 +152,10 @@ def _check_readiness(health: Health, bridge: WsgiToAsgi, settings: Settings) -> 
 def _guard_loop(health: Health, bridge: WsgiToAsgi, settings: Settings) -> BlockingViews | None:
     """Report what blocks the loop, and return what is known of the views that do."""
     app, limit = bridge.wsgi_application, settings.limit_blocking
-    blocking = (
-        BlockingViews(app, limit) if isinstance(app, Flask) and isinstance(bridge, FlaskToAsgi) else None
-    )
+    is_native = isinstance(app, Flask) and isinstance(bridge, FlaskToAsgi)
+    blocking = BlockingViews(app, limit, health.blocks, health.block_listeners) if is_native else None
+    if blocking is not None:
+        health.keep_off = blocking.keep
     if settings.loop_guard_threshold:
         note = None if blocking is None else blocking.note
         health.monitors.append(
@@ -171,7 +172,7 @@ def _count(
         health, bridge.threads, metrics, checker.outcomes.values, lanes=getattr(bridge, "lanes", None)
     )
     if blocking is not None:
-        blocking.count = metrics.note_block
+        health.block_listeners.append(metrics.note_block)
         reporter.moved = blocking.moved
     health.monitors.append(reporter)
     overview.attach(reporter)

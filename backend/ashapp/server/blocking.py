@@ -11,7 +11,7 @@ loop, fails with a ``RuntimeError`` that says so; then it is moved back for good
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from ashapp.bridge import nonblocking
 from ashapp.bridge.running import running_exchange
 from ashapp.observe.loop_guard import describe
 from ashapp.observe.observation import Observation, current
+from ashapp.server.health import MOVED_AT
 
 if TYPE_CHECKING:
     from ashapp.bridge.placement import Placement
@@ -29,28 +30,34 @@ __all__ = ["BlockingViews", "find_request"]
 
 _log = logging.getLogger("ashapp.server")
 
-# The block of the loop at which a view is moved.
-_MOVED_AT = 2
-
 # What asyncio says where a future, a lock or a transport of one loop is used on another.
 _OF_ANOTHER_LOOP = ("different loop", "different event loop", "Event loop is closed")
 
 
 class BlockingViews:
-    """The views of *app* that have blocked the loop for longer than *limit* seconds.
+    """The views of *app* that have blocked the loop for longer than *limit* seconds. From any thread.
 
-    *count* is called with the endpoint each time. From any thread.
+    *blocks* is how often the view of an endpoint has done so up to now, and each of *listeners* is called
+    with the endpoint each time.
     """
 
-    def __init__(self, app: Flask, limit: float, count: Callable[[str], object] = lambda _: None) -> None:
-        self.count = count
+    def __init__(
+        self,
+        app: Flask,
+        limit: float,
+        blocks: Counter[str],
+        listeners: Iterable[Callable[[str], object]] = (),
+    ) -> None:
         #: The views that are moved to threads, by endpoint, and why.
         self.moved: dict[str, str] = {}
         self._placement: Placement = app.extensions["ashapp"].placement
         self._limit = limit
-        self._blocks: Counter[str] = Counter()
+        self._blocks = blocks
+        self._listeners = listeners
         self._moved_back: set[str] = set()
         got_request_exception.connect(self._note_error, app)
+        for endpoint in (endpoint for endpoint, times in blocks.items() if times >= MOVED_AT):
+            self.keep(endpoint)
 
     def note(self, request: Observation, seconds: float) -> None:
         """Take note that *request* has blocked the loop for so many *seconds*, so far."""
@@ -58,26 +65,36 @@ class BlockingViews:
         if endpoint is None:
             return
         self._blocks[endpoint] += 1
-        self.count(endpoint)
+        for listener in self._listeners:
+            listener(endpoint)
         if endpoint in self._moved_back or endpoint in self.moved:
             return
-        if self._blocks[endpoint] < _MOVED_AT:
+        if self._blocks[endpoint] < MOVED_AT:
             _log.warning(
                 "%s blocks the event loop for more than %g s. The next time it is moved to threads",
                 describe(request),
                 self._limit,
             )
             return
-        reason = f"it has blocked the event loop {_MOVED_AT} times for more than {self._limit:g} s"
-        self._placement.move(endpoint, reason)
-        self.moved[endpoint] = reason
+        self._move(endpoint)
         _log.warning(
             "%s is moved to threads, with an event loop of its own for each request: %s, now for %.1f s. "
             "@ashapp.on_thread keeps it there from the start",
             describe(request),
-            reason,
+            self.moved[endpoint],
             seconds,
         )
+
+    def keep(self, endpoint: str) -> None:
+        """Keep the view of *endpoint* on threads, as it has blocked the loops of other workers."""
+        if endpoint not in self._moved_back and endpoint not in self.moved:
+            self._move(endpoint)
+            _log.warning("The view of endpoint %r is kept on threads: %s", endpoint, self.moved[endpoint])
+
+    def _move(self, endpoint: str) -> None:
+        reason = f"it has blocked the event loop {MOVED_AT} times for more than {self._limit:g} s"
+        self._placement.move(endpoint, reason)
+        self.moved[endpoint] = reason
 
     @nonblocking
     def _note_error(self, _app: Flask, exception: BaseException | None = None, **_: Any) -> None:

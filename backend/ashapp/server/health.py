@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What a worker knows of its own health."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-__all__ = ["Condition", "Health", "Monitor", "Phase"]
+__all__ = ["MOVED_AT", "Condition", "Health", "Monitor", "Phase"]
+
+#: How often the view of an endpoint may have blocked the loop when it is moved to threads.
+MOVED_AT = 2
 
 #: Returns a reason why the worker should get no requests just now, or ``None``; it must not block.
 Condition = Callable[[], str | None]
@@ -39,11 +43,18 @@ class Health:
     A worker is alive as long as its loop can answer; it is ready between the end of its startup and the
     beginning of its end, as long as none of its *conditions* gives a reason not to be. The server starts and
     stops its *monitors*.
+
+    *blocks* is how often the view of an endpoint has blocked the loop, here or in a worker that served
+    before. Each of *block_listeners* is called with the endpoint, on any thread, whenever one does.
+    *keep_off* keeps the view of an endpoint off the loop from now on.
     """
 
     phase: Phase = Phase.STARTING
     conditions: list[Condition] = field(default_factory=list)
     monitors: list[Monitor] = field(default_factory=list)
+    blocks: Counter[str] = field(default_factory=Counter)
+    block_listeners: list[Callable[[str], object]] = field(default_factory=list)
+    keep_off: Callable[[str], object] | None = None
 
     def liveness(self) -> str | None:
         """Return why this worker should be replaced, or ``None``: that it answers is enough."""

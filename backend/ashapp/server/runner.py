@@ -119,6 +119,7 @@ def _supervise(
         _forget(overview),
         announcements.tell,
     )
+    supervisor.blocks = server.health.blocks
     try:
         return supervisor.run()
     finally:

@@ -16,7 +16,8 @@ import contextlib
 import logging
 import signal
 import socket
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
 from types import FrameType
@@ -26,9 +27,10 @@ from uvicorn.config import STARTUP_FAILURE
 from ashapp.server.announcements import Kind, Tell
 from ashapp.server.backoff import BackOff
 from ashapp.server.errors import StartupError
+from ashapp.server.health import MOVED_AT
 from ashapp.server.settings import Settings
 from ashapp.server.signals import numbers
-from ashapp.server.worker import Order, Report, State, Worker
+from ashapp.server.worker import Blocking, Order, Report, State, Worker
 
 __all__ = ["Supervisor"]
 
@@ -61,6 +63,8 @@ class Supervisor:
         forget: Callable[[int], object] = lambda _: None,
         tell: Tell = lambda _, __: None,
     ) -> None:
+        #: How often the view of an endpoint has blocked the loop of a worker: new workers are to know it.
+        self.blocks: Counter[str] = Counter()
         self._settings = settings
         self._start = start
         self._stop_listening = stop_listening
@@ -143,6 +147,7 @@ class Supervisor:
             return
         elif signum.name == "SIGHUP":
             self._outdated.extend(worker for worker in self._active() if worker not in self._outdated)
+            self.blocks.clear()  # the application is imported anew, and may be another
         elif signum.name == "SIGTTIN":
             self._target += 1
         elif self._target > 1:
@@ -159,6 +164,15 @@ class Supervisor:
             self._take_worn(worker, text)
         elif report is Report.READY:
             self._take_ready(worker)
+        elif report is Report.BLOCKED:
+            worker.blocked_by, worker.blocked_at = text, time.monotonic()
+            self._note_block(text)
+
+    def _note_block(self, endpoint: str) -> None:
+        self.blocks[endpoint] += 1
+        if self.blocks[endpoint] == MOVED_AT:
+            for worker in self._active():
+                worker.order(Blocking(endpoint))
 
     def _take_worn(self, worker: Worker, reason: str) -> None:
         is_being_replaced = any(other.replaces is worker for other in self._workers)
@@ -219,6 +233,9 @@ class Supervisor:
 
     def _condemn(self, worker: Worker) -> None:
         worker.condemn(_LAST_WORDS)
+        stalled_since = time.monotonic() - self._settings.stall_seconds - _SLACK
+        if worker.blocked_by is not None and worker.blocked_at >= stalled_since:
+            self._note_block(worker.blocked_by)  # once more, as once has cost a worker
         _log.error(
             "The event loop of worker %d has not answered for %g s; it is killed, and another is started",
             worker.pid,

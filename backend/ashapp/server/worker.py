@@ -20,9 +20,9 @@ from uvicorn.config import STARTUP_FAILURE
 from ashapp.server.announcements import Kind
 from ashapp.server.heartbeat import StallDetector
 from ashapp.server.shared_counter import shared_beats
-from ashapp.server.worker_process import Order, Report, WorkerServer, work
+from ashapp.server.worker_process import Blocking, Order, Report, WorkerServer, work
 
-__all__ = ["Order", "Report", "State", "Worker"]
+__all__ = ["Blocking", "Order", "Report", "State", "Worker"]
 
 # As uvicorn does: a fork would share the threads' locks and the application's connections.
 _spawn = get_context("spawn")
@@ -52,6 +52,9 @@ class Worker:
         self.refusal: str | None = None
         #: Whether it has closed its channel: then this can always be read, and there is nothing to wait for.
         self.is_silent = False
+        #: The endpoint whose view has blocked its loop last, as far as it has told, and when.
+        self.blocked_by: str | None = None
+        self.blocked_at = 0.0
         self.state = State.STARTING
         self.deadline = time.monotonic() + server.settings.timeout_worker_startup
         self.channel, theirs = _spawn.Pipe()
@@ -101,7 +104,7 @@ class Worker:
         except (EOFError, OSError):  # it is gone: its process tells
             self.is_silent = True
 
-    def order(self, order: Order) -> None:
+    def order(self, order: Order | Blocking) -> None:
         """Give it an order; of no use if it is gone."""
         with contextlib.suppress(OSError):
             self.channel.send(order)

@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import functools
 import signal
 import socket
 import sys
@@ -10,6 +11,7 @@ import threading
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from types import FrameType
+from typing import NamedTuple
 
 from ashapp.server.announcements import Kind
 from ashapp.server.draining_server import DrainingServer
@@ -21,7 +23,7 @@ from ashapp.server.serving import serve
 from ashapp.server.signals import handle, numbers, outlive
 from ashapp.server.stuck import abandon_after, log_stacks
 
-__all__ = ["Order", "Report", "WorkerServer", "work"]
+__all__ = ["Blocking", "Order", "Report", "WorkerServer", "work"]
 
 
 class Order(StrEnum):
@@ -37,6 +39,12 @@ class Order(StrEnum):
     TELL = "tell"
 
 
+class Blocking(NamedTuple):
+    """Tells a worker that the view of *endpoint* has blocked the loops of workers too often."""
+
+    endpoint: str
+
+
 class Report(StrEnum):
     """What a worker tells its supervisor."""
 
@@ -47,6 +55,8 @@ class Report(StrEnum):
     TOLD = "told"
     #: It can't serve the application; the text says why.
     REFUSED = "refused"
+    #: A view blocks its loop; the text is the endpoint.
+    BLOCKED = "blocked"
 
 
 class WorkerServer(DrainingServer):
@@ -57,6 +67,8 @@ class WorkerServer(DrainingServer):
 
     channel: Connection
     _terminated_by = ""
+    # Several threads report. Of the class, as no lock can be sent to another process.
+    _reporting = threading.Lock()
 
     def handle_signals(self) -> None:
         """Leave Ctrl+C, which the whole group of processes gets, to the supervisor; and SIGTERM too.
@@ -77,8 +89,8 @@ class WorkerServer(DrainingServer):
             signal.raise_signal(signal.SIGTERM)
 
     def report(self, report: Report | Kind, text: str = "") -> None:
-        """Tell the supervisor, of the application too; in vain if it is gone."""
-        with contextlib.suppress(OSError):
+        """Tell the supervisor, of the application too; in vain if it is gone. From any thread."""
+        with contextlib.suppress(OSError), self._reporting:
             self.channel.send((report, text))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -108,19 +120,22 @@ class WorkerServer(DrainingServer):
         self._terminated_by = signal.Signals(signum).name
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        order: Order | None = None
+        order: Order | Blocking | None = None
         with contextlib.suppress(RuntimeError):  # the loop is closed
             while order := self._next_order():
-                if order is Order.TELL:
+                if isinstance(order, Blocking):
+                    if self.health.keep_off is not None:
+                        self.health.keep_off(order.endpoint)
+                elif order is Order.TELL:
                     log_stacks("The event loop does not answer")
                     self.report(Report.TOLD)
                 else:
                     loop.call_soon_threadsafe(self.obey, order)
             loop.call_soon_threadsafe(self.drain)
 
-    def _next_order(self) -> Order | None:
+    def _next_order(self) -> Order | Blocking | None:
         try:
-            order: Order = self.channel.recv()
+            order: Order | Blocking = self.channel.recv()
         except (EOFError, OSError):  # the supervisor is gone
             return None
         return order
@@ -140,6 +155,7 @@ def work(
     server.channel = channel
     server.beats = beats
     server.pulse = pulse
+    server.health.block_listeners.append(functools.partial(server.report, Report.BLOCKED))
     server.handle_signals()
     try:
         serve(server, sockets, Runtime.inherited(), server.report)
