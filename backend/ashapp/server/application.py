@@ -15,6 +15,7 @@ from ashapp.observe.loop_guard import LoopGuard
 from ashapp.observe.metrics import RequestMetrics
 from ashapp.observe.observation import Sink
 from ashapp.observe.observer import Observer
+from ashapp.server import gevent_patches
 from ashapp.server.allowed_hosts import AllowedHosts
 from ashapp.server.blocking import BlockingViews, find_request
 from ashapp.server.checker import Checker
@@ -51,10 +52,14 @@ _RETRY = ((b"retry-after", b"1"),)
 
 @dataclass(frozen=True)
 class Application:
-    """What a target named, and the warnings that its owner should read."""
+    """What a target named, and the warnings that its owner should read.
+
+    *has_greenlets* says whether gevent would have replaced threads.
+    """
 
     found: object
     warnings: list[str]
+    has_greenlets: bool = False
 
     @property
     def bridged(self) -> bool:
@@ -70,12 +75,19 @@ def load(settings: Settings) -> Application:
     warnings = forbid_debug_variable() + misspelt_variables()
     found = find_application(settings.app)
     keep_loggers()
+    gevent_patches.forbid_replaced_threads(settings.app)
+    has_greenlets = gevent_patches.are_limited()
+    if has_greenlets:
+        warnings.append(
+            f"{settings.app} calls gevent.monkey.patch_all(), which leaves threads alone here: views run on "
+            "real ones, and greenlets beside them where the loop is asyncio's, which is the default now"
+        )
     if isinstance(found, BRIDGED) and "threads" in settings.model_fields_set:
         warnings.append(f"threads has no effect: {settings.app} has been bridged by its own code")
     flask_app = found if isinstance(found, Flask) else getattr(found, "wsgi_application", None)
     if isinstance(flask_app, Flask):
         place_async_views(flask_app, settings)
-    return Application(found, warnings + _harden(found, settings))
+    return Application(found, warnings + _harden(found, settings), has_greenlets=has_greenlets)
 
 
 def assemble(

@@ -14,7 +14,7 @@ from uvicorn.config import LOOP_FACTORIES
 from uvicorn.importer import ImportFromStringError, import_from_string
 
 from ashapp.bridge.thread_locals import isolate_thread_locals
-from ashapp.server import listener
+from ashapp.server import gevent_patches, listener
 from ashapp.server.announcements import Tell, announcements
 from ashapp.server.application import assemble, load
 from ashapp.server.draining_server import DrainingServer
@@ -32,6 +32,7 @@ def prepare_process(settings: Settings) -> None:
     """
     if settings.thread_locals == "request":
         isolate_thread_locals()
+    gevent_patches.limit()
 
 
 def serve(
@@ -47,6 +48,8 @@ def serve(
     prepare_process(settings)
     application = load(settings)
     config.app = assemble(application.found, settings, server.health, overview)
+    if application.has_greenlets and settings.loop is None:
+        config.loop = "asyncio"
     _load(server)
     for kind, line in announcements(
         settings, application, [listener.url(sock, tls=config.is_ssl) for sock in sockets]
