@@ -23,6 +23,7 @@ class Notes:
         self.queued = -1.0
         self.route: str | None = None
         self.endpoint: str | None = None
+        self.handed_over = False
 
     def bind(self) -> None:
         _current.set("bound")
@@ -88,6 +89,23 @@ async def test_it_is_noted_where_a_request_ran_and_what_it_matched(
     assert (noting.notes.place, noting.notes.route, noting.notes.endpoint) == (place, route, endpoint)
     assert response.text.startswith(text)
     assert _current.get() == "nothing"
+
+
+@pytest.mark.parametrize("header", ["X-Sendfile", "X-Other"])
+@pytest.mark.parametrize("place", ["thread", "loop"])
+async def test_it_is_noted_that_a_proxy_sends_a_file_in_place_of_the_body(place: str, header: str) -> None:
+    app = flask.Flask(__name__)
+
+    def view() -> flask.Response:
+        return flask.Response(headers={"Content-Length": "9", header: "/file"})
+
+    async def async_view() -> flask.Response:
+        return view()
+
+    app.add_url_rule("/", view_func=view if place == "thread" else async_view)
+    noting = Noting(FlaskToAsgi(app))
+    await noting.get("/")
+    assert (noting.notes.place, noting.notes.handed_over) == (place, header == "X-Sendfile")
 
 
 async def test_it_is_noted_how_long_a_request_waited_for_a_thread() -> None:

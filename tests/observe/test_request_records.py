@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 import logging
+from contextvars import Context
 from typing import Any
 
 import pytest
 
+from ashapp.observe.observation import Observation
 from ashapp.observe.request_records import RequestRecords
+from tests.support.asgi import http_scope
 
 ACCESS = '%s - "%s %s HTTP/%s" %d'
 WEBSOCKET = '%s - "WebSocket %s" 403'
@@ -52,3 +55,18 @@ def test_heads_and_messages_are_not_logged() -> None:
         ("< %s", ("frame",)),
     ):
         assert told(rules, message, *args, level=logging.DEBUG) is None
+
+
+@pytest.mark.parametrize("handed_over", [True, False])
+@pytest.mark.parametrize(
+    "message", ["ASGI callable returned without completing response.", "Exception in ASGI application\n"]
+)
+def test_a_response_that_is_incomplete_on_purpose_is_no_error(message: str, *, handed_over: bool) -> None:
+    def tell() -> str | None:
+        observation.bind()
+        return told(RequestRecords(access=True, query=True), message, level=logging.ERROR)
+
+    observation = Observation(http_scope(), None, lambda _: None)  # type: ignore[arg-type]
+    observation.handed_over = handed_over
+    assert Context().run(tell) == (None if handed_over else message)
+    assert told(RequestRecords(access=True, query=True), message) == message

@@ -277,6 +277,8 @@ class Exchange:
         if head is not None and not part:
             if not self._response.is_handed_over:
                 _log.warning("%s: the response has no body, but its Content-Length is not 0", self)
+            elif self.notes is not None:
+                self.notes.handed_over = True
             self._complete = True
             self._open(head, part)
             return

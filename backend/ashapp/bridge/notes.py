@@ -19,6 +19,8 @@ class Notes(Protocol):
     #: The rule that Flask has matched, such as ``/users/<int:id>``, and its endpoint; None for no match.
     route: str | None
     endpoint: str | None
+    #: Whether the response has no body on purpose, in spite of its Content-Length: a proxy sends a file.
+    handed_over: bool
 
     def bind(self) -> object:
         """Set context variables for the application: called in the context of the request, before all else.

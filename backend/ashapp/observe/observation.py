@@ -60,6 +60,7 @@ class Observation:
         "ended",
         "endpoint",
         "error",
+        "handed_over",
         "place",
         "queued",
         "request_id",
@@ -95,6 +96,8 @@ class Observation:
         #: The matched rule of Flask, such as ``/users/<int:id>``, and its endpoint; None for no match.
         self.route: str | None = None
         self.endpoint: str | None = None
+        #: Whether the response has no body on purpose, in spite of its Content-Length; by the bridge.
+        self.handed_over = False
         #: Whether the client has gone before the response was complete.
         self.disconnected = False
         #: What the application raised, if the response had not ended by then.
