@@ -35,6 +35,17 @@ def test_a_stream_to_http_1_0_ends_with_the_connection(serve: ServeLimited) -> N
             assert response.body == b"one two"
 
 
+def test_a_stream_to_http_1_0_that_is_cut_off_does_not_look_complete(serve: ServeLimited) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one ", "more_body": True})
+
+    with Connection(serve(app)) as connection:
+        connection.send(OLD % (b"GET", b""))
+        with pytest.raises(ConnectionResetError):
+            connection.receive()
+
+
 def test_a_length_that_is_known_is_told_to_http_1_0_as_well(serve: ServeLimited) -> None:
     with Connection(serve(streaming((b"content-length", b"7")))) as connection:
         connection.send(OLD % (b"GET", b""))

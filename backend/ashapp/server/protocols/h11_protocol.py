@@ -5,10 +5,11 @@ from typing import Any
 
 import h11
 from h11._readers import ChunkedReader
+from h11._writers import Http10Writer
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ashapp.server.protocols.chunked_reader import StrictChunkedReader
 from ashapp.server.protocols.default_headers import respect_own_fields
+from ashapp.server.protocols.h11_bodies import CloseDelimitedWriter, StrictChunkedReader
 from ashapp.server.protocols.head import check_head
 from ashapp.server.protocols.limited import Limited
 from ashapp.server.protocols.limits import ConnectionLimits
@@ -21,6 +22,8 @@ __all__ = ["LimitedH11Protocol"]
 
 class _StrictConnection(h11.Connection):
     """Sees to it that a head is checked before it is parsed, wherever h11 is asked to go on."""
+
+    transport: Any
 
     def __init__(
         self, limits: ConnectionLimits, max_incomplete_event_size: int, *, takes_websockets: bool
@@ -59,6 +62,8 @@ class _StrictConnection(h11.Connection):
 
     def _get_io_object(self, *args: Any) -> Any:
         found = super()._get_io_object(*args)
+        if isinstance(found, Http10Writer):
+            return CloseDelimitedWriter(self.transport)
         return StrictChunkedReader() if isinstance(found, ChunkedReader) else found
 
     def _checked(self, request: h11.Request) -> h11.Request:
@@ -100,6 +105,7 @@ class LimitedH11Protocol(Limited, H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to look after the connection too."""
         super().connection_made(self.limited_transport(transport))
+        self.conn.transport = self.transport
         self.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Chunked bodies by h11, without what it is lenient about: extensions and trailers of any bytes, bare LFs."""
+"""Bodies by h11.
 
+Chunked ones are read without what h11 is lenient about: extensions and trailers of any bytes, bare LFs. Those
+that end with the connection are written so that the client sees it if they are cut off (`close_delimited`).
+"""
+
+import asyncio
 from typing import Any
 
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer
+from h11._writers import Http10Writer
 
 from ashapp.server.protocols.head import check_lines
+from ashapp.server.protocols.reset import end_by_reset
 
-__all__ = ["StrictChunkedReader"]
+__all__ = ["CloseDelimitedWriter", "StrictChunkedReader"]
 
 _EMPTY_LINE = b"\r\n"
 _END = b"\r\n\r\n"
@@ -45,3 +52,16 @@ class _StrictBuffer:
             trailer, end, _ = received.partition(_END)
             check_lines(trailer + end)
         return self._buffer.maybe_extract_lines()
+
+
+class CloseDelimitedWriter(Http10Writer):
+    """h11's writer of a body of unknown length for HTTP/1.0, to *transport*."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        end_by_reset(transport, is_cut=True)
+
+    def send_eom(self, headers: Any, write: Any) -> None:
+        """Take note that the body is complete."""
+        end_by_reset(self._transport, is_cut=False)
+        super().send_eom(headers, write)
