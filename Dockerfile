@@ -76,7 +76,8 @@ EXPOSE 5000 5001
 # Liveness: who restarts an unhealthy container should not do so because a database is away.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["ashapp", "check", "live"]
 # 'ashapp' alone, so that 'docker run IMAGE --threads 20' and 'docker run IMAGE routes shop:app' work too.
-ENTRYPOINT ["ashapp"]
+# Process 1 gets no signal that it does not handle. So while the interpreter starts they are held back, not lost.
+ENTRYPOINT ["env", "--block-signal=TERM,INT", "ashapp"]
 CMD ["serve"]
 
 # What differs from build to build comes last, and is in no layer.

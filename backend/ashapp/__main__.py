@@ -17,17 +17,22 @@ def main(**options: Any) -> None:
         from ashapp.server import check  # noqa: PLC0415 - see above
 
         sys.exit(check.main(sys.argv[2:]))
+    _handle_signals()
+    from ashapp.server import cli  # noqa: PLC0415 - see above
+
+    cli.main(**options)
+
+
+def _handle_signals() -> None:
+    from ashapp.server.signals import outlive, release  # noqa: PLC0415 - see above
+
     if os.getpid() == 1:  # of a container
         from ashapp.server.init_process import heed_sigterm  # noqa: PLC0415 - see above
 
         heed_sigterm()
     else:
-        from ashapp.server.signals import outlive  # noqa: PLC0415 - see above
-
         outlive()
-    from ashapp.server import cli  # noqa: PLC0415 - see above
-
-    cli.main(**options)
+    release()
 
 
 if __name__ == "__main__":

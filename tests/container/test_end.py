@@ -38,6 +38,13 @@ def test_an_interrupt_ends_it_too(image: str) -> None:
         assert container.wait() == 0
 
 
+def test_a_signal_right_after_the_start_is_not_lost(image: str) -> None:
+    for signal in ("TERM", "INT") * 5:
+        with running(image, "--env=ASHAPP_DRAIN_DELAY=0", serves=False) as container:
+            container.tell(signal)
+            assert container.wait() in {0, 128 + 2, 128 + 15}
+
+
 def test_it_is_healthy_and_says_when_it_is_not(image: str) -> None:
     often = ("--health-interval=1s", "--health-retries=1", "--health-start-period=1s")
     with running(image, *often) as container:

@@ -29,7 +29,10 @@ def history(image: str) -> list[dict[str, str]]:
 
 def test_it_runs_the_server_as_a_numbered_user(config: dict[str, Any]) -> None:
     assert config["User"] == "10001:10001"
-    assert (config["Entrypoint"], config["Cmd"]) == (["ashapp"], ["serve"])
+    assert (config["Entrypoint"], config["Cmd"]) == (
+        ["env", "--block-signal=TERM,INT", "ashapp"],
+        ["serve"],
+    )
     assert config["WorkingDir"] == "/app"
     assert set(config["ExposedPorts"]) == {"5000/tcp", "5001/tcp"}
     assert "ASHAPP_MANAGEMENT_HOST=0.0.0.0" in config["Env"]

@@ -154,6 +154,25 @@ def test_process_1_can_be_ended_while_the_command_is_still_imported(tmp_path: Pa
             process.kill()
 
 
+@pytest.mark.parametrize("pid", [1, 7])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_what_comes_while_the_interpreter_starts_counts(tmp_path: Path, pid: int, signum: int) -> None:
+    """The image's entry point blocks signals before it starts the interpreter, as is done here."""
+    (tmp_path / "click.py").write_text("import time\nfor _ in range(6000): time.sleep(0.01)")
+    start = f"import os, ashapp.__main__; os.getpid = lambda: {pid}; ashapp.__main__.main()"
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
+    try:
+        process = subprocess.Popen([sys.executable, "-c", start], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    with process:
+        process.send_signal(signum)
+        try:
+            assert process.wait(PATIENCE) == (128 + signum if pid == 1 else -signum)
+        finally:
+            process.kill()
+
+
 def has_seen(folder: Path, number: int) -> bool:
     """Whether the child has seen so many signals; it may be just about to write that."""
     path = folder / "seen"

@@ -18,11 +18,12 @@ __all__ = ["below_init", "heed_sigterm"]
 
 
 def heed_sigterm() -> None:
-    """Let SIGTERM end this process from now on, with the exit code that a shell gives for it.
+    """Let SIGTERM and SIGINT end this process from now on, with the exit code that a shell gives for it.
 
     For process 1 until it calls `below_init`: what it imports before that takes a while.
     """
-    signal.signal(signal.SIGTERM, lambda signum, _: os._exit(128 + signum))
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda signum, _: os._exit(128 + signum))
 
 
 def below_init() -> int | None:
@@ -34,6 +35,7 @@ def below_init() -> int | None:
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         outlive()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return None
