@@ -181,6 +181,16 @@ def test_a_request_that_blocks_for_the_limit_is_noted_once_for_each_stall(stage:
     assert [seconds for _, seconds in stage.notes] == pytest.approx([2.0, 2.0])
 
 
+def test_a_request_is_noted_when_its_endpoint_is_known(stage: Stage) -> None:
+    stage.request = observed(endpoint=None)
+    for at in (1.6, 2.5):
+        stage.look(at)
+    assert stage.notes == []
+    stage.request.endpoint = "slow"
+    stage.look(3.0)
+    assert [request.endpoint for request, _ in stage.notes] == ["slow"]
+
+
 def test_a_request_that_comes_later_in_a_stall_is_noted_for_its_own_time(stage: Stage) -> None:
     stage.look(1.6)
     stage.request = observed()

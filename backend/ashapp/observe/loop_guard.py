@@ -54,7 +54,7 @@ class LoopGuard:
     report are only counted; the next report tells how many there were.
 
     *find* finds the request whose code blocks. *note* is told of each request that blocks the loop for
-    *limit* seconds, on the guard's thread.
+    *limit* seconds, on the guard's thread, once its endpoint is known.
 
     *clock* gives the time in seconds, and is monotonic; *cpu* is as ``used_cpu``.
 
@@ -183,7 +183,7 @@ class LoopGuard:
             self._take_note(moment.request, now - self._since)
 
     def _take_note(self, request: Observation | None, seconds: float) -> None:
-        if self._note is None or request is None or request is self._noted:
+        if self._note is None or request is None or request is self._noted or request.endpoint is None:
             return
         if 0 < self._limit <= seconds:
             self._noted = request
