@@ -35,6 +35,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, project: Callable[..., Path]) -> list
     done: list[object] = []
     monkeypatch.setattr("builtins.prepared", done, raising=False)
     monkeypatch.setattr(serving, "prepare_process", lambda settings: done.append("prepared"))
+    monkeypatch.setattr(uvicorn.Config, "get_loop_factory", lambda config: done.append("loop"))
     monkeypatch.setattr(DrainingServer, "run", lambda server, sockets: done.append(server.config.loop))
     project(shop=SHOP)
     return done
@@ -44,12 +45,12 @@ def test_a_process_is_prepared_before_it_imports_the_application_and_has_no_loop
     server = make()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         serving.serve(server, [sock], None, lambda kind, line: steps.append(kind))
-    assert steps == ["prepared", Kind.SERVING, "auto"]
+    assert steps == ["prepared", "loop", "loop", Kind.SERVING, "auto"]
     app: Any = server.config.loaded_app
     while hasattr(app, "app"):
         app = app.app
     assert app.wsgi_application.config["ANSWER"] == "ran"
-    assert app.wsgi_application.config["PREPARED"] == ["prepared"]
+    assert app.wsgi_application.config["PREPARED"] == ["prepared", "loop"]
 
 
 @pytest.mark.parametrize(("flags", "loop"), [({}, "asyncio"), ({"loop": "uvloop"}, "auto")])
@@ -58,7 +59,7 @@ def test_greenlets_get_a_loop_beside_which_they_run(
 ) -> None:
     monkeypatch.setattr(gevent_patches, "are_limited", lambda: True)
     serving.serve(make(**flags), [], None, lambda kind, line: steps.append(line.partition(",")[0]))
-    assert steps[1] == "shop calls gevent.monkey.patch_all()"
+    assert steps[3] == "shop calls gevent.monkey.patch_all()"
     assert steps[-1] == loop
 
 

@@ -7,6 +7,7 @@ imported before there is an event loop, so that its import may run one of its ow
 application may have replaced by then (``asyncio.run`` above all) is looked up afterwards.
 """
 
+import contextlib
 import gc
 import socket
 
@@ -46,6 +47,10 @@ def serve(
     """
     settings, config = server.settings, server.config
     prepare_process(settings)
+    with contextlib.suppress(ImportError, ImportFromStringError):  # that is told of below
+        if config.loop in LOOP_FACTORIES:
+            # uvloop keeps asyncio's task as it finds it: before an application replaces that (nest_asyncio).
+            config.get_loop_factory()
     application = load(settings)
     config.app = assemble(application.found, settings, server.health, overview)
     if application.has_greenlets and settings.loop is None:
