@@ -107,13 +107,12 @@ async def run_in_fiber(
 
     *context* is not the one of the calling task, which is entered while the fiber runs.
     """
-    if exchange is not None and context.get(request_locals) is None:
-        context.run(open_request_locals)
     fiber = fibers.acquire()
     fiber.exchange = StandIn(fiber, exchange)
     fiber.gr_context = context
     outcome: list[Any] = []
-    await _drive(fiber, partial(note_outcome, fiber, coroutine, outcome))
+    run = note_outcome if exchange is None else _note_outcome_in_request
+    await _drive(fiber, partial(run, fiber, coroutine, outcome))
     fibers.release(fiber)
     value, error = outcome
     if error is None:
@@ -135,6 +134,14 @@ def _drive(fiber: fibers.Fiber, call: Callable[[], None]) -> Generator[Any, Any,
             item = fiber.fail(error)
         else:
             item = fiber.resume(answer)
+
+
+def _note_outcome_in_request(
+    fiber: fibers.Fiber, coroutine: Coroutine[Any, Any, Any], outcome: list[Any]
+) -> None:
+    if request_locals.get() is None:
+        open_request_locals()
+    note_outcome(fiber, coroutine, outcome)
 
 
 def note_outcome(fiber: fibers.Fiber, coroutine: Coroutine[Any, Any, Any], outcome: list[Any]) -> None:

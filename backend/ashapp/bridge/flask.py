@@ -79,7 +79,7 @@ class FlaskToAsgi(WsgiToAsgi):
         self._wants_own_loop = callables.wants_own_loop
         if async_threads is None:
             async_threads = DEFAULT_ASYNC_THREADS if self._pool.size > 1 else 1
-        self._lanes = Lanes(async_threads, lambda: self.lifespan.is_running)
+        self._lanes = Lanes(async_threads, lambda: self.lifespan.is_stopping)
 
     @property
     def lanes(self) -> Lanes:

@@ -83,12 +83,12 @@ class Lanes:
 
     """
 
-    def __init__(self, limit: int, is_patient: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, limit: int, is_stopping: Callable[[], bool | None] = lambda: None) -> None:
         if limit < 1:
             raise ValueError(f"async_threads is {limit!r}: expected 1 or more")
         self.limit = limit
-        #: Says whether the server is known not to stop. Only then is a stuck lane waited for for ever.
-        self.is_patient = is_patient
+        #: Says whether the server stops, or None where nobody knows.
+        self.is_stopping = is_stopping
         #: How many lanes there are, those that wait for a request among them.
         self.started = 0
         self._idle: list[Lane] = []
@@ -189,9 +189,9 @@ class Lease:
         self._jobs: list[Job] | None = None
 
     @property
-    def is_patient(self) -> bool:
-        """Whether a stuck lane is waited for for as long as it takes."""
-        return self._lanes.is_patient()
+    def is_stopping(self) -> bool | None:
+        """Whether the server stops, or None where nobody knows."""
+        return self._lanes.is_stopping()
 
     def submit(self, job: Job) -> None:
         """Run *job* on the lane.

@@ -49,8 +49,8 @@ class Lifespan:
         self.on_startup = list(on_startup)
         self.on_shutdown = list(on_shutdown)
         self.manager = manager
-        #: Whether the startup has been completed, and the shutdown not begun.
-        self.is_running = False
+        #: Whether the shutdown has begun; None as long as the server has not started by this protocol.
+        self.is_stopping: bool | None = None
         self._app = app
         self._run_sync = run_sync
         self._drain = drain
@@ -62,10 +62,10 @@ class Lifespan:
                 message = await receive()
                 if message["type"] == "lifespan.startup":
                     failure = await self._start(scope, stack)
-                    self.is_running = failure is None
+                    self.is_stopping = False if failure is None else None
                     await send(_answer("lifespan.startup", failure))
                 elif message["type"] == "lifespan.shutdown":
-                    self.is_running = False
+                    self.is_stopping = True
                     failure = await self._stop(stack)
                     await send(_answer("lifespan.shutdown", failure))
                     return

@@ -25,8 +25,9 @@ own, and before its body is iterated.
 
 A job is waited for to its end, because two threads may not use one context. Only when the server has
 cancelled the task, and a lane is stuck for longer than ``grace``, is the fiber given up, so that the server
-can stop. While the server does not stop, a cancellation may as well be a time-out of the application's own,
-which has to wait for its lane; so as long as the server is known not to stop, nothing is given up.
+can stop. A cancellation may as well be a time-out of the application's own, which has to wait for its lane.
+So nothing is given up while the server is known not to stop, nor, where that is not known, at the first
+cancellation of a coroutine.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ class LoopExchange(Exchange):
     _cancelled = False
     _cancellations = 0
     _cancelled_outside = False
+    # How often it has been cancelled while it waited for a job.
+    _interruptions = 0
     _unwinding = False
     _given_up = False
 
@@ -192,6 +195,7 @@ class LoopExchange(Exchange):
             except asyncio.CancelledError as error:
                 if self._given_up:
                     raise
+                self._interruptions += 1
                 if tearing_down:
                     self._cancelled_outside = self._unwanted = True
                 elif job.withdraw():
@@ -209,12 +213,17 @@ class LoopExchange(Exchange):
     def _give_up(self, job: Job) -> None:
         if job.done:
             self._limiter = None
-        elif self._lease.is_patient:
+        elif self._may_be_its_own():
             self._limiter = self.loop.call_later(self.grace, self._give_up, job)
         else:
             _log.error("%s was cancelled, but %s has not returned for %s s: given up", self, job, self.grace)
             self._given_up = True
             job.leave()
+
+    def _may_be_its_own(self) -> bool:
+        """Say whether the cancellation may be the application's own, or of a server that goes on."""
+        stopping = self._lease.is_stopping
+        return not stopping and (stopping is False or (self._fiber.depth > 0 and self._interruptions < 2))
 
     def _begin_to_wait(self) -> None:
         self._waited = True

@@ -4,13 +4,14 @@
 import asyncio
 import logging
 import threading
+from contextlib import nullcontext
 
 import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.types import Message
-from tests.support.asgi import fetch, http_scope
+from tests.support.asgi import fetch, http_scope, lifespan
 from tests.support.flask import begin
 from tests.support.journal import Journal
 from tests.support.waiting import eventually, until_set
@@ -181,6 +182,34 @@ async def test_a_lane_that_is_stuck_does_not_keep_the_server(
     assert "stuck" in record.getMessage()
     release.set()
     assert (await fetch(bridge)).body == b"hello"
+
+
+@pytest.mark.parametrize("served", [True, False])
+async def test_a_timeout_of_the_views_own_waits_for_the_lane(app: flask.Flask, *, served: bool) -> None:
+    """For longer than ``task_grace``, which is for a server that stops."""
+    blocked, release = threading.Event(), threading.Event()
+
+    @app.context_processor
+    def slow() -> dict[str, str]:
+        blocked.set()
+        release.wait(20)
+        return {"name": "x"}
+
+    @app.get("/")
+    async def view() -> str:
+        try:
+            async with asyncio.timeout(0.05):  # noqa: ASYNC100 - the lane is waited for
+                return flask.render_template_string("{{ name }}")
+        except TimeoutError:
+            return "too late"
+
+    bridge = FlaskToAsgi(app, task_grace=0.05)
+    async with lifespan(bridge) if served else nullcontext():
+        request = begin(bridge)
+        await until_set(blocked)
+        await asyncio.sleep(0.3)
+        release.set()
+        assert (await request.end()).body == b"too late"
 
 
 async def test_before_it_began(app: flask.Flask, journal: Journal) -> None:

@@ -336,3 +336,40 @@ async def test_it_stays_whole_where_the_request_is_cancelled(app: flask.Flask) -
         await request.task
 
     assert seen == ["view", "view"]
+
+
+@pytest.mark.parametrize("inner", ["async", "sync"])
+async def test_a_context_that_the_view_enters_is_that_of_what_runs_in_it(
+    app: flask.Flask, inner: str
+) -> None:
+    """On the lane and in tasks too: a test client in it sees its own request, and the view its own."""
+    seen: list[tuple[str, str]] = []
+
+    def note(*args: Any) -> Any:
+        seen.append((flask.request.path, variable.get()))
+        return args[0] if args else None
+
+    async def note_async(*args: Any) -> Any:
+        await asyncio.sleep(0)
+        return note(*args)
+
+    for hook in (note, note_async):
+        app.before_request(hook)
+        app.after_request(hook)
+        app.teardown_request(hook)
+
+    async def inner_view() -> str:
+        await asyncio.sleep(0)
+        return variable.get()
+
+    app.add_url_rule("/inner", "inner", inner_view if inner == "async" else lambda: variable.get())  # noqa: PLW0108
+
+    @app.get("/")
+    async def view() -> str:
+        context = contextvars.copy_context()
+        context.run(variable.set, "entered")
+        answer = context.run(app.test_client().get, "/inner")
+        return f"{answer.text} {flask.request.path} {variable.get()}"
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"entered / unset"
+    assert seen == [("/", "unset")] * 2 + [("/inner", "entered")] * 6 + [("/", "unset")] * 4
