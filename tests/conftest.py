@@ -4,9 +4,17 @@
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from greenlet import _greenlet, getcurrent, greenlet
+
+with suppress(ImportError):  # where a deployed service is tested there is none
+    from hypothesis import HealthCheck, settings
+
+    # How long an example takes says how busy the machine is, and no more.
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
 
 _main_greenlets: list[greenlet] = []
 

@@ -98,7 +98,7 @@ def test_wsgi_validator_has_nothing_to_say(app: Flask, method: str, path: str, a
     assert response.status_code < 600
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     path=st.sampled_from(["/", "/version", "/echo", "/headers", "/status/", "/upload", "/nowhere/"]),
     rest=st.binary(max_size=20),

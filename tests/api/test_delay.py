@@ -6,7 +6,7 @@ import time
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ashapp.api import create_app
@@ -85,7 +85,6 @@ def test_maximum_is_ten_seconds_by_default() -> None:
     assert_problem(create_app().test_client().get("/delay/10.01"), 400, "from 0 to 10")
 
 
-@settings(deadline=None)
 @given(seconds=st.text(min_size=1).filter(lambda text: "/" not in text) | st.floats().map(str))
 def test_waits_or_400(seconds: str) -> None:
     path = "/delay/" + seconds.encode("utf-8", "replace").decode("latin-1")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ashapp.api import create_app
@@ -110,7 +110,6 @@ def test_headers(client: FlaskClient) -> None:
     assert headers["Host"] == "localhost"
 
 
-@settings(deadline=None)
 @given(
     data=st.binary(max_size=200) | st.text(alphabet='[]{}":,0123456789eE.-\\untrlfasNI ').map(str.encode),
     content_type=st.sampled_from(

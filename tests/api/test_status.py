@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ashapp.api import create_app
@@ -76,7 +76,6 @@ def test_other_values_are_400_and_say_what_is_allowed(client: FlaskClient, code:
     assert_problem(client.get(f"/status/{code}"), 400, code, "200", "599")
 
 
-@settings(deadline=None)
 @given(code=st.text(min_size=1).filter(lambda text: "/" not in text))
 def test_answers_as_asked_or_400(code: str) -> None:
     path = "/status/" + code.encode("utf-8", "replace").decode("latin-1")

@@ -3,7 +3,6 @@
 
 import asyncio
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +51,7 @@ def test_a_client_that_goes_away_cancels_the_view_and_teardown_runs(run: Run) ->
         connection.send_request("GET", "/quote")
         until(lambda: "asked" in broker.journal)
         connection.close()
-        gone = time.monotonic()
         until(lambda: "teardown" in broker.journal)
-        assert time.monotonic() - gone < 1
     assert broker.journal.names == ["asked", "left", "teardown"]
     assert isinstance(broker.journal["teardown"].value, asyncio.CancelledError)
 

@@ -113,7 +113,7 @@ def test_messages_end_where_h11_sees_them_end(http: str, ws: str) -> None:
     app = Recorder()
     protocol = limited_protocol(http, ConnectionLimits())
 
-    @settings(deadline=None, max_examples=100)
+    @settings(max_examples=100)
     @given(st.lists(REQUESTS, min_size=1, max_size=4), st.lists(st.integers(0, 500), max_size=4))
     def agree(requests: list[bytes], cuts: list[int]) -> None:
         data = b"".join([*requests, LAST])
