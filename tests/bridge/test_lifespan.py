@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -12,7 +12,9 @@ from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.types import Environ, Message, StartResponse
-from tests.support.waiting import PATIENCE
+from tests.support.asgi import lifespan
+from tests.support.flask import begin
+from tests.support.waiting import PATIENCE, until_set
 
 
 def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
@@ -277,3 +279,33 @@ async def test_what_the_application_has_counts_too() -> None:
         *("enter ours", "enter app", "up", "app up"),
         *("app down 2", "app down 1", "down", "leave app", "leave ours"),
     ]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_the_shutdown_waits_for_requests_on_threads_that_the_server_has_given_up(streams: bool) -> None:  # noqa: FBT001
+    held, release = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        try:
+            start_response("200 OK", [])
+            if streams:
+                yield b"first"
+            held.set()
+            release.wait(20)
+            yield b"second"
+        finally:
+            order.append("finally")
+
+    bridge = WsgiToAsgi(application, on_shutdown=[lambda: order.append("shutdown")])
+    async with lifespan(bridge):
+        request = begin(bridge)
+        await until_set(held)
+        request.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request.end()
+        assert bridge.admission.in_flight == 1
+        asyncio.get_running_loop().call_later(0.05, release.set)
+
+    assert order == ["finally", "shutdown"]
+    assert bridge.admission.in_flight == 0

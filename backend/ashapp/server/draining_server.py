@@ -252,8 +252,9 @@ class DrainingServer(uvicorn.Server):
         seconds = self.settings.timeout_lifespan_shutdown
         try:
             async with asyncio.timeout(seconds):
-                if self.server_state.tasks:
-                    await asyncio.wait(self.server_state.tasks, timeout=seconds / 2)
+                # The bridge waits for its requests and their threads before it ends the application.
+                if self.settings.lifespan == "off" and self.server_state.tasks:
+                    await asyncio.wait(self.server_state.tasks)
                 for monitor in self.health.monitors:
                     await monitor.stop()
                 await self.lifespan.shutdown()
