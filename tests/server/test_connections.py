@@ -48,6 +48,7 @@ class Protocol:
         self.cycle = cycle
         self.scope = cycle.scope if cycle else None
         self.transport = Transport(sock)
+        self.flow = None
         self.ended = 0
 
     def shutdown(self) -> None:

@@ -107,4 +107,6 @@ def _is_idle(connection: Any) -> bool:
     # Each request has a scope of its own, from its first byte on; h11 keeps the bytes until the head ends.
     scope = connection.scope
     is_begun = scope is not None and (cycle is None or scope is not cycle.scope)
+    if getattr(connection.flow, "held", False):  # by what has been received, and waits to be taken in
+        return False
     return not is_begun and not (hasattr(connection, "conn") and connection.conn.trailing_data[0])

@@ -132,11 +132,11 @@ class LimitedH11Protocol(Limited, H11Protocol):
         super().on_response_complete()
         self._unset_keepalive_if_required()
 
-    def data_received(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         """Take in *data* as uvicorn does."""
         if self.refusal is None:
             self.received += len(data)
-            super().data_received(data)
+            H11Protocol.data_received(self, data)
 
     def handle_events(self) -> None:
         """Serve what has been received, as uvicorn does."""

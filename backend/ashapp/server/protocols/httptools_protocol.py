@@ -105,7 +105,7 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         # Each request has a scope of its own, from its first byte on.
         return self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
 
-    def data_received(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         """Take in *data* as uvicorn does, within the limits."""
         if self.refusal is not None:
             return

@@ -14,15 +14,12 @@ sending half of the connection is closed, and what the client still sends is thr
 at once would reset the connection, and the client could lose the answer before it reads it (RFC 9112, 9.6).
 """
 
-import asyncio
 import logging
 import math
 from enum import Enum, auto
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.server import ServerState
 
 from ashapp.server.protocols import delivery
 from ashapp.server.protocols.counting_transport import CountingTransport
@@ -31,6 +28,7 @@ from ashapp.server.protocols.lean_event import LeanEvent
 from ashapp.server.protocols.limits import LINGER, ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal, refused
 from ashapp.server.protocols.sweeper import Sweeper, sweeper_of
+from ashapp.server.protocols.turns import HeldFlow, TakesTurns
 from ashapp.server.protocols.upgraded import Upgraded
 
 __all__ = ["Limited", "Phase"]
@@ -45,6 +43,8 @@ class Phase(Enum):
     HEAD = auto()
     #: The client, to send more of a body.
     BODY = auto()
+    #: Its turn, when what has been received is taken in.
+    TURN = auto()
     #: The application, to begin the response.
     RESPONSE = auto()
     #: The application, to go on with the response.
@@ -63,7 +63,7 @@ class Phase(Enum):
 _AFTER_SENDING = {Phase.HEAD, Phase.STREAM, Phase.IDLE, Phase.END}
 
 
-class Limited(asyncio.Protocol):
+class Limited(TakesTurns):
     """A mix-in for uvicorn's protocols, which set most of these attributes."""
 
     # Slots, for with more attributes than uvicorn's the instances would no longer share the keys of their
@@ -77,22 +77,16 @@ class Limited(asyncio.Protocol):
         "_waits_for",
         "limits",
         "received",
-        "refusal",
     )
 
-    loop: asyncio.AbstractEventLoop
     config: Config
-    server_state: ServerState
     connections: set[Any]
-    transport: asyncio.Transport
-    flow: FlowControl
     client: tuple[str, int] | None
     cycle: Any
     limits: ConnectionLimits
 
     #: Bytes received so far.
     received: int
-    refusal: Refusal | None
     _sweeper: Sweeper
     _delivery: Delivery
     _lingers: bool
@@ -104,7 +98,7 @@ class Limited(asyncio.Protocol):
         super().__init__(**options)
         self.limits = limits
         self.received = self._received_before = 0
-        self.refusal = self._waits_for = None
+        self._waits_for = None
         self._lingers = False
         self._waited = 0.0
 
@@ -120,6 +114,7 @@ class Limited(asyncio.Protocol):
 
     def begin(self) -> None:
         """Begin to look after the connection."""
+        self.flow = HeldFlow(self.transport)
         self.flow._is_writable_event = LeanEvent(is_set=True)  # noqa: SLF001 - see `LeanEvent`
         self._delivery = Delivery(self.transport)
         self._sweeper = sweeper_of(self.server_state, self.loop, self.limits.interval)
@@ -128,6 +123,7 @@ class Limited(asyncio.Protocol):
     def end(self) -> None:
         """Look after the connection no longer: it is lost, or has another protocol."""
         self._sweeper.remove(self)
+        self.forget_backlog()
 
     def watch_upgraded(self) -> None:
         """Let what is left to limit be limited, where another protocol has taken over."""
@@ -158,6 +154,8 @@ class Limited(asyncio.Protocol):
         cycle = self.cycle
         if self.transport.is_closing():
             phase = Phase.END
+        elif self.flow.held:
+            phase = Phase.TURN
         elif self.refusal is not None:  # until it is its turn, it waits for responses to earlier requests
             phase = Phase.LINGER if self._lingers else Phase.RESPONSE
         elif cycle is None or cycle.response_complete:
@@ -225,6 +223,8 @@ class Limited(asyncio.Protocol):
             self._break_off(cycle, refusal)
         elif cycle is None or cycle.response_complete:
             self.answer(refusal)
+        if not (self._lingers or self.transport.is_closing()):
+            self.flow.hold()  # what follows may be endless, and is not even looked at
 
     def _break_off(self, cycle: Any, refusal: Refusal) -> None:
         if self.leaves_queue(cycle):
@@ -248,6 +248,7 @@ class Limited(asyncio.Protocol):
     def answer(self, refusal: Refusal) -> None:
         """Send *refusal*, and nothing after it."""
         self._lingers = True
+        self.flow.release()
         self.flow.resume_reading()
         self.transport.write(refusal.response(self.server_state.default_headers))
         if self.transport.can_write_eof():
