@@ -16,6 +16,8 @@ from tests.manifests.render import MANIFESTS, OVERLAYS, kustomize
 from tests.support.process import serving
 
 APP = """
+import time
+
 import flask
 from ashapp import readiness_check
 
@@ -30,6 +32,12 @@ def database():
 @app.get("/")
 def index():
     return "index"
+
+
+@app.get("/blocking")
+async def blocking():
+    time.sleep(1)
+    return "late"
 """
 
 
@@ -65,9 +73,11 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """The names of the series that a service exports, each with its labels."""
     folder = tmp_path_factory.mktemp("app")
     (folder / "app.py").write_text(APP)
-    options = ["--workers", str(request.param), "--management-host", "127.0.0.1", "--management-port", "0"]
-    with serving(["app:app", *options, "--drain-delay", "0"], cwd=folder) as server:
+    options = ["--workers", str(request.param), "--management-port", "0", "--loop-guard", "0.1"]
+    with serving(["app:app", *options, "--limit-blocking", "0.1"], cwd=folder) as server:
         with httpx.Client(base_url=server.base_url, timeout=30) as client:
             assert client.get("/").text == "index"
+            assert client.get("/blocking").text == "late"
             assert client.get("/", headers={"X-Long": "x" * 100_000}).status_code == 431
-        return scrape(server, until="ashapp_requests_refused_total")
+        scrape(server, until="ashapp_requests_refused_total")
+        return scrape(server, until="ashapp_event_loop_blocks_total")
