@@ -23,6 +23,7 @@ from ashapp.bridge.queue_watch import QueueWatch
 from ashapp.bridge.tasks import TaskKeeper
 from ashapp.bridge.threaded import ThreadExchange
 from ashapp.bridge.threads import ThreadPool
+from ashapp.bridge.upgrades import ending_upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -120,6 +121,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
         """
         if scope["type"] == "http":
+            send = ending_upgrade(scope, send)
             self.admission.in_flight += 1
             exchange = None
             # No further coroutine around the exchange: each that waits holds memory.

@@ -8,6 +8,7 @@ from h11._readers import ChunkedReader
 from h11._writers import Http10Writer
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ashapp.bridge.upgrades import IGNORED
 from ashapp.server.protocols.default_headers import respect_own_fields
 from ashapp.server.protocols.h11_bodies import CloseDelimitedWriter, StrictChunkedReader
 from ashapp.server.protocols.head import check_head
@@ -120,6 +121,8 @@ class LimitedH11Protocol(Limited, H11Protocol):
         self.watch_upgraded()
 
     def _should_upgrade(self) -> bool:
+        if not self.conn.is_handshake:
+            self.scope[IGNORED] = True  # type: ignore[literal-required]
         return self.conn.is_handshake
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ashapp.bridge.upgrades import IGNORED
 from ashapp.server.protocols.close_delimited import CloseDelimitedCycle
 from ashapp.server.protocols.default_headers import respect_own_fields
 from ashapp.server.protocols.head import VERSIONS, check_size
@@ -142,6 +143,7 @@ class LimitedHttpToolsProtocol(Limited, HttpToolsProtocol):
         if self._untaken is not None:
             headers[:] = self._untaken
             self._untaken = None
+            self.scope[IGNORED] = True  # type: ignore[literal-required]
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise Refusal(503, f"More than {_MAX_PIPELINED} requests wait on this connection.")
         if type(self.server_state.default_headers) is list:  # uvicorn makes a new one each second
