@@ -65,4 +65,4 @@ def test_sixty_who_leave_do_not_keep_the_next_one_waiting(server: ServerProcess)
             connection.vanish()
     began = time.monotonic()
     assert fetch(server.address, "/").body == b"here"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15

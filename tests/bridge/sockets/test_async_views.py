@@ -41,13 +41,13 @@ def test_async_views_wait_at_the_same_time(serve: Serve, adapter: Adapter, kind:
 
 
 @stock_fails("an async view holds its only thread", FlaskToAsgi)
-def test_views_of_200_ms_take_about_200_ms(serve: Serve, adapter: Adapter) -> None:
-    """Rule 12: twenty through ours, without a thread more; stock asgiref would take four seconds for them."""
+def test_views_that_wait_do_not_wait_for_each_other(serve: Serve, adapter: Adapter) -> None:
+    """Rule 12: twenty through ours, without a thread more; stock asgiref takes them one after the other."""
     app = Flask(__name__)
 
     @app.get("/")
     async def view() -> str:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1)
         return "slept"
 
     address = serve(adapter(app))
@@ -55,7 +55,7 @@ def test_views_of_200_ms_take_about_200_ms(serve: Serve, adapter: Adapter) -> No
     threads = threading.active_count()
     began = time.monotonic()
     assert asyncio.run(hammer(address, count, 1, GET)) == {200: count}
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < count / 2
     assert threading.active_count() <= threads
 
 

@@ -34,19 +34,19 @@ def test_sync_views_run_at_the_same_time(serve: Serve, adapter: Adapter) -> None
 
 
 @stock_fails("it has one thread for all requests", FlaskToAsgi)
-def test_eight_views_of_200_ms_take_about_200_ms(serve: Serve, adapter: Adapter) -> None:
+def test_eight_views_do_not_wait_for_each_other(serve: Serve, adapter: Adapter) -> None:
     """Rule 11."""
     app = Flask(__name__)
 
     @app.get("/")
     def view() -> str:
-        time.sleep(0.2)
+        time.sleep(1)
         return "slept"
 
     address = serve(adapter(app))
     began = time.monotonic()
     assert asyncio.run(hammer(address, 8, 1, GET)) == {200: 8}
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize("threads", [1, 3])

