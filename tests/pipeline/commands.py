@@ -37,8 +37,11 @@ esac
 _KUBECTL = """\
 case "$*" in
   kustomize*) exec "{kubectl}" "$@" ;;
+  *"backend/release}}") printf '%s' "$(<"{folder}/release")" ;;
   *" get deployment/"*) printf '%s' "$(<"{folder}/revision")" ;;
-  "apply --filename "*) cp "$3" "{folder}/" ;;
+  "get --filename "*" name") cat "{folder}/objects" ;;
+  "get --filename "*) cat "{folder}/former" ;;
+  "apply --filename "*) cp "$3" "{folder}/"; echo configmap/new >>"{folder}/objects" ;;
   *" port-forward "*) echo "Forwarding from 127.0.0.1:40123 -> 5000"; exec sleep 60 ;;
 esac
 [[ ! -f ${{KUBECONFIG:-}} ]] || cp "$KUBECONFIG" "{folder}/kubeconfig"
@@ -75,6 +78,9 @@ class Commands:
         (folder / "calls").touch()
         self.fail("")
         self.revision("7")
+        self.release("")
+        (folder / "objects").write_text("deployment.apps/ashapp-backend\nservice/ashapp-backend\n")
+        (folder / "former").write_text('{"kind":"Deployment"}\n---\n{"kind":"Service"}\n---\n')
         for name, body in _BODIES.items():
             self._write(name, body)
 
@@ -85,6 +91,10 @@ class Commands:
     def revision(self, number: str) -> None:
         """Set the revision that is deployed, empty where there is none."""
         (self.folder / "revision").write_text(number)
+
+    def release(self, number: str) -> None:
+        """Set the number of the release that is deployed, empty where it has none."""
+        (self.folder / "release").write_text(number)
 
     @property
     def calls(self) -> list[str]:

@@ -15,7 +15,7 @@ from tests.pipeline.commands import DIGEST, Commands
 SCRIPTS = ROOT / ".github" / "scripts"
 NAMESPACE = "ashapp-staging"
 IN_NAMESPACE = f"kubectl --namespace {NAMESPACE}"
-UNDO = f"{IN_NAMESPACE} rollout undo deployment/ashapp-backend --to-revision=7"
+RESTORED = f"{NAMESPACE}.former.yaml"
 STATUS = f"{IN_NAMESPACE} rollout status deployment/ashapp-backend --timeout=300s"
 
 
@@ -78,15 +78,31 @@ def test_the_command_runs_once_the_rollout_is_complete(commands: Commands, manif
     assert without_questions(commands)[-2:] == [STATUS, "docker version"]
 
 
-@pytest.mark.parametrize("failing", ["rollout status", "apply", "docker version"])
-def test_whatever_fails_is_undone_to_the_revision_before(
-    commands: Commands, manifest: Path, failing: str
-) -> None:
+def check_restored(commands: Commands) -> None:
+    """Check that all objects are as they were applied before, and that new ones are gone."""
+    again, status, delete = without_questions(commands)[-3:]
+    assert again.startswith("kubectl apply --filename ")
+    assert again.endswith(f"/{RESTORED}")
+    assert (commands.folder / RESTORED).read_text() == (commands.folder / "former").read_text()
+    assert not Path(again.rpartition(" ")[2]).exists()
+    assert (status, delete) == (STATUS, f"{IN_NAMESPACE} delete configmap/new")
+
+
+@pytest.mark.parametrize("failing", ["rollout status", "docker version"])
+def test_whatever_fails_is_undone_for_all_objects(commands: Commands, manifest: Path, failing: str) -> None:
     commands.fail(failing)
     result = script(commands, "deploy", NAMESPACE, manifest, "docker", "version")
     assert result.returncode == 1
-    assert without_questions(commands)[-2:] == [UNDO, STATUS]
-    assert "back to revision 7" in result.stderr
+    check_restored(commands)
+    assert "back to what was applied before, revision 7" in result.stderr
+
+
+def test_what_is_applied_in_part_is_undone(commands: Commands, manifest: Path) -> None:
+    commands.fail(f"apply --filename {manifest}")
+    assert script(commands, "deploy", NAMESPACE, manifest).returncode == 1
+    again, status = without_questions(commands)[-2:]
+    assert again.endswith(f"/{RESTORED}")
+    assert status == STATUS
 
 
 def test_a_first_rollout_that_fails_has_nothing_to_return_to(commands: Commands, manifest: Path) -> None:
@@ -95,13 +111,39 @@ def test_a_first_rollout_that_fails_has_nothing_to_return_to(commands: Commands,
     result = script(commands, "deploy", NAMESPACE, manifest)
     assert result.returncode == 1
     assert "no earlier revision" in result.stderr
-    assert UNDO not in commands.calls
+    assert without_questions(commands) == [f"kubectl apply --filename {manifest}", STATUS]
 
 
 def test_a_deployment_that_is_cancelled_is_undone(commands: Commands, manifest: Path) -> None:
     result = script(commands, "deploy", NAMESPACE, manifest, "bash", "-c", "kill $PPID; sleep 0.1")
     assert result.returncode == 143
-    assert without_questions(commands)[-2:] == [UNDO, STATUS]
+    check_restored(commands)
+
+
+@pytest.mark.parametrize("deployed", ["", "8", "41", "42"])
+def test_a_release_that_is_no_older_is_deployed_and_noted(
+    commands: Commands, manifest: Path, deployed: str
+) -> None:
+    commands.release(deployed)
+    result = script(commands, "deploy", NAMESPACE, manifest, environment={"ASHAPP_RELEASE": "42"})
+    assert result.returncode == 0, result.stderr
+    note = f"{IN_NAMESPACE} annotate deployment/ashapp-backend --overwrite ashapp-backend/release=42"
+    assert without_questions(commands)[-1] == note
+
+
+def test_an_older_release_is_refused_before_anything_is_applied(commands: Commands, manifest: Path) -> None:
+    commands.release("43")
+    result = script(commands, "deploy", NAMESPACE, manifest, environment={"ASHAPP_RELEASE": "42"})
+    assert result.returncode == 3
+    assert "release 43 is deployed, and 42 is older" in result.stderr
+    assert without_questions(commands) == []
+
+
+def test_a_release_that_fails_is_not_noted(commands: Commands, manifest: Path) -> None:
+    commands.fail("docker version")
+    environment = {"ASHAPP_RELEASE": "42"}
+    script(commands, "deploy", NAMESPACE, manifest, "docker", "version", environment=environment)
+    assert not [call for call in commands.calls if "annotate" in call]
 
 
 def test_nothing_is_applied_where_the_cluster_does_not_answer(commands: Commands, manifest: Path) -> None:
