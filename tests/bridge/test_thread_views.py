@@ -15,6 +15,7 @@ from flask.views import MethodView, View
 
 from ashapp.bridge import FlaskToAsgi, on_thread
 from ashapp.bridge.placement import Place
+from ashapp.bridge.thread_locals import local
 from ashapp.bridge.thread_views import ASYNC_VIEWS
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually, until_set
@@ -240,6 +241,49 @@ async def test_a_hook_is_kept_off_the_loop_by_itself(mark: Any, *, sync_view: bo
 async def hook() -> None:
     await block()
     variable.set("by the hook")
+
+
+async def test_hooks_and_view_and_teardown_see_the_same_thread_local_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And those of one request only, also where it is the next on the same thread."""
+    monkeypatch.setattr(threading, "local", local)
+    values, seen = threading.local(), []
+    app = flask.Flask(__name__, static_folder=None)
+
+    @app.before_request
+    def before() -> None:
+        seen.append(vars(values).copy())
+        values.user = flask.request.args["user"]
+
+    @app.get("/")
+    @on_thread
+    async def view() -> str:
+        values.view = "seen"
+        return await sync_to_async(lambda: str(values.user))()
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        seen.append(vars(values).copy())
+
+    bridge = FlaskToAsgi(app, threads=1)
+    for user in (b"1", b"2"):
+        assert (await fetch(bridge, target=b"/?user=" + user)).body == user
+    assert seen == [{}, {"user": "1", "view": "seen"}, {}, {"user": "2", "view": "seen"}]
+
+
+async def test_sync_views_of_an_application_that_is_kept_on_threads_keep_the_values_of_their_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threading, "local", local)
+    values = threading.local()
+
+    def view() -> str:
+        values.count = getattr(values, "count", 0) + 1
+        return str(values.count)
+
+    bridge = plain_app(view, async_views="thread", threads=1)
+    assert [(await fetch(bridge)).body for _ in range(2)] == [b"1", b"2"]
 
 
 @pytest.mark.parametrize("leaves", [True, False])

@@ -109,6 +109,10 @@ class Callables:
             if rule is not None:
                 notes.route, notes.endpoint = rule.rule, rule.endpoint
 
+    def is_isolated(self, endpoint: str) -> bool:
+        """Say whether requests for *endpoint* have thread-local values of their own. On a thread."""
+        return self.placement.of(endpoint).isolated
+
     def wants_own_loop(self) -> bool:
         """Say whether the coroutines of the current request are kept off the server's loop. On a thread."""
         if keeps_all(self._app):

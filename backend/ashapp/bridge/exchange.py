@@ -91,6 +91,8 @@ class Exchange:
     grace = 5.0
     #: Makes the context of a request.
     make_context: Callable[[Context], Context] = staticmethod(new_context)
+    #: Whether Flask has matched the request.
+    matched = False
     #: Where the application runs, as the notes call it.
     place = "thread"
     _opened = False
@@ -136,6 +138,9 @@ class Exchange:
 
         """
         raise NotImplementedError
+
+    def note_match(self, endpoint: str) -> None:
+        """Take note of the *endpoint* that Flask has matched. In the context of the request."""
 
     def coroutine_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop for the coroutines that a thread of this exchange waits for. On that thread."""

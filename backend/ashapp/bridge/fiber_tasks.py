@@ -42,12 +42,16 @@ class StandIn:
     #: As of ``LoopExchange``; nobody asks here.
     response: Any = None
     notes: Any = None
+    matched = True
     is_complete = False
 
     def __init__(self, fiber: fibers.Fiber, exchange: Exchange | None) -> None:
         self._fiber = fiber
         self._exchange = exchange
         self._tearing_down = False
+
+    def note_match(self, endpoint: str) -> None:
+        """See ``Exchange``: this comes later."""
 
     @property
     def served(self) -> Exchange | None:

@@ -77,6 +77,7 @@ class FlaskToAsgi(WsgiToAsgi):
         callables = flask_app.extensions.get("ashapp") or Callables(flask_app)
         self._callables = callables
         self._wants_own_loop = callables.wants_own_loop
+        self._is_isolated = callables.is_isolated
         if async_threads is None:
             async_threads = DEFAULT_ASYNC_THREADS if self._pool.size > 1 else 1
         self._lanes = Lanes(async_threads, lambda: self.lifespan.is_stopping)

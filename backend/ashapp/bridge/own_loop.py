@@ -18,6 +18,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from ashapp.bridge.thread_locals import mark_lane
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -69,6 +71,7 @@ class OwnLoop:
         self.loop.call_soon_threadsafe(self.loop.stop)
 
     def _run(self) -> None:
+        mark_lane()
         try:
             self.loop.run_forever()
             self.loop.run_until_complete(self._end())

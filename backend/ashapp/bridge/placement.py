@@ -73,6 +73,11 @@ class Place:
     reason: str = ""
     own_loop: bool = False
 
+    @property
+    def isolated(self) -> bool:
+        """Whether each request has thread-local values of its own, as its view is awaited on a loop."""
+        return self.own_loop and self.reason != _SYNC
+
 
 class Placement:
     """Decides for the views of *app*; remembers it until the view or the application changes."""

@@ -71,12 +71,17 @@ def _note_rule() -> None:
     """Note which rule has matched: the first stage of a request, before whatever may take its time."""
     fiber = current_fiber()
     exchange = current_exchange() if fiber is None else fiber.exchange
-    notes = exchange.notes if exchange is not None else None
     # That of the outermost request: a test client that a view calls begins another one.
-    if notes is not None and notes.route is None and flask.has_request_context():
-        rule = flask.request.url_rule
-        if rule is not None:
-            notes.route, notes.endpoint = rule.rule, rule.endpoint
+    if exchange is None or exchange.matched or not flask.has_request_context():
+        return
+    exchange.matched = True
+    rule = flask.request.url_rule
+    if rule is None:
+        return
+    notes = exchange.notes
+    if notes is not None and notes.route is None:
+        notes.route, notes.endpoint = rule.rule, rule.endpoint
+    exchange.note_match(rule.endpoint)
 
 
 def _do_teardown_request(app: flask.Flask, is_left_early: Callable[[], bool]) -> Callable[..., Any]:

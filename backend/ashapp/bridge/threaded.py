@@ -41,6 +41,7 @@ from ashapp.bridge.futures import resolve
 from ashapp.bridge.own_loop import OwnLoop, RemoteTask
 from ashapp.bridge.stacks import stack_of
 from ashapp.bridge.stream import BodyStream
+from ashapp.bridge.thread_locals import open_request_locals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -74,6 +75,8 @@ class ThreadExchange(Exchange):
 
     #: Says, on the thread, whether the request's coroutines are kept off the server's loop. None: never.
     wants_own_loop: Callable[[], bool] | None = None
+    #: Says whether an endpoint's requests have thread-local values of their own. None: never.
+    is_isolated: Callable[[str], bool] | None = None
     _own_loop: OwnLoop | None = None
     _stream: BodyStream | None = None
     _abandoned = False
@@ -278,6 +281,14 @@ class ThreadExchange(Exchange):
             self._finished = True
             if self._waiter is not None:
                 self._cross(resolve, self._waiter)
+
+    def note_match(self, endpoint: str) -> None:
+        """Begin with no thread-local values, where the view is awaited on a loop of its own.
+
+        So hooks, which run here, and the view, which does not, see the same ones, as they do on the loop.
+        """
+        if self.is_isolated is not None and self.is_isolated(endpoint):
+            open_request_locals()
 
     def coroutine_loop(self) -> asyncio.AbstractEventLoop:
         """Return the server's loop, or that of the request; see ``Exchange``."""

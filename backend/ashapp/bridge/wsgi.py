@@ -99,6 +99,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         self._tasks = TaskKeeper()
         self._task_grace = task_grace
         self._wants_own_loop: Callable[[], bool] | None = None
+        self._is_isolated: Callable[[str], bool] | None = None
         self.lifespan = Lifespan(
             wsgi_application, self._run_sync, self._drain, on_startup, on_shutdown, lifespan
         )
@@ -197,6 +198,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         )
         exchange.timeout = self.request_timeout
         exchange.wants_own_loop = self._wants_own_loop
+        exchange.is_isolated = self._is_isolated
         if self._task_grace != exchange.grace:
             exchange.grace = self._task_grace
         self._pool.submit(exchange.run)
