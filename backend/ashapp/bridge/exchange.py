@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ashapp.bridge.contexts import new_context, request_body
@@ -215,13 +216,14 @@ class Exchange:
         The response is complete, and the client does not wait. An iterable that is endless is closed.
         """
         try:
-            is_over = self._drop(chunks)
+            chunk = next(chunks, None)  # nearly always there is none
+            is_over = chunk is None or self._drop(chain((chunk,), chunks))
         except BodyOverdue:
             is_over = False
         if not is_over:
             _log.warning("%s: what makes the response body goes on past its end: closed", self)
 
-    def _drop(self, chunks: Iterator[bytes]) -> bool:
+    def _drop(self, chunks: Iterable[bytes]) -> bool:
         """Iterate *chunks* to their end, within bounds; say whether it was reached."""
         dropped, end = 0, float("inf")
         for count, chunk in enumerate(chunks, 1):
