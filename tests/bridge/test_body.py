@@ -105,6 +105,16 @@ async def test_reads_wait_for_what_comes_late(
     await reader
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+async def test_reads_return_bytes_whatever_the_server_has(kind: Callable[[bytes], Any]) -> None:
+    client = Client(kind(b"ab\ncd\nef"), cast("Any", None), kind(b""))
+    body = body_of(client, started=True)
+    parts = await on_a_thread(lambda: [body.read(1), body.readline(), *body.readlines(1), body.read()])
+    assert [(type(part), part) for part in parts] == [
+        (bytes, part) for part in (b"a", b"b\n", b"cd\n", b"ef")
+    ]
+
+
 async def test_it_may_be_wrapped_as_any_file() -> None:
     body = body_of(Client("a\u00e9\n".encode()[:2], "a\u00e9\n".encode()[2:], b"b"))
     assert await on_a_thread(list, io.TextIOWrapper(cast("io.BufferedReader", body), "utf-8")) == [

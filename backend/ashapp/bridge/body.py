@@ -179,7 +179,8 @@ class RequestBody(io.BufferedIOBase):
         if message["type"] == "http.disconnect":
             self._mark_gone()
             return
-        chunk = message.get("body", b"")
+        # Some servers and test clients say so by a buffer of their own, or None; a read returns bytes.
+        chunk = bytes(message.get("body") or b"")
         with self._mutex:
             if chunk:
                 if self._chunks is None:
