@@ -57,7 +57,7 @@ class Limits(BaseModel):
     timeout_head: _Seconds = Field(
         default=10,
         description="Seconds until a new connection, or a request that has begun, must have sent a whole "
-        "head; then 408. 0 for any time.",
+        "head; then 408. A TLS handshake has as many. 0 for any time.",
     )
     timeout_body: _Seconds = Field(
         default=30,
