@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,15 @@ def test_ipv6_is_bound_without_ipv4() -> None:
     with bound(load({"host": "::1", "port": "0"})) as (sock,):
         assert url(sock) == f"http://[::1]:{sock.getsockname()[1]}"
         assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others do not inherit the options of a listener")
+def test_clients_that_vanish_are_found_out() -> None:
+    with bound(load({"host": "127.0.0.1", "port": "0"})) as (sock,):
+        listen([sock], 5)
+        with socket.create_connection(sock.getsockname()), sock.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
 
 
 def test_a_port_in_use_is_told_of() -> None:

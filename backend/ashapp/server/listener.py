@@ -18,6 +18,15 @@ __all__ = ["bound", "is_listening", "listen", "tcp", "url"]
 # Anyone on the machine may connect, a proxy under another user above all; as uvicorn has it.
 _UNIX_MODE = 0o666
 
+# A client that has vanished without a word, while the application has none for it either, is found out after
+# two minutes (tcp(7)): the system sends a probe after 60 s, then every 15.
+_KEEP_ALIVE = (
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 60),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 4),
+)
+
 _UNUSABLE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
@@ -143,6 +152,9 @@ def _tcp_socket(family: socket.AddressFamily, address: tuple[object, ...]) -> so
     try:
         if os.name == "posix":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for level, name, value in _KEEP_ALIVE:  # which accepted ones inherit
+            if hasattr(socket, name):
+                sock.setsockopt(level, getattr(socket, name), value)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
