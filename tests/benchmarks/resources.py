@@ -2,9 +2,11 @@
 """What a container of the service needs: CPU and memory, idle and loaded, and requests and limits from that.
 
 The reference API is served with the workers and threads of ``manifests/base/settings.env``, on all cores.
-The load has three parts, one after the other: small answers by a sync view, for the CPU time of a request; as
-many uploads at once as there are threads, sent slowly enough for all to be under way together; and requests
-that wait on the event loop. Memory is the peak of all three, of all processes (Linux's VmHWM, proc(5)).
+The load has four parts, one after the other: small answers by a sync view, for the CPU time of a request; as
+many uploads at once as there are threads, sent slowly enough for all to be under way together; as many
+bodies that are kept whole, and answered with six times as much; and requests that wait on the event loop.
+Memory is the peak of all, of all processes (Linux's VmHWM, proc(5)). It is bounded by the budget for bodies
+that the manifests set, since this machine has more memory than the container.
 """
 
 import http.client
@@ -31,6 +33,8 @@ _CONNECTIONS = 16
 _WAITING = 200
 _CHUNK = b"x" * 65536
 _CHUNKS = 64
+# Each becomes six characters of JSON.
+_KEPT = bytes(1_000_000)
 _PAUSE = 0.02  # seconds between chunks
 _TIMEOUT = 60  # seconds
 
@@ -76,8 +80,9 @@ def service() -> tuple[Server, int, int]:
     """Return the server that the manifests run, and its workers and threads."""
     given = variables(_SETTINGS.read_text(encoding="utf-8"))
     workers, threads = given["workers"], given["threads"]
-    arguments = ("--workers", workers, "--threads", threads, "--management-port", "0", "--drain-delay", "0")
-    command = ("ashapp", "serve", *arguments, "--host", "127.0.0.1", "--port", PORT)
+    arguments = ("--workers", workers, "--threads", threads, "--limit-buffered", given["limit_buffered"])
+    apart = ("--management-port", "0", "--drain-delay", "0", "--host", "127.0.0.1", "--port", PORT)
+    command = ("ashapp", "serve", *arguments, *apart)
     return Server("service", "`ashapp serve`", command, ()), int(workers), int(threads)
 
 
@@ -134,6 +139,7 @@ def _loads(threads: int, seconds: float) -> list[tuple[int, _Answers]]:
     return [
         (_CONNECTIONS, lambda connection: _small(connection, seconds)),
         (threads, _upload),
+        (threads, _keep),
         (_WAITING, _delay),
     ]
 
@@ -171,6 +177,11 @@ def _upload(connection: http.client.HTTPConnection) -> int:
             yield _CHUNK
 
     connection.request("POST", "/upload", chunks(), {"Content-Length": str(_CHUNKS * len(_CHUNK))})
+    return _answered(connection)
+
+
+def _keep(connection: http.client.HTTPConnection) -> int:
+    connection.request("POST", "/echo", _KEPT)
     return _answered(connection)
 
 

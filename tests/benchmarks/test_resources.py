@@ -19,7 +19,7 @@ def test_the_settings_are_read_as_the_manifests_give_them() -> None:
 def test_the_service_has_the_workers_and_threads_of_the_manifests() -> None:
     server, workers, threads = service()
     line = server.command_line()
-    assert f"--workers {workers} --threads {threads} " in line
+    assert f"--workers {workers} --threads {threads} --limit-buffered 4MiB " in line
     assert (workers, threads) == (1, 40)
 
 

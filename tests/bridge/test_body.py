@@ -141,13 +141,13 @@ async def test_nothing_is_received_before_it_is_wanted() -> None:
 async def test_it_receives_no_more_while_the_reader_rests() -> None:
     client = Client(*[bytes(1000)] * 1000)
     body = body_of(client, started=True)
-    await eventually(lambda: client.asked == 66)
+    await eventually(lambda: client.asked == 62)
     await a_few_steps()
-    assert client.asked == 66
+    assert client.asked == 62
     assert len(await on_a_thread(body.read, 10_000)) == 10_000
-    await eventually(lambda: client.asked == 76)
+    await eventually(lambda: client.asked == 72)
     await a_few_steps()
-    assert client.asked == 76
+    assert client.asked == 72
     assert len(await on_a_thread(body.read)) == 990_000
 
 
@@ -334,6 +334,70 @@ async def test_watch_takes_in_a_bounded_part_of_an_unread_body() -> None:
     await a_few_steps()
     assert client.asked == 16
     assert len(await on_a_thread(body.read)) == 40 * HIGH_WATER
+
+
+# -- a server that goes on past the end, or never waits
+
+
+class Repeating:
+    """A ``receive`` that says the same for ever, and never waits."""
+
+    def __init__(self, chunk: bytes, *, more: bool) -> None:
+        self.message: Message = {"type": "http.request", "body": chunk, "more_body": more}
+        self.asked = 0
+
+    async def receive(self) -> Message:
+        self.asked += 1
+        return self.message
+
+
+def repeated(chunk: bytes, *, more: bool, length: int | None = None) -> tuple[Repeating, RequestBody]:
+    server = Repeating(chunk, more=more)
+    body = RequestBody(server.receive, asyncio.get_running_loop())
+    body.announced, body.length = True, length
+    return server, body
+
+
+@pytest.mark.parametrize("watched", ["before", "after", "never"])
+@pytest.mark.parametrize(("more", "length"), [(False, None), (False, 5), (True, 5), (True, 15)])
+async def test_past_the_end_a_server_is_asked_no_more(
+    *, more: bool, length: int | None, watched: str
+) -> None:
+    server, body = repeated(b"hello", more=more, length=length)
+    gone: list[int] = []
+    if watched == "before":
+        body.watch(lambda: gone.append(1))
+    assert await on_a_thread(body.read) == b"hello" * ((length or 5) // 5)
+    if watched == "after":
+        body.watch(lambda: gone.append(1))
+    await a_few_steps()
+    assert server.asked <= (length or 5) // 5 + 1
+    assert not gone
+    assert await on_a_thread(body.read) == b""
+
+
+@pytest.mark.parametrize("chunk", [b"", b"x"])
+async def test_a_server_that_never_waits_leaves_the_loop_to_others(chunk: bytes) -> None:
+    server, body = repeated(chunk, more=True)
+    body.start()
+    await a_few_steps()
+    assert server.asked < 1000
+    body.stop()
+    await a_few_steps()
+
+
+async def test_a_body_of_single_bytes_is_bounded_in_number() -> None:
+    server, body = repeated(b"x", more=True)
+    body.start()
+    await eventually(lambda: body.is_resting)
+    assert server.asked == -(-HIGH_WATER // 65)
+    body.stop()
+
+
+async def test_no_more_is_taken_than_the_head_has_announced() -> None:
+    body = body_of(Client(b"abc", b"def"))
+    body.length = 4
+    assert await on_a_thread(body.read) == b"abcd"
 
 
 # -- on the loop

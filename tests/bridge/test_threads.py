@@ -63,6 +63,18 @@ def test_blocking_jobs_spread_over_all_threads_and_no_more(gate: threading.Event
     assert pool.started == 3
 
 
+def test_a_thread_that_stays_with_its_job_is_stuck_after_a_time(gate: threading.Event) -> None:
+    pool = ThreadPool(3)
+    jobs = [pool.call(lambda: gate.wait(PATIENCE)) for _ in range(2)]
+    pool.call(lambda: None).result(PATIENCE)
+    until(lambda: pool.busy == 2)
+    assert pool.stuck(60) == 0
+    until(lambda: pool.stuck(0.001) == 2)
+    gate.set()
+    wait(jobs, PATIENCE)
+    until(lambda: pool.stuck(0) == 0)
+
+
 @pytest.mark.usefixtures("restless")
 def test_blocking_jobs_among_quick_ones_meet_each_other() -> None:
     # Each round passes only if all threads are running at the same time: no wake-up may be lost.

@@ -23,8 +23,8 @@ HARDENED = (
     "--tmpfs=/tmp",
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
-    "--memory=160m",
-    "--memory-swap=160m",
+    "--memory=352m",
+    "--memory-swap=352m",
     "--pids-limit=128",
 )
 

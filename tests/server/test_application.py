@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import asyncio
+import math
 import os
 import sys
 import threading
@@ -140,7 +141,13 @@ def test_the_bridge_is_told_of_the_settings_that_are_its_own(
     monkeypatch.setattr("ashapp.server.application.FlaskToAsgi", bridge)
     found = load(settings()).found
     assemble(found, settings(**flags))
-    defaults = {"threads": 40, "async_threads": 1000, "multiprocess": False, "task_grace": 4.0}
+    defaults = {
+        "threads": 40,
+        "async_threads": 1000,
+        "multiprocess": False,
+        "task_grace": 4.0,
+        "read_ahead": 1 << 20,
+    }
     assert told == {"app": found, **defaults, **options}
 
 
@@ -165,6 +172,34 @@ def test_limits_are_set_where_the_application_has_not_set_its_own(
     admission = bridge.admission
     found = (admission.max_in_flight, admission.max_queued, bridge.max_body, bridge.request_timeout)
     assert found == limits
+
+
+@pytest.mark.parametrize(
+    ("own", "flags", "limits"),
+    [
+        ({}, {}, (None, 1, 60)),
+        ({}, {"limit_buffered": "8MiB", "workers": "3", "timeout_thread": "5"}, (8 << 20, 3, 5)),
+        ({"max_buffered": 7}, {"limit_buffered": "8MiB", "timeout_thread": "0"}, (7, 1, math.inf)),
+    ],
+)
+def test_what_is_in_hand_is_bounded(
+    own: dict[str, Any], flags: dict[str, str], limits: tuple[Any, ...]
+) -> None:
+    bridge = WsgiToAsgi(lambda environ, start_response: [], **own)
+    assemble(bridge, settings(**flags))
+    budget = bridge.intake.budget
+    assert (budget.limit, budget.processes, bridge.admission.stuck_after) == limits
+
+
+@pytest.mark.parametrize("limit", [None, 160 << 20])
+def test_memory_is_given_back_where_there_is_a_limit(
+    limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr("ashapp.server.application.give_back_freed", lambda: calls.append(1))
+    monkeypatch.setattr("ashapp.bridge.memory.Memory.limit", limit)
+    assemble(WsgiToAsgi(lambda environ, start_response: []), settings())
+    assert bool(calls) == (limit is not None)
 
 
 def test_a_worker_that_is_saturated_is_not_ready() -> None:

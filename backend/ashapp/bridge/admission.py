@@ -6,6 +6,8 @@ who wait already are served in time. What is bounded is requests, not connection
 next to nothing. A request that needs no thread is never refused because threads are busy.
 """
 
+import math
+
 from ashapp.bridge.errors import RequestRejected
 from ashapp.bridge.threads import ThreadPool
 
@@ -31,6 +33,8 @@ class Admission:
                 raise ValueError(f"{name} is {bound!r}: expected 1 or more, or None for no bound")
         self.max_in_flight = max_in_flight
         self.max_queued = max_queued
+        #: Seconds after which a thread that is busy with the same request counts as stuck.
+        self.stuck_after = math.inf
         #: Requests that have begun and not ended, those that wait for a thread among them.
         self.in_flight = 0
         #: Requests that have been refused so far.
@@ -67,12 +71,17 @@ class Admission:
             raise self._refusal(f"{self.max_queued} requests wait for a thread, which is as many as may wait")
 
     def saturation(self) -> str | None:
-        """Return why the next request would be refused, or None if it would not, for a readiness probe."""
+        """Return why there should be no more requests, or None, for a readiness probe.
+
+        The next one would be refused; or it would wait for long, as all threads are stuck.
+        """
         if self.max_in_flight is not None and self.in_flight >= self.max_in_flight:
             return f"saturated: {self.in_flight} requests in flight"
         queued = self._pool.queued
         if self.max_queued is not None and queued >= self.max_queued:
             return f"saturated: {queued} requests wait for a thread"
+        if self._pool.stuck(self.stuck_after) >= self._pool.size:
+            return f"saturated: all threads have been busy with the same requests for {self.stuck_after:g} s"
         return None
 
     def _refusal(self, reason: str) -> RequestRejected:

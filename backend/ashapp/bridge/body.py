@@ -13,7 +13,8 @@ memory is bounded whatever the size of the upload, and nothing is written to dis
 watching for a disconnect (``watch``) is the pump's work too: it goes on past the end of the body.
 
 ``http.disconnect`` before the last chunk makes every further read raise ``ClientDisconnected``: a
-truncated upload never looks complete.
+truncated upload never looks complete. Past the end of the body nothing but that is expected: where a
+``receive()`` has something else to say, as one that says the same for ever, it is asked no more.
 
 A limit on the length of the body (``limit_to``) is checked where the limit is reached, by looking for one
 byte more. Werkzeug's own check, in ``LimitedStream``, stops reading there without looking, so that a
@@ -36,6 +37,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from ashapp.bridge.budget import PROOF
 from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.fibers import current_fiber
 from ashapp.bridge.futures import resolve
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
+    from ashapp.bridge.budget import Share
     from ashapp.bridge.fiber_tasks import StandIn
     from ashapp.bridge.native import LoopExchange
     from ashapp.bridge.types import Message, Receive
@@ -60,6 +63,11 @@ HIGH_WATER = 65536
 # taken in now and then, after a time (seconds) that doubles: a dozen of them in an hour.
 _WATCH_HIGH_WATER = 1 << 20
 _FIRST_LOOK = 1.0
+
+# What a chunk takes besides its bytes; so chunks of a byte each are bounded in number, too.
+_CHUNK_COST = 64
+# So many messages are taken in before the loop may see to others, if ``receive()`` never waits.
+_TURN = 16
 
 
 class RequestBody(io.BufferedIOBase):
@@ -77,6 +85,14 @@ class RequestBody(io.BufferedIOBase):
     __slots__ = ("_loop", "_max_length", "_mutex", "_receive", "_server_context")
     #: Whether the head of the request says that there is a body. To be set before the first read.
     announced = False
+    #: Its length in bytes by the head of the request; None where that does not say.
+    length: int | None = None
+    #: Whether the client sends it of its own accord, and does not wait for ``100 Continue``.
+    unasked = True
+    #: The part of the memory of all requests that it has; None where it is not counted.
+    share: Share | None = None
+    #: Called once, on the loop, when all of it has come, or no more will.
+    on_end: Callable[[], None] | None = None
     # Shared, under the mutex.
     _size = 0
     _complete = False
@@ -89,12 +105,17 @@ class RequestBody(io.BufferedIOBase):
     _room: asyncio.Event | None = None
     _limit = HIGH_WATER
     _on_disconnect: Callable[[], None] | None = None
+    _on_arrival: Callable[[], None] | None = None
+    _arrived = 0
     _look: asyncio.TimerHandle | None = None
     _look_after = _FIRST_LOOK
+    _looks = True
     # The reader's.
     _current = b""
     _offset = 0
     _consumed = 0
+    _given = 0
+    _told = 0
 
     def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
         self._receive = receive
@@ -131,12 +152,56 @@ class RequestBody(io.BufferedIOBase):
         elif self._pump is None:
             self._pump = self._loop.create_task(self._run_pump(), context=self._server_context)
 
+    @property
+    def arrived(self) -> int:
+        """Bytes that have come so far."""
+        return self._arrived
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it has come."""
+        return self._complete
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether no more of it is taken in until it is read."""
+        return self._resting
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has gone, or the exchange has ended."""
+        return self._gone
+
+    def read_ahead(self, size: int, on_arrival: Callable[[], None]) -> None:
+        """Take in *size* bytes before anybody reads; call *on_arrival* for all that comes. On the loop."""
+        self._on_arrival = on_arrival
+        self.take_in(size)
+        self.start()
+
+    def take_in(self, size: int) -> None:
+        """Take in *size* bytes ahead of the reader from now on, but no fewer than it needs. On the loop."""
+        self._limit = max(HIGH_WATER, size)
+        with self._mutex:
+            has_room = self._size < self._limit
+            if not has_room and self._room is None and not self._complete:
+                self._rest()
+            self._resting = self._resting and not has_room
+        if has_room:
+            self._resume()
+
+    def end_read_ahead(self) -> None:
+        """Take in no more than a reader needs from now on, and call nobody. On the loop."""
+        self._on_arrival = self._on_disconnect = None
+        self.take_in(HIGH_WATER)
+
     def watch(self, on_disconnect: Callable[[], None], *, read_ahead: int = _WATCH_HIGH_WATER) -> None:
         """Call *on_disconnect*, in place of an earlier one, as soon as the client has gone. On the loop.
 
-        *read_ahead* is how much of the body, in bytes, may be taken in to see that.
+        *read_ahead* is how much of the body, in bytes, may be taken in to see that. With 0 it is
+        not seen while the body rests.
         """
         self._on_disconnect = on_disconnect
+        self._looks = read_ahead > 0
         self._limit = max(self._limit, read_ahead)
         if self._gone:
             on_disconnect()
@@ -144,11 +209,15 @@ class RequestBody(io.BufferedIOBase):
         if self._pump is not None and self._pump.done():
             self._pump = None
         self.start()
-        self._resume()
+        if read_ahead:
+            self._resume()
 
     def stop(self) -> None:
         """End the exchange: a read that still waits, or comes later, raises. On the loop."""
         self._gone = True  # told to a reader by `start` where there is no pump yet
+        self._end()
+        if self.share is not None:
+            self.share.end()
         if self._pump is not None:
             self._on_disconnect = None
             if self._look is not None:
@@ -157,11 +226,20 @@ class RequestBody(io.BufferedIOBase):
             self._mark_gone()
 
     async def _run_pump(self) -> None:
+        turn = 0
         try:
             while not self._gone and not (self._complete and self._on_disconnect is None):
                 if self._room is not None:
                     await self._room.wait()
-                self._feed(await self._receive())
+                if self.share is not None and not self._complete and not self.share.may_grow():
+                    await self.share.wait_for_growth()
+                message = await self._receive()
+                if self._complete and message["type"] != "http.disconnect":
+                    return  # it has come to its end, and there is no more to learn from this server
+                self._feed(message)
+                turn += 1
+                if turn % _TURN == 0:
+                    await asyncio.sleep(0)
         except Exception:
             _log.exception("receive() failed; taken for a disconnect")
         finally:
@@ -181,25 +259,48 @@ class RequestBody(io.BufferedIOBase):
             return
         # Some servers and test clients say so by a buffer of their own, or None; a read returns bytes.
         chunk = bytes(message.get("body") or b"")
+        if self.length is not None:
+            chunk = chunk[: self.length - self._arrived]
         with self._mutex:
             if chunk:
                 if self._chunks is None:
                     self._chunks = deque()
                 self._chunks.append(chunk)
-                self._size += len(chunk)
-            self._complete = not message.get("more_body", False)
+                self._size += len(chunk) + _CHUNK_COST
+                self._arrived += len(chunk)
+            self._complete = self._arrived == self.length or not message.get("more_body", False)
             if self._size >= self._limit and not self._complete:
-                self._resting = True
-                self._room = asyncio.Event()
-                if self._on_disconnect is not None:
-                    self._look = self._loop.call_later(self._look_after, self._resume)
-                    self._look_after *= 2
+                self._rest()
             self._notify()
+        if self.share is not None:
+            self.share.add(len(chunk))
+        if self._complete:
+            self._end()
+        if self._on_arrival is not None:
+            self._on_arrival()
+
+    def _rest(self) -> None:
+        """Take in no more until there is room. Under the mutex."""
+        self._resting = True
+        self._room = asyncio.Event()
+        if self._on_disconnect is not None and self._looks:
+            self._look = self._loop.call_later(self._look_after, self._resume)
+            self._look_after *= 2
 
     def _mark_gone(self) -> None:
         with self._mutex:
             self._gone = True
             self._notify()
+        self._end()
+        if self._on_arrival is not None:
+            self._on_arrival()
+
+    def _end(self) -> None:
+        if self.share is not None:
+            self.share.end_growth()
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end()
 
     def _notify(self) -> None:
         arrivals, self._arrivals = self._arrivals, ()
@@ -220,15 +321,25 @@ class RequestBody(io.BufferedIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         """Return *size* bytes, or fewer at the end of the body; without *size*, all of it."""
         left = -1 if size is None or size < 0 else size
-        parts = []
+        whole = b""
+        # Not a list of parts, which would all be there a second time while they are joined.
+        buffer: io.BytesIO | None = None
         while left:
             part = self.read1(left)
             if not part:
                 break
-            parts.append(part)
+            if buffer is not None:
+                buffer.write(part)
+            elif whole:
+                buffer = io.BytesIO()
+                buffer.write(whole)
+                buffer.write(part)
+                whole = b""
+            else:
+                whole = part
             if left > 0:
                 left -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return whole if buffer is None else buffer.getvalue()
 
     def read1(self, size: int = -1, /) -> bytes:
         """Return what has arrived, at most *size* bytes; wait only where nothing has."""
@@ -291,7 +402,7 @@ class RequestBody(io.BufferedIOBase):
             with self._mutex:
                 if self._chunks:
                     chunk = self._chunks.popleft()
-                    self._size -= len(chunk)
+                    self._size -= len(chunk) + _CHUNK_COST
                     resume = self._resting and self._size < self._limit
                     self._resting = self._resting and not resume
                     break
@@ -305,6 +416,11 @@ class RequestBody(io.BufferedIOBase):
             wait()
         if resume:
             self._call_loop(self._resume)
+        if self.share is not None:
+            self._given += len(chunk)
+            if self._given - self._told >= PROOF:
+                self._told = self._given
+                self._call_loop(partial(self.share.note_given, self._given))
         return chunk
 
     def _make_wait(self) -> Callable[[], None] | None:

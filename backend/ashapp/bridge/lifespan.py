@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -57,10 +58,15 @@ class Lifespan:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the server's lifespan messages until it shuts down."""
+        started = False
         async with AsyncExitStack() as stack:
             while True:
                 message = await receive()
                 if message["type"] == "lifespan.startup":
+                    if started:  # a `receive` that repeats itself, and may never wait
+                        await asyncio.sleep(0)
+                        continue
+                    started = True
                     failure = await self._start(scope, stack)
                     self.is_stopping = False if failure is None else None
                     await send(_answer("lifespan.startup", failure))

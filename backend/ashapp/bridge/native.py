@@ -39,6 +39,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge import fibers
+from ashapp.bridge.behind import pieces
 from ashapp.bridge.contexts import current_lease
 from ashapp.bridge.environ import expects_continue
 from ashapp.bridge.errors import ClientDisconnected
@@ -175,7 +176,8 @@ class LoopExchange(Exchange):
             if messages:
                 yield
             for message in messages:
-                yield from self._send_to_client(message).__await__()
+                for piece in pieces(message):
+                    yield from self._send_to_client(piece).__await__()
             if self._timeout_answer is not None:
                 yield from self._timeout_answer
         except OSError:  # the client has gone (ASGI 2.4)
@@ -396,6 +398,8 @@ class LoopExchange(Exchange):
             self._final = (head, _body(chunk, more=False))
             self._opened, self._iterating = True, False
         else:
+            if self.body.share is not None:
+                self.body.share.settle()
             self._tell(head)
             self._opened = True
             self._task = asyncio.current_task()

@@ -2,7 +2,7 @@
 """The body of a streamed response, on its way from a worker thread to the loop.
 
 A bounded queue with one producer (the thread that iterates the application's response) and one
-consumer (the task that awaits ``send``). ``put`` returns at once while less than ``HIGH_WATER`` bytes
+consumer (the task that awaits ``send``). ``put`` returns at once while less than a bound of bytes
 are waiting, so that the producer works while the loop sends; past that it blocks until the consumer
 has caught up, however slow the client is. The thread crosses to the loop only where the consumer is
 asleep. ``abandon`` makes the next ``put``, or the one that blocks, raise ``ClientDisconnected``.
@@ -21,9 +21,10 @@ HIGH_WATER = 1 << 18
 
 
 class BodyStream:
-    """A queue of body chunks, bounded in bytes, from one thread to one task of *loop*."""
+    """A queue of body chunks, of *bound* bytes, from one thread to one task of *loop*."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, bound: float = HIGH_WATER) -> None:
+        self._bound = bound
         self.error: Exception | None = None
         self._loop = loop
         self._mutex = threading.Lock()
@@ -47,7 +48,7 @@ class BodyStream:
             self._chunks.append(chunk)
             self._size += len(chunk)
             self._ended = last
-            if self._size >= HIGH_WATER and not last:
+            if self._size >= self._bound and not last:
                 room = self._room = threading.Lock()
                 room.acquire()
             self._wake()
@@ -81,7 +82,7 @@ class BodyStream:
                 if self._chunks:
                     chunk = self._chunks.popleft()
                     self._size -= len(chunk)
-                    if self._size < HIGH_WATER // 2:
+                    if self._size < self._bound // 2:
                         self._make_room()
                     return chunk, bool(self._chunks) or not self._ended or self.error is not None
                 if self._abandoned or self.error is not None:

@@ -6,10 +6,11 @@ what it returns, and ``close()``. ``respond`` is the other half, in the task tha
 request: it waits for the thread and awaits ``send``.
 
 The two meet at ``_opening``, a future that the thread resolves once, in one crossing to the loop. In most
-cases the response is complete by then (its length is known and reached, or it is a list), and goes
-out as one start and one body message; the thread then closes the iterable while the loop sends. Else the
-rest follows through a ``BodyStream``, while ``RequestBody`` watches for a client that goes away. Until the
-first byte of a body is sent nobody watches: sync code can't be stopped, so knowing would change nothing.
+cases the response is complete by then (its length is known and reached, or it is a list), and goes out as
+one start and one body message (or a few, if it is large); the thread then closes the iterable while the
+loop sends. It waits for that only where too much waits for clients already (``behind``). Else the rest
+follows through a ``BodyStream``, while ``RequestBody`` watches for a client that goes away. Until the first
+byte of a body is sent nobody watches: sync code can't be stopped, so knowing would change nothing.
 
 A coroutine can be: one that the thread waits for on the loop (see ``coroutines``) is cancelled with the
 request, if the client has gone or the time is up, and if it is the view or the body: once the response has
@@ -25,6 +26,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import threading
 import time
 from threading import get_ident
 from typing import TYPE_CHECKING
@@ -32,7 +35,8 @@ from typing import TYPE_CHECKING
 from greenlet import getcurrent
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ashapp.bridge.body import HIGH_WATER
+from ashapp.bridge.behind import PIECE, STREAM, pieces
+from ashapp.bridge.body import HIGH_WATER as READ_HIGH_WATER
 from ashapp.bridge.coroutines import adopt_loop
 from ashapp.bridge.environ import expects_continue
 from ashapp.bridge.errors import ClientDisconnected, RequestRejected, RequestTimeout
@@ -40,13 +44,14 @@ from ashapp.bridge.exchange import Exchange, as_exception, enter_exchange, log_l
 from ashapp.bridge.futures import resolve
 from ashapp.bridge.own_loop import OwnLoop, RemoteTask
 from ashapp.bridge.stacks import stack_of
-from ashapp.bridge.stream import BodyStream
+from ashapp.bridge.stream import HIGH_WATER, BodyStream
 from ashapp.bridge.thread_locals import open_request_locals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextvars import Context
 
+    from ashapp.bridge.behind import WriteBehind
     from ashapp.bridge.body import RequestBody
     from ashapp.bridge.exchange import Cancellable
     from ashapp.bridge.threads import ThreadPool
@@ -78,6 +83,8 @@ class ThreadExchange(Exchange):
     #: Says whether an endpoint's requests have thread-local values of their own. None: never.
     is_isolated: Callable[[str], bool] | None = None
     _own_loop: OwnLoop | None = None
+    #: Counts what waits for clients; to be set before it is submitted.
+    behind: WriteBehind
     _stream: BodyStream | None = None
     _abandoned = False
     _finished = False
@@ -88,6 +95,9 @@ class ThreadExchange(Exchange):
     _waiter: asyncio.Future[None] | None = None
     _thread: int | None = None
     _looks = 0
+    _sent: threading.Lock | None = None
+    _taken = 0
+    _size = 0
 
     def __init__(  # noqa: PLR0913, PLR0917 - the request, and what serves it
         self,
@@ -101,9 +111,20 @@ class ThreadExchange(Exchange):
         super().__init__(application, environ, body, loop, startup)
         self._pool = pool
         self._opening: asyncio.Future[_Opening] = loop.create_future()
-        self._submitted = time.perf_counter() if self.notes is not None else 0.0
+        self._submitted = 0.0
 
     # -- on the loop
+
+    def submit(self) -> None:
+        """Let it run as soon as a thread is free.
+
+        Raises:
+            RuntimeError: there is no thread, and none can be started.
+
+        """
+        if self.notes is not None:
+            self._submitted = time.perf_counter()
+        self._pool.submit(self.run)
 
     async def respond(self, send: Send) -> None:
         """Send the response that ``run`` makes, and return when its thread is done; see ``Exchange``."""
@@ -113,14 +134,12 @@ class ThreadExchange(Exchange):
             head, chunk, stream = await self._opening
             try:
                 await send(head)
-                if stream is None:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": False})
-                else:
-                    await self._send_stream(stream, chunk, send)
+                await self._send_body(stream, chunk, send)
             except OSError:  # the client has gone (ASGI 2.4)
                 self._abandon()
             except Exception as error:
                 await self._heed(error, send)
+            self._let_go()
             if not self._finished:
                 await self._join()
             if stream is not None and stream.error is not None:
@@ -149,7 +168,7 @@ class ThreadExchange(Exchange):
         self._looks += 1
         # To look for a disconnect would ask for the body (see ``body``) where the client waits for that.
         if self._looks == _LOOKS and not expects_continue(self._environ):
-            self.body.watch(self._leave_queue, read_ahead=HIGH_WATER)
+            self.body.watch(self._leave_queue, read_ahead=READ_HIGH_WATER)
 
     def _leave_queue(self) -> None:
         if self._withdraw():
@@ -160,6 +179,14 @@ class ThreadExchange(Exchange):
         if self._pool.withdraw(self.run):
             self._finished = True
         return self._finished
+
+    async def _send_body(self, stream: BodyStream | None, chunk: bytes, send: Send) -> None:
+        if self.body.share is not None:
+            self.body.share.settle()
+        if stream is None:
+            await _send_whole(chunk, send)
+        else:
+            await self._send_stream(stream, chunk, send)
 
     async def _send_stream(self, stream: BodyStream, chunk: bytes, send: Send) -> None:
         self.body.watch(self._abandon)
@@ -187,8 +214,18 @@ class ThreadExchange(Exchange):
         self._abandoned = True
         if self._stream is not None:
             self._stream.abandon()
+        self._let_go()
         self.body.stop()
         self._interrupt()
+
+    def _let_go(self) -> None:
+        """Let the thread go that waits until its response has been sent, and give back what that took."""
+        if self._sent is not None:
+            resolved, self._sent = self._sent, None
+            resolved.release()
+        taken, self._taken = self._taken, 0
+        if taken:
+            self.behind.give_back(taken)
 
     def note_task(self, task: Cancellable) -> None:
         """Cancel *task* with the request; see ``Exchange``."""
@@ -297,11 +334,30 @@ class ThreadExchange(Exchange):
         return self.loop if self._own_loop is None else self._own_loop.loop
 
     def _open(self, head: Message, chunk: bytes) -> None:
+        sent = None
         if not self._complete:
-            self._stream = BodyStream(self.loop)
+            self._stream = BodyStream(self.loop, self._bound())
+        elif len(chunk) > PIECE and not self._take(len(chunk)):
+            sent = self._sent = threading.Lock()
+            sent.acquire()
         self._opened = True
-        if not self._cross(self._settle, (head, chunk, self._stream)) and self._stream is not None:
-            self._stream.abandon()
+        if not self._cross(self._settle, (head, chunk, self._stream)):
+            if self._stream is not None:
+                self._stream.abandon()
+        elif sent is not None:
+            sent.acquire()
+
+    def _bound(self) -> float:
+        """Return how much of the response may wait, in bytes: all of it where it is in memory already."""
+        if self._size > PIECE and self._take(self._size):
+            return math.inf
+        return STREAM if self._take(STREAM) else HIGH_WATER
+
+    def _take(self, size: int) -> bool:
+        if not self.behind.take(size):
+            return False
+        self._taken = size
+        return True
 
     def _continue(self, chunk: bytes) -> None:
         if self._stream is not None:
@@ -314,6 +370,8 @@ class ThreadExchange(Exchange):
     def _receive_iterable(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         self._iterating = True
         self._interrupted = False
+        if isinstance(iterable, list | tuple):
+            self._size = sum(map(len, iterable))
         return iterable
 
     def _check_wanted(self) -> None:
@@ -339,3 +397,10 @@ class ThreadExchange(Exchange):
         except RuntimeError:  # the loop has been closed, and nobody is left to be told
             return False
         return True
+
+
+async def _send_whole(body: bytes, send: Send) -> None:
+    for turn, message in enumerate(pieces({"type": "http.response.body", "body": body, "more_body": False})):
+        if turn:
+            await asyncio.sleep(0)  # to see to others, where the client is quick
+        await send(message)

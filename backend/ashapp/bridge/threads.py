@@ -15,6 +15,7 @@ woken first.
 
 import logging
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -57,6 +58,11 @@ class ThreadPool:
     def busy(self) -> int:
         """How many threads have something to do."""
         return self._state.started - len(self._state.idle)
+
+    def stuck(self, seconds: float) -> int:
+        """Return how many threads have been busy with the same callable for so many *seconds*."""
+        latest = time.monotonic() - seconds
+        return sum(0 < cell[0] <= latest for cell in self._state.cells)
 
     @property
     def queued(self) -> int:
@@ -115,6 +121,8 @@ class _State:
         self.mutex = threading.Lock()
         self.idle: list[threading.Lock] = []
         self.started = 0
+        # When each of the threads took its job, by ``time.monotonic``; 0 for none.
+        self.cells: list[list[float]] = []
         self.waking = False
         self.stopped = False
 
@@ -151,6 +159,8 @@ class _State:
 def _work(state: _State) -> None:
     alarm = threading.Lock()
     alarm.acquire()
+    cell = [0.0]
+    state.cells.append(cell)
     arriving = True
     while True:
         if arriving:
@@ -165,10 +175,12 @@ def _work(state: _State) -> None:
         if arriving and state.jobs:
             state.wake()
         arriving = False
+        cell[0] = time.monotonic()
         try:
             job()
         except BaseException:
             _log.exception("a job failed on %s", threading.current_thread().name)
+        cell[0] = 0.0
         del job
 
 

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import asgiref.wsgi
 
 from ashapp.bridge.admission import Admission
+from ashapp.bridge.behind import WriteBehind
 from ashapp.bridge.body import RequestBody
 from ashapp.bridge.coroutines import adopt_loop
 from ashapp.bridge.environ import body_is_announced, build_environ, expects_continue, server_constants
-from ashapp.bridge.errors import RequestRejected, RequestTimeout
+from ashapp.bridge.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.exchange import as_exception
+from ashapp.bridge.intake import DEFAULT_READ_AHEAD, Intake
 from ashapp.bridge.lifespan import Lifespan
+from ashapp.bridge.memory import Memory
 from ashapp.bridge.own_loop import drain_own_loops
 from ashapp.bridge.problem import send_problem, send_timeout
 from ashapp.bridge.queue_watch import QueueWatch
@@ -39,6 +42,8 @@ DEFAULT_THREADS = 40
 DEFAULT_TASK_GRACE = 5.0
 # Seconds between looks at what is still in flight.
 _DRAIN_INTERVAL = 0.01
+# Bytes of a body that is not worth being counted: a request takes as much by itself.
+_UNCOUNTED = 1 << 14
 
 
 class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
@@ -54,7 +59,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     after which a request whose response has not begun is answered with 504 (None: never).
     *max_in_flight* is how many requests there may be at once, and *max_queued* how many of them may wait for
     a thread: one more is answered with 503 at once (see ``Admission``). *max_body* is the greatest length in
-    bytes of a request body: a longer one is answered with 413. None stands for no such bound.
+    bytes of a request body: a longer one is answered with 413. None stands for no such bound. *read_ahead* is
+    how many bytes of a body are read before the request takes a thread (see ``Intake``), and *max_buffered*
+    how many bytes of bodies all requests together may be given at once; by default that depends on the memory
+    that is left (see ``Budget``).
     *on_startup* and *on_shutdown* are callables without arguments, sync or async, that run when the
     server starts and stops; *lifespan* makes an async context manager of *wsgi_application* that is
     open in between (see ``Lifespan``). *task_grace* is how many seconds requests that the server has not
@@ -80,6 +88,8 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         max_in_flight: int | None = None,
         max_queued: int | None = None,
         max_body: int | None = None,
+        read_ahead: int = DEFAULT_READ_AHEAD,
+        max_buffered: int | None = None,
         on_startup: Iterable[LifespanCallable] = (),
         on_shutdown: Iterable[LifespanCallable] = (),
         lifespan: LifespanManager | None = None,
@@ -95,6 +105,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         self.loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPool(threads)
         self.admission = Admission(self._pool, max_in_flight, max_queued)
+        self.intake = Intake(Memory(), max(threads // 2, 1), read_ahead)
+        self.intake.budget.limit = max_buffered
+        self._behind = WriteBehind(self.intake.budget.left)
         self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
         self._tasks = TaskKeeper()
         self._task_grace = task_grace
@@ -121,29 +134,42 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             ValueError: *scope* is of a type unknown to ASGI's HTTP and lifespan specifications.
 
         """
-        if scope["type"] == "http":
-            send = ending_upgrade(scope, send)
-            self.admission.in_flight += 1
-            exchange = None
-            # No further coroutine around the exchange: each that waits holds memory.
-            try:
-                exchange = self._begin(scope, receive)
-                await exchange.respond(send)
-            except RequestRejected as rejection:
-                await send_problem(send, rejection.status, rejection.detail, rejection.headers)
-            except RequestTimeout:
-                self._note_route(scope)
-                await send_timeout(send, self.request_timeout)
-            except asyncio.CancelledError:
-                self._note_route(scope)
-                raise
-            finally:
-                # What the server has given up may still run on its thread.
-                if exchange is None:
-                    self.admission.leave()
-                else:
-                    exchange.when_ended(self.admission.leave)
-        elif scope["type"] == "lifespan":
+        if scope["type"] != "http":
+            await self._serve_other(scope, receive, send)
+            return
+        send = ending_upgrade(scope, send)
+        self.admission.in_flight += 1
+        exchange = body = None
+        # No further coroutine around the exchange: each that waits holds memory.
+        try:
+            prepared, body = self._begin(scope, receive)
+            if body.announced:
+                await self._take_in(prepared, body)
+            if isinstance(prepared, ThreadExchange):
+                self._submit(prepared)
+            exchange = prepared
+            await exchange.respond(send)
+        except RequestRejected as rejection:
+            await send_problem(send, rejection.status, rejection.detail, rejection.headers)
+        except RequestTimeout:
+            self._note_route(scope)
+            await send_timeout(send, self.request_timeout)
+        except asyncio.CancelledError:
+            self._note_route(scope)
+            raise
+        except ClientDisconnected:
+            pass  # before it could begin: there is nobody to answer
+        finally:
+            if body is not None:
+                body.stop()
+            # What the server has given up may still run on its thread.
+            if exchange is None:
+                self.admission.leave()
+            else:
+                exchange.when_ended(self.admission.leave)
+
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
             self._tasks.startup_context = copy_context()
             await self.lifespan(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -169,12 +195,15 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
         """
         body.announced = True
+        body.unasked = not expects_continue(environ)
+        length = environ.get("CONTENT_LENGTH")
+        if length is not None:
+            body.length = int(length)
         if self.max_body is None:
             return
-        length = environ.get("CONTENT_LENGTH")
-        if length is None:
+        if body.length is None:
             body.limit_to(self._max_body_length)
-        elif int(length) > self.max_body:
+        elif body.length > self.max_body:
             raise RequestRejected(
                 413, f"The request body has {length} bytes: this service accepts {self.max_body} at most."
             )
@@ -186,26 +215,19 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         return self.max_body
 
     def make_exchange(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> Exchange:
-        """Return the exchange that serves a request, begun.
-
-        Raises:
-            RequestRejected: too many wait for a thread.
-
-        """
-        self.admission.check_queue()
+        """Return the exchange that serves a request."""
         exchange = ThreadExchange(
             self.wsgi_application, environ, body, loop, self.startup_context, self._pool
         )
+        exchange.behind = self._behind
         exchange.timeout = self.request_timeout
         exchange.wants_own_loop = self._wants_own_loop
         exchange.is_isolated = self._is_isolated
         if self._task_grace != exchange.grace:
             exchange.grace = self._task_grace
-        self._pool.submit(exchange.run)
-        self._queue_watch.start()
         return exchange
 
-    def _begin(self, scope: Scope, receive: Receive) -> Exchange:
+    def _begin(self, scope: Scope, receive: Receive) -> tuple[Exchange, RequestBody]:
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
             self._enter_loop()
@@ -214,13 +236,29 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         environ = self.build_environ(scope, body)
         if body_is_announced(environ):
             self.announce_body(environ, body)
-            if not expects_continue(environ):
+        return self.make_exchange(environ, body, loop), body
+
+    async def _take_in(self, exchange: Exchange, body: RequestBody) -> None:
+        """Return when a request with a body may begin; see ``Intake``."""
+        share = self.intake.share() if body.length is None or body.length > _UNCOUNTED else None
+        if not isinstance(exchange, ThreadExchange):
+            body.share = share
+            if body.unasked:
                 body.start()
+            return
+        began = exchange.loop.time()
         try:
-            return self.make_exchange(environ, body, loop)
-        except Exception:  # no thread could be started, or too many wait for one
-            body.stop()
-            raise
+            async with asyncio.timeout(exchange.timeout):
+                await self.intake.admit(body, share)
+        except TimeoutError as error:
+            raise RequestTimeout from error
+        if exchange.timeout is not None:
+            exchange.timeout -= min(exchange.loop.time() - began, exchange.timeout)
+
+    def _submit(self, exchange: ThreadExchange) -> None:
+        self.admission.check_queue()
+        exchange.submit()
+        self._queue_watch.start()
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Make the ASGI application of a worker: found, hardened, bridged, with its probes in front."""
 
+import math
 import os
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ashapp.observe.metrics import RequestMetrics
 from ashapp.observe.observation import Sink
 from ashapp.observe.observer import Observer
 from ashapp.server import gevent_patches
+from ashapp.server.allocator import give_back_freed
 from ashapp.server.allowed_hosts import AllowedHosts
 from ashapp.server.blocking import BlockingViews, find_request
 from ashapp.server.checker import Checker
@@ -206,6 +208,7 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
         "threads": settings.threads,
         "multiprocess": settings.worker_count > 1,
         "task_grace": settings.task_grace,
+        "read_ahead": settings.read_ahead,
     }
     if isinstance(found, Flask):
         async_threads = settings.async_threads if settings.threads > 1 else 1
@@ -216,6 +219,13 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
 def _limit(bridge: WsgiToAsgi, settings: Settings) -> None:
     """Set the limits, but those that an application has set itself by bridging itself."""
     admission = bridge.admission
+    admission.stuck_after = settings.timeout_thread or math.inf
+    budget = bridge.intake.budget
+    budget.processes = settings.worker_count
+    if budget.limit is None:
+        budget.limit = settings.limit_buffered
+    if budget.memory.limit is not None:
+        give_back_freed()
     if admission.max_in_flight is None:
         admission.max_in_flight = settings.max_in_flight
     if admission.max_queued is None:

@@ -111,7 +111,7 @@ def _bounds(name: str) -> str:
     }
     if not limits:
         return ""
-    if field.annotation is ByteSize:
+    if field.annotation in {ByteSize, ByteSize | None}:
         return f"must be a number of bytes of at least {limits['ge']}, such as 20MiB"
     kind = "a whole number" if field.annotation in {int, int | None} else "a number"
     if "gt" in limits:

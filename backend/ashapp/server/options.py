@@ -34,7 +34,7 @@ _SECTIONS = (
     ("Reloading", ("reload",)),
     ("Probes", ("probes", "livez", "readyz", "healthz")),
     ("Management", ("management", "readiness")),
-    ("Limits and time-outs", ("limit_", "timeout_", "request_timeout", "min_body_rate")),
+    ("Limits and time-outs", ("limit_", "timeout_", "request_timeout", "min_body_rate", "read_ahead")),
     ("Behind a proxy", ("root_path", "proxy_headers", "forwarded", "allowed_hosts")),
     ("HTTP", ("http", "header", "server_header", "date_header", "h11")),
     ("TLS", ("ssl",)),
@@ -49,6 +49,7 @@ _METAVARS: Mapping[Any, str] = {
     float | None: "SECONDS",
     float: "SECONDS",
     ByteSize: "SIZE",
+    ByteSize | None: "SIZE",
 }
 
 _EPILOG = """\

@@ -415,3 +415,27 @@ async def test_a_large_file_is_spooled_as_in_flask(app: flask.Flask) -> None:
     client = await fetch(FlaskToAsgi(app), "POST", b"/", *parts, headers=[MULTIPART])
 
     assert json.loads(client.body) == {"size": len(content), "in memory": False}
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_bodies_past_the_budget_come_one_after_the_other(app: flask.Flask, framing: str) -> None:
+    """Each view has begun, and waits in its read; all of them come to their end."""
+
+    @app.post("/")
+    async def view() -> str:
+        size = len(flask.request.get_data())
+        await asyncio.sleep(0)
+        return str(size)
+
+    size = 4 * HIGH_WATER
+    bridge = FlaskToAsgi(app, max_buffered=2 * HIGH_WATER)
+    body = b"x" * size
+    requests = [
+        begin(bridge, "POST", client=Client(more=True), headers=[framed(framing, body)]) for _ in range(8)
+    ]
+    senders = [
+        asyncio.create_task(arrive(request.client, body, chunk=HIGH_WATER // 2)) for request in requests
+    ]
+    assert [(await request.end()).body for request in requests] == [b"%d" % size] * 8
+    await asyncio.gather(*senders)
+    assert bridge.intake.budget.kept == 0

@@ -62,6 +62,8 @@ def test_a_size_may_have_a_unit(given: Any, size: int) -> None:
         ({"limit_target": 1000, "limit_head": 999}, "limit_target = 1000 is more than limit_head = 999"),
         ({"limit_queue": 0}, "limit_queue"),
         ({"limit_body": "much"}, "limit_body"),
+        ({"limit_buffered": 0}, "limit_buffered"),
+        ({"read_ahead": -1}, "read_ahead"),
         ({"timeout_head": "inf"}, "timeout_head"),
         ({"timeout_body": -1}, "timeout_body"),
     ],

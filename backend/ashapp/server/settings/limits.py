@@ -46,6 +46,18 @@ class Limits(BaseModel):
         ge=0,
         description="Bytes of a request's body, such as 20MiB; then 413. 0 for any. [default: 16GiB]",
     )
+    limit_buffered: ByteSize | None = Field(
+        default=None,
+        ge=1,
+        description="Bytes of bodies that a worker's requests may have in hand, such as 8MiB; more wait. "
+        "[default: as many as the memory that is left to the container stands]",
+    )
+    read_ahead: ByteSize = Field(
+        default=ByteSize(1 << 20),
+        ge=0,
+        description="Bytes of a body that are read before its request takes a thread; 0 for none. "
+        "[default: 1MiB]",
+    )
     request_timeout: float | None = Field(
         default=None, gt=0, description="Seconds until a response must have begun; then the answer is 504."
     )
@@ -53,6 +65,11 @@ class Limits(BaseModel):
         default=1,
         description="Seconds for which an async view may block the event loop; done twice, it is "
         "moved to threads. 0 for any time, and with --loop-guard 0.",
+    )
+    timeout_thread: _Seconds = Field(
+        default=60,
+        description="Seconds after which a thread that is busy with the same request counts as stuck; "
+        "/readyz is 503 while all of them are. 0 for any time.",
     )
     timeout_head: _Seconds = Field(
         default=10,
