@@ -3,14 +3,16 @@
 
 Theory of operation. On the loop all requests share one thread. A plain ``threading.local`` would show the
 values of one request to the others, and keep them after it: SQLAlchemy's ``scoped_session`` and the
-connections of peewee and Django are such values. So ``isolate_thread_locals`` puts a subclass in the place of
-``threading.local``. In the context of such a request, on the loop's thread and on the request's lane, an
-object of that class has values that belong to the request. Hooks, view and teardown see the same ones, and
-they end with the request. Everywhere else it is what it was. So sync views keep the values of their thread.
+connections of peewee and Django are such values. So ``isolate_thread_locals`` puts a subclass in the place
+of ``threading.local``. In the context of such a request an object of that class has two sets of values that
+belong to the request: one on the loop's thread, one on the request's lane. They end with the request.
+Everywhere else it is what it was: sync views keep the values of their thread.
+
+There are two sets because what is kept in such an object may belong to the thread that has made it, as a
+connection of SQLite does. Under a WSGI server it is so too: Flask runs an async view on a thread of its own.
 
 The values are found by a context variable, which the tasks of a request have too. Another thread that has a
-copy of the context (``asyncio.to_thread``) sees its own values, as ever: what two threads use at once is no
-thread-local.
+copy of the context (``asyncio.to_thread``) sees its own values, as ever.
 
 It has to be done before the application is imported: it applies to objects and to subclasses that are made
 from then on. ``ashapp serve`` does it.
@@ -34,12 +36,13 @@ _VALUES = property(doc="What ``__dict__`` is to who would replace it: read-only.
 class RequestLocals:
     """The values of one request, whose coroutines run on *thread*."""
 
-    __slots__ = ("thread", "values")
+    __slots__ = ("on_lane", "on_loop", "thread")
 
     def __init__(self, thread: int) -> None:
         self.thread = thread
         # By the identity of the local, which is kept so that no other gets the same meanwhile.
-        self.values: dict[int, tuple[local, dict[str, Any]]] = {}
+        self.on_loop: dict[int, tuple[local, dict[str, Any]]] = {}
+        self.on_lane: dict[int, tuple[local, dict[str, Any]]] = {}
 
 
 class local(_local):  # noqa: N801 - the name that it replaces
@@ -116,13 +119,19 @@ def mark_lane() -> None:
 def _values_of(self: local) -> dict[str, Any] | None:
     """Return the values of the current request for *self*, or None where those of the thread count."""
     request = request_locals.get()
-    if request is None or (request.thread != get_ident() and not hasattr(_lane, "is_lane")):
+    if request is None:
         return None
-    entry = request.values.get(id(self))
+    if request.thread == get_ident():
+        known = request.on_loop
+    elif hasattr(_lane, "is_lane"):
+        known = request.on_lane
+    else:
+        return None
+    entry = known.get(id(self))
     if entry is not None:
         return entry[1]
     values: dict[str, Any] = {}
-    request.values[id(self)] = (self, values)
+    known[id(self)] = (self, values)
     kind = type(self)
     if kind.__init__ is not object.__init__:
         args, kwargs = _ARGUMENTS.__get__(self)
