@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,7 @@ class Intake:
         self.streams = 0
         #: Bytes of bodies that have been read ahead and not begun.
         self.ahead = 0
+        self._context = Context()
         self._whole: deque[_Turn] = deque()
         self._parts: deque[_Turn] = deque()
 
@@ -94,7 +96,8 @@ class Intake:
             RequestRejected: too many wait already; the status is 503.
 
         """
-        turn = _Turn(body, self.read_ahead if body.unasked else 0, counts=share is not None)
+        enough = self.read_ahead if body.unasked else 0
+        turn = _Turn(body, enough, self._context, counts=share is not None)
         try:
             while not self._take(turn):
                 await turn.wait()
@@ -185,10 +188,11 @@ class Intake:
 class _Turn:
     """One request that has not begun, with *enough* bytes of its *body* to begin before its end.
 
-    *counts* is whether there must be room for it in the budget.
+    *context* is for timers; *counts* is whether there must be room for it in the budget.
     """
 
-    def __init__(self, body: RequestBody, enough: int, *, counts: bool) -> None:
+    def __init__(self, body: RequestBody, enough: int, context: Context, *, counts: bool) -> None:
+        self._context = context
         self.body = body
         self.enough = enough
         self.counts = counts
@@ -224,10 +228,11 @@ class _Turn:
         """Wait until it is called; or it is first in its line; or its client has been silent."""
         self._bell = self._loop.create_future()
         timer = None
+        # In a context that it shares with others: a timer keeps its own for a while after it was cancelled.
         if self.line is None:
-            timer = self._loop.call_at(self._silent_at, self.call)
+            timer = self._loop.call_at(self._silent_at, self.call, context=self._context)
         elif self.line[0] is self:
-            timer = self._loop.call_later(_LOOK, self.call)
+            timer = self._loop.call_later(_LOOK, self.call, context=self._context)
         try:
             await self._bell
         finally:
