@@ -33,14 +33,14 @@ import threading
 from collections import deque
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ashapp.bridge.budget import PROOF
 from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.fibers import current_fiber
-from ashapp.bridge.futures import resolve
+from ashapp.bridge.futures import resolve, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.budget import Share
     from ashapp.bridge.fiber_tasks import StandIn
     from ashapp.bridge.native import LoopExchange
+    from ashapp.bridge.turns import Turns
     from ashapp.bridge.types import Message, Receive
 
 __all__ = ["HIGH_WATER", "RequestBody"]
@@ -82,7 +83,7 @@ class RequestBody(io.BufferedIOBase):
 
     # What each request has, and then defaults of the class, because most requests have no body: what does
     # not change costs them nothing, neither time nor, while they wait, memory.
-    __slots__ = ("_loop", "_max_length", "_mutex", "_receive", "_server_context")
+    __slots__ = ("_max_length", "_mutex", "_receive", "_server_context", "loop")
     #: Whether the head of the request says that there is a body. To be set before the first read.
     announced = False
     #: Its length in bytes by the head of the request; None where that does not say.
@@ -91,6 +92,8 @@ class RequestBody(io.BufferedIOBase):
     unasked = True
     #: The part of the memory of all requests that it has; None where it is not counted.
     share: Share | None = None
+    #: Those of who wants to read all of it. To be set where there is one.
+    turns: Turns
     #: Called once, on the loop, when all of it has come, or no more will.
     on_end: Callable[[], None] | None = None
     # Shared, under the mutex.
@@ -111,6 +114,8 @@ class RequestBody(io.BufferedIOBase):
     _look_after = _FIRST_LOOK
     _looks = True
     # The reader's.
+    #: How many chunks have been read, or begun to be.
+    advances = 0
     _current = b""
     _offset = 0
     _consumed = 0
@@ -119,7 +124,7 @@ class RequestBody(io.BufferedIOBase):
 
     def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
         self._receive = receive
-        self._loop = loop
+        self.loop = loop
         # ``receive()`` belongs to the server: called in the reader's context it could carry that, by what
         # the server registers with the loop, into the next request on the connection.
         self._server_context = copy_context()
@@ -150,7 +155,7 @@ class RequestBody(io.BufferedIOBase):
         if self._gone:
             self._mark_gone()
         elif self._pump is None:
-            self._pump = self._loop.create_task(self._run_pump(), context=self._server_context)
+            self._pump = self.loop.create_task(self._run_pump(), context=self._server_context)
 
     @property
     def arrived(self) -> int:
@@ -247,7 +252,7 @@ class RequestBody(io.BufferedIOBase):
                 self._mark_gone()
             if self._gone and self._on_disconnect is not None:
                 # A reader that waits is told by its read, before anything is cancelled.
-                self._loop.call_soon(self._report_disconnect)
+                self.loop.call_soon(self._report_disconnect)
 
     def _report_disconnect(self) -> None:
         if self._on_disconnect is not None:
@@ -284,7 +289,7 @@ class RequestBody(io.BufferedIOBase):
         self._resting = True
         self._room = asyncio.Event()
         if self._on_disconnect is not None and self._looks:
-            self._look = self._loop.call_later(self._look_after, self._resume)
+            self._look = self.loop.call_later(self._look_after, self._resume)
             self._look_after *= 2
 
     def _mark_gone(self) -> None:
@@ -402,6 +407,7 @@ class RequestBody(io.BufferedIOBase):
             with self._mutex:
                 if self._chunks:
                     chunk = self._chunks.popleft()
+                    self.advances += 1
                     self._size -= len(chunk) + _CHUNK_COST
                     resume = self._resting and self._size < self._limit
                     self._resting = self._resting and not resume
@@ -415,48 +421,63 @@ class RequestBody(io.BufferedIOBase):
                 return b""
             wait()
         if resume:
-            self._call_loop(self._resume)
+            self.call_loop(self._resume)
         if self.share is not None:
             self._given += len(chunk)
             if self._given - self._told >= PROOF:
                 self._told = self._given
-                self._call_loop(partial(self.share.note_given, self._given))
+                self.call_loop(partial(self.share.note_given, self._given))
         return chunk
 
     def _make_wait(self) -> Callable[[], None] | None:
         """Return a function that waits for what comes next, or None where nothing is to be had."""
-        if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001 - the one that does not raise
+        if not self.is_on_loop():
             lock = threading.Lock()
             lock.acquire()
             self._arrivals += (lock.release,)
             return partial(self._block, lock)
         fiber = current_fiber()
         if fiber is not None and fiber.exchange is not None:
-            arrival = self._loop.create_future()
+            arrival = self.loop.create_future()
             self._arrivals += (partial(resolve, arrival),)
             return partial(self._suspend, fiber.exchange, arrival)
         if self.announced:
-            raise RuntimeError(
-                "reading the request body in a callback of the event loop would block it: "
-                "read it in the view or in a task, or with asyncio.to_thread"
-            )
+            self.refuse_to_block()
         return None
+
+    def is_on_loop(self) -> bool:
+        """Say whether the caller runs on the loop of the request."""
+        return asyncio._get_running_loop() is self.loop  # noqa: SLF001 - the one that does not raise
+
+    def refuse_to_block(self) -> NoReturn:
+        """Say that to wait here would block the loop.
+
+        Raises:
+            RuntimeError: always.
+
+        """
+        raise RuntimeError(
+            "reading the request body in a callback of the event loop would block it: "
+            "read it in the view or in a task, or with asyncio.to_thread"
+        )
 
     def _block(self, arrival: threading.Lock) -> None:
         if self._pump is None:
-            self._call_loop(self.start)
+            self.call_loop(self.start)
         arrival.acquire()
 
     def _suspend(self, exchange: LoopExchange | StandIn, arrival: asyncio.Future[None]) -> None:
         self.start()
-        exchange.run_coroutine(_until(arrival))
+        exchange.run_coroutine(until(arrival))
 
-    def _call_loop(self, callback: Callable[[], None]) -> None:
+    def call_loop(self, callback: Callable[[], None]) -> None:
+        """Call *callback* on the loop, in the context of the server. From any thread.
+
+        Raises:
+            ClientDisconnected: the loop has been closed.
+
+        """
         try:
-            self._loop.call_soon_threadsafe(callback, context=self._server_context)
+            self.loop.call_soon_threadsafe(callback, context=self._server_context)
         except RuntimeError as error:  # the loop has been closed: no more will come
             raise ClientDisconnected("the server has stopped") from error
-
-
-async def _until(arrival: asyncio.Future[None]) -> None:
-    await arrival

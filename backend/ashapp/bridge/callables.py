@@ -37,6 +37,7 @@ from ashapp.bridge.marks import is_nonblocking
 from ashapp.bridge.originals import is_original
 from ashapp.bridge.own_loop import OwnLoop, is_own_loop
 from ashapp.bridge.placement import Placement
+from ashapp.bridge.request_reads import adopt_request_reads
 from ashapp.bridge.signals import adopt_signals
 from ashapp.bridge.stages import stages_of
 from ashapp.bridge.thread_views import is_kept, keeps_all
@@ -88,6 +89,7 @@ class Callables:
         vars(app).update(replaced)
         app.extensions["ashapp"] = self
         adopt_signals()
+        adopt_request_reads()
 
     def enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take note that the application is served on *loop*."""

@@ -93,7 +93,7 @@ def _able_to_wait(coro: Any, options: dict[str, Any]) -> Any:
     if context is None:
         context = copy_context()
     body = context.get(request_body)
-    if body is None or body.complete:
+    if body is None or (body.complete and not body.turns.is_taken):
         return coro
     # The task only drives the fiber, which has the context: a task would mark it as entered.
     options["context"] = Context()

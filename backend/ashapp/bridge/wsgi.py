@@ -26,6 +26,7 @@ from ashapp.bridge.queue_watch import QueueWatch
 from ashapp.bridge.tasks import TaskKeeper
 from ashapp.bridge.threaded import ThreadExchange
 from ashapp.bridge.threads import ThreadPool
+from ashapp.bridge.turns import Turns
 from ashapp.bridge.upgrades import ending_upgrade
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
         """
         body.announced = True
+        body.turns = Turns()
         body.unasked = not expects_continue(environ)
         length = environ.get("CONTENT_LENGTH")
         if length is not None:

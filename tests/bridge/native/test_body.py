@@ -270,6 +270,92 @@ async def test_one_that_is_late_is_read_in_a_task(
     assert [(await request.end()).body for request in requests] == [b"200000 view"] * 10
 
 
+@pytest.mark.parametrize(
+    ("read", "sent", "expected"),
+    [
+        (get_data, (b"abc" * 30_000, FORM), "abc" * 30_000),
+        (get_json, (b'"' + b"a" * 90_000 + b'"', JSON), "a" * 90_000),
+        (lambda: form().to_dict(), (b"x=" + b"a" * 90_000, FORM), {"x": "a" * 90_000}),
+        (lambda: list(flask.request.files), (UPLOAD, MULTIPART), ["file"]),
+        (values, (b"x=" + b"a" * 90_000, FORM), {"x": "a" * 90_000}),
+    ],
+)
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("where", ["tasks", "view and task", "threads and task"])
+async def test_several_that_read_a_late_one_all_see_the_whole(
+    app: flask.Flask, read: Any, sent: Any, expected: Any, where: str, framing: str
+) -> None:
+    async def task() -> Any:
+        return read()
+
+    async def view() -> Any:
+        if where == "tasks":
+            seen = list(await asyncio.gather(task(), task(), asyncio.wait_for(task(), 20)))
+        elif where == "view and task":
+            other = asyncio.create_task(task())
+            await asyncio.sleep(0)
+            seen = [read(), await other]
+        else:
+            seen = list(await asyncio.gather(asyncio.to_thread(read), task(), asyncio.to_thread(read)))
+        return ["whole" if result == expected else repr(result)[:80] for result in seen]
+
+    app.add_url_rule("/", view_func=view, methods=["POST"])
+    body, kind = sent
+    length = (b"content-length", str(len(body)).encode()) if framing == "length" else CHUNKED
+    client = Client(more=True)
+    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[kind, length])
+    middle = len(body) // 2
+    await client.until(lambda client: client.asked == 1)
+    client.say(body[:middle], more=True)
+    await client.until(lambda client: client.asked == 2)
+    client.say(body[middle:])
+
+    assert set(json.loads((await request.end()).body)) == {"whole"}
+
+
+async def test_no_half_of_one_is_taken_for_the_whole(app: flask.Flask) -> None:
+    """The first half is lost with the task that has read it."""
+
+    @app.post("/")
+    async def view() -> str:
+        async def task() -> bytes:
+            return flask.request.get_data()
+
+        first, second = asyncio.create_task(task()), asyncio.create_task(task())
+        await client.until(lambda client: client.asked == 2)
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        client.say(b"def")
+        with pytest.raises(RuntimeError, match="cancelled half-way"):
+            await second
+        return "told"
+
+    client = Client(b"abc", more=True)
+    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
+
+    assert (await request.end()).body == b"told"
+
+
+async def test_a_read_that_is_cancelled_before_it_has_anything_does_no_harm(app: flask.Flask) -> None:
+    @app.post("/")
+    async def view() -> bytes:
+        async def task() -> bytes:
+            return flask.request.get_data()
+
+        first, second = asyncio.create_task(task()), asyncio.create_task(task())
+        await client.until(lambda client: client.asked == 1)
+        first.cancel()
+        await asyncio.wait([first])
+        client.say(b"abc")
+        return await second
+
+    client = Client(more=True)
+    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
+
+    assert (await request.end()).body == b"abc"
+
+
 async def test_a_client_that_leaves_is_told_to_a_task_that_reads(app: flask.Flask) -> None:
     raised: list[Exception] = []
 
