@@ -198,6 +198,34 @@ def test_lanes_serve_one_loop_after_the_other(monkeypatch: pytest.MonkeyPatch) -
     asyncio.run(use_and_wait())
 
 
+def test_a_loop_that_ends_takes_no_lane_with_it() -> None:
+    """Neither one that is still busy when its request ends, nor one for which a request waits there."""
+    lanes = Lanes(1)
+    end = threading.Event()
+
+    def hold() -> None:
+        end.wait(20)
+
+    async def leave() -> None:
+        first, second = Lease(lanes), Lease(lanes)
+        first.submit(hold)
+        second.submit(lambda: None)
+        first.end()
+
+    async def use() -> threading.Thread:
+        lease = Lease(lanes)
+        thread = await thread_of(lease)
+        lease.end()
+        return thread
+
+    for _ in range(3):
+        asyncio.run(leave())
+        end.set()
+        threads = {asyncio.run(use()) for _ in range(3)}
+        assert len(threads) == 1
+        end.clear()
+
+
 async def test_no_timer_keeps_a_request_that_has_ended() -> None:
     lanes = Lanes(1)
     variable: ContextVar[Lanes] = ContextVar("variable")

@@ -9,7 +9,7 @@ but async or nonblocking callables before its view holds no thread while it wait
 There are as many lanes as requests need at once, up to a limit. Past it requests wait for a lane in order of
 arrival. Lanes that have not been needed for a while end.
 
-All of it is called on the loop, but for the jobs.
+All of it is called on the loop, but for the jobs, and where a lane that was still busy is given on.
 """
 
 import asyncio
@@ -94,7 +94,9 @@ class Lanes:
         self._idle: list[Lane] = []
         # How few of them were idle at once since the last look: so many are not needed.
         self._spare = 0
-        self._waiting: deque[Lease] = deque()
+        # The lane's own thread may give it to the next request.
+        self._mutex = threading.Lock()
+        self._waiting: deque[tuple[Lease, asyncio.AbstractEventLoop]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_loop: asyncio.AbstractEventLoop | None = None
         weakref.finalize(self, _stop, self._idle).atexit = False
@@ -116,34 +118,45 @@ class Lanes:
             RuntimeError: not even the first thread could be started.
 
         """
-        lane = self._idle.pop() if self._idle else self._start()
-        self._spare = min(self._spare, len(self._idle))
-        if lane is None:
-            self._waiting.append(lease)
-        else:
-            lease.take(lane)
+        with self._mutex:
+            lane = self._idle.pop() if self._idle else self._start()
+            self._spare = min(self._spare, len(self._idle))
+            if lane is None:
+                self._waiting.append((lease, asyncio.get_running_loop()))
+                return
+        lease.take(lane)
 
     def withdraw(self, lease: "Lease") -> None:
         """Let *lease* wait no longer."""
-        self._waiting.remove(lease)
+        with self._mutex:
+            self._waiting = deque(entry for entry in self._waiting if entry[0] is not lease)
 
     def release(self, lane: Lane) -> None:
         """Say that a request has done with *lane*, which may still be busy with a job of it."""
         if lane.pending:
-            lane.submit(partial(self._give_later, asyncio.get_running_loop(), lane))
+            lane.submit(partial(self._give_itself, lane, asyncio.get_running_loop()))
         else:
             self._give(lane)
+            self._trim_later()
 
-    def _give_later(self, loop: asyncio.AbstractEventLoop, lane: Lane) -> None:
-        with suppress(RuntimeError):  # the loop has been closed, and what waited there is gone
-            loop.call_soon_threadsafe(self._give, lane, context=Context())
+    def _give_itself(self, lane: Lane, loop: asyncio.AbstractEventLoop) -> None:
+        self._give(lane)
+        with suppress(RuntimeError):  # the loop has been closed
+            loop.call_soon_threadsafe(self._trim_later, context=Context())
 
     def _give(self, lane: Lane) -> None:
-        if self._waiting:
-            self._waiting.popleft().take(lane)
-        else:
-            self._idle.append(lane)
-            self._trim_later()
+        """Give *lane* to the request that has waited longest, or keep it. On the loop or the lane itself."""
+        while True:
+            with self._mutex:
+                if not self._waiting:
+                    self._idle.append(lane)
+                    return
+                lease, loop = self._waiting.popleft()
+            try:
+                loop.call_soon_threadsafe(lease.take, lane, context=Context())
+            except RuntimeError:  # its loop has been closed, and nobody waits there any more
+                continue
+            return
 
     def _start(self) -> Lane | None:
         if self.started >= self.limit:
@@ -159,6 +172,8 @@ class Lanes:
 
     def _trim_later(self) -> None:
         loop = asyncio.get_running_loop()
+        if not self._idle:
+            return
         if self._timer is None or self._timer_loop is not loop:
             self._spare = len(self._idle)
             # In the context of the request that ends here, the timer would keep all that this one had.
@@ -168,12 +183,12 @@ class Lanes:
     def trim(self) -> None:
         """End the lanes that have not been needed since the last look."""
         self._timer = None
-        spare = self._idle[: self._spare]  # the one that became idle last is taken first
-        del self._idle[: self._spare]
-        self.started -= len(spare)
+        with self._mutex:
+            spare = self._idle[: self._spare]  # the one that became idle last is taken first
+            del self._idle[: self._spare]
+            self.started -= len(spare)
         _stop(spare)
-        if self._idle:
-            self._trim_later()
+        self._trim_later()
 
 
 class Lease:
@@ -224,6 +239,9 @@ class Lease:
 
     def take(self, lane: Lane) -> None:
         """Run on *lane* what has been submitted, and what will be."""
+        if self._lane is not None:  # it has been withdrawn too late, and has waited once more
+            self._lanes.release(lane)
+            return
         self._lane = lane
         for job in self._jobs or ():
             lane.submit(job)
