@@ -325,3 +325,38 @@ async def test_what_belongs_to_its_thread_is_used_on_no_other(app: flask.Flask) 
     assert [client.body for client in await asyncio.gather(*(fetch(bridge) for _ in range(20)))] == [
         b"1"
     ] * 20
+
+
+@pytest.mark.parametrize("kind", ["async", "decorated"])
+async def test_tasks_that_outlive_their_requests_are_apart(app: flask.Flask, kind: str) -> None:
+    """Their sync code runs on one thread for all of them."""
+    values = threading.local()
+    ended = asyncio.Event()
+    seen: dict[str, list[Any]] = {}
+    threads: set[int] = set()
+
+    def work(name: str) -> None:
+        threads.add(threading.get_ident())
+        seen.setdefault(name, []).append(getattr(values, "name", None))
+        values.name = name
+
+    async def task(name: str) -> None:
+        await ended.wait()
+        for _ in range(3):
+            await sync_to_async(work)(name)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    async def view(name: str) -> str:
+        tasks.append(asyncio.create_task(task(name)))
+        return "started"
+
+    app.add_url_rule("/<name>", view_func=view if kind != "decorated" else ensured(view))
+    bridge = FlaskToAsgi(app)
+    names = [str(number) for number in range(10)]
+    await asyncio.gather(*(fetch(bridge, path=f"/{name}") for name in names))
+    ended.set()
+    await asyncio.gather(*tasks)
+
+    assert seen == {name: [None, name, name] for name in names}
+    assert len(threads) == 1

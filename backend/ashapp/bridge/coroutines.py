@@ -30,6 +30,7 @@ from greenlet import getcurrent
 
 from ashapp.bridge.contexts import TEMPLATE
 from ashapp.bridge.exchange import current_exchange
+from ashapp.bridge.executors import submit_by_default
 from ashapp.bridge.fiber_tasks import run_in_fiber
 from ashapp.bridge.fibers import current_fiber
 
@@ -172,7 +173,7 @@ class ThreadExecutor(CurrentThreadExecutor):
         try:
             return super().submit(fn, *args, **kwargs)
         except RuntimeError:
-            return SyncToAsync.single_thread_executor.submit(fn, *args, **kwargs)
+            return submit_by_default(fn, *args, **kwargs)
 
 
 class _AdoptedLoop:

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import AsyncToSync, SyncToAsync
 
 from ashapp.bridge.contexts import TEMPLATE, current_lease, new_context
+from ashapp.bridge.thread_locals import mark_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-__all__ = ["LaneExecutor", "loop_context"]
+__all__ = ["LaneExecutor", "loop_context", "submit_by_default"]
 
 _thread = threading.local()
 
@@ -46,10 +47,20 @@ class LaneExecutor(Executor):
         """Run *fn*; see ``concurrent.futures.Executor``. On the loop."""
         lease = current_lease.get()
         if lease is None or lease.ended:
-            return SyncToAsync.single_thread_executor.submit(fn, *args, **kwargs)
+            return submit_by_default(fn, *args, **kwargs)
         future: Future[Any] = Future()
         lease.submit(partial(_run, future, fn, args, kwargs))
         return future
+
+
+def submit_by_default(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    """Run *fn* where asgiref sends it by default: on one thread for all, to each request its own values."""
+    return SyncToAsync.single_thread_executor.submit(_run_on_shared_thread, fn, *args, **kwargs)
+
+
+def _run_on_shared_thread(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    mark_thread()
+    return fn(*args, **kwargs)
 
 
 def _run(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from contextvars import Context
 from functools import partial
 from queue import SimpleQueue
 
-from ashapp.bridge.thread_locals import mark_lane
+from ashapp.bridge.thread_locals import mark_thread
 
 __all__ = ["Lane", "Lanes", "Lease"]
 
@@ -65,7 +65,7 @@ class Lane:
         self._jobs.put(None)
 
     def _work(self) -> None:
-        mark_lane()
+        mark_thread()
         while (job := self._jobs.get()) is not None:
             try:
                 job()

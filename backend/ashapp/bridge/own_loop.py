@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from ashapp.bridge.thread_locals import mark_lane
+from ashapp.bridge.thread_locals import mark_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class OwnLoop:
         self.loop.call_soon_threadsafe(self.loop.stop)
 
     def _run(self) -> None:
-        mark_lane()
+        mark_thread()
         try:
             self.loop.run_forever()
             self.loop.run_until_complete(self._end())

@@ -4,11 +4,12 @@
 Theory of operation. On the loop all requests share one thread. A plain ``threading.local`` would show the
 values of one request to the others, and keep them after it: SQLAlchemy's ``scoped_session`` and the
 connections of peewee and Django are such values. So ``isolate_thread_locals`` puts a subclass in the place
-of ``threading.local``. In the context of such a request an object of that class has two sets of values that
-belong to the request: one on the loop's thread, one on the request's lane. They end with the request.
-Everywhere else it is what it was: sync views keep the values of their thread.
+of ``threading.local``. In the context of such a request an object of that class has values that belong to the
+request: a set on the loop's thread, and one on each thread that the bridge lends to the request, as its lane.
+They end with the request, and with the tasks that it leaves. Everywhere else it is what it was: sync views
+keep the values of their thread.
 
-There are two sets because what is kept in such an object may belong to the thread that has made it, as a
+There are several sets because what is kept in such an object may belong to the thread that has made it, as a
 connection of SQLite does. Under a WSGI server it is so too: Flask runs an async view on a thread of its own.
 
 The values are found by a context variable, which the tasks of a request have too. Another thread that has a
@@ -26,9 +27,9 @@ from typing import Any, Self
 
 from ashapp.bridge.contexts import request_locals
 
-__all__ = ["RequestLocals", "isolate_thread_locals", "local", "mark_lane", "open_request_locals"]
+__all__ = ["RequestLocals", "isolate_thread_locals", "local", "mark_thread", "open_request_locals"]
 
-_lane = _local()
+_thread = _local()
 _UNSET = object()
 _VALUES = property(doc="What ``__dict__`` is to who would replace it: read-only.")
 
@@ -36,13 +37,12 @@ _VALUES = property(doc="What ``__dict__`` is to who would replace it: read-only.
 class RequestLocals:
     """The values of one request, whose coroutines run on *thread*."""
 
-    __slots__ = ("on_lane", "on_loop", "thread")
+    __slots__ = ("of_threads",)
 
     def __init__(self, thread: int) -> None:
-        self.thread = thread
-        # By the identity of the local, which is kept so that no other gets the same meanwhile.
-        self.on_loop: dict[int, tuple[local, dict[str, Any]]] = {}
-        self.on_lane: dict[int, tuple[local, dict[str, Any]]] = {}
+        # By the thread, and then by the identity of the local, which is kept so that no other gets the same
+        # meanwhile.
+        self.of_threads: dict[int, dict[int, tuple[local, dict[str, Any]]]] = {thread: {}}
 
 
 class local(_local):  # noqa: N801 - the name that it replaces
@@ -111,9 +111,9 @@ def open_request_locals() -> None:
         request_locals.set(RequestLocals(get_ident()))
 
 
-def mark_lane() -> None:
-    """Take note that the current thread is a lane: what runs here belongs to one request."""
-    _lane.is_lane = True
+def mark_thread() -> None:
+    """Take note that what runs on the current thread in the context of a request belongs to that request."""
+    _thread.is_lent = True
 
 
 def _values_of(self: local) -> dict[str, Any] | None:
@@ -121,12 +121,12 @@ def _values_of(self: local) -> dict[str, Any] | None:
     request = request_locals.get()
     if request is None:
         return None
-    if request.thread == get_ident():
-        known = request.on_loop
-    elif hasattr(_lane, "is_lane"):
-        known = request.on_lane
-    else:
-        return None
+    thread = get_ident()
+    known = request.of_threads.get(thread)
+    if known is None:
+        if not hasattr(_thread, "is_lent"):
+            return None
+        known = request.of_threads[thread] = {}
     entry = known.get(id(self))
     if entry is not None:
         return entry[1]
