@@ -179,6 +179,35 @@ async def test_where_memory_is_short_less_is_read_ahead(
         assert await request.send().end() == (200, b"%d" % (9 * SIZE))
 
 
+@pytest.mark.parametrize(
+    ("read_ahead", "headers"),
+    [(1 << 20, ()), (0, ()), (1 << 20, ((b"expect", b"100-continue"),))],
+    ids=["ahead", "off", "expected"],
+)
+async def test_small_ones_go_on_where_memory_is_short(
+    app: Application,
+    read_ahead: int,
+    headers: tuple[tuple[bytes, bytes], ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bridge = WsgiToAsgi(app, threads=20, read_ahead=read_ahead)
+    monkeypatch.setattr(bridge.intake.budget.memory, "left", lambda: 16 * SIZE)
+    large = [Request(bridge, 9 * SIZE).send(2 * SIZE) for _ in range(4)]
+    await eventually(lambda: bridge.intake.waiting == 3)
+    small = [Request(bridge, KIB, *headers) for _ in range(5)]
+    for request in small:
+        request.send(1)
+    await a_few_steps()
+    for request in small:
+        request.send()
+    await eventually(lambda: app.begun == 6)
+    app.go_on.set()
+    for request in small:
+        assert await request.end() == (200, b"%d" % KIB)
+    for request in large:
+        assert await request.send().end() == (200, b"%d" % (9 * SIZE))
+
+
 async def test_a_client_that_leaves_while_it_waits_is_forgotten(app: Application) -> None:
     bridge = WsgiToAsgi(app, threads=20, max_buffered=SIZE)
     first = Request(bridge).send()

@@ -9,7 +9,8 @@ end may hold half of the threads together (``max_streams``); the others are left
 whole.
 
 Then there must be room for the body (``budget``). Who waits is read no further, and waits in order of
-arrival; too many are refused with 503.
+arrival; too many are refused with 503. A body that is too small to count is read however little memory is
+left, and waits behind none that counts.
 """
 
 from __future__ import annotations
@@ -75,11 +76,16 @@ class Intake:
         self._context = Context()
         self._whole: deque[_Turn] = deque()
         self._parts: deque[_Turn] = deque()
+        self._small_parts: deque[_Turn] = deque()
 
     @property
     def waiting(self) -> int:
         """Requests whose turn has not come, although their body is there as far as it is read ahead."""
-        return len(self._whole) + len(self._parts)
+        return sum(map(len, self._lines))
+
+    @property
+    def _lines(self) -> tuple[deque[_Turn], ...]:
+        return self._whole, self._parts, self._small_parts
 
     def share(self) -> Share:
         """Return a share of the budget, which is nothing yet."""
@@ -121,7 +127,7 @@ class Intake:
         body = turn.body
         if body.is_gone and turn.line is not None:
             raise ClientDisconnected(_GONE)
-        is_full = self._is_full()
+        is_full = turn.counts and self._is_full()
         if body.unasked and not body.started and not is_full:
             body.read_ahead(turn.enough, partial(self._note, turn))
         if body.is_complete or body.is_gone:
@@ -130,7 +136,7 @@ class Intake:
             line = self._whole
             may_begin = True
         elif turn.is_enough() or is_full:
-            line = self._parts
+            line = self._parts if turn.counts else self._small_parts
             may_begin = self.streams < self.max_streams or not self.read_ahead
         else:
             return False
@@ -142,7 +148,7 @@ class Intake:
                 raise ClientDisconnected(_GONE)
             turn.watch(0 if is_full else turn.enough)
             return False
-        if line is self._parts:
+        if line is not self._whole:
             self.streams += 1
             body.on_end = self.end_stream
         return True
@@ -151,7 +157,7 @@ class Intake:
         """Take note of what has come for *turn*; at once, or much more could come before it is called."""
         self.ahead += turn.body.arrived - turn.counted
         turn.counted = turn.body.arrived
-        if self._is_full():
+        if turn.counts and self._is_full():
             turn.body.take_in(0)
         turn.call()
 
@@ -180,7 +186,7 @@ class Intake:
             self._call_first()
 
     def _call_first(self) -> None:
-        for line in (self._whole, self._parts):
+        for line in self._lines:
             if line:
                 line[0].call()
 
