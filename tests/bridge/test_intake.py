@@ -47,7 +47,9 @@ class Request:
     def __init__(self, bridge: WsgiToAsgi, size: int = SIZE, *headers: tuple[bytes, bytes]) -> None:
         self.client = Client(more=True)
         self.left = size
-        head = [(b"content-length", b"%d" % size), *headers]
+        is_chunked = any(name == b"transfer-encoding" for name, _ in headers)
+        length = [] if is_chunked else [(b"content-length", b"%d" % size)]
+        head = [*length, *headers]
         self.task = asyncio.create_task(
             bridge(http_scope("POST", b"/", head), self.client.receive, self.client.send)
         )
@@ -181,8 +183,14 @@ async def test_where_memory_is_short_less_is_read_ahead(
 
 @pytest.mark.parametrize(
     ("read_ahead", "headers"),
-    [(1 << 20, ()), (0, ()), (1 << 20, ((b"expect", b"100-continue"),))],
-    ids=["ahead", "off", "expected"],
+    [
+        (1 << 20, ()),
+        (0, ()),
+        (1 << 20, ((b"expect", b"100-continue"),)),
+        (1 << 20, ((b"transfer-encoding", b"chunked"),)),
+        (0, ((b"transfer-encoding", b"chunked"),)),
+    ],
+    ids=["ahead", "off", "expected", "chunked", "chunked-off"],
 )
 async def test_small_ones_go_on_where_memory_is_short(
     app: Application,

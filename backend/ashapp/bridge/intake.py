@@ -10,7 +10,7 @@ whole.
 
 Then there must be room for the body (``budget``). Who waits is read no further, and waits in order of
 arrival; too many are refused with 503. A body that is too small to count is read however little memory is
-left, and waits behind none that counts.
+left, and waits behind none that counts. So does a chunked one, which is seen to be small once it is there.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_READ_AHEAD", "Intake"]
 
 DEFAULT_READ_AHEAD = 1 << 20
+# Bytes of a body that is not worth being counted: a request takes as much by itself.
+_UNCOUNTED = 1 << 14
 
 # Seconds without more of a body after which its client may wait for an answer.
 _SILENCE = 3.0
@@ -87,9 +89,9 @@ class Intake:
     def _lines(self) -> tuple[deque[_Turn], ...]:
         return self._whole, self._parts, self._small_parts
 
-    def share(self) -> Share:
-        """Return a share of the budget, which is nothing yet."""
-        return Share(self.budget)
+    def share(self, length: int | None) -> Share | None:
+        """Return a share of the budget, which is nothing yet; None where *length* is too small for one."""
+        return None if length is not None and length <= _UNCOUNTED else Share(self.budget)
 
     async def admit(self, body: RequestBody, share: Share | None) -> None:
         """Return when a request on a thread may begin that has this *body*; it then has *share*.
@@ -110,6 +112,8 @@ class Intake:
         finally:
             self._leave(turn)
         body.end_read_ahead()
+        if not turn.counts:
+            share = None
         body.share = share
         if share is not None and body.is_complete:
             share.add(body.arrived)
@@ -127,9 +131,11 @@ class Intake:
         body = turn.body
         if body.is_gone and turn.line is not None:
             raise ClientDisconnected(_GONE)
+        if body.is_complete and body.arrived <= _UNCOUNTED:
+            turn.counts = False
         is_full = turn.counts and self._is_full()
-        if body.unasked and not body.started and not is_full:
-            body.read_ahead(turn.enough, partial(self._note, turn))
+        if body.unasked and not body.started and (not is_full or body.length is None):
+            body.read_ahead(0 if is_full else turn.enough, partial(self._note, turn))
         if body.is_complete or body.is_gone:
             if not turn.counts:
                 return True

@@ -43,8 +43,6 @@ DEFAULT_THREADS = 40
 DEFAULT_TASK_GRACE = 5.0
 # Seconds between looks at what is still in flight.
 _DRAIN_INTERVAL = 0.01
-# Bytes of a body that is not worth being counted: a request takes as much by itself.
-_UNCOUNTED = 1 << 14
 
 
 class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
@@ -242,7 +240,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
     async def _take_in(self, exchange: Exchange, body: RequestBody) -> None:
         """Return when a request with a body may begin; see ``Intake``."""
-        share = self.intake.share() if body.length is None or body.length > _UNCOUNTED else None
+        share = self.intake.share(body.length)
         if not isinstance(exchange, ThreadExchange):
             body.share = share
             if body.unasked:
