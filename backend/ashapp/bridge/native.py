@@ -97,6 +97,9 @@ class LoopExchange(Exchange):
     # Whether it has been cancelled for that since it last may be, and how often in all.
     _cancelled = False
     _cancellations = 0
+    # How many others the application has dealt with. (Up to Python 3.12 a task group whose task fails
+    # cancels the task that it belongs to, and leaves that.)
+    _left_over = 0
     _cancelled_outside = False
     # How often it has been cancelled while it waited for a job.
     _interruptions = 0
@@ -167,7 +170,10 @@ class LoopExchange(Exchange):
     def _fail(self, error: BaseException) -> Any:
         if self._given_up:
             raise error  # and leave the fiber as it is: what it waits for has its context
-        return self._fiber.fail(error)
+        item = self._fiber.fail(error)
+        if isinstance(error, asyncio.CancelledError) and item is not fibers.DONE and self.may_be_cancelled:
+            self._left_over = self._cancelling() - self._cancellations
+        return item
 
     def _finish(self) -> Generator[Any, Any, None]:
         """Send the response that is complete. What comes after it may take its time."""
@@ -290,8 +296,7 @@ class LoopExchange(Exchange):
         if error is None or isinstance(error, ClientDisconnected):
             return
         if isinstance(error, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if self._cancelling() > (self._left_over if self._cancellations else 0):
                 raise error
             if self._cancellations:
                 return
@@ -300,6 +305,11 @@ class LoopExchange(Exchange):
             log_late_failure(error)
         else:
             raise error
+
+    @staticmethod
+    def _cancelling() -> int:
+        task = asyncio.current_task()
+        return 0 if task is None else task.cancelling()
 
     # -- in the fiber
 

@@ -4,7 +4,7 @@
 import asyncio
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import flask
@@ -63,6 +63,44 @@ async def test_the_view_is_cancelled(app: flask.Flask, journal: Journal, kind: s
     assert journal.names == ["cancelled", "sync teardown", "async teardown"]
     assert all(isinstance(entry.value, asyncio.CancelledError) for entry in journal.entries[1:])
     assert [entry.on_loop for entry in journal.entries] == [True, False, True]
+
+
+@pytest.mark.parametrize("where", ["view", "body"])
+async def test_what_a_task_group_leaves_behind_is_no_cancellation_by_the_server(
+    app: flask.Flask, journal: Journal, where: str
+) -> None:
+    """Up to Python 3.12 a task group whose task fails leaves its own task with a count too high."""
+    started = asyncio.Event()
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("failed")
+
+    async def wait() -> None:
+        started.set()
+        await journal.note_cancellation()
+
+    @app.get("/")
+    async def view() -> Any:
+        async def body() -> AsyncIterator[str]:
+            yield "first"
+            await wait()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+        except* ValueError:
+            pass
+        if where == "body":
+            return body()
+        await wait()
+        return "never"
+
+    request = begin(FlaskToAsgi(app))
+    await started.wait()
+    await leave(request)
+
+    assert journal.names == ["cancelled"]
 
 
 async def test_nobody_watches_where_the_view_does_not_wait(app: flask.Flask) -> None:
