@@ -43,7 +43,7 @@ _REMEDY = (
 # Why no thread of the process has run.
 _ITSELF = "C code held the interpreter's lock"
 _ANOTHER = "C code of another thread held the interpreter's lock"
-_NOBODY = "the process was stopped"
+_NOBODY = "the process was stopped, or C code held the interpreter's lock while it waited"
 
 
 class LoopGuard:
