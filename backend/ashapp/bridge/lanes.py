@@ -7,7 +7,8 @@ and a callable may wait for what another request does. A request takes a lane at
 but async or nonblocking callables before its view holds no thread while it waits.
 
 There are as many lanes as requests need at once, up to a limit. Past it requests wait for a lane in order of
-arrival. Lanes that have not been needed for a while end.
+arrival. Only one that the application makes to itself, in process, does not: the request that waits for it
+may have the last lane. Lanes that have not been needed for a while end.
 
 All of it is called on the loop, but for the jobs, and where a lane that was still busy is given on.
 """
@@ -119,7 +120,7 @@ class Lanes:
 
         """
         with self._mutex:
-            lane = self._idle.pop() if self._idle else self._start()
+            lane = self._idle.pop() if self._idle else self._start(beyond_limit=lease.is_nested)
             self._spare = min(self._spare, len(self._idle))
             if lane is None:
                 self._waiting.append((lease, asyncio.get_running_loop()))
@@ -148,6 +149,10 @@ class Lanes:
         """Give *lane* to the request that has waited longest, or keep it. On the loop or the lane itself."""
         while True:
             with self._mutex:
+                if self.started > self.limit:
+                    self.started -= 1
+                    lane.stop()
+                    return
                 if not self._waiting:
                     self._idle.append(lane)
                     return
@@ -158,8 +163,8 @@ class Lanes:
                 continue
             return
 
-    def _start(self) -> Lane | None:
-        if self.started >= self.limit:
+    def _start(self, *, beyond_limit: bool) -> Lane | None:
+        if self.started >= self.limit and not beyond_limit:
             return None
         try:
             lane = Lane(f"ashapp-lane-{self.started + 1}")
@@ -192,12 +197,16 @@ class Lanes:
 
 
 class Lease:
-    """The lane of one request: taken at first use, and given back at the end."""
+    """The lane of one request: taken at first use, and given back at the end.
 
-    __slots__ = ("_jobs", "_lane", "_lanes", "ended")
+    *is_nested* says that the request is made in the course of another one, in process.
+    """
 
-    def __init__(self, lanes: Lanes) -> None:
+    __slots__ = ("_jobs", "_lane", "_lanes", "ended", "is_nested")
+
+    def __init__(self, lanes: Lanes, *, is_nested: bool = False) -> None:
         self.ended = False
+        self.is_nested = is_nested
         self._lanes = lanes
         self._lane: Lane | None = None
         # What has been submitted while the request waits for a lane; None where it does not.

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge import fibers
 from ashapp.bridge.behind import pieces
-from ashapp.bridge.contexts import current_lease
+from ashapp.bridge.contexts import current_lease, in_request
 from ashapp.bridge.environ import expects_continue
 from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.exchange import Exchange, as_exception, log_late_failure
@@ -116,7 +116,7 @@ class LoopExchange(Exchange):
         lanes: Lanes,
     ) -> None:
         super().__init__(application, environ, body, loop, startup)
-        self._lease = Lease(lanes)
+        self._lease = Lease(lanes, is_nested=in_request.get())
         # Here, not when the request begins to wait: an attribute that most instances never get is not in the
         # layout that they share, and then costs each that gets it a dict of its own, 770 bytes.
         self._waited = False

@@ -4,6 +4,7 @@
 import asyncio
 import queue
 import threading
+from typing import Any
 
 import flask
 import pytest
@@ -175,3 +176,43 @@ async def test_one_thread_means_one_lane(app: flask.Flask) -> None:
     await asyncio.gather(*(fetch(bridge) for _ in range(20)))
 
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("end", ["answered", "left"])
+async def test_a_request_that_the_application_makes_to_itself_waits_for_no_thread(
+    app: flask.Flask, end: str
+) -> None:
+    """The one that waits for it has the last: both would wait for ever, even where the client has gone."""
+    inner_began = asyncio.Event()
+
+    @app.before_request
+    def before() -> None:
+        flask.g.begun = True
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        pass
+
+    @app.get("/")
+    async def outer() -> Any:
+        return (await fetch(bridge, "GET", b"/inner")).body
+
+    @app.get("/inner")
+    async def inner() -> str:
+        inner_began.set()
+        if end == "left":
+            await asyncio.Event().wait()
+        return "inner"
+
+    bridge = FlaskToAsgi(app, async_threads=1)
+    requests = [begin(bridge) for _ in range(3)]
+    await asyncio.wait_for(inner_began.wait(), 20)
+    if end == "left":
+        for request in requests:
+            request.client.leave()
+    clients = await asyncio.wait_for(asyncio.gather(*(request.end() for request in requests)), 20)
+
+    if end == "answered":
+        assert [client.body for client in clients] == [b"inner"] * 3
+    await eventually(lambda: bridge.lanes.busy == 0)
+    assert bridge.lanes.started <= 1
