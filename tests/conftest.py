@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the tests of every folder need."""
 
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ with suppress(ImportError):  # where a deployed service is tested there is none
     # How long an example takes says how busy the machine is, and no more.
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("any machine")
+
+# A run in the background, or by nohup, begins with signals ignored, and so would all that it starts.
+for _signal in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        is_interrupt = _signal is signal.SIGINT
+        signal.signal(_signal, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
 
 _main_greenlets: list[greenlet] = []
 
