@@ -322,7 +322,7 @@ class ThreadExchange(Exchange):
     def note_match(self, endpoint: str) -> None:
         """Begin with no thread-local values, where the view is awaited on a loop of its own.
 
-        So hooks, which run here, and the view, which does not, see the same ones, as they do on the loop.
+        So what its hooks keep on this thread is seen by this request alone, as where the view is on the loop.
         """
         if self.is_isolated is not None and self.is_isolated(endpoint):
             open_request_locals()
