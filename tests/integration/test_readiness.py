@@ -85,8 +85,9 @@ def test_readiness_follows_the_checks_while_every_thread_is_busy(folder: Path) -
 
 def test_a_check_that_hangs_makes_no_probe_wait(folder: Path) -> None:
     with serving(["shop", *FLAGS], cwd=folder, env=MANAGED) as server:
-        (folder / "hang").touch()
         ready = f"{server.base_url}/readyz"
+        until(lambda: get(ready).status_code == 200)  # by then it has an outcome
+        (folder / "hang").touch()
         until(lambda: get(ready).status_code == 503)
         with httpx.Client(trust_env=False, timeout=20) as client:
             durations = []
