@@ -73,7 +73,8 @@ def test_many_of_them_may_be_sent_ahead(serve: ServeLimited, combination: Combin
         connection.send((head + WITH_LENGTH) * 102)
         bodies = {connection.receive().body for _ in range(101)}
         assert bodies == {b"%d" % len(SMUGGLED)}
-        assert connection.receive().status == (503 if combination[0] == "httptools" else 200)
+        # httptools refuses what would be the 101st that waits: so many there are only where the answers are slow.
+        assert connection.receive().status in ({200, 503} if combination[0] == "httptools" else {200})
 
 
 def test_a_handshake_is_a_request_like_others_where_no_websocket_is_taken(serve: ServeLimited) -> None:
