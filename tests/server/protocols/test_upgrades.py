@@ -73,7 +73,7 @@ def test_many_of_them_may_be_sent_ahead(serve: ServeLimited, combination: Combin
         connection.send((head + WITH_LENGTH) * 102)
         bodies = {connection.receive().body for _ in range(101)}
         assert bodies == {b"%d" % len(SMUGGLED)}
-        # httptools refuses what would be the 101st that waits: so many there are only where the answers are slow.
+        # httptools refuses the 101st that waits: so many there are only where the answers are slow.
         assert connection.receive().status in ({200, 503} if combination[0] == "httptools" else {200})
 
 
