@@ -47,7 +47,7 @@ def test_a_new_connection_that_says_nothing_is_closed_without_an_answer(serve: S
     with Connection(address) as connection:
         began = time.monotonic()
         assert connection.is_closed()
-        assert time.monotonic() - began >= 0.3
+        assert time.monotonic() - began >= 0.25  # a loop may take its clock from a little earlier
     with Connection(address) as connection:
         drip(connection, b"\r\n" * 50)
         with suppress(ConnectionError):
