@@ -18,10 +18,10 @@ with suppress(ImportError):  # where a deployed service is tested there is none
     settings.load_profile("any machine")
 
 # A run in the background, or by nohup, begins with signals ignored, and so would all that it starts.
-for _signal in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
-    if signal.getsignal(_signal) is signal.SIG_IGN:
-        is_interrupt = _signal is signal.SIGINT
-        signal.signal(_signal, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
+for _name in ("SIGINT", "SIGQUIT", "SIGHUP"):
+    _signal = getattr(signal, _name, None)  # Windows has not all of them
+    if _signal is not None and signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
 
 _main_greenlets: list[greenlet] = []
 
