@@ -267,6 +267,7 @@ class ThreadExchange(Exchange):
             self._iterating or not self._response.started
         )
         if self._task is not None and may_be_cancelled and not self._interrupted:
+            self._interrupted = True  # before the task can end, on another thread
             self._interrupted = self._task.cancel()
 
     def _expire(self) -> None:
