@@ -2,13 +2,15 @@
 """Requests that ask for another protocol: what is not taken changes nothing, what is taken comes alone."""
 
 import json
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
+from ashapp.server.protocols import ConnectionLimits, limited_protocol
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.support.client import Connection, chunk
-from tests.support.server import Combination
+from tests.support.server import Combination, serving
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: shop\r\n\r\n"
 WITH_LENGTH = b"Content-Length: %d\r\n\r\n%s" % (len(SMUGGLED), SMUGGLED)
@@ -124,6 +126,22 @@ def test_a_handshake_does_not_overtake_the_requests_before_it(serve: ServeLimite
         assert connection.is_closed()
     assert app.ends[0] == "complete"
     assert len(app.headers) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [HANDSHAKE + b"\r\n" + SMUGGLED, b"CONNECT shop:443 HTTP/1.1\r\nHost: shop\r\n\r\n"]
+)
+def test_a_refused_connection_may_be_open_when_the_server_stops(
+    combination: Combination, wrong: bytes
+) -> None:
+    http, loop = combination
+    config = {"http": limited_protocol(http, ConnectionLimits()), "loop": loop, "ws": "websockets-sansio"}
+    with ExitStack() as stack:
+        with serving(Refusing(), lifespan="off", **config) as address:
+            connection = stack.enter_context(Connection(address))
+            connection.send(wrong)
+            assert connection.receive().status in {400, 501}
+        assert connection.is_closed()
 
 
 @pytest.mark.parametrize("target", [b"shop:443", b"/", b"http://shop/"])

@@ -125,6 +125,16 @@ class Limited(TakesTurns):
         self._sweeper.remove(self)
         self.forget_backlog()
 
+    def shutdown(self) -> None:
+        """End the connection with the response that is being made, or at once.
+
+        h11 would also be told, which it refuses after a response that it has not written.
+        """
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
+
     def watch_upgraded(self) -> None:
         """Let what is left to limit be limited, where another protocol has taken over."""
         Upgraded(self.transport, self.server_state, self.limits, self._sweeper)
