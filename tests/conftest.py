@@ -44,5 +44,5 @@ if sys.version_info < (3, 12) and sys.gettrace() is not None:
 def _own_lines() -> Iterator[None]:
     """Write what waits to be logged, where the package is, before the next test reads what was logged."""
     yield
-    if lines := sys.modules.get("ashapp.observe.lines"):
+    if lines := sys.modules.get("ashapp.observe.logs.lines"):
         lines.stderr_lines.flush()

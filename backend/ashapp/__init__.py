@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ashapp.api import create_app
     from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, isolate_thread_locals, nonblocking, on_thread
-    from ashapp.server.readiness import readiness_check
+    from ashapp.server.health.readiness import readiness_check
 
 __all__ = [
     "FlaskToAsgi",
@@ -34,7 +34,7 @@ _HOMES = {
     "isolate_thread_locals": "ashapp.bridge",
     "nonblocking": "ashapp.bridge",
     "on_thread": "ashapp.bridge",
-    "readiness_check": "ashapp.server.readiness",
+    "readiness_check": "ashapp.server.health.readiness",
 }
 
 if not TYPE_CHECKING:  # else a type checker would believe in any name

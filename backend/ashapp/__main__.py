@@ -14,20 +14,20 @@ __all__ = ["main"]
 def main(**options: Any) -> None:
     """Run the command; *options* are those of click."""
     if sys.argv[1:2] == ["check"]:
-        from ashapp.server import check  # noqa: PLC0415 - see above
+        from ashapp.server.cli import check  # noqa: PLC0415 - see above
 
         sys.exit(check.main(sys.argv[2:]))
     _handle_signals()
-    from ashapp.server import cli  # noqa: PLC0415 - see above
+    from ashapp.server.cli import main as command  # noqa: PLC0415 - see above
 
-    cli.main(**options)
+    command.main(**options)
 
 
 def _handle_signals() -> None:
-    from ashapp.server.signals import outlive, release  # noqa: PLC0415 - see above
+    from ashapp.server.system.signals import outlive, release  # noqa: PLC0415 - see above
 
     if os.getpid() == 1:  # of a container
-        from ashapp.server.init_process import heed_sigterm  # noqa: PLC0415 - see above
+        from ashapp.server.system.init_process import heed_sigterm  # noqa: PLC0415 - see above
 
         heed_sigterm()
     else:

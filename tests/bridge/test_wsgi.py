@@ -14,8 +14,8 @@ import asgiref.wsgi
 import pytest
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ashapp.bridge.body import RequestBody
-from ashapp.bridge.exchange import current_exchange
+from ashapp.bridge.request.input_stream import RequestBody
+from ashapp.bridge.request.wsgi_call import current_call
 from ashapp.bridge.types import Environ, Message, Scope, StartResponse
 from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
@@ -198,7 +198,7 @@ async def test_a_thread_keeps_nothing_of_a_request() -> None:
     bridge = WsgiToAsgi(application, threads=1)
     await fetch(bridge)
     assert await asyncio.wrap_future(bridge._pool.call(mark.get)) == "none"
-    assert await asyncio.wrap_future(bridge._pool.call(current_exchange)) is None
+    assert await asyncio.wrap_future(bridge._pool.call(current_call)) is None
 
 
 async def test_many_requests_at_once() -> None:

@@ -19,7 +19,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter
 
 from ashapp import FlaskToAsgi, nonblocking
-from ashapp.server.routes import list_routes
+from ashapp.server.inspection.routes import list_routes
 from tests.docs.conftest import Prices, Run
 from tests.support.client import fetch
 from tests.support.journal import Journal

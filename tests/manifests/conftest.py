@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ashapp.server.loading import load
 from ashapp.server.settings import Settings
+from ashapp.server.settings.loading import load
 from tests.manifests.exported import scrape
 from tests.manifests.objects import Objects
 from tests.manifests.render import MANIFESTS, OVERLAYS, kustomize

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ashapp.server.settings import ServerSettings, Settings
-from ashapp.server.sources import variable
+from ashapp.server.settings.sources import variable
 from tests.benchmarks.resources import Resources, recommend
 from tests.manifests.objects import Objects
 from tests.manifests.render import MANIFESTS, kustomize

@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from ashapp.server import readiness
+from ashapp.server.health import readiness
 
 _READ_BY_A_SERVER = re.compile(r"ASHAPP_|FLASK_|(PORT|WEB_CONCURRENCY|FORWARDED_ALLOW_IPS)$")
 

@@ -12,16 +12,16 @@ import pytest
 import uvicorn
 
 from ashapp.server import runner
-from ashapp.server.announcements import Kind, Tell
-from ashapp.server.draining_server import DrainingServer
 from ashapp.server.errors import StartupError
-from ashapp.server.loading import load
-from ashapp.server.main_server import MainServer
-from ashapp.server.probes import Probes
+from ashapp.server.inspection.announcements import Kind, Tell
+from ashapp.server.management.shared_folder import Runtime
+from ashapp.server.management.worker_status import Status
+from ashapp.server.middleware.probes import Probes
 from ashapp.server.protocols import ConnectionLimits
-from ashapp.server.runtime import Runtime
+from ashapp.server.serving.draining_server import DrainingServer
+from ashapp.server.serving.single_process import MainServer
 from ashapp.server.settings import Settings
-from ashapp.server.status import Status
+from ashapp.server.settings.loading import load
 
 LOOKS_SYNC = "Async views that look sync to Flask, and hold a thread while they wait"
 WRAPPED = "the WSGI middleware WhiteNoise around wsgi_app is not marked nonblocking"

@@ -10,30 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 import asgiref.wsgi
 
-from ashapp.bridge.admission import Admission
-from ashapp.bridge.behind import WriteBehind
-from ashapp.bridge.body import RequestBody
-from ashapp.bridge.coroutines import adopt_loop
-from ashapp.bridge.environ import body_is_announced, build_environ, expects_continue, server_constants
+from ashapp.bridge.admission.body_intake import DEFAULT_READ_AHEAD, Intake
+from ashapp.bridge.admission.free_memory import Memory
+from ashapp.bridge.admission.in_flight import Admission
+from ashapp.bridge.concurrency.async_to_sync import adopt_loop
+from ashapp.bridge.concurrency.private_loop import drain_own_loops
+from ashapp.bridge.concurrency.task_factory import TaskKeeper
+from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.bridge.errors import ClientDisconnected, RequestRejected, RequestTimeout
-from ashapp.bridge.exchange import as_exception
-from ashapp.bridge.intake import DEFAULT_READ_AHEAD, Intake
 from ashapp.bridge.lifespan import Lifespan
-from ashapp.bridge.memory import Memory
-from ashapp.bridge.own_loop import drain_own_loops
-from ashapp.bridge.problem import send_problem, send_timeout
-from ashapp.bridge.queue_watch import QueueWatch
-from ashapp.bridge.tasks import TaskKeeper
-from ashapp.bridge.threaded import ThreadExchange
-from ashapp.bridge.threads import ThreadPool
-from ashapp.bridge.turns import Turns
-from ashapp.bridge.upgrades import ending_upgrade
+from ashapp.bridge.messages.environ import (
+    body_is_announced,
+    build_environ,
+    expects_continue,
+    server_constants,
+)
+from ashapp.bridge.messages.problems import send_problem, send_timeout
+from ashapp.bridge.messages.upgrades import ending_upgrade
+from ashapp.bridge.request.input_stream import RequestBody
+from ashapp.bridge.request.queue_watch import QueueWatch
+from ashapp.bridge.request.read_turns import Turns
+from ashapp.bridge.request.thread_call import ThreadCall
+from ashapp.bridge.request.unsent import WriteBehind
+from ashapp.bridge.request.wsgi_call import as_exception
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ashapp.bridge.exchange import Exchange
     from ashapp.bridge.lifespan import LifespanCallable, LifespanManager
+    from ashapp.bridge.request.wsgi_call import WsgiCall
     from ashapp.bridge.types import Environ, Receive, Scope, Send, WsgiApplication
 
 __all__ = ["DEFAULT_TASK_GRACE", "DEFAULT_THREADS", "WsgiToAsgi"]
@@ -138,16 +143,16 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             return
         send = ending_upgrade(scope, send)
         self.admission.in_flight += 1
-        exchange = body = None
-        # No further coroutine around the exchange: each that waits holds memory.
+        call = body = None
+        # No further coroutine around the call: each that waits holds memory.
         try:
             prepared, body = self._begin(scope, receive)
             if body.announced:
                 await self._take_in(prepared, body)
-            if isinstance(prepared, ThreadExchange):
+            if isinstance(prepared, ThreadCall):
                 self._submit(prepared)
-            exchange = prepared
-            await exchange.respond(send)
+            call = prepared
+            await call.respond(send)
         except RequestRejected as rejection:
             await send_problem(send, rejection.status, rejection.detail, rejection.headers)
         except RequestTimeout:
@@ -162,10 +167,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             if body is not None:
                 body.stop()
             # What the server has given up may still run on its thread.
-            if exchange is None:
+            if call is None:
                 self.admission.leave()
             else:
-                exchange.when_ended(self.admission.leave)
+                call.when_ended(self.admission.leave)
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -214,20 +219,18 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     def _max_body_length(self) -> int | None:
         return self.max_body
 
-    def make_exchange(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> Exchange:
-        """Return the exchange that serves a request."""
-        exchange = ThreadExchange(
-            self.wsgi_application, environ, body, loop, self.startup_context, self._pool
-        )
-        exchange.behind = self._behind
-        exchange.timeout = self.request_timeout
-        exchange.wants_own_loop = self._wants_own_loop
-        exchange.is_isolated = self._is_isolated
-        if self._task_grace != exchange.grace:
-            exchange.grace = self._task_grace
-        return exchange
+    def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
+        """Return the call that serves a request."""
+        call = ThreadCall(self.wsgi_application, environ, body, loop, self.startup_context, self._pool)
+        call.behind = self._behind
+        call.timeout = self.request_timeout
+        call.wants_own_loop = self._wants_own_loop
+        call.is_isolated = self._is_isolated
+        if self._task_grace != call.grace:
+            call.grace = self._task_grace
+        return call
 
-    def _begin(self, scope: Scope, receive: Receive) -> tuple[Exchange, RequestBody]:
+    def _begin(self, scope: Scope, receive: Receive) -> tuple[WsgiCall, RequestBody]:
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
             self._enter_loop()
@@ -236,28 +239,28 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         environ = self.build_environ(scope, body)
         if body_is_announced(environ):
             self.announce_body(environ, body)
-        return self.make_exchange(environ, body, loop), body
+        return self.make_call(environ, body, loop), body
 
-    async def _take_in(self, exchange: Exchange, body: RequestBody) -> None:
+    async def _take_in(self, call: WsgiCall, body: RequestBody) -> None:
         """Return when a request with a body may begin; see ``Intake``."""
         share = self.intake.share(body.length)
-        if not isinstance(exchange, ThreadExchange):
+        if not isinstance(call, ThreadCall):
             body.share = share
             if body.unasked:
                 body.start()
             return
-        began = exchange.loop.time()
+        began = call.loop.time()
         try:
-            async with asyncio.timeout(exchange.timeout):
+            async with asyncio.timeout(call.timeout):
                 await self.intake.admit(body, share)
         except TimeoutError as error:
             raise RequestTimeout from error
-        if exchange.timeout is not None:
-            exchange.timeout -= min(exchange.loop.time() - began, exchange.timeout)
+        if call.timeout is not None:
+            call.timeout -= min(call.loop.time() - began, call.timeout)
 
-    def _submit(self, exchange: ThreadExchange) -> None:
+    def _submit(self, call: ThreadCall) -> None:
         self.admission.check_queue()
-        exchange.submit()
+        call.submit()
         self._queue_watch.start()
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:

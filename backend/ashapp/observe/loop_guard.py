@@ -4,7 +4,7 @@
 Theory of operation. The loop beats: a timer moves ``_due`` on, the time by which the next beat is to come. A
 thread sleeps until that time plus the threshold, and looks. As a rule the loop has beaten meanwhile, and
 the thread sleeps on. Else the loop is stalled, and the stack of its thread shows what it does just then
-(in a fiber, the fiber's stack). The two share no lock, and neither wakes the other, so an idle loop pays
+(in a greenlet, its stack). The two share no lock, and neither wakes the other, so an idle loop pays
 for two timers per threshold and nothing per request.
 
 A stack shows one moment only. So the request in it is said to have blocked the loop for a time only if it is

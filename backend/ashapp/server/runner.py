@@ -9,22 +9,23 @@ from typing import Any, TypeVar
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from ashapp.server import listener, management
-from ashapp.server.announcements import Announcements
-from ashapp.server.draining_server import DrainingServer
+from ashapp.server.assembly.log_config import logging_options
 from ashapp.server.errors import StartupError
-from ashapp.server.health import Health
-from ashapp.server.log_config import logging_options
-from ashapp.server.main_server import MainServer
-from ashapp.server.open_files import allow_open_files
-from ashapp.server.overview import Overview
+from ashapp.server.health.state import Health
+from ashapp.server.inspection.announcements import Announcements
+from ashapp.server.management import server as management
+from ashapp.server.management.workers import Overview
+from ashapp.server.processes.reloader import Reloader
+from ashapp.server.processes.supervisor import Supervisor
+from ashapp.server.processes.worker_handle import Worker
+from ashapp.server.processes.worker_process import WorkerServer
 from ashapp.server.protocols import limited_protocol
-from ashapp.server.reloader import Reloader
-from ashapp.server.serving import serve
+from ashapp.server.serving import listener
+from ashapp.server.serving.draining_server import DrainingServer
+from ashapp.server.serving.process import serve
+from ashapp.server.serving.single_process import MainServer
 from ashapp.server.settings import Settings
-from ashapp.server.supervisor import Supervisor
-from ashapp.server.worker import Worker
-from ashapp.server.worker_process import WorkerServer
+from ashapp.server.system.open_files import allow_open_files
 
 __all__ = ["run"]
 

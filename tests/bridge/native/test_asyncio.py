@@ -57,7 +57,7 @@ async def nested_timeouts() -> str:
 
 async def timeout_around_a_body() -> str:
     try:
-        async with asyncio.timeout(0.01):  # noqa: ASYNC100 - the fiber waits
+        async with asyncio.timeout(0.01):  # noqa: ASYNC100 - the greenlet waits
             flask.request.get_data()
     except TimeoutError:
         return "timeout"
@@ -212,7 +212,7 @@ async def test_a_sync_function_called_within_a_timeout(app: flask.Flask, journal
     @app.get("/")
     async def view() -> str:
         try:
-            async with asyncio.timeout(0.01):  # noqa: ASYNC100 - the fiber waits
+            async with asyncio.timeout(0.01):  # noqa: ASYNC100 - the greenlet waits
                 app.ensure_sync(time.sleep)(0.05)
                 journal.note("went on")
         except TimeoutError:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ashapp.bridge import ClientDisconnected, FlaskToAsgi
-from ashapp.bridge.body import HIGH_WATER
+from ashapp.bridge.request.input_stream import HIGH_WATER
 from tests.support.asgi import Client, fetch
 from tests.support.decorators import ensured
 from tests.support.flask import begin
@@ -381,7 +381,7 @@ async def test_a_client_that_leaves_is_told_to_a_task_that_reads(app: flask.Flas
 
 
 async def test_a_callback_that_would_block_the_loop_is_told_so(app: flask.Flask) -> None:
-    """It is no fiber, and can't wait; what has been read already it may have."""
+    """It is no greenlet, and can't wait; what has been read already it may have."""
 
     @app.post("/")
     async def view() -> str:

@@ -205,7 +205,7 @@ def test_one_bridge_on_one_loop_after_the_other(app: flask.Flask, journal: Journ
 
     for _ in range(3):
         asyncio.run(run(fetch))
-    assert bridge.lanes.started == 1
+    assert bridge.request_threads.started == 1
 
 
 def test_a_request_that_its_loop_left_behind_harms_no_other(app: flask.Flask) -> None:

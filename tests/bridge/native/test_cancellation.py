@@ -198,7 +198,7 @@ async def test_a_timeout_of_the_views_own_waits_for_the_lane(app: flask.Flask, *
     @app.get("/")
     async def view() -> str:
         try:
-            async with asyncio.timeout(0.05):  # noqa: ASYNC100 - the lane is waited for
+            async with asyncio.timeout(0.05):  # noqa: ASYNC100 - the request thread is waited for
                 return flask.render_template_string("{{ name }}")
         except TimeoutError:
             return "too late"
@@ -346,4 +346,4 @@ async def test_while_a_complete_response_is_sent(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert journal.names == [*TEARDOWNS, *(["closed"] if on_lane else [])]
-    await eventually(lambda: bridge.lanes.busy == 0)
+    await eventually(lambda: bridge.request_threads.busy == 0)

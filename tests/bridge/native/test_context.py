@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One context for all of a request, on the loop and on its lane, and for nothing else."""
+"""One context for all of a request, on the loop and on its request thread, and for nothing else."""
 
 import asyncio
 import contextvars
@@ -283,7 +283,7 @@ async def test_an_app_context_around_the_client_is_that_of_the_request(app: flas
 
 
 async def test_it_is_one_object(app: flask.Flask) -> None:
-    """On the lane and on the loop: no copy, whose changes would have to be carried back."""
+    """On the request thread and on the loop: no copy, whose changes would have to be carried back."""
     copies: list[contextvars.Context] = []
 
     def note(*args: Any) -> None:
@@ -342,7 +342,7 @@ async def test_it_stays_whole_where_the_request_is_cancelled(app: flask.Flask) -
 async def test_a_context_that_the_view_enters_is_that_of_what_runs_in_it(
     app: flask.Flask, inner: str
 ) -> None:
-    """On the lane and in tasks too: a test client in it sees its own request, and the view its own."""
+    """On the request thread and in tasks too: a test client sees its own request, and the view its own."""
     seen: list[tuple[str, str]] = []
 
     def note(*args: Any) -> Any:

@@ -321,8 +321,8 @@ async def test_while_the_body_is_read_for_long(
     app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """The read tells the view, though its client is watched by then; what it awaits later is cancelled."""
-    monkeypatch.setattr("ashapp.bridge.native._WATCH_DELAY", 0)
-    monkeypatch.setattr("ashapp.bridge.threaded._WATCH_DELAY", 0)
+    monkeypatch.setattr("ashapp.bridge.request.loop_call._WATCH_DELAY", 0)
+    monkeypatch.setattr("ashapp.bridge.request.thread_call._WATCH_DELAY", 0)
     add_teardowns(app, journal)
 
     async def view() -> str:
@@ -433,8 +433,8 @@ async def test_a_lane_is_free_again(app: flask.Flask) -> None:
     await asyncio.sleep(0.05)
     await asyncio.gather(*map(leave, requests))
 
-    assert bridge.lanes.started == 10
-    await eventually(lambda: bridge.lanes.busy == 0)
+    assert bridge.request_threads.started == 10
+    await eventually(lambda: bridge.request_threads.busy == 0)
 
 
 async def test_a_client_that_expects_100_continue_is_not_asked_for_its_body(app: flask.Flask) -> None:

@@ -225,7 +225,7 @@ async def test_a_hook_that_blocks_holds_nobody_up(app: flask.Flask, journal: Jou
 
 
 async def test_a_request_under_way_is_not_put_behind_one_that_blocks(app: flask.Flask) -> None:
-    """A lane that has a request gets no other while there may be more lanes."""
+    """A request thread that has a request gets no other while there may be more request threads."""
     release, blocked, waiting = threading.Event(), threading.Event(), asyncio.Event()
 
     @app.before_request
@@ -249,7 +249,7 @@ async def test_a_request_under_way_is_not_put_behind_one_that_blocks(app: flask.
 
     bridge = FlaskToAsgi(app)
     early = [begin(bridge, target=b"/fast") for _ in range(3)]
-    await asyncio.sleep(0.05)  # each has its lane by now, and none is busy
+    await asyncio.sleep(0.05)  # each has its request thread by now, and none is busy
     request = begin(bridge, target=b"/slow")
     await until_set(blocked)
     waiting.set()

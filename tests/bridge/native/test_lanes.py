@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Lanes of many requests at once."""
+"""Request threads of many requests at once."""
 
 import asyncio
 import queue
@@ -120,10 +120,10 @@ async def test_past_the_limit_requests_wait_for_a_thread(app: flask.Flask) -> No
 
     bridge = FlaskToAsgi(app, async_threads=3)
     requests = [begin(bridge) for _ in range(10)]
-    await eventually(lambda: bridge.lanes.queued == 7)
+    await eventually(lambda: bridge.request_threads.queued == 7)
     requests[5].client.leave()  # one that waits
     await requests[5].end()
-    assert bridge.lanes.queued == 6
+    assert bridge.request_threads.queued == 6
     go.set()
     clients = [await request.end() for request in requests]
 
@@ -136,21 +136,21 @@ async def test_a_request_takes_a_thread_at_its_first_sync_callable(app: flask.Fl
 
     @app.before_request
     async def before() -> None:
-        busy.append(bridge.lanes.busy)
+        busy.append(bridge.request_threads.busy)
 
     @app.before_request
     @nonblocking
     def quick() -> None:
-        busy.append(bridge.lanes.busy)
+        busy.append(bridge.request_threads.busy)
 
     @app.teardown_request
     def teardown(error: BaseException | None) -> None:
-        busy.append(bridge.lanes.busy)
+        busy.append(bridge.request_threads.busy)
 
     @app.get("/")
     async def view() -> str:
         await asyncio.sleep(0)
-        busy.append(bridge.lanes.busy)
+        busy.append(bridge.request_threads.busy)
         return "hello"
 
     bridge = FlaskToAsgi(app)
@@ -214,5 +214,5 @@ async def test_a_request_that_the_application_makes_to_itself_waits_for_no_threa
 
     if end == "answered":
         assert [client.body for client in clients] == [b"inner"] * 3
-    await eventually(lambda: bridge.lanes.busy == 0)
-    assert bridge.lanes.started <= 1
+    await eventually(lambda: bridge.request_threads.busy == 0)
+    assert bridge.request_threads.started <= 1

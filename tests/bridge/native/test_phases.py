@@ -133,7 +133,7 @@ async def test_nothing_goes_on(app: flask.Flask, kind: str, phase: str, cause: s
 
     assert request.task.cancelled() == (cause == "cancellation")
     await eventually(lambda: bridge.admission.in_flight == 0)
-    await eventually(lambda: (bridge.threads.busy, bridge.lanes.busy) == (0, 0))
+    await eventually(lambda: (bridge.threads.busy, bridge.request_threads.busy) == (0, 0))
     assert set(service.ended) <= {"view", "body"}
     assert ("view" in service.ended) == (act != "stream")
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Coroutines that a worker thread reaches: they run on the loop as an async view does, in a fiber."""
+"""Coroutines that a worker thread reaches: they run on the loop as an async view does, in a greenlet."""
 
 import asyncio
 import functools
@@ -13,7 +13,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from flask.views import MethodView, View
 
 from ashapp.bridge import ClientDisconnected, FlaskToAsgi, nonblocking
-from ashapp.bridge.body import HIGH_WATER
+from ashapp.bridge.request.input_stream import HIGH_WATER
 from tests.support.asgi import Client, fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal
@@ -73,7 +73,7 @@ def add_own_bridge(app: flask.Flask, coroutine: Coroutine) -> None:
 
 
 def add_hook_of_async_view(app: flask.Flask, coroutine: Coroutine) -> None:
-    """A sync hook on the lane of an async view."""
+    """A sync hook on the request thread of an async view."""
 
     @app.before_request
     def before() -> Any:
@@ -326,7 +326,7 @@ async def test_an_error_handler_sees_what_it_raises(app: flask.Flask, add: Add) 
 async def test_a_disconnect_cancels_it_but_not_its_teardown(
     app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ashapp.bridge.threaded._WATCH_DELAY", 0)
+    monkeypatch.setattr("ashapp.bridge.request.thread_call._WATCH_DELAY", 0)
     tearing_down, go = asyncio.Event(), asyncio.Event()
 
     @app.teardown_appcontext
@@ -357,7 +357,7 @@ async def test_a_disconnect_cancels_it_but_not_its_teardown(
 async def test_a_disconnect_cancels_it_after_one_within_it(
     app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ashapp.bridge.threaded._WATCH_DELAY", 0)
+    monkeypatch.setattr("ashapp.bridge.request.thread_call._WATCH_DELAY", 0)
     waiting = asyncio.Event()
 
     async def inner() -> None:
@@ -387,7 +387,7 @@ async def test_a_disconnect_cancels_it_after_one_within_it(
 async def test_a_job_on_the_thread_is_not_left_half_way(
     app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ashapp.bridge.threaded._WATCH_DELAY", 0)
+    monkeypatch.setattr("ashapp.bridge.request.thread_call._WATCH_DELAY", 0)
     begun, go = threading.Event(), threading.Event()
 
     @app.context_processor

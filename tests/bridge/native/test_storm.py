@@ -19,9 +19,9 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
-from ashapp.bridge.body import RequestBody
-from ashapp.bridge.exchange import Exchange
-from ashapp.bridge.fibers import Fiber
+from ashapp.bridge.concurrency.greenlets import PooledGreenlet
+from ashapp.bridge.request.input_stream import RequestBody
+from ashapp.bridge.request.wsgi_call import WsgiCall
 from tests.support.asgi import Client, http_scope
 from tests.support.flask import make_app
 from tests.support.waiting import eventually
@@ -32,7 +32,7 @@ AT_ONCE = 60
 THREADS = 8
 
 # What would be left behind, if anything is.
-KINDS = [Exchange, RequestBody, Fiber, Context, asyncio.Task, Client]
+KINDS = [WsgiCall, RequestBody, PooledGreenlet, Context, asyncio.Task, Client]
 
 
 class Storm:
@@ -172,7 +172,7 @@ class Storm:
         """Wait until the threads have done what they began, for requests that were left too."""
         pool = self.bridge._pool
         await eventually(lambda: len(pool._state.idle) == pool.started)
-        await eventually(lambda: self.bridge.lanes.busy == 0)
+        await eventually(lambda: self.bridge.request_threads.busy == 0)
         await asyncio.sleep(0.35)  # until the loop has forgotten the timers, too
 
     async def request(self, number: int) -> None:
@@ -242,10 +242,12 @@ def open_files() -> set[str]:
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 async def test_nothing_is_left_of_a_storm(seed: int) -> None:
     storm = Storm(seed)
-    await storm.run(range(200))  # so that the threads, lanes and fibers are there that will be kept
+    await storm.run(
+        range(200)
+    )  # so that the threads, request threads and greenlets are there that will be kept
     await storm.calm()
     before = {kind: count(kind) for kind in KINDS}
-    before[Fiber] += AT_ONCE  # which are kept
+    before[PooledGreenlet] += AT_ONCE  # which are kept
     before[Context] += 2 * THREADS  # Python gives each thread one that needs it
     threads, files = set(threading.enumerate()), open_files()
 
@@ -262,9 +264,11 @@ async def test_nothing_is_left_of_a_storm(seed: int) -> None:
     assert set(storm.answered.values()) == {1}
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert not storm.bridge._tasks.tasks
-    assert storm.bridge.lanes.busy == 0
-    assert storm.bridge.lanes.started <= AT_ONCE
-    others = [thread for thread in set(threading.enumerate()) - threads if "lane" not in thread.name]
+    assert storm.bridge.request_threads.busy == 0
+    assert storm.bridge.request_threads.started <= AT_ONCE
+    others = [
+        thread for thread in set(threading.enumerate()) - threads if "request thread" not in thread.name
+    ]
     assert len(others) <= THREADS
     assert open_files() <= files
     for kind in KINDS:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Streams from async views: of async generators, and of sync ones, which are pulled on the lane."""
+"""Streams from async views: of async generators, and of sync ones, which are pulled on the request thread."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -270,7 +270,7 @@ async def test_one_whose_length_is_reached_runs_to_its_end_in_its_task(
 async def test_one_that_goes_on_for_ever_past_its_length_is_closed(
     app: flask.Flask, journal: Journal, kind: str, pause: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ashapp.bridge.iterables.RUN_OUT_SECONDS", 0.05 if pause else 60)
+    monkeypatch.setattr("ashapp.bridge.request.async_bodies.RUN_OUT_SECONDS", 0.05 if pause else 60)
 
     async def body() -> AsyncIterator[bytes]:
         try:

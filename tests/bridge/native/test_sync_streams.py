@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sync bodies of async views: generators and files, pulled on the lane; and what runs at their end."""
+"""Sync bodies of async views: generators and files, pulled on the request thread; and their end."""
 
 import asyncio
 import threading

@@ -66,7 +66,7 @@ def send_in_pieces(connection: Connection, data: bytes, size: int) -> None:
             connection.send(data[start : start + size])
 
 
-def exchange(address: Address, data: bytes) -> Response:
+def call(address: Address, data: bytes) -> Response:
     with Connection(address) as connection:
         connection.send(data)
         return connection.receive()
@@ -91,12 +91,12 @@ def test_what_is_not_valid_is_400_and_does_not_reach_the_application(
 
 def test_what_is_valid_passes(serve: ServeLimited) -> None:
     address = serve()
-    assert exchange(address, POST + b"Content-Length: 5\r\n\r\nhello").body == b"5"
-    assert exchange(address, CHUNKED + chunk(b"hello") + chunk(b"world") + chunk()).body == b"10"
-    assert exchange(address, b"GET / HTTP/1.0\r\n\r\n").body == b"0"
-    assert exchange(address, HEAD + b"A:\r\nB: \t c\xe9 \r\n\r\n").body == b"0"
-    assert exchange(address, b"GET / HTTP/1.1\r\nA: b\r\nHost: shop\r\n\r\n").body == b"0"
-    assert exchange(address, HEAD + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n").body == b"0"
+    assert call(address, POST + b"Content-Length: 5\r\n\r\nhello").body == b"5"
+    assert call(address, CHUNKED + chunk(b"hello") + chunk(b"world") + chunk()).body == b"10"
+    assert call(address, b"GET / HTTP/1.0\r\n\r\n").body == b"0"
+    assert call(address, HEAD + b"A:\r\nB: \t c\xe9 \r\n\r\n").body == b"0"
+    assert call(address, b"GET / HTTP/1.1\r\nA: b\r\nHost: shop\r\n\r\n").body == b"0"
+    assert call(address, HEAD + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n").body == b"0"
 
 
 @pytest.mark.parametrize(
@@ -263,9 +263,9 @@ def test_a_target_may_name_the_host(serve: ServeLimited, app: Application) -> No
     """In the absolute form of RFC 9112, 3.2.2; what it says counts, not Host."""
     address = serve()
     for target in (b"http://other:81/unread?a=b", b"http://other:81/unread", b"HTTP://other:81/unread"):
-        response = exchange(address, HEAD.replace(b"/", target, 1) + b"A: b\r\n\r\n")
+        response = call(address, HEAD.replace(b"/", target, 1) + b"A: b\r\n\r\n")
         assert response.body == b"unread"
-    assert exchange(address, HEAD.replace(b"/", b"http://other:81?a=b", 1) + b"A: b\r\n\r\n").body == b"0"
+    assert call(address, HEAD.replace(b"/", b"http://other:81?a=b", 1) + b"A: b\r\n\r\n").body == b"0"
     assert app.headers == [[(b"host", b"other:81"), (b"a", b"b")]] * 4
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from ashapp.server.protocols import limited
-from ashapp.server.protocols.delivery import has_arrived
+from ashapp.server.protocols.connection.delivery import has_arrived
 from ashapp.server.protocols.limited import Limited
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST, assert_refused

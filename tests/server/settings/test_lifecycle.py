@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ashapp.server.errors import StartupError
-from ashapp.server.loading import load
 from ashapp.server.settings import ServerSettings, Settings, lifecycle
+from ashapp.server.settings.loading import load
 
 
 def settings(**values: Any) -> Settings:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from ashapp.server.errors import StartupError
-from ashapp.server.loading import load
+from ashapp.server.settings.loading import load
 
 
 def test_the_management_port_is_5001_on_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:

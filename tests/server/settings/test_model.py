@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from ashapp.server.settings import ServerSettings, Settings
-from ashapp.server.uvicorn_options import UVICORN_OPTIONS
+from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 
 
 def settings(**values: Any) -> Settings:

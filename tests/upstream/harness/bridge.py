@@ -22,7 +22,7 @@ from .outcomes import count_request
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ashapp.bridge.body import RequestBody
+    from ashapp.bridge.request.input_stream import RequestBody
     from ashapp.bridge.types import Environ, Scope, StartResponse, WsgiApplication
 
 __all__ = ["Caller", "Job", "bridge_for", "caller"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from ashapp.bridge.environ import ENVIRON_EXTENSION
+from ashapp.bridge.messages.environ import ENVIRON_EXTENSION
 
 __all__ = ["make_scope"]
 

@@ -6,6 +6,6 @@ with httptools it takes heads of any size.
 """
 
 from ashapp.server.protocols.choice import limited_protocol
-from ashapp.server.protocols.limits import ConnectionLimits
+from ashapp.server.protocols.messages.limits import ConnectionLimits
 
 __all__ = ["ConnectionLimits", "limited_protocol"]

@@ -4,7 +4,7 @@
 import functools
 from typing import Any
 
-from ashapp.server.protocols.limits import ConnectionLimits
+from ashapp.server.protocols.messages.limits import ConnectionLimits
 
 __all__ = ["limited_protocol"]
 

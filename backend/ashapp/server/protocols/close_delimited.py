@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from ashapp.server.protocols.reset import end_by_reset
+from ashapp.server.protocols.connection.reset import end_by_reset
 
 __all__ = ["CloseDelimitedCycle"]
 

@@ -12,8 +12,8 @@ from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer
 from h11._writers import Http10Writer
 
-from ashapp.server.protocols.head import check_lines
-from ashapp.server.protocols.reset import end_by_reset
+from ashapp.server.protocols.connection.reset import end_by_reset
+from ashapp.server.protocols.messages.head import check_lines
 
 __all__ = ["CloseDelimitedWriter", "StrictChunkedReader"]
 

@@ -8,15 +8,15 @@ from h11._readers import ChunkedReader
 from h11._writers import Http10Writer
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ashapp.bridge.upgrades import IGNORED
-from ashapp.server.protocols.default_headers import respect_own_fields
+from ashapp.bridge.messages.upgrades import IGNORED
 from ashapp.server.protocols.h11_bodies import CloseDelimitedWriter, StrictChunkedReader
-from ashapp.server.protocols.head import check_head
 from ashapp.server.protocols.limited import Limited
-from ashapp.server.protocols.limits import ConnectionLimits
-from ashapp.server.protocols.refusal import Refusal
-from ashapp.server.protocols.target import in_origin_form
-from ashapp.server.protocols.upgrade import check_nothing_follows, is_handshake, refuse_connect
+from ashapp.server.protocols.messages.default_headers import respect_own_fields
+from ashapp.server.protocols.messages.head import check_head
+from ashapp.server.protocols.messages.limits import ConnectionLimits
+from ashapp.server.protocols.messages.refusal import Refusal
+from ashapp.server.protocols.messages.target import in_origin_form
+from ashapp.server.protocols.messages.upgrade import check_nothing_follows, is_handshake, refuse_connect
 
 __all__ = ["LimitedH11Protocol"]
 

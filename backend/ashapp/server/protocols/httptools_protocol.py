@@ -12,16 +12,16 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ashapp.bridge.upgrades import IGNORED
+from ashapp.bridge.messages.upgrades import IGNORED
 from ashapp.server.protocols.close_delimited import CloseDelimitedCycle
-from ashapp.server.protocols.default_headers import respect_own_fields
-from ashapp.server.protocols.head import VERSIONS, check_size
-from ashapp.server.protocols.lean_event import LeanEvent
+from ashapp.server.protocols.connection.lean_event import LeanEvent
 from ashapp.server.protocols.limited import Limited
-from ashapp.server.protocols.limits import ConnectionLimits
-from ashapp.server.protocols.refusal import Refusal
-from ashapp.server.protocols.target import Fields, in_origin_form
-from ashapp.server.protocols.upgrade import check_nothing_follows, is_handshake, refuse_connect
+from ashapp.server.protocols.messages.default_headers import respect_own_fields
+from ashapp.server.protocols.messages.head import VERSIONS, check_size
+from ashapp.server.protocols.messages.limits import ConnectionLimits
+from ashapp.server.protocols.messages.refusal import Refusal
+from ashapp.server.protocols.messages.target import Fields, in_origin_form
+from ashapp.server.protocols.messages.upgrade import check_nothing_follows, is_handshake, refuse_connect
 
 __all__ = ["LimitedHttpToolsProtocol"]
 

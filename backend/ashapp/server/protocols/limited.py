@@ -21,15 +21,15 @@ from typing import Any
 
 from uvicorn.config import Config
 
-from ashapp.server.protocols import delivery
-from ashapp.server.protocols.counting_transport import CountingTransport
-from ashapp.server.protocols.delivery import Delivery, is_tls
-from ashapp.server.protocols.lean_event import LeanEvent
-from ashapp.server.protocols.limits import LINGER, ConnectionLimits
-from ashapp.server.protocols.refusal import Refusal, refused
-from ashapp.server.protocols.sweeper import Sweeper, sweeper_of
-from ashapp.server.protocols.turns import HeldFlow, TakesTurns
-from ashapp.server.protocols.upgraded import Upgraded
+from ashapp.server.protocols.connection import delivery
+from ashapp.server.protocols.connection.counting_transport import CountingTransport
+from ashapp.server.protocols.connection.delivery import Delivery, is_tls
+from ashapp.server.protocols.connection.lean_event import LeanEvent
+from ashapp.server.protocols.connection.sweeper import Sweeper, sweeper_of
+from ashapp.server.protocols.connection.turns import HeldFlow, TakesTurns
+from ashapp.server.protocols.connection.upgraded import Upgraded
+from ashapp.server.protocols.messages.limits import LINGER, ConnectionLimits
+from ashapp.server.protocols.messages.refusal import Refusal, refused
 
 __all__ = ["Limited", "Phase"]
 

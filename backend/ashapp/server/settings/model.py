@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Every setting of the service, typed, with its range and its default.
 
-A setting is given by a command-line flag, an environment variable or a key of a TOML file; the first of
-these that names it wins (``ashapp.server.sources`` reads them). Settings of uvicorn have uvicorn's names and,
-where nothing else is said here, uvicorn's defaults: ``None`` stands for "as uvicorn does it".
+A setting is given by a command-line flag, an environment variable or a key of a TOML file; the first of these
+that names it wins (``ashapp.server.settings.sources`` reads them). Settings of uvicorn have uvicorn's names
+and, where nothing else is said here, uvicorn's defaults: ``None`` stands for "as uvicorn does it".
 """
 
 import re
@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
-from ashapp.server import sources
+from ashapp.server.settings import sources
 from ashapp.server.settings.lifecycle import (
     DRAIN_DELAY,
     END_SLACK,
@@ -35,9 +35,9 @@ from ashapp.server.settings.lifecycle import (
 from ashapp.server.settings.limits import Limits
 from ashapp.server.settings.logs import Logging
 from ashapp.server.settings.management import Management
-from ashapp.server.settings.probing import Probing
+from ashapp.server.settings.probes import Probing
 from ashapp.server.settings.proxies import Proxying
-from ashapp.server.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
+from ashapp.server.settings.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
 
 __all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
 
@@ -89,7 +89,8 @@ def _implementation(known: Iterable[str]) -> AfterValidator:
 class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSettings):
     """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
 
-    Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.loading` makes one line of it.
+    Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.settings.loading` makes one line of
+    it.
     """
 
     model_config = SettingsConfigDict(
@@ -273,7 +274,7 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
             for name, value in given.items()
             if value is not None and name not in _NOT_UVICORNS
         }
-        # Ours instead of uvicorn's: see ``ashapp.server.proxies``.
+        # Ours instead of uvicorn's: see ``ashapp.server.middleware.proxies``.
         return {**options, "proxy_headers": False}
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from ashapp.server.allowed_hosts import host_pattern
-from ashapp.server.proxies import FORWARDED_HEADERS
-from ashapp.server.trusted_proxies import TrustedProxies
+from ashapp.server.middleware.allowed_hosts import host_pattern
+from ashapp.server.middleware.proxies import FORWARDED_HEADERS
+from ashapp.server.middleware.trusted_proxies import TrustedProxies
 
 __all__ = ["Proxying"]
 

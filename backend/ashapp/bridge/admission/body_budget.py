@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+"""How much of request bodies may be in the hands of the application at once, so that memory lasts.
+
+What an application makes of a body is its own affair, but it is made of the same memory: a view that parses
+a megabyte of JSON may hold forty for a moment, forty views that keep 16 MiB each hold 640, and past the
+limit of the container all of them are killed. So a body is given to the application only while there is
+room for what may become of it.
+
+Theory of operation. Each request with a body has a share: the bytes that it has been given. Until its
+response begins, or for some seconds, they are *fresh*, and count ``_FRESH_COPIES`` times: the application has
+yet to do its work on them. Then that work is done, or as good as, and its memory is measured: they count as
+*kept* only, for what may still be copied at the end of the body. Another body fits while all shares together
+need no more than what is left (``Memory``).
+
+A request that is given a body piece by piece may go on past what fits if it is the only one that does so, and
+no whole body is fresh: so there is always one that comes to its end. A request that has been given much while
+memory has not grown lets the body stream through: what has gone by counts no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextvars import Context
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ashapp.bridge.admission.free_memory import Memory
+
+__all__ = ["PIECE", "PROOF", "Budget", "Share"]
+
+#: Bytes after which it is seen whether a body streams through.
+PROOF = 1 << 20
+
+# How many times as much memory as the bytes of a body an application may need, at once and later. Control
+# characters that are sent back as JSON come to 15, JSON of empty objects to 35, a form of empty fields to 48.
+_FRESH_COPIES = 60
+_KEPT_COPIES = 2
+# For one that is fresh alone: less than this is never enough.
+_FEWEST_COPIES = 8
+
+# Seconds after which what is fresh is kept, or twice that.
+_SETTLING = 15.0
+
+#: Bytes that may come at once.
+PIECE = 1 << 18
+
+
+class Budget:
+    """The shares of all requests of a worker, which has one part in *processes* of *memory*. On the loop.
+
+    ``limit`` is how many bytes all shares may have together, where that is not to depend on memory alone.
+    ``on_change`` is called when there may be room for another body.
+    """
+
+    limit: int | None = None
+    processes = 1
+
+    def __init__(self, memory: Memory, on_change: Callable[[], None]) -> None:
+        self.memory = memory
+        self.on_change = on_change
+        self.kept = 0
+        self.fresh = 0
+        self._shares: set[Share] = set()
+        self._waiting: dict[Share, asyncio.Future[None]] = {}
+        # The one that goes on past what fits.
+        self._favoured: Share | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def left(self) -> float:
+        """Return how many bytes of memory this worker may still take."""
+        return self.memory.left() / self.processes
+
+    def fits(self, size: int) -> bool:
+        """Say whether a body of so many bytes may be given to the application, too."""
+        if not self._shares:
+            return True
+        if self.limit is not None and self.kept + size > self.limit:
+            return False
+        copies = _FRESH_COPIES if self.fresh else _FEWEST_COPIES
+        return copies * (self.fresh + size) + _KEPT_COPIES * (self.kept + size) <= self.left()
+
+    # -- for shares
+
+    def count(self, share: Share, size: int) -> None:
+        """Count *size* bytes more, which are fresh, for *share*."""
+        self._shares.add(share)
+        self.kept += size
+        self.fresh += size
+        share.kept += size
+        share.fresh += size
+        if self._timer is None:
+            self._arm()
+
+    def forget(self, share: Share) -> None:
+        """Count nothing for *share* any more."""
+        self.kept -= share.kept
+        self.fresh -= share.fresh + share.settling
+        share.kept = share.fresh = share.settling = 0
+        self._shares.discard(share)
+        self._release(share)
+
+    def settle(self, share: Share) -> None:
+        """Count nothing of *share* as fresh any more."""
+        self.fresh -= share.fresh + share.settling
+        share.fresh = share.settling = 0
+        self._look()
+
+    def end_growth(self, share: Share) -> None:
+        """Take note that *share* gets no more, and is fresh as a whole."""
+        share.is_whole = True
+        self._release(share)
+
+    def _release(self, share: Share) -> None:
+        if self._favoured is share:
+            self._favoured = None
+        waiter = self._waiting.pop(share, None)
+        if waiter is not None and not waiter.done():
+            waiter.cancel()
+        self._look()
+
+    def may_grow(self, share: Share) -> bool:
+        """Say whether *share* may have a piece more, now."""
+        return share is self._favoured or self.fits(PIECE)
+
+    async def wait_for_growth(self, share: Share) -> None:
+        """Wait until ``may_grow`` holds."""
+        future = self._waiting[share] = asyncio.get_running_loop().create_future()
+        self._look()
+        try:
+            await future
+        finally:
+            self._waiting.pop(share, None)
+
+    def _look(self) -> None:
+        granted = 0
+        for share, future in self._waiting.items():
+            if future.done():
+                continue
+            if self._favoured is None and not self._has_fresh_whole():
+                self._favoured = share
+            if share is self._favoured or self.fits(granted + PIECE):
+                granted += PIECE
+                future.set_result(None)
+        self.on_change()
+
+    def _has_fresh_whole(self) -> bool:
+        return any(share.is_whole and (share.fresh or share.settling) for share in self._shares)
+
+    def _arm(self) -> None:
+        # A context of its own, or the timer would keep that of a request.
+        self._timer = asyncio.get_running_loop().call_later(_SETTLING, self._settle, context=Context())
+
+    def _settle(self) -> None:
+        self._timer = None
+        for share in self._shares:
+            self.fresh -= share.settling
+            share.settling, share.fresh = share.fresh, 0
+        if self._shares:
+            self._arm()
+        self._look()
+
+
+class Share:
+    """What one request has been given of its body. On the loop."""
+
+    __slots__ = ("_budget", "_left", "_seen", "fresh", "is_whole", "kept", "settling", "streams")
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self.kept = 0
+        self.fresh = 0
+        self.settling = 0
+        #: Whether all of the body has come.
+        self.is_whole = False
+        #: Whether the body streams through the application, which keeps nothing of it.
+        self.streams = False
+        # What memory was left, and how much had been given, when that was measured last or some was freed.
+        self._left = math.nan
+        self._seen = 0
+
+    def add(self, size: int) -> None:
+        """Take note that *size* bytes of the body have come."""
+        if math.isnan(self._left):
+            self._left = self._budget.memory.left()
+        if size and not self.streams:
+            self._budget.count(self, size)
+
+    def may_grow(self) -> bool:
+        """Say whether more of the body may come now."""
+        return self.streams or self._budget.may_grow(self)
+
+    async def wait_for_growth(self) -> None:
+        """Wait until more of the body may come."""
+        await self._budget.wait_for_growth(self)
+
+    def end_growth(self) -> None:
+        """Take note that the body has come whole."""
+        self._budget.end_growth(self)
+
+    def settle(self) -> None:
+        """Take note that the application has done with what it was given, as its response begins."""
+        self._budget.settle(self)
+
+    def end(self) -> None:
+        """Give all of it back: the request has ended."""
+        self._budget.forget(self)
+
+    def note_given(self, given: int) -> None:
+        """See what became of the *given* bytes that the application has taken so far."""
+        left = self._budget.memory.left()
+        if math.isinf(left):
+            return
+        since = given - self._seen
+        grown = self._left - left
+        if grown < -PROOF / 4:  # others have ended
+            self._left, self._seen = left, given
+        elif since >= PROOF and grown * 4 < since:
+            self._left, self._seen = left, given
+            self.streams = True
+            self._budget.forget(self)
+        elif self.streams and grown * 2 > since:
+            self.streams = False
+            self._budget.count(self, int(grown))

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""How many requests an application has, how many it may have, and the answer to those that are too many.
+
+Refusing at once is kinder than letting wait: a client that is told can try elsewhere or later, and those
+who wait already are served in time. What is bounded is requests, not connections: an idle connection costs
+next to nothing. A request that needs no thread is never refused because threads are busy.
+"""
+
+import math
+
+from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.errors import RequestRejected
+
+__all__ = ["Admission"]
+
+# Seconds, RFC 9110, 10.2.3. The queue moves as soon as one thread is free: later would leave threads idle.
+_RETRY_AFTER = (b"retry-after", b"1")
+
+
+class Admission:
+    """Counts requests and refuses those past *max_in_flight*, or past *max_queued* waiting for a thread.
+
+    None stands for no bound. On the loop, but for ``queued``.
+
+    Raises:
+        ValueError: a bound is less than one.
+
+    """
+
+    def __init__(self, pool: ThreadPool, max_in_flight: int | None, max_queued: int | None) -> None:
+        for name, bound in (("max_in_flight", max_in_flight), ("max_queued", max_queued)):
+            if bound is not None and bound < 1:
+                raise ValueError(f"{name} is {bound!r}: expected 1 or more, or None for no bound")
+        self.max_in_flight = max_in_flight
+        self.max_queued = max_queued
+        #: Seconds after which a thread that is busy with the same request counts as stuck.
+        self.stuck_after = math.inf
+        #: Requests that have begun and not ended, those that wait for a thread among them.
+        self.in_flight = 0
+        #: Requests that have been refused so far.
+        self.refused = 0
+        self._pool = pool
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for a thread."""
+        return self._pool.queued
+
+    def leave(self) -> None:
+        """Count a request no more: the application has done with it."""
+        self.in_flight -= 1
+
+    def check(self) -> None:
+        """Say whether the request that has just been counted may go on.
+
+        Raises:
+            RequestRejected: there are too many; the status is 503.
+
+        """
+        if self.max_in_flight is not None and self.in_flight > self.max_in_flight:
+            raise self._refusal(f"{self.max_in_flight} requests are being served, which is as many as may be")
+
+    def check_queue(self) -> None:
+        """Say whether one more request may wait for a thread.
+
+        Raises:
+            RequestRejected: too many wait already; the status is 503.
+
+        """
+        if self.max_queued is not None and self._pool.queued >= self.max_queued:
+            raise self._refusal(f"{self.max_queued} requests wait for a thread, which is as many as may wait")
+
+    def saturation(self) -> str | None:
+        """Return why there should be no more requests, or None, for a readiness probe.
+
+        The next one would be refused; or it would wait for long, as all threads are stuck.
+        """
+        if self.max_in_flight is not None and self.in_flight >= self.max_in_flight:
+            return f"saturated: {self.in_flight} requests in flight"
+        queued = self._pool.queued
+        if self.max_queued is not None and queued >= self.max_queued:
+            return f"saturated: {queued} requests wait for a thread"
+        if self._pool.stuck(self.stuck_after) >= self._pool.size:
+            return f"saturated: all threads have been busy with the same requests for {self.stuck_after:g} s"
+        return None
+
+    def _refusal(self, reason: str) -> RequestRejected:
+        self.refused += 1
+        return RequestRejected(503, f"The service is busy: {reason}. Try again later.", [_RETRY_AFTER])

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""The ``contextvars.Context`` of a request.
+
+Theory of operation. A request has a context of its own. It begins with what the server's task has for this
+scope: so a view sees what an ASGI middleware around the bridge has set, or a test around its client. What the
+request sets is seen by nobody after it.
+
+What the server had already at its startup is not taken over. It belongs to no request, and its values may be
+mutable: one ``decimal`` context would be shared by all requests, and so would a Flask application
+context in which the server has been started.
+
+The server's task may also have something of an earlier request. uvicorn starts a pipelined request in the
+task of the one before it, whose context it copies (encode/uvicorn#2167), unless it runs with
+``--reset-contextvars``. So the task factory of the bridge gives these tasks the context of the startup (see
+``tasks``).
+
+What the bridge itself keeps in the context is never taken over: a request that is made in the course of
+another, in process, has its own.
+"""
+
+from __future__ import annotations
+
+import decimal
+from contextvars import Context, ContextVar, copy_context
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ashapp.bridge.concurrency.request_threads import Lease
+    from ashapp.bridge.concurrency.thread_locals import RequestLocals
+    from ashapp.bridge.request.input_stream import RequestBody
+
+__all__ = ["TEMPLATE", "current_lease", "in_request", "new_context", "request_body", "request_locals"]
+
+#: Whether code runs in the context of a request.
+in_request: ContextVar[bool] = ContextVar("ashapp_in_request", default=False)
+
+#: The body of that request, where its head announces one.
+request_body: ContextVar[RequestBody | None] = ContextVar("ashapp_request_body", default=None)
+
+#: The lease of that request, where its view runs on the loop.
+current_lease: ContextVar[Lease | None] = ContextVar("ashapp_lease", default=None)
+
+#: What ``threading.local`` objects hold for that request.
+request_locals: ContextVar[RequestLocals | None] = ContextVar("ashapp_request_locals", default=None)
+
+#: What each request has of its own.
+TEMPLATE = Context()
+TEMPLATE.run(in_request.set, True)  # noqa: FBT003 - the value of the variable
+TEMPLATE.run(request_body.set, None)
+TEMPLATE.run(current_lease.set, None)
+TEMPLATE.run(request_locals.set, None)
+
+_UNSET = object()
+
+
+def new_context(startup: Context, template: Context = TEMPLATE) -> Context:
+    """Return a new context for a request: *template*, and what the current one has that *startup* has not."""
+    context = template.copy()
+    outer = copy_context()
+    if outer:
+        for variable, value in outer.items():
+            is_known = variable in template or startup.get(variable, _UNSET) is value
+            if not (is_known or isinstance(value, decimal.Context)):
+                context.run(variable.set, value)
+    return context

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""The task factory of the bridge, for what needs to be known of each task that a loop creates.
+
+The event loop has only weak references to tasks, so one that a view starts and forgets could be
+collected half-way, and would be cut off when the server stops. Tasks that are created in the context of a
+request are kept until they are done, and waited for at shutdown.
+
+Sync code in such a task may read the body of the request, and has to wait for what has not arrived. So while
+the body is incomplete, the task runs in a greenlet.
+
+A task of uvicorn's for a request does not begin in the context of the request before it (see ``contexts``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from ashapp.bridge.concurrency.context import in_request, request_body
+from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["TaskKeeper"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+# The coroutine by which uvicorn calls an application, for one request.
+_UVICORN_REQUEST = "run_asgi"
+
+
+class TaskKeeper:
+    """The tasks of an application's requests on one loop."""
+
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Future[Any]] = set()
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        #: The context in which the server has been started.
+        self.startup_context = Context()
+
+    def install(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look after the tasks that are created on *loop* from now on."""
+        if loop in self._loops:
+            return
+        self._loops.add(loop)
+        inner: Callable[..., Any] | None = loop.get_task_factory()
+
+        def create(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
+            context: Context | None = options.get("context")
+            if context is None and getattr(coro, "__name__", "") == _UVICORN_REQUEST:
+                options["context"] = context = self.startup_context.copy()
+            is_ours = in_request.get() if context is None else context.get(in_request)
+            driver = _able_to_wait(coro, options) if is_ours else coro
+            if inner is None:
+                task: Any = asyncio.Task(driver, loop=loop, **options)
+            else:
+                task = inner(loop, driver, **options)
+            if is_ours:
+                self.tasks.add(task)
+                task.add_done_callback(self.tasks.discard)
+                if driver is not coro:  # which has not begun, if the task is cancelled before its first step
+                    task.add_done_callback(lambda _: coro.close())
+            return task
+
+        loop.set_task_factory(create)
+
+    async def drain(self, grace: float) -> None:
+        """Wait *grace* seconds for the tasks of this loop; cancel those that are not done by then."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        while tasks := self._left(loop):  # again, for a task may leave others
+            _, late = await asyncio.wait(tasks, timeout=max(deadline - loop.time(), 0))
+            if late:
+                break
+        late = self._left(loop)
+        for task in late:
+            _log.warning("%r was not done when its time at shutdown was over: cancelled", task)
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=1)
+
+    def _left(self, loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[Any]]:
+        return {task for task in self.tasks if not task.done() and task.get_loop() is loop}
+
+
+def _able_to_wait(coro: Any, options: dict[str, Any]) -> Any:
+    """Return *coro*, or what runs it in a greenlet where sync code in it may have to wait for the body."""
+    context: Context | None = options.get("context")
+    if context is None:
+        context = copy_context()
+    body = context.get(request_body)
+    if body is None or (body.complete and not body.turns.is_taken):
+        return coro
+    # The task only drives the greenlet, which has the context: a task would mark it as entered.
+    options["context"] = Context()
+    driver: Any = run_in_greenlet(coro, context)
+    driver.__name__, driver.__qualname__ = coro.__name__, coro.__qualname__
+    return driver

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""A bounded pool of worker threads.
+
+Threads are started as they are needed, up to the given number. Work that finds every thread busy
+waits in order of arrival. Threads are daemons: one that is stuck in an application does not keep the
+process from ending.
+
+Theory of operation. Waking a thread is what costs, far more than the queue: it must be scheduled, and
+then wait for the interpreter lock. So at most one thread is on its way (``waking``) at any time. When
+it arrives and takes its hand-off, it wakes the next one if there is more to do: hand-offs that block spread
+over the threads one after the other, at once, while hand-offs that are quick are all done by the
+thread that is running already, before the next one gets to run. The thread that became idle last is
+woken first.
+"""
+
+import logging
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+__all__ = ["ThreadPool"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+Handoff = Callable[[], None]
+T = TypeVar("T")
+
+
+class ThreadPool:
+    """Runs callables on at most *size* threads, which end with the pool itself.
+
+    Raises:
+        ValueError: *size* is less than one.
+
+    """
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ValueError(f"threads is {size!r}: expected 1 or more")
+        self._state = _State(size)
+        weakref.finalize(self, self._state.stop).atexit = False
+
+    @property
+    def size(self) -> int:
+        """How many threads there may be."""
+        return self._state.size
+
+    @property
+    def started(self) -> int:
+        """How many threads there are."""
+        return self._state.started
+
+    @property
+    def busy(self) -> int:
+        """How many threads have something to do."""
+        return self._state.started - len(self._state.idle)
+
+    def stuck(self, seconds: float) -> int:
+        """Return how many threads have been busy with the same callable for so many *seconds*."""
+        latest = time.monotonic() - seconds
+        return sum(0 < cell[0] <= latest for cell in self._state.cells)
+
+    @property
+    def queued(self) -> int:
+        """How many callables wait for a thread."""
+        return len(self._state.handoffs)
+
+    def submit(self, handoff: Handoff) -> None:
+        """Run *handoff* on a thread, as soon as one is free. From any thread.
+
+        Raises:
+            RuntimeError: not even the first thread could be started.
+
+        """
+        state = self._state
+        state.handoffs.append(handoff)
+        if not state.waking:
+            try:
+                state.wake()
+            except RuntimeError:  # there is no thread at all, so it has not been taken
+                state.handoffs.remove(handoff)
+                raise
+
+    def waiting(self) -> list[Handoff]:
+        """Return the callables that wait for a thread, the next one first."""
+        return list(self._state.handoffs)
+
+    def withdraw(self, handoff: Handoff) -> bool:
+        """Take *handoff* back, and say whether it was still waiting; else it runs, or has run."""
+        try:
+            self._state.handoffs.remove(handoff)
+        except ValueError:
+            return False
+        return True
+
+    def call(self, function: Callable[[], T]) -> Future[T]:
+        """Run *function* as ``submit`` does, and return a future of its result."""
+        future: Future[T] = Future()
+
+        def handoff() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function())
+                except BaseException as error:
+                    future.set_exception(error)
+
+        self.submit(handoff)
+        return future
+
+
+class _State:
+    """What the threads share with the pool; they hold no reference to the pool itself."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.handoffs: deque[Handoff] = deque()
+        self.mutex = threading.Lock()
+        self.idle: list[threading.Lock] = []
+        self.started = 0
+        # When each of the threads took its hand-off, by ``time.monotonic``; 0 for none.
+        self.cells: list[list[float]] = []
+        self.waking = False
+        self.stopped = False
+
+    def wake(self) -> None:
+        """Get one more thread to look at the hand-offs, unless one is on its way or all are busy."""
+        with self.mutex:
+            if self.waking or not self.handoffs:
+                return
+            if self.idle:
+                self.waking = True
+                self.idle.pop().release()
+                return
+            if self.started == self.size:
+                return
+            self.waking = True
+            self.started += 1
+            name = f"ashapp-worker-{self.started}"
+            try:
+                threading.Thread(target=_work, args=(self,), name=name, daemon=True).start()
+            except RuntimeError:  # the system gives no more threads: those that there are must do
+                # None of them has become idle meanwhile, trusting this one: that takes the mutex.
+                self.waking = False
+                self.started -= 1
+                if not self.started:
+                    raise
+
+    def stop(self) -> None:
+        # Without the mutex: the garbage collector may call this on a thread that holds it.
+        self.stopped = True
+        while self.idle:
+            self.idle.pop().release()
+
+
+def _work(state: _State) -> None:
+    alarm = threading.Lock()
+    alarm.acquire()
+    cell = [0.0]
+    state.cells.append(cell)
+    arriving = True
+    while True:
+        if arriving:
+            state.waking = False
+        handoff = _take(state, alarm)
+        if handoff is None:
+            if state.stopped:
+                return
+            alarm.acquire()
+            arriving = True
+            continue
+        if arriving and state.handoffs:
+            state.wake()
+        arriving = False
+        cell[0] = time.monotonic()
+        try:
+            handoff()
+        except BaseException:
+            _log.exception("a hand-off failed on %s", threading.current_thread().name)
+        cell[0] = 0.0
+        del handoff
+
+
+def _take(state: _State, alarm: threading.Lock) -> Handoff | None:
+    """Return the next hand-off; where there is none, be among the idle, to be woken by *alarm*."""
+    try:
+        return state.handoffs.popleft()
+    except IndexError:
+        with state.mutex:
+            if state.handoffs:
+                return state.handoffs.popleft()
+            state.idle.append(alarm)
+        return None

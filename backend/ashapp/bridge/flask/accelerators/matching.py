@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: MIT
+"""Flask's URL adapter, bound once for each host and not again for each request.
+
+``Flask.create_url_adapter`` derives server name, scheme, script name and subdomain of a request, which takes
+a sixth of the time that Flask needs for a small view. These depend on a few entries of the environ, and
+are the same in nearly all requests. So the adapter that Flask made is kept as a template, and
+later requests get a copy with their own path, method and query. Whatever is out of the
+ordinary (a subclass, a map that matches hosts, trusted hosts, an upgrade) is left to Flask.
+
+Where the bridge has to know the endpoint before Flask does, it matches ``early``. The result waits in the
+environ for the adapter that Flask asks for, so that nothing is matched twice. If a middleware has
+changed the environ in the meantime, the result is dropped.
+
+A path that has led to a rule without arguments leads there again, as long as no rule is added: that is
+remembered. (Nothing but the map decides there; where a rule takes arguments, converters have a say.)
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+from flask.app import Flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, MapAdapter, Rule
+
+from ashapp.bridge.flask.originals import is_original
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import flask
+
+    from ashapp.bridge.types import Environ
+
+__all__ = ["UrlAdapters"]
+
+_MATCHED = "ashapp.matched"
+_NOT_MATCHED = (None,)
+# What besides the key of its template the match of a request depends on.
+_REQUEST = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
+_AS_FLASK_DOES = {"return_rule": True}
+
+# Clients choose the Host header: so many are kept, then all are forgotten.
+_MAX_TEMPLATES = 64
+# And the path, of which those with one slash more lead to the same rule.
+_MAX_KNOWN = 1024
+
+
+class UrlAdapters:
+    """A stand-in for the ``create_url_adapter`` of *app* that gives the same adapters, faster."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._create: Callable[[Any], MapAdapter | None] = app.create_url_adapter
+        self._templates: dict[Any, _Template] = {}
+
+    @staticmethod
+    def applies_to(app: Flask) -> bool:
+        """Say whether *app* binds URLs as Flask and Werkzeug do, with no code of its own."""
+        url_map = type(app.url_map)
+        return (
+            type(app).create_url_adapter is Flask.create_url_adapter
+            and "create_url_adapter" not in vars(app)
+            and is_original(Flask, "create_url_adapter", "flask.app")
+            and url_map.bind is Map.bind
+            and url_map.bind_to_environ is Map.bind_to_environ
+            and all(is_original(Map, name, "werkzeug.routing.map") for name in ("bind", "bind_to_environ"))
+        )
+
+    def match(self, environ: Environ) -> Rule | None:
+        """Match the request of *environ* early; return the rule, or None where nothing matches."""
+        key = self._key(environ)
+        template = self._template(key)
+        try:
+            if template is None or "HTTP_UPGRADE" in environ:
+                made = self._make(self._app.request_class(environ), key)
+                assert made is not None  # noqa: S101 - None is for an application context without a request
+                adapter = made if type(made) is _Adapter else _Adapter.like(made, None)
+            else:
+                rule = template.known(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "/"))
+                if rule is not None:
+                    return rule  # which is as quick to find again
+                adapter = template.bind(environ)
+            adapter.match_early()
+        except Exception:
+            return None  # Flask finds out for itself, and tells the client
+        environ[_MATCHED] = (adapter, key, *map(environ.get, _REQUEST))
+        return None if adapter.result is None else adapter.result[0]
+
+    def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
+        """Return the adapter for *request*; see ``flask.Flask.create_url_adapter``."""
+        if request is None:
+            return None if self._app.config["SERVER_NAME"] is None else self._create(None)
+        environ = request.environ
+        key = self._key(environ)
+        matched, *early = environ.pop(_MATCHED, _NOT_MATCHED)
+        same = matched is not None and early == [key, *map(environ.get, _REQUEST)]
+        return self._make(request, key, matched if same else None)
+
+    def _make(self, request: flask.Request, key: Any, matched: _Adapter | None = None) -> MapAdapter | None:
+        if not self._is_ordinary(request):
+            adapter = self._create(request)  # for what else it does to the request, too
+            return matched if matched is not None and matched.is_like(adapter) else adapter
+        template = self._template(key)
+        if template is None:
+            return self._remember(key, request)
+        if template.host is not None:
+            request.host = template.host
+        return matched or template.bind(request.environ)
+
+    def _template(self, key: Any) -> _Template | None:
+        template = self._templates.get(key)
+        return template if template is not None and template.adapter.map is self._app.url_map else None
+
+    def _key(self, environ: Environ) -> Any:
+        return (
+            environ.get("HTTP_HOST"),
+            environ["wsgi.url_scheme"],
+            environ.get("SCRIPT_NAME"),
+            environ["SERVER_NAME"],
+            environ["SERVER_PORT"],
+            self._app.config["SERVER_NAME"],
+            self._app.url_map.default_subdomain,
+        )
+
+    def _is_ordinary(self, request: flask.Request) -> bool:
+        return not (
+            self._app.url_map.host_matching
+            or self._app.subdomain_matching
+            or request.trusted_hosts is not None
+            or self._app.config.get("TRUSTED_HOSTS") is not None
+            or "HTTP_UPGRADE" in request.environ
+        )
+
+    def _remember(self, key: Any, request: flask.Request) -> MapAdapter | None:
+        adapter = self._create(request)
+        if type(adapter) is MapAdapter:
+            if len(self._templates) >= _MAX_TEMPLATES:
+                self._templates.clear()
+            # Flask 3.1 sets the host, which Flask 3.0 leaves to be computed when it is asked for.
+            # A copy is kept, because the request may change its adapter.
+            self._templates[key] = _Template(copy(adapter), vars(request).get("host"))
+        return adapter
+
+
+class _Adapter(MapAdapter):
+    """An adapter that may have matched its request already, and says so when it is asked the first time."""
+
+    __slots__ = ("failure", "result", "template")
+
+    result: tuple[Rule, Mapping[str, Any]] | None
+    failure: HTTPException | None
+    template: _Template | None
+
+    @classmethod
+    def like(cls, adapter: MapAdapter, template: _Template | None, **changes: Any) -> _Adapter:
+        """Return an adapter that binds as *adapter* does, but for *changes*."""
+        made = cls.__new__(cls)
+        vars(made).update(vars(adapter), **changes)
+        made.result = made.failure = None
+        made.template = template
+        return made
+
+    def match_early(self) -> None:
+        """Match now what will be asked for."""
+        try:
+            self.result = self.match(return_rule=True)
+        except HTTPException as error:  # no such path or method, or a redirect
+            self.failure = error
+
+    def match(self, *args: Any, **kwargs: Any) -> Any:
+        if args or kwargs != _AS_FLASK_DOES:
+            return super().match(*args, **kwargs)
+        if self.result is not None:
+            result, self.result = self.result, None
+            return result
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure.with_traceback(None)
+        if self.template is None:
+            return super().match(return_rule=True)
+        path: str = self.path_info
+        rule = self.template.known(self.default_method, path)
+        if rule is not None:
+            return rule, {}
+        result = super().match(return_rule=True)
+        if not result[1]:
+            self.template.remember(self.default_method, path, result[0])
+        return result
+
+    def is_like(self, adapter: MapAdapter | None) -> bool:
+        """Say whether *adapter* is one of Werkzeug's own that would match the same."""
+        return type(adapter) is MapAdapter and vars(self) == vars(adapter)
+
+
+class _Template:
+    """An adapter to copy, the host of the requests that it is for, and the rules that they have led to."""
+
+    __slots__ = ("_known", "_rules", "adapter", "host")
+
+    def __init__(self, adapter: MapAdapter, host: str | None) -> None:
+        self.adapter = adapter
+        self.host = host
+        self._known: dict[tuple[str, str], Rule] = {}
+        self._rules = -1
+
+    def bind(self, environ: Environ) -> _Adapter:
+        return _Adapter.like(
+            self.adapter,
+            self,
+            path_info=_decode(environ.get("PATH_INFO", "/")),
+            default_method=environ["REQUEST_METHOD"],
+            query_args=_decode(environ.get("QUERY_STRING")),
+        )
+
+    def known(self, method: str, path: str) -> Rule | None:
+        """Return the rule without arguments that *path* leads to, as far as that is known."""
+        if len(self.adapter.map._rules) != self._rules:  # noqa: SLF001 - no other way is as quick
+            self._known = {}
+        return self._known.get((method, path))
+
+    def remember(self, method: str, path: str, rule: Rule) -> None:
+        """Take note that *path* leads to *rule* and gives no arguments."""
+        # A subclass of Map may have reasons of its own. What is not ASCII has two forms, raw and decoded.
+        if type(self.adapter.map) is Map and path.isascii() and len(self._known) < _MAX_KNOWN:
+            self._rules = len(self.adapter.map._rules)  # noqa: SLF001 - see above
+            self._known[method, path] = rule
+
+
+def _decode(text: str | None) -> str | None:
+    """Undo the latin-1 of PEP 3333, as Werkzeug does for its adapter."""
+    return text if text is None or text.isascii() else text.encode("latin-1").decode(errors="replace")

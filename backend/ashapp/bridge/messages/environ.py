@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: MIT
+"""From an ASGI HTTP scope to a WSGI environ (PEP 3333, "environ Variables"). No I/O."""
+
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from ashapp.bridge.errors import RequestRejected
+from ashapp.bridge.messages.files import file_wrapper
+from ashapp.bridge.messages.headers import add_request_headers
+from ashapp.bridge.types import Environ, Scope
+
+__all__ = [
+    "ENVIRON_EXTENSION",
+    "body_is_announced",
+    "build_environ",
+    "expects_continue",
+    "server_constants",
+    "split_path",
+]
+
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0", "3": "HTTP/3.0"}
+_UNFRAMED_PROTOCOLS = {"HTTP/2.0", "HTTP/3.0"}
+
+#: An extension of the scope: a mapping of entries for the environ.
+ENVIRON_EXTENSION = "wsgi.environ"
+
+# What a path may hold as it is (RFC 3986, 3.3), so that REQUEST_URI escapes no more than it must.
+_PATH_SAFE = "/:@!$&'()*+,;=~"
+
+
+def server_constants(*, multithread: bool, multiprocess: bool) -> Mapping[str, Any]:
+    """Return the environ entries that are the same for every request of one server.
+
+    *multithread* and *multiprocess* tell the application whether it may be entered by another
+    thread, or another process, at the same time.
+    """
+    return {
+        "SERVER_SOFTWARE": "ashapp",
+        "wsgi.version": (1, 0),
+        "wsgi.multithread": multithread,
+        "wsgi.multiprocess": multiprocess,
+        "wsgi.run_once": False,
+        # The bridge ends the stream where the body ends, so a chunked upload can be read to its end.
+        "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": file_wrapper,
+    }
+
+
+def build_environ(
+    scope: Scope, body: Any, constants: Mapping[str, Any], duplicate_header_limit: int | None
+) -> Environ:
+    """Return the environ of the HTTP *scope*, with *body* as ``wsgi.input``.
+
+    Text is latin-1 over the client's bytes, as PEP 3333 says ("Unicode Issues"): a path or a
+    query that is not UTF-8 passes through byte for byte.
+
+    What a scope can't say, a transport within the process, such as that of a test client, may give in the
+    extension ``wsgi.environ``: entries that take precedence. No server has that extension.
+
+    Raises:
+        RequestRejected: the headers contradict each other; see ``add_request_headers``.
+
+    """
+    script_name, path_info, uri = split_path(scope)
+    query = scope.get("query_string", b"").decode("latin-1")
+    if query:
+        uri = f"{uri}?{query}"
+    client = scope.get("client")
+    environ: Environ = {
+        **constants,
+        **_server(*(scope.get("server") or ("localhost", None)), scope.get("scheme"), scope["http_version"]),
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": script_name,
+        "PATH_INFO": path_info,
+        "QUERY_STRING": query,
+        "REQUEST_URI": uri,
+        "RAW_URI": uri,
+        "REMOTE_ADDR": client[0] if client else "",
+        "wsgi.input": body,
+        "wsgi.errors": sys.stderr,
+        "asgi.scope": scope,
+    }
+    if client:
+        environ["REMOTE_PORT"] = str(client[1])
+    add_request_headers(environ, scope.get("headers", ()), duplicate_header_limit)
+    if (extensions := scope.get("extensions")) and ENVIRON_EXTENSION in extensions:
+        environ |= extensions[ENVIRON_EXTENSION]
+    return environ
+
+
+@lru_cache(maxsize=64)
+def _server(host: str, port: int | None, scheme: str | None, version: str) -> dict[str, str]:
+    scheme = scheme or "http"
+    entries = {
+        # A Unix socket has a path for a host, and no port.
+        "SERVER_NAME": "localhost" if port is None else host,
+        "SERVER_PORT": _DEFAULT_PORTS.get(scheme, "80") if port is None else str(port),
+        "SERVER_PROTOCOL": _PROTOCOLS.get(version) or f"HTTP/{version}",
+        "wsgi.url_scheme": scheme,
+    }
+    return {**entries, "HTTPS": "on"} if scheme == "https" else entries
+
+
+def split_path(scope: Scope) -> tuple[str, str, str]:
+    """Return SCRIPT_NAME, PATH_INFO and the still quoted path of *scope*.
+
+    ``root_path`` is taken off the path only where it ends at a ``/``: ``/api`` is no prefix of
+    ``/apiv2``. A server that leaves it off ``path`` (before ASGI 2.4) is understood as well.
+    """
+    path, quoted = _path(scope)
+    root_path = scope.get("root_path", "")
+    if not root_path:
+        return "", path or "/", quoted or "/"
+    root_path = _encode(root_path).decode("latin-1")
+    root = root_path.rstrip("/")
+    if root != root_path:
+        # Some servers put root_path before the client's path as it is, so that the slash is there twice.
+        path, quoted = (
+            root + text[len(root_path) :] if text.startswith(f"{root_path}/") else text
+            for text in (path, quoted)
+        )
+    if not root:
+        return "", path or "/", quoted or "/"
+    if path.startswith(root) and path[len(root) : len(root) + 1] in {"", "/"}:
+        path = path[len(root) :]
+    return root, path, quoted
+
+
+def _path(scope: Scope) -> tuple[str, str]:
+    """Return the path as latin-1 text over its bytes, and as the client quoted it.
+
+    ``raw_path`` has the client's bytes. It is optional, and a middleware that rewrites ``path``
+    may forget it, so it counts only where the two agree.
+    """
+    path: str = scope["path"]
+    raw: bytes | None = scope.get("raw_path")
+    if raw is not None:
+        quoted = raw.decode("latin-1")
+        if quoted == path and "%" not in quoted:
+            return path, quoted
+        unquoted = unquote_to_bytes(raw)
+        if unquoted.decode("utf-8", "replace") == path:
+            return unquoted.decode("latin-1"), quoted
+    encoded = _encode(path)
+    return encoded.decode("latin-1"), quote_from_bytes(encoded, safe=_PATH_SAFE)
+
+
+def _encode(text: str) -> bytes:
+    # Servers that decode with "surrogateescape" keep the client's bytes; any other surrogate still passes.
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def body_is_announced(environ: Environ) -> bool:
+    """Say whether the request has a body by its head (RFC 9112, 6.3).
+
+    HTTP/2 and 3 need not announce one: there, only a method that has no use for it says no.
+
+    Raises:
+        RequestRejected: its transfer coding is not understood: 501 (RFC 9112, 6.1).
+
+    """
+    length = environ.get("CONTENT_LENGTH")
+    if length is not None:
+        return bool(length.strip("0"))
+    if environ["SERVER_PROTOCOL"] in _UNFRAMED_PROTOCOLS:
+        return environ["REQUEST_METHOD"] not in {"GET", "HEAD", "OPTIONS", "TRACE"}
+    coding = environ.get("HTTP_TRANSFER_ENCODING")
+    # A server undoes only this one; some pass on what is coded otherwise besides, as it is.
+    if coding is not None and coding.strip(" \t").lower() != "chunked":
+        raise RequestRejected(501, f"Transfer-Encoding is {coding[:40]!r}: 'chunked' alone is understood.")
+    return coding is not None
+
+
+def expects_continue(environ: Environ) -> bool:
+    """Say whether the client sends the body only after ``100 Continue`` (RFC 9110, 10.1.1)."""
+    return "100-continue" in environ.get("HTTP_EXPECT", "").lower()

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""``start_response`` and the framing of a response, by PEP 3333 and RFC 9110. No I/O."""
+
+import re
+from functools import lru_cache
+
+from ashapp.bridge.messages.headers import encode_response_headers
+from ashapp.bridge.types import ExcInfo, Message
+
+__all__ = ["Response", "status_code"]
+
+# By these an application lets the proxy in front of it send a file, or another response, in place of its own:
+# nginx; Apache, lighttpd and Caddy; lighttpd before 1.5; Perlbal.
+_HAND_OVER = frozenset({b"x-accel-redirect", b"x-sendfile", b"x-lighttpd-send-file", b"x-reproxy-url"})
+
+_STATUS = re.compile(r"([1-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
+
+
+@lru_cache(maxsize=256)
+def status_code(status: str) -> int:
+    """Return the code of a WSGI *status* such as ``"200 OK"``; the reason phrase may be absent.
+
+    Raises:
+        ValueError: it is no three-digit code from 200 to 599. An interim answer (1xx) is not
+            an application's to give, and servers can't express what RFC 9110, 15 leaves undefined.
+
+    """
+    match = _STATUS.fullmatch(status)
+    if not match or status[0] == "1":
+        raise ValueError(f'status {status!r}: expected a final code and a reason, as in "200 OK"')
+    return int(match[1])
+
+
+class Response:
+    """What the application told of its response so far, and how much of it went out.
+
+    ``start`` is the body of ``start_response``. The rest is for the sender: ``head`` seals the
+    headers, ``clip`` counts the body against Content-Length.
+    """
+
+    __slots__ = ("_bodiless", "_headers", "_is_head", "_remaining", "_status", "sealed")
+
+    def __init__(self, method: str) -> None:
+        self._is_head = method == "HEAD"
+        self._status = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._remaining: int | None = None
+        self._bodiless = False
+        self.sealed = False
+
+    @property
+    def started(self) -> bool:
+        """Whether ``start_response`` has been called."""
+        return self._status != 0
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether no body may follow: HEAD, 204 and 304 (RFC 9110, 6.4.1)."""
+        return self._bodiless
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether a proxy is asked to send something in place of the body (``X-Sendfile`` and the like)."""
+        return any(name in _HAND_OVER for name, _ in self._headers)
+
+    @property
+    def remaining(self) -> int | None:
+        """Bytes of the body still due by Content-Length; None where that is not given."""
+        return self._remaining
+
+    def start(self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None) -> None:
+        """Take the status and the headers (PEP 3333, "The start_response() Callable").
+
+        Raises:
+            BaseException: the one in *exc_info*, where the headers have already gone out.
+            AssertionError: called again without *exc_info*.
+            TypeError, ValueError: the status or a header is malformed.
+
+        """
+        if exc_info is not None and exc_info[1] is not None:
+            if self.sealed:
+                raise exc_info[1].with_traceback(exc_info[2])
+        elif self._status:
+            raise AssertionError("start_response was called again without exc_info (PEP 3333)")
+        code = status_code(status)
+        encoded = encode_response_headers(headers)
+        remaining = None
+        if self._is_head or code in {204, 304}:
+            self._bodiless = True
+            if not self._is_head or code == 204:
+                # 204 must not have one (RFC 9110, 8.6); for 304 servers would wait for the body it promises.
+                encoded = [field for field in encoded if field[0] != b"content-length"]
+        else:
+            self._bodiless = False
+            remaining = _content_length(encoded)
+        self._status, self._headers, self._remaining = code, encoded, remaining
+
+    def head(self) -> Message:
+        """Seal the headers and return them as the ``http.response.start`` message.
+
+        Raises:
+            AssertionError: ``start_response`` has not been called.
+
+        """
+        if not self._status:
+            raise AssertionError("the application sent a body before it called start_response (PEP 3333)")
+        self.sealed = True
+        return {"type": "http.response.start", "status": self._status, "headers": self._headers}
+
+    def clip(self, chunk: bytes) -> bytes:
+        """Return the part of *chunk* that may still be sent, and count it."""
+        if self._bodiless:
+            return b""
+        if self._remaining is not None:
+            if len(chunk) > self._remaining:
+                chunk = chunk[: self._remaining]
+            self._remaining -= len(chunk)
+        return chunk
+
+
+def _content_length(headers: list[tuple[bytes, bytes]]) -> int | None:
+    length = None
+    for name, value in headers:
+        if name == b"content-length":
+            if not value.isdigit() or (length is not None and length != int(value)):
+                raise ValueError(f"response header Content-Length: {value!r}: expected one number of bytes")
+            length = int(value)
+    return length

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""What kind of callable a view is: whether there is a coroutine in it, and what stands in front of that."""
+
+from __future__ import annotations
+
+import inspect
+from enum import StrEnum
+from functools import partial
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from flask.views import MethodView, http_method_funcs
+
+from ashapp.bridge.flask.attributes import attribute_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import AsyncGeneratorType
+
+__all__ = [
+    "ViewKind",
+    "async_methods",
+    "full_name_of",
+    "is_async",
+    "kind_of",
+    "makes",
+    "name_of",
+    "sync_decorators",
+]
+
+
+_HTTP_METHODS = sorted(name.lower() for name in http_method_funcs)
+
+
+class ViewKind(StrEnum):
+    """What Flask sees of a view, and what it does not see."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+    ASYNC_GENERATOR = "async generator"
+    #: ``View.as_view()``: a sync function in front of the methods, which may be coroutine functions.
+    CLASS_BASED = "class-based"
+    #: A coroutine function behind a sync decorator that names it as ``__wrapped__`` (``functools.wraps``).
+    DECORATED_ASYNC = "decorated async"
+    #: An object whose ``__call__`` is a coroutine function.
+    ASYNC_CALLABLE = "async callable"
+    #: Flask's own view of a static folder.
+    STATIC = "static"
+    NONE = "none"
+
+
+def is_async(function: Any) -> bool:
+    """Say whether a call of *function* makes a coroutine or an async generator, as far as Flask sees."""
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def kind_of(view: Callable[..., Any] | None) -> ViewKind:
+    """Return the kind of *view*, a value of ``Flask.view_functions`` or None."""
+    if view is None:
+        return ViewKind.NONE
+    if is_async(view):
+        return ViewKind.ASYNC_GENERATOR if inspect.isasyncgenfunction(view) else ViewKind.ASYNC
+    if attribute_of(view, "view_class") is not None:
+        return ViewKind.CLASS_BASED
+    if is_async(_unwrap(view)):
+        return ViewKind.DECORATED_ASYNC
+    if not inspect.isroutine(view) and is_async(attribute_of(type(view), "__call__")):
+        return ViewKind.ASYNC_CALLABLE
+    return ViewKind.STATIC if _is_static(view) else ViewKind.SYNC
+
+
+def async_methods(view: Any) -> list[str]:
+    """Return the names of the methods of a class-based *view* that are coroutine functions.
+
+    Those of a ``MethodView`` are HTTP methods, in capitals. A coroutine function behind a decorator counts.
+    """
+    view_class = view.view_class
+    is_by_method = isinstance(view_class, type) and issubclass(view_class, MethodView)
+    http_methods = attribute_of(view_class, "methods") or () if is_by_method else ()
+    names = {"dispatch_request": "dispatch_request", **{name.lower(): name for name in sorted(http_methods)}}
+    return [shown for name, shown in names.items() if is_async(_unwrap(attribute_of(view_class, name)))]
+
+
+def makes(view: Any, generator: AsyncGeneratorType[Any, Any]) -> bool:
+    """Say whether *view*, decorated or not, is the ``async def`` with ``yield`` that has made *generator*."""
+    view_class = attribute_of(view, "view_class")
+    if view_class is not None:
+        functions = [attribute_of(view_class, name) for name in ("dispatch_request", *_HTTP_METHODS)]
+    else:
+        functions = [view, attribute_of(type(view), "__call__")]
+    codes = (attribute_of(_without_partials(_unwrap(function)), "__code__") for function in functions)
+    return any(code is generator.ag_code for code in codes)
+
+
+def sync_decorators(view: Callable[..., Any]) -> list[str]:
+    """Return the names of the sync decorators in front of the coroutine in *view*, the outermost first."""
+    names = []
+    function: Any = view
+    while not is_async(function) and attribute_of(function, "__wrapped__") is not None:
+        names.append(_decorator_name(function))
+        function = function.__wrapped__
+    return names
+
+
+def name_of(function: Any) -> str:
+    """Return what a person calls *function*: its qualified name, or that of its type."""
+    function = _without_partials(function)
+    return str(attribute_of(function, "__qualname__", type(function).__qualname__))
+
+
+def full_name_of(function: Any) -> str:
+    """Return the name of *function* with that of its module."""
+    module = attribute_of(_without_partials(function), "__module__") or type(function).__module__
+    return f"{module}.{name_of(function)}"
+
+
+def _without_partials(function: Any) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    return function
+
+
+def _unwrap(function: Any) -> Any:
+    seen = {id(None)}
+    while not is_async(function) and id(function) not in seen:
+        seen.add(id(function))
+        function = attribute_of(function, "__wrapped__", function)
+    return function
+
+
+def _decorator_name(wrapper: Any) -> str:
+    # functools.wraps gives the wrapper the names of the view; its code and its globals keep their own.
+    code = attribute_of(wrapper, "__code__")
+    if not isinstance(code, CodeType):
+        return f"{type(wrapper).__module__}.{type(wrapper).__qualname__}"
+    name, _, inner = code.co_qualname.rpartition(".<locals>.")
+    module = attribute_of(wrapper, "__globals__", {}).get("__name__", wrapper.__module__)
+    return f"{module}.{name.replace('.<locals>', '') or inner}"
+
+
+def _is_static(view: Any) -> bool:
+    # The only views that Flask brings along.
+    return str(attribute_of(view, "__module__")).partition(".")[0] == "flask"

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""What a greenlet has done elsewhere, and waits for without being interrupted.
+
+A hand-off runs in the context that is current where it is asked for. That is the one of the request, or one
+that the application has entered itself, by ``copy_context().run``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from greenlet import getcurrent
+
+from ashapp.bridge.concurrency.async_to_sync import adopt_loop, while_handling
+from ashapp.bridge.concurrency.context import TEMPLATE
+from ashapp.bridge.concurrency.futures import resolve
+from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
+from ashapp.bridge.request.wsgi_call import enter_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+    from contextvars import Context
+
+    from ashapp.bridge.request.loop_call import LoopCall
+
+__all__ = ["Handoff", "TaskHandoff", "ThreadHandoff"]
+
+
+class Handoff:
+    """Something that runs elsewhere in the current context, while its greenlet is suspended."""
+
+    done = False
+    _value: Any = None
+    _error: BaseException | None = None
+    _waiter: asyncio.Future[None] | None = None
+
+    def __init__(self) -> None:
+        self._context: Context | None = getcurrent().gr_context
+        self._handled = sys.exception()
+
+    def start(self, call: LoopCall) -> None:
+        """Begin. On the loop, outside the greenlet."""
+        raise NotImplementedError
+
+    def withdraw(self) -> bool:
+        """Say whether the hand-off has not begun, and now never will."""
+        return False
+
+    def wait(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, None]:
+        """Wait for the hand-off or a cancellation; one that comes does not touch the hand-off."""
+        self._waiter = loop.create_future()
+        yield from self._waiter.__await__()
+
+    def leave(self) -> None:
+        """Wait no longer: ``wait`` raises CancelledError. The hand-off goes on."""
+        if self._waiter is not None:
+            self._waiter.cancel()
+
+    def result(self) -> Any:
+        """Return what the hand-off returned, or raise what it raised. In the greenlet, once."""
+        error, self._error = self._error, None
+        if error is None:
+            return self._value
+        try:
+            raise error
+        finally:
+            del error  # its traceback leads to this frame
+
+    def _finish(self) -> None:
+        self.done = True
+        if self._waiter is not None:
+            resolve(self._waiter)
+
+
+class ThreadHandoff(Handoff):
+    """A sync callable on the request thread of the request.
+
+    It finds there what its caller handles (``sys.exc_info()``), as an error handler may expect.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super().__init__()
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+
+    def start(self, call: LoopCall) -> None:
+        """Begin; see ``Handoff``."""
+        self._call = call
+        call.request_thread().submit(self._run)
+
+    def withdraw(self) -> bool:
+        """Do not run where the request still waits for its request thread; see ``Handoff``."""
+        return self._call.request_thread().withdraw(self._run)
+
+    def __str__(self) -> str:
+        return getattr(self._function, "__qualname__", repr(self._function))
+
+    def _run(self) -> None:
+        call = self._call
+        outer_context = getcurrent().gr_context
+        getcurrent().gr_context = self._context  # in no variable: see ``ThreadCall.run``
+        enter_call(call)
+        adopt_loop(call.loop)
+        try:
+            self._value = self._invoke()
+        except BaseException as error:
+            self._error = error
+        finally:
+            enter_call(None)
+            getcurrent().gr_context = outer_context
+        with suppress(RuntimeError):  # the loop has been closed: nobody waits
+            call.loop.call_soon_threadsafe(self._finish)
+
+    def _invoke(self) -> Any:
+        if self._handled is None:
+            return self._function(*self._args, **self._kwargs)
+        traceback = self._handled.__traceback__
+        try:
+            raise self._handled  # noqa: TRY301 - to be what is handled while the function runs
+        except BaseException as error:
+            error.__traceback__ = traceback
+            return self._function(*self._args, **self._kwargs)
+
+
+class TaskHandoff(Handoff):
+    """A coroutine as a task of its own, in a greenlet of its own."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        super().__init__()
+        self._coroutine = coroutine
+
+    def start(self, call: LoopCall) -> None:
+        """Begin; see ``Handoff``."""
+        context = call.context if self._context is None else self._context
+        self._running = self._run()
+        task = call.loop.create_task(run_in_greenlet(self._running, context, call), context=TEMPLATE.copy())
+        task.add_done_callback(self._end)
+
+    async def _run(self) -> None:
+        try:
+            self._value = await while_handling(self._handled, self._coroutine)
+        except BaseException as error:
+            self._error = error
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # before its first step
+            self._running.close()
+            self._coroutine.close()
+            self._error = asyncio.CancelledError()
+        self._finish()

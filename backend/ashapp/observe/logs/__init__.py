@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Log records: how they look, and where they go."""

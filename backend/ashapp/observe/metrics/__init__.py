@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Counts and times of requests, over all workers."""

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""What is done about async views that block the event loop: they are told of, and moved to threads.
+
+Theory of operation. The guard of the loop (see ``ashapp.observe.loop_guard``) asks here whose code it sees in
+a stack, and tells of each request that blocks for longer than the limit. What does so once may have had bad
+luck; the second time its endpoint is moved: the placement of views says from then on that it runs on
+threads, with an event loop of its own. A view that can't run there, as it uses what belongs to the server's
+loop, fails with a ``RuntimeError`` that says so; then it is moved back for good.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, got_request_exception
+
+from ashapp.bridge import nonblocking
+from ashapp.bridge.request.running_call import running_call
+from ashapp.observe.loop_guard import describe
+from ashapp.observe.observation import Observation, current
+from ashapp.server.health.state import MOVED_AT
+
+if TYPE_CHECKING:
+    from ashapp.bridge.placement.rules import Placement
+
+__all__ = ["BlockingViews", "find_request"]
+
+_log = logging.getLogger("ashapp.server")
+
+# What asyncio says where a future, a lock or a transport of one loop is used on another.
+_OF_ANOTHER_LOOP = ("different loop", "different event loop", "Event loop is closed")
+
+
+class BlockingViews:
+    """The views of *app* that have blocked the loop for longer than *limit* seconds. From any thread.
+
+    *blocks* is how often the view of an endpoint has done so up to now, and each of *listeners* is called
+    with the endpoint each time.
+    """
+
+    def __init__(
+        self,
+        app: Flask,
+        limit: float,
+        blocks: Counter[str],
+        listeners: Iterable[Callable[[str], object]] = (),
+    ) -> None:
+        #: The views that are moved to threads, by endpoint, and why.
+        self.moved: dict[str, str] = {}
+        self._placement: Placement = app.extensions["ashapp"].placement
+        self._limit = limit
+        self._blocks = blocks
+        self._listeners = listeners
+        self._moved_back: set[str] = set()
+        got_request_exception.connect(self._note_error, app)
+        for endpoint in (endpoint for endpoint, times in blocks.items() if times >= MOVED_AT):
+            self.keep(endpoint)
+
+    def note(self, request: Observation, seconds: float) -> None:
+        """Take note that *request* has blocked the loop for so many *seconds*, so far."""
+        endpoint = request.endpoint
+        if endpoint is None:
+            return
+        self._blocks[endpoint] += 1
+        for listener in self._listeners:
+            listener(endpoint)
+        if endpoint in self._moved_back or endpoint in self.moved:
+            return
+        if self._blocks[endpoint] < MOVED_AT:
+            _log.warning(
+                "%s blocks the event loop for more than %g s. The next time it is moved to threads",
+                describe(request),
+                self._limit,
+            )
+            return
+        self._move(endpoint)
+        _log.warning(
+            "%s is moved to threads, with an event loop of its own for each request: %s, now for %.1f s. "
+            "@ashapp.on_thread keeps it there from the start",
+            describe(request),
+            self.moved[endpoint],
+            seconds,
+        )
+
+    def keep(self, endpoint: str) -> None:
+        """Keep the view of *endpoint* on threads, as it has blocked the loops of other workers."""
+        if endpoint not in self._moved_back and endpoint not in self.moved:
+            self._move(endpoint)
+            _log.warning("The view of endpoint %r is kept on threads: %s", endpoint, self.moved[endpoint])
+
+    def _move(self, endpoint: str) -> None:
+        reason = f"it has blocked the event loop {MOVED_AT} times for more than {self._limit:g} s"
+        self._placement.move(endpoint, reason)
+        self.moved[endpoint] = reason
+
+    @nonblocking
+    def _note_error(self, _app: Flask, exception: BaseException | None = None, **_: Any) -> None:
+        request = current.get()
+        if request is None or request.endpoint not in self.moved or not _is_of_another_loop(exception):
+            return
+        self._placement.move_back(request.endpoint)
+        self._moved_back.add(request.endpoint)
+        del self.moved[request.endpoint]
+        _log.error(
+            "%s is moved back to the event loop, which it blocks: it uses what belongs to that loop (%s)",
+            describe(request),
+            exception,
+        )
+
+
+def find_request(frame: FrameType, loop: asyncio.AbstractEventLoop) -> Observation | None:
+    """Return the request whose code runs in *frame*, on the thread of *loop*. From another thread."""
+    call = running_call(frame)
+    if call is not None:
+        return call.info if isinstance(call.info, Observation) else None
+    # A task that a view has made, for instance. Its context can be had since CPython 3.12.
+    context_of = getattr(asyncio.current_task(loop), "get_context", None)
+    return None if context_of is None else context_of().get(current)
+
+
+def _is_of_another_loop(error: BaseException | None) -> bool:
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OF_ANOTHER_LOOP)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""The log of the service by its settings: uvicorn's, the application's and ours in one way."""
+
+import logging
+import sys
+from typing import Any
+
+from uvicorn.config import LOG_LEVELS
+
+from ashapp.observe.logs.access_log import AccessLog, ConsoleLine, JsonLine
+from ashapp.observe.logs.formats import LogFormat, console_renderer, log_config
+from ashapp.observe.logs.lines import stderr_lines
+from ashapp.observe.logs.request_records import LOGGERS, RequestRecords
+from ashapp.observe.observation import Sink
+from ashapp.server.settings import Settings
+
+__all__ = ["access_logs", "hold_to_rules", "keep_loggers", "logging_options"]
+
+_OURS = frozenset({"ashapp", "uvicorn"})
+
+
+def logging_options(settings: Settings) -> dict[str, Any]:
+    """Return the options for ``uvicorn.Config`` that concern logging.
+
+    A file that is given as ``log_config`` wins: then uvicorn logs by it, and writes the access log itself.
+    """
+    if settings.log_config is not None:
+        return {}
+    config = log_config(LOG_LEVELS[settings.log_level], _format(settings), colors=_colors(settings))
+    return {"log_config": config, "access_log": False, "use_colors": None}
+
+
+def access_logs(settings: Settings) -> list[Sink]:
+    """Return the access log as a list of one, or of none if it is off, as it is above level info."""
+    quiet = LOG_LEVELS[settings.log_level] > logging.INFO
+    if settings.log_config is not None or not settings.access_log or quiet:
+        return []
+    query = settings.access_log_query
+    if _format(settings) == "json":
+        return [AccessLog(JsonLine(query=query), stderr_lines.write_soon)]
+    line = ConsoleLine(console_renderer(colors=_colors(settings)), query=query)
+    return [AccessLog(line, stderr_lines.write_soon)]
+
+
+def hold_to_rules(settings: Settings) -> None:
+    """Hold what uvicorn logs of requests to the settings of the access log, whatever configures logging."""
+    rules = RequestRecords(access=settings.access_log, query=settings.access_log_query)
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        logger.filters[:] = [
+            rules,
+            *(other for other in logger.filters if not isinstance(other, RequestRecords)),
+        ]
+
+
+def keep_loggers() -> None:
+    """Let uvicorn's and our loggers log again, after the application has been imported.
+
+    An application that calls `logging.config.dictConfig` switches off all loggers that it doesn't name,
+    unless it says ``disable_existing_loggers: False``, which the example in Flask's documentation does not.
+    """
+    for name, logger in logging.root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and name.partition(".")[0] in _OURS:
+            logger.disabled = False
+
+
+def _format(settings: Settings) -> LogFormat:
+    if settings.log_format == "auto":
+        return "console" if sys.stderr.isatty() else "json"
+    return settings.log_format
+
+
+def _colors(settings: Settings) -> bool:
+    given: bool | None = getattr(settings, "use_colors", None)
+    return sys.stderr.isatty() if given is None else given

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""``ashapp check``: probe a service from inside its own container, where there is no curl.
+
+It runs every few seconds, beside a service that may be busy: so nothing is imported but what one request
+needs, neither Flask nor the settings. Those that tell where the service listens are read here, from the same
+sources; only flags of ``ashapp serve`` can't be known. It exits with 0 or 1, as Docker reserves the others.
+"""
+
+import argparse
+import http.client
+import os
+import socket
+import ssl
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import SplitResult, urlsplit
+
+from ashapp.server.variables import CUSTOMARY, is_service_link, variable
+
+__all__ = ["DEFAULTS", "main"]
+
+#: The settings that are read, and their defaults.
+DEFAULTS: Mapping[str, Any] = {
+    "host": "0.0.0.0",  # noqa: S104 - where the service listens
+    "port": 5000,
+    "uds": None,
+    "fd": None,
+    "probes": True,
+    "livez_path": "/livez",
+    "readyz_path": "/readyz",
+    "ssl_certfile": None,
+}
+
+_PATHS = {"live": "livez_path", "ready": "readyz_path"}
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not an address to ask
+_NO = {"0", "false", "no", "off", "n", "f"}
+# What is shown of an answer, in bytes.
+_SHOWN = 300
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command, write a line, and return the exit code: 0 if the answer is good, else 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        connection, url, path = _target(options)
+        status, text = _ask(connection, path)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return _fail(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}")
+    line = f"{status} from {url}"
+    # As the probes of Kubernetes have it.
+    if 200 <= status < 400:
+        print(f"ok: {line}")  # noqa: T201 - the command's output
+        return 0
+    return _fail(f"{line}: {text}")
+
+
+def _fail(message: str) -> int:
+    print(f"failed: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201 - the command's output
+    return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Tell what is wrong in one line."""
+        sys.exit(_fail(f"{message} (ashapp check --help tells how to use it)"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ashapp check",
+        description="Probe a service: exit code 0 if it answers with a status from 200 to 399, else 1.",
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="{ready,live,http}")
+    for kind, text in (("ready", "whether it should get requests"), ("live", "whether it is alive")):
+        kinds.add_parser(
+            kind,
+            help=f"ask the service of this container {text}",
+            description=f"Ask {text}, at the address that the variables ASHAPP_* and PORT and the file of "
+            "ASHAPP_CONFIG name. A service whose flags name another is asked by 'check http'.",
+        )
+    kinds.add_parser("http", help="ask a URL").add_argument("url")
+    for each in kinds.choices.values():
+        each.add_argument(
+            "--timeout", type=float, default=3.0, metavar="SECONDS", help="longest wait [default: 3]"
+        )
+    return parser
+
+
+def _target(options: argparse.Namespace) -> tuple[http.client.HTTPConnection, str, str]:
+    """Return the connection, a name for what is asked, and the path."""
+    if options.kind == "http":
+        url = urlsplit(options.url)
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            raise ValueError(f"{options.url!r} is not a URL that begins with http:// or https://")
+        return _connection(url, options.timeout, None), options.url, _path(url)
+    settings = _settings()
+    path = settings[_PATHS[options.kind]]
+    if str(settings["probes"]).lower() in _NO or path in {"", "off"}:
+        raise ValueError(f"the service does not answer this probe: {_PATHS[options.kind]} or probes is off")
+    if settings["uds"]:
+        connection = _UnixConnection(settings["uds"], options.timeout)
+        return connection, f"unix:{settings['uds']}{path}", path
+    if settings["fd"] is not None:
+        raise ValueError("it is not known where the service listens that has inherited its socket (fd)")
+    return _own(settings, options.timeout, path)
+
+
+def _own(
+    settings: Mapping[str, Any], timeout: float, path: str
+) -> tuple[http.client.HTTPConnection, str, str]:
+    host = _ANY_ADDRESS.get(settings["host"], settings["host"])
+    scheme = "https" if settings["ssl_certfile"] else "http"
+    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings['port']}{path}"
+    # The certificate is for the name by which others know the service.
+    tls = ssl._create_unverified_context() if scheme == "https" else None  # noqa: S323, SLF001 - as said
+    return _connection(urlsplit(url), timeout, tls), url, path
+
+
+def _connection(url: SplitResult, timeout: float, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    host = url.hostname or ""
+    if url.scheme == "https":
+        return http.client.HTTPSConnection(host, url.port, timeout=timeout, context=tls)
+    return http.client.HTTPConnection(host, url.port, timeout=timeout)
+
+
+def _path(url: SplitResult) -> str:
+    return f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """A connection to a UNIX domain socket."""
+
+    def __init__(self, socket_path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._socket_path = socket_path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._socket_path)
+
+
+def _ask(connection: http.client.HTTPConnection, path: str) -> tuple[int, str]:
+    try:
+        connection.request("GET", path, headers={"User-Agent": "ashapp-check", "Connection": "close"})
+        response = connection.getresponse()
+        return response.status, response.read(_SHOWN).decode(errors="replace")
+    finally:
+        connection.close()
+
+
+def _settings() -> dict[str, Any]:
+    """Read the settings; see ``ashapp.server.settings.sources`` for the order of their sources."""
+    if os.environ.get("ASHAPP_ENV_FILE"):
+        from dotenv import load_dotenv  # noqa: PLC0415 - for those who use it
+
+        load_dotenv(os.environ["ASHAPP_ENV_FILE"])
+    config = _from_environment("config")
+    file: dict[str, Any] = {}
+    if config is not None:
+        import tomllib  # noqa: PLC0415 - for those who use it
+
+        file = tomllib.loads(Path(config).read_text(encoding="utf-8"))
+    found = {name: _from_environment(name) for name in DEFAULTS}
+    return {
+        name: file.get(name, default) if found[name] is None else found[name]
+        for name, default in DEFAULTS.items()
+    }
+
+
+def _from_environment(name: str) -> str | None:
+    value = os.environ.get(variable(name))
+    if value and not is_service_link(variable(name), value):
+        return value
+    path = os.environ.get(f"{variable(name)}_FILE")
+    if path:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    return os.environ.get(CUSTOMARY.get(name, "")) or None

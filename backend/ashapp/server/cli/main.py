@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""The command ``ashapp``, and ``serve`` as a command of Flask's own command line."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import ScriptInfo
+
+from ashapp import __version__
+from ashapp.server.cli import check, prestart
+from ashapp.server.cli.env_file import read_env_file
+from ashapp.server.cli.options import ServeCommand, given, serve_options
+from ashapp.server.cli.routes import routes
+from ashapp.server.errors import StartupError
+from ashapp.server.runner import run
+from ashapp.server.settings.loading import load
+from ashapp.server.system.init_process import below_init
+from ashapp.server.system.signals import outlive
+
+__all__ = ["flask_serve", "main"]
+
+
+class _Group(click.Group):
+    """A group whose command is ``serve`` where none is named: ``ashapp module:app``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = args and (args[0] in self.commands or args[0] in {"--help", "--version"})
+        return super().parse_args(ctx, args if named else ["serve", *args])
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's call
+    if value and not ctx.resilient_parsing:
+        others = ", ".join(f"{name} {metadata.version(name)}" for name in ("flask", "uvicorn"))
+        click.echo(f"ashapp {__version__} (Python {platform.python_version()}, {others})")
+        ctx.exit()
+
+
+@click.group(cls=_Group)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the versions and exit.",
+)
+def main() -> None:
+    """Run a Flask application, unchanged, as an async ASGI service."""
+
+
+@main.command(
+    cls=ServeCommand,
+    params=[click.Argument(["app"], required=False, metavar="[TARGET]"), *serve_options()],
+)
+@click.pass_context
+def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
+    """Serve TARGET with uvicorn; without one, ASHAPP_APP, FLASK_APP or else the reference API.
+
+    TARGET is a module, 'module:name', 'module:factory("argument")' or the path of a file. It may be a
+    Flask application, any WSGI callable, or a factory of one.
+    """
+    _serve(ctx, given(ctx), env_file)
+
+
+main.add_command(routes)
+
+
+@main.command(
+    "check",
+    short_help="Probe a service: exit code 0 if it is well.",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def _check(ctx: click.Context, /, arguments: tuple[str, ...]) -> None:
+    # As a rule it is run without this module (see ``ashapp.__main__``).
+    ctx.exit(check.main(arguments))
+
+
+@click.command("serve", cls=ServeCommand, params=serve_options())
+@click.pass_context
+def flask_serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
+    """Serve the application with uvicorn, as an async service."""
+    app = _flask_target(ctx.ensure_object(ScriptInfo))
+    _serve(ctx, {**given(ctx), "app": app}, env_file)
+
+
+def _flask_target(info: ScriptInfo) -> str:
+    """Return the name of the application that Flask's own commands would load."""
+    if info.app_import_path:
+        return info.app_import_path
+    if info.create_app is not None:
+        return f"{info.create_app.__module__}:{info.create_app.__qualname__}()"
+    for path in ("wsgi.py", "app.py"):
+        if Path(path).is_file():
+            return path
+    raise StartupError(
+        "no application is named: use 'flask --app', FLASK_APP, or a file wsgi.py or app.py here"
+    )
+
+
+def _serve(ctx: click.Context, flags: dict[str, Any], env_file: str | None) -> None:
+    read_env_file(env_file)
+    settings = load(flags)
+    code = below_init() if os.getpid() == 1 else None
+    outlive()
+    try:
+        if code is None:
+            code = prestart.run(settings.prestart) or run(settings)
+    except StartupError as error:
+        error.show_cause(settings.log_level)
+        raise
+    ctx.exit(code)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""A survey as tables for a person; the only module that needs rich."""
+
+from collections.abc import Iterable, Mapping
+from typing import IO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ashapp.server.inspection.hooks import Hook
+from ashapp.server.inspection.report import Survey
+from ashapp.server.inspection.routes import Route
+
+__all__ = ["print_survey"]
+
+# Flask adds these to the methods of a rule by itself.
+_IMPLIED = {"HEAD", "OPTIONS"}
+_STYLES = {"loop": "green", "request_thread": "cyan", "thread": "yellow"}
+# What the column of kinds tells already.
+_PLAIN = "sync view"
+
+
+def print_survey(survey: Survey, file: IO[str] | None = None) -> None:
+    """Print tables to *file*, standard output by default: as wide as the terminal, else 80 columns.
+
+    What is too long is folded. There are colours at a terminal only.
+    """
+    console = Console(file=file, highlight=False, markup=False, emoji=False)
+    if not survey.flask:
+        line = f"{survey.target} is no Flask application: each request runs on a thread as a whole."
+        console.print(line, soft_wrap=True)
+        return
+    notes = _number(map(_note, survey.routes))
+    console.print(_routes(survey.routes, notes))
+    for note, number in notes.items():
+        console.print(f"[{number}] {note}")
+    if survey.hooks:
+        console.print("\nHooks, and where they run around an async view (request_thread: of its own)")
+        console.print(_hooks(survey.hooks))
+    console.print(f"\n{_summary(survey.routes)}")
+    if survey.reason:
+        console.print(f"No async view can run on the loop: {survey.reason}.")
+
+
+def _note(route: Route) -> str | None:
+    if route.held_by:
+        return f"holds a thread while it waits, as these are sync: {', '.join(route.held_by)}"
+    if route.own_loop and route.reason and route.reason != _PLAIN:
+        return f"{route.reason} (on an event loop of its own)"
+    return route.reason
+
+
+def _number(notes: Iterable[str | None]) -> dict[str, int]:
+    """Number the notes that are needed, each once."""
+    distinct = dict.fromkeys(note for note in notes if note and note != _PLAIN)
+    return {note: number for number, note in enumerate(distinct, 1)}
+
+
+def _routes(routes: Iterable[Route], notes: Mapping[str, int]) -> Table:
+    table = _table("Rule", "Methods", "Endpoint", "View")
+    for route in routes:
+        place = _place(route.runs_on)
+        note = _note(route)
+        if note is not None and note in notes:
+            place.append(f" [{notes[note]}]")
+        table.add_row(
+            Text(f"{route.domain}|{route.rule}" if route.domain else route.rule),
+            Text(", ".join(method for method in route.methods if method not in _IMPLIED)),
+            Text(route.endpoint),
+            Text(_kind(route)),
+            place,
+        )
+    return table
+
+
+def _hooks(hooks: Iterable[Hook]) -> Table:
+    table = _table("Hook", "Name", "Scope", "Kind")
+    for hook in hooks:
+        table.add_row(
+            Text(f"{hook.hook} {hook.on}" if hook.on else hook.hook),
+            Text(hook.name),
+            Text(f"blueprint {hook.blueprint}" if hook.blueprint else "app"),
+            Text(hook.kind),
+            _place(hook.runs_on),
+        )
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    table.add_column("Runs on", no_wrap=True)
+    return table
+
+
+def _kind(route: Route) -> str:
+    return f"{route.kind} (async {', '.join(route.async_methods)})" if route.async_methods else route.kind
+
+
+def _place(runs_on: str) -> Text:
+    return Text(runs_on, style=_STYLES[runs_on])
+
+
+def _summary(routes: list[Route]) -> str:
+    on_loop = sum(route.runs_on == "loop" for route in routes)
+    return f"Rules: {len(routes)}, of them {on_loop} on the loop and {len(routes) - on_loop} on threads."

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""Tell where a process is stuck, and end it if it can't end by itself."""
+
+import logging
+import os
+import sys
+import threading
+import traceback
+from typing import NoReturn
+
+from ashapp.observe.logs.lines import stderr_lines
+
+__all__ = ["STUCK", "abandon", "abandon_after", "log_stacks"]
+
+#: The exit code of a process that was given up: its event loop was stalled, or it did not end in time.
+STUCK = 4
+
+_log = logging.getLogger("ashapp.server")
+
+# Seconds. A thread that is stuck may hold the very locks that writing to the log needs.
+_PATIENCE = 2.0
+
+
+def log_stacks(reason: str) -> None:
+    """Log *reason* and the stack of each thread, or give up after two seconds. For any thread."""
+    text = f"{reason}. What its threads run:\n{_stacks()}"
+
+    def write() -> None:
+        _log.critical("%s", text)
+        stderr_lines.finish()
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    writer.join(_PATIENCE)
+
+
+def abandon(reason: str) -> NoReturn:
+    """Log *reason* and the stacks, and end the process at once, with the exit code `STUCK`."""
+    log_stacks(reason)
+    os._exit(STUCK)
+
+
+def abandon_after(seconds: float) -> threading.Timer:
+    """Abandon the process unless it has ended by itself so many *seconds* from now."""
+    timer = threading.Timer(seconds, abandon, ["The process has not ended in the time that it has"])
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _stacks() -> str:
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    # All line numbers first: the threads run on while the source is read.
+    frames = {
+        ident: list(traceback.walk_stack(frame))
+        for ident, frame in sys._current_frames().items()  # noqa: SLF001 - there is no other way to see them
+        if ident != threading.get_ident()
+    }
+    return "\n".join(
+        f"Thread {names.get(ident, ident)}, the innermost call last:\n"
+        + "".join(traceback.StackSummary.extract(reversed(stack)).format()).rstrip()
+        for ident, stack in frames.items()
+    )

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""The callables of a Flask application that run around its views, and where, if the view is async."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+from blinker import NamedSignal
+from flask import Flask, signals
+
+from ashapp.bridge.placement.nonblocking import is_nonblocking
+from ashapp.bridge.placement.thread_views import is_kept
+from ashapp.bridge.placement.views import full_name_of, is_async, kind_of
+from ashapp.server.inspection.routes import flask_application, hindrance
+
+__all__ = ["Hook", "holders", "list_hooks"]
+
+# Flask's names of what is registered, and where the application keeps it, by blueprint.
+_BY_BLUEPRINT = {
+    "url_value_preprocessor": "url_value_preprocessors",
+    "url_defaults": "url_default_functions",
+    "before_request": "before_request_funcs",
+    "context_processor": "template_context_processors",
+    "after_request": "after_request_funcs",
+    "teardown_request": "teardown_request_funcs",
+}
+
+
+# Hooks and signals that come before a view.
+_BEFORE = {"before_request", "request_started", "appcontext_pushed"}
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A callable that Flask calls around a view.
+
+    *hook* is the name of Flask's decorator for it, or "signal". *on* is the status code or the exception of
+    an error handler, and the name of a signal. *blueprint* is None where it is for the whole application.
+    *kind* is "nonblocking" for a sync callable that is marked so, else as for a view. *runs_on* is where it
+    runs around an async view: a "request_thread" is a thread that the request has from its first sync callable to its
+    end, a "thread" that of a request that runs on a thread as a whole.
+    """
+
+    hook: str
+    on: str | None
+    name: str
+    blueprint: str | None
+    kind: str
+    runs_on: Literal["loop", "request_thread", "thread"]
+
+
+def list_hooks(found: object) -> list[Hook]:
+    """Return the hooks of the Flask application in *found*; none for another WSGI callable.
+
+    Those that Flask brings along are left out.
+    """
+    app = flask_application(found)
+    if app is None:
+        return []
+    is_native = hindrance(found) is None
+    registered = chain(_by_blueprint(app), _of_application(app), _error_handlers(app), _receivers(app))
+    return [
+        Hook(
+            hook=hook,
+            on=on,
+            name=full_name_of(function),
+            blueprint=blueprint,
+            kind=_kind(function),
+            runs_on=_place(function, is_native=is_native),
+        )
+        for hook, on, blueprint, function in registered
+        if not str(getattr(function, "__module__", "")).startswith("flask.")
+    ]
+
+
+def holders(hooks: Iterable[Hook], endpoint: str) -> list[str]:
+    """Return which of *hooks*, by kind and name, let the view of *endpoint* hold a thread while it waits.
+
+    These are those that run before an async view, and take such a thread.
+    """
+    return [
+        f"{hook.on if hook.hook == 'signal' else hook.hook} {hook.name}"
+        for hook in hooks
+        if hook.runs_on == "request_thread"
+        and (hook.on or hook.hook) in _BEFORE
+        and _is_around(hook, endpoint)
+    ]
+
+
+_Registered = tuple[str, str | None, str | None, Callable[..., Any]]
+
+
+def _by_blueprint(app: Flask) -> Iterator[_Registered]:
+    for hook, attribute in _BY_BLUEPRINT.items():
+        for blueprint, functions in _application_first(getattr(app, attribute)):
+            for function in functions:
+                yield hook, None, blueprint, function
+
+
+def _of_application(app: Flask) -> Iterator[_Registered]:
+    for function in app.teardown_appcontext_funcs:
+        yield "teardown_appcontext", None, None, function
+
+
+def _error_handlers(app: Flask) -> Iterator[_Registered]:
+    for blueprint, by_code in _application_first(app.error_handler_spec):
+        for code, by_exception in by_code.items():
+            for exception, function in by_exception.items():
+                yield "errorhandler", str(code or exception.__name__), blueprint, function
+
+
+def _receivers(app: Flask) -> Iterator[_Registered]:
+    for signal in vars(signals).values():
+        if isinstance(signal, NamedSignal):
+            for function in signal.receivers_for(app):
+                yield "signal", signal.name.replace("-", "_"), None, function
+
+
+def _is_around(hook: Hook, endpoint: str) -> bool:
+    return hook.blueprint is None or endpoint.startswith(f"{hook.blueprint}.")
+
+
+def _application_first(scopes: dict[str | None, Any]) -> Iterable[tuple[str | None, Any]]:
+    return sorted(scopes.items(), key=lambda item: item[0] or "")
+
+
+def _kind(function: Any) -> str:
+    return "nonblocking" if is_nonblocking(function) and not is_async(function) else kind_of(function)
+
+
+def _place(function: Any, *, is_native: bool) -> Literal["loop", "request_thread", "thread"]:
+    if inspect.iscoroutinefunction(function) and not is_kept(function):
+        return "loop"
+    if not is_native:
+        return "thread"
+    return "loop" if is_nonblocking(function) else "request_thread"

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""Where the code of what is served runs: its routes and its hooks."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Self
+
+from ashapp.server.inspection.hooks import Hook, holders, list_hooks
+from ashapp.server.inspection.routes import Route, flask_application, hindrance, list_routes
+
+__all__ = ["Survey"]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The routes and hooks of what *target* names.
+
+    *flask* is false, and there are no routes and hooks, for another WSGI callable. *reason* is what keeps
+    every async view off the loop, None if nothing does.
+    """
+
+    target: str
+    flask: bool
+    reason: str | None
+    routes: list[Route]
+    hooks: list[Hook]
+
+    @classmethod
+    def of(cls, found: object, target: str) -> Self:
+        """Survey what was *found* for *target*."""
+        is_flask = flask_application(found) is not None
+        hooks = list_hooks(found)
+        routes = [
+            replace(route, held_by=holders(hooks, route.endpoint)) if route.runs_on == "loop" else route
+            for route in list_routes(found)
+        ]
+        return cls(target, is_flask, hindrance(found), routes, hooks)
+
+    def to_json(self) -> str:
+        """Return it as a JSON object, whose members have the names of the fields."""
+        return json.dumps(asdict(self), indent=2)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Metrics of how the service is at the time of a scrape; what has happened so far is counted elsewhere."""
+
+import platform
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import metadata
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+
+from ashapp import __version__
+from ashapp.server.management.worker_status import Status
+from ashapp.server.management.workers import Overview
+
+__all__ = ["Gauges"]
+
+_SUMS = {
+    "http_server_active_requests": ("active", "Requests that have begun and not ended."),
+    "ashapp_queued_requests": ("queued", "Requests that wait for a thread."),
+    "ashapp_threads": ("threads", "Threads for requests: how many there may be."),
+    "ashapp_busy_threads": ("busy", "Threads for requests that are busy."),
+    "ashapp_async_threads": (
+        "async_threads",
+        "Threads for the sync hooks of async views, each of one request: how many there may be.",
+    ),
+    "ashapp_busy_async_threads": ("busy_async_threads", "Threads for the sync hooks of async views in use."),
+    "ashapp_moved_views": (
+        "moved_views",
+        "Views that have been moved to threads as they block the event loop, in each worker.",
+    ),
+    "ashapp_unwritten_metrics": (
+        "unwritten",
+        "Values of metrics that find no room where they are seen.",
+    ),
+}
+
+
+class Gauges:
+    """A collector of what can be seen in an *overview* now, summed over the workers."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics."""
+        statuses = self._overview.statuses()
+        for name, (attribute, text) in _SUMS.items():
+            yield GaugeMetricFamily(name, text, sum(getattr(status, attribute) for status in statuses))
+        ready = sum(status.reason is None for status in statuses)
+        yield GaugeMetricFamily("ashapp_workers", "Workers that serve.", len(statuses))
+        yield GaugeMetricFamily("ashapp_ready_workers", "Workers that are ready for requests.", ready)
+        yield CounterMetricFamily("ashapp_ended_workers", "Workers that have ended.", self._overview.ended)
+        yield from _checks(statuses)
+        yield _build()
+
+
+def _checks(statuses: list[Status]) -> Iterator[Metric]:
+    failing: dict[str, int] = defaultdict(int)
+    duration: dict[str, float] = defaultdict(float)
+    for outcome in (outcome for status in statuses for outcome in status.checks):
+        failing[outcome.name] += outcome.error is not None
+        duration[outcome.name] = max(duration[outcome.name], outcome.duration)
+    of_failing = GaugeMetricFamily(
+        "ashapp_readiness_check_failing_workers",
+        "Workers in which a readiness check fails.",
+        labels=["check"],
+    )
+    of_duration = GaugeMetricFamily(
+        "ashapp_readiness_check_duration_seconds",
+        "How long the last run of a readiness check took, in the slowest worker.",
+        labels=["check"],
+    )
+    for name in sorted(failing):
+        of_failing.add_metric([name], failing[name])
+        of_duration.add_metric([name], duration[name])
+    yield of_failing
+    yield of_duration
+
+
+def _build() -> Metric:
+    versions = {name: _version(name) for name in ("flask", "uvicorn")}
+    info = {"version": __version__, "python": platform.python_version(), **versions}
+    return InfoMetricFamily("ashapp_build", "What is served by.", info)
+
+
+@cache
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except (metadata.PackageNotFoundError, OSError):  # as in an archive
+        return "unknown"

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""The management port: metrics, and how each worker is, for those who run the service. Never public.
+
+It is served by threads of the main process, so it answers while the loop of a worker is stalled, and in the
+supervisor of several workers it speaks for all of them. Its server is the one of the standard library that
+prometheus-client uses too: what asks here is a scraper or a person, not the public.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from ashapp.bridge.types import WsgiApplication
+from ashapp.server.management.pages import ManagementPages
+from ashapp.server.management.shared_folder import runtime
+from ashapp.server.management.workers import LocalOverview, Overview
+from ashapp.server.serving import listener
+from ashapp.server.settings import Settings
+
+__all__ = ["Management", "serving"]
+
+_OPTION = "--management-"
+_BACKLOG = 16
+# Seconds that a client may be silent.
+_PATIENCE = 10
+# Seconds until the end is noticed.
+_POLL = 0.2
+# Seconds without a sign of life after which a worker is told to be stalled, if it is not watched.
+_STALLED = 5.0
+
+
+@dataclass(frozen=True)
+class Management:
+    """What is served at *urls*: this process, if it serves alone, or the workers that it supervises."""
+
+    overview: Overview
+    urls: list[str]
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Management | None]:
+    """Serve the management port until the block ends; nothing, if it is off.
+
+    To be called before there are workers, and before the application is imported: both look for the
+    folder that they count in. Raises `StartupError` if the port can't be had.
+    """
+    if settings.management_port == "off":
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        sockets = listener.tcp(settings.management_host, settings.management_port, _OPTION)
+        for sock in sockets:
+            stack.enter_context(sock)
+        listener.listen(sockets, _BACKLOG)
+        has_workers = settings.is_supervised or settings.reload
+        overview: Overview = stack.enter_context(runtime()) if has_workers else LocalOverview()
+        application = ManagementPages(overview, settings.stall_seconds or _STALLED)
+        for sock in sockets:
+            stack.enter_context(_running(sock, application))
+        yield Management(overview, [listener.url(sock) for sock in sockets])
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Serves a socket that listens already."""
+
+    daemon_threads = True
+
+    def __init__(self, sock: socket.socket, application: WsgiApplication) -> None:
+        super().__init__(sock.getsockname()[:2], _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = sock
+        self.server_name, self.server_port = sock.getsockname()[:2]
+        self.setup_environ()
+        self.set_app(application)
+
+    def get_request(self) -> Any:
+        """Accept a connection; where no descriptor is left, wait for a moment, as it is there still."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(_POLL)
+            raise
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Take no notice of clients that come and go."""
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _PATIENCE
+
+    def log_message(self, *_: Any) -> None:
+        """Log nothing."""
+
+    def address_string(self) -> str:
+        """Return the client's address, without asking the name server."""
+        return str(self.client_address[0])
+
+
+@contextmanager
+def _running(sock: socket.socket, application: WsgiApplication) -> Iterator[None]:
+    server = _Server(sock, application)
+    thread = threading.Thread(
+        target=server.serve_forever, args=(_POLL,), name="ashapp-management", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""A small text in a file that another process reads, and that can be written even when the disk is full.
+
+Theory of operation. A new text takes the place of the last in the same bytes, through a descriptor that stays
+open: neither room nor a descriptor is needed for that. The file is made of a spare one, which has been filled
+before, where there is any. A reader may meet a text that is just being written; its checksum tells.
+"""
+
+import os
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+from ashapp.observe.metrics.allocation import write_whole
+
+__all__ = ["StatusFile", "make_spares", "read_text", "set_aside"]
+
+# Bytes: a file is as long as a multiple of them, which is what file systems give.
+_BLOCK = 4096
+_CHECKSUM = 8
+_SPARE = "spare-"
+# How often a text is read that is just being written.
+_ATTEMPTS = 5
+
+
+class StatusFile:
+    """The text at *path*, which this process writes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+        self._size = 0
+
+    def write(self, text: str) -> None:
+        """Write *text* in the place of the last.
+
+        Raises:
+            OSError: there is no room or no folder for the file, which is not there yet, or not as long.
+
+        """
+        data = text.encode()
+        if self._fd is not None and not os.fstat(self._fd).st_nlink:  # who cleans up has removed it
+            self.close()
+        if self._fd is None:
+            self._fd = _open(self._path)
+            self._size = os.fstat(self._fd).st_size
+        needed = -(-(len(data) + _CHECKSUM) // _BLOCK) * _BLOCK
+        if needed > self._size:
+            write_whole(self._fd, self._size, bytes(needed - self._size))
+            self._size = needed
+        data = data.ljust(self._size - _CHECKSUM)
+        write_whole(self._fd, 0, b"%08x" % zlib.crc32(data) + data)
+
+    def close(self) -> None:
+        """Write no more."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def read_text(path: Path) -> str | None:
+    """Return the text at *path*; None if it was never written to its end."""
+    for _ in range(_ATTEMPTS):
+        found = path.read_bytes()
+        data = found[_CHECKSUM:]
+        if found[:_CHECKSUM] == b"%08x" % zlib.crc32(data):
+            return data.decode().rstrip()
+    return None
+
+
+def make_spares(folder: Path, count: int) -> None:
+    """Make so many files in *folder* that can become ones of texts without more room.
+
+    Raises:
+        OSError: there is not so much room.
+
+    """
+    for number in range(count):
+        (folder / f"{_SPARE}{number}").write_bytes(bytes(_BLOCK))
+
+
+def set_aside(path: Path) -> None:
+    """Make a spare file of the one at *path*, if there is one."""
+    with suppress(FileNotFoundError):
+        path.replace(path.with_name(f"{_SPARE}{path.stem}"))
+
+
+def _open(path: Path) -> int:
+    for spare in path.parent.glob(f"{_SPARE}*"):
+        with suppress(FileNotFoundError):  # another process has taken it
+            spare.rename(path)
+            break
+    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""What a worker measures of itself while it serves: its loop's lag, its load, its readiness.
+
+What fails of that is logged and tried again at the next time, for it must not disturb what it measures.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from ashapp.bridge.concurrency.request_threads import RequestThreads
+from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.observe.logs.lines import stderr_lines
+from ashapp.observe.metrics.files import unwritten
+from ashapp.observe.metrics.requests import RequestMetrics
+from ashapp.server.faults import describe
+from ashapp.server.health.readiness_runner import Outcome
+from ashapp.server.health.state import Health
+from ashapp.server.management.worker_status import Status
+from ashapp.server.protocols.messages.refusal import refused
+
+__all__ = ["Board", "Reporter"]
+
+_log = logging.getLogger("ashapp.server")
+
+# Seconds from one measurement of the lag to the next: any stall that is longer is seen.
+_INTERVAL = 0.25
+# The status is written at every fourth of them.
+_WRITTEN = 4
+
+
+class Board(Protocol):
+    """Where a worker writes its status for another process."""
+
+    def write(self, status: Status) -> object:
+        """Write a worker's status in the place of its last."""
+
+    def withdraw(self, pid: int) -> object:
+        """Remove the status of a worker."""
+
+
+class Reporter:
+    """Measures the lag of its loop, and tells how the worker is that has this *health* and these *threads*.
+
+    *request_threads* are those of requests with an async view, where the application has such.
+
+    *outcomes* gives those of the readiness checks. The status is written on ``board``, if there is one, about
+    once a second.
+    """
+
+    board: Board | None = None
+    #: The views that have been moved to threads, by endpoint, and why.
+    moved: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(
+        self,
+        health: Health,
+        threads: ThreadPool,
+        metrics: RequestMetrics,
+        outcomes: Callable[[], Iterable[Outcome]] = tuple,
+        request_threads: RequestThreads | None = None,
+    ) -> None:
+        self._health = health
+        self._threads = threads
+        self._lanes = request_threads
+        self._metrics = metrics
+        self._outcomes = outcomes
+        self._beats = 0
+        self._beat_at = 0.0
+        # Of what is done at a beat, what fails at the moment.
+        self._failing: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a loop that it measures."""
+        return self._timer is not None
+
+    async def start(self) -> None:
+        """Measure the running loop until ``stop``."""
+        self._beat(asyncio.get_running_loop(), time.monotonic())
+
+    async def stop(self) -> None:
+        """Measure no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._try("count refusals", self._metrics.note_refusals, refused)
+            if self.board is not None:
+                self._try("withdraw its status", self.board.withdraw, os.getpid())
+
+    def status(self) -> Status:
+        """Return how the worker is now. From any thread."""
+        return Status(
+            pid=os.getpid(),
+            beat=self._beat_at,
+            reason=self._health.readiness(),
+            active=self._metrics.active,
+            queued=self._threads.queued + (self._lanes.queued if self._lanes is not None else 0),
+            threads=self._threads.size,
+            busy=self._threads.busy,
+            async_threads=self._lanes.limit if self._lanes is not None else 0,
+            busy_async_threads=self._lanes.busy if self._lanes is not None else 0,
+            checks=list(self._outcomes()),
+            unwritten=unwritten(),
+            moved=dict(self.moved),
+        )
+
+    def _beat(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        self._beat_at = time.monotonic()
+        # First of all: whatever happens now, there is a next time.
+        self._timer = loop.call_later(_INTERVAL, self._beat, loop, self._beat_at + _INTERVAL)
+        # The clock of a loop may be a bit ahead.
+        self._try("measure its lag", self._metrics.note_lag, max(0.0, self._beat_at - due))
+        self._try("count refusals", self._metrics.note_refusals, refused)
+        self._try("count lost lines", self._metrics.note_lost_lines, stderr_lines.lost)
+        if self.board is not None and self._beats % _WRITTEN == 0:
+            self._try("write what it counts", self._write_counts)
+            self._try("write its status", self._write, self.board)
+        self._beats += 1
+
+    def _write(self, board: Board) -> None:
+        board.write(self.status())
+
+    def _write_counts(self) -> None:
+        self._metrics.write_rest()
+        if count := unwritten():
+            raise OSError(f"the folder of the workers has no room for {count} values of metrics")
+
+    def _try(self, what: str, function: Callable[..., object], *args: object) -> None:
+        try:
+            function(*args)
+        except Exception as error:
+            if what not in self._failing:
+                self._failing.add(what)
+                _log.warning("The worker can't %s: %s. It goes on, and tries again", what, describe(error))
+        else:
+            if what in self._failing:
+                self._failing.remove(what)
+                _log.info("The worker can %s again", what)

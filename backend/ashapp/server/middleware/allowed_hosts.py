@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Refuse requests for hosts that the service does not answer for.
+
+An application that makes links from the ``Host`` header, as for a new password, would otherwise put into them
+whatever host a client names.
+"""
+
+import re
+from collections.abc import Awaitable, Iterable
+from functools import lru_cache
+
+from ashapp.bridge.messages.problems import send_problem
+from ashapp.bridge.types import AsgiApplication, Receive, Scope, Send
+
+__all__ = ["AllowedHosts", "host_pattern"]
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+?)\.?(?::[0-9]{0,5})?")
+_PATTERN = re.compile(r"\*|\[[0-9a-f:.]+\]|\.?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+
+
+def host_pattern(text: str) -> str:
+    """Return *text* as a pattern: ``example.com``, ``.example.com`` with all below it, or ``*``.
+
+    Raises:
+        ValueError: it is none of these.
+
+    """
+    pattern = text.strip().lower()
+    if not _PATTERN.fullmatch(pattern):
+        raise ValueError(
+            f"{text!r} is not a host, without scheme and port, such as 'example.com', '.example.com' or '*'"
+        )
+    return pattern
+
+
+class AllowedHosts:
+    """An ASGI application that passes on requests whose ``Host`` fits one of *patterns*.
+
+    Others are answered with 400 problem details (RFC 9110, 7.4 would have 421, but that invites to try
+    again); a WebSocket is closed before it opens.
+    """
+
+    def __init__(self, app: AsgiApplication, patterns: Iterable[str]) -> None:
+        self.app = app
+        self._patterns = frozenset(patterns)
+        self._is_allowed = lru_cache(maxsize=1024)(self._look_up)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass a request on, or refuse it."""
+        if scope["type"] in {"http", "websocket"}:
+            host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+            if not self._is_allowed(host):
+                return _refuse(scope, receive, send)
+        return self.app(scope, receive, send)
+
+    def _look_up(self, host: bytes) -> bool:
+        match = _HOST.fullmatch(host.decode("latin-1").lower())
+        if match is None:
+            return False
+        name = match[1]
+        # Of a.b.example: itself, then .a.b.example, .b.example and .example.
+        dots = [index for index, character in enumerate(name) if character == "."]
+        return name in self._patterns or any(
+            suffix in self._patterns for suffix in (f".{name}", *(name[index:] for index in dots))
+        )
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1000, "reason": "not served for this host"})
+    else:
+        await send_problem(send, 400, "This service does not answer for the host that the request names.")

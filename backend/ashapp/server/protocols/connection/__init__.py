@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""One connection: its transport, its time, and whose turn it is."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The head of a request and what is wrong with it. No I/O."""

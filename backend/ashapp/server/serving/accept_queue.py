@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""Close a listening socket without losing the connections that wait to be accepted.
+
+Theory of operation. The kernel completes the handshakes of TCP by itself and queues the connections; a client
+may have sent its request before anybody accepts. Closing the last descriptor of the socket resets all that
+are queued. To accept until the queue is empty and then to close is not enough, for between the two another
+may come. So first no new handshake is let in: on Linux a socket filter drops each SYN (socket(7),
+SO_ATTACH_FILTER; RFC 9293, 3.5). Its sender repeats it after a second, finds the socket closed and knows that
+it is refused, before it has sent anything. Handshakes that are under way have a moment to be completed. A
+UNIX domain socket loses its name instead, which refuses new connections too.
+"""
+
+import ctypes
+import socket
+import struct
+import sys
+from collections.abc import Iterable
+
+from ashapp.server.system.socket_name import SocketName
+
+__all__ = ["SETTLING", "accept_queued", "refuse_new"]
+
+#: Seconds for handshakes that are under way: a round trip.
+SETTLING = 0.1
+
+# asm-generic/socket.h; and for BPF (linux/filter.h): code, jump if true, jump if false, operand.
+_SO_ATTACH_FILTER = 26
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # load the byte of TCP's flags
+    (0x54, 0, 0, 0x12),  # of these SYN and ACK
+    (0x15, 0, 1, 0x02),  # if only SYN is set
+    (0x06, 0, 0, 0),  # drop it
+    (0x06, 0, 0, 0xFFFFFFFF),  # else let it pass
+)
+
+
+def refuse_new(sockets: Iterable[socket.socket], name: SocketName | None = None) -> None:
+    """Let no new connection come into the queues, in any process that listens on them; as far as possible.
+
+    *name* is that of the UNIX domain socket among them.
+    """
+    for sock in sockets:
+        if sock.family == getattr(socket, "AF_UNIX", None):
+            if name is not None:
+                name.remove()
+        elif sys.platform == "linux":
+            _attach(sock)
+
+
+def accept_queued(sockets: Iterable[socket.socket]) -> list[socket.socket]:
+    """Accept what is queued, without waiting for more."""
+    accepted = []
+    for sock in sockets:
+        sock.settimeout(0)
+        while True:
+            try:
+                connection, _ = sock.accept()
+            except ConnectionAbortedError:  # by its client, in the queue (accept(2))
+                continue
+            except OSError:  # nothing more, or no descriptor is left
+                break
+            connection.settimeout(0)
+            accepted.append(connection)
+    return accepted
+
+
+def _attach(sock: socket.socket) -> None:
+    program = b"".join(struct.pack("=HBBI", *instruction) for instruction in _DROP_SYN)
+    buffer = ctypes.create_string_buffer(program, len(program))
+    filter_ = struct.pack("@HP", len(_DROP_SYN), ctypes.addressof(buffer))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
+    except OSError:  # a sandbox without it: what remains is a window of some microseconds
+        return

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""End the connections of a server, each where it loses no request.
+
+Theory of operation. A client must expect that a connection ends after a response that says ``Connection:
+close`` (RFC 9112, 9.6), and never at another place: a request that crosses the end of an idle connection is
+lost. So a response that has not begun says it; if it has begun without, the connection lives on until the
+next. An idle one is closed only when it has been idle for a while, its client has taken all of the response,
+nothing of a request has been read, and nothing waits to be read. What other protocols there are, of WebSocket
+and HTTP/2, know how to end themselves. One that fails to is aborted: it must not hinder the end of others.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+
+from ashapp.server.protocols.connection.delivery import has_arrived, unsent
+from ashapp.server.protocols.messages.default_headers import DefaultHeaders
+
+__all__ = ["Connections"]
+
+_log = logging.getLogger("ashapp.server")
+
+
+class Connections:
+    """The open connections of a server: those of uvicorn's ``server_state.connections``.
+
+    *clock* gives the time in seconds, and is monotonic.
+    """
+
+    def __init__(self, connections: set[Any], clock: Callable[[], float] = time.monotonic) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._idle_since: dict[Any, float] = {}
+        self._told: set[Any] = set()
+
+    def announce_end(self) -> None:
+        """Let the responses that have not begun be the last ones on their connections."""
+        for connection in list(self._connections):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is None or cycle.response_started or CLOSE_HEADER in cycle.default_headers:
+                continue
+            # By this header it is told to end the connection as well.
+            cycle.default_headers = DefaultHeaders([*cycle.default_headers, CLOSE_HEADER])
+
+    def close_idle(self, grace: float) -> None:
+        """Close those that have been seen idle for *grace* seconds; to be called again and again."""
+        now = self._clock()
+        idle = []
+        for connection in list(self._connections):
+            if not hasattr(connection, "cycle"):
+                self._end_other(connection)
+            elif _is_idle(connection):
+                idle.append(connection)
+        self._idle_since = {connection: self._idle_since.get(connection, now) for connection in idle}
+        due = [connection for connection, since in self._idle_since.items() if now - since >= grace]
+        for connection in due:
+            # Not for all at once: while some are closed, requests come to others.
+            if not has_arrived(connection.transport):
+                _shut_down(connection)
+
+    def break_off(self) -> None:
+        """End those whose response has begun, as if the client had gone: for an end that can't wait for it.
+
+        Without that, uvicorn would log an error for a response that is cancelled before it is complete.
+        """
+        for connection in list(self._connections):
+            cycle = getattr(connection, "served", getattr(connection, "cycle", None))
+            if cycle is not None and cycle.response_started and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+                connection.flow.resume_writing()
+                connection.transport.close()
+
+    def abort(self) -> None:
+        """Close all at once, whatever they do."""
+        for connection in list(self._connections):
+            _abort(connection)
+
+    def _end_other(self, connection: Any) -> None:
+        if connection not in self._told:
+            self._told.add(connection)
+            _shut_down(connection)
+
+
+def _shut_down(connection: Any) -> None:
+    try:
+        connection.shutdown()
+    except Exception:
+        _log.warning("A connection could not be ended in order: aborted", exc_info=True)
+        _abort(connection)
+
+
+def _abort(connection: Any) -> None:
+    if connection.transport is not None:
+        with contextlib.suppress(Exception):  # there is no more to be done about it
+            connection.transport.abort()
+
+
+def _is_idle(connection: Any) -> bool:
+    cycle = connection.cycle
+    if (cycle is not None and not cycle.response_complete) or unsent(connection.transport):
+        return False
+    # Each request has a scope of its own, from its first byte on; h11 keeps the bytes until the head ends.
+    scope = connection.scope
+    is_begun = scope is not None and (cycle is None or scope is not cycle.scope)
+    if getattr(connection.flow, "held", False):  # by what has been received, and waits to be taken in
+        return False
+    return not is_begun and not (hasattr(connection, "conn") and connection.conn.trailing_data[0])

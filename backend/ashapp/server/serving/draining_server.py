@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: MIT
+"""uvicorn's server, with an end that loses no request.
+
+Theory of operation. The end has phases, each with a time limit of its own:
+
+1. Drain. Readiness is false at once, and each response says ``Connection: close``, but connections are still
+   accepted: those who send requests learn only by and by that they should not.
+2. The listeners are closed (see ``accept_queue``), requests in flight are finished, idle connections closed.
+3. Requests that take too long are cancelled, and torn down.
+4. The application's shutdown runs.
+
+A second signal ends the phases 1 and 2 at once. A worker that retires while others go on to accept begins
+with phase 2: nobody but its own connections notices, and those may be idle for longer before they are closed.
+"""
+
+import asyncio
+import contextlib
+import functools
+import gc
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from asyncio import Runner
+from collections.abc import Generator
+from types import FrameType
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+
+from ashapp.server.health.heartbeat import Beats, Counter, Heartbeat, Pulse
+from ashapp.server.health.state import Health, Phase
+from ashapp.server.protocols import limited_protocol
+from ashapp.server.serving.accept_queue import SETTLING, accept_queued, refuse_new
+from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
+from ashapp.server.serving.connections import Connections
+from ashapp.server.settings import Settings
+from ashapp.server.system.interruption import Interruption
+from ashapp.server.system.signals import failures, handle, keep, numbers
+from ashapp.server.system.socket_name import SocketName
+
+__all__ = ["DrainingServer"]
+
+_log = logging.getLogger("ashapp.server")
+
+# Ticks in a second.
+_TICKS = 10
+# Seconds between looks at what is still in flight.
+_POLL = 0.05
+# Seconds that a connection must be idle before it is closed: a new one is about to send its first request.
+_IDLE = 0.5
+# The same while others go on to accept: there is no hurry.
+_RETIRING_IDLE = 5
+
+
+class DrainingServer(uvicorn.Server):
+    """Serves *config*'s application until it is told to `drain` or to `retire`.
+
+    *health* is what the application's probes report. Its loop beats in ``beats``, and a thread of its process
+    in ``pulse``, where another process watches.
+    """
+
+    def __init__(self, config: uvicorn.Config, settings: Settings, health: Health) -> None:
+        super().__init__(config)
+        self.settings = settings
+        self.health = health
+        self.beats: Beats = Counter()
+        self.pulse: Beats | None = None
+        self._signal = ""
+        self._is_announced = False
+        self._is_hurried = False
+        self._retires = False
+        self._drain_end = float("-inf")
+        self._interruption = Interruption()
+        # It has just been bound, in this process or in its supervisor.
+        self._socket_name = SocketName.of(settings.uds) if settings.uds else None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve *sockets* on a loop of its own until the end. On the main thread, signals are handled.
+
+        Not by ``asyncio.run``, as uvicorn does: an application may have replaced it (``nest_asyncio``).
+        """
+        if threading.current_thread() is threading.main_thread():
+            self.handle_signals()
+        with Runner(loop_factory=self.config.get_loop_factory()) as runner:
+            runner.run(self.serve(sockets))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
+        """Begin to end at the first signal, hurry at the next, and at SIGQUIT always."""
+        self._signal = f"{signal.Signals(sig).name}: "
+        self.drain()
+        if sig == getattr(signal, "SIGQUIT", None):
+            self.hurry()
+
+    def drain(self) -> None:
+        """Begin to end, as the whole service does; once more to hurry. Safe in a signal handler."""
+        if self.should_exit and not self._retires:
+            self.hurry()
+            return
+        self.health.phase = Phase.DRAINING
+        self._drain_end = time.monotonic() + self.settings.drain_seconds
+        self._begin_to_end()
+
+    def retire(self) -> None:
+        """Begin to end while other processes go on to accept connections. On the loop."""
+        self._retires = True
+        self._begin_to_end()
+
+    def hurry(self) -> None:
+        """End the drain, and cancel what is in flight. Safe in a signal handler."""
+        self._is_hurried = self.should_exit = True
+
+    def _begin_to_end(self) -> None:
+        if not self.should_exit:
+            # Into both, as the second is made of the first once a second.
+            self.config.encoded_headers.append(CLOSE_HEADER)
+            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
+        self.should_exit = True
+        self._interruption.come()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Do nothing: they are handled already, for good, as an end on request is no failure."""
+        yield
+
+    def handle_signals(self) -> None:
+        """Install the signal handlers of its process. On the main thread."""
+        for signum in numbers("SIGINT", "SIGTERM", "SIGQUIT"):
+            handle(signum, self.handle_exit)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, listen on *sockets*, and let the loop beat from then on.
+
+        Where it is told to end before that, it does, and there is nothing to shut down.
+        """
+        if not await self._interruption.wait_for(self.lifespan.startup()):
+            await self._give_up_start()
+            return
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        self.servers = [await self._acceptor.listen(sock, self.config.backlog) for sock in sockets or []]
+        self.started = True
+        if self.settings.stall_seconds:
+            Heartbeat(self.beats, self.settings.stall_seconds).start()
+            if self.pulse is not None:
+                Pulse(self.pulse, self.settings.stall_seconds).start()
+        for monitor in self.health.monitors:
+            await monitor.start()
+        if threading.current_thread() is threading.main_thread():
+            # What there is now lives as long as the process: full collections need not look at it. To
+            # collect what is garbage would hold up the loop: that has been done before there was one.
+            gc.freeze()
+
+    async def _give_up_start(self) -> None:
+        """Cancel the startup of the application, and wait for its end within the time for a shutdown."""
+        _log.info("%sEnding, before the application has been started", self._signal)
+        self.lifespan.startup_failed = True  # so uvicorn tells nothing of it
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel("Cancelled at the end of the server, which comes before its start")
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.settings.timeout_lifespan_shutdown)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether the listeners are to be closed now. Called ten times in a second."""
+        keep()
+        for error in failures():
+            _log.error("A signal handler of the application failed", exc_info=error)
+        if counter % _TICKS == 0:
+            tell_if_exhausted(len(self.server_state.connections))
+        if not await super().on_tick(counter):
+            return False
+        if not self._is_announced:
+            self._is_announced = True
+            self._announce()
+        return self._is_hurried or self._retires or time.monotonic() >= self._drain_end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listeners, finish what is in flight, and shut the application down."""
+        _log.info("Shutting down")
+        connections = Connections(self.server_state.connections)
+        connections.announce_end()
+        await self._close_listeners(sockets or [])
+        if not await self._finish(connections):
+            connections.break_off()
+            self._cancel()
+        await self._end_application()
+        connections.abort()
+
+    def _announce(self) -> None:
+        seconds = self._drain_end - time.monotonic()
+        if not self._retires and not self._is_hurried and seconds > 0:
+            _log.info("%sNot ready any more; connections are accepted for %.1f s", self._signal, seconds)
+        Connections(self.server_state.connections).announce_end()
+
+    async def _close_listeners(self, sockets: list[socket.socket]) -> None:
+        queued: list[socket.socket] = []
+        # What others listen on too, or will when a file has changed, they go on to accept from.
+        if not (self._retires or self.settings.reload or self.settings.fd is not None):
+            try:
+                refuse_new(sockets, self._socket_name)
+            except OSError as error:  # whatever that costs, it must not be the requests in flight
+                _log.warning("New connections could not be refused in order: %s", error)
+            await asyncio.sleep(SETTLING)
+            queued = accept_queued(sockets)
+        for server in self.servers:
+            server.close()
+        for sock in sockets:
+            sock.close()
+        await asyncio.gather(*map(self._acceptor.serve, queued), return_exceptions=True)
+
+    @functools.cached_property
+    def _acceptor(self) -> Acceptor:
+        loop = asyncio.get_running_loop()
+
+        def create_protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+                _loop=loop,
+            )
+
+        has_limits = limited_protocol(self.settings.http, self.settings.connection_limits) is not None
+        return Acceptor(self.settings, create_protocol, self.config.ssl, has_limits=has_limits)
+
+    async def _finish(self, connections: Connections) -> bool:
+        """Wait until all is done; return whether it was in time."""
+        deadline = time.monotonic() + self.settings.graceful_seconds
+        grace = min(_RETIRING_IDLE, self.config.timeout_keep_alive) if self._retires else _IDLE
+        await asyncio.sleep(_POLL)  # until connections that were just accepted are there
+        while self.server_state.connections or self.server_state.tasks:
+            if self._is_hurried or time.monotonic() >= deadline:
+                return False
+            connections.close_idle(grace)
+            await asyncio.sleep(_POLL)
+        return True
+
+    def _cancel(self) -> None:
+        tasks = self.server_state.tasks
+        if tasks:
+            reason = "hurried" if self._is_hurried else "timeout_graceful_shutdown is over"
+            _log.warning("Cancelled %d requests in flight: %s", len(tasks), reason)
+        for task in list(tasks):
+            task.cancel(f"Cancelled at the end of the server: {reason}")
+
+    async def _end_application(self) -> None:
+        """Wait for what was cancelled, and shut the application down, within the time for both."""
+        seconds = self.settings.timeout_lifespan_shutdown
+        try:
+            async with asyncio.timeout(seconds):
+                # The bridge waits for its requests and their threads before it ends the application.
+                if self.settings.lifespan == "off" and self.server_state.tasks:
+                    await asyncio.wait(self.server_state.tasks)
+                for monitor in self.health.monitors:
+                    await monitor.stop()
+                await self.lifespan.shutdown()
+        except TimeoutError:
+            _log.error("The application was not shut down within %g s", seconds)

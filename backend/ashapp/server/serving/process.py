@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""What a process that serves does, in this order and in every mode, with workers, alone or reloaded.
+
+Theory of operation. The application is imported by the process that serves it and by no other: what it does
+at its import (to start a scheduler, to bind a port, to take a lock) is done once for each worker. And it is
+imported before there is an event loop, so that its import may run one of its own. Nothing that the
+application may have replaced by then (``asyncio.run`` above all) is looked up afterwards.
+"""
+
+import contextlib
+import gc
+import socket
+
+from uvicorn.config import LOOP_FACTORIES
+from uvicorn.importer import ImportFromStringError, import_from_string
+
+from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals
+from ashapp.server.assembly import gevent_patches
+from ashapp.server.assembly.application import assemble, load
+from ashapp.server.errors import StartupError
+from ashapp.server.inspection.announcements import Tell, announcements
+from ashapp.server.management.workers import Overview
+from ashapp.server.serving import listener
+from ashapp.server.serving.draining_server import DrainingServer
+from ashapp.server.settings import Settings
+
+__all__ = ["prepare_process", "serve"]
+
+
+def prepare_process(settings: Settings) -> None:
+    """Do what must be done in each process that serves before its application is imported.
+
+    This is the one place for that: nothing of the application has run yet, and there is no event loop.
+    """
+    if settings.thread_locals == "request":
+        isolate_thread_locals()
+    gevent_patches.limit()
+
+
+def serve(
+    server: DrainingServer, sockets: list[socket.socket], overview: Overview | None, tell: Tell
+) -> None:
+    """Import the application, tell what is to be told of it, and serve it on *sockets* until the end.
+
+    Raises:
+        StartupError: the application can't be loaded, or not be served so.
+
+    """
+    settings, config = server.settings, server.config
+    prepare_process(settings)
+    with contextlib.suppress(ImportError, ImportFromStringError):  # that is told of below
+        if config.loop in LOOP_FACTORIES:
+            # uvloop keeps asyncio's task as it finds it: before an application replaces that (nest_asyncio).
+            config.get_loop_factory()
+    application = load(settings)
+    config.app = assemble(application.found, settings, server.health, overview)
+    if application.has_greenlets and settings.loop is None:
+        config.loop = "asyncio"
+    _load(server)
+    for kind, line in announcements(
+        settings, application, [listener.url(sock, tls=config.is_ssl) for sock in sockets]
+    ):
+        tell(kind, line)
+    # Before there is a loop that it would hold up.
+    gc.collect()
+    server.run(sockets)
+
+
+def _load(server: DrainingServer) -> None:
+    """Load what the configuration names, such as TLS files and protocols."""
+    config = server.config
+    try:
+        if config.loop not in LOOP_FACTORIES:
+            import_from_string(config.loop)
+        config.get_loop_factory()
+        config.load()
+    except OSError as error:
+        raise StartupError(f"ssl_certfile, ssl_keyfile or ssl_ca_certs can't be used: {error}") from error
+    except (ImportError, ImportFromStringError) as error:
+        raise StartupError(f"what loop, http or ws names can't be imported: {error}") from error
+    except ValueError as error:
+        raise StartupError(f"uvicorn refuses its settings: {error}") from error

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""The server of a process that serves alone, without a supervisor that could end or replace it."""
+
+import functools
+import logging
+import signal
+import socket
+import threading
+import time
+
+from ashapp.server.errors import StartupError
+from ashapp.server.health.heartbeat import Watchdog
+from ashapp.server.health.last_words import abandon, abandon_after
+from ashapp.server.serving.draining_server import DrainingServer
+from ashapp.server.serving.listener import is_listening
+from ashapp.server.system.signals import handle, is_on_terminal, noted
+
+__all__ = ["MainServer"]
+
+_log = logging.getLogger("ashapp.server")
+
+# Seconds between looks at a start that goes on, and those that the interpreter has to end.
+_POLL = 0.1
+_SLACK = 1.0
+
+_NO_WORKERS = "a process that serves alone has no workers; use --supervisor"
+_OF_NO_USE = {
+    "SIGHUP": "a process that serves alone can't be replaced; use --supervisor",
+    "SIGTTIN": _NO_WORKERS,
+    "SIGTTOU": _NO_WORKERS,
+    "SIGUSR1": "there is no log file to open anew; the log goes to standard error",
+    "SIGUSR2": "a new version is started by whoever has started this one",
+}
+
+
+class MainServer(DrainingServer):
+    """Ends its process where it is stuck: with a stalled loop, or at an end that takes too long.
+
+    Whatever has started the process, as a container's runtime, then starts another.
+    """
+
+    _is_over = False
+
+    def handle_signals(self) -> None:
+        """Let SIGHUP end it too where that means that its terminal is gone, unless it is below ``nohup``."""
+        super().handle_signals()
+        if is_on_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            handle(signal.SIGHUP, self.handle_exit)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal ends it."""
+        try:
+            super().run(sockets)
+        finally:
+            self._is_over = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and watch the loop.
+
+        Raises:
+            StartupError: another process has begun to listen at one of *sockets*. uvloop does not tell.
+
+        """
+        threading.Thread(target=self._watch_start, name="ashapp-start", daemon=True).start()
+        await super().startup(sockets)
+        if not self.started:
+            return
+        refused = [sock for sock in sockets or [] if not is_listening(sock)]
+        if refused:
+            for sock in refused:
+                sock.detach()  # uvloop has closed its descriptor, which may be another's by now
+            await self._end_application()
+            raise StartupError("another process has begun to listen at the same address; choose another")
+        seconds = self.settings.stall_seconds
+        if seconds:
+            reason = f"The event loop has not answered for {seconds:g} s: the process ends"
+            Watchdog(self.beats, seconds, functools.partial(abandon, reason)).start()
+
+    def _watch_start(self) -> None:
+        """Give up the process if it is told to end before its start, and can't: a hook may hold it."""
+        deadline = float("inf")
+        while not (self.started or self._is_over):
+            if self.should_exit and deadline == float("inf"):
+                deadline = time.monotonic() + self.settings.timeout_lifespan_shutdown + _SLACK
+            if time.monotonic() >= deadline:
+                abandon("The process has not ended in the time that it has; its start goes on")
+            time.sleep(_POLL)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Shut down, within the time for it."""
+        abandon_after(self.settings.end_seconds)
+        await super().shutdown(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell of signals that were of no use."""
+        for signum in noted():
+            _log.warning("%s is ignored: %s", signum.name, _OF_NO_USE[signum.name])
+        return await super().on_tick(counter)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""Rule 22: requests in flight and queued are bounded; one more is told so at once."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge.admission.in_flight import Admission
+from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.errors import RequestRejected
+from tests.support.asgi import Client, fetch, http_scope
+from tests.support.waiting import PATIENCE, eventually, until
+
+
+class Shop:
+    """A Flask application with a sync and an async view that wait until they are told to go on."""
+
+    def __init__(self) -> None:
+        self.flask = Flask(__name__)
+        self.gate = threading.Event()
+        self.go_on = asyncio.Event()
+        self.entered = 0
+        self.flask.add_url_rule("/sync", view_func=self.sync_view)
+        self.flask.add_url_rule("/async", view_func=self.async_view)
+
+    def sync_view(self) -> str:
+        self.entered += 1
+        assert self.gate.wait(PATIENCE)
+        return "sync"
+
+    async def async_view(self) -> str:
+        self.entered += 1
+        await asyncio.wait_for(self.go_on.wait(), PATIENCE)
+        return "async"
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    shop = Shop()
+    yield shop
+    shop.gate.set()
+
+
+def begin(bridge: WsgiToAsgi, target: bytes, client: Client) -> "asyncio.Task[None]":
+    return asyncio.create_task(bridge(http_scope("GET", target), client.receive, client.send))
+
+
+def is_refused(client: Client) -> bool:
+    problem = json.loads(client.body)
+    return (
+        client.status == problem["status"] == 503
+        and client.headers["retry-after"] == "1"
+        and client.headers["content-type"] == "application/problem+json"
+        and problem["detail"].startswith("The service is busy: ")
+    )
+
+
+def refusal(match: str | None) -> AbstractContextManager[pytest.ExceptionInfo[RequestRejected] | None]:
+    return nullcontext() if match is None else pytest.raises(RequestRejected, match=match)
+
+
+@pytest.mark.parametrize("bounds", [(0, None), (None, 0), (-1, None)])
+def test_a_bound_is_positive(bounds: tuple[int | None, int | None]) -> None:
+    with pytest.raises(ValueError, match=r"max_\w+ is (0|-1): expected 1 or more, or None for no bound"):
+        Admission(ThreadPool(1), *bounds)
+
+
+@pytest.mark.parametrize(
+    ("max_in_flight", "in_flight", "admitted", "saturation"),
+    [
+        (None, 10_000, True, None),
+        (2, 1, True, None),
+        (2, 2, True, "saturated: 2 requests in flight"),
+        (2, 3, False, "saturated: 3 requests in flight"),
+    ],
+)
+def test_requests_in_flight_are_bounded(
+    max_in_flight: int | None, in_flight: int, saturation: str | None, *, admitted: bool
+) -> None:
+    admission = Admission(ThreadPool(1), max_in_flight, None)
+    admission.in_flight = in_flight
+    assert admission.saturation() == saturation
+    with refusal(None if admitted else "2 requests are being served") as no:
+        admission.check()
+    assert no is None or (no.value.status, no.value.headers) == (503, ((b"retry-after", b"1"),))
+    assert admission.refused == (not admitted)
+
+
+async def test_it_is_saturated_while_all_threads_are_stuck(shop: Shop) -> None:
+    bridge = FlaskToAsgi(shop.flask, threads=2)
+    requests = [begin(bridge, b"/sync", Client())]
+    await eventually(lambda: shop.entered == 1)
+    bridge.admission.stuck_after = 0
+    assert bridge.admission.saturation() is None
+    requests.append(begin(bridge, b"/sync", Client()))
+    await eventually(lambda: shop.entered == 2)
+    expected = "saturated: all threads have been busy with the same requests for 0 s"
+    await eventually(lambda: bridge.admission.saturation() == expected)
+    bridge.admission.stuck_after = 3600
+    assert bridge.admission.saturation() is None
+    shop.gate.set()
+    await asyncio.gather(*requests)
+
+
+@pytest.mark.parametrize(
+    ("max_queued", "queued", "admitted", "saturation"),
+    [
+        (None, 3, True, None),
+        (3, 2, True, None),
+        (3, 3, False, "saturated: 3 requests wait for a thread"),
+        (3, 4, False, "saturated: 4 requests wait for a thread"),
+    ],
+)
+def test_the_queue_is_bounded(
+    max_queued: int | None, queued: int, saturation: str | None, *, admitted: bool
+) -> None:
+    pool = ThreadPool(1)
+    gate = threading.Event()
+    first = pool.call(lambda: gate.wait(PATIENCE))
+    until(first.running)
+    futures = [pool.call(lambda: None) for _ in range(queued)]
+    admission = Admission(pool, None, max_queued)
+    assert (admission.queued, admission.saturation()) == (queued, saturation)
+    with refusal(None if admitted else "3 requests wait for a thread") as no:
+        admission.check_queue()
+    assert no is None or no.value.status == 503
+    assert admission.refused == (not admitted)
+    gate.set()
+    for future in futures:
+        future.result(PATIENCE)
+
+
+async def test_one_request_too_many_in_flight_is_refused_while_the_others_are_served(shop: Shop) -> None:
+    bridge = FlaskToAsgi(shop.flask, threads=1, max_in_flight=2)
+    clients = [Client(), Client()]
+    tasks = [begin(bridge, b"/async", client) for client in clients]
+    await eventually(lambda: shop.entered == 2)
+    assert is_refused(await fetch(bridge, target=b"/async"))
+    assert is_refused(await fetch(bridge, target=b"/nowhere"))
+    assert (bridge.admission.in_flight, bridge.admission.refused) == (2, 2)
+    shop.go_on.set()
+    await asyncio.gather(*tasks)
+    assert [client.body for client in clients] == [b"async", b"async"]
+    assert bridge.admission.in_flight == 0
+    assert (await fetch(bridge, target=b"/async")).status == 200
+
+
+async def test_one_request_too_many_in_the_queue_is_refused_and_async_views_are_not(shop: Shop) -> None:
+    bridge = FlaskToAsgi(shop.flask, threads=1, max_queued=2)
+    clients = [Client(), Client(), Client()]
+    tasks = [begin(bridge, b"/sync", clients[0])]
+    await eventually(lambda: shop.entered == 1)
+    tasks += [begin(bridge, b"/sync", client) for client in clients[1:]]
+    await eventually(lambda: bridge.admission.queued == 2)
+    assert bridge.admission.saturation() is not None
+    assert is_refused(await fetch(bridge, target=b"/sync"))
+    assert is_refused(await fetch(bridge, "POST", b"/sync", b"a body", b"in chunks"))
+    shop.go_on.set()
+    assert (await fetch(bridge, target=b"/async")).body == b"async"
+    shop.gate.set()
+    await asyncio.gather(*tasks)
+    assert [client.body for client in clients] == [b"sync"] * 3
+    assert bridge.admission.saturation() is None
+    assert (await fetch(bridge, target=b"/sync")).status == 200
+
+
+async def test_requests_that_end_badly_are_counted_as_ended(shop: Shop) -> None:
+    def fail(environ: Any, start_response: Any) -> Any:
+        raise OSError("oops")
+
+    bridge = WsgiToAsgi(fail)
+    with pytest.raises(OSError, match="oops"):
+        await fetch(bridge)
+    task = begin(FlaskToAsgi(shop.flask), b"/async", Client())
+    task.cancel()
+    await asyncio.wait([task])
+    await eventually(lambda: bridge.admission.in_flight == 0)  # when its thread has done with it

@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: MIT
+"""Values of ``threading.local`` that belong to a request, where its view runs on the loop."""
+
+import _threading_local
+import asyncio
+import contextvars
+import gc
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import flask
+import pytest
+from asgiref.sync import sync_to_async
+from sqlalchemy import Column, Integer, String, create_engine, select
+from sqlalchemy.orm import DeclarativeBase, scoped_session, sessionmaker
+from sqlalchemy.pool import StaticPool
+
+from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals, local, open_request_locals
+from tests.support.asgi import fetch
+from tests.support.decorators import ensured
+from tests.support.flask import make_app
+
+
+@pytest.fixture
+def app() -> flask.Flask:
+    return make_app()
+
+
+@pytest.fixture(autouse=True)
+def _isolated() -> Iterator[None]:
+    """Replace ``threading.local`` for one test."""
+    original = threading.local
+    assert isolate_thread_locals()
+    yield
+    threading.local = original
+
+
+def in_a_request(function: Callable[[], Any]) -> Any:
+    """Call *function* as the code of a request on the loop is called."""
+
+    def call() -> Any:
+        open_request_locals()
+        return function()
+
+    return contextvars.Context().run(call)
+
+
+# -- what a threading.local does, in a request and outside of one
+
+
+class WithInit(local):
+    kind = "class"
+
+    def __init__(self, number: int, *, name: str = "") -> None:
+        self.number = number
+        self.name = name
+
+    @property
+    def double(self) -> int:
+        return self.number * 2
+
+    @double.setter
+    def double(self, value: int) -> None:
+        self.number = value // 2
+
+    def method(self) -> str:
+        return f"{self.kind} {self.number}"
+
+
+class State:
+    def __init__(self, **values: int) -> None:
+        vars(self).update(values)
+
+
+class WithBase(State, local):
+    """As peewee's: a class of its own first."""
+
+
+@pytest.mark.parametrize("run", [in_a_request, lambda function: function()], ids=["request", "thread"])
+class TestLocal:
+    def test_attributes(self, run: Callable[[Callable[[], Any]], Any]) -> None:
+        def use() -> None:
+            values = threading.local()
+            assert not hasattr(values, "x")
+            with pytest.raises(AttributeError, match="no attribute 'x'"):
+                values.x  # noqa: B018
+            with pytest.raises(AttributeError):
+                del values.x
+            values.x = 1
+            assert (values.x, vars(values)) == (1, {"x": 1})
+            assert "x" in dir(values)
+            del values.x
+            assert vars(values) == {}
+            with pytest.raises(AttributeError):
+                values.__dict__ = {}
+
+        run(use)
+
+    def test_a_subclass(self, run: Callable[[Callable[[], Any]], Any]) -> None:
+        def use() -> None:
+            values = WithInit(1, name="n")
+            assert (values.number, values.name, values.double, values.method()) == (1, "n", 2, "class 1")
+            values.double = 8
+            values.kind = "own"
+            assert (vars(values), values.method()) == ({"number": 4, "name": "n", "kind": "own"}, "own 4")
+            assert isinstance(values, threading.local)
+
+        run(use)
+
+    def test_several_bases(self, run: Callable[[Callable[[], Any]], Any]) -> None:
+        def use() -> None:
+            values = WithBase(a=1)
+            values.b = 2
+            assert vars(values) == {"a": 1, "b": 2}
+
+        run(use)
+
+    def test_arguments_need_an_init(self, run: Callable[[Callable[[], Any]], Any]) -> None:
+        with pytest.raises(TypeError):
+            run(lambda: threading.local(1))  # type: ignore[call-arg]
+
+
+def test_each_request_has_values_of_its_own_and_so_has_each_thread() -> None:
+    values = WithInit(1)
+    values.number = 2
+
+    def use() -> int:
+        before = values.number
+        values.number = 3
+        return before
+
+    assert in_a_request(use) == 1
+    assert in_a_request(use) == 1
+    assert values.number == 2
+    with ThreadPoolExecutor(1) as other:
+        assert [other.submit(use).result() for _ in range(2)] == [1, 3]
+
+
+def test_a_thread_with_a_copy_of_the_context_has_its_own() -> None:
+    values = threading.local()
+
+    def use() -> bool:
+        values.x = 1
+        with ThreadPoolExecutor(1) as other:
+            return other.submit(contextvars.copy_context().run, hasattr, values, "x").result()
+
+    assert in_a_request(use) is False
+
+
+def test_values_end_with_the_request_and_the_local_with_its_last_user() -> None:
+    class Value:
+        pass
+
+    values = threading.local()
+    seen: list[weakref.ref[Any]] = []
+
+    def use() -> None:
+        values.x = Value()
+        seen.append(weakref.ref(values.x))
+        seen.append(weakref.ref(WithInit(1)))
+
+    in_a_request(use)
+    gc.collect()
+    assert [reference() for reference in seen] == [None, None]
+
+
+def test_what_another_tool_has_replaced_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "local", _threading_local.local)
+
+    assert isolate_thread_locals() is False
+    assert vars(threading)["local"] is _threading_local.local
+
+
+# -- requests
+
+
+@pytest.mark.parametrize("kind", ["async", "decorated"])
+async def test_requests_at_once_and_one_after_the_other(app: flask.Flask, kind: str) -> None:
+    values = threading.local()
+    waiting = 0
+    all_wait = asyncio.Event()
+    count = 100 if kind == "async" else 30  # the others hold a thread of the pool each
+
+    if kind == "async":
+
+        @app.before_request
+        def before() -> None:
+            values.hook = flask.request.args["name"]
+
+    async def view() -> str:
+        nonlocal waiting
+        assert not hasattr(values, "name")
+        values.name = flask.request.args["name"]
+        waiting += 1
+        if waiting == count:
+            all_wait.set()
+        await all_wait.wait()
+        in_task = await asyncio.create_task(look())
+        in_thread = await asyncio.to_thread(hasattr, values, "name")
+        if kind == "async":
+            assert await sync_to_async(getattr)(values, "hook") == values.name
+        return f"{values.name} {in_task} {in_thread}"
+
+    async def look() -> str:
+        return str(values.name)
+
+    @app.after_request
+    def after(response: flask.Response) -> flask.Response:
+        if kind == "async":
+            assert vars(values) == {"hook": flask.request.args["name"]}
+        return response
+
+    app.add_url_rule("/", "view", view if kind == "async" else ensured(view))
+    bridge = FlaskToAsgi(app)
+    for start in (0, count):
+        waiting = 0
+        all_wait.clear()
+        names = [f"n{number}" for number in range(start, start + count)]
+        clients = await asyncio.gather(*(fetch(bridge, target=f"/?name={name}".encode()) for name in names))
+        assert [client.body.decode() for client in clients] == [f"{name} {name} False" for name in names]
+    assert not hasattr(values, "name")
+
+
+async def test_sync_views_keep_what_their_thread_has(app: flask.Flask) -> None:
+    """As under any WSGI server: a connection for each thread outlives the request."""
+    values = threading.local()
+
+    @app.get("/")
+    def view() -> str:
+        values.count = getattr(values, "count", 0) + 1
+        return str(values.count)
+
+    bridge = FlaskToAsgi(app, threads=1)
+    assert [(await fetch(bridge)).body for _ in range(3)] == [b"1", b"2", b"3"]
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Row(Base):
+    __tablename__ = "row"
+    id = Column(Integer, primary_key=True)
+    name = Column(String)
+
+
+@pytest.mark.parametrize("where", ["view", "executor"])
+async def test_a_scoped_session(app: flask.Flask, where: str) -> None:
+    """Each request adds a row and waits; some fail, and theirs is stored by nobody."""
+    engine = create_engine(
+        "sqlite://", connect_args={"check_same_thread": False}, poolclass=StaticPool, echo=False
+    )
+    Base.metadata.create_all(engine)
+    session = scoped_session(sessionmaker(engine, autoflush=False))
+    lock = threading.Lock()  # one connection for all: SQLite in memory
+
+    @app.teardown_appcontext
+    def remove(error: BaseException | None) -> None:
+        with lock:
+            session.remove()
+
+    def add(name: str) -> None:
+        session.add(Row(name=name))
+
+    def commit() -> None:
+        with lock:
+            session.commit()
+
+    @app.get("/<name>")
+    async def view(name: str) -> str:
+        if where == "executor":
+            await sync_to_async(add)(name)
+        else:
+            add(name)
+        await asyncio.sleep(0.01)
+        if name.startswith("bad"):
+            flask.abort(500)
+        if where == "executor":
+            await sync_to_async(commit)()
+        else:
+            commit()
+        return "stored"
+
+    bridge = FlaskToAsgi(app)
+    names = [f"{'bad' if number % 3 == 0 else 'good'}{number}" for number in range(60)]
+    clients = await asyncio.gather(*(fetch(bridge, target=f"/{name}".encode()) for name in names))
+
+    assert [client.status for client in clients] == [500, 200, 200] * 20
+    with engine.connect() as connection:
+        stored: list[str] = list(connection.execute(select(Row.name)).scalars())
+    assert sorted(stored) == sorted(name for name in names if name.startswith("good"))
+    engine.dispose()
+
+
+async def test_what_belongs_to_its_thread_is_used_on_no_other(app: flask.Flask) -> None:
+    """A connection of SQLite that each thread opens for itself, as peewee does."""
+    values = threading.local()
+
+    def connection() -> sqlite3.Connection:
+        if not hasattr(values, "connection"):
+            values.connection = sqlite3.connect(":memory:")
+        return values.connection  # type: ignore[no-any-return]
+
+    @app.before_request
+    def before() -> None:
+        connection()
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        connection().close()
+
+    @app.get("/")
+    async def view() -> str:
+        await asyncio.sleep(0)
+        with closing(connection()):
+            return str(connection().execute("select 1").fetchone()[0])
+
+    bridge = FlaskToAsgi(app)
+    assert [client.body for client in await asyncio.gather(*(fetch(bridge) for _ in range(20)))] == [
+        b"1"
+    ] * 20
+
+
+@pytest.mark.parametrize("kind", ["async", "decorated"])
+async def test_tasks_that_outlive_their_requests_are_apart(app: flask.Flask, kind: str) -> None:
+    """Their sync code runs on one thread for all of them."""
+    values = threading.local()
+    ended = asyncio.Event()
+    seen: dict[str, list[Any]] = {}
+    threads: set[int] = set()
+
+    def work(name: str) -> None:
+        threads.add(threading.get_ident())
+        seen.setdefault(name, []).append(getattr(values, "name", None))
+        values.name = name
+
+    async def task(name: str) -> None:
+        await ended.wait()
+        for _ in range(3):
+            await sync_to_async(work)(name)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    async def view(name: str) -> str:
+        tasks.append(asyncio.create_task(task(name)))
+        return "started"
+
+    app.add_url_rule("/<name>", view_func=view if kind != "decorated" else ensured(view))
+    bridge = FlaskToAsgi(app)
+    names = [str(number) for number in range(10)]
+    await asyncio.gather(*(fetch(bridge, path=f"/{name}") for name in names))
+    ended.set()
+    await asyncio.gather(*tasks)
+
+    assert seen == {name: [None, name, name] for name in names}
+    assert len(threads) == 1

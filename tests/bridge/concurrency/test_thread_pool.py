@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: MIT
+import gc
+import itertools
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait
+
+import pytest
+
+from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from tests.support.waiting import PATIENCE, until
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What blocking hand-offs wait for; it opens at the end, so that no thread stays behind."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Let threads take turns a thousand times as often, so that races show."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_size_must_be_positive(size: int) -> None:
+    with pytest.raises(ValueError, match=f"threads is {size}: expected 1 or more"):
+        ThreadPool(size)
+
+
+def test_no_thread_is_started_before_it_is_needed(gate: threading.Event) -> None:
+    pool = ThreadPool(3)
+    assert (pool.size, pool.started, pool.busy, pool.queued) == (3, 0, 0, 0)
+    pool.call(lambda: None).result(PATIENCE)
+    assert pool.started == 1
+    until(lambda: pool.busy == 0)
+    pool.call(lambda: None).result(PATIENCE)
+    assert pool.started == 1
+
+
+def test_blocking_jobs_spread_over_all_threads_and_no_more(gate: threading.Event) -> None:
+    pool = ThreadPool(3)
+    running = threading.Semaphore(0)
+
+    def block() -> int:
+        running.release()
+        assert gate.wait(PATIENCE)
+        return threading.get_ident()
+
+    futures = [pool.call(block) for _ in range(10)]
+    assert all(running.acquire(timeout=PATIENCE) for _ in range(3))
+    assert (pool.started, pool.busy, pool.queued) == (3, 3, 7)
+    assert not running.acquire(blocking=False)
+    gate.set()
+    assert len({future.result(PATIENCE) for future in futures}) == 3
+    assert pool.started == 3
+
+
+def test_a_thread_that_stays_with_its_job_is_stuck_after_a_time(gate: threading.Event) -> None:
+    pool = ThreadPool(3)
+    handoffs = [pool.call(lambda: gate.wait(PATIENCE)) for _ in range(2)]
+    pool.call(lambda: None).result(PATIENCE)
+    until(lambda: pool.busy == 2)
+    assert pool.stuck(60) == 0
+    until(lambda: pool.stuck(0.001) == 2)
+    gate.set()
+    wait(handoffs, PATIENCE)
+    until(lambda: pool.stuck(0) == 0)
+
+
+@pytest.mark.usefixtures("restless")
+def test_blocking_jobs_among_quick_ones_meet_each_other() -> None:
+    # Each round passes only if all threads are running at the same time: no wake-up may be lost.
+    size = 8
+    pool = ThreadPool(size)
+    barrier = threading.Barrier(size)
+    for _ in range(100):
+        handoffs = [lambda: barrier.wait(PATIENCE), lambda: 0] * size
+        assert not wait([pool.call(handoff) for handoff in handoffs], PATIENCE).not_done
+    assert pool.started == size
+
+
+def test_jobs_start_in_order_of_arrival() -> None:
+    pool = ThreadPool(1)
+    order: list[int] = []
+    futures = [pool.call(lambda number=number: order.append(number)) for number in range(1000)]  # type: ignore[misc]
+    futures[-1].result(PATIENCE)
+    assert order == list(range(1000))
+
+
+def test_the_thread_that_became_idle_last_is_woken_first() -> None:
+    pool = ThreadPool(2)
+    gates = [threading.Event(), threading.Event()]
+
+    def block(gate: threading.Event) -> int:
+        assert gate.wait(PATIENCE)
+        return threading.get_ident()
+
+    futures = [pool.call(lambda gate=gate: block(gate)) for gate in gates]  # type: ignore[misc]
+    for count, gate in enumerate(gates, 1):
+        gate.set()
+        until(lambda count=count: len(pool._state.idle) == count)  # type: ignore[misc]
+    assert pool.call(threading.get_ident).result(PATIENCE) == futures[1].result()
+
+
+@pytest.mark.usefixtures("restless")
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_no_wake_up_is_lost_under_many_submitters(size: int) -> None:
+    pool = ThreadPool(size)
+    done = itertools.count(1)
+    total, finished = 12_000, threading.Event()
+
+    def handoff() -> None:
+        if next(done) == total:
+            finished.set()
+
+    def submit() -> None:
+        for _ in range(total // 3):
+            pool.submit(handoff)
+
+    submitters = [threading.Thread(target=submit) for _ in range(3)]
+    for thread in submitters:
+        thread.start()
+    for thread in submitters:
+        thread.join()
+    assert finished.wait(PATIENCE)
+    assert pool.queued == 0
+    assert pool.started <= size
+
+
+@pytest.mark.usefixtures("restless")
+@pytest.mark.parametrize("size", [1, 4])
+def test_no_wake_up_is_lost_between_rest_and_work(size: int) -> None:
+    pool = ThreadPool(size)
+    for _ in range(2000):
+        pool.call(lambda: None).result(PATIENCE)
+
+
+def test_threads_end_when_the_pool_is_collected(gate: threading.Event) -> None:
+    pool = ThreadPool(4)
+    busy = [
+        pool.call(threading.current_thread),
+        pool.call(lambda: (gate.wait(PATIENCE), threading.current_thread())[1]),
+    ]
+    queued = [pool.call(threading.current_thread) for _ in range(20)]
+    del pool
+    gc.collect()
+    gate.set()
+    for thread in {future.result(PATIENCE) for future in busy + queued}:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_a_pool_may_be_collected_on_a_thread_of_its_own(gate: threading.Event) -> None:
+    pools = [ThreadPool(1)]
+    future = pools[0].call(lambda: (gate.wait(PATIENCE), pools.pop(), threading.current_thread())[2])
+    gate.set()
+    thread = future.result(PATIENCE)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_threads_do_not_keep_the_process_from_ending() -> None:
+    assert ThreadPool(1).call(lambda: threading.current_thread().daemon).result(PATIENCE)
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_a_failing_job_is_logged_and_costs_no_thread(
+    caplog: pytest.LogCaptureFixture, error: type[BaseException]
+) -> None:
+    pool = ThreadPool(1)
+
+    def fail() -> None:
+        raise error("oops")
+
+    before = pool.call(threading.get_ident)
+    pool.submit(fail)
+    assert pool.call(threading.get_ident).result(PATIENCE) == before.result()
+    (record,) = caplog.records
+    assert record.getMessage() == "a hand-off failed on ashapp-worker-1"
+    assert record.exc_info
+    assert record.exc_info[0] is error
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_call_passes_on_what_the_function_raises(error: type[BaseException]) -> None:
+    def fail() -> None:
+        raise error("oops")
+
+    with pytest.raises(error, match="oops"):
+        ThreadPool(1).call(fail).result(PATIENCE)
+
+
+def test_a_cancelled_call_is_not_made(gate: threading.Event) -> None:
+    pool = ThreadPool(1)
+    calls: list[int] = []
+    pool.call(lambda: gate.wait(PATIENCE))
+    cancelled = pool.call(lambda: calls.append(1))
+    cancelled.cancel()
+    gate.set()
+    pool.call(lambda: calls.append(2)).result(PATIENCE)
+    assert calls == [2]
+
+
+@pytest.fixture
+def no_thread(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Let no further thread start: the function given is called where one should have."""
+
+    def forbid(meanwhile: Callable[[], None] = lambda: None) -> None:
+        def start(thread: threading.Thread) -> None:
+            meanwhile()
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+
+    return forbid
+
+
+def test_the_first_thread_must_start(no_thread: Callable[..., None]) -> None:
+    pool = ThreadPool(2)
+    no_thread()
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        pool.submit(lambda: None)
+    assert pool.started == 0
+
+
+def test_without_further_threads_the_first_does_it_all(
+    gate: threading.Event, no_thread: Callable[..., None]
+) -> None:
+    pool = ThreadPool(2)
+    first = pool.call(lambda: (gate.wait(PATIENCE), threading.get_ident())[1])
+    no_thread()
+    others = [pool.call(threading.get_ident) for _ in range(3)]
+    gate.set()
+    assert {future.result(PATIENCE) for future in others} == {first.result(PATIENCE)}
+    assert pool.started == 1
+
+
+def test_a_thread_that_does_not_start_loses_no_job(
+    gate: threading.Event, no_thread: Callable[..., None]
+) -> None:
+    pool = ThreadPool(2)
+    pool.call(lambda: gate.wait(PATIENCE))
+    late = threading.Event()
+
+    def meanwhile() -> None:
+        # While the second thread is thought to be on its way the first one finds nothing to do.
+        gate.set()
+        until(lambda: pool.queued == 0)
+        pool.submit(late.set)
+
+    no_thread(meanwhile)
+    pool.submit(lambda: None)
+    assert late.wait(PATIENCE)
+
+
+def test_a_job_that_waits_can_be_taken_back(gate: threading.Event) -> None:
+    pool = ThreadPool(1)
+    ran = []
+    first = pool.call(lambda: gate.wait(PATIENCE))
+    until(first.running)
+
+    def withdrawn() -> None:
+        ran.append("withdrawn")
+
+    pool.submit(withdrawn)
+    last = pool.call(lambda: ran.append("last"))
+    assert len(pool.waiting()) == 2
+    assert pool.waiting()[0] is withdrawn
+    assert pool.withdraw(withdrawn)
+    assert not pool.withdraw(withdrawn)
+    assert pool.queued == 1
+    gate.set()
+    last.result(PATIENCE)
+    assert ran == ["last"]
+    assert pool.waiting() == []

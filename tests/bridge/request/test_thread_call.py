@@ -1,0 +1,516 @@
+# SPDX-License-Identifier: MIT
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.request import thread_call
+from ashapp.bridge.request.output_queue import HIGH_WATER
+from ashapp.bridge.request.unsent import WriteBehind
+from ashapp.bridge.request.wsgi_call import current_call
+from ashapp.bridge.types import Environ, Message, StartResponse
+from ashapp.bridge.wsgi import WsgiToAsgi
+from tests.support.asgi import Client, fetch, http_scope
+from tests.support.waiting import PATIENCE, eventually, until_set
+
+PLAIN = [("Content-Type", "text/plain")]
+BLOCK = bytes(HIGH_WATER // 4)
+
+
+class Application:
+    """Waits in the middle of a request until it is told to go on, and notes what becomes of the request."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.go_on = threading.Event()
+        self.calls = 0
+        self.produced = 0
+        self.closed = 0
+        self.ended = threading.Event()
+        self.error: BaseException | None = None
+        self.call: weakref.ref[Any] | None = None
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        self.call = weakref.ref(start_response.__self__)  # type: ignore[attr-defined]
+        self.calls += 1
+        try:
+            getattr(self, environ["PATH_INFO"].strip("/"))(environ)
+        except BaseException as error:
+            self.error = error
+            self.ended.set()
+            raise
+        start_response("200 OK", PLAIN)
+        return self if environ["PATH_INFO"] != "/stream" else self.blocks()
+
+    def wait(self, environ: Environ) -> None:
+        self.entered.set()
+        assert self.go_on.wait(PATIENCE)
+
+    def read(self, environ: Environ) -> None:
+        self.entered.set()
+        environ["wsgi.input"].read()
+
+    def quick(self, environ: Environ) -> None:
+        pass
+
+    stream = quick
+
+    def blocks(self) -> Iterator[bytes]:
+        try:
+            for self.produced in range(1, 1000):
+                yield BLOCK
+        except BaseException as error:
+            self.error = error
+            raise
+        finally:
+            self.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"x"])
+
+    def close(self) -> None:
+        self.closed += 1
+        self.ended.set()
+
+
+@pytest.fixture
+def app() -> Iterator[Application]:
+    application = Application()
+    yield application
+    application.go_on.set()
+
+
+def serve(
+    bridge: WsgiToAsgi, target: bytes, client: Client | None = None, **entries: Any
+) -> "asyncio.Task[None]":
+    client = client or Client()
+    return asyncio.create_task(bridge(http_scope("POST", target, **entries), client.receive, client.send))
+
+
+async def cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, PATIENCE)
+
+
+async def nothing_is_left(app: Application, bridge: WsgiToAsgi) -> None:
+    """Every thread is free and the call has been collected."""
+    await asyncio.gather(*[fetch(bridge, target=b"/quick") for _ in range(bridge._pool.size)])
+    app.error = None
+    await eventually(lambda: [gc.collect(), app.call is not None and app.call() is None][1])
+
+
+# -- crossings
+
+
+@pytest.mark.parametrize("chunks", [[], [b"x"], [b"x", b"y"]], ids=["no body", "body", "chunked"])
+@pytest.mark.parametrize("kind", [list, iter])
+async def test_a_complete_response_crosses_to_the_loop_once(
+    monkeypatch: pytest.MonkeyPatch, chunks: list[bytes], kind: Any
+) -> None:
+    loop = asyncio.get_running_loop()
+    cross = loop.call_soon_threadsafe
+    crossings: list[int] = []
+    worker: list[int] = []
+    calls: list[Any] = []
+
+    def count(callback: Any, *args: Any, **options: Any) -> asyncio.Handle:
+        crossings.append(threading.get_ident())
+        return cross(callback, *args, **options)
+
+    def application(environ: Environ, start_response: StartResponse) -> Any:
+        worker.append(threading.get_ident())
+        calls.append(start_response.__self__)  # type: ignore[attr-defined]
+        body = environ["wsgi.input"].read() if chunks else b""
+        start_response("200 OK", [*PLAIN, ("Content-Length", str(len(body)))])
+        return kind([body])
+
+    class Patient(Client):
+        async def send(self, message: Message) -> None:
+            # By the end of this the thread has done with the request, so it need not tell of that.
+            await eventually(lambda: calls[0]._finished)
+            await super().send(message)
+
+    client = Patient(*chunks)
+    headers = [(b"transfer-encoding", b"chunked")] if chunks else []
+    monkeypatch.setattr(loop, "call_soon_threadsafe", count)
+    await WsgiToAsgi(application)(http_scope("POST", headers=headers), client.receive, client.send)
+    assert client.body == b"".join(chunks)
+    assert len(client.sent) == 2
+    assert crossings.count(worker[0]) == 1
+
+
+# -- backpressure
+
+
+def without_room(bridge: WsgiToAsgi) -> WsgiToAsgi:
+    """Let responses wait for their clients as if no memory were left."""
+    bridge._behind = WriteBehind(lambda: 0)
+    return bridge
+
+
+async def test_the_producer_is_held_while_the_client_does_not_read(app: Application) -> None:
+    client = Client()
+    client.reads.clear()
+    serving = serve(without_room(WsgiToAsgi(app)), b"/stream", client)
+    # The first block goes with the head. Then as many as the queue holds, of which the last one waits.
+    await eventually(lambda: app.produced == 1 + 4)
+    client.reads.set()
+    await client.until(lambda client: len(client.sent) > 100)
+    client.reads.clear()
+    await asyncio.sleep(0)
+    held = len(client.sent)
+    await eventually(lambda: app.produced >= held - 1 + 2)
+    assert app.produced <= held - 1 + 5
+    client.reads.set()
+    await serving
+    assert client.complete
+    assert client.body == BLOCK * 999
+
+
+async def test_the_client_is_held_while_the_application_does_not_read(app: Application) -> None:
+    client = Client(*[bytes(1000)] * 1000)
+    bridge = WsgiToAsgi(app, read_ahead=0)
+    serving = serve(bridge, b"/wait", client, headers=[(b"transfer-encoding", b"chunked")])
+    await until_set(app.entered)
+    await client.until(lambda client: client.asked == 62)
+    await asyncio.sleep(0.05)
+    assert client.asked == 62
+    # From here on more may be asked for: to see a disconnect past it while the response is sent.
+    app.go_on.set()
+    await serving
+    assert client.complete
+
+
+@pytest.mark.parametrize("target", [b"/read", b"/wait"])
+async def test_100_continue_is_left_to_the_application(app: Application, target: bytes) -> None:
+    client = Client(more=True)
+    headers = [(b"content-length", b"1"), (b"expect", b"100-continue")]
+    client.reads.clear()
+    serving = serve(WsgiToAsgi(app), target, client, headers=headers)
+    await until_set(app.entered)
+    if target == b"/read":
+        await client.until(lambda client: client.asked == 1)
+        client.say(b"x")
+    app.go_on.set()
+    await client.until(lambda client: client.sent)
+    # To look for a disconnect, the body may be asked for when the response has begun, not before.
+    assert client.asked == (1 if target == b"/read" else 0)
+    client.reads.set()
+    await serving
+
+
+async def test_a_fast_stream_leaves_the_loop_to_others() -> None:
+    count = 5000
+    produced = threading.Event()
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", PLAIN)
+        yield from [b"x"] * count
+        produced.set()
+
+    client = Client()
+    client.reads.clear()
+    serving = serve(WsgiToAsgi(application), b"/", client)
+    await until_set(produced)
+    client.reads.set()
+    turns = [0]
+    while not serving.done():
+        turns.append(len(client.sent))
+        await asyncio.sleep(0)
+    turns.append(len(client.sent))
+    assert client.complete
+    assert max(after - before for before, after in pairwise(turns)) < 50
+
+
+# -- cancellation
+
+
+async def test_cancelled_while_the_application_runs(app: Application) -> None:
+    bridge = WsgiToAsgi(app, threads=1)
+    serving = serve(bridge, b"/wait")
+    await until_set(app.entered)
+    await cancel(serving)
+    app.go_on.set()
+    await until_set(app.ended)
+    assert app.closed == 1
+    del serving
+    await nothing_is_left(app, bridge)
+
+
+async def test_cancelled_while_the_application_reads(app: Application) -> None:
+    bridge = WsgiToAsgi(app, threads=1)
+    client = Client(b"x", more=True)
+    serving = serve(bridge, b"/read", client, headers=[(b"content-length", b"9")])
+    await until_set(app.entered)
+    await client.until(lambda client: client.asked == 2)
+    await cancel(serving)
+    await until_set(app.ended)
+    assert type(app.error) is ClientDisconnected
+    del serving
+    await nothing_is_left(app, bridge)
+
+
+async def test_cancelled_while_queued(app: Application) -> None:
+    bridge = WsgiToAsgi(app, threads=1)
+    first = serve(bridge, b"/wait")
+    await until_set(app.entered)
+    second = serve(bridge, b"/quick")
+    await eventually(lambda: bridge._pool.queued == 1)
+    await cancel(second)
+    app.go_on.set()
+    await first
+    await eventually(lambda: bridge._pool.queued == 0)
+    assert app.calls == 1
+    del first, second
+    await nothing_is_left(app, bridge)
+
+
+@pytest.mark.parametrize("end", ["cancel", "leave"])
+async def test_ended_while_the_response_is_streamed(app: Application, end: str) -> None:
+    bridge = without_room(WsgiToAsgi(app, threads=1))
+    client = Client()
+    client.reads.clear()
+    serving = serve(bridge, b"/stream", client)
+    await eventually(lambda: app.produced == 1 + 4)
+    if end == "cancel":
+        await cancel(serving)
+    else:
+        client.reads.set()
+        client.leave()
+        await serving
+    await until_set(app.ended)
+    assert type(app.error) is GeneratorExit
+    assert app.closed == 1
+    assert app.produced < 20
+    assert not client.complete
+    del serving
+    await nothing_is_left(app, bridge)
+
+
+async def test_cancelled_while_the_thread_closes(app: Application) -> None:
+    bridge = WsgiToAsgi(app, threads=1)
+    closing, close = threading.Event(), threading.Event()
+
+    def slow_close() -> None:
+        closing.set()
+        assert close.wait(PATIENCE)
+
+    app.close = slow_close  # type: ignore[method-assign]
+    client = Client()
+    serving = serve(bridge, b"/quick", client)
+    await until_set(closing)
+    await client.until(lambda client: client.complete)
+    await asyncio.sleep(0)
+    assert not serving.done()
+    await cancel(serving)
+    close.set()
+    del serving
+    app.close = lambda: None  # type: ignore[method-assign]
+    await nothing_is_left(app, bridge)
+
+
+async def test_cancelling_at_any_moment_leaves_nothing(app: Application) -> None:
+    bridge = WsgiToAsgi(app, threads=2)
+    for steps in range(40):
+        serving = serve(bridge, [b"/quick", b"/stream"][steps % 2])
+        for _ in range(steps // 2):
+            await asyncio.sleep(0)
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+    await nothing_is_left(app, bridge)
+    assert app.closed == app.calls
+
+
+# -- a thread that waits for a coroutine
+
+
+def flask_app(view: Any, **config: Any) -> FlaskToAsgi:
+    """A bridge around an application whose view is a coroutine behind a sync function."""
+    app = Flask(__name__)
+    app.config.update(config)
+
+    def sync_view() -> Any:
+        return app.ensure_sync(view)()
+
+    app.add_url_rule("/", "view", sync_view, methods=["POST"])
+    return FlaskToAsgi(app)
+
+
+async def test_a_coroutine_is_cancelled_when_its_client_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_call, "_WATCH_DELAY", 0.001)
+    cancelled: list[bool] = []
+
+    async def view() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+        return ""
+
+    client = Client()
+    serving = serve(flask_app(view), b"/", client)
+    await client.until(lambda client: client.asked)
+    client.leave()
+    await asyncio.wait_for(serving, PATIENCE)
+    assert cancelled == [True]
+    assert client.sent == []
+
+
+async def test_to_look_for_the_client_asks_for_no_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_call, "_WATCH_DELAY", 0.001)
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def view() -> str:
+        entered.set()
+        await go_on.wait()
+        return "done"
+
+    client = Client(more=True)
+    headers = [(b"content-length", b"9"), (b"expect", b"100-continue")]
+    # What is longer than the limit is not taken in before the coroutine runs.
+    serving = serve(flask_app(view, MAX_CONTENT_LENGTH=1), b"/", client, headers=headers)
+    await entered.wait()
+    await asyncio.sleep(0.01)
+    assert client.asked == 0
+    go_on.set()
+    await serving
+    assert client.body == b"done"
+
+
+async def test_a_response_that_has_begun_is_watched_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_call, "_WATCH_DELAY", 1000)
+    calls: list[Any] = []
+
+    async def view() -> str:
+        return "done"
+
+    client = Client()
+    client.reads.clear()
+    bridge = flask_app(view)
+    bridge.wsgi_application.before_request(lambda: calls.append(current_call()))
+    serving = serve(bridge, b"/", client)
+    await client.until(lambda client: client.sent)
+    assert calls[0]._timer is not None
+    calls[0]._watch()  # as the timer does
+    await asyncio.sleep(0)
+    assert client.asked == 0
+    client.reads.set()
+    await serving
+    assert client.complete
+
+
+# -- the end of the loop
+
+
+@pytest.mark.parametrize("target", [b"/quick", b"/stream", b"/read"])
+def test_the_thread_outlives_the_loop(app: Application, target: bytes) -> None:
+    bridge = WsgiToAsgi(app, threads=1)
+    held, hold = threading.Event(), threading.Event()
+
+    def occupy() -> None:
+        held.set()
+        assert hold.wait(PATIENCE)
+
+    bridge._pool.submit(occupy)
+
+    async def main() -> None:
+        client = Client(more=True)
+        serving = serve(
+            bridge, target, client, headers=[(b"expect", b"100-continue"), (b"content-length", b"1")]
+        )
+        await until_set(held)
+        await eventually(lambda: bridge._pool.queued == 1)
+        # Not cancelled, but forgotten: the application is to run when there is no loop any more.
+        serving.get_loop().stop()
+        await asyncio.sleep(PATIENCE)
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(main())
+    loop.run_forever()
+    loop.close()
+    hold.set()
+    assert app.ended.wait(PATIENCE)
+    assert bridge._pool.call(lambda: app.closed).result(PATIENCE) == (target != b"/read")
+    assert (
+        type(app.error)
+        is {b"/quick": type(None), b"/stream": GeneratorExit, b"/read": ClientDisconnected}[target]
+    )
+    task.get_coro().close()
+
+
+# -- the time that an application has
+
+
+async def test_a_request_that_takes_too_long_is_answered_all_the_same(app: Application) -> None:
+    bridge = WsgiToAsgi(app, threads=1, request_timeout=0.01)
+    client = await fetch(bridge, target=b"/wait")
+    assert client.status == 504
+    assert client.complete
+    assert b"longer than 0.01 s" in client.body
+    app.go_on.set()
+    await until_set(app.ended)
+    assert app.closed == 1
+    await nothing_is_left(app, bridge)
+
+
+async def test_the_stack_of_a_thread_that_takes_too_long_is_logged(
+    app: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    bridge = WsgiToAsgi(app, threads=1, request_timeout=0.5)
+    async with asyncio.timeout(PATIENCE):
+        stuck, queued = await asyncio.gather(fetch(bridge, target=b"/wait"), fetch(bridge, target=b"/quick"))
+    assert (stuck.status, queued.status) == (504, 504)
+    told, other = caplog.messages
+    assert told.startswith("'GET /wait' took longer than 0.5 s and is answered with 504; its thread is here:")
+    assert 'test_threaded.py", line' in told
+    assert "assert self.go_on.wait(PATIENCE)" in told
+    assert other.startswith("'GET /quick' took longer than 0.5 s and is answered with 504; ")
+    assert other.endswith("; it has not got one of the 1 threads")
+    assert bridge.admission.queued == 0
+    app.go_on.set()
+    await nothing_is_left(app, bridge)
+    assert app.calls == 2
+
+
+async def test_the_stack_of_a_thread_that_has_gone_on_is_not_logged(
+    app: Application, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = WsgiToAsgi(app, threads=1, request_timeout=0.01)
+    entered = app.entered
+
+    def go_on_first(thread: int) -> str:
+        app.go_on.set()
+        assert app.ended.wait(PATIENCE)
+        assert bridge._pool.call(lambda: "next").result(PATIENCE) == "next"
+        return "of another request"
+
+    monkeypatch.setattr(thread_call, "stack_of", go_on_first)
+    assert (await fetch(bridge, target=b"/wait")).status == 504
+    assert entered.is_set()
+    assert caplog.messages == [
+        "'GET /wait' took longer than 0.01 s and is answered with 504; it has just ended"
+    ]
+
+
+async def test_the_time_is_for_the_response_to_begin(app: Application) -> None:
+    client = Client()
+    client.reads.clear()
+    serving = serve(WsgiToAsgi(app, request_timeout=0.01), b"/stream", client)
+    await client.until(lambda client: client.sent)
+    await asyncio.sleep(0.02)
+    client.reads.set()
+    await serving
+    assert client.complete
+    assert client.status == 200

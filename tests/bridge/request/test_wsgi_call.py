@@ -1,0 +1,729 @@
+# SPDX-License-Identifier: MIT
+"""The WSGI call, the same on a worker thread and on the loop."""
+
+import asyncio
+import gc
+import io
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext, suppress
+from contextvars import ContextVar
+from typing import Any
+from wsgiref.validate import validator
+
+import pytest
+
+from ashapp.bridge.concurrency.request_threads import RequestThreads
+from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.request.input_stream import RequestBody
+from ashapp.bridge.request.loop_call import LoopCall
+from ashapp.bridge.request.output_queue import HIGH_WATER
+from ashapp.bridge.request.wsgi_call import WsgiCall, as_exception, current_call, enter_call
+from ashapp.bridge.types import Environ, Message, StartResponse, WsgiApplication
+from ashapp.bridge.wsgi import WsgiToAsgi
+from tests.support.asgi import Client, fetch, http_scope
+from tests.support.waiting import PATIENCE, eventually
+
+PLAIN = [("Content-Type", "text/plain")]
+mark = ContextVar("mark", default="none")
+
+Adapter = Callable[[WsgiApplication], WsgiToAsgi]
+
+
+class OnLoop(WsgiToAsgi):
+    """Runs any WSGI application on the loop, as ``FlaskToAsgi`` does for async views."""
+
+    request_threads = RequestThreads(2)
+
+    def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
+        return LoopCall(
+            self.wsgi_application, environ, body, loop, self.startup_context, self.request_threads
+        )
+
+
+@pytest.fixture(params=[WsgiToAsgi, OnLoop], ids=["thread", "loop"])
+def adapt(request: pytest.FixtureRequest) -> Adapter:
+    adapter: Adapter = request.param
+    return adapter
+
+
+class Body:
+    """A body that notes where it is iterated and closed; an exception class for a chunk is raised."""
+
+    def __init__(self, *chunks: Any, on_close: type[BaseException] | None = None) -> None:
+        self.closed = 0
+        self.places: list[tuple[int, str]] = []
+        self._chunks = iter(chunks)
+        self._on_close = on_close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        self._note()
+        chunk = next(self._chunks)
+        if isinstance(chunk, type):
+            raise chunk("oops")
+        return chunk  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._note()
+        self.closed += 1
+        if self._on_close is not None:
+            raise self._on_close("oops")
+
+    @classmethod
+    def of(cls, chunks: Iterable[bytes]) -> "Body":
+        return cls(*chunks)
+
+    def _note(self) -> None:
+        self.places.append((threading.get_ident(), mark.get()))
+
+
+def answer(
+    chunks: Iterable[bytes],
+    headers: list[tuple[str, str]] = PLAIN,
+    status: str = "200 OK",
+    kind: Callable[[Any], Iterable[bytes]] = list,
+) -> WsgiApplication:
+    """An application that answers with *chunks*, made into a body by *kind* at each call."""
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response(status, headers)
+        return kind(chunks)
+
+    return application
+
+
+def answer_noting(body: Body, headers: list[tuple[str, str]]) -> WsgiApplication:
+    """An application that notes where it is called, too, and sets a mark in its context."""
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        mark.set("request")
+        body._note()
+        start_response("200 OK", headers)
+        return body
+
+    return application
+
+
+def length(count: int) -> list[tuple[str, str]]:
+    return [*PLAIN, ("Content-Length", str(count))]
+
+
+def fail() -> None:
+    raise ValueError("oops")
+
+
+# -- framing
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter, Body.of])
+@pytest.mark.parametrize(
+    ("chunks", "headers", "status", "expected"),
+    [
+        ([b"hello"], length(5), "200 OK", b"hello"),
+        ([b"", b"hello", b""], length(5), "200 OK", b"hello"),
+        ([], PLAIN, "200 OK", b""),
+        ([b"", b""], PLAIN, "200 OK", b""),
+        ([b"hello world"], length(5), "200 OK", b"hello"),
+        ([b"x"], length(0), "200 OK", b""),
+        ([], length(0), "200 OK", b""),
+        ([b"body"], PLAIN, "204 No Content", b""),
+        ([b"", b"body"], length(4), "304 Not Modified", b""),
+    ],
+)
+async def test_a_complete_response_is_one_start_and_one_body(
+    adapt: Adapter,
+    kind: Callable[[Any], Iterable[bytes]],
+    chunks: list[bytes],
+    headers: list[tuple[str, str]],
+    status: str,
+    expected: bytes,
+) -> None:
+    client = await fetch(adapt(answer(chunks, headers, status, kind)))
+    assert len(client.sent) == 2
+    assert client.complete
+    assert client.body == expected
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+async def test_a_list_is_joined(adapt: Adapter, kind: Callable[[Any], Iterable[bytes]]) -> None:
+    client = await fetch(adapt(answer([b"he", b"", b"llo"], kind=kind)))
+    assert len(client.sent) == 2
+    assert client.body == b"hello"
+
+
+@pytest.mark.parametrize("headers", [PLAIN, length(10)])
+async def test_a_stream_is_sent_chunk_by_chunk(adapt: Adapter, headers: list[tuple[str, str]]) -> None:
+    client = await fetch(adapt(answer([b"", b"01234", b"", b"56789", b""], headers, kind=iter)))
+    bodies = [(message["body"], message["more_body"]) for message in client.sent[1:]]
+    end = [(b"56789", False)] if headers != PLAIN else [(b"56789", True), (b"", False)]
+    assert bodies == [(b"01234", True), *end]
+
+
+async def test_a_large_list_is_streamed(adapt: Adapter) -> None:
+    chunks = [bytes(HIGH_WATER)] * 3
+    client = await fetch(adapt(answer(chunks)))
+    assert len(client.sent) == 5
+    assert client.complete
+    assert client.body == b"".join(chunks)
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+@pytest.mark.parametrize("chunks", [[b"x"], [b"", b"x"], []])
+@pytest.mark.parametrize("headers", [PLAIN, length(5)])
+async def test_head_has_the_headers_and_no_body(
+    adapt: Adapter,
+    chunks: list[bytes],
+    headers: list[tuple[str, str]],
+    kind: Callable[[Any], Iterable[bytes]],
+) -> None:
+    client = await fetch(adapt(answer(chunks, headers, kind=kind)), "HEAD")
+    assert len(client.sent) == 2
+    assert client.complete
+    assert client.body == b""
+    assert client.headers == {name.lower(): value for name, value in headers}
+
+
+async def test_too_much_body_is_logged(adapt: Adapter, caplog: pytest.LogCaptureFixture) -> None:
+    await fetch(adapt(answer([b"hello world"], length(5))))
+    assert [record.getMessage() for record in caplog.records] == [
+        "the response body is longer than its Content-Length: cut off"
+    ]
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+@pytest.mark.parametrize("chunks", [[b"abc"], [b"a", b"bc"], [b"", b"abc"]])
+async def test_too_little_body_never_looks_complete(
+    adapt: Adapter, chunks: list[bytes], kind: Callable[[Any], Iterable[bytes]]
+) -> None:
+    client = Client()
+    with pytest.raises(RuntimeError, match="bytes short of its Content-Length"):
+        await adapt(answer(chunks, length(5), kind=kind))(http_scope(), client.receive, client.send)
+    assert (client.status, client.body, client.complete) == (200, b"abc", False)
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+@pytest.mark.parametrize("chunks", [[], [b"", b""]])
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("X-Sendfile", []),
+        ("X-Accel-Redirect", []),
+        ("X-Other", ["GET /: the response has no body, but its Content-Length is not 0"]),
+    ],
+)
+async def test_no_body_at_all_in_spite_of_its_length_is_as_the_application_says(
+    adapt: Adapter,
+    chunks: list[bytes],
+    kind: Callable[[Any], Iterable[bytes]],
+    header: str,
+    told: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = await fetch(adapt(answer(chunks, [*length(5), (header, "/file")], kind=kind)))
+    assert (client.status, client.body, client.complete) == (200, b"", True)
+    assert client.headers["content-length"] == "5"
+    assert [record.getMessage() for record in caplog.records] == told
+
+
+class Strict(Client):
+    """A server that counts the bytes of the body, and raises at its end, or at each message after that."""
+
+    def __init__(self, *, takes_more: bool) -> None:
+        super().__init__()
+        self._takes_more = takes_more
+
+    async def send(self, message: Message) -> None:
+        await super().send(message)
+        if not message.get("more_body", message["type"] == "http.response.start"):
+            raise LookupError("too short")
+        if len(self.sent) > 2 and not self._takes_more:
+            raise LookupError("complete")
+
+
+@pytest.mark.parametrize("takes_more", [True, False])
+@pytest.mark.parametrize("content", [length(5), PLAIN])
+async def test_a_server_that_counts_the_bytes_is_told_to_close(
+    adapt: Adapter, content: list[tuple[str, str]], *, takes_more: bool
+) -> None:
+    """By returning before the end; by an error, if it takes the response to be complete."""
+    client = Strict(takes_more=takes_more)
+    serving = adapt(answer([], content))(http_scope(), client.receive, client.send)
+    with nullcontext() if takes_more and content != PLAIN else pytest.raises(LookupError, match="too short"):
+        await serving
+    assert client.status == 200
+
+
+async def test_what_is_handed_to_an_application_returns_what_its_standard_says(adapt: Adapter) -> None:
+    """PEP 3333: ``write`` returns nothing. Archives take a result for a count of bytes, as of a file."""
+    returned: list[object] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        body = environ["wsgi.input"]
+        returned.extend([body.read(1), body.readline(), body.readlines(), body.read()])
+        write = start_response("200 OK", length(2))
+        returned.extend(write(chunk) for chunk in (b"", b"a", b"b", b"c"))
+        returned.append(environ["wsgi.file_wrapper"](io.BytesIO(b"x")).close())
+        return []
+
+    client = await fetch(adapt(application), "POST", b"/", b"one\ntwo\n")
+    assert client.body == b"ab"
+    assert returned == [b"o", b"ne\n", [b"two\n"], b"", None, None, None, None, None]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("extra", [[], [b"more", b"", b"still more"]])
+async def test_what_makes_a_body_runs_to_its_end_and_the_client_does_not_wait(
+    adapt: Adapter, extra: list[bytes], method: str
+) -> None:
+    """Though the response is complete before. As under gunicorn; what comes after is dropped."""
+    sent = threading.Event()
+    steps: list[Any] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", length(5))
+        try:
+            yield b"hello"
+            steps.append(sent.wait(PATIENCE))
+            yield from extra
+            steps.append("end")
+        finally:
+            steps.extend([sys.exc_info()[0], threading.get_ident()])
+
+    client = Client()
+    request = asyncio.ensure_future(adapt(application)(http_scope(method), client.receive, client.send))
+    await client.until(lambda client: client.complete)
+    sent.set()
+    await request
+    assert steps[:3] == [True, "end", None]
+    assert steps[3] != threading.get_ident()
+    assert (client.body, len(client.sent)) == (b"hello" if method == "GET" else b"", 2)
+
+
+@pytest.mark.parametrize("chunk", [b"", b"x", bytes(1 << 16)])
+async def test_an_endless_body_is_closed(
+    adapt: Adapter, chunk: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    endings: list[object] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", length(5))
+        try:
+            yield b"hello"
+            while True:
+                yield chunk
+        except GeneratorExit:
+            endings.append("closed")
+            raise
+
+    client = await fetch(adapt(application))
+    assert (client.body, client.complete, endings) == (b"hello", True, ["closed"])
+    assert "GET /: what makes the response body goes on past its end: closed" in caplog.messages
+
+
+async def test_what_fails_behind_the_end_of_a_body_is_logged(
+    adapt: Adapter, caplog: pytest.LogCaptureFixture
+) -> None:
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", length(5))
+        yield b"hello"
+        fail()
+
+    client = await fetch(adapt(application))
+    assert (client.body, client.complete) == (b"hello", True)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ValueError]
+
+
+# -- PEP 3333
+
+
+def reading(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    body = environ["wsgi.input"]
+    data = body.read(2) + body.readline() + b"".join(body) + b"".join(body.readlines()) + body.read(5)
+    start_response("200 OK", PLAIN)
+    return [data]
+
+
+def writing(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    write = start_response("200 OK", PLAIN)
+    write(b"a")
+    write(b"b")
+    return [b"c"]
+
+
+def generating(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", PLAIN)
+    yield b""
+    yield b"ab"
+    yield b"c"
+
+
+def failing_then_explaining(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", PLAIN)
+    try:
+        fail()
+    except ValueError:
+        start_response("500 Oops", PLAIN, sys.exc_info())
+    return [b"abc"]
+
+
+@pytest.mark.parametrize(
+    ("application", "method", "chunks", "status"),
+    [
+        (writing, "GET", [], 200),
+        (writing, "HEAD", [], 200),
+        (generating, "GET", [], 200),
+        (generating, "HEAD", [], 200),
+        (failing_then_explaining, "GET", [], 500),
+        (reading, "POST", [b"abc"], 200),
+        (reading, "POST", [b"a", b"b", b"c"], 200),
+        (reading, "PUT", [b""], 200),
+    ],
+)
+async def test_the_validator_has_nothing_to_say(
+    application: Any,
+    method: str,
+    chunks: list[bytes],
+    status: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    client = await fetch(WsgiToAsgi(validator(application)), method, b"/a%FF?b=%20", *chunks)
+    assert client.status == status
+    assert client.complete
+    assert client.body == (b"" if method == "HEAD" or chunks == [b""] else b"abc")
+    gc.collect()
+    assert capsys.readouterr() == ("", "")
+
+
+async def test_write_sends_at_once(adapt: Adapter) -> None:
+    client = await fetch(adapt(writing))
+    assert [message["body"] for message in client.sent[1:]] == [b"a", b"b", b"c"]
+    assert client.complete
+
+
+async def test_write_after_the_end_is_ignored(adapt: Adapter) -> None:
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        write = start_response("200 OK", length(2))
+        write(b"")
+        write(b"abc")
+        write(b"def")
+        return [b"ghi"]
+
+    client = await fetch(adapt(application))
+    assert client.body == b"ab"
+    assert len(client.sent) == 2
+
+
+def start_twice(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", PLAIN)
+    start_response("200 OK", PLAIN)
+    return [b"x"]
+
+
+def never_start(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    return [b"x"]
+
+
+def never_start_nothing(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    return []
+
+
+def start_badly(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [("X-A", "a\nb")])
+    return [b"x"]
+
+
+def return_none(environ: Environ, start_response: StartResponse) -> Any:
+    start_response("200 OK", PLAIN)
+
+
+def yield_str(environ: Environ, start_response: StartResponse) -> Iterator[Any]:
+    start_response("200 OK", PLAIN)
+    yield "text"
+
+
+def return_str(environ: Environ, start_response: StartResponse) -> Any:
+    start_response("200 OK", PLAIN)
+    return ["text"]
+
+
+def write_str(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", PLAIN)("text")  # type: ignore[arg-type]  # what is tested
+    return []
+
+
+@pytest.mark.parametrize(
+    ("application", "error", "told"),
+    [
+        (start_twice, AssertionError, "called again without exc_info"),
+        (never_start, AssertionError, "before it called start_response"),
+        (never_start_nothing, AssertionError, "before it called start_response"),
+        (start_badly, ValueError, "control character"),
+        (return_none, TypeError, "not iterable"),
+        (yield_str, TypeError, "sent str for a body: expected bytes"),
+        (return_str, TypeError, "expected a bytes-like object, str found"),
+        (write_str, TypeError, "sent str for a body: expected bytes"),
+    ],
+)
+async def test_what_an_application_does_wrong(
+    adapt: Adapter, application: WsgiApplication, error: type[Exception], told: str
+) -> None:
+    client = Client()
+    with pytest.raises(error, match=told):
+        await adapt(application)(http_scope(), client.receive, client.send)
+    assert client.sent == []
+
+
+@pytest.mark.parametrize("headers", [PLAIN, length(50)])
+async def test_exc_info_after_the_headers_truncates(adapt: Adapter, headers: list[tuple[str, str]]) -> None:
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", headers)
+        yield b"partial"
+        try:
+            fail()
+        except ValueError:
+            start_response("500 Oops", PLAIN, sys.exc_info())
+        yield b"never"
+
+    client = Client()
+    with pytest.raises(ValueError, match="oops"):
+        await adapt(application)(http_scope(), client.receive, client.send)
+    assert client.status == 200
+    assert client.body == b"partial"
+    assert not client.complete
+
+
+# -- failures
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("oops"),
+        OSError("oops"),
+        ConnectionResetError("oops"),
+        SystemExit("oops"),
+        KeyboardInterrupt("oops"),
+        GeneratorExit("oops"),
+        StopIteration("oops"),
+        StopAsyncIteration("oops"),
+        asyncio.CancelledError("oops"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("partial", [[], [b"part", b"ial"]], ids=["before", "midway"])
+async def test_what_an_application_raises_reaches_the_server(
+    adapt: Adapter, error: BaseException, partial: list[bytes]
+) -> None:
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        write = start_response("200 OK", PLAIN)
+        for chunk in partial:
+            write(chunk)
+        raise error
+
+    client = Client()
+    with pytest.raises(Exception, match="oops") as caught:
+        await adapt(application)(http_scope(), client.receive, client.send)
+    ordinary = isinstance(error, Exception) and not isinstance(error, StopIteration)
+    assert (caught.value is error) is ordinary
+    assert (caught.value.__cause__ is error) is not ordinary
+    assert [message.get("body") for message in client.sent[1:]] == partial
+    assert not client.complete
+
+
+def test_as_exception_keeps_exceptions() -> None:
+    error = ValueError()
+    assert as_exception(error) is error
+    stop = as_exception(StopIteration())
+    assert isinstance(stop, RuntimeError)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "chunks", "on_close", "sent", "raised"),
+    [
+        pytest.param("GET", PLAIN, [], None, b"", None, id="nothing"),
+        pytest.param("GET", PLAIN, [b"a", b"b"], None, b"ab", None, id="success"),
+        pytest.param("GET", length(2), [b"a", b"b", b"c"], None, b"ab", None, id="length reached"),
+        pytest.param("GET", length(2), [b"abc"], None, b"ab", None, id="overrun"),
+        pytest.param("GET", length(3), [b"ab"], None, b"ab", RuntimeError, id="underrun"),
+        pytest.param("GET", length(3), [], None, b"", None, id="no body"),
+        pytest.param("HEAD", PLAIN, [b"a"], None, b"", None, id="head"),
+        pytest.param("GET", PLAIN, [ValueError], None, b"", ValueError, id="error before the start"),
+        pytest.param("GET", PLAIN, [b"a", ValueError], None, b"a", ValueError, id="error midway"),
+        pytest.param("GET", PLAIN, [b"a", SystemExit], None, b"a", RuntimeError, id="exit midway"),
+        pytest.param("GET", PLAIN, [b"a", "text"], None, b"a", TypeError, id="text midway"),
+        pytest.param("GET", PLAIN, [], ValueError, b"", None, id="close fails"),
+        pytest.param("GET", length(1), [b"a"], SystemExit, b"a", None, id="close exits"),
+        pytest.param("GET", PLAIN, [OSError], KeyError, b"", KeyError, id="both fail"),
+    ],
+)
+async def test_close_is_called_once_in_every_outcome(
+    adapt: Adapter,
+    method: str,
+    headers: list[tuple[str, str]],
+    chunks: list[Any],
+    on_close: type[BaseException] | None,
+    sent: bytes,
+    raised: type[Exception] | None,
+) -> None:
+    body = Body(*chunks, on_close=on_close)
+    client = Client()
+    with pytest.raises(raised) if raised else nullcontext():
+        await adapt(answer_noting(body, headers))(http_scope(method), client.receive, client.send)
+    assert body.closed == 1
+    assert b"".join(message["body"] for message in client.sent[1:]) == sent
+    assert client.complete is (raised is None)
+    # On the loop the body is unknown to the bridge, so it is iterated and closed on the thread of the
+    # request.
+    assert {context for _, context in body.places} == {"request"}
+    assert len({thread for thread, _ in body.places}) == (1 if adapt is WsgiToAsgi else 2)
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+async def test_a_close_that_fails_after_the_end_is_logged(
+    adapt: Adapter, error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    await fetch(adapt(answer([], kind=lambda chunks: Body(on_close=error))))
+    (record,) = caplog.records
+    assert record.getMessage() == "the response was complete, then its end failed"
+    assert record.exc_info
+    assert "oops" in str(record.exc_info[1])
+
+
+# -- a client that goes
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), ClientDisconnected("gone"), ConnectionResetError("gone")])
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+async def test_a_send_that_fails_stops_the_body(
+    adapt: Adapter, error: OSError, at: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Gone(Client):
+        async def send(self, message: Message) -> None:
+            if len(self.sent) == at - 1:
+                raise error
+            await super().send(message)
+
+    body = Body(*[bytes(HIGH_WATER)] * 100)
+    client = Gone()
+    await adapt(answer_noting(body, PLAIN))(http_scope(), client.receive, client.send)
+    assert len(client.sent) == at - 1
+    assert body.closed == 1
+    assert len(body.places) < 10
+    assert not caplog.records
+
+
+async def test_a_send_that_fails_otherwise_is_the_servers_to_explain(adapt: Adapter) -> None:
+    class Broken(Client):
+        async def send(self, message: Message) -> None:
+            raise RuntimeError("broken")
+
+    body = Body(*[bytes(HIGH_WATER)] * 100)
+    client = Broken()
+    application = adapt(answer_noting(body, PLAIN))
+    with pytest.raises(RuntimeError, match="broken"):
+        await application(http_scope(), client.receive, client.send)
+    await eventually(lambda: body.closed == 1)
+
+
+async def test_a_disconnect_stops_the_body(adapt: Adapter, caplog: pytest.LogCaptureFixture) -> None:
+    closed: list[str] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", PLAIN)
+        try:
+            while True:
+                yield b"tick"
+        except GeneratorExit:
+            closed.append(mark.get())
+            raise
+
+    client = Client()
+    serving = asyncio.create_task(adapt(application)(http_scope(), client.receive, client.send))
+    await client.until(lambda client: len(client.sent) > 3)
+    client.leave()
+    await asyncio.wait_for(serving, PATIENCE)
+    assert closed == ["none"]
+    assert not client.complete
+    assert not caplog.records
+
+
+async def test_a_truncated_upload_that_goes_unhandled_is_no_error(
+    adapt: Adapter, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client(b"ab", more=True)
+    client.leave()
+    scope = http_scope("POST", headers=[(b"content-length", b"9")])
+    application = reading if adapt is WsgiToAsgi else raise_disconnected
+    await adapt(application)(scope, client.receive, client.send)
+    assert client.sent == []
+    assert not caplog.records
+
+
+def raise_disconnected(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    raise ClientDisconnected("gone")
+
+
+# -- the context of a request
+
+
+async def test_each_request_has_a_context_of_its_own(adapt: Adapter) -> None:
+    seen: list[str] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        seen.append(mark.get())
+        mark.set("request")
+        start_response("200 OK", PLAIN)
+        yield b"x"
+        seen.append(mark.get())
+
+    bridge = adapt(application)
+    mark.set("server")
+    for _ in range(3):
+        await fetch(bridge)
+    assert seen == ["server", "request"] * 3
+    assert mark.get() == "server"
+
+
+async def test_send_runs_in_the_context_of_the_server(adapt: Adapter) -> None:
+    seen: list[str] = []
+
+    class Server(Client):
+        async def send(self, message: Message) -> None:
+            seen.append(mark.get())
+
+    mark.set("server")
+    client = Server()
+    await adapt(answer_noting(Body(b"a", b"b"), PLAIN))(http_scope(), client.receive, client.send)
+    assert seen == ["server"] * 4
+
+
+def test_current_exchange_is_one_of_the_thread() -> None:
+    call: Any = object()
+    assert current_call() is None
+    assert enter_call(call) is None
+    assert current_call() is call
+    assert enter_call(None) is call
+    assert current_call() is None
+
+
+@pytest.mark.parametrize("chunks", [[b"a"], [b"a", b"b"], [b"a", ValueError], [ValueError]])
+async def test_no_exchange_is_left_behind(adapt: Adapter, chunks: list[Any]) -> None:
+    calls: list[weakref.ref[Any]] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        calls.append(weakref.ref(start_response.__self__))  # type: ignore[attr-defined]
+        start_response("200 OK", PLAIN)
+        return Body(*chunks)
+
+    bridge = adapt(application)
+    client = Client()
+    with suppress(ValueError):
+        await bridge(http_scope(), client.receive, client.send)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await eventually(lambda: [gc.collect(), calls[0]() is None][1])

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+import json
+from typing import Any
+
+import pytest
+
+from ashapp.observe.logs.access_log import AccessLog, ConsoleLine, JsonLine
+from ashapp.observe.logs.formats import console_renderer
+from ashapp.observe.observation import Observation
+from tests.support.asgi import http_scope
+
+#: 2026-07-02T13:46:40.25Z
+NOW = 1783000000.25
+
+
+def observation(target: bytes = b"/users/7?token=secret", **entries: Any) -> Observation:
+    async def send(message: Any) -> None: ...
+
+    scope = http_scope(target=target, headers=[(b"x-request-id", b"r1")], **entries)
+    seen = Observation(scope, send, lambda observation: None)
+    seen.trace_id, seen.span_id = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    seen.status, seen.sent, seen.duration, seen.queued = 200, 12, 0.0123456, 0.001
+    seen.place, seen.route = "thread", "/users/<int:id>"
+    return seen
+
+
+def json_line(seen: Observation, *, query: bool = False, error: str | None = None) -> str:
+    return JsonLine(query=query)(seen, NOW, error)
+
+
+def test_a_line_has_its_members_in_order() -> None:
+    line = json_line(observation())
+    assert line.endswith("}\n")
+    assert list(json.loads(line).items()) == [
+        ("timestamp", "2026-07-02T13:46:40.250000Z"),
+        ("level", "info"),
+        ("logger", "ashapp.access"),
+        ("event", "request"),
+        ("method", "GET"),
+        ("path", "/users/7"),
+        ("route", "/users/<int:id>"),
+        ("status", 200),
+        ("bytes", 12),
+        ("duration_ms", 12.346),
+        ("queued_ms", 1.0),
+        ("place", "thread"),
+        ("client", "192.0.2.1"),
+        ("request_id", "r1"),
+        ("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        ("span_id", "00f067aa0ba902b7"),
+    ]
+
+
+def test_the_time_goes_on() -> None:
+    make_line = JsonLine()
+    times = [NOW, 1783000000.999999, 1783000001.0]
+    stamps = [json.loads(make_line(observation(), now, None))["timestamp"] for now in times]
+    assert stamps == [
+        "2026-07-02T13:46:40.250000Z",
+        "2026-07-02T13:46:40.999999Z",
+        "2026-07-02T13:46:41.000000Z",
+    ]
+
+
+def test_the_query_is_told_only_if_asked_for() -> None:
+    assert "secret" not in json_line(observation())
+    assert json.loads(json_line(observation(), query=True))["query"] == "token=secret"
+
+
+def test_what_is_not_known_is_null() -> None:
+    seen = observation(client=None)
+    seen.status = seen.route = seen.place = None
+    line = json.loads(json_line(seen))
+    assert [line[name] for name in ("status", "route", "place", "client")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    "path", ['/"}{', "/\r\nlevel: error", "/\x1b[31m", "/\N{SNOWMAN}\\", "/\udc80", "/\x00\x7f"]
+)
+def test_a_path_cannot_break_a_line(path: str) -> None:
+    seen = observation()
+    seen.scope["path"] = path
+    line = json_line(seen)
+    assert line.isascii()
+    assert line.count("\n") == 1
+    assert json.loads(line)["path"] == path
+
+
+def test_how_it_ended_is_told_where_it_went_wrong() -> None:
+    seen = observation()
+    seen.disconnected = True
+    line = json.loads(json_line(seen, error="LookupError"))
+    assert (line["disconnected"], line["error"]) == (True, "LookupError")
+    seen.disconnected = False
+    assert "disconnected" not in json.loads(json_line(seen, error="LookupError"))
+
+
+def console_line(seen: Observation, *, query: bool = False, error: str | None = None) -> str:
+    return ConsoleLine(console_renderer(colors=False), query=query)(seen, NOW, error)
+
+
+def test_a_line_for_a_reader() -> None:
+    line = console_line(observation())
+    assert line.startswith("2026-07-02T13:46:40Z ")
+    assert "[info     ] GET /users/7 200 " in line
+    assert "route=/users/<int:id> bytes=12 ms=12.3 place=thread request_id=r1\n" in line
+    assert "GET /users/7?token=secret 200" in console_line(observation(), query=True)
+    assert "GET /users/7 200" in console_line(observation(b"/users/7"), query=True)
+
+
+def test_a_line_for_a_reader_tells_what_went_wrong() -> None:
+    seen = observation()
+    seen.status, seen.disconnected = None, True
+    line = console_line(seen, error="LookupError")
+    assert "GET /users/7 disconnected" in line
+    assert "disconnected=True" in line
+    assert "error=LookupError" in line
+
+
+def test_no_control_sequence_reaches_a_terminal() -> None:
+    seen = observation()
+    seen.scope["path"] = "/\x1b[31m\r\nforged"
+    line = console_line(seen)
+    assert "\x1b" not in line
+    assert line.count("\n") == 1
+    assert r"/\x1b[31m\r\nforged" in line
+
+
+def test_the_line_of_each_observation_is_as_it_was_at_its_end() -> None:
+    written: list[Any] = []
+    log = AccessLog(JsonLine(), written.append, clock=lambda: NOW)
+    seen = observation()
+    log(seen)
+    seen.error = LookupError("secret")
+    log(seen)
+    seen.error = None  # so that it lives no longer than the request
+    first, second = [make_line() for make_line in written]
+    assert json.loads(first)["timestamp"] == "2026-07-02T13:46:40.250000Z"
+    assert "error" not in json.loads(first)
+    assert json.loads(second)["error"] == "LookupError"
+    assert "secret" not in second

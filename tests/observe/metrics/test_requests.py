@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ashapp.observe.metrics.requests import DURATION_BUCKETS, RequestMetrics
+from ashapp.observe.observation import Observation
+from ashapp.observe.observer import Observer
+from tests.support.asgi import Client, fetch, http_scope
+
+DURATION = "http_server_request_duration_seconds"
+
+
+class Counted:
+    """Metrics, and what they say."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = RequestMetrics(self.registry)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+    def count(self, name: str, **labels: str) -> float:
+        """Add up the samples called *name* that have *labels* among theirs."""
+        samples = [sample for metric in self.registry.collect() for sample in metric.samples]
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+def ended(**attributes: Any) -> Observation:
+    """An observation that has ended, of a request that the bridge has answered in its own way."""
+
+    async def send(message: Any) -> None:
+        raise AssertionError("nothing is sent")
+
+    scope = http_scope(attributes.pop("method", "GET"))
+    scope["scheme"] = attributes.pop("scheme", "http")
+    observation = Observation(scope, send, lambda _: None)
+    observation.status, observation.place, observation.route = 200, "loop", "/users/<int:id>"
+    for name, value in attributes.items():
+        setattr(observation, name, value)
+    return observation
+
+
+def test_a_request_is_counted_and_timed_by_route_method_status_and_place(counted: Counted) -> None:
+    counted.metrics(ended(duration=0.3))
+    counted.metrics(
+        ended(duration=0.001, place="thread", status=404, route=None, method="POST", scheme="https")
+    )
+    labels = {
+        "http_request_method": "GET",
+        "http_route": "/users/<int:id>",
+        "http_response_status_code": "200",
+        "url_scheme": "http",
+        "ashapp_place": "loop",
+    }
+    assert counted.value(f"{DURATION}_count", **labels) == 1
+    assert counted.value(f"{DURATION}_sum", **labels) == 0.3
+    assert counted.value(f"{DURATION}_bucket", **labels, le="0.25") == 0
+    assert counted.value(f"{DURATION}_bucket", **labels, le="0.5") == 1
+    labels = {
+        "http_request_method": "POST",
+        "http_route": "",
+        "http_response_status_code": "404",
+        "url_scheme": "https",
+        "ashapp_place": "thread",
+    }
+    assert counted.value(f"{DURATION}_bucket", **labels, le="0.005") == 1
+
+
+def test_the_buckets_are_those_that_opentelemetry_advises() -> None:
+    assert DURATION_BUCKETS == (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+
+
+def test_what_clients_make_up_makes_no_new_series(counted: Counted) -> None:
+    for number in range(50):
+        counted.metrics(ended(method=f"M{number}", scheme=f"s{number}"))
+    counted.metrics(ended(method="BREW", scheme="http"))
+    assert counted.count(f"{DURATION}_count", http_request_method="_OTHER", url_scheme="http") == 51
+    assert len(counted.metrics._observers) == 0
+    for _ in range(3):
+        counted.metrics(ended())
+    assert len(counted.metrics._observers) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "status", "shed"), [(None, 503, 1), (None, 400, 0), ("thread", 503, 0), ("loop", 503, 0)]
+)
+def test_what_the_server_answers_itself_is_told_apart(
+    counted: Counted, place: str | None, status: int, shed: int
+) -> None:
+    counted.metrics(ended(place=place, status=status, route=None))
+    assert counted.count(f"{DURATION}_count", ashapp_place=place or "server") == 1
+    assert counted.value("ashapp_requests_shed_total") == shed
+
+
+def test_a_client_that_has_gone_is_counted_with_the_status_that_it_was_sent_if_any(counted: Counted) -> None:
+    counted.metrics(ended(disconnected=True, status=None))
+    counted.metrics(ended(disconnected=True))
+    assert counted.value("ashapp_client_disconnects_total") == 2
+    assert counted.count(f"{DURATION}_count", http_response_status_code="") == 1
+    assert counted.count(f"{DURATION}_count", http_response_status_code="200") == 1
+
+
+def test_only_requests_on_threads_have_waited_for_one(counted: Counted) -> None:
+    counted.metrics(ended(place="thread", queued=0.07))
+    counted.metrics(ended(place="loop"))
+    counted.metrics(ended(place=None))
+    assert counted.value("ashapp_thread_wait_seconds_count") == 1
+    assert counted.value("ashapp_thread_wait_seconds_sum") == 0.07
+
+
+def test_refusals_are_taken_over_as_they_add_up(counted: Counted) -> None:
+    counted.metrics.note_refusals({431: 2})
+    counted.metrics.note_refusals({431: 2, 408: 1})
+    counted.metrics.note_refusals({431: 5, 408: 1})
+    name = "ashapp_requests_refused_total"
+    assert counted.value(name, http_response_status_code="431") == 5
+    assert counted.value(name, http_response_status_code="408") == 1
+
+
+def test_lost_lines_of_the_log_are_counted(counted: Counted) -> None:
+    for total in (2, 2, 5):
+        counted.metrics.note_lost_lines(total)
+    assert counted.value("ashapp_log_lines_lost_total") == 5
+
+
+def test_lag_of_the_loop_is_noted(counted: Counted) -> None:
+    counted.metrics.note_lag(0.002)
+    assert counted.value("ashapp_event_loop_lag_seconds_bucket", le="0.001") == 0
+    assert counted.value("ashapp_event_loop_lag_seconds_bucket", le="0.005") == 1
+
+
+async def test_a_request_is_counted_before_its_client_has_the_whole_response(counted: Counted) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert counted.metrics.active == 1
+        await send({"type": "http.response.start", "status": 201, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        assert counted.count(f"{DURATION}_count") == 0
+        await send({"type": "http.response.body", "body": b"b"})
+
+    observer = Observer(app, [counted.metrics])
+
+    async def send(message: Any) -> None:
+        counts.append((message.get("body"), counted.count(f"{DURATION}_count")))
+
+    counts: list[tuple[bytes | None, float]] = []
+    await observer(http_scope(), Client().receive, send)
+    assert counts == [(None, 0), (b"a", 0), (b"b", 1)]
+    assert counted.metrics.active == 0
+
+
+async def test_what_raises_is_counted_once(counted: Counted) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fetch(Observer(app, [counted.metrics]))
+    assert counted.count(f"{DURATION}_count", http_response_status_code="500") == 1
+    assert counted.metrics.active == 0

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: MIT
+import asyncio
+import math
+import os
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, current_app, has_app_context
+
+from ashapp import readiness_check
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge.types import Message, Receive, Scope, Send
+from ashapp.observe.loop_guard import LoopGuard
+from ashapp.observe.observation import Observation
+from ashapp.server.assembly.application import assemble, load
+from ashapp.server.errors import StartupError
+from ashapp.server.health.readiness_runner import Checker
+from ashapp.server.health.state import Health, Phase
+from ashapp.server.management.shared_folder import Runtime, runtime
+from ashapp.server.management.status_reporter import Reporter
+from ashapp.server.management.workers import LocalOverview
+from ashapp.server.settings import Settings
+from ashapp.server.settings.loading import load as load_settings
+from tests.support.asgi import fetch, http_scope
+from tests.support.waiting import eventually
+
+Project = Callable[..., Path]
+
+KEY = "9f2c6d0b1e7a4538"
+
+
+def settings(**flags: Any) -> Settings:
+    return load_settings({"app": "shop", **flags})
+
+
+def bridge_in(app: Any) -> WsgiToAsgi:
+    """Return the bridge below all layers."""
+    while not isinstance(app, WsgiToAsgi):
+        app = app.app
+    return app
+
+
+def flask_module(*lines: str, key: str | None = KEY) -> str:
+    return "\n".join(["from flask import Flask", "app = Flask('shop')", f"app.secret_key = {key!r}", *lines])
+
+
+def test_a_clean_application_is_loaded_without_a_word(project: Project) -> None:
+    project(shop=flask_module())
+    application = load(settings())
+    assert application.found is sys.modules["shop"].app
+    assert application.warnings == []
+    assert not application.bridged
+
+
+def test_the_reference_api_needs_no_key_and_starts_quietly() -> None:
+    application = load(load_settings({}))
+    assert application.warnings == []
+
+
+def test_the_reference_api_may_be_given_no_weak_key() -> None:
+    with pytest.raises(StartupError, match="is weak"):
+        load(load_settings({"secret_key": "dev"}))
+
+
+def test_every_warning_is_told_in_turn(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASK_DEBUG", "1")
+    project(shop=flask_module("app.debug = app.testing = True", key=None))
+    warnings = load(settings()).warnings
+    words = ["FLASK_DEBUG is set", "shop sets debug", "shop sets TESTING", "shop has no SECRET_KEY"]
+    assert [warning[: len(start)] for warning, start in zip(warnings, words, strict=True)] == words
+    assert sys.modules["shop"].app.debug is False
+
+
+@pytest.mark.parametrize(("own", "used"), [(None, "the key of the service"), (KEY, KEY)])
+def test_a_key_is_given_to_an_application_that_has_none(project: Project, own: str | None, used: str) -> None:
+    project(shop=flask_module(key=own))
+    assert load(settings(secret_key="the key of the service")).warnings == []
+    assert sys.modules["shop"].app.secret_key == used
+
+
+def test_a_weak_key_is_a_warning_in_development(project: Project) -> None:
+    project(shop=flask_module(key="dev"))
+    with pytest.raises(StartupError, match="is weak"):
+        load(settings())
+    (warning,) = load(settings(environment="development")).warnings
+    assert "is weak" in warning
+
+
+def test_an_application_that_is_bridged_is_hardened_too(project: Project) -> None:
+    project(
+        shop=flask_module(
+            "from ashapp import FlaskToAsgi", "app.debug = True", "app = FlaskToAsgi(app, threads=2)"
+        )
+    )
+    application = load(settings(threads="8"))
+    assert application.bridged
+    assert application.warnings == [
+        "threads has no effect: shop has been bridged by its own code",
+        "shop sets debug, but 'serve' never runs in debug mode: it is off",
+    ]
+    assert bridge_in(assemble(application.found, settings())) is application.found
+
+
+def test_a_wsgi_callable_is_taken_as_it_is(project: Project) -> None:
+    project(shop="def application(environ, start_response): ...")
+    application = load(settings())
+    assert application.warnings == []
+    bridged = bridge_in(assemble(application.found, settings()))
+    assert not isinstance(bridged, FlaskToAsgi)
+
+
+@pytest.mark.parametrize(
+    ("flags", "options"),
+    [
+        ({}, {}),
+        ({"threads": "3", "workers": "2"}, {"threads": 3, "multiprocess": True}),
+        ({"async_threads": "7"}, {"async_threads": 7}),
+        ({"threads": "1"}, {"threads": 1, "async_threads": 1}),
+        ({"timeout_lifespan_shutdown": "10"}, {"task_grace": 8.0}),
+        ({"workers": "2", "reload": "true", "loop_guard": "0"}, {}),
+    ],
+)
+def test_the_bridge_is_told_of_the_settings_that_are_its_own(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: dict[str, str],
+    options: dict[str, Any],
+) -> None:
+    project(shop=flask_module())
+    told: dict[str, Any] = {}
+
+    def bridge(app: object, **options: Any) -> WsgiToAsgi:
+        told.update(app=app, **options)
+        return WsgiToAsgi(lambda environ, start_response: [])
+
+    monkeypatch.setattr("ashapp.server.assembly.application.FlaskToAsgi", bridge)
+    found = load(settings()).found
+    assemble(found, settings(**flags))
+    defaults = {
+        "threads": 40,
+        "async_threads": 1000,
+        "multiprocess": False,
+        "task_grace": 4.0,
+        "read_ahead": 1 << 20,
+    }
+    assert told == {"app": found, **defaults, **options}
+
+
+@pytest.mark.parametrize(
+    ("own", "flags", "limits"),
+    [
+        ({}, {}, (20_000, 1000, 16 << 30, None)),
+        ({"threads": 2}, {"limit_body": "0", "limit_in_flight": "7"}, (7, 50, None, None)),
+        ({}, {"limit_queue": "8", "request_timeout": "2.5"}, (20_000, 8, 16 << 30, 2.5)),
+        (
+            {"max_in_flight": 1, "max_queued": 2, "max_body": 3, "request_timeout": 4},
+            {"limit_in_flight": "5", "limit_queue": "6", "limit_body": "7", "request_timeout": "8"},
+            (1, 2, 3, 4),
+        ),
+    ],
+)
+def test_limits_are_set_where_the_application_has_not_set_its_own(
+    own: dict[str, Any], flags: dict[str, str], limits: tuple[Any, ...]
+) -> None:
+    bridge = WsgiToAsgi(lambda environ, start_response: [], **own)
+    assert bridge_in(assemble(bridge, settings(**flags))) is bridge
+    admission = bridge.admission
+    found = (admission.max_in_flight, admission.max_queued, bridge.max_body, bridge.request_timeout)
+    assert found == limits
+
+
+@pytest.mark.parametrize(
+    ("own", "flags", "limits"),
+    [
+        ({}, {}, (None, 1, 60)),
+        ({}, {"limit_buffered": "8MiB", "workers": "3", "timeout_thread": "5"}, (8 << 20, 3, 5)),
+        ({"max_buffered": 7}, {"limit_buffered": "8MiB", "timeout_thread": "0"}, (7, 1, math.inf)),
+    ],
+)
+def test_what_is_in_hand_is_bounded(
+    own: dict[str, Any], flags: dict[str, str], limits: tuple[Any, ...]
+) -> None:
+    bridge = WsgiToAsgi(lambda environ, start_response: [], **own)
+    assemble(bridge, settings(**flags))
+    budget = bridge.intake.budget
+    assert (budget.limit, budget.processes, bridge.admission.stuck_after) == limits
+
+
+@pytest.mark.parametrize("limit", [None, 160 << 20])
+def test_memory_is_given_back_where_there_is_a_limit(
+    limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr("ashapp.server.assembly.application.give_back_freed", lambda: calls.append(1))
+    monkeypatch.setattr("ashapp.bridge.admission.free_memory.Memory.limit", limit)
+    assemble(WsgiToAsgi(lambda environ, start_response: []), settings())
+    assert bool(calls) == (limit is not None)
+
+
+def test_a_worker_that_is_saturated_is_not_ready() -> None:
+    bridge = WsgiToAsgi(lambda environ, start_response: [], max_in_flight=2)
+    health = Health(Phase.RUNNING)
+    assemble(bridge, settings(lifespan="off"), health)
+    assert health.readiness() is None
+    bridge.admission.in_flight = 2
+    assert health.readiness() == "saturated: 2 requests in flight"
+    assert health.liveness() is None
+
+
+class NotFound(WsgiToAsgi):
+    """Stands for an application that has none of the paths."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+
+
+async def statuses(flags: dict[str, Any]) -> dict[str, int]:
+    app = assemble(NotFound(lambda environ, start_response: []), settings(**flags))
+    asked: dict[str, int] = {}
+
+    async def no_message() -> Message:
+        raise AssertionError("a probe reads no request body")
+
+    for path in ("/livez", "/readyz", "/healthz", "/alive"):
+
+        async def send(message: Message, path: str = path) -> None:
+            asked.setdefault(path, message.get("status", 0))
+
+        await app(http_scope(target=path.encode()), no_message, send)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({}, {"/livez": 200, "/readyz": 503, "/healthz": 200, "/alive": 404}),
+        ({"lifespan": "off"}, {"/livez": 200, "/readyz": 200, "/healthz": 200, "/alive": 404}),
+        ({"probes": False}, {"/livez": 404, "/readyz": 404, "/healthz": 404, "/alive": 404}),
+        ({"healthz_path": "off"}, {"/livez": 200, "/readyz": 503, "/healthz": 404, "/alive": 404}),
+        ({"livez_path": "/alive"}, {"/livez": 404, "/readyz": 503, "/healthz": 200, "/alive": 200}),
+    ],
+)
+async def test_probes_are_where_the_settings_say(flags: dict[str, Any], expected: dict[str, int]) -> None:
+    assert await statuses(flags) == expected
+
+
+def has_guards(count: int) -> bool:
+    return [thread.name for thread in threading.enumerate()].count("ashapp-loop-guard") == count
+
+
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        ({}, 1),
+        ({"loop_guard": "0.2", "lifespan": "off"}, 1),
+        ({"environment": "development"}, 1),
+        ({"environment": "development", "loop_guard": "0"}, 0),
+    ],
+)
+async def test_the_loop_is_guarded_while_the_application_is_served(flags: dict[str, str], count: int) -> None:
+    health = Health()
+    assemble(WsgiToAsgi(lambda environ, start_response: []), settings(**flags), health)
+    for monitor in health.monitors:
+        await monitor.start()
+    await eventually(partial(has_guards, count))
+    for monitor in health.monitors:
+        await monitor.stop()
+    await eventually(partial(has_guards, 0))
+
+
+async def test_views_that_block_the_loop_are_counted_and_told_of() -> None:
+    app, health, overview = Flask("shop"), Health(Phase.RUNNING), LocalOverview()
+    app.add_url_rule("/", "slow", lambda: "done")
+    assemble(app, settings(loop_guard="0.01", limit_blocking="0.02"), health, overview)
+    (guard,) = (monitor for monitor in health.monitors if isinstance(monitor, LoopGuard))
+    (reporter,) = (monitor for monitor in health.monitors if isinstance(monitor, Reporter))
+    assert (guard.threshold, guard._limit, guard._note is not None) == (0.01, 0.02, True)
+    request = Observation(http_scope(), None, lambda _: None)  # type: ignore[arg-type]
+    request.endpoint = "slow"
+    for _ in range(2):
+        assert guard._note is not None
+        guard._note(request, 0.03)
+    assert list(reporter.status().moved) == ["slow"]
+    labels = {"ashapp_endpoint": "slow"}
+    assert overview.registry.get_sample_value("ashapp_event_loop_blocks_total", labels) == 2
+
+
+@pytest.mark.usefixtures("no_checks")
+@pytest.mark.parametrize("is_flask", [True, False])
+async def test_readiness_checks_run_in_the_context_of_a_flask_application(*, is_flask: bool) -> None:
+    found: list[str | None] = []
+
+    @readiness_check("database")
+    def database() -> None:
+        found.append(current_app.name if has_app_context() else None)
+        raise OSError
+
+    app = Flask("shop")
+    health = Health(Phase.RUNNING)
+    assemble(app if is_flask else app.wsgi_app, settings(), health)
+    assert health.readiness() is None
+    (checker,) = (monitor for monitor in health.monitors if isinstance(monitor, Checker))
+    await checker.start()
+    assert found == ["shop" if is_flask else None]
+    assert health.readiness() == "readiness checks failed: database"
+    await checker.stop()
+
+
+async def test_requests_are_counted_for_the_management_port_but_probes_are_not() -> None:
+    overview = LocalOverview()
+    health = Health(Phase.RUNNING)
+    app = assemble(Flask("shop"), settings(), health, overview)
+    for path in (b"/livez", b"/readyz", b"/nosuch", b"/nosuch"):
+        await fetch(app, "GET", path)
+    (durations,) = [
+        m for m in overview.registry.collect() if m.name == "http_server_request_duration_seconds"
+    ]
+    assert [
+        (s.labels["http_response_status_code"], s.value) for s in durations.samples if s.name[-5:] == "count"
+    ] == [("404", 2)]
+    assert len(health.monitors) == 3
+    for monitor in health.monitors:
+        await monitor.start()
+    (status,) = overview.statuses()
+    assert (status.reason, status.active, status.threads) == (None, 0, 40)
+    for monitor in health.monitors:
+        await monitor.stop()
+
+
+def test_a_worker_of_a_supervisor_writes_its_status_for_it() -> None:
+    with runtime() as shared:
+        health = Health(Phase.RUNNING)
+        assemble(Flask("shop"), settings(), health, Runtime.inherited())
+
+        async def pids() -> list[int]:
+            for monitor in health.monitors:
+                await monitor.start()
+            found = [status.pid for status in shared.statuses()]
+            for monitor in health.monitors:
+                await monitor.stop()
+            return found
+
+        assert asyncio.run(pids()) == [os.getpid()]
+        assert shared.statuses() == []

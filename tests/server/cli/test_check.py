@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: MIT
+import shutil
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.server.cli import check
+from ashapp.server.settings import ServerSettings
+from tests.support import process
+from tests.support.server import serving
+
+
+class Service:
+    """Answers with ``status``, and keeps what it is asked."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.asked: list[tuple[str, str, str, bytes]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked.append((scope["scheme"], scope["method"], scope["path"], scope["query_string"]))
+        body = b'{"status": "unavailable",\n "reason": "draining"}'
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+def port(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The port at which it is served, and which ASHAPP_PORT names."""
+    with serving(service, lifespan="off") as address:
+        monkeypatch.setenv("ASHAPP_PORT", str(address[1]))
+        yield str(address[1])
+
+
+@pytest.fixture
+def free_port() -> str:
+    """One at which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return str(sock.getsockname()[1])
+
+
+def test_the_settings_have_the_defaults_of_the_service() -> None:
+    assert {name: ServerSettings.model_fields[name].default for name in check.DEFAULTS} == check.DEFAULTS
+
+
+@pytest.mark.parametrize(("kind", "path"), [("ready", "/readyz"), ("live", "/livez")])
+def test_a_good_answer_is_one_line_and_exit_code_0(
+    service: Service, port: str, capsys: pytest.CaptureFixture[str], kind: str, path: str
+) -> None:
+    assert check.main([kind]) == 0
+    assert service.asked == [("http", "GET", path, b"")]
+    assert capsys.readouterr() == (f"ok: 200 from http://127.0.0.1:{port}{path}\n", "")
+
+
+@pytest.mark.parametrize(("status", "code"), [(204, 0), (302, 0), (399, 0), (400, 1), (404, 1), (503, 1)])
+def test_an_answer_is_good_from_200_to_399(service: Service, port: str, status: int, code: int) -> None:
+    service.status = status
+    assert check.main(["ready"]) == code
+
+
+def test_why_an_answer_is_not_good_is_told_in_one_line(
+    service: Service, port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.status = 503
+    assert check.main(["ready"]) == 1
+    text = '{"status": "unavailable", "reason": "draining"}'
+    failure = f"failed: 503 from http://127.0.0.1:{port}/readyz: {text}\n"
+    assert capsys.readouterr() == ("", failure)
+
+
+@pytest.mark.parametrize(
+    ("target", "asked"), [("", ("/", b"")), ("/", ("/", b"")), ("/a/b?c=d&e", ("/a/b", b"c=d&e"))]
+)
+def test_any_url_can_be_asked(service: Service, port: str, target: str, asked: tuple[str, bytes]) -> None:
+    assert check.main(["http", f"http://127.0.0.1:{port}{target}"]) == 0
+    assert service.asked == [("http", "GET", *asked)]
+
+
+def test_nobody_listens(free_port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main(["http", f"http://127.0.0.1:{free_port}/"]) == 1
+    assert capsys.readouterr().err.startswith("failed: ConnectionRefusedError: ")
+
+
+def test_a_service_that_does_not_answer_is_waited_for_no_longer_than_the_time_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        assert check.main(["http", f"http://127.0.0.1:{silent.getsockname()[1]}/", "--timeout", "0.1"]) == 1
+        assert 0.1 <= time.monotonic() - began < 10
+    assert capsys.readouterr().err == "failed: TimeoutError: timed out\n"
+
+
+def test_what_is_no_http_is_no_good_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def greet() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0\r\n")
+                connection.recv(1000)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        assert check.main(["http", f"http://127.0.0.1:{other.getsockname()[1]}/"]) == 1
+        thread.join(20)
+    assert capsys.readouterr().err == "failed: BadStatusLine: SSH-2.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            [],
+            "the following arguments are required: {ready,live,http} (ashapp check --help tells how",
+        ),
+        (["nosuch"], "argument {ready,live,http}: invalid choice: 'nosuch'"),
+        (["http"], "the following arguments are required: url"),
+        (["ready", "--timeout", "soon"], "argument --timeout: invalid float value: 'soon'"),
+    ],
+)
+def test_wrong_use_is_exit_code_1_too(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        check.main(arguments)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.startswith(f"failed: {message}")
+
+
+@pytest.mark.parametrize("url", ["ftp://example.test/", "example.test", "http://", "http:///readyz"])
+def test_what_is_no_url_is_told(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert check.main(["http", url]) == 1
+    assert capsys.readouterr().err == f"failed: {url!r} is not a URL that begins with http:// or https://\n"
+
+
+@contextmanager
+def set_to(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.delenv("ASHAPP_PORT")
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("variables", "file"),
+    [
+        ({"ASHAPP_PORT": "{port}", "PORT": "1"}, "port = 2"),
+        ({"ASHAPP_PORT_FILE": "port", "PORT": "1"}, "port = 2"),
+        ({"PORT": "{port}"}, "port = 2"),
+        ({"ASHAPP_PORT": "tcp://10.0.0.7:5000", "PORT": "{port}"}, ""),
+        ({"ASHAPP_PORT": ""}, "port = {port}"),
+        ({"ASHAPP_ENV_FILE": "variables"}, "port = 2"),
+        ({"ASHAPP_PORT": "{port}", "ASHAPP_HOST": "localhost"}, ""),
+    ],
+)
+def test_the_port_is_read_from_where_the_service_reads_it(
+    service: Service,
+    port: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variables: dict[str, str],
+    file: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("port").write_text(f"{port}\n")
+    Path("variables").write_text(f"ASHAPP_PORT={port}\n")
+    Path("settings.toml").write_text(file.format(port=port))
+    given = {name: value.format(port=port) for name, value in variables.items()}
+    with set_to(monkeypatch, ASHAPP_CONFIG="settings.toml", **given):
+        assert check.main(["live"]) == 0
+    assert len(service.asked) == 1
+
+
+def test_the_path_is_that_of_the_settings(
+    service: Service, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASHAPP_READYZ_PATH", "/alive")
+    assert check.main(["ready"]) == 0
+    assert service.asked[0][2] == "/alive"
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"ASHAPP_READYZ_PATH": "off"},
+            "the service does not answer this probe: readyz_path or probes is off",
+        ),
+        ({"ASHAPP_PROBES": "false"}, "the service does not answer this probe: readyz_path or probes is off"),
+        ({"ASHAPP_FD": "3"}, "it is not known where the service listens that has inherited its socket (fd)"),
+        ({"ASHAPP_PORT": "http"}, "Port could not be cast to integer value as 'http'"),
+        (
+            {"ASHAPP_CONFIG": "nosuch.toml"},
+            "FileNotFoundError: [Errno 2] No such file or directory: 'nosuch.toml'",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variables: dict[str, str],
+    message: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert check.main(["ready"]) == 1
+    assert capsys.readouterr().err == f"failed: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("::", "http://[::1]:{port}/livez"), ("::1", "http://[::1]:{port}/livez")]
+)
+def test_an_ipv6_address_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, host: str, url: str, free_port: str
+) -> None:
+    monkeypatch.setenv("ASHAPP_HOST", host)
+    monkeypatch.setenv("ASHAPP_PORT", free_port)
+    options = check._parser().parse_args(["live"])
+    connection, shown, path = check._target(options)
+    assert (connection.host, connection.port, shown, path) == (
+        "::1",
+        int(free_port),
+        url.format(port=free_port),
+        "/livez",
+    )
+
+
+def test_a_unix_socket_is_asked(
+    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "socket"
+    monkeypatch.setenv("ASHAPP_UDS", str(path))
+    with process.serving(["--uds", str(path)], cwd=tmp_path):
+        assert check.main(["ready"]) == 0
+    assert capsys.readouterr().out == f"ok: 200 from unix:{path}/readyz\n"
+    assert check.main(["ready"]) == 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
+def test_tls_is_spoken_without_a_look_at_the_name_in_the_certificate(
+    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    made = process.run(
+        ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=shop.test", *files],
+        command=["openssl"],
+    )
+    assert made.returncode == 0, made.stderr
+    options: dict[str, Any] = {"ssl_keyfile": str(key), "ssl_certfile": str(certificate)}
+    with serving(service, lifespan="off", **options) as (_, port):
+        monkeypatch.setenv("ASHAPP_PORT", str(port))
+        monkeypatch.setenv("ASHAPP_SSL_CERTFILE", str(certificate))
+        assert check.main(["live"]) == 0
+        assert check.main(["http", f"https://127.0.0.1:{port}/"]) == 1
+    assert service.asked == [("https", "GET", "/livez", b"")]
+    assert "certificate verify failed" in capsys.readouterr().err
+
+
+def test_below_a_root_path_the_probe_is_found(tmp_path: Path) -> None:
+    with process.serving(["--root-path", "/api"], cwd=tmp_path) as server:
+        environment = {"ASHAPP_ROOT_PATH": "/api", "ASHAPP_PORT": str(server.address[1])}
+        ended = process.run(["ready"], command=[sys.executable, "-m", "ashapp", "check"], env=environment)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_little_is_imported() -> None:
+    program = """
+import sys
+sys.argv = ["ashapp", "check", "http", "nothing"]
+from ashapp.__main__ import main
+try:
+    main()
+except SystemExit as error:
+    assert error.code == 1
+print(*sys.modules)
+"""
+    ended = process.run(["-c", program], command=[sys.executable])
+    assert ended.returncode == 0, ended.stderr
+    assert not {"asyncio", "click", "flask", "pydantic", "uvicorn"}.intersection(ended.stdout.split())

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+import io
+import re
+from typing import Any, Literal
+
+import pytest
+
+from ashapp.bridge.placement.views import ViewKind
+from ashapp.server.cli.routes_tables import print_survey
+from ashapp.server.inspection.hooks import Hook
+from ashapp.server.inspection.report import Survey
+from ashapp.server.inspection.routes import Route
+
+LONG = "/shops/<int:shop_number>/orders/<uuid:order>/items/<any('new', 'used', '[red]'):state>"
+
+CLASS, DECORATED = ViewKind.CLASS_BASED, ViewKind.DECORATED_ASYNC
+
+
+def route(rule: str, endpoint: str, kind: ViewKind, reason: str | None, **fields: Any) -> Route:
+    values = {"domain": None, "methods": ["GET"], "async_methods": [], **fields}
+    runs_on: Literal["loop", "thread"] = "thread" if reason else "loop"
+    return Route(rule, endpoint=endpoint, view=endpoint, kind=kind, runs_on=runs_on, reason=reason, **values)
+
+
+SURVEY = Survey(
+    target="shop:app",
+    flask=True,
+    reason=None,
+    routes=[
+        Route(
+            "/", None, ["GET", "HEAD", "OPTIONS"], "index", "index", ViewKind.SYNC, [], "thread", "sync view"
+        ),
+        Route("/wait", None, ["GET", "POST"], "wait", "wait", ViewKind.ASYNC, [], "loop", None),
+        Route(
+            "/item", "admin", [], "item", "Item", ViewKind.CLASS_BASED, ["GET", "PUT"], "thread", "a class"
+        ),
+        Route(LONG, None, ["GET"], "items", "items", ViewKind.DECORATED_ASYNC, [], "thread", "a decorator"),
+        Route("/x", None, ["GET"], "x", "x", ViewKind.DECORATED_ASYNC, [], "thread", "a decorator"),
+        Route(
+            "/held",
+            None,
+            ["GET"],
+            "held",
+            "held",
+            ViewKind.ASYNC,
+            [],
+            "loop",
+            None,
+            held_by=["one a", "two b"],
+        ),
+        Route("/kept", None, ["GET"], "kept", "kept", ViewKind.ASYNC, [], "thread", "a mark", own_loop=True),
+        Route(
+            "/page", None, ["GET"], "page", "page", ViewKind.SYNC, [], "thread", "sync view", own_loop=True
+        ),
+    ],
+    hooks=[
+        Hook("before_request", None, "shop.load_user", None, "sync", "request_thread"),
+        Hook("errorhandler", "404", "shop.not_found", "orders", "nonblocking", "loop"),
+    ],
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+def printed(survey: Survey = SURVEY, file: io.StringIO | None = None) -> list[str]:
+    file = file or io.StringIO()
+    print_survey(survey, file)
+    return file.getvalue().splitlines()
+
+
+def test_each_rule_and_each_hook_is_a_row() -> None:
+    rows = [re.split(r"  +", line.strip()) for line in printed()]
+    expected = [
+        ["Rule", "Methods", "Endpoint", "View", "Runs on"],
+        ["/", "GET", "index", "sync", "thread"],
+        ["/wait", "GET, POST", "wait", "async", "loop"],
+        ["admin|/item", "item", "class-based (async GET,", "thread [1]"],
+        ["/held", "GET", "held", "async", "loop [3]"],
+        ["/kept", "GET", "kept", "async", "thread [4]"],
+        ["/page", "GET", "page", "sync", "thread"],
+        ["/x", "GET", "x", "decorated async", "thread [2]"],
+        ["[1] a class"],
+        ["[2] a decorator"],
+        ["[3] holds a thread while it waits, as these are sync: one a, two b"],
+        ["[4] a mark (on an event loop of its own)"],
+        ["Hooks, and where they run around an async view (request_thread: of its own)"],
+        ["Hook", "Name", "Scope", "Kind", "Runs on"],
+        ["before_request", "shop.load_user", "app", "sync", "request_thread"],
+        ["errorhandler 404", "shop.not_found", "blueprint orders", "nonblocking", "loop"],
+        ["Rules: 8, of them 2 on the loop and 6 on threads."],
+    ]
+    assert [row for row in expected if row not in rows] == []
+
+
+def test_away_from_a_terminal_80_columns_do_without_colours() -> None:
+    lines = printed()
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in "".join(lines)
+    assert "[red]" in "".join(lines)
+
+
+def test_what_is_too_long_is_folded_and_not_cut() -> None:
+    first = next(number for number, line in enumerate(printed()) if line.startswith("/shops"))
+    rule = ""
+    for line in printed()[first:]:
+        if line.startswith("/x"):
+            break
+        rule += line.partition("  ")[0].strip()
+    assert rule == LONG.replace(" ", "")
+
+
+def test_a_terminal_has_colours_and_all_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    lines = printed(file=Terminal())
+    assert any("\x1b[32mloop" in line for line in lines)
+    assert any(LONG in line for line in lines)
+
+
+def test_where_there_are_no_hooks_nothing_is_said_of_them() -> None:
+    text = "\n".join(printed(Survey("shop:app", flask=True, reason=None, routes=SURVEY.routes, hooks=[])))
+    assert "Hooks" not in text
+    assert text.endswith("Rules: 8, of them 2 on the loop and 6 on threads.")
+
+
+def test_what_keeps_all_async_views_off_the_loop_is_the_last_word() -> None:
+    survey = Survey("shop:app", flask=True, reason="the reason", routes=[], hooks=[])
+    assert printed(survey)[-1] == "No async view can run on the loop: the reason."
+
+
+def test_another_wsgi_callable_is_one_line() -> None:
+    survey = Survey("shop:application", flask=False, reason="it is no Flask application", routes=[], hooks=[])
+    (line,) = printed(survey)
+    assert line == "shop:application is no Flask application: each request runs on a thread as a whole."

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flask
+import pytest
+
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge.placement.nonblocking import nonblocking, on_thread
+from ashapp.server.inspection.hooks import Hook, holders, list_hooks
+
+HERE = __name__
+
+
+def plain(*arguments: Any, **more: Any) -> Any: ...
+
+
+async def wait(*arguments: Any, **more: Any) -> Any: ...
+
+
+@nonblocking
+def quick(*arguments: Any, **more: Any) -> Any: ...
+
+
+@on_thread
+async def block(*arguments: Any, **more: Any) -> Any: ...
+
+
+PLACES = [
+    (plain, "sync", "request_thread"),
+    (wait, "async", "loop"),
+    (quick, "nonblocking", "loop"),
+    (block, "async", "request_thread"),
+]
+
+HOOKS: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
+    "before_request": lambda scaffold: scaffold.before_request,
+    "after_request": lambda scaffold: scaffold.after_request,
+    "teardown_request": lambda scaffold: scaffold.teardown_request,
+    "context_processor": lambda scaffold: scaffold.context_processor,
+}
+
+
+@pytest.fixture
+def app() -> flask.Flask:
+    app = flask.Flask("shop", static_folder=None)
+    app.add_url_rule("/", view_func=wait)
+    return app
+
+
+@pytest.mark.parametrize(("function", "kind", "runs_on"), PLACES)
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_is_told_of_for_the_application_and_for_a_blueprint(
+    app: flask.Flask, hook: str, function: Any, kind: str, runs_on: Any
+) -> None:
+    orders = flask.Blueprint("orders", __name__)
+    HOOKS[hook](orders)(function)
+    app.register_blueprint(orders)
+    HOOKS[hook](app)(function)
+    assert list_hooks(app) == [
+        Hook(hook, None, f"{HERE}.{function.__name__}", blueprint, kind, runs_on)
+        for blueprint in (None, "orders")
+    ]
+
+
+@pytest.mark.parametrize(("function", "kind", "runs_on"), PLACES)
+def test_a_teardown_of_the_application_context_is_told_of(
+    app: flask.Flask, function: Any, kind: str, runs_on: Any
+) -> None:
+    app.teardown_appcontext(function)
+    name = f"{HERE}.{function.__name__}"
+    assert list_hooks(app) == [Hook("teardown_appcontext", None, name, None, kind, runs_on)]
+
+
+@pytest.mark.parametrize(("function", "kind", "runs_on"), PLACES)
+@pytest.mark.parametrize(
+    ("error", "on"), [(404, "404"), (ValueError, "ValueError"), (Exception, "Exception")]
+)
+def test_an_error_handler_is_told_of_with_its_error(
+    app: flask.Flask, error: Any, on: str, function: Any, kind: str, runs_on: Any
+) -> None:
+    orders = flask.Blueprint("orders", __name__)
+    orders.register_error_handler(error, function)
+    app.register_blueprint(orders)
+    app.register_error_handler(error, function)
+    name = f"{HERE}.{function.__name__}"
+    assert list_hooks(app) == [
+        Hook("errorhandler", on, name, blueprint, kind, runs_on) for blueprint in (None, "orders")
+    ]
+
+
+@pytest.fixture(params=PLACES, ids=lambda place: place[1])
+def connected(request: pytest.FixtureRequest, app: flask.Flask) -> Iterator[tuple[Any, str, Any]]:
+    flask.request_started.connect(request.param[0], app)
+    yield request.param
+    flask.request_started.disconnect(request.param[0], app)
+
+
+def test_a_receiver_of_a_signal_is_told_of(app: flask.Flask, connected: tuple[Any, str, Any]) -> None:
+    function, kind, runs_on = connected
+    name = f"{HERE}.{function.__name__}"
+    assert list_hooks(app) == [Hook("signal", "request_started", name, None, kind, runs_on)]
+    assert list_hooks(flask.Flask("other")) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "runs_on"), [(plain, "sync", "thread"), (quick, "nonblocking", "loop")]
+)
+def test_an_url_value_preprocessor_runs_where_the_view_does(
+    app: flask.Flask, function: Any, kind: str, runs_on: Any
+) -> None:
+    app.url_value_preprocessor(function)
+    name = f"{HERE}.{function.__name__}"
+    assert list_hooks(app) == [Hook("url_value_preprocessor", None, name, None, kind, runs_on)]
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "runs_on"), [(plain, "sync", "request_thread"), (quick, "nonblocking", "loop")]
+)
+def test_url_defaults_are_told_of(app: flask.Flask, function: Any, kind: str, runs_on: Any) -> None:
+    app.url_defaults(function)
+    assert list_hooks(app) == [Hook("url_defaults", None, f"{HERE}.{function.__name__}", None, kind, runs_on)]
+
+
+@pytest.mark.parametrize(
+    ("bridge", "places"),
+    [
+        (FlaskToAsgi, ["request_thread", "loop", "loop"]),
+        (WsgiToAsgi, ["thread", "loop", "thread"]),
+    ],
+)
+def test_where_the_view_is_kept_off_the_loop_sync_hooks_are_too(
+    app: flask.Flask, bridge: Callable[[Any], Any], places: list[str]
+) -> None:
+    for function in (plain, wait, quick):
+        app.before_request(function)
+    assert [hook.runs_on for hook in list_hooks(bridge(app))] == places
+
+
+def test_what_lets_a_view_hold_a_thread_is_told(app: flask.Flask) -> None:
+    """Hooks that take a thread before the view: the application's, and those of its blueprints."""
+    shop, orders, other = (flask.Blueprint(name, __name__) for name in ("shop", "orders", "other"))
+    for scaffold in (app, shop, orders, other):
+        scaffold.before_request(named(scaffold.name))
+        scaffold.before_request(wait)
+        scaffold.before_request(quick)
+        scaffold.after_request(plain)
+        scaffold.teardown_request(plain)
+        scaffold.context_processor(plain)
+        scaffold.register_error_handler(404, plain)
+    shop.register_blueprint(orders)
+    app.register_blueprint(shop)
+    app.register_blueprint(other)
+    hooks = list_hooks(app)
+    assert holders(hooks, "view") == ["before_request shop.of_shop"]
+    assert holders(hooks, "shop.view") == ["before_request shop.of_shop", "before_request shop.of_shop"]
+    assert holders(hooks, "shop.orders.view") == [
+        "before_request shop.of_shop",
+        "before_request shop.of_shop",
+        "before_request shop.of_orders",
+    ]
+
+
+def named(name: str) -> Callable[[], None]:
+    def hook() -> None: ...
+
+    hook.__qualname__ = f"of_{name}"
+    hook.__module__ = "shop"
+    return hook
+
+
+@pytest.mark.parametrize(("name", "holds"), [("request_started", True), ("request_finished", False)])
+def test_a_receiver_of_a_signal_before_the_view_lets_it_hold_a_thread(name: str, *, holds: bool) -> None:
+    hook = Hook("signal", name, "shop.note", None, "sync", "request_thread")
+    assert holders([hook], "view") == (["request_started shop.note"] if holds else [])
+
+
+def test_another_wsgi_callable_has_no_hooks() -> None:
+    assert list_hooks(plain) == []

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: MIT
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.observe.metrics.requests import RequestMetrics
+from ashapp.observe.metrics.workers import MULTIPROCESS_VARIABLE
+from ashapp.server.errors import StartupError
+from ashapp.server.health.state import Health
+from ashapp.server.management import shared_folder as runtime_module
+from ashapp.server.management.shared_folder import Runtime, runtime
+from ashapp.server.management.status_reporter import Reporter
+from ashapp.server.management.worker_status import Status
+
+
+@pytest.fixture(autouse=True)
+def _temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_folder_for_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MULTIPROCESS_VARIABLE, raising=False)
+
+
+def test_workers_inherit_the_folder_for_as_long_as_it_exists() -> None:
+    assert Runtime.inherited() is None
+    with runtime() as shared:
+        inherited = Runtime.inherited()
+        assert inherited is not None
+        assert inherited.path == shared.path
+        assert os.environ[MULTIPROCESS_VARIABLE] == str(shared.path)
+        assert shared.path.stat().st_mode & 0o777 == 0o700
+    assert not shared.path.exists()
+    assert MULTIPROCESS_VARIABLE not in os.environ
+    assert Runtime.inherited() is None
+
+
+@pytest.mark.parametrize("variable", [MULTIPROCESS_VARIABLE, MULTIPROCESS_VARIABLE.lower()])
+def test_metrics_are_counted_where_the_operator_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    folder = tmp_path / "not" / "yet"
+    monkeypatch.setenv(variable, str(folder))
+    with runtime() as shared:
+        assert os.environ[MULTIPROCESS_VARIABLE] == str(folder)
+        assert shared.path != folder
+        (folder / "counter_11.db").touch()
+        shared.write(Status(11, 1.0, None))
+        shared.forget(11)
+        assert shared.statuses() == []
+    assert [path.name for path in folder.iterdir()] == ["counter_11.db"]
+    assert os.environ[variable] == str(folder)
+
+
+def test_a_service_within_a_service_has_a_folder_of_its_own() -> None:
+    with runtime() as outer, runtime() as inner:
+        assert os.environ[MULTIPROCESS_VARIABLE] == str(inner.path) != str(outer.path)
+
+
+def test_a_folder_of_the_operator_that_cannot_be_used_refuses_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(MULTIPROCESS_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(StartupError, match=r"PROMETHEUS_MULTIPROC_DIR = '.*' can't be used \(File exists\)"):
+        runtime().__enter__()
+
+
+def test_the_last_status_of_each_worker_is_read() -> None:
+    with runtime() as shared:
+        assert shared.statuses() == []
+        first, second = Status(11, 1.0, None), Status(2, 1.0, "starting")
+        for status in (Status(11, 0.5, "starting"), first, second):
+            shared.write(status)
+        assert sorted(shared.statuses(), key=lambda status: status.pid) == [second, first]
+
+
+def test_what_workers_count_is_collected_and_their_reporters_write_here() -> None:
+    with runtime() as shared:
+        assert list(shared.collect()) == []
+        reporter = Reporter(Health(), ThreadPool(1), RequestMetrics(CollectorRegistry()))
+        shared.attach(reporter)
+        assert reporter.board is shared
+
+
+def test_a_worker_that_has_ended_is_forgotten_but_counted() -> None:
+    with runtime() as shared:
+        shared.write(Status(11, 1.0, None))
+        shared.forget(11)
+        shared.forget(12)
+        assert shared.statuses() == []
+        assert shared.ended == 2
+
+
+def test_a_status_that_vanishes_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with runtime() as shared:
+        monkeypatch.setattr(Path, "glob", lambda path, pattern: iter([path / "11.json"]))
+        assert shared.statuses() == []
+
+
+def test_a_worker_that_outlives_its_supervisor_writes_to_nobody() -> None:
+    with runtime() as shared:
+        pass
+    shared.write(Status(11, 1.0, None))
+    assert not shared.path.exists()
+
+
+def test_the_folder_is_in_memory_where_there_is_such_a_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    monkeypatch.setattr(runtime_module, "_MEMORY", memory)
+    with runtime() as shared:
+        assert shared.path.parent == tmp_path
+    monkeypatch.delenv("TMPDIR")
+    with runtime() as shared:
+        assert shared.path.parent == memory
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_a_full_place_is_taken_only_where_there_is_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_full: bool
+) -> None:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    monkeypatch.setattr(runtime_module, "_MEMORY", memory)
+    monkeypatch.delenv("TMPDIR")
+
+    def make_spares(folder: Path, _: int) -> None:
+        if is_full or folder.is_relative_to(memory):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runtime_module, "make_spares", make_spares)
+    with runtime() as shared:
+        assert shared.path.parent == Path(tempfile.gettempdir())
+        assert list(memory.iterdir()) == []
+        shared.write(Status(11, 1.0, None))
+        assert len(shared.statuses()) == 1
+    assert not shared.path.exists()
+
+
+def test_a_status_is_written_and_withdrawn_without_room_for_it() -> None:
+    with runtime() as shared:
+        before = {path.stat().st_ino for path in shared.path.iterdir()}
+        for _ in range(20):
+            shared.write(Status(11, 1.0, None))
+            (path,) = shared.path.glob("*.json")
+            assert path.stat().st_ino in before
+            shared.withdraw(11)
+            assert shared.statuses() == []
+
+
+def test_without_a_place_for_it_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_module, "_MEMORY", Path("/no/such/folder"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with (
+        pytest.raises(StartupError, match=r"none can be made \(Permission denied\): let TMPDIR name"),
+        runtime(),
+    ):
+        raise AssertionError("not reached")
+    assert Runtime.inherited() is None
+
+
+def folder_of_before(parent: Path, *, is_old: bool = True) -> Path:
+    """Make what a supervisor that was killed would leave behind."""
+    folder = parent / "ashapp-before"
+    folder.mkdir()
+    for name in ("lock", "histogram_7.db"):
+        (folder / name).touch()
+    if is_old:
+        os.utime(folder, (0, 0))
+    return folder
+
+
+def test_what_a_killed_supervisor_has_left_is_removed(tmp_path: Path) -> None:
+    abandoned = folder_of_before(tmp_path)
+    with runtime() as shared:
+        assert not abandoned.exists()
+        assert shared.path.exists()
+
+
+def test_what_is_in_use_is_left_alone(tmp_path: Path) -> None:
+    with runtime() as first:
+        os.utime(first.path, (0, 0))
+        with runtime() as second:
+            assert first.path.exists()
+        assert not second.path.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_new_or_of_others_is_left_alone(tmp_path: Path) -> None:
+    new = folder_of_before(tmp_path, is_old=False)
+    foreign = tmp_path / "ashapp-notes"
+    foreign.mkdir()
+    os.utime(foreign, (0, 0))
+    (tmp_path / "ashapp-file").touch()
+    with runtime():
+        assert new.exists()
+        assert foreign.exists()
+
+
+@pytest.mark.parametrize(
+    "what", ["FIFO", "link to a file", "link to a FIFO", "link to a folder", "of another"]
+)
+def test_what_others_have_put_there_neither_hangs_nor_is_followed(
+    what: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precious = tmp_path_factory.mktemp("others")
+    (precious / "lock").touch()
+    os.mkfifo(precious / "fifo")
+    folder = tmp_path / "ashapp-evil"
+    if what == "link to a folder":
+        folder.symlink_to(precious)
+        os.utime(precious, (0, 0))
+    else:
+        folder.mkdir()
+        if what == "FIFO":
+            os.mkfifo(folder / "lock")
+        elif what == "of another":
+            os.mkfifo(folder / "lock")
+            monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+        else:
+            (folder / "lock").symlink_to(precious / ("fifo" if "FIFO" in what else "lock"))
+        os.utime(folder, (0, 0))
+    with runtime() as shared:
+        assert shared.path.is_dir()
+    assert {path.name for path in precious.iterdir()} == {"lock", "fifo"}
+    if what != "FIFO":  # which is in a folder of this user's, and locked by nobody
+        assert folder.exists()
+
+
+def test_counts_that_cannot_be_read_are_lost_but_not_the_supervisor(caplog: pytest.LogCaptureFixture) -> None:
+    with runtime() as shared:
+        broken = shared.path / "counter_11.db"
+        broken.write_bytes(b"\xff\xff\xff\x7f" + bytes(100))
+        shared.forget(11)
+        assert shared.ended == 1
+        assert not broken.exists()
+        assert list(shared.collect()) == []
+    assert "What worker 11 has counted is lost" in caplog.messages

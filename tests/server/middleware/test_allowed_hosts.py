@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from ashapp.bridge.types import Message, Receive, Scope, Send
+from ashapp.server.middleware.allowed_hosts import AllowedHosts, host_pattern
+from tests.support.asgi import Client, http_scope
+
+
+async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+
+async def ask(patterns: Iterable[str], host: bytes | None, **entries: Any) -> Client:
+    scope = http_scope(**entries)
+    scope["headers"] = [(b"accept", b"*/*")] + ([(b"host", host)] if host is not None else [])
+    client = Client()
+    await AllowedHosts(answer, patterns)(scope, client.receive, client.send)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("patterns", "host", "allowed"),
+    [
+        (["example.com"], b"example.com", True),
+        (["example.com"], b"EXAMPLE.com:8443", True),
+        (["example.com"], b"example.com.", True),
+        (["example.com"], b"example.com.:80", True),
+        (["example.com"], b"example.com:", True),
+        (["example.com"], b"www.example.com", False),
+        (["example.com"], b"example.com.evil.example", False),
+        (["example.com"], b"evil-example.com", False),
+        (["example.com"], b"example.com:80:80", False),
+        (["example.com"], b"user@example.com", False),
+        (["example.com"], b"example.com/", False),
+        (["example.com"], b" example.com", False),
+        (["example.com"], b"\xe9xample.com", False),
+        (["example.com"], b"", False),
+        (["example.com"], None, False),
+        ([".example.org"], b"example.org", True),
+        ([".example.org"], b"www.example.org", True),
+        ([".example.org"], b"a.b.example.org:81", True),
+        ([".example.org"], b"wwwexample.org", False),
+        (["example.com", ".example.org"], b"x.example.org", True),
+        (["127.0.0.1", "[::1]"], b"127.0.0.1:5000", True),
+        (["127.0.0.1", "[::1]"], b"[::1]:5000", True),
+        (["127.0.0.1", "[::1]"], b"[::2]", False),
+    ],
+)
+async def test_a_host_fits_a_pattern_or_is_refused(
+    patterns: list[str], host: bytes | None, *, allowed: bool
+) -> None:
+    assert (await ask(patterns, host)).status == (204 if allowed else 400)
+
+
+async def test_the_refusal_is_problem_details_that_repeat_nothing() -> None:
+    client = await ask(["example.com"], b"evil.example")
+    assert client.headers["content-type"] == "application/problem+json"
+    assert b"evil" not in client.body
+    assert client.complete
+
+
+async def test_a_websocket_is_closed_before_it_opens() -> None:
+    client = await ask(["example.com"], b"evil.example", type="websocket")
+    assert [message["type"] for message in client.sent] == ["websocket.close"]
+    assert (await ask(["example.com"], b"example.com", type="websocket")).sent == []
+
+
+async def test_other_scopes_are_passed_on() -> None:
+    async def send(message: Message) -> None: ...
+
+    await AllowedHosts(answer, ["example.com"])({"type": "lifespan"}, Client().receive, send)
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("*", "*"),
+        (" Example.COM ", "example.com"),
+        (".example.com", ".example.com"),
+        ("localhost", "localhost"),
+        ("my_service", "my_service"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("[::1]", "[::1]"),
+    ],
+)
+def test_a_pattern_is_a_host(text: str, pattern: str) -> None:
+    assert host_pattern(text) == pattern
+
+
+@pytest.mark.parametrize(
+    "text", ["", "https://example.com", "example.com:443", "*.example.com", "::1", "a..b", "."]
+)
+def test_what_is_no_pattern_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a host, without scheme and port"):
+        host_pattern(text)

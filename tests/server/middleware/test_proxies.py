@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: MIT
+import json
+import logging
+from typing import Any
+
+import pytest
+from flask import Flask, request, url_for
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.observe.logs.lines import stderr_lines
+from ashapp.server.assembly.application import assemble
+from ashapp.server.middleware.proxies import FORWARDED_HEADERS, Proxies
+from ashapp.server.middleware.trusted_proxies import TrustedProxies
+from ashapp.server.settings.loading import load
+from tests.support.asgi import Client, fetch, http_scope
+
+PROXY = ("10.0.0.2", 40000)
+CLIENT = ("198.51.100.7", 0)
+STRANGER = ("203.0.113.9", 40000)
+
+
+class Application:
+    """Notes what it is called with."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Scope] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scopes.append(scope)
+
+
+async def seen(headers: dict[str, str], *, trusted: str = "10.0.0.0/8", **entries: Any) -> Scope:
+    """Return the scope that the application gets, of a request with *headers* by a proxy."""
+    app = Application()
+    proxies = Proxies(app, TrustedProxies(trusted), FORWARDED_HEADERS)
+    fields = [(name.encode(), value.encode()) for name, value in headers.items()]
+    client = Client()
+    scope = http_scope(headers=fields, **{"client": PROXY, **entries})
+    await proxies(scope, client.receive, client.send)
+    (got,) = app.scopes
+    assert got is scope, "the layers around see what has been found out"
+    return got
+
+
+async def test_a_request_without_forwarded_headers_is_passed_on_as_it_is() -> None:
+    scope = http_scope(client=STRANGER)
+    headers = scope["headers"]
+    expected = dict(scope)
+    app = Application()
+    await Proxies(app, TrustedProxies("*"), FORWARDED_HEADERS)(scope, Client().receive, Client().send)
+    assert app.scopes == [expected]
+    assert app.scopes[0]["headers"] is headers
+
+
+async def test_a_trusted_proxy_is_believed() -> None:
+    headers = {
+        "x-forwarded-for": CLIENT[0],
+        "x-forwarded-proto": "https",
+        "x-forwarded-host": "shop.example",
+        "x-forwarded-port": "8443",
+        "x-forwarded-prefix": "/api",
+    }
+    scope = await seen(headers, target=b"/caf%C3%A9")
+    assert scope["client"] == CLIENT
+    assert scope["scheme"] == "https"
+    assert scope["server"] == ("127.0.0.1", 8443)
+    assert scope["headers"][0] == (b"host", b"shop.example:8443")
+    assert [name for name, _ in scope["headers"]].count(b"host") == 1
+    assert (scope["root_path"], scope["path"], scope["raw_path"]) == ("/api", "/api/café", b"/api/caf%C3%A9")
+    assert {name.decode() for name, _ in scope["headers"]} >= headers.keys(), (
+        "an application may look at them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "scheme", "host"),
+    [
+        ({"x-forwarded-port": "80"}, "http", b"localhost"),
+        ({"x-forwarded-port": "8080"}, "http", b"localhost:8080"),
+        ({"x-forwarded-port": "443", "x-forwarded-proto": "https"}, "https", b"localhost"),
+        ({"x-forwarded-port": "443"}, "http", b"localhost:443"),
+        ({"x-forwarded-port": "81", "x-forwarded-host": "shop.example:82"}, "http", b"shop.example:81"),
+        ({"x-forwarded-port": "81", "x-forwarded-host": "[2001:db8::1]"}, "http", b"[2001:db8::1]:81"),
+        ({"x-forwarded-host": "shop.example:82"}, "http", b"shop.example:82"),
+    ],
+)
+async def test_the_host_has_the_port(headers: dict[str, str], scheme: str, host: bytes) -> None:
+    scope = await seen(headers)
+    assert (scope["scheme"], dict(scope["headers"])[b"host"]) == (scheme, host)
+
+
+async def test_a_request_without_host_gets_none_from_a_port() -> None:
+    app = Application()
+    scope = http_scope(client=PROXY, server=None)
+    scope["headers"] = [(b"x-forwarded-port", b"81")]
+    client = Client()
+    await Proxies(app, TrustedProxies("*"), FORWARDED_HEADERS)(scope, client.receive, client.send)
+    assert scope["headers"] == [(b"x-forwarded-port", b"81")]
+    assert scope["server"] == ("localhost", 81)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "root_path", "path", "expected"),
+    [
+        ("/api", "", "/a", ("/api", "/api/a", b"/api/a")),
+        ("/api", "/old", "/old/a", ("/api", "/api/a", b"/api/a")),
+        ("/api", "/api", "/api/a", ("/api", "/api/a", b"/api/a")),
+        ("/api", "/old", "/older", ("/api", "/api/older", b"/api/older")),
+        ("/", "/old", "/old/a", ("", "/a", b"/a")),
+        ("/caf%C3%A9", "", "/a", ("/café", "/café/a", b"/caf%C3%A9/a")),
+    ],
+)
+async def test_a_prefix_is_the_root_path(
+    prefix: str, root_path: str, path: str, expected: tuple[str, str, bytes]
+) -> None:
+    scope = await seen({"x-forwarded-prefix": prefix}, target=path.encode(), root_path=root_path)
+    assert (scope["root_path"], scope["path"], scope["raw_path"]) == expected
+
+
+async def test_a_server_may_leave_the_raw_path_out() -> None:
+    app = Application()
+    scope = http_scope(client=PROXY, headers=[(b"x-forwarded-prefix", b"/api")])
+    del scope["raw_path"]
+    await Proxies(app, TrustedProxies("*"), FORWARDED_HEADERS)(scope, Client().receive, Client().send)
+    assert (scope["root_path"], scope["path"], "raw_path" in scope) == ("/api", "/api/", False)
+
+
+@pytest.mark.parametrize(("kind", "scheme"), [("http", "https"), ("websocket", "wss")])
+async def test_a_scheme_is_that_of_the_protocol(kind: str, scheme: str) -> None:
+    assert (await seen({"x-forwarded-proto": "https"}, type=kind))["scheme"] == scheme
+
+
+async def test_headers_that_a_proxy_may_not_have_set_are_left_to_the_application() -> None:
+    app = Application()
+    headers = [(b"x-forwarded-for", CLIENT[0].encode()), (b"x-forwarded-host", b"evil.example")]
+    scope = http_scope(client=PROXY, headers=headers)
+    await Proxies(app, TrustedProxies("*"), ["x-forwarded-for"])(scope, Client().receive, Client().send)
+    assert scope["client"] == CLIENT
+    assert scope["headers"] == [(b"host", b"localhost"), *headers]
+
+
+async def test_forwarded_headers_of_strangers_are_removed_and_that_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = Application()
+    proxies = Proxies(app, TrustedProxies("10.0.0.0/8"), ["x-forwarded-for"])
+    headers = [(name.encode(), b"1") for name in FORWARDED_HEADERS]
+    with caplog.at_level(logging.WARNING, "ashapp.server"):
+        for _ in range(3):
+            scope = http_scope(headers=[*headers, (b"accept", b"*/*")], client=STRANGER)
+            await proxies(scope, Client().receive, Client().send)
+            assert scope["headers"] == [(b"host", b"localhost"), (b"accept", b"*/*")]
+            assert scope["client"] == STRANGER
+    (message,) = caplog.messages
+    assert message.startswith("Forwarded headers from 203.0.113.9 are removed")
+    assert message.endswith("name it in forwarded_allow_ips")
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client", "server", "believed"),
+    [
+        ("unix", None, ("/run/shop.sock", None), True),
+        ("127.0.0.1", None, ("/run/shop.sock", None), False),
+        ("unix", None, ("127.0.0.1", 5000), False),
+        ("*", None, ("127.0.0.1", 5000), False),
+        ("unix", None, None, False),
+        ("unix", ("unix", 1), ("127.0.0.1", 5000), False),
+        ("10.0.0.2", ("::ffff:10.0.0.2", 4000), ("::", 5000), True),
+        ("10.0.0.2", ("::1", 4000), ("::", 5000), False),
+    ],
+)
+async def test_who_connects_by_a_unix_socket_may_be_trusted(
+    trusted: str, client: Any, server: Any, *, believed: bool
+) -> None:
+    scope = await seen({"x-forwarded-for": CLIENT[0]}, trusted=trusted, client=client, server=server)
+    assert (scope["client"] == CLIENT) is believed
+    assert (b"x-forwarded-for" in dict(scope["headers"])) is believed
+
+
+async def test_other_scopes_are_passed_on() -> None:
+    app = Application()
+    await Proxies(app, TrustedProxies("*"), [])({"type": "lifespan"}, Client().receive, Client().send)
+    assert app.scopes == [{"type": "lifespan"}]
+
+
+@pytest.mark.parametrize(("client", "expected"), [(PROXY, "198.51.100.7"), (STRANGER, "203.0.113.9")])
+async def test_the_applications_own_proxy_fix_is_not_fooled(client: tuple[str, int], expected: str) -> None:
+    flask = Flask("shop")
+    flask.wsgi_app = ProxyFix(flask.wsgi_app)  # type: ignore[method-assign]
+
+    @flask.get("/")
+    def view() -> str:
+        return f"{request.remote_addr} {url_for('view', _external=True)}"
+
+    app = Proxies(FlaskToAsgi(flask), TrustedProxies("10.0.0.0/8"), FORWARDED_HEADERS[:2])
+    headers = [(b"x-forwarded-for", b"192.0.2.66, 198.51.100.7"), (b"x-forwarded-proto", b"https")]
+    answer = await fetch(app, headers=headers, client=client)
+    scheme = "https" if client == PROXY else "http"
+    assert answer.body.decode() == f"{expected} {scheme}://localhost/"
+
+
+async def test_flask_sees_what_the_first_proxy_saw() -> None:
+    flask = Flask("shop")
+
+    @flask.get("/item")
+    def item() -> str:
+        return f"{request.remote_addr} {request.script_root} {request.path} {url_for('item', _external=True)}"
+
+    app = Proxies(FlaskToAsgi(flask), TrustedProxies("10.0.0.0/8"), FORWARDED_HEADERS)
+    value = b"for=198.51.100.7;proto=https;host=shop.example"
+    headers = [(b"forwarded", value), (b"x-forwarded-prefix", b"/api")]
+    answer = await fetch(app, "GET", b"/item", headers=headers, client=PROXY)
+    assert answer.body.decode() == "198.51.100.7 /api /item https://shop.example/api/item"
+
+
+async def tell_client(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["client"][0].encode()})
+
+
+class Bridged(FlaskToAsgi):
+    """Tells what client it is shown."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await tell_client(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("flags", "path", "expected"),
+    [
+        ({}, b"/", (200, b"192.0.2.1")),
+        ({"forwarded_allow_ips": "192.0.2.0/24"}, b"/", (200, b"198.51.100.7")),
+        ({"forwarded_allow_ips": "*", "proxy_headers": False}, b"/", (200, b"192.0.2.1")),
+        ({"allowed_hosts": "localhost"}, b"/", (200, b"192.0.2.1")),
+        ({"allowed_hosts": "shop.example"}, b"/", (400, None)),
+        ({"allowed_hosts": "shop.example"}, b"/livez", (200, b'{"status":"ok"}')),
+        (
+            {
+                "allowed_hosts": "shop.example",
+                "forwarded_allow_ips": "192.0.2.1",
+                "forwarded_headers": "x-forwarded-host",
+            },
+            b"/",
+            (200, b"192.0.2.1"),
+        ),
+    ],
+)
+async def test_the_service_trusts_whom_the_settings_name(
+    capsys: pytest.CaptureFixture[str],
+    flags: dict[str, Any],
+    path: bytes,
+    expected: tuple[int, bytes | None],
+) -> None:
+    app = assemble(Bridged(Flask("shop")), load({"log_format": "json", **flags}))
+    headers = [(b"x-forwarded-for", b"198.51.100.7"), (b"x-forwarded-host", b"shop.example")]
+    client = await fetch(app, "GET", path, headers=headers)
+    status, body = expected
+    assert client.status == status
+    assert body in {None, client.body}
+    stderr_lines.flush()
+    logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    expected_client = body.decode() if body and path == b"/" else "192.0.2.1"
+    # Refused requests are logged too, with the client as the application would see it; probes are not.
+    assert [(line["status"], line["client"]) for line in logged if line["event"] == "request"] == (
+        [] if path == b"/livez" else [(status, expected_client)]
+    )

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+import pytest
+
+from ashapp.server.middleware.trusted_proxies import UNIX, TrustedProxies, normal_address
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "trusted"),
+    [
+        ("127.0.0.1,::1,unix", "127.0.0.1", True),
+        ("127.0.0.1,::1,unix", "::1", True),
+        ("127.0.0.1,::1,unix", "0:0:0:0:0:0:0:1", True),
+        ("127.0.0.1,::1,unix", UNIX, True),
+        ("127.0.0.1", UNIX, False),
+        ("127.0.0.1", "127.0.0.2", False),
+        ("127.0.0.1", "::ffff:127.0.0.1", True),
+        ("10.0.0.0/8, 192.168.0.0/16", "10.255.0.1", True),
+        ("10.0.0.0/8, 192.168.0.0/16", "192.168.7.1", True),
+        ("10.0.0.0/8, 192.168.0.0/16", "11.0.0.1", False),
+        ("2001:db8::/32", "2001:db8::7", True),
+        ("2001:db8::/32", "10.0.0.1", False),
+        ("*", "203.0.113.7", True),
+        ("*", UNIX, True),
+        ("*,10.0.0.1", "203.0.113.7", True),
+        ("10.0.0.1", "testclient", False),
+        ("10.0.0.1", "", False),
+        (" , ", "127.0.0.1", False),
+    ],
+)
+def test_a_proxy_is_trusted_by_address_and_network(text: str, address: str, *, trusted: bool) -> None:
+    assert TrustedProxies(text).trusts(address) is trusted
+
+
+@pytest.mark.parametrize("entry", ["localhost", "10.0.0.1/8", "10.0.0.256", "10.0.0.0/33", "**", "::g"])
+def test_what_is_neither_is_refused(entry: str) -> None:
+    with pytest.raises(ValueError, match="is not an address, a network such as") as caught:
+        TrustedProxies(f"127.0.0.1,{entry}")
+    assert str(caught.value).startswith(repr(entry))
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:DB8:0:0::1", "2001:db8::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("192.0.2.01", None),
+        ("unknown", None),
+        ("", None),
+    ],
+)
+def test_an_address_has_one_form(text: str, address: str | None) -> None:
+    assert normal_address(text) == address

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+import asyncio
+import time
+from asyncio import FIRST_COMPLETED as FIRST
+
+import pytest
+from uvicorn.server import ServerState
+
+from ashapp.server.protocols.connection.sweeper import Sweeper, sweeper_of
+from tests.support.waiting import PATIENCE, eventually
+
+
+class Transport(asyncio.Transport):
+    aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Connection:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.transport: asyncio.Transport = Transport()
+        self.seconds = 0.0
+        self.looked = asyncio.Event()
+        self._error = error
+
+    def look(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.looked.set()
+        if self._error is not None:
+            raise self._error
+
+    async def wait(self) -> None:
+        self.looked.clear()
+        await asyncio.wait_for(self.looked.wait(), PATIENCE)
+
+
+async def test_each_connection_is_looked_at_until_it_is_removed() -> None:
+    sweeper = Sweeper(asyncio.get_running_loop(), 0.01)
+    first, second = Connection(), Connection()
+    sweeper.add(first)
+    sweeper.add(second)
+    await first.wait()
+    await first.wait()
+    assert second.seconds >= 0.01
+    sweeper.remove(second)
+    looked = second.seconds
+    await first.wait()
+    assert second.seconds == looked
+
+
+async def test_only_a_portion_is_looked_at_in_one_go() -> None:
+    loop = asyncio.get_running_loop()
+    sweeper = Sweeper(loop, 0.05)
+    connections = [Connection() for _ in range(200)]
+    for connection in connections:
+        sweeper.add(connection)
+    await asyncio.wait([loop.create_task(connection.wait()) for connection in connections], return_when=FIRST)
+    assert sum(connection.seconds > 0 for connection in connections) < 100
+    for connection in connections:
+        await connection.wait()
+
+
+async def test_there_is_no_timer_without_connections() -> None:
+    sweeper = Sweeper(asyncio.get_running_loop(), 0.01)
+    connection = Connection()
+    sweeper.add(connection)
+    await connection.wait()
+    sweeper.remove(connection)
+    await eventually(lambda: sweeper._timer is None)
+    sweeper.add(connection)
+    await connection.wait()
+
+
+async def test_a_loop_that_was_blocked_takes_it_for_one_interval() -> None:
+    sweeper = Sweeper(asyncio.get_running_loop(), 0.01)
+    connection = Connection()
+    sweeper.add(connection)
+    time.sleep(0.2)  # noqa: ASYNC251 - that is the point
+    await connection.wait()
+    assert connection.seconds == 0.01
+
+
+async def test_a_connection_that_fails_does_not_harm_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    sweeper = Sweeper(asyncio.get_running_loop(), 0.01)
+    bad, good = Connection(ValueError("oops")), Connection()
+    sweeper.add(bad)
+    sweeper.add(good)
+    await good.wait()
+    await good.wait()
+    assert sweeper.connections == {good}
+    assert bad.transport.aborted  # type: ignore[attr-defined]
+    assert caplog.messages == ["A connection could not be looked after: aborted"]
+
+
+async def test_a_server_has_one_sweeper() -> None:
+    loop = asyncio.get_running_loop()
+    here, there = ServerState(), ServerState()
+    assert sweeper_of(here, loop, 1) is sweeper_of(here, loop, 1)
+    assert sweeper_of(here, loop, 1) is not sweeper_of(there, loop, 1)

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: MIT
+import asyncio
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.server.health.state import Health, Phase
+from ashapp.server.serving import draining_server
+from ashapp.server.serving.accept_queue import accept_queued
+from ashapp.server.serving.draining_server import DrainingServer
+from ashapp.server.settings.loading import load
+from ashapp.server.system.signals import numbers
+from tests.support.client import Address, Connection
+from tests.support.server import COMBINATIONS, Combination
+from tests.support.waiting import PATIENCE, until
+
+GET = b"GET /now HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class Ended(Exception):  # noqa: N818 - what is expected
+    """A response that had begun was cancelled: there is no more to say."""
+
+
+class Application:
+    """Answers at once, or (``/held``, ``/begun``, ``/stubborn``) when ``released`` is set."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.began = threading.Event()
+        self.events: list[str] = []
+        self.shutdown_takes = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.live(receive, send)
+            return
+        length = b"%d" % len(scope["path"])
+        start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]}
+        if scope["path"] == "/begun":
+            await send(start)
+        if scope["path"] != "/now":
+            self.began.set()
+            try:
+                await self.wait(scope["path"])
+            except Ended:
+                return
+        if scope["path"] != "/begun":
+            await send(start)
+        await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+    async def live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.events.append("shutdown")
+        await asyncio.sleep(self.shutdown_takes)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def wait(self, path: str) -> None:
+        while not self.released.is_set():
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                self.events.append("cancelled")
+                if path == "/begun":
+                    raise Ended from None
+                if path != "/stubborn":
+                    raise
+
+
+class Running:
+    """A server that runs on a thread, and what a test needs of it."""
+
+    def __init__(self, server: DrainingServer, listener: socket.socket, application: Application) -> None:
+        self.server = server
+        self.application = application
+        self.listener = listener
+        self.address: Address = listener.getsockname()
+        self.thread = threading.Thread(target=server.run, args=([listener],))
+
+    def on_loop(self, function: Any) -> None:
+        """Call what is to be called on the loop."""
+        self.loop.call_soon_threadsafe(function)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        loop: asyncio.AbstractEventLoop = self.server.servers[0].get_loop()
+        return loop
+
+    def has_ended(self) -> bool:
+        self.thread.join(PATIENCE)
+        return not self.thread.is_alive()
+
+
+@contextmanager
+def running(combination: Combination = COMBINATIONS[0], **flags: Any) -> Iterator[Running]:
+    http, loop = combination
+    settings = load({"host": "127.0.0.1", "port": "0", "drain_delay": 0, "stall_timeout": 0, **flags})
+    application = Application()
+    config = uvicorn.Config(application, log_config=None, http=http, loop=loop, ws="none", lifespan="on")
+    server = DrainingServer(config, settings, Health(Phase.RUNNING))
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        run = Running(server, listener, application)
+        run.thread.start()
+        try:
+            until(lambda: server.started)
+            yield run
+        finally:
+            application.released.set()
+            server.hurry()
+            assert run.has_ended()
+
+
+# Each parser and each loop once.
+@pytest.fixture(params=[COMBINATIONS[0], COMBINATIONS[3]], ids="-".join)
+def combination(request: pytest.FixtureRequest) -> Combination:
+    found: Combination = request.param
+    return found
+
+
+def is_refused(address: Address) -> bool:
+    with socket.socket() as client:
+        client.settimeout(5)
+        return client.connect_ex(address) != 0
+
+
+def test_while_it_drains_it_is_not_ready_and_accepts_but_keeps_no_connection(
+    combination: Combination,
+) -> None:
+    with running(combination, drain_delay=600) as run, Connection(run.address) as idle:
+        assert idle.request("GET", "/now").head.one("connection") is None
+        run.server.drain()
+        assert run.server.health.phase is Phase.DRAINING
+        for connection in (idle, Connection(run.address)):
+            response = connection.request("GET", "/now")
+            assert response.status == 200
+            assert response.head.one("connection") == "close"
+            assert connection.is_closed()
+            connection.close()
+        run.server.hurry()
+        assert run.has_ended()
+        assert is_refused(run.address)
+    assert run.application.events == ["shutdown"]
+
+
+def test_the_drain_has_its_time() -> None:
+    with running(drain_delay=1) as run:
+        began = time.monotonic()
+        run.server.drain()
+        assert run.has_ended()
+        assert time.monotonic() - began > 0.9
+
+
+def test_what_is_in_flight_is_finished(combination: Combination) -> None:
+    with running(combination) as run, Connection(run.address) as connection:
+        connection.send_request("GET", "/held")
+        run.application.began.wait(PATIENCE)
+        run.server.drain()
+        until(lambda: is_refused(run.address))
+        run.application.released.set()
+        response = connection.receive()
+        assert response.body == b"/held"
+        assert response.head.one("connection") == "close"
+        assert run.has_ended()
+
+
+def test_a_response_that_has_begun_does_not_end_its_connection_unannounced(combination: Combination) -> None:
+    with running(combination) as run, Connection(run.address) as connection:
+        connection.send_request("GET", "/begun")
+        head = connection.receive_head()
+        assert head.one("connection") is None
+        run.server.drain()
+        until(lambda: is_refused(run.address))
+        run.application.released.set()
+        assert connection.receive_bytes(6) == b"/begun"
+        last = connection.request("GET", "/now")
+        assert last.head.one("connection") == "close"
+        assert run.has_ended()
+
+
+def test_a_request_that_is_just_arriving_is_answered(combination: Combination) -> None:
+    with running(combination) as run, Connection(run.address) as connection:
+        connection.send(GET[:20])
+        time.sleep(0.1)
+        run.server.drain()
+        until(lambda: is_refused(run.address))
+        # For longer than an idle connection would be kept.
+        time.sleep(1)
+        connection.send(GET[20:])
+        assert connection.receive().status == 200
+        assert run.has_ended()
+
+
+def test_a_connection_that_fails_to_end_harms_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stubborn:
+        """Something like a WebSocket whose handshake went wrong."""
+
+        def __init__(self, connections: set[Any]) -> None:
+            self.transport = self
+            self.connections = connections
+            self.aborted = threading.Event()
+            connections.add(self)
+
+        def shutdown(self) -> None:
+            raise ValueError
+
+        def abort(self) -> None:
+            self.connections.discard(self)
+            self.aborted.set()
+
+    def fail(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(draining_server, "refuse_new", fail)
+    with running() as run, Connection(run.address) as connection:
+        connection.send_request("GET", "/held")
+        run.application.began.wait(PATIENCE)
+        stubborn = Stubborn(run.server.server_state.connections)
+        run.server.drain()
+        assert stubborn.aborted.wait(PATIENCE)
+        run.application.released.set()
+        assert connection.receive().body == b"/held"
+        assert run.has_ended()
+    assert run.application.events == ["shutdown"]
+
+
+def test_idle_connections_are_closed(combination: Combination) -> None:
+    with running(combination) as run, Connection(run.address) as unused, Connection(run.address) as used:
+        used.request("GET", "/now")
+        run.server.drain()
+        assert unused.is_closed()
+        assert used.is_closed()
+        assert run.has_ended()
+
+
+def test_connections_that_wait_to_be_accepted_are_served(
+    combination: Combination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[Connection] = []
+
+    def accept_late(sockets: list[socket.socket]) -> list[socket.socket]:
+        for _ in range(3):
+            late.append(Connection(run.address))
+            late[-1].send(GET)
+        return accept_queued(sockets)
+
+    monkeypatch.setattr(draining_server, "refuse_new", lambda *_: None)
+    monkeypatch.setattr(draining_server, "accept_queued", accept_late)
+    with running(combination) as run:
+        run.server.drain()
+        assert run.has_ended()
+    for connection in late:
+        assert connection.receive().status == 200
+        connection.close()
+    assert len(late) == 3
+
+
+def test_what_takes_too_long_is_cancelled_and_torn_down_before_the_shutdown(
+    combination: Combination, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        running(combination, timeout_graceful_shutdown=0) as run,
+        Connection(run.address) as connection,
+    ):
+        connection.send_request("GET", "/held")
+        run.application.began.wait(PATIENCE)
+        run.server.drain()
+        assert connection.receive().status == 500
+        assert run.has_ended()
+    assert run.application.events == ["cancelled", "shutdown"]
+    assert "Cancelled 1 requests in flight: timeout_graceful_shutdown is over" in caplog.messages
+
+
+def test_a_response_that_is_cut_off_is_no_error(
+    combination: Combination, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        running(combination, timeout_graceful_shutdown=0) as run,
+        Connection(run.address) as connection,
+    ):
+        connection.send_request("GET", "/begun")
+        connection.receive_head()
+        run.server.drain()
+        assert connection.is_closed()
+        assert run.has_ended()
+    assert run.application.events == ["cancelled", "shutdown"]
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_a_second_signal_hurries(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with running(drain_delay=600) as run, Connection(run.address) as connection:
+        connection.send_request("GET", "/held")
+        run.application.began.wait(PATIENCE)
+        run.server.handle_exit(signal.SIGTERM, None)
+        until(lambda: "SIGTERM: Not ready any more" in caplog.text)
+        assert run.thread.is_alive()
+        run.server.handle_exit(signal.SIGINT, None)
+        assert run.has_ended()
+    assert run.application.events == ["cancelled", "shutdown"]
+    assert "Cancelled 1 requests in flight: hurried" in caplog.messages
+
+
+def test_what_will_not_be_cancelled_does_not_hinder_the_shutdown() -> None:
+    with (
+        running(timeout_graceful_shutdown=0, timeout_lifespan_shutdown=0.5) as run,
+        Connection(run.address) as connection,
+    ):
+        connection.send_request("GET", "/stubborn")
+        run.application.began.wait(PATIENCE)
+        run.server.drain()
+        until(lambda: "shutdown" in run.application.events)
+        assert connection.is_closed()
+        run.application.released.set()
+        assert run.has_ended()
+
+
+def test_a_shutdown_that_takes_too_long_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    with running(timeout_lifespan_shutdown=0.2) as run:
+        run.application.shutdown_takes = 600
+        run.server.drain()
+        assert run.has_ended()
+    assert "The application was not shut down within 0.2 s" in caplog.messages
+
+
+def test_one_that_retires_leaves_the_listener_to_others_and_keeps_idle_connections() -> None:
+    with running(timeout_graceful_shutdown=60) as run, Connection(run.address) as connection:
+        connection.request("GET", "/now")
+        with run.listener.dup() as of_another:
+            run.on_loop(run.server.retire)
+            until(lambda: run.listener.fileno() == -1)
+            # For longer than an idle connection would be kept by one that drains.
+            time.sleep(0.8)
+            with Connection(run.address):
+                of_another.settimeout(PATIENCE)
+                of_another.accept()[0].close()
+            assert run.server.health.phase is Phase.RUNNING
+            last = connection.request("GET", "/now")
+            assert last.head.one("connection") == "close"
+            assert run.has_ended()
+
+
+def test_a_service_may_end_while_one_retires() -> None:
+    with running(drain_delay=600) as run, Connection(run.address) as connection:
+        connection.send_request("GET", "/held")
+        run.application.began.wait(PATIENCE)
+        run.on_loop(run.server.retire)
+        until(lambda: run.listener.fileno() == -1)
+        run.server.drain()
+        run.application.released.set()
+        assert connection.receive().body == b"/held"
+        assert run.has_ended()
+
+
+@pytest.mark.parametrize("flags", [{"fd": 0}, {"reload": True}])
+def test_a_listener_that_others_use_is_left_as_it_is(flags: dict[str, Any]) -> None:
+    with running(**flags) as run, run.listener.dup() as of_another:
+        run.server.drain()
+        assert run.has_ended()
+        with Connection(run.address):
+            of_another.settimeout(PATIENCE)
+            of_another.accept()[0].close()
+
+
+def test_the_loop_beats_if_it_is_to_be_watched() -> None:
+    with running(stall_timeout=1) as run:
+        until(lambda: run.server.beats.value > 2)
+    with running(stall_timeout=0) as run:
+        assert run.server.beats.value == 0
+
+
+def test_signals_are_handled_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: dict[int, Any] = {}
+    monkeypatch.setattr(draining_server, "handle", handlers.__setitem__)
+    server = DrainingServer(uvicorn.Config(Application(), log_config=None), load({}), Health())
+    server.drain()
+    server.run([])
+    ends = numbers("SIGINT", "SIGTERM", "SIGQUIT")
+    assert handlers == dict.fromkeys(ends, server.handle_exit)
+
+
+def test_what_a_signal_handler_of_the_application_raises_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    raised: list[Exception] = [OSError("full")]
+    monkeypatch.setattr(draining_server, "failures", lambda: [raised.pop()] if raised else [])
+    with running():
+        until(lambda: "A signal handler of the application failed" in caplog.messages)
+    assert "OSError: full" in caplog.text
+
+
+def test_sigquit_hurries_at_once() -> None:
+    with running(drain_delay=600) as run, Connection(run.address) as connection:
+        connection.send_request("GET", "/held")
+        run.application.began.wait(PATIENCE)
+        run.server.handle_exit(signal.SIGQUIT, None)
+        assert run.has_ended()
+    assert run.application.events == ["cancelled", "shutdown"]

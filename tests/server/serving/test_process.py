@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+import asyncio
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from ashapp.server.assembly import gevent_patches
+from ashapp.server.health.state import Health
+from ashapp.server.inspection.announcements import Kind
+from ashapp.server.serving import process
+from ashapp.server.serving.draining_server import DrainingServer
+from ashapp.server.settings.loading import load
+
+SHOP = """
+import asyncio
+from flask import Flask
+app = Flask("shop")
+app.secret_key = "9f2c6d0b1e7a4538"
+app.config["ANSWER"] = asyncio.run(asyncio.sleep(0, "ran"))
+app.config["PREPARED"] = list(prepared)
+"""
+
+
+def make(**flags: Any) -> DrainingServer:
+    settings = load({"app": "shop", **flags})
+    config = uvicorn.Config(settings.app, log_config=None, interface="asgi3", proxy_headers=False)
+    return DrainingServer(config, settings, Health())
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch, project: Callable[..., Path]) -> list[object]:
+    done: list[object] = []
+    monkeypatch.setattr("builtins.prepared", done, raising=False)
+    monkeypatch.setattr(process, "prepare_process", lambda settings: done.append("prepared"))
+    monkeypatch.setattr(uvicorn.Config, "get_loop_factory", lambda config: done.append("loop"))
+    monkeypatch.setattr(DrainingServer, "run", lambda server, sockets: done.append(server.config.loop))
+    project(shop=SHOP)
+    return done
+
+
+def test_a_process_is_prepared_before_it_imports_the_application_and_has_no_loop(steps: list[object]) -> None:
+    server = make()
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        process.serve(server, [sock], None, lambda kind, line: steps.append(kind))
+    assert steps == ["prepared", "loop", "loop", Kind.SERVING, "auto"]
+    app: Any = server.config.loaded_app
+    while hasattr(app, "app"):
+        app = app.app
+    assert app.wsgi_application.config["ANSWER"] == "ran"
+    assert app.wsgi_application.config["PREPARED"] == ["prepared", "loop"]
+
+
+@pytest.mark.parametrize(("flags", "loop"), [({}, "asyncio"), ({"loop": "uvloop"}, "auto")])
+def test_greenlets_get_a_loop_beside_which_they_run(
+    steps: list[object], monkeypatch: pytest.MonkeyPatch, flags: dict[str, str], loop: str
+) -> None:
+    monkeypatch.setattr(gevent_patches, "are_limited", lambda: True)
+    process.serve(make(**flags), [], None, lambda kind, line: steps.append(line.partition(",")[0]))
+    assert steps[3] == "shop calls gevent.monkey.patch_all()"
+    assert steps[-1] == loop
+
+
+def test_a_server_does_not_depend_on_asyncio_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def serve(server: DrainingServer, sockets: list[socket.socket]) -> None:
+        served.append(asyncio.get_running_loop())
+
+    served: list[Any] = []
+    monkeypatch.setattr(asyncio, "run", None)
+    monkeypatch.setattr(DrainingServer, "serve", serve)
+    make().run([])
+    assert len(served) == 1

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+import asyncio
+import signal
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+import uvicorn
+
+from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.server.errors import StartupError
+from ashapp.server.health.state import Health
+from ashapp.server.serving import draining_server, single_process
+from ashapp.server.serving.single_process import MainServer
+from ashapp.server.settings.loading import load
+from tests.support.waiting import PATIENCE, until
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+@pytest.fixture
+def abandoned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Note why, or after how many seconds, the process would be given up."""
+    calls: list[Any] = []
+    monkeypatch.setattr(single_process, "abandon", calls.append)
+    monkeypatch.setattr(single_process, "abandon_after", calls.append)
+    return calls
+
+
+def make(**flags: Any) -> MainServer:
+    settings = load({"drain_delay": 0, "stall_timeout": 0, **flags})
+    return MainServer(uvicorn.Config(application, log_config=None, lifespan="on"), settings, Health())
+
+
+def start(server: MainServer) -> threading.Thread:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    until(lambda: server.started)
+    return thread
+
+
+def end(server: MainServer, thread: threading.Thread) -> None:
+    server.drain()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_a_process_with_a_stalled_loop_is_given_up(abandoned: list[Any]) -> None:
+    server = make(stall_timeout=0.3)
+    thread = start(server)
+    time.sleep(0.5)
+    assert abandoned == []
+    server.servers[0].get_loop().call_soon_threadsafe(time.sleep, 1)
+    until(lambda: abandoned)
+    assert abandoned == ["The event loop has not answered for 0.3 s: the process ends"]
+    end(server, thread)
+
+
+def test_an_address_that_another_process_listens_at_by_now_is_refused() -> None:
+    with socket.socket() as other, socket.socket() as sock:
+        for each in (other, sock):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        sock.bind(other.getsockname())
+        other.listen()
+        with pytest.raises(StartupError, match="another process has begun to listen"):
+            make().run([sock])
+
+
+def test_a_loop_may_be_left_unwatched(abandoned: list[Any]) -> None:
+    server = make()
+    thread = start(server)
+    server.servers[0].get_loop().call_soon_threadsafe(time.sleep, 0.3)
+    end(server, thread)
+    assert abandoned == [21]
+
+
+def test_the_end_has_a_limit(abandoned: list[Any]) -> None:
+    server = make(timeout_graceful_shutdown=3, timeout_lifespan_shutdown=4)
+    end(server, start(server))
+    assert abandoned == [8]
+
+
+@pytest.mark.usefixtures("abandoned")
+@pytest.mark.parametrize(
+    ("signum", "message"),
+    [
+        (signal.SIGHUP, "a process that serves alone can't be replaced; use --supervisor"),
+        (signal.SIGTTIN, "a process that serves alone has no workers; use --supervisor"),
+        (signal.SIGTTOU, "a process that serves alone has no workers; use --supervisor"),
+        (signal.SIGUSR1, "there is no log file to open anew; the log goes to standard error"),
+        (signal.SIGUSR2, "a new version is started by whoever has started this one"),
+    ],
+)
+def test_that_a_signal_is_of_no_use_is_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, signum: signal.Signals, message: str
+) -> None:
+    come = [signum]
+    monkeypatch.setattr(single_process, "noted", lambda: [come.pop()] if come else [])
+    server = make()
+    thread = start(server)
+    until(lambda: f"{signum.name} is ignored: {message}" in caplog.messages)
+    end(server, thread)
+
+
+@pytest.mark.parametrize(
+    ("before", "terminal", "is_handled"),
+    [
+        (signal.SIG_DFL, False, False),
+        (signal.SIG_DFL, True, True),
+        (signal.SIG_IGN, True, False),
+    ],
+)
+def test_sighup_ends_what_runs_on_a_terminal_unless_it_is_ignored(
+    monkeypatch: pytest.MonkeyPatch, before: Any, *, terminal: bool, is_handled: bool
+) -> None:
+    handlers: dict[int, Any] = {}
+    for module in (single_process, draining_server):
+        monkeypatch.setattr(module, "handle", handlers.__setitem__)
+    monkeypatch.setattr(single_process, "is_on_terminal", lambda: terminal)
+    monkeypatch.setattr(signal, "getsignal", lambda signum: before)
+    server = make()
+    server.handle_signals()
+    ends = {signal.SIGINT, signal.SIGTERM, signal.SIGQUIT} | ({signal.SIGHUP} if is_handled else set())
+    assert handlers == dict.fromkeys(ends, server.handle_exit)
+
+
+class Hooks:
+    """An application whose startup takes its time."""
+
+    def __init__(self, *, yields: bool) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+        self.ended: list[str] = []
+        self._yields = yields
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.begun.set()
+        try:
+            if self._yields:
+                await asyncio.sleep(600)
+            else:
+                self.go.wait(PATIENCE)
+        finally:
+            self.ended.append("hook")
+
+
+@pytest.mark.parametrize("lifespan", ["auto", "on"])
+def test_a_startup_that_takes_long_is_cancelled_by_an_end(
+    abandoned: list[Any], caplog: pytest.LogCaptureFixture, lifespan: Any
+) -> None:
+    hooks = Hooks(yields=True)
+    server = MainServer(uvicorn.Config(hooks, log_config=None, lifespan=lifespan), load({}), Health())
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    hooks.begun.wait(PATIENCE)
+    end(server, thread)
+    assert not server.started
+    assert hooks.ended == ["hook"]
+    assert abandoned == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_an_end_that_comes_before_the_loop_runs_is_not_lost() -> None:
+    hooks = Hooks(yields=True)
+    server = MainServer(uvicorn.Config(hooks, log_config=None, lifespan="on"), load({}), Health())
+    server.drain()
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert not server.started
+
+
+def test_a_startup_that_blocks_the_loop_is_given_up_at_an_end(abandoned: list[Any]) -> None:
+    hooks = Hooks(yields=False)
+    settings = load({"timeout_lifespan_shutdown": 0.1})
+    server = MainServer(uvicorn.Config(hooks, log_config=None, lifespan="on"), settings, Health())
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    hooks.begun.wait(PATIENCE)
+    server.drain()
+    until(lambda: abandoned)
+    assert set(abandoned) == {"The process has not ended in the time that it has; its start goes on"}
+    hooks.go.set()
+    thread.join(PATIENCE)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+import subprocess
+import sys
+
+import pytest
+
+from ashapp.server.system import allocator
+from ashapp.server.system.allocator import give_back_freed
+
+# Blocks of 8 MiB, freed in an order by which glibc would keep half of them, on a thread of their own.
+PROGRAM = """
+import sys, threading
+from pathlib import Path
+from ashapp.server.system.allocator import give_back_freed
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20
+
+def work():
+    bytes(8 << 20).strip(b"x")
+    blocks = [b"x" * (8 << 20) for _ in range(8)]
+    del blocks[:7]
+
+done = give_back_freed()
+before = resident()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(done, resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's mallopt")
+def test_what_is_freed_is_given_back() -> None:
+    run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    done, kept = run.stdout.split()
+    assert done == "True"
+    assert int(kept) < 8
+
+
+def test_the_operators_own_choice_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    assert not give_back_freed()
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in allocator._VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    assert not give_back_freed()

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+"""The first process of a container; here one that inherits orphans too (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from ashapp.server.system.init_process import below_init
+from tests.support.waiting import PATIENCE, until
+
+_START = """
+    import ctypes, os, signal, subprocess, sys, time
+    from pathlib import Path
+    from ashapp.server.system.init_process import below_init, heed_sigterm
+
+    heed_sigterm()
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+    code = below_init()
+    if code is not None:
+        sys.exit(code)
+"""
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process inherit orphans")
+
+
+@contextmanager
+def running(tmp_path: Path, child: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run *child* below an init process until the block ends; it has begun when it has touched ``begun``."""
+    script = tmp_path / "script.py"
+    script.write_text(dedent(_START) + dedent(child))
+    command = [*options.pop("command", []), sys.executable, str(script)]
+    with subprocess.Popen(command, cwd=tmp_path, text=True, **options) as process:
+        try:
+            until(lambda: (tmp_path / "begun").exists() or process.poll() is not None)
+            yield process
+        finally:
+            process.kill()
+
+
+def children(pid: int) -> list[str]:
+    """Return the states of the children of a process."""
+    states = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[1] == str(pid):
+            states.append(fields[0])
+    return states
+
+
+@on_linux
+def test_orphans_do_not_stay_as_zombies(tmp_path: Path) -> None:
+    child = """
+        # What a child leaves behind goes to the init process when that child ends.
+        for _ in range(3):
+            subprocess.run(["sh", "-c", "sleep 0.5 &"])
+        Path("begun").touch()
+        time.sleep(60)
+        """
+    with running(tmp_path, child) as process:
+        until(lambda: children(process.pid) == ["S"])
+        process.terminate()
+        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+
+
+@on_linux
+def test_signals_are_passed_on_and_the_exit_code_is_the_childs(tmp_path: Path) -> None:
+    child = """
+        seen = []
+        for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN):
+            signal.signal(signum, lambda signum, frame: seen.append(signum))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(7 if len(seen) == 3 else 1))
+        Path("begun").touch()
+        while True:
+            time.sleep(0.01)
+            Path("seen").write_text("|" * len(seen))
+        """
+    with running(tmp_path, child) as process:
+        for number, signum in enumerate((signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN), 1):
+            process.send_signal(signum)
+            until(partial(has_seen, tmp_path, number))
+        process.terminate()
+        assert process.wait(PATIENCE) == 7
+
+
+@on_linux
+def test_the_child_waits_for_its_own_children_itself(tmp_path: Path) -> None:
+    child = "print(subprocess.run(['sh', '-c', 'exit 5']).returncode); Path('begun').touch()"
+    with running(tmp_path, child, stdout=subprocess.PIPE) as process:
+        assert process.communicate(timeout=PATIENCE)[0] == "5\n"
+        assert process.returncode == 0
+
+
+@on_linux
+def test_a_signal_of_the_terminal_reaches_the_child_once(tmp_path: Path) -> None:
+    child = """
+        seen = []
+        signal.signal(signal.SIGINT, lambda signum, frame: seen.append(signum))
+        Path("begun").touch()
+        while True:
+            time.sleep(0.01)
+            Path("seen").write_text("|" * len(seen))
+        """
+    # As a shell would start it: the leader of a session whose terminal this is.
+    session = (
+        "import os, sys; os.setsid(); os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    controller, terminal = os.openpty()
+    try:
+        with running(tmp_path, child, stdin=terminal, command=[sys.executable, "-c", session]) as process:
+            os.write(controller, b"\x03")
+            until(partial(has_seen, tmp_path, 1))
+            process.send_signal(signal.SIGINT)
+            until(partial(has_seen, tmp_path, 2))
+            process.terminate()
+            assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+    finally:
+        os.close(controller)
+        os.close(terminal)
+
+
+@on_linux
+def test_in_the_child_all_is_as_usual(tmp_path: Path) -> None:
+    child = "print(signal.getsignal(signal.SIGTERM).name); Path('begun').touch()"
+    with running(tmp_path, child, stdout=subprocess.PIPE) as process:
+        assert process.communicate(timeout=PATIENCE)[0] == "SIG_DFL\n"
+
+
+def test_process_1_can_be_ended_while_the_command_is_still_imported(tmp_path: Path) -> None:
+    """The kernel gives it no default action, so it has one of its own, which tells by its exit code."""
+    # A signal that comes just before a sleep is handled only after it.
+    slow = "import pathlib, time\npathlib.Path('begun').touch()\nfor _ in range(6000): time.sleep(0.01)"
+    (tmp_path / "click.py").write_text(slow)
+    start = "import os, ashapp.__main__; os.getpid = lambda: 1; ashapp.__main__.main()"
+    with subprocess.Popen([sys.executable, "-c", start], cwd=tmp_path) as process:
+        try:
+            until((tmp_path / "begun").exists)
+            process.terminate()
+            assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("pid", [1, 7])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_what_comes_while_the_interpreter_starts_counts(tmp_path: Path, pid: int, signum: int) -> None:
+    """The image's entry point blocks signals before it starts the interpreter, as is done here."""
+    (tmp_path / "click.py").write_text("import time\nfor _ in range(6000): time.sleep(0.01)")
+    start = f"import os, ashapp.__main__; os.getpid = lambda: {pid}; ashapp.__main__.main()"
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
+    try:
+        process = subprocess.Popen([sys.executable, "-c", start], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    with process:
+        process.send_signal(signum)
+        try:
+            assert process.wait(PATIENCE) == (128 + signum if pid == 1 else -signum)
+        finally:
+            process.kill()
+
+
+def has_seen(folder: Path, number: int) -> bool:
+    """Whether the child has seen so many signals; it may be just about to write that."""
+    path = folder / "seen"
+    return path.exists() and len(path.read_text()) == number
+
+
+@dataclass
+class Info:
+    si_signo: int
+    si_code: int = 0
+
+
+class Kernel:
+    """What the init process asks the kernel for, in the order of a script."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, fork: int, infos: list[Info], ended: list[Any]
+    ) -> None:
+        self.infos, self.ended = iter(infos), iter(ended)
+        self.masks: list[Any] = []
+        self.kills: list[tuple[int, int]] = []
+        monkeypatch.setattr(os, "fork", lambda: fork)
+        monkeypatch.setattr(os, "kill", self.kill)
+        monkeypatch.setattr(os, "waitpid", self.waitpid)
+        monkeypatch.setattr(signal, "sigwaitinfo", lambda signals: next(self.infos))
+        monkeypatch.setattr(signal, "pthread_sigmask", self.mask)
+
+    def mask(self, how: int, mask: Any) -> set[int]:
+        self.masks.append((how, mask))
+        return {signal.SIGUSR2}
+
+    def kill(self, pid: int, signum: int) -> None:
+        self.kills.append((pid, signum))
+        if signum == signal.SIGHUP:
+            raise ProcessLookupError
+
+    def waitpid(self, pid: int, options: int) -> tuple[int, int]:
+        assert (pid, options) == (-1, os.WNOHANG)
+        ended = next(self.ended)
+        if isinstance(ended, OSError):
+            raise ended
+        return ended[0], ended[1]
+
+
+def test_the_child_goes_on_with_the_signals_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(monkeypatch, 0, [], [])
+    assert below_init() is None
+    assert kernel.masks == [
+        (signal.SIG_BLOCK, signal.valid_signals()),
+        (signal.SIG_SETMASK, {signal.SIGUSR2}),
+    ]
+
+
+@pytest.mark.parametrize(("status", "code"), [(3 << 8, 3), (signal.SIGKILL, 137)])
+def test_the_parent_passes_signals_on_and_buries_all(
+    monkeypatch: pytest.MonkeyPatch, status: int, code: int
+) -> None:
+    infos = [
+        Info(signal.SIGHUP),
+        Info(signal.SIGINT, si_code=128),
+        Info(signal.SIGCHLD, 1),
+        Info(signal.SIGTERM),
+        Info(signal.SIGCHLD, 1),
+    ]
+    kernel = Kernel(monkeypatch, 7, infos, [(9, 0), (8, 0), (0, 0), (7, status), ChildProcessError()])
+    assert below_init() == code
+    assert kernel.kills == [(7, signal.SIGHUP), (7, signal.SIGTERM)]
