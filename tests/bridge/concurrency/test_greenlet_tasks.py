@@ -148,4 +148,4 @@ async def test_teardown_is_that_of_the_exchange() -> None:
 
     assert await run_in_greenlet(tear_down(), Context(), call) == [False, True]
     assert call.tearing_down
-    assert await run_in_greenlet(call(), Context()) == [False, True]
+    assert await run_in_greenlet(tear_down(), Context()) == [False, True]

@@ -474,7 +474,7 @@ async def test_the_stack_of_a_thread_that_takes_too_long_is_logged(
     assert (stuck.status, queued.status) == (504, 504)
     told, other = caplog.messages
     assert told.startswith("'GET /wait' took longer than 0.5 s and is answered with 504; its thread is here:")
-    assert 'test_threaded.py", line' in told
+    assert 'test_thread_call.py", line' in told
     assert "assert self.go_on.wait(PATIENCE)" in told
     assert other.startswith("'GET /quick' took longer than 0.5 s and is answered with 504; ")
     assert other.endswith("; it has not got one of the 1 threads")
