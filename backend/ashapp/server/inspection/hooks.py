@@ -39,7 +39,7 @@ class Hook:
     *hook* is the name of Flask's decorator for it, or "signal". *on* is the status code or the exception of
     an error handler, and the name of a signal. *blueprint* is None where it is for the whole application.
     *kind* is "nonblocking" for a sync callable that is marked so, else as for a view. *runs_on* is where it
-    runs around an async view: a "request_thread" belongs to the request from its first sync callable to its end;
+    runs around an async view: a "request_thread" belongs to the request from its first sync callable on;
     a "thread" is that of a request that runs on a thread as a whole.
     """
 
