@@ -5,7 +5,7 @@ import asyncio
 import json
 from typing import Any
 
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.benchmarks.apps import CHUNK, CHUNKS, SLEEP
 
 __all__ = ["app"]

@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync
 from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.types import Environ, Message, StartResponse
+from ashapp.bridge.messages.types import Environ, Message, StartResponse
 from tests.support.asgi import lifespan
 from tests.support.flask import begin
 from tests.support.waiting import PATIENCE, until_set

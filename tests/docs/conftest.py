@@ -17,7 +17,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from ashapp import FlaskToAsgi
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.page import Page
 from tests.support.server import serving
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 from opentelemetry.trace import SpanKind, StatusCode
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.types import AsgiApplication, Receive, Scope, Send
+from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 from ashapp.observe.observation import Observation, Sink
 from ashapp.observe.observer import Observer
 from ashapp.observe.tracing import Tracer, make_provider

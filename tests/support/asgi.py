@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from ashapp.bridge.types import Message, Scope
+from ashapp.bridge.messages.types import Message, Scope
 from tests.support.waiting import PATIENCE
 
 __all__ = ["Application", "Client", "fetch", "http_scope", "lifespan"]

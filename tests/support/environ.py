@@ -4,7 +4,7 @@
 import json
 from collections.abc import Iterable
 
-from ashapp.bridge.types import Environ, StartResponse
+from ashapp.bridge.messages.types import Environ, StartResponse
 from tests.support.adapters import Adapter
 from tests.support.client import fetch
 from tests.support.server import Serve

@@ -5,7 +5,7 @@ import queue
 import threading
 from typing import Any
 
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 
 __all__ = ["Outcomes"]
 

@@ -13,7 +13,7 @@ import asgiref.wsgi
 import pytest
 import uvicorn
 
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.client import Address
 
 __all__ = [

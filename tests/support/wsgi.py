@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from ashapp.bridge.types import Environ, StartResponse, WsgiApplication
+from ashapp.bridge.messages.types import Environ, StartResponse, WsgiApplication
 
 __all__ = ["Headers", "application", "generate"]
 

@@ -2,8 +2,8 @@
 """Flask and WSGI on ASGI. Usable alone, under any ASGI server."""
 
 from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals
-from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.flask.application import FlaskToAsgi
+from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.placement.nonblocking import nonblocking, on_thread
 from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
 

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ashapp.bridge.types import Receive, Scope, Send
+    from ashapp.bridge.messages.types import Receive, Scope, Send
 
 __all__ = ["Lifespan", "LifespanCallable", "LifespanManager"]
 

@@ -17,7 +17,6 @@ from ashapp.bridge.concurrency.async_to_sync import adopt_loop
 from ashapp.bridge.concurrency.private_loop import drain_own_loops
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
-from ashapp.bridge.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.lifespan import Lifespan
 from ashapp.bridge.messages.environ import (
     body_is_announced,
@@ -25,6 +24,7 @@ from ashapp.bridge.messages.environ import (
     expects_continue,
     server_constants,
 )
+from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.messages.problems import send_problem, send_timeout
 from ashapp.bridge.messages.upgrades import ending_upgrade
 from ashapp.bridge.request.input_stream import RequestBody
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ashapp.bridge.lifespan import LifespanCallable, LifespanManager
+    from ashapp.bridge.messages.types import Environ, Receive, Scope, Send, WsgiApplication
     from ashapp.bridge.request.wsgi_call import WsgiCall
-    from ashapp.bridge.types import Environ, Receive, Scope, Send, WsgiApplication
 
 __all__ = ["DEFAULT_TASK_GRACE", "DEFAULT_THREADS", "WsgiToAsgi"]
 

@@ -14,7 +14,7 @@ from flask import Flask
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.admission.in_flight import Admission
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
-from ashapp.bridge.errors import RequestRejected
+from ashapp.bridge.messages.errors import RequestRejected
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually, until
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ashapp.bridge.errors import RequestRejected
 from ashapp.bridge.messages.environ import (
     body_is_announced,
     build_environ,
@@ -16,6 +15,7 @@ from ashapp.bridge.messages.environ import (
     server_constants,
     split_path,
 )
+from ashapp.bridge.messages.errors import RequestRejected
 from ashapp.bridge.messages.files import file_wrapper
 from tests.support.asgi import http_scope
 

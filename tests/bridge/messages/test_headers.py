@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ashapp.bridge.errors import RequestRejected
+from ashapp.bridge.messages.errors import RequestRejected
 from ashapp.bridge.messages.headers import add_request_headers, encode_response_headers, environ_key
 
 TOKEN = "!#$%&'*+-.^`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

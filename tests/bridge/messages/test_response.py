@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ashapp.bridge.messages.response import Response, status_code
-from ashapp.bridge.types import ExcInfo
+from ashapp.bridge.messages.types import ExcInfo
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.types import Message
+from ashapp.bridge.messages.types import Message
 from tests.support.asgi import fetch, http_scope, lifespan
 from tests.support.flask import begin
 from tests.support.journal import Journal

@@ -12,7 +12,7 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.asgi import Client, fetch, http_scope, lifespan
 from tests.support.decorators import ensured
 from tests.support.flask import begin

@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, ValidationError
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
-from ashapp.bridge.types import Environ, StartResponse
+from ashapp.bridge.messages.types import Environ, StartResponse
 from tests.support.asgi import fetch
 from tests.support.flask import make_app
 from tests.support.journal import Journal

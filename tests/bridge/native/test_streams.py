@@ -9,7 +9,7 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.messages.errors import ClientDisconnected
 from tests.support.asgi import Client, fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.messages.errors import ClientDisconnected
+from ashapp.bridge.messages.types import Message
 from ashapp.bridge.request.input_stream import HIGH_WATER, RequestBody
-from ashapp.bridge.types import Message
 from tests.support.asgi import Client
 from tests.support.waiting import eventually, on_a_thread
 

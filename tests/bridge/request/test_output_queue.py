@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.request.output_queue import HIGH_WATER, BodyStream
 from tests.support.waiting import PATIENCE, eventually
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from ashapp.bridge.messages.types import Environ, StartResponse
 from ashapp.bridge.request import queue_watch
-from ashapp.bridge.types import Environ, StartResponse
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from ashapp.bridge.messages.types import Environ, Message, StartResponse
 from ashapp.bridge.request.unsent import PIECE, WriteBehind, pieces
-from ashapp.bridge.types import Environ, Message, StartResponse
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, http_scope
 from tests.support.waiting import eventually, until_set

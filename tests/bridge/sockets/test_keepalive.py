@@ -9,7 +9,7 @@ import pytest
 from flask import Flask, request
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.types import Environ, Message, Receive, Scope, Send, StartResponse
+from ashapp.bridge.messages.types import Environ, Message, Receive, Scope, Send, StartResponse
 from tests.support.adapters import Adapter, stock_fails
 from tests.support.client import Connection, hammer
 from tests.support.server import Serve, on_every_server

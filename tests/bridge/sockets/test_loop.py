@@ -12,7 +12,7 @@ from flask import Flask, Response
 from flask.views import MethodView, View
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.adapters import Adapter, stock_passes
 from tests.support.client import fetch
 from tests.support.decorators import ensured, forgetful

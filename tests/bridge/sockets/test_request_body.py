@@ -11,7 +11,7 @@ import pytest
 from flask import Flask, request
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.types import Environ, StartResponse
+from ashapp.bridge.messages.types import Environ, StartResponse
 from tests.support.adapters import Adapter, stock_fails, stock_passes
 from tests.support.client import Connection, chunk, fetch
 from tests.support.server import Serve, on_every_server

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask, request
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.adapters import Adapter, stock_fails, stock_passes
 from tests.support.client import fetch
 from tests.support.environ import describe, read_environ

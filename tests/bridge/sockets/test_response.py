@@ -9,7 +9,7 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.types import Environ, StartResponse
+from ashapp.bridge.messages.types import Environ, StartResponse
 from tests.support.adapters import Adapter, stock_fails, stock_passes
 from tests.support.client import Connection, TruncatedResponse, fetch
 from tests.support.outcomes import Outcomes

@@ -4,7 +4,7 @@
 import pytest
 
 from ashapp.bridge import WsgiToAsgi
-from ashapp.bridge.types import Environ, StartResponse
+from ashapp.bridge.messages.types import Environ, StartResponse
 from tests.support.client import Connection
 from tests.support.server import serving
 

@@ -14,7 +14,7 @@ from flask import Flask, current_app, has_app_context
 
 from ashapp import readiness_check
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.types import Message, Receive, Scope, Send
+from ashapp.bridge.messages.types import Message, Receive, Scope, Send
 from ashapp.observe.loop_guard import LoopGuard
 from ashapp.observe.observation import Observation
 from ashapp.server.assembly.application import assemble, load

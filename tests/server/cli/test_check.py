@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.cli import check
 from ashapp.server.settings import ServerSettings
 from tests.support import process

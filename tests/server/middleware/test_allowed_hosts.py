@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.bridge.types import Message, Receive, Scope, Send
+from ashapp.bridge.messages.types import Message, Receive, Scope, Send
 from ashapp.server.middleware.allowed_hosts import AllowedHosts, host_pattern
 from tests.support.asgi import Client, http_scope
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.bridge.types import Message, Receive, Scope, Send
+from ashapp.bridge.messages.types import Message, Receive, Scope, Send
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.middleware.probes import Probes
 

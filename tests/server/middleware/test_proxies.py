@@ -8,7 +8,7 @@ from flask import Flask, request, url_for
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.server.assembly.application import assemble
 from ashapp.server.middleware.proxies import FORWARDED_HEADERS, Proxies

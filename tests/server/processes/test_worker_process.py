@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.health.heartbeat import Counter
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.inspection.announcements import Kind

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.protocols import ConnectionLimits, limited_protocol
 from ashapp.server.protocols.limited import Limited
 from tests.support.client import Address

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.health.state import Health
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving import acceptor

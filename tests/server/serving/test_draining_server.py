@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.serving import draining_server
 from ashapp.server.serving.accept_queue import accept_queued

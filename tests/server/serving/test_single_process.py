@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
 from ashapp.server.serving import draining_server, single_process

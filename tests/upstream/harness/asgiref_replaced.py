@@ -6,7 +6,7 @@ from typing import Any
 import asgiref.wsgi
 
 import ashapp
-from ashapp.bridge.types import Environ, Message, Receive, Scope, Send
+from ashapp.bridge.messages.types import Environ, Message, Receive, Scope, Send
 
 from .outcomes import count_request
 

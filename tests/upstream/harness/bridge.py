@@ -22,8 +22,8 @@ from .outcomes import count_request
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from ashapp.bridge.messages.types import Environ, Scope, StartResponse, WsgiApplication
     from ashapp.bridge.request.input_stream import RequestBody
-    from ashapp.bridge.types import Environ, Scope, StartResponse, WsgiApplication
 
 __all__ = ["Caller", "Job", "bridge_for", "caller"]
 

@@ -26,7 +26,7 @@ from .upload import Upload
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ashapp.bridge.types import Environ, Message
+    from ashapp.bridge.messages.types import Environ, Message
 
 __all__ = ["Conversation"]
 

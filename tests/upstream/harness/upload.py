@@ -4,7 +4,7 @@
 import asyncio
 from typing import Any
 
-from ashapp.bridge.types import Environ, Message
+from ashapp.bridge.messages.types import Environ, Message
 
 __all__ = ["Upload"]
 

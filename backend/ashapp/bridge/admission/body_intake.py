@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ashapp.bridge.admission.body_budget import PIECE, Budget, Share
-from ashapp.bridge.errors import ClientDisconnected, RequestRejected
+from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected
 
 if TYPE_CHECKING:
     from ashapp.bridge.admission.free_memory import Memory

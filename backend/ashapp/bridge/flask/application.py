@@ -10,17 +10,17 @@ from flask.app import Flask
 
 from ashapp.bridge.concurrency.request_threads import RequestThreads
 from ashapp.bridge.flask.patches import Callables
+from ashapp.bridge.messages.request_info import INFO
 from ashapp.bridge.placement.thread_views import choose, keeps_all
 from ashapp.bridge.request.loop_call import LoopCall
-from ashapp.bridge.request_info import INFO
 from ashapp.bridge.wsgi import WsgiToAsgi
 
 if TYPE_CHECKING:
     import asyncio
 
+    from ashapp.bridge.messages.types import Environ, Scope
     from ashapp.bridge.request.input_stream import RequestBody
     from ashapp.bridge.request.wsgi_call import WsgiCall
-    from ashapp.bridge.types import Environ, Scope
 
 __all__ = ["DEFAULT_ASYNC_THREADS", "FlaskToAsgi"]
 

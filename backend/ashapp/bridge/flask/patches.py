@@ -47,8 +47,8 @@ from ashapp.bridge.request.wsgi_call import current_call
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from ashapp.bridge.request_info import RequestInfo
-    from ashapp.bridge.types import Environ
+    from ashapp.bridge.messages.request_info import RequestInfo
+    from ashapp.bridge.messages.types import Environ
 
 __all__ = ["Callables"]
 

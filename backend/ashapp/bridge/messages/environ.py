@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from ashapp.bridge.errors import RequestRejected
+from ashapp.bridge.messages.errors import RequestRejected
 from ashapp.bridge.messages.files import file_wrapper
 from ashapp.bridge.messages.headers import add_request_headers
-from ashapp.bridge.types import Environ, Scope
+from ashapp.bridge.messages.types import Environ, Scope
 
 __all__ = [
     "ENVIRON_EXTENSION",

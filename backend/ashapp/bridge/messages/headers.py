@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from ashapp.bridge.errors import RequestRejected
-from ashapp.bridge.types import Environ
+from ashapp.bridge.messages.errors import RequestRejected
+from ashapp.bridge.messages.types import Environ
 
 __all__ = ["add_request_headers", "encode_response_headers", "environ_key"]
 

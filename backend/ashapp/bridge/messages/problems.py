@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
 
-from ashapp.bridge.types import Send
+from ashapp.bridge.messages.types import Send
 
 __all__ = ["send_problem", "send_timeout"]
 

@@ -5,7 +5,7 @@ import re
 from functools import lru_cache
 
 from ashapp.bridge.messages.headers import encode_response_headers
-from ashapp.bridge.types import ExcInfo, Message
+from ashapp.bridge.messages.types import ExcInfo, Message
 
 __all__ = ["Response", "status_code"]
 

@@ -6,7 +6,7 @@ take the protocol. Then its body comes as requests of their own, which a proxy i
 9112, 11.2). None of them is served if the first response is the last one.
 """
 
-from ashapp.bridge.types import Message, Scope, Send
+from ashapp.bridge.messages.types import Message, Scope, Send
 
 __all__ = ["IGNORED", "ending_upgrade"]
 

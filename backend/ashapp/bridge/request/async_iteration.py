@@ -26,7 +26,7 @@ from ashapp.bridge.concurrency.async_to_sync import ThreadExecutor
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
 from ashapp.bridge.concurrency.private_loop import OwnLoop
-from ashapp.bridge.errors import BodyOverdue
+from ashapp.bridge.messages.errors import BodyOverdue
 from ashapp.bridge.request.wsgi_call import current_call
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ashapp.bridge.admission.body_budget import PROOF
 from ashapp.bridge.concurrency.futures import resolve, until
 from ashapp.bridge.concurrency.greenlets import current_greenlet
-from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.messages.errors import ClientDisconnected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.admission.body_budget import Share
     from ashapp.bridge.concurrency.greenlet_tasks import StandIn
+    from ashapp.bridge.messages.types import Message, Receive
     from ashapp.bridge.request.loop_call import LoopCall
     from ashapp.bridge.request.read_turns import Turns
-    from ashapp.bridge.types import Message, Receive
 
 __all__ = ["HIGH_WATER", "RequestBody"]
 

@@ -43,8 +43,8 @@ from ashapp.bridge.concurrency.context import current_lease, in_request
 from ashapp.bridge.concurrency.request_threads import Lease
 from ashapp.bridge.concurrency.sync_to_async import loop_context
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
-from ashapp.bridge.errors import ClientDisconnected
 from ashapp.bridge.messages.environ import expects_continue
+from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.problems import send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
 from ashapp.bridge.request.handoffs import Handoff, TaskHandoff, ThreadHandoff
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ashapp.bridge.concurrency.request_threads import RequestThreads
+    from ashapp.bridge.messages.types import Environ, Message, Send, WsgiApplication
     from ashapp.bridge.request.input_stream import RequestBody
-    from ashapp.bridge.types import Environ, Message, Send, WsgiApplication
 
 __all__ = ["LoopCall"]
 

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 
 from ashapp.bridge.concurrency.futures import resolve
-from ashapp.bridge.errors import ClientDisconnected
+from ashapp.bridge.messages.errors import ClientDisconnected
 
 __all__ = ["HIGH_WATER", "BodyStream"]
 

@@ -39,8 +39,8 @@ from ashapp.bridge.concurrency.async_to_sync import adopt_loop
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.private_loop import OwnLoop, RemoteTask
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
-from ashapp.bridge.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.messages.environ import expects_continue
+from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.request.input_stream import HIGH_WATER as READ_HIGH_WATER
 from ashapp.bridge.request.output_queue import HIGH_WATER, BodyStream
 from ashapp.bridge.request.stacks import stack_of
@@ -52,10 +52,10 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ashapp.bridge.concurrency.thread_pool import ThreadPool
+    from ashapp.bridge.messages.types import Environ, Message, Send, WsgiApplication
     from ashapp.bridge.request.input_stream import RequestBody
     from ashapp.bridge.request.unsent import WriteBehind
     from ashapp.bridge.request.wsgi_call import Cancellable
-    from ashapp.bridge.types import Environ, Message, Send, WsgiApplication
 
 __all__ = ["ThreadCall"]
 

@@ -9,7 +9,7 @@ the client has taken what there is, as with a server that has no buffer at all.
 import threading
 from collections.abc import Callable, Iterator
 
-from ashapp.bridge.types import Message
+from ashapp.bridge.messages.types import Message
 
 __all__ = ["PIECE", "STREAM", "WriteBehind", "pieces"]
 

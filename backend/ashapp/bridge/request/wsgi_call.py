@@ -16,18 +16,18 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ashapp.bridge.concurrency.context import new_context, request_body
-from ashapp.bridge.errors import BodyOverdue, ClientDisconnected
+from ashapp.bridge.messages.errors import BodyOverdue, ClientDisconnected
+from ashapp.bridge.messages.request_info import INFO, RequestInfo
 from ashapp.bridge.messages.response import Response
 from ashapp.bridge.request.output_queue import HIGH_WATER
-from ashapp.bridge.request_info import INFO, RequestInfo
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Iterable, Iterator
     from contextvars import Context
 
+    from ashapp.bridge.messages.types import Environ, ExcInfo, Message, Send, WsgiApplication
     from ashapp.bridge.request.input_stream import RequestBody
-    from ashapp.bridge.types import Environ, ExcInfo, Message, Send, WsgiApplication
 
 __all__ = [
     "RUN_OUT_SECONDS",

@@ -11,7 +11,7 @@ from flask.app import Flask
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.problems import send_problem
-from ashapp.bridge.types import AsgiApplication, Send
+from ashapp.bridge.messages.types import AsgiApplication, Send
 from ashapp.observe.loop_guard import LoopGuard
 from ashapp.observe.metrics.requests import RequestMetrics
 from ashapp.observe.observation import Sink
@@ -44,7 +44,7 @@ from ashapp.server.settings.loading import misspelt_variables
 from ashapp.server.system.allocator import give_back_freed
 
 if TYPE_CHECKING:
-    from ashapp.bridge.types import WsgiApplication
+    from ashapp.bridge.messages.types import WsgiApplication
 
 __all__ = ["Application", "assemble", "load"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from ashapp.bridge.types import Environ, StartResponse, WsgiApplication
+from ashapp.bridge.messages.types import Environ, StartResponse, WsgiApplication
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.management.gauges import Gauges
 from ashapp.server.management.worker_status import Status

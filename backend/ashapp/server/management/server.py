@@ -17,7 +17,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from ashapp.bridge.types import WsgiApplication
+from ashapp.bridge.messages.types import WsgiApplication
 from ashapp.server.management.pages import ManagementPages
 from ashapp.server.management.shared_folder import runtime
 from ashapp.server.management.workers import LocalOverview, Overview

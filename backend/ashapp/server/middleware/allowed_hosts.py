@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Iterable
 from functools import lru_cache
 
 from ashapp.bridge.messages.problems import send_problem
-from ashapp.bridge.types import AsgiApplication, Receive, Scope, Send
+from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 
 __all__ = ["AllowedHosts", "host_pattern"]
 

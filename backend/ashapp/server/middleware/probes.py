@@ -10,7 +10,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
-from ashapp.bridge.types import Message, Receive, Scope, Send
+from ashapp.bridge.messages.types import Message, Receive, Scope, Send
 from ashapp.server.health.state import Health, Phase
 
 __all__ = ["Probes"]

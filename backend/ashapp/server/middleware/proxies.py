@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Collection
 from urllib.parse import unquote
 
-from ashapp.bridge.types import AsgiApplication, Receive, Scope, Send
+from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 from ashapp.server.middleware.forwarded import Forwarded, resolve
 from ashapp.server.middleware.trusted_proxies import UNIX, TrustedProxies, normal_address
 

@@ -12,7 +12,7 @@ from werkzeug.test import EnvironBuilder
 
 from ashapp.bridge.flask.accelerators import matching
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
-from ashapp.bridge.types import Environ
+from ashapp.bridge.messages.types import Environ
 
 
 def make_app(config: dict[str, Any] | None = None, **options: Any) -> flask.Flask:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.bridge.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.protocols.connection.lean_event import LeanEvent
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.support.client import Connection

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import flask
 
-    from ashapp.bridge.types import Environ
+    from ashapp.bridge.messages.types import Environ
 
 __all__ = ["UrlAdapters"]
 

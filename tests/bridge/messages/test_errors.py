@@ -3,7 +3,7 @@ import pytest
 from flask import Flask
 from werkzeug import exceptions
 
-from ashapp.bridge.errors import ClientDisconnected, RequestRejected
+from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected
 
 
 @pytest.mark.parametrize("kind", [OSError, exceptions.ClientDisconnected, exceptions.BadRequest])
