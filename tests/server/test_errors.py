@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 import io
+import json
+from pathlib import Path
 
 import pytest
 
-from ashapp.server.errors import StartupError
+from ashapp.server.errors import StartupError, describe
 
 
 def test_it_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,3 +31,42 @@ def test_the_cause_is_shown_to_those_who_debug(
     error.__cause__ = KeyError("price")
     error.show_cause(level)
     assert ("KeyError: 'price'" in capsys.readouterr().err) is shown
+
+
+def test_the_line_of_the_applications_own_code_is_named() -> None:
+    with pytest.raises(ValueError, match="Expecting") as caught:
+        json.loads("{")
+    text = describe(caught.value)
+    assert text.startswith("JSONDecodeError: Expecting property name")
+    assert f"({Path(__file__)}, line " in text
+
+
+def test_an_error_without_text_or_place() -> None:
+    assert describe(RuntimeError()) == "RuntimeError"
+
+
+def test_an_error_that_cannot_tell() -> None:
+    class Silent(Exception):  # noqa: N818
+        def __str__(self) -> str:
+            raise LookupError
+
+    assert describe(Silent()) == "Silent"
+
+
+def test_the_text_may_be_made_another() -> None:
+    assert describe(ValueError("red"), str.upper) == "ValueError: RED"
+
+
+def test_the_last_line_is_named_where_no_code_is_the_applications_own() -> None:
+    with pytest.raises(ValueError, match="Expecting") as caught:
+        json.loads("{")
+    error = caught.value
+    assert error.__traceback__ is not None
+    text = describe(error.with_traceback(error.__traceback__.tb_next))
+    assert "decoder.py, line " in text
+
+
+def test_a_syntax_error_is_placed_where_it_is() -> None:
+    with pytest.raises(SyntaxError) as caught:
+        compile("x = (", "shop.py", "exec")
+    assert describe(caught.value) == "SyntaxError: '(' was never closed (shop.py, line 1)"

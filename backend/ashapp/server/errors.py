@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""The one way in which a start is refused."""
+"""The error that refuses a start, and exceptions of an application told in one line."""
 
+import sysconfig
 import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
 import click
 
-__all__ = ["StartupError"]
+__all__ = ["StartupError", "describe"]
+
+_INSTALLED = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_PACKAGE = f"{Path(__file__).parent}/"
 
 
 class StartupError(click.ClickException):
-    """The service can't start as it is told to: one line for the person who started it, exit code 2.
+    """The service can't start: one line for the person who started it, exit code 2.
 
     The exception that it was raised from, if any, is the cause in the application's own code.
     """
@@ -28,3 +34,24 @@ class StartupError(click.ClickException):
         """Write the traceback of the cause, if there is one, where *log_level* asks for it."""
         if log_level in {"debug", "trace"} and self.__cause__ is not None:
             traceback.print_exception(self.__cause__)
+
+
+def describe(error: BaseException, clean: Callable[[str], str] = str) -> str:
+    """Return the type and the text of *error*, and the line of the application that it comes from.
+
+    *clean* is applied to the text. An exception whose ``__str__`` fails has none.
+    """
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    told = f"{type(error).__name__}: {clean(text)}".rstrip(": ")
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<frozen", _PACKAGE))
+    ]
+    own = [frame for frame in frames if not frame.filename.startswith(_INSTALLED)]
+    return f"{told} ({(own or frames)[-1].filename}, line {(own or frames)[-1].lineno})" if frames else told

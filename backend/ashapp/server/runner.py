@@ -20,12 +20,12 @@ from ashapp.server.processes.supervisor import Supervisor
 from ashapp.server.processes.worker_handle import Worker
 from ashapp.server.processes.worker_process import WorkerServer
 from ashapp.server.protocols import limited_protocol
-from ashapp.server.serving import listener
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.process import serve
 from ashapp.server.serving.single_process import MainServer
 from ashapp.server.settings import Settings
-from ashapp.server.system.open_files import allow_open_files
+from ashapp.server.system.resources import allow_open_files
+from ashapp.server.system.sockets import bound, listen
 
 __all__ = ["run"]
 
@@ -39,7 +39,7 @@ def run(settings: Settings) -> int:
     the service can't start, also where a worker has found that.
     """
     allow_open_files()
-    with listener.bound(settings) as sockets, management.serving(settings) as managed:
+    with bound(settings) as sockets, management.serving(settings) as managed:
         overview = managed.overview if managed else None
         urls = managed.urls if managed else []
         told = [f"Metrics and readiness on {', '.join(urls)}, not for the public"] if urls else []
@@ -86,7 +86,7 @@ def _reload(
     settings: Settings, sockets: list[socket.socket], overview: Overview | None, told: list[str]
 ) -> int:
     server = _server(WorkerServer, settings)
-    listener.listen(sockets, server.config.backlog)
+    listen(sockets, server.config.backlog)
     config = _reload_config(settings)
     seconds = settings.drain_seconds + settings.end_seconds
     forget = _forget(overview)
@@ -106,7 +106,7 @@ def _supervise(
     settings: Settings, sockets: list[socket.socket], overview: Overview | None, announcements: Announcements
 ) -> int:
     server = _server(WorkerServer, settings)
-    listener.listen(sockets, server.config.backlog)
+    listen(sockets, server.config.backlog)
 
     def stop_listening() -> None:
         # The workers close the last descriptors, when nobody waits there any more.

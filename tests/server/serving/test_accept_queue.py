@@ -9,7 +9,7 @@ import pytest
 
 from ashapp.server.serving import accept_queue
 from ashapp.server.serving.accept_queue import accept_queued, refuse_new
-from ashapp.server.system.socket_name import SocketName
+from ashapp.server.system.sockets import SocketFile
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_unix_socket_loses_its_name(tmp_path: Path) -> None:
         listener.bind(path)
         listener.listen()
         client.connect(path)
-        name = SocketName.of(path)
+        name = SocketFile.of(path)
         refuse_new([listener], name)
         assert not Path(path).exists()
         (accepted,) = accept_queued([listener])

@@ -41,7 +41,7 @@ from ashapp.server.middleware.proxies import Proxies
 from ashapp.server.middleware.trusted_proxies import TrustedProxies
 from ashapp.server.settings import REFERENCE_API, Settings
 from ashapp.server.settings.loading import misspelt_variables
-from ashapp.server.system.allocator import give_back_freed
+from ashapp.server.system.resources import give_back_freed
 
 if TYPE_CHECKING:
     from ashapp.bridge.messages.types import WsgiApplication

@@ -23,8 +23,7 @@ from flask.cli import prepare_import
 from werkzeug.local import LocalProxy
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.server.errors import StartupError
-from ashapp.server.faults import describe
+from ashapp.server.errors import StartupError, describe
 
 __all__ = ["BRIDGED", "find_application"]
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ashapp.server.assembly.redaction import redact
-from ashapp.server.faults import describe
+from ashapp.server.errors import describe
 from ashapp.server.health.readiness import Check, registered_checks
 
 if TYPE_CHECKING:

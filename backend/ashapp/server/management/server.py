@@ -21,8 +21,8 @@ from ashapp.bridge.messages.types import WsgiApplication
 from ashapp.server.management.pages import ManagementPages
 from ashapp.server.management.shared_folder import runtime
 from ashapp.server.management.workers import LocalOverview, Overview
-from ashapp.server.serving import listener
 from ashapp.server.settings import Settings
+from ashapp.server.system.sockets import listen, tcp, url
 
 __all__ = ["Management", "serving"]
 
@@ -55,16 +55,16 @@ def serving(settings: Settings) -> Iterator[Management | None]:
         yield None
         return
     with contextlib.ExitStack() as stack:
-        sockets = listener.tcp(settings.management_host, settings.management_port, _OPTION)
+        sockets = tcp(settings.management_host, settings.management_port, _OPTION)
         for sock in sockets:
             stack.enter_context(sock)
-        listener.listen(sockets, _BACKLOG)
+        listen(sockets, _BACKLOG)
         has_workers = settings.is_supervised or settings.reload
         overview: Overview = stack.enter_context(runtime()) if has_workers else LocalOverview()
         application = ManagementPages(overview, settings.stall_seconds or _STALLED)
         for sock in sockets:
             stack.enter_context(_running(sock, application))
-        yield Management(overview, [listener.url(sock) for sock in sockets])
+        yield Management(overview, [url(sock) for sock in sockets])
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -17,7 +17,7 @@ from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.observe.metrics.files import unwritten
 from ashapp.observe.metrics.requests import RequestMetrics
-from ashapp.server.faults import describe
+from ashapp.server.errors import describe
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health
 from ashapp.server.management.worker_status import Status

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: MIT
 """When a worker has served for long enough: by its requests, or by the memory that it holds."""
 
-import os
 import random
-from pathlib import Path
 
 from ashapp.server.settings import Settings
+from ashapp.server.system.resources import resident_mib
 
-__all__ = ["Recycling", "resident_mib"]
-
-_STATM = Path("/proc/self/statm")
+__all__ = ["Recycling"]
 
 
 class Recycling:
@@ -28,9 +25,3 @@ class Recycling:
         if self._memory is not None and (held := resident_mib()) > self._memory:
             return f"it holds {held:.0f} MiB of memory, of at most {self._memory}"
         return ""
-
-
-def resident_mib() -> float:
-    """Return the memory of this process, in MiB: what proc(5) calls resident in ``statm``."""
-    pages = int(_STATM.read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") / 2**20

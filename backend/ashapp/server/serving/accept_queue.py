@@ -16,7 +16,7 @@ import struct
 import sys
 from collections.abc import Iterable
 
-from ashapp.server.system.socket_name import SocketName
+from ashapp.server.system.sockets import SocketFile
 
 __all__ = ["SETTLING", "accept_queued", "refuse_new"]
 
@@ -34,7 +34,7 @@ _DROP_SYN = (
 )
 
 
-def refuse_new(sockets: Iterable[socket.socket], name: SocketName | None = None) -> None:
+def refuse_new(sockets: Iterable[socket.socket], name: SocketFile | None = None) -> None:
     """Let no new connection come into the queues, in any process that listens on them; as far as possible.
 
     *name* is that of the UNIX domain socket among them.

@@ -40,7 +40,7 @@ from ashapp.server.serving.connections import Connections
 from ashapp.server.settings import Settings
 from ashapp.server.system.interruption import Interruption
 from ashapp.server.system.signals import failures, handle, keep, numbers
-from ashapp.server.system.socket_name import SocketName
+from ashapp.server.system.sockets import SocketFile
 
 __all__ = ["DrainingServer"]
 
@@ -76,7 +76,7 @@ class DrainingServer(uvicorn.Server):
         self._drain_end = float("-inf")
         self._interruption = Interruption()
         # It has just been bound, in this process or in its supervisor.
-        self._socket_name = SocketName.of(settings.uds) if settings.uds else None
+        self._socket_name = SocketFile.of(settings.uds) if settings.uds else None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve *sockets* on a loop of its own until the end. On the main thread, signals are handled.

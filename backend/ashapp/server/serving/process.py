@@ -20,9 +20,9 @@ from ashapp.server.assembly.application import assemble, load
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.announcements import Tell, announcements
 from ashapp.server.management.workers import Overview
-from ashapp.server.serving import listener
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings import Settings
+from ashapp.server.system.sockets import url
 
 __all__ = ["prepare_process", "serve"]
 
@@ -58,7 +58,7 @@ def serve(
         config.loop = "asyncio"
     _load(server)
     for kind, line in announcements(
-        settings, application, [listener.url(sock, tls=config.is_ssl) for sock in sockets]
+        settings, application, [url(sock, tls=config.is_ssl) for sock in sockets]
     ):
         tell(kind, line)
     # Before there is a loop that it would hold up.

@@ -12,8 +12,8 @@ from ashapp.server.errors import StartupError
 from ashapp.server.health.heartbeat import Watchdog
 from ashapp.server.health.last_words import abandon, abandon_after
 from ashapp.server.serving.draining_server import DrainingServer
-from ashapp.server.serving.listener import is_listening
 from ashapp.server.system.signals import handle, is_on_terminal, noted
+from ashapp.server.system.sockets import is_listening
 
 __all__ = ["MainServer"]
 

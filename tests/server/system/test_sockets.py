@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from ashapp.server.errors import StartupError
-from ashapp.server.serving.listener import bound, listen, tcp, url
 from ashapp.server.settings.loading import load
+from ashapp.server.system.sockets import SocketFile, bound, listen, tcp, url
 
 
 @contextmanager
@@ -245,3 +245,53 @@ def test_a_descriptor_that_is_no_stream_socket_is_told_of(tmp_path: Path) -> Non
     with (tmp_path / "file").open("w") as file, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         assert refusal(fd=str(file.fileno())).startswith(f"fd = {file.fileno()} is not an open socket: ")
         assert refusal(fd=str(datagrams.fileno())) == f"fd = {datagrams.fileno()} is not a stream socket"
+
+
+def file_of(path: Path) -> SocketFile:
+    name = SocketFile.of(path)
+    assert name is not None
+    return name
+
+
+def test_a_name_is_removed_once(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+    path.chmod(0o600)
+    name = file_of(path)
+    path.chmod(0o666)
+    name.remove()
+    assert not path.exists()
+    name.remove()
+    assert SocketFile.of(path) is None
+
+
+def test_the_file_of_another_socket_stays(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    path.touch()
+    name = file_of(path)
+    (tmp_path / "other").touch()
+    (tmp_path / "other").rename(path)
+    name.remove()
+    assert path.exists()
+
+
+def test_a_file_that_got_the_number_of_the_one_before_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    path.touch()
+    name = file_of(path)
+    os.utime(path, ns=(name.modified + 1, name.modified + 1))
+    name.remove()
+    assert path.exists()
+
+
+def test_a_relative_name_is_that_of_the_folder_in_which_it_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("socket").touch()
+    name = file_of(Path("socket"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    name.remove()
+    assert not (tmp_path / "socket").exists()

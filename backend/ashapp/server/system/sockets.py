@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Bind the sockets that the service listens on, or say in one line why they can't be had."""
+"""The sockets that the service listens on: bind them, or say in one line why that can't be done."""
 
 import contextlib
 import errno
@@ -7,19 +7,19 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
-from ashapp.server.system.socket_name import SocketName
 
-__all__ = ["bound", "is_listening", "listen", "tcp", "url"]
+__all__ = ["SocketFile", "bound", "is_listening", "listen", "tcp", "url"]
 
-# Anyone on the machine may connect, a proxy under another user above all; as uvicorn has it.
+# Any user may connect, as a proxy under another one does. uvicorn has the same.
 _UNIX_MODE = 0o666
 
-# A client that has vanished without a word, while the application has none for it either, is found out after
-# two minutes (tcp(7)): the system sends a probe after 60 s, then every 15.
+# Keep-alive of TCP (tcp(7)) finds a client that has vanished after two minutes.
 _KEEP_ALIVE = (
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
     (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 60),
@@ -27,33 +27,65 @@ _KEEP_ALIVE = (
     (socket.IPPROTO_TCP, "TCP_KEEPCNT", 4),
 )
 
-_UNUSABLE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+@dataclass(frozen=True)
+class SocketFile:
+    """The file of a UNIX domain socket, as it was when it was looked at.
+
+    The next file of that name may get the same inode, so the time of the last modification counts too.
+    """
+
+    path: Path
+    device: int
+    inode: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path | str) -> Self | None:
+        """Return the file at *path*, or None."""
+        found = Path(path).absolute()
+        try:
+            status = found.lstat()
+        except FileNotFoundError:
+            return None
+        return cls(found, status.st_dev, status.st_ino, status.st_mtime_ns)
+
+    def remove(self) -> None:
+        """Remove the file, unless it is gone or another service has replaced it."""
+        if SocketFile.of(self.path) == self:
+            self.path.unlink(missing_ok=True)
 
 
 @contextmanager
 def bound(settings: Settings) -> Iterator[list[socket.socket]]:
-    """Bind sockets as the settings say and close them in the end; they do not listen yet.
+    """Bind sockets as the settings say, and close them in the end. They do not listen yet.
 
-    A host name is bound at each of its addresses. Raises `StartupError` when one can't be had.
+    Raises:
+        StartupError: one can't be bound.
+
     """
     with contextlib.ExitStack() as stack:
         if settings.fd is not None:
-            yield [stack.enter_context(_inherited(settings.fd))]
+            sockets = [_inherited(settings.fd)]
         elif settings.uds is not None:
-            path = Path(settings.uds)
-            sockets = [stack.enter_context(_unix(path))]
-            name = SocketName.of(path)
-            if name is not None:
-                stack.callback(name.remove)
-            yield sockets
+            sockets = [_unix(Path(settings.uds))]
+            if (file := SocketFile.of(settings.uds)) is not None:
+                stack.callback(file.remove)
         else:
-            yield [stack.enter_context(sock) for sock in tcp(settings.host, settings.port)]
+            sockets = tcp(settings.host, settings.port)
+        for sock in sockets:
+            stack.enter_context(sock)
+        yield sockets
 
 
 def listen(sockets: list[socket.socket], backlog: int) -> None:
-    """Make connections wait until a worker accepts them.
+    """Let connections wait until a worker accepts them.
 
-    Raises `StartupError` when another process has begun to listen there since the sockets were bound.
+    Raises:
+        StartupError: another process has begun to listen there since the sockets were bound.
+
     """
     for sock in sockets:
         try:
@@ -63,7 +95,7 @@ def listen(sockets: list[socket.socket], backlog: int) -> None:
 
 
 def is_listening(sock: socket.socket) -> bool:
-    """Return whether connections are queued there; as far as the system tells."""
+    """Return whether *sock* listens; True where the system does not tell."""
     try:
         return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     except (OSError, AttributeError) as error:  # its descriptor has been closed; or there is no such option
@@ -72,17 +104,20 @@ def is_listening(sock: socket.socket) -> bool:
 
 def url(sock: socket.socket, *, tls: bool = False) -> str:
     """Return the address of a socket as a person would type it."""
-    scheme = "https" if tls else "http"
     if sock.family == getattr(socket, "AF_UNIX", None):
         return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def tcp(host: str, port: int, option: str = "--") -> list[socket.socket]:
-    """Bind a socket at each address of *host*; port 0 stands for the same free port at each of them.
+    """Bind a socket at each address of *host*. Port 0 is the same free port at each of them.
 
-    Other ones are chosen by options that begin with *option*. Raises `StartupError` when one can't be had.
+    The options that choose another address begin with *option*.
+
+    Raises:
+        StartupError: an address can't be bound.
+
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -99,7 +134,7 @@ def tcp(host: str, port: int, option: str = "--") -> list[socket.socket]:
             sockets.append(_tcp_socket(family, (address[0], chosen, *address[2:])))
         except OSError as error:
             failures.append(error)
-    fatal = [error for error in failures if error.errno not in _UNUSABLE]
+    fatal = [error for error in failures if error.errno not in _NOT_HERE]
     if fatal or not sockets:
         for sock in sockets:
             sock.close()
@@ -109,7 +144,7 @@ def tcp(host: str, port: int, option: str = "--") -> list[socket.socket]:
 
 def _inherited(fd: int) -> socket.socket:
     try:
-        # The family and the type are read from the descriptor itself.
+        # The family and the type are read from the descriptor.
         sock = socket.socket(fileno=os.dup(fd))
     except OSError as error:
         raise StartupError(f"fd = {fd} is not an open socket: {error.strerror}") from None
@@ -132,27 +167,26 @@ def _unix(path: Path) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket of a service that is gone; leave alone what is in use or no socket."""
-    found = SocketName.of(path)
-    if found is None:
+    """Remove the socket of a service that is gone. What is in use, or is no socket, stays."""
+    file = SocketFile.of(path)
+    if file is None:
         return
     if path.is_symlink() or not path.is_socket():
         raise FileExistsError(errno.EEXIST, "there is a file of this name")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        # Whoever listens there need not accept: a connection may have to wait.
-        probe.settimeout(0)
+        probe.settimeout(0)  # a full queue does not accept, but somebody listens
         if probe.connect_ex(str(path)) in {0, errno.EAGAIN}:
             raise OSError(errno.EADDRINUSE, "another process is listening there")
-    found.remove()
+    file.remove()
 
 
 def _tcp_socket(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
-    # By its protocol asyncio knows that it is TCP, and sets TCP_NODELAY on what it accepts.
+    # asyncio sets TCP_NODELAY on accepted connections only if the protocol number says TCP.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for level, name, value in _KEEP_ALIVE:  # which accepted ones inherit
+        for level, name, value in _KEEP_ALIVE:  # accepted connections inherit these
             if hasattr(socket, name):
                 sock.setsockopt(level, getattr(socket, name), value)
         if family == socket.AF_INET6:
