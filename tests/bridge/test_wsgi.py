@@ -268,7 +268,7 @@ async def test_a_request_whose_thread_cannot_start_fails_for_good(monkeypatch: p
     [([b"12345678"], 200), ([b"123456789"], 413), ([b"1234", b"5678"], 200), ([b"12345678", b"9"], 413)],
 )
 async def test_a_body_is_bounded(chunks: list[bytes], status: int) -> None:
-    client = await fetch(WsgiToAsgi(echo, max_body=8), "POST", b"/", *chunks)
+    client = await fetch(WsgiToAsgi(echo, limit_body=8), "POST", b"/", *chunks)
     assert client.status == status
     if status == 413:
         assert client.headers["content-type"] == "application/problem+json"
@@ -277,7 +277,7 @@ async def test_a_body_is_bounded(chunks: list[bytes], status: int) -> None:
 
 async def test_a_body_that_is_announced_too_long_is_refused_before_it_comes() -> None:
     client = Client(more=True)
-    bridge = WsgiToAsgi(echo, max_body=8)
+    bridge = WsgiToAsgi(echo, limit_body=8)
     scope = http_scope("POST", b"/", [(b"content-length", b"9"), (b"expect", b"100-continue")])
     await asyncio.wait_for(bridge(scope, client.receive, client.send), PATIENCE)
     assert client.status == 413
@@ -294,7 +294,7 @@ async def test_an_application_may_answer_for_a_body_that_is_too_long() -> None:
             return [b"cut"]
         return []
 
-    client = await fetch(WsgiToAsgi(read, max_body=8), "POST", b"/", b"12345678", b"9")
+    client = await fetch(WsgiToAsgi(read, limit_body=8), "POST", b"/", b"12345678", b"9")
     assert client.body == b"cut"
 
 
@@ -307,6 +307,6 @@ async def test_a_stream_that_meets_too_long_a_body_is_broken_off() -> None:
     client = Client(b"12345678", b"9")
     scope = http_scope("POST", b"/", [(b"transfer-encoding", b"chunked")])
     with pytest.raises(RequestEntityTooLarge):
-        await WsgiToAsgi(stream, max_body=8)(scope, client.receive, client.send)
+        await WsgiToAsgi(stream, limit_body=8)(scope, client.receive, client.send)
     assert client.status == 200
     assert not client.complete

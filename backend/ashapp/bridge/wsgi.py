@@ -17,6 +17,7 @@ from ashapp.bridge.concurrency.async_to_sync import adopt_loop
 from ashapp.bridge.concurrency.private_loop import drain_own_loops
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.keywords import renamed
 from ashapp.bridge.lifespan import Lifespan
 from ashapp.bridge.messages.environ import (
     body_is_announced,
@@ -44,6 +45,13 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_TASK_GRACE", "DEFAULT_THREADS", "WsgiToAsgi"]
 
 DEFAULT_THREADS = 40
+#: Keywords by their old names.
+RENAMED = {
+    "max_in_flight": "limit_in_flight",
+    "max_queued": "limit_queue",
+    "max_body": "limit_body",
+    "max_buffered": "limit_buffered",
+}
 #: Seconds that requests, and tasks which they left running, have at shutdown.
 DEFAULT_TASK_GRACE = 5.0
 # Seconds between looks at what is still in flight.
@@ -61,12 +69,12 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     processes serve the same application; by default, whether this process is a child that
     ``multiprocessing`` started, as uvicorn's workers are. *request_timeout* is the time in seconds
     after which a request whose response has not begun is answered with 504 (None: never).
-    *max_in_flight* is how many requests there may be at once, and *max_queued* how many of them may wait for
-    a thread: one more is answered with 503 at once (see ``Admission``). *max_body* is the greatest length in
-    bytes of a request body: a longer one is answered with 413. None stands for no such bound. *read_ahead* is
-    how many bytes of a body are read before the request takes a thread (see ``Intake``), and *max_buffered*
-    how many bytes of bodies all requests together may be given at once; by default that depends on the memory
-    that is left (see ``Budget``).
+    *limit_in_flight* is how many requests there may be at once, and *limit_queue* how many of them may wait
+    for a thread: one more is answered with 503 at once (see ``Admission``). *limit_body* is the greatest
+    length in bytes of a request body: a longer one is answered with 413. None stands for no such bound.
+    *read_ahead* is how many bytes of a body are read before the request takes a thread (see ``Intake``), and
+    *limit_buffered* how many bytes of bodies all requests together may be given at once; by default that
+    depends on the memory that is left (see ``Budget``).
     *on_startup* and *on_shutdown* are callables without arguments, sync or async, that run when the
     server starts and stops; *lifespan* makes an async context manager of *wsgi_application* that is
     open in between (see ``Lifespan``). *task_grace* is how many seconds requests that the server has not
@@ -81,6 +89,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
     """
 
+    @renamed(**RENAMED)
     def __init__(  # noqa: PLR0913 - options, all but asgiref's two by keyword
         self,
         wsgi_application: WsgiApplication,
@@ -89,11 +98,11 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         threads: int = DEFAULT_THREADS,
         multiprocess: bool | None = None,
         request_timeout: float | None = None,
-        max_in_flight: int | None = None,
-        max_queued: int | None = None,
-        max_body: int | None = None,
+        limit_in_flight: int | None = None,
+        limit_queue: int | None = None,
+        limit_body: int | None = None,
         read_ahead: int = DEFAULT_READ_AHEAD,
-        max_buffered: int | None = None,
+        limit_buffered: int | None = None,
         on_startup: Iterable[LifespanCallable] = (),
         on_shutdown: Iterable[LifespanCallable] = (),
         lifespan: LifespanManager | None = None,
@@ -105,12 +114,12 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         if multiprocess is None:
             multiprocess = multiprocessing.parent_process() is not None
         self.request_timeout = request_timeout
-        self.max_body = max_body
+        self.limit_body = limit_body
         self.loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPool(threads)
-        self.admission = Admission(self._pool, max_in_flight, max_queued)
+        self.admission = Admission(self._pool, limit_in_flight, limit_queue)
         self.intake = Intake(Memory(), max(threads // 2, 1), read_ahead)
-        self.intake.budget.limit = max_buffered
+        self.intake.budget.limit = limit_buffered
         self._behind = WriteBehind(self.intake.budget.left)
         self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
         self._tasks = TaskKeeper()
@@ -120,6 +129,27 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         self.lifespan = Lifespan(
             wsgi_application, self._run_sync, self._drain, on_startup, on_shutdown, lifespan
         )
+
+    def set_default_limits(
+        self,
+        *,
+        limit_in_flight: int | None,
+        limit_queue: int | None,
+        limit_body: int | None,
+        limit_buffered: int | None,
+        request_timeout: float | None,
+    ) -> None:
+        """Set those of the limits that were not given when this was made; None leaves one as it is."""
+        if self.admission.limit_in_flight is None:
+            self.admission.limit_in_flight = limit_in_flight
+        if self.admission.limit_queue is None:
+            self.admission.limit_queue = limit_queue
+        if self.limit_body is None:
+            self.limit_body = limit_body
+        if self.intake.budget.limit is None:
+            self.intake.budget.limit = limit_buffered
+        if self.request_timeout is None:
+            self.request_timeout = request_timeout
 
     @property
     def startup_context(self) -> Context:
@@ -195,7 +225,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         """Prepare *body*, which the head of the request announces, for being read.
 
         Raises:
-            RequestRejected: it is announced to be longer than ``max_body``.
+            RequestRejected: it is announced to be longer than ``limit_body``.
 
         """
         body.announced = True
@@ -204,20 +234,20 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         length = environ.get("CONTENT_LENGTH")
         if length is not None:
             body.length = int(length)
-        if self.max_body is None:
+        if self.limit_body is None:
             return
         if body.length is None:
             body.limit_to(self._max_body_length)
-        elif body.length > self.max_body:
+        elif body.length > self.limit_body:
             raise RequestRejected(
-                413, f"The request body has {length} bytes: this service accepts {self.max_body} at most."
+                413, f"The request body has {length} bytes: this service accepts {self.limit_body} at most."
             )
 
     def _note_route(self, scope: Scope) -> None:
         """Note the route of a request that is given up, if it is not known yet."""
 
     def _max_body_length(self) -> int | None:
-        return self.max_body
+        return self.limit_body
 
     def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
         """Return the call that serves a request."""

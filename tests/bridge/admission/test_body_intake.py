@@ -125,7 +125,7 @@ async def test_it_is_not_read_ahead(
 
 
 async def test_bodies_past_the_budget_wait_and_the_others_do_not(app: Application) -> None:
-    bridge = WsgiToAsgi(app, threads=20, max_buffered=2 * SIZE)
+    bridge = WsgiToAsgi(app, threads=20, limit_buffered=2 * SIZE)
     requests = [Request(bridge).send() for _ in range(6)]
     await eventually(lambda: bridge.intake.waiting == 4)
     await eventually(lambda: app.begun == 2)
@@ -138,7 +138,7 @@ async def test_bodies_past_the_budget_wait_and_the_others_do_not(app: Applicatio
 
 
 async def test_a_body_past_the_whole_budget_is_alone(app: Application) -> None:
-    bridge = WsgiToAsgi(app, threads=20, max_buffered=SIZE // 2)
+    bridge = WsgiToAsgi(app, threads=20, limit_buffered=SIZE // 2)
     requests = [Request(bridge).send() for _ in range(3)]
     await eventually(lambda: app.begun == 1)
     await a_few_steps()
@@ -149,7 +149,7 @@ async def test_a_body_past_the_whole_budget_is_alone(app: Application) -> None:
 
 async def test_too_many_are_refused_at_once(app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake_module, "_FEWEST_WAITING", 2)
-    bridge = WsgiToAsgi(app, threads=20, max_buffered=SIZE)
+    bridge = WsgiToAsgi(app, threads=20, limit_buffered=SIZE)
     monkeypatch.setattr(bridge.intake.budget.memory, "left", lambda: 1 << 20)
     first = Request(bridge).send()
     await eventually(lambda: app.begun == 1)
@@ -217,7 +217,7 @@ async def test_small_ones_go_on_where_memory_is_short(
 
 
 async def test_a_client_that_leaves_while_it_waits_is_forgotten(app: Application) -> None:
-    bridge = WsgiToAsgi(app, threads=20, max_buffered=SIZE)
+    bridge = WsgiToAsgi(app, threads=20, limit_buffered=SIZE)
     first = Request(bridge).send()
     await eventually(lambda: app.begun == 1)
     second = Request(bridge).send()
@@ -247,7 +247,7 @@ async def test_the_time_of_a_request_counts_from_its_head(app: Application) -> N
 
 
 async def test_one_that_is_cancelled_leaves_its_place(app: Application) -> None:
-    bridge = WsgiToAsgi(app, threads=20, max_buffered=SIZE)
+    bridge = WsgiToAsgi(app, threads=20, limit_buffered=SIZE)
     first = Request(bridge).send()
     await eventually(lambda: app.begun == 1)
     second, third = Request(bridge).send(), Request(bridge).send()

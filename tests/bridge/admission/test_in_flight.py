@@ -68,12 +68,12 @@ def refusal(match: str | None) -> AbstractContextManager[pytest.ExceptionInfo[Re
 
 @pytest.mark.parametrize("bounds", [(0, None), (None, 0), (-1, None)])
 def test_a_bound_is_positive(bounds: tuple[int | None, int | None]) -> None:
-    with pytest.raises(ValueError, match=r"max_\w+ is (0|-1): expected 1 or more, or None for no bound"):
+    with pytest.raises(ValueError, match=r"limit_\w+ is (0|-1): expected 1 or more, or None for no bound"):
         Admission(ThreadPool(1), *bounds)
 
 
 @pytest.mark.parametrize(
-    ("max_in_flight", "in_flight", "admitted", "saturation"),
+    ("limit_in_flight", "in_flight", "admitted", "saturation"),
     [
         (None, 10_000, True, None),
         (2, 1, True, None),
@@ -82,9 +82,9 @@ def test_a_bound_is_positive(bounds: tuple[int | None, int | None]) -> None:
     ],
 )
 def test_requests_in_flight_are_bounded(
-    max_in_flight: int | None, in_flight: int, saturation: str | None, *, admitted: bool
+    limit_in_flight: int | None, in_flight: int, saturation: str | None, *, admitted: bool
 ) -> None:
-    admission = Admission(ThreadPool(1), max_in_flight, None)
+    admission = Admission(ThreadPool(1), limit_in_flight, None)
     admission.in_flight = in_flight
     assert admission.saturation() == saturation
     with refusal(None if admitted else "2 requests are being served") as no:
@@ -110,7 +110,7 @@ async def test_it_is_saturated_while_all_threads_are_stuck(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_queued", "queued", "admitted", "saturation"),
+    ("limit_queue", "queued", "admitted", "saturation"),
     [
         (None, 3, True, None),
         (3, 2, True, None),
@@ -119,14 +119,14 @@ async def test_it_is_saturated_while_all_threads_are_stuck(shop: Shop) -> None:
     ],
 )
 def test_the_queue_is_bounded(
-    max_queued: int | None, queued: int, saturation: str | None, *, admitted: bool
+    limit_queue: int | None, queued: int, saturation: str | None, *, admitted: bool
 ) -> None:
     pool = ThreadPool(1)
     gate = threading.Event()
     first = pool.call(lambda: gate.wait(PATIENCE))
     until(first.running)
     futures = [pool.call(lambda: None) for _ in range(queued)]
-    admission = Admission(pool, None, max_queued)
+    admission = Admission(pool, None, limit_queue)
     assert (admission.queued, admission.saturation()) == (queued, saturation)
     with refusal(None if admitted else "3 requests wait for a thread") as no:
         admission.check_queue()
@@ -138,7 +138,7 @@ def test_the_queue_is_bounded(
 
 
 async def test_one_request_too_many_in_flight_is_refused_while_the_others_are_served(shop: Shop) -> None:
-    bridge = FlaskToAsgi(shop.flask, threads=1, max_in_flight=2)
+    bridge = FlaskToAsgi(shop.flask, threads=1, limit_in_flight=2)
     clients = [Client(), Client()]
     tasks = [begin(bridge, b"/async", client) for client in clients]
     await eventually(lambda: shop.entered == 2)
@@ -153,7 +153,7 @@ async def test_one_request_too_many_in_flight_is_refused_while_the_others_are_se
 
 
 async def test_one_request_too_many_in_the_queue_is_refused_and_async_views_are_not(shop: Shop) -> None:
-    bridge = FlaskToAsgi(shop.flask, threads=1, max_queued=2)
+    bridge = FlaskToAsgi(shop.flask, threads=1, limit_queue=2)
     clients = [Client(), Client(), Client()]
     tasks = [begin(bridge, b"/sync", clients[0])]
     await eventually(lambda: shop.entered == 1)

@@ -514,7 +514,7 @@ async def test_bodies_past_the_budget_come_one_after_the_other(app: flask.Flask,
         return str(size)
 
     size = 4 * HIGH_WATER
-    bridge = FlaskToAsgi(app, max_buffered=2 * HIGH_WATER)
+    bridge = FlaskToAsgi(app, limit_buffered=2 * HIGH_WATER)
     body = b"x" * size
     requests = [
         begin(bridge, "POST", client=Client(more=True), headers=[framed(framing, body)]) for _ in range(8)

@@ -161,7 +161,7 @@ def test_the_lower_of_two_limits_holds(serve: Serve, own: int, applications: int
     """Rule 22. That of the bridge and that of the application, sent in chunks and with a length."""
     app = limited(lambda: len(request.get_data()), kind)
     app.config["MAX_CONTENT_LENGTH"] = applications
-    address = serve(FlaskToAsgi(app, max_body=own))
+    address = serve(FlaskToAsgi(app, limit_body=own))
     for size, status in [(LIMIT, 200), (LIMIT + 1, 413)]:
         with Connection(address) as connection:
             assert upload(connection, OCTETS, bytes(size), [size - 1, 1]) == status

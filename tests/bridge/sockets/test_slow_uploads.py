@@ -85,7 +85,7 @@ def test_a_view_begins_with_the_first_part_of_a_large_body(serve: Serve) -> None
 
 @on_every_server
 def test_a_body_that_is_too_long_is_refused_unread(serve: Serve) -> None:
-    address = serve(FlaskToAsgi(application(), threads=THREADS, max_body=1000))
+    address = serve(FlaskToAsgi(application(), threads=THREADS, limit_body=1000))
     with ExitStack() as stack:
         connection = begin(address, stack, "/sync", 1001, 0)
         assert connection.receive().status == 413

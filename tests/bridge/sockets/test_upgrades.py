@@ -24,7 +24,7 @@ def test_nothing_behind_an_upgrade_is_served(http: str, *, is_rejected: bool) ->
 
     bridge = WsgiToAsgi(app)
     if is_rejected:
-        bridge.max_body = 1
+        bridge.limit_body = 1
     with serving(bridge, http=http, lifespan="off") as address:
         with Connection(address) as connection:
             connection.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(SMUGGLED))

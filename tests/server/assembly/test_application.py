@@ -147,6 +147,11 @@ def test_the_bridge_is_told_of_the_settings_that_are_its_own(
         "multiprocess": False,
         "task_grace": 4.0,
         "read_ahead": 1 << 20,
+        "limit_in_flight": 20_000,
+        "limit_queue": 25 * int(flags.get("threads", 40)),
+        "limit_body": 16 << 30,
+        "limit_buffered": None,
+        "request_timeout": None,
     }
     assert told == {"app": found, **defaults, **options}
 
@@ -158,7 +163,7 @@ def test_the_bridge_is_told_of_the_settings_that_are_its_own(
         ({"threads": 2}, {"limit_body": "0", "limit_in_flight": "7"}, (7, 50, None, None)),
         ({}, {"limit_queue": "8", "request_timeout": "2.5"}, (20_000, 8, 16 << 30, 2.5)),
         (
-            {"max_in_flight": 1, "max_queued": 2, "max_body": 3, "request_timeout": 4},
+            {"limit_in_flight": 1, "limit_queue": 2, "limit_body": 3, "request_timeout": 4},
             {"limit_in_flight": "5", "limit_queue": "6", "limit_body": "7", "request_timeout": "8"},
             (1, 2, 3, 4),
         ),
@@ -170,7 +175,7 @@ def test_limits_are_set_where_the_application_has_not_set_its_own(
     bridge = WsgiToAsgi(lambda environ, start_response: [], **own)
     assert bridge_in(assemble(bridge, settings(**flags))) is bridge
     admission = bridge.admission
-    found = (admission.max_in_flight, admission.max_queued, bridge.max_body, bridge.request_timeout)
+    found = (admission.limit_in_flight, admission.limit_queue, bridge.limit_body, bridge.request_timeout)
     assert found == limits
 
 
@@ -179,7 +184,7 @@ def test_limits_are_set_where_the_application_has_not_set_its_own(
     [
         ({}, {}, (None, 1, 60)),
         ({}, {"limit_buffered": "8MiB", "workers": "3", "timeout_thread": "5"}, (8 << 20, 3, 5)),
-        ({"max_buffered": 7}, {"limit_buffered": "8MiB", "timeout_thread": "0"}, (7, 1, math.inf)),
+        ({"limit_buffered": 7}, {"limit_buffered": "8MiB", "timeout_thread": "0"}, (7, 1, math.inf)),
     ],
 )
 def test_what_is_in_hand_is_bounded(
@@ -203,7 +208,7 @@ def test_memory_is_given_back_where_there_is_a_limit(
 
 
 def test_a_worker_that_is_saturated_is_not_ready() -> None:
-    bridge = WsgiToAsgi(lambda environ, start_response: [], max_in_flight=2)
+    bridge = WsgiToAsgi(lambda environ, start_response: [], limit_in_flight=2)
     health = Health(Phase.RUNNING)
     assemble(bridge, settings(lifespan="off"), health)
     assert health.readiness() is None

@@ -46,7 +46,8 @@ def test_each_limit_of_a_connection_can_be_set() -> None:
     ],
 )
 def test_requests_are_bounded(values: dict[str, Any], in_flight: int, queued: int) -> None:
-    assert (settings(**values).max_in_flight, settings(**values).max_queued(8)) == (in_flight, queued)
+    limits = settings(**values).bridge_limits(threads=8)
+    assert (limits["limit_in_flight"], limits["limit_queue"]) == (in_flight, queued)
     assert "limit_concurrency" not in settings(**values).uvicorn_config()
 
 

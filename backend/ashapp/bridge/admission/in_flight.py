@@ -18,7 +18,7 @@ _RETRY_AFTER = (b"retry-after", b"1")
 
 
 class Admission:
-    """Counts requests and refuses those past *max_in_flight*, or past *max_queued* waiting for a thread.
+    """Counts requests and refuses those past *limit_in_flight*, or past *limit_queue* waiting for a thread.
 
     None stands for no bound. On the loop, but for ``queued``.
 
@@ -27,12 +27,12 @@ class Admission:
 
     """
 
-    def __init__(self, pool: ThreadPool, max_in_flight: int | None, max_queued: int | None) -> None:
-        for name, bound in (("max_in_flight", max_in_flight), ("max_queued", max_queued)):
+    def __init__(self, pool: ThreadPool, limit_in_flight: int | None, limit_queue: int | None) -> None:
+        for name, bound in (("limit_in_flight", limit_in_flight), ("limit_queue", limit_queue)):
             if bound is not None and bound < 1:
                 raise ValueError(f"{name} is {bound!r}: expected 1 or more, or None for no bound")
-        self.max_in_flight = max_in_flight
-        self.max_queued = max_queued
+        self.limit_in_flight = limit_in_flight
+        self.limit_queue = limit_queue
         #: Seconds after which a thread that is busy with the same request counts as stuck.
         self.stuck_after = math.inf
         #: Requests that have begun and not ended, those that wait for a thread among them.
@@ -57,8 +57,10 @@ class Admission:
             RequestRejected: there are too many; the status is 503.
 
         """
-        if self.max_in_flight is not None and self.in_flight > self.max_in_flight:
-            raise self._refusal(f"{self.max_in_flight} requests are being served, which is as many as may be")
+        if self.limit_in_flight is not None and self.in_flight > self.limit_in_flight:
+            raise self._refusal(
+                f"{self.limit_in_flight} requests are being served, which is as many as may be"
+            )
 
     def check_queue(self) -> None:
         """Say whether one more request may wait for a thread.
@@ -67,18 +69,20 @@ class Admission:
             RequestRejected: too many wait already; the status is 503.
 
         """
-        if self.max_queued is not None and self._pool.queued >= self.max_queued:
-            raise self._refusal(f"{self.max_queued} requests wait for a thread, which is as many as may wait")
+        if self.limit_queue is not None and self._pool.queued >= self.limit_queue:
+            raise self._refusal(
+                f"{self.limit_queue} requests wait for a thread, which is as many as may wait"
+            )
 
     def saturation(self) -> str | None:
         """Return why there should be no more requests, or None, for a readiness probe.
 
         The next one would be refused; or it would wait for long, as all threads are stuck.
         """
-        if self.max_in_flight is not None and self.in_flight >= self.max_in_flight:
+        if self.limit_in_flight is not None and self.in_flight >= self.limit_in_flight:
             return f"saturated: {self.in_flight} requests in flight"
         queued = self._pool.queued
-        if self.max_queued is not None and queued >= self.max_queued:
+        if self.limit_queue is not None and queued >= self.limit_queue:
             return f"saturated: {queued} requests wait for a thread"
         if self._pool.stuck(self.stuck_after) >= self._pool.size:
             return f"saturated: all threads have been busy with the same requests for {self.stuck_after:g} s"

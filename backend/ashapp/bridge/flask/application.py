@@ -10,10 +10,11 @@ from flask.app import Flask
 
 from ashapp.bridge.concurrency.request_threads import RequestThreads
 from ashapp.bridge.flask.patches import Callables
+from ashapp.bridge.keywords import renamed
 from ashapp.bridge.messages.request_info import INFO
 from ashapp.bridge.placement.thread_views import choose, keeps_all
 from ashapp.bridge.request.loop_call import LoopCall
-from ashapp.bridge.wsgi import WsgiToAsgi
+from ashapp.bridge.wsgi import RENAMED, WsgiToAsgi
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,6 +59,7 @@ class FlaskToAsgi(WsgiToAsgi):
 
     """
 
+    @renamed(**RENAMED)
     def __init__(
         self,
         flask_app: flask.Flask,
@@ -120,6 +122,6 @@ class FlaskToAsgi(WsgiToAsgi):
     def _max_body_length(self) -> int | None:
         # The limit of ``request.stream`` does not hold for who reads ``wsgi.input`` itself.
         if not flask.has_request_context() or "stream" not in vars(flask.request):
-            return self.max_body
-        limits = [limit for limit in (self.max_body, flask.request.max_content_length) if limit is not None]
+            return self.limit_body
+        limits = [limit for limit in (self.limit_body, flask.request.max_content_length) if limit is not None]
         return min(limits, default=None)

@@ -109,7 +109,8 @@ def assemble(
     }
     offered = {path: check for path, check in checks.items() if path and settings.probes}
     bridge = _bridged(found, settings)
-    _limit(bridge, settings)
+    bridge.admission.stuck_after = settings.timeout_thread or math.inf
+    _share_memory(bridge, settings)
     health.conditions.append(bridge.admission.saturation)
     sinks = _sinks(bridge, settings)
     checker = _check_readiness(health, bridge, settings)
@@ -206,13 +207,16 @@ def _behind_proxies(app: AsgiApplication, settings: Settings) -> AsgiApplication
 
 
 def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
+    """Return *found* as an ASGI application; of one that its own code has bridged, its limits stay."""
     if isinstance(found, BRIDGED):
+        found.set_default_limits(**settings.bridge_limits(found.threads.size))
         return found
     options: dict[str, Any] = {
         "threads": settings.threads,
         "multiprocess": settings.worker_count > 1,
         "task_grace": settings.task_grace,
         "read_ahead": settings.read_ahead,
+        **settings.bridge_limits(settings.threads),
     }
     if isinstance(found, Flask):
         async_threads = settings.async_threads if settings.threads > 1 else 1
@@ -220,24 +224,12 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
     return WsgiToAsgi(cast("WsgiApplication", found), **options)
 
 
-def _limit(bridge: WsgiToAsgi, settings: Settings) -> None:
-    """Set the limits, but those that an application has set itself by bridging itself."""
-    admission = bridge.admission
-    admission.stuck_after = settings.timeout_thread or math.inf
+def _share_memory(bridge: WsgiToAsgi, settings: Settings) -> None:
+    """Let the workers share the memory that there is for bodies."""
     budget = bridge.intake.budget
     budget.processes = settings.worker_count
-    if budget.limit is None:
-        budget.limit = settings.limit_buffered
     if budget.memory.limit is not None:
         give_back_freed()
-    if admission.max_in_flight is None:
-        admission.max_in_flight = settings.max_in_flight
-    if admission.max_queued is None:
-        admission.max_queued = settings.max_queued(bridge.threads.size)
-    if bridge.max_body is None:
-        bridge.max_body = settings.limit_body or None
-    if bridge.request_timeout is None:
-        bridge.request_timeout = settings.request_timeout
 
 
 async def _answer_cancelled(send: Send) -> None:

@@ -2,7 +2,7 @@
 """Settings of what clients may send, how many requests there may be, and how long anything may take."""
 
 import math
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ByteSize, Field, model_validator
 
@@ -10,7 +10,7 @@ from ashapp.server.protocols import ConnectionLimits
 
 __all__ = ["Limits"]
 
-# So many times as long as a request takes on its thread, one that comes last has to wait for a thread.
+# The last in the queue waits about so many times as long as a request takes on its thread.
 _QUEUED_PER_THREAD = 25
 
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -105,11 +105,6 @@ class Limits(BaseModel):
     )
 
     @property
-    def max_in_flight(self) -> int:
-        """How many requests a worker serves at once."""
-        return self.limit_concurrency or self.limit_in_flight
-
-    @property
     def connection_limits(self) -> ConnectionLimits:
         """What holds for a connection."""
         return ConnectionLimits(
@@ -123,14 +118,20 @@ class Limits(BaseModel):
             stream_seconds=self.timeout_stream or math.inf,
         )
 
-    def max_queued(self, threads: int) -> int:
-        """Return how many requests may wait for one of so many *threads*."""
-        return self.limit_queue or _QUEUED_PER_THREAD * threads
+    def bridge_limits(self, threads: int) -> dict[str, Any]:
+        """Return the limits of requests, for a bridge that has so many *threads*, by its keywords."""
+        return {
+            "limit_in_flight": self.limit_concurrency or self.limit_in_flight,
+            "limit_queue": self.limit_queue or _QUEUED_PER_THREAD * threads,
+            "limit_body": self.limit_body or None,
+            "limit_buffered": self.limit_buffered,
+            "request_timeout": self.request_timeout,
+        }
 
     @model_validator(mode="after")
     def _limits_fit(self) -> Self:
-        given = self.model_fields_set
-        if {"limit_concurrency", "limit_in_flight"} <= given and self.max_in_flight != self.limit_in_flight:
+        both = {"limit_concurrency", "limit_in_flight"} <= self.model_fields_set
+        if both and self.limit_concurrency != self.limit_in_flight:
             raise ValueError("limit_concurrency is another name of limit_in_flight: give one of the two")
         if self.limit_target > self.limit_head:
             raise ValueError(
