@@ -49,7 +49,7 @@ esac
 
 _PYTHON = """\
 case "$*" in
-  "-m tox -e container") echo "smoke of $ASHAPP_SMOKE_IMAGE" >>"{calls}" ;;
+  ".ci/check.py container") echo "smoke of $ASHAPP_SMOKE_IMAGE" >>"{calls}" ;;
   "-m tox -e sbom "*) touch "${{call##*spdx-json=}}" ;;
 esac
 """

@@ -55,7 +55,7 @@ def undone(commands: Commands) -> list[str]:
 
 def environments(calls: list[str]) -> set[str]:
     """Return the environments of tox that were run."""
-    return {match[1] for call in calls if (match := re.fullmatch(r"python -m tox -e (\w+)", call))}
+    return {match[1] for call in calls if (match := re.fullmatch(r"python \.ci/check\.py (\w+)", call))}
 
 
 def test_a_pull_request_is_checked_and_nothing_leaves_it(checkout: Checkout, commands: Commands) -> None:
@@ -125,7 +125,7 @@ def test_secrets_reach_their_commands_and_no_log(checkout: Checkout, published: 
 def test_nothing_is_published_unless_all_checks_succeed(
     checkout: Checkout, commands: Commands, environment: str
 ) -> None:
-    commands.fail(f"tox -e {environment}$")
+    commands.fail(f"check.py {environment}$")
     run = push(checkout, commands)
     assert not run.is_green
     assert "All have succeeded" in run.failed_steps()
