@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import asgiref.wsgi
 
-from ashapp.bridge.admission.body_intake import DEFAULT_READ_AHEAD, Intake
 from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.admission.in_flight import Admission
 from ashapp.bridge.concurrency.async_to_sync import adopt_loop
@@ -28,9 +27,10 @@ from ashapp.bridge.messages.environ import (
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.messages.problems import send_problem, send_timeout
 from ashapp.bridge.messages.upgrades import ending_upgrade
-from ashapp.bridge.request.input_stream import RequestBody
+from ashapp.bridge.request.body_intake import DEFAULT_READ_AHEAD, Intake
+from ashapp.bridge.request.input_stream import InputStream, ReadLock
 from ashapp.bridge.request.queue_watch import QueueWatch
-from ashapp.bridge.request.read_turns import Turns
+from ashapp.bridge.request.request_body import RequestBody
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.unsent import WriteBehind
 from ashapp.bridge.request.wsgi_call import as_exception
@@ -219,7 +219,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             RequestRejected: the headers contradict each other.
 
         """
-        return build_environ(scope, body, self._constants, self.duplicate_header_limit)
+        return build_environ(scope, InputStream(body), self._constants, self.duplicate_header_limit)
 
     def announce_body(self, environ: Environ, body: RequestBody) -> None:
         """Prepare *body*, which the head of the request announces, for being read.
@@ -228,17 +228,16 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             RequestRejected: it is announced to be longer than ``limit_body``.
 
         """
+        stream = environ["wsgi.input"]
+        stream.lock = ReadLock(body.loop)
         body.announced = True
-        body.turns = Turns()
         body.unasked = not expects_continue(environ)
         length = environ.get("CONTENT_LENGTH")
         if length is not None:
             body.length = int(length)
-        if self.limit_body is None:
-            return
         if body.length is None:
-            body.limit_to(self._max_body_length)
-        elif body.length > self.limit_body:
+            stream.max_length = self._max_body_length
+        elif self.limit_body is not None and body.length > self.limit_body:
             raise RequestRejected(
                 413, f"The request body has {length} bytes: this service accepts {self.limit_body} at most."
             )

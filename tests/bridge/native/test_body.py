@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ashapp.bridge import ClientDisconnected, FlaskToAsgi
-from ashapp.bridge.request.input_stream import HIGH_WATER
+from ashapp.bridge.request.request_body import HIGH_WATER
 from tests.support.asgi import Client, fetch
 from tests.support.decorators import ensured
 from tests.support.flask import begin

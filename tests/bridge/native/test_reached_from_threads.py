@@ -13,7 +13,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from flask.views import MethodView, View
 
 from ashapp.bridge import ClientDisconnected, FlaskToAsgi, nonblocking
-from ashapp.bridge.request.input_stream import HIGH_WATER
+from ashapp.bridge.request.request_body import HIGH_WATER
 from tests.support.asgi import Client, fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal

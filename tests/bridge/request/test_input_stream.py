@@ -13,14 +13,15 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Message
-from ashapp.bridge.request.input_stream import HIGH_WATER, RequestBody
+from ashapp.bridge.request.input_stream import InputStream
+from ashapp.bridge.request.request_body import HIGH_WATER, RequestBody
 from tests.support.asgi import Client
 from tests.support.waiting import eventually, on_a_thread
 
 BLOCK = bytes(HIGH_WATER)
 mark = ContextVar("mark", default="none")
 
-READS: dict[str, Callable[[RequestBody], object]] = {
+READS: dict[str, Callable[[InputStream], object]] = {
     "read": lambda body: body.read(),
     "read some": lambda body: body.read(5),
     "read1": lambda body: body.read1(),
@@ -33,12 +34,12 @@ READS: dict[str, Callable[[RequestBody], object]] = {
 every_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
 
 
-def body_of(client: Client, *, started: bool = False) -> RequestBody:
+def body_of(client: Client, *, started: bool = False) -> InputStream:
     body = RequestBody(client.receive, asyncio.get_running_loop())
     body.announced = True
     if started:
         body.start()
-    return body
+    return InputStream(body)
 
 
 async def a_few_steps() -> None:
@@ -68,7 +69,7 @@ def take(file: Any, name: str, argument: Any) -> Any:
     return getattr(file, name)(argument)
 
 
-def compare(body: RequestBody, whole: bytes, plan: list[tuple[str, Any]]) -> None:
+def compare(body: InputStream, whole: bytes, plan: list[tuple[str, Any]]) -> None:
     """Take the steps of *plan* with *body* and with a file of the same bytes."""
     file = io.BufferedReader(io.BytesIO(whole))
     for name, argument in plan:
@@ -181,7 +182,7 @@ async def test_the_context_of_the_reader_does_not_reach_the_server() -> None:
 @every_read
 @pytest.mark.parametrize("started", [True, False])
 async def test_a_truncated_body_never_looks_complete(
-    read: Callable[[RequestBody], object], *, started: bool
+    read: Callable[[InputStream], object], *, started: bool
 ) -> None:
     client = Client(b"ab", more=True)
     client.leave()
@@ -207,36 +208,36 @@ async def test_a_client_may_go_after_the_end() -> None:
     client.leave()
     body = body_of(client, started=True)
     await a_few_steps()
-    body.stop()
+    body.body.stop()
     assert [await on_a_thread(body.read) for _ in range(2)] == [b"ab", b""]
 
 
-def leave(client: Client, body: RequestBody) -> None:
+def leave(client: Client, body: InputStream) -> None:
     client.leave()
 
 
-def stop(client: Client, body: RequestBody) -> None:
-    body.stop()
+def stop(client: Client, body: InputStream) -> None:
+    body.body.stop()
 
 
-def fail(client: Client, body: RequestBody) -> None:
+def fail(client: Client, body: InputStream) -> None:
     client.fail(ValueError("oops"))
 
 
-def cancel(client: Client, body: RequestBody) -> None:
+def cancel(client: Client, body: InputStream) -> None:
     client.fail(asyncio.CancelledError())
 
 
 @pytest.mark.parametrize("end", [leave, stop, fail, cancel])
 @pytest.mark.parametrize("started", [True, False])
 async def test_a_waiting_reader_is_told(
-    end: Callable[[Client, RequestBody], None], caplog: pytest.LogCaptureFixture, *, started: bool
+    end: Callable[[Client, InputStream], None], caplog: pytest.LogCaptureFixture, *, started: bool
 ) -> None:
     client = Client(more=True)
     body = body_of(client, started=started)
     reader = asyncio.create_task(on_a_thread(body.read))
     await client.until(lambda client: client.asked)
-    await eventually(lambda: body._arrivals)
+    await eventually(lambda: body.body._wakes)
     end(client, body)
     with pytest.raises(ClientDisconnected):
         await reader
@@ -248,17 +249,17 @@ async def test_a_waiting_reader_is_told(
 async def test_after_the_exchange_a_read_raises(*, started: bool) -> None:
     client = Client(more=True)
     body = body_of(client, started=started)
-    body.stop()
+    body.body.stop()
     with pytest.raises(ClientDisconnected):
         await on_a_thread(body.read)
-    body.start()
+    body.body.start()
     await a_few_steps()
     assert client.asked == 0
 
 
 def test_a_reader_outlives_its_loop() -> None:
     loop = asyncio.new_event_loop()
-    body = RequestBody(Client(more=True).receive, loop)
+    body = InputStream(RequestBody(Client(more=True).receive, loop))
     loop.close()
     with pytest.raises(ClientDisconnected, match="server has stopped"):
         body.read()
@@ -280,7 +281,7 @@ async def test_watch_tells_of_a_disconnect_once(
     gone: list[str] = []
     if read_first:
         assert await on_a_thread(body.read) == b"".join(chunks)
-    body.watch(lambda: gone.append(threading.current_thread().name))
+    body.body.watch(lambda: gone.append(threading.current_thread().name))
     await client.until(lambda client: client.asked > len(chunks) or (not chunks and client.asked > 1))
     assert not gone
     client.leave()
@@ -297,7 +298,7 @@ async def test_watch_tells_at_once_of_a_client_that_has_gone() -> None:
     with pytest.raises(ClientDisconnected):
         await on_a_thread(body.read)
     gone: list[int] = []
-    body.watch(lambda: gone.append(1))
+    body.body.watch(lambda: gone.append(1))
     assert gone == [1]
 
 
@@ -308,7 +309,7 @@ async def test_watch_takes_a_failing_receive_for_a_disconnect(
     client = Client(b"x", more=True)
     body = body_of(client)
     gone: list[int] = []
-    body.watch(lambda: gone.append(1))
+    body.body.watch(lambda: gone.append(1))
     client.fail(error)
     await eventually(lambda: gone)
     assert len(caplog.records) == isinstance(error, ValueError)
@@ -318,9 +319,9 @@ async def test_watch_ends_with_the_exchange() -> None:
     client = Client(b"x")
     body = body_of(client)
     gone: list[int] = []
-    body.watch(lambda: gone.append(1))
+    body.body.watch(lambda: gone.append(1))
     await client.until(lambda client: client.asked == 2)
-    body.stop()
+    body.body.stop()
     client.leave()
     await a_few_steps()
     assert not gone
@@ -329,7 +330,7 @@ async def test_watch_ends_with_the_exchange() -> None:
 async def test_watch_takes_in_a_bounded_part_of_an_unread_body() -> None:
     client = Client(*[BLOCK] * 40)
     body = body_of(client)
-    body.watch(lambda: None)
+    body.body.watch(lambda: None)
     await eventually(lambda: client.asked == 16)
     await a_few_steps()
     assert client.asked == 16
@@ -351,10 +352,10 @@ class Repeating:
         return self.message
 
 
-def repeated(chunk: bytes, *, more: bool, length: int | None = None) -> tuple[Repeating, RequestBody]:
+def repeated(chunk: bytes, *, more: bool, length: int | None = None) -> tuple[Repeating, InputStream]:
     server = Repeating(chunk, more=more)
-    body = RequestBody(server.receive, asyncio.get_running_loop())
-    body.announced, body.length = True, length
+    body = InputStream(RequestBody(server.receive, asyncio.get_running_loop()))
+    body.body.announced, body.body.length = True, length
     return server, body
 
 
@@ -366,10 +367,10 @@ async def test_past_the_end_a_server_is_asked_no_more(
     server, body = repeated(b"hello", more=more, length=length)
     gone: list[int] = []
     if watched == "before":
-        body.watch(lambda: gone.append(1))
+        body.body.watch(lambda: gone.append(1))
     assert await on_a_thread(body.read) == b"hello" * ((length or 5) // 5)
     if watched == "after":
-        body.watch(lambda: gone.append(1))
+        body.body.watch(lambda: gone.append(1))
     await a_few_steps()
     assert server.asked <= (length or 5) // 5 + 1
     assert not gone
@@ -379,24 +380,24 @@ async def test_past_the_end_a_server_is_asked_no_more(
 @pytest.mark.parametrize("chunk", [b"", b"x"])
 async def test_a_server_that_never_waits_leaves_the_loop_to_others(chunk: bytes) -> None:
     server, body = repeated(chunk, more=True)
-    body.start()
+    body.body.start()
     await a_few_steps()
     assert server.asked < 1000
-    body.stop()
+    body.body.stop()
     await a_few_steps()
 
 
 async def test_a_body_of_single_bytes_is_bounded_in_number() -> None:
     server, body = repeated(b"x", more=True)
-    body.start()
-    await eventually(lambda: body.is_resting)
+    body.body.start()
+    await eventually(lambda: body.body.is_resting)
     assert server.asked == -(-HIGH_WATER // 65)
-    body.stop()
+    body.body.stop()
 
 
 async def test_no_more_is_taken_than_the_head_has_announced() -> None:
     body = body_of(Client(b"abc", b"def"))
-    body.length = 4
+    body.body.length = 4
     assert await on_a_thread(body.read) == b"abcd"
 
 
@@ -407,7 +408,7 @@ async def test_a_read_that_would_block_the_loop_raises() -> None:
     body = body_of(Client(more=True), started=True)
     with pytest.raises(RuntimeError, match="would block it"):
         body.read()
-    body.stop()
+    body.body.stop()
 
 
 # -- a limit
@@ -421,7 +422,7 @@ async def test_a_read_that_would_block_the_loop_raises() -> None:
 )
 async def test_no_read_passes_the_limit(chunks: list[bytes], limit: int | None, size: int, name: str) -> None:
     body = body_of(Client(*chunks))
-    body.limit_to(lambda: limit)
+    body.max_length = lambda: limit
     whole = b"".join(chunks)
     parts: list[bytes] = []
 
@@ -442,10 +443,10 @@ async def test_no_read_passes_the_limit(chunks: list[bytes], limit: int | None, 
 @every_read
 @pytest.mark.parametrize("chunks", [(b"abc\n",), (b"ab", b"c\n"), (b"a", b"b", b"c", b"\n")])
 async def test_a_body_that_is_too_long_raises(
-    read: Callable[[RequestBody], object], chunks: tuple[bytes, ...]
+    read: Callable[[InputStream], object], chunks: tuple[bytes, ...]
 ) -> None:
     body = body_of(Client(*chunks))
-    body.limit_to(lambda: 3)
+    body.max_length = lambda: 3
     with pytest.raises(RequestEntityTooLarge):  # noqa: PT012 - the first or the second or the third
         for _ in range(3):
             await on_a_thread(read, body)
@@ -454,7 +455,7 @@ async def test_a_body_that_is_too_long_raises(
 async def test_the_limit_may_change_between_reads() -> None:
     body = body_of(Client(b"abcdef"))
     limit = 2
-    body.limit_to(lambda: limit)
+    body.max_length = lambda: limit
     with pytest.raises(RequestEntityTooLarge):
         await on_a_thread(body.read, 2)
     limit = 6

@@ -18,9 +18,9 @@ import pytest
 from ashapp.bridge.concurrency.request_threads import RequestThreads
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse, WsgiApplication
-from ashapp.bridge.request.input_stream import RequestBody
 from ashapp.bridge.request.loop_call import LoopCall
 from ashapp.bridge.request.output_queue import HIGH_WATER
+from ashapp.bridge.request.request_body import RequestBody
 from ashapp.bridge.request.wsgi_call import WsgiCall, as_exception, current_call, enter_call
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ashapp.bridge.messages.types import Environ, Scope, StartResponse, WsgiApplication
-    from ashapp.bridge.request.input_stream import RequestBody
+    from ashapp.bridge.request.request_body import RequestBody
 
 __all__ = ["Caller", "Job", "bridge_for", "caller"]
 

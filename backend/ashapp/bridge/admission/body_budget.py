@@ -24,6 +24,8 @@ import math
 from contextvars import Context
 from typing import TYPE_CHECKING
 
+from ashapp.bridge.concurrency.futures import resolve
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -84,95 +86,77 @@ class Budget:
 
     # -- for shares
 
-    def count(self, share: Share, size: int) -> None:
-        """Count *size* bytes more, which are fresh, for *share*."""
-        self._shares.add(share)
-        self.kept += size
-        self.fresh += size
-        share.kept += size
-        share.fresh += size
-        if self._timer is None:
+    def count(self, share: Share, kept: int, fresh: int) -> None:
+        """Count so many bytes more, or fewer, for *share*."""
+        self.kept += kept
+        self.fresh += fresh
+        share.kept += kept
+        share.fresh += fresh
+        if share.kept:
+            self._shares.add(share)
             self._arm()
-
-    def forget(self, share: Share) -> None:
-        """Count nothing for *share* any more."""
-        self.kept -= share.kept
-        self.fresh -= share.fresh + share.settling
-        share.kept = share.fresh = share.settling = 0
-        self._shares.discard(share)
-        self._release(share)
-
-    def settle(self, share: Share) -> None:
-        """Count nothing of *share* as fresh any more."""
-        self.fresh -= share.fresh + share.settling
-        share.fresh = share.settling = 0
-        self._look()
-
-    def end_growth(self, share: Share) -> None:
-        """Take note that *share* gets no more, and is fresh as a whole."""
-        share.is_whole = True
-        self._release(share)
-
-    def _release(self, share: Share) -> None:
-        if self._favoured is share:
-            self._favoured = None
-        waiter = self._waiting.pop(share, None)
-        if waiter is not None and not waiter.done():
-            waiter.cancel()
-        self._look()
+        else:
+            self._shares.discard(share)
 
     def may_grow(self, share: Share) -> bool:
         """Say whether *share* may have a piece more, now."""
         return share is self._favoured or self.fits(PIECE)
 
     async def wait_for_growth(self, share: Share) -> None:
-        """Wait until ``may_grow`` holds."""
+        """Wait until ``may_grow`` holds, or the growth has ended."""
         future = self._waiting[share] = asyncio.get_running_loop().create_future()
-        self._look()
+        self.look()
         try:
             await future
         finally:
             self._waiting.pop(share, None)
 
-    def _look(self) -> None:
+    def end_growth(self, share: Share) -> None:
+        """Take note that *share* needs no room for more."""
+        if self._favoured is share:
+            self._favoured = None
+        if share in self._waiting:
+            resolve(self._waiting.pop(share))
+        self.look()
+
+    def look(self) -> None:
+        """Let go on who may, as something has changed."""
         granted = 0
         for share, future in self._waiting.items():
             if future.done():
                 continue
-            if self._favoured is None and not self._has_fresh_whole():
+            if self._favoured is None and not any(other.is_whole and other.fresh for other in self._shares):
                 self._favoured = share
             if share is self._favoured or self.fits(granted + PIECE):
                 granted += PIECE
                 future.set_result(None)
         self.on_change()
 
-    def _has_fresh_whole(self) -> bool:
-        return any(share.is_whole and (share.fresh or share.settling) for share in self._shares)
-
     def _arm(self) -> None:
-        # A context of its own, or the timer would keep that of a request.
-        self._timer = asyncio.get_running_loop().call_later(_SETTLING, self._settle, context=Context())
+        if self._timer is None:
+            # A context of its own, or the timer would keep that of a request.
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_SETTLING, self._age, context=Context())
 
-    def _settle(self) -> None:
+    def _age(self) -> None:
         self._timer = None
-        for share in self._shares:
-            self.fresh -= share.settling
-            share.settling, share.fresh = share.fresh, 0
-        if self._shares:
-            self._arm()
-        self._look()
+        for share in list(self._shares):
+            self.count(share, 0, share.young - share.fresh)
+            share.young = 0
+        self.look()
 
 
 class Share:
     """What one request has been given of its body. On the loop."""
 
-    __slots__ = ("_budget", "_left", "_seen", "fresh", "is_whole", "kept", "settling", "streams")
+    __slots__ = ("_budget", "_left", "_seen", "fresh", "is_whole", "kept", "streams", "young")
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self.kept = 0
         self.fresh = 0
-        self.settling = 0
+        #: Those of the fresh bytes that have come since the budget last looked at their age.
+        self.young = 0
         #: Whether all of the body has come.
         self.is_whole = False
         #: Whether the body streams through the application, which keeps nothing of it.
@@ -186,7 +170,8 @@ class Share:
         if math.isnan(self._left):
             self._left = self._budget.memory.left()
         if size and not self.streams:
-            self._budget.count(self, size)
+            self.young += size
+            self._budget.count(self, size, size)
 
     def may_grow(self) -> bool:
         """Say whether more of the body may come now."""
@@ -197,30 +182,37 @@ class Share:
         await self._budget.wait_for_growth(self)
 
     def end_growth(self) -> None:
-        """Take note that the body has come whole."""
+        """Take note that the body has come whole, or that no more will."""
+        self.is_whole = True
         self._budget.end_growth(self)
 
     def settle(self) -> None:
         """Take note that the application has done with what it was given, as its response begins."""
-        self._budget.settle(self)
+        self.young = 0
+        self._budget.count(self, 0, -self.fresh)
+        self._budget.look()
 
     def end(self) -> None:
-        """Give all of it back: the request has ended."""
-        self._budget.forget(self)
+        """Give all of it back: the request has ended, or the body streams through."""
+        self.young = 0
+        self._budget.count(self, -self.kept, -self.fresh)
+        self._budget.end_growth(self)
 
     def note_given(self, given: int) -> None:
-        """See what became of the *given* bytes that the application has taken so far."""
+        """See what became of the *given* bytes that the application has taken so far.
+
+        To be called about once for each ``PROOF`` bytes.
+        """
         left = self._budget.memory.left()
         if math.isinf(left):
             return
-        since = given - self._seen
-        grown = self._left - left
+        since, grown = given - self._seen, self._left - left
         if grown < -PROOF / 4:  # others have ended
             self._left, self._seen = left, given
-        elif since >= PROOF and grown * 4 < since:
+        elif grown * 4 < since:
             self._left, self._seen = left, given
             self.streams = True
-            self._budget.forget(self)
+            self.end()
         elif self.streams and grown * 2 > since:
             self.streams = False
-            self._budget.count(self, int(grown))
+            self.add(int(grown))

@@ -25,17 +25,18 @@ from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ashapp.bridge.concurrency.request_threads import Lease
     from ashapp.bridge.concurrency.thread_locals import RequestLocals
-    from ashapp.bridge.request.input_stream import RequestBody
 
-__all__ = ["TEMPLATE", "current_lease", "in_request", "new_context", "request_body", "request_locals"]
+__all__ = ["TEMPLATE", "body_may_block", "current_lease", "in_request", "new_context", "request_locals"]
 
 #: Whether code runs in the context of a request.
 in_request: ContextVar[bool] = ContextVar("ashapp_in_request", default=False)
 
-#: The body of that request, where its head announces one.
-request_body: ContextVar[RequestBody | None] = ContextVar("ashapp_request_body", default=None)
+#: Says whether to read the body of that request may block; None where it has no body.
+body_may_block: ContextVar[Callable[[], bool] | None] = ContextVar("ashapp_body_may_block", default=None)
 
 #: The lease of that request, where its view runs on the loop.
 current_lease: ContextVar[Lease | None] = ContextVar("ashapp_lease", default=None)
@@ -46,7 +47,7 @@ request_locals: ContextVar[RequestLocals | None] = ContextVar("ashapp_request_lo
 #: What each request has of its own.
 TEMPLATE = Context()
 TEMPLATE.run(in_request.set, True)  # noqa: FBT003 - the value of the variable
-TEMPLATE.run(request_body.set, None)
+TEMPLATE.run(body_may_block.set, None)
 TEMPLATE.run(current_lease.set, None)
 TEMPLATE.run(request_locals.set, None)
 

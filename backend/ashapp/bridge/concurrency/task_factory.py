@@ -19,7 +19,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from ashapp.bridge.concurrency.context import in_request, request_body
+from ashapp.bridge.concurrency.context import body_may_block, in_request
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ def _able_to_wait(coro: Any, options: dict[str, Any]) -> Any:
     context: Context | None = options.get("context")
     if context is None:
         context = copy_context()
-    body = context.get(request_body)
-    if body is None or (body.complete and not body.turns.is_taken):
+    may_block = context.get(body_may_block)
+    if may_block is None or not may_block():
         return coro
     # The task only drives the greenlet, which has the context: a task would mark it as entered.
     options["context"] = Context()

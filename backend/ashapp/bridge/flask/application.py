@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from ashapp.bridge.messages.types import Environ, Scope
-    from ashapp.bridge.request.input_stream import RequestBody
+    from ashapp.bridge.request.request_body import RequestBody
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["DEFAULT_ASYNC_THREADS", "FlaskToAsgi"]
@@ -88,12 +88,6 @@ class FlaskToAsgi(WsgiToAsgi):
     def request_threads(self) -> RequestThreads:
         """The threads for the sync callables of requests whose view runs on the loop, to be looked at."""
         return self._request_threads
-
-    def announce_body(self, environ: Environ, body: RequestBody) -> None:
-        """Prepare *body*; it will hold to MAX_CONTENT_LENGTH where its length is not known beforehand."""
-        super().announce_body(environ, body)
-        if "CONTENT_LENGTH" not in environ:
-            body.limit_to(self._max_body_length)
 
     def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
         """Return the call for a request: on the loop for an async view, else on a thread."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Reads of a whole body through Werkzeug's request object, one after the other.
 
-Werkzeug looks for what has been read already, reads, and keeps the result. Between the first and the last of
-these a greenlet may be suspended, because the body is late. Another task of the view that reads then would
-get the other half of the body, and keep that. So it waits for its turn, and finds the result of the first.
+Werkzeug looks for what has been read already, reads, and keeps the result. In between, a greenlet may be
+suspended because the body is late. Another task of the view that reads then would get the other half of the
+body, and keep that. So it waits for its turn, and finds the result of the first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request
 
-from ashapp.bridge.request.input_stream import RequestBody
+from ashapp.bridge.request.input_stream import InputStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +35,21 @@ def adopt_request_reads() -> None:
 def _by_turns(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def read(self: Request, *args: Any, **kwargs: Any) -> Any:
-        body = self.environ.get("wsgi.input")
-        if type(body) is not RequestBody or not body.announced:
+        stream = self.environ.get("wsgi.input")
+        if type(stream) is not InputStream or stream.lock is None:
             return method(self, *args, **kwargs)
-        with body.turns.take(body):
-            return method(self, *args, **kwargs)
+        with stream.lock:
+            if stream.is_torn:
+                raise RuntimeError(
+                    "the request body can't be read: an earlier read of it was cancelled half-way, and "
+                    "what that had read is lost"
+                )
+            before = stream.body.taken
+            try:
+                return method(self, *args, **kwargs)
+            except BaseException as error:
+                stream.is_torn |= stream.body.taken != before and not isinstance(error, Exception)
+                raise
 
     read._ashapp_by_turns = True  # type: ignore[attr-defined]  # noqa: SLF001 - ours
     return read

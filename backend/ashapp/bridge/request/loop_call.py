@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.concurrency.request_threads import RequestThreads
     from ashapp.bridge.messages.types import Environ, Message, Send, WsgiApplication
-    from ashapp.bridge.request.input_stream import RequestBody
+    from ashapp.bridge.request.request_body import RequestBody
 
 __all__ = ["LoopCall"]
 

@@ -15,7 +15,7 @@ import time
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ashapp.bridge.concurrency.context import new_context, request_body
+from ashapp.bridge.concurrency.context import body_may_block, new_context
 from ashapp.bridge.messages.errors import BodyOverdue, ClientDisconnected
 from ashapp.bridge.messages.request_info import INFO, RequestInfo
 from ashapp.bridge.messages.response import Response
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ashapp.bridge.messages.types import Environ, ExcInfo, Message, Send, WsgiApplication
-    from ashapp.bridge.request.input_stream import RequestBody
+    from ashapp.bridge.request.request_body import RequestBody
 
 __all__ = [
     "RUN_OUT_SECONDS",
@@ -113,7 +113,7 @@ class WsgiCall:
         self.context = self.make_context(startup)
         self.body = body
         if body.announced:
-            self.context.run(request_body.set, body)
+            self.context.run(body_may_block.set, environ["wsgi.input"].may_block)
         self._application = application
         self._environ = environ
         self._response = Response(environ["REQUEST_METHOD"])

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from ashapp.bridge.admission import body_intake as intake_module
-from ashapp.bridge.admission.body_intake import Intake
 from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.messages.types import Environ, StartResponse
+from ashapp.bridge.request import body_intake as intake_module
+from ashapp.bridge.request.body_intake import Intake
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, http_scope
 from tests.support.waiting import PATIENCE, eventually

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: MIT
+"""The body of a request on its way in: from ASGI's ``receive()`` to who reads it.
+
+Theory of operation. Two sides share one queue of chunks under one mutex. On the loop a *pump*, a task, awaits
+``receive()`` and appends. The reader, on a thread or in a greenlet of the loop, takes the chunks
+(``InputStream``) and waits where the queue is empty.
+
+The pump starts before the first read if the client sends the body unasked (``Intake``). Else the first read
+starts it: servers answer ``Expect: 100-continue`` when ``receive()`` is called, so that must not happen
+before the application wants the body. The pump rests while as many bytes wait as may (``take_in``). The
+server then stops reading from the socket, which holds the client back. So memory is bounded whatever the size
+of the upload, and nothing is written to disk on the loop. Who gets how much of it is said by a ``Share``.
+
+``receive()`` may have only one caller, and it also tells of a client that has gone. That is why watching for
+a disconnect (``watch``) is the pump's work, too: it goes on past the end of the body. Once the body is
+complete, a ``receive()`` that returns anything but a disconnect is asked no more.
+
+A body that breaks off makes every further read raise ``ClientDisconnected``: it never looks complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from contextlib import suppress
+from contextvars import copy_context
+from enum import Enum, auto
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ashapp.bridge.admission.body_budget import PROOF
+from ashapp.bridge.concurrency.futures import resolve, until
+from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.messages.errors import ClientDisconnected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ashapp.bridge.admission.body_budget import Share
+    from ashapp.bridge.messages.types import Message, Receive
+
+__all__ = ["HIGH_WATER", "RequestBody", "make_wait"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+#: Bytes that wait for the reader before the pump rests.
+HIGH_WATER = 65536
+
+# While a response is streamed, a disconnect is seen only behind what the client has sent. So of a body that
+# nobody reads up to this size is taken in to get there.
+_WATCH_HIGH_WATER = 1 << 20
+# Past that one message more is taken in after this time (seconds), which doubles: a dozen in an hour.
+_FIRST_LOOK = 1.0
+
+# Memory of a chunk besides its bytes: it bounds the number of chunks of one byte each.
+_CHUNK_COST = 64
+# Messages that are taken in before other tasks have their turn, if ``receive()`` never waits.
+_MESSAGES_IN_A_ROW = 16
+
+
+class _State(Enum):
+    ARRIVING = auto()  # more is to come, and there is room for it
+    RESTING = auto()  # more is to come, once there is room
+    COMPLETE = auto()
+    BROKEN_OFF = auto()  # the client has gone, or the call has ended, before all had come
+
+
+class RequestBody:
+    """The body of one request. One reader at a time takes its chunks; all else is done on *loop*."""
+
+    # Defaults of the class: most requests have no body, and then these cost neither time nor memory.
+    #: Whether the head of the request says that there is a body. To be set before the first read.
+    announced = False
+    #: Its length in bytes by the head of the request; None where that does not say.
+    length: int | None = None
+    #: Whether the client sends it of its own accord, and does not wait for ``100 Continue``.
+    unasked = True
+    #: Its part of the memory of all requests; None where it is not counted.
+    share: Share | None = None
+    #: Called when more has come, or it has come to its end, or the client has gone.
+    on_change: Callable[[], None] | None = None
+    #: Whether the client has gone, or the call has ended.
+    is_gone = False
+    #: Bytes that have come, and bytes that the reader has taken.
+    arrived = 0
+    taken = 0
+    _state = _State.ARRIVING
+    _chunks: deque[bytes] | None = None
+    _size = 0
+    _limit = HIGH_WATER
+    _wakes: tuple[Callable[[], object], ...] = ()
+    _pump: asyncio.Task[None] | None = None
+    _room: asyncio.Future[None] | None = None
+    _on_disconnect: Callable[[], None] | None = None
+    _next_look: float | None = None
+
+    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._receive = receive
+        # ``receive()`` belongs to the server. In the reader's context it could carry that, by what the server
+        # registers with the loop, into the next request on the connection.
+        self._server_context = copy_context()
+        self._mutex = threading.Lock()
+
+    @property
+    def started(self) -> bool:
+        """Whether the body is being taken in, or has been."""
+        return self._pump is not None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it has come, so that no read has to wait."""
+        return self._state is _State.COMPLETE
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether no more of it is taken in until it is read."""
+        return self._state is _State.RESTING
+
+    # -- on the loop
+
+    def start(self) -> None:
+        """Begin to take the body in, unless that has begun or the client has gone."""
+        if self._pump is None and not self.is_gone:
+            self._pump = self.loop.create_task(self._receive_all(), context=self._server_context)
+
+    def take_in(self, size: int) -> None:
+        """Take in *size* bytes ahead of the reader from now on, but no fewer than it needs."""
+        self._limit = max(HIGH_WATER, size)
+        with self._mutex:
+            self._weigh()
+        self._resume()
+
+    def watch(self, on_disconnect: Callable[[], None], *, read_ahead: int = _WATCH_HIGH_WATER) -> None:
+        """Call *on_disconnect*, in place of an earlier one, as soon as the client has gone.
+
+        *read_ahead* is how many bytes of the body may be taken in to see that. With 0 it is not seen while
+        the body rests.
+        """
+        self._on_disconnect = on_disconnect
+        if self.is_gone:
+            on_disconnect()
+            return
+        if read_ahead:
+            self._next_look = self._next_look or _FIRST_LOOK
+            self.take_in(max(self._limit, read_ahead))
+        if self._pump is not None and self._pump.done():
+            self._pump = None
+        self.start()
+
+    def unwatch(self) -> None:
+        """Call nobody any more, and take in no more than a reader needs."""
+        self.on_change = self._on_disconnect = None
+        self.take_in(HIGH_WATER)
+
+    def stop(self) -> None:
+        """End the call: a read that still waits, or comes later, raises."""
+        self._on_disconnect = None
+        if self._pump is not None:
+            self._pump.cancel()
+        self._note_gone()
+        if self.share is not None:
+            self.share.end()
+
+    async def _receive_all(self) -> None:
+        count = 0
+        try:
+            while not self.is_gone and not (self.is_complete and self._on_disconnect is None):
+                if self.is_resting:
+                    await self._rest()
+                if self.share is not None and not self.is_complete and not self.share.may_grow():
+                    await self.share.wait_for_growth()
+                message = await self._receive()
+                if self.is_complete and message["type"] != "http.disconnect":
+                    return  # there is no more to learn from this server
+                self._feed(message)
+                count += 1
+                if count % _MESSAGES_IN_A_ROW == 0:
+                    await asyncio.sleep(0)
+        except Exception:
+            _log.exception("receive() failed; taken for a disconnect")
+        finally:
+            if not self.is_complete:  # nobody else will wake the reader, should this task have been cancelled
+                self._note_gone()
+            if self.is_gone and self._on_disconnect is not None:
+                # A reader that waits is told by its read, before anything is cancelled.
+                self.loop.call_soon(self._report_disconnect)
+
+    async def _rest(self) -> None:
+        """Wait until there is room; while the client is watched, until it is time for another look."""
+        while self.is_resting:
+            self._room = self.loop.create_future()
+            await asyncio.wait([self._room], timeout=self._next_look)
+            if self._next_look is not None and not self._room.done():
+                self._next_look *= 2
+                return
+
+    def _report_disconnect(self) -> None:
+        if self._on_disconnect is not None:
+            self._on_disconnect()
+
+    def _feed(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            self._note_gone()
+            return
+        # Some servers and test clients give a buffer of their own, or None; a read returns bytes.
+        chunk = bytes(message.get("body") or b"")
+        if self.length is not None:
+            chunk = chunk[: self.length - self.arrived]
+        with self._mutex:
+            if chunk:
+                if self._chunks is None:
+                    self._chunks = deque()
+                self._chunks.append(chunk)
+                self._size += len(chunk) + _CHUNK_COST
+                self.arrived += len(chunk)
+            if self.arrived == self.length or not message.get("more_body", False):
+                self._state = _State.COMPLETE
+            self._weigh()
+            self._wake_readers()
+        if self.share is not None:
+            self.share.add(len(chunk))
+        self._tell_change()
+
+    def _note_gone(self) -> None:
+        if self.is_gone:
+            return
+        with self._mutex:
+            self.is_gone = True
+            if self._state is not _State.COMPLETE:
+                self._state = _State.BROKEN_OFF
+            self._wake_readers()
+        self._tell_change()
+
+    def _tell_change(self) -> None:
+        if self.share is not None and (self.is_complete or self.is_gone):
+            self.share.end_growth()
+        if self.on_change is not None:
+            self.on_change()
+
+    def _weigh(self) -> None:
+        """Rest or go on, by what waits for the reader. Under the mutex."""
+        if self._state in {_State.ARRIVING, _State.RESTING}:
+            self._state = _State.RESTING if self._size >= self._limit else _State.ARRIVING
+
+    def _wake_readers(self) -> None:
+        wakes, self._wakes = self._wakes, ()
+        for wake in wakes:
+            wake()
+
+    def _resume(self) -> None:
+        if self._room is not None:
+            resolve(self._room)
+
+    # -- for the reader
+
+    def next_chunk(self) -> bytes:
+        """Take the next chunk, and wait for it; b"" is the end of the body.
+
+        Raises:
+            ClientDisconnected: the body has broken off, or the loop has been closed.
+            RuntimeError: to wait here would block the loop.
+
+        """
+        while True:
+            with self._mutex:
+                if self._chunks:
+                    chunk = self._chunks.popleft()
+                    self._size -= len(chunk) + _CHUNK_COST
+                    was_resting = self.is_resting
+                    self._weigh()
+                    break
+                if self._state is _State.COMPLETE:
+                    return b""
+                if self._state is _State.BROKEN_OFF:
+                    raise ClientDisconnected("the client went away before the request body was complete")
+                try:
+                    wake, wait = make_wait(self.loop)
+                except RuntimeError:
+                    if self.announced:
+                        raise
+                    return b""
+                self._wakes += (wake,)
+            if self._pump is None:
+                self._call_loop(self.start)
+            wait()
+        if was_resting and not self.is_resting:
+            self._call_loop(self._resume)
+        proofs = self.taken // PROOF
+        self.taken += len(chunk)
+        if self.share is not None and self.taken // PROOF > proofs:
+            self._call_loop(partial(self.share.note_given, self.taken))
+        return chunk
+
+    def _call_loop(self, callback: Callable[[], None]) -> None:
+        try:
+            self.loop.call_soon_threadsafe(callback, context=self._server_context)
+        except RuntimeError as error:  # the loop has been closed: no more will come
+            raise ClientDisconnected("the server has stopped") from error
+
+
+def make_wait(loop: asyncio.AbstractEventLoop) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return a function that wakes the caller, from any thread, and one by which the caller waits for that.
+
+    A thread sleeps; a greenlet of *loop* is suspended.
+
+    Raises:
+        RuntimeError: to wait here would block *loop*.
+
+    """
+    if asyncio._get_running_loop() is not loop:  # noqa: SLF001 - the one that does not raise
+        lock = threading.Lock()
+        lock.acquire()
+        return lock.release, lock.acquire
+    greenlet = current_greenlet()
+    if greenlet is None or greenlet.call is None:
+        raise RuntimeError(
+            "reading the request body in a callback of the event loop would block it: "
+            "read it in the view or in a task, or with asyncio.to_thread"
+        )
+    woken = loop.create_future()
+
+    def wake() -> None:
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - see above
+            resolve(woken)
+        else:
+            with suppress(RuntimeError):  # the loop has been closed: nobody waits
+                loop.call_soon_threadsafe(resolve, woken)
+
+    return wake, partial(greenlet.call.run_coroutine, until(woken))
