@@ -15,10 +15,10 @@ from flask import Flask, current_app, has_app_context
 from ashapp import readiness_check
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Message, Receive, Scope, Send
-from ashapp.observe.loop_guard import LoopGuard
 from ashapp.observe.observation import Observation
 from ashapp.server.assembly.application import assemble, load
 from ashapp.server.errors import StartupError
+from ashapp.server.health.loop_monitor import LoopMonitor
 from ashapp.server.health.readiness_runner import Checker
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.management.shared_folder import Runtime, runtime
@@ -255,7 +255,7 @@ async def test_probes_are_where_the_settings_say(flags: dict[str, Any], expected
 
 
 def has_guards(count: int) -> bool:
-    return [thread.name for thread in threading.enumerate()].count("ashapp-loop-guard") == count
+    return [thread.name for thread in threading.enumerate()].count("ashapp-loop-monitor") == count
 
 
 @pytest.mark.parametrize(
@@ -282,9 +282,9 @@ async def test_views_that_block_the_loop_are_counted_and_told_of() -> None:
     app, health, overview = Flask("shop"), Health(Phase.RUNNING), LocalOverview()
     app.add_url_rule("/", "slow", lambda: "done")
     assemble(app, settings(loop_guard="0.01", limit_blocking="0.02"), health, overview)
-    (guard,) = (monitor for monitor in health.monitors if isinstance(monitor, LoopGuard))
+    (guard,) = (monitor for monitor in health.monitors if isinstance(monitor, LoopMonitor))
     (reporter,) = (monitor for monitor in health.monitors if isinstance(monitor, Reporter))
-    assert (guard.threshold, guard._limit, guard._note is not None) == (0.01, 0.02, True)
+    assert (guard._threshold, guard._limit, guard._note is not None) == (0.01, 0.02, True)
     request = Observation(http_scope(), None, lambda _: None)  # type: ignore[arg-type]
     request.endpoint = "slow"
     for _ in range(2):

@@ -12,10 +12,11 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.observe.loop_guard import LoopGuard
 from ashapp.observe.observation import Observation
 from ashapp.observe.observer import Observer
 from ashapp.server.assembly.blocking import BlockingViews, find_request
+from ashapp.server.health.loop_monitor import LoopMonitor
+from ashapp.server.health.stalls import LocalBeats
 from tests.support.asgi import fetch, http_scope
 from tests.support.waiting import PATIENCE
 
@@ -52,7 +53,9 @@ class Shop:
 
     @asynccontextmanager
     async def guarded(self) -> AsyncIterator[None]:
-        guard = LoopGuard(LIMIT / 4, find=find_request, note=self._note, limit=LIMIT)
+        guard = LoopMonitor(
+            LocalBeats(), threshold=LIMIT / 4, find=find_request, note=self._note, limit=LIMIT
+        )
         await guard.start()
         try:
             yield

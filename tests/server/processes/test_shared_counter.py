@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ashapp.server.health.heartbeat import Beats
+from ashapp.server.health.stalls import Beats
 from ashapp.server.processes import shared_counter
 from ashapp.server.processes.shared_counter import SharedCounter, shared_beats
 

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
-from ashapp.server.health.heartbeat import Counter
+from ashapp.server.health.stalls import LocalBeats
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.inspection.announcements import Kind
 from ashapp.server.processes import worker_process
@@ -167,17 +167,16 @@ def test_a_worker_process_serves_and_tells_of_its_application(
     def run(server: WorkerServer, sockets: list[socket.socket]) -> None:
         seen.update(
             channel=server.channel,
-            beats=server.beats,
-            pulse=server.pulse,
+            beats=server.health.beats,
             sockets=sockets,
             app=server.config.loaded_app,
         )
 
     monkeypatch.setattr(WorkerServer, "run", run)
-    server, beats, pulse = make(), Counter(), Counter()
+    server, beats, pulse = make(), LocalBeats(), LocalBeats()
     work(server, [], pipe[1], beats, pulse)
     assert seen.pop("app").health is server.health
-    assert seen == {"channel": pipe[1], "beats": beats, "pulse": pulse, "sockets": []}
+    assert seen == {"channel": pipe[1], "beats": beats, "sockets": []}
     assert sys.stdin.fileno() == 0
     kind, line = pipe[0].recv()
     assert kind is Kind.SERVING
@@ -188,7 +187,7 @@ def test_a_worker_that_may_not_serve_its_application_says_why_and_ends(
     pipe: tuple[Any, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        work(make(app="nowhere"), [], pipe[1], Counter(), Counter())
+        work(make(app="nowhere"), [], pipe[1], LocalBeats(), LocalBeats())
     assert caught.value.code == 2
     report, reason = pipe[0].recv()
     assert report is Report.REFUSED

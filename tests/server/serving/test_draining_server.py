@@ -372,13 +372,6 @@ def test_a_listener_that_others_use_is_left_as_it_is(flags: dict[str, Any]) -> N
             of_another.accept()[0].close()
 
 
-def test_the_loop_beats_if_it_is_to_be_watched() -> None:
-    with running(stall_timeout=1) as run:
-        until(lambda: run.server.beats.value > 2)
-    with running(stall_timeout=0) as run:
-        assert run.server.beats.value == 0
-
-
 def test_signals_are_handled_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers: dict[int, Any] = {}
     monkeypatch.setattr(draining_server, "handle", handlers.__setitem__)

@@ -11,6 +11,7 @@ import uvicorn
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.errors import StartupError
+from ashapp.server.health.loop_monitor import LoopMonitor
 from ashapp.server.health.state import Health
 from ashapp.server.serving import draining_server, single_process
 from ashapp.server.serving.single_process import MainServer
@@ -56,6 +57,7 @@ def end(server: MainServer, thread: threading.Thread) -> None:
 
 def test_a_process_with_a_stalled_loop_is_given_up(abandoned: list[Any]) -> None:
     server = make(stall_timeout=0.3)
+    server.health.monitors.append(LoopMonitor(server.health.beats, timeout=0.3))
     thread = start(server)
     time.sleep(0.5)
     assert abandoned == []

@@ -43,9 +43,9 @@ from ashapp.bridge.messages.environ import expects_continue
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.request.output_queue import HIGH_WATER, BodyStream
 from ashapp.bridge.request.request_body import HIGH_WATER as READ_HIGH_WATER
-from ashapp.bridge.request.stacks import stack_of
 from ashapp.bridge.request.unsent import PIECE, STREAM, pieces
 from ashapp.bridge.request.wsgi_call import WsgiCall, as_exception, enter_call, log_late_failure
+from ashapp.bridge.stacks import stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -3,6 +3,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +13,6 @@ from flask.app import Flask
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.problems import send_problem
 from ashapp.bridge.messages.types import AsgiApplication, Send
-from ashapp.observe.loop_guard import LoopGuard
 from ashapp.observe.metrics.requests import RequestMetrics
 from ashapp.observe.observation import Sink
 from ashapp.observe.observer import Observer
@@ -30,8 +30,9 @@ from ashapp.server.assembly.layers import layers
 from ashapp.server.assembly.log_config import access_logs, hold_to_rules, keep_loggers
 from ashapp.server.assembly.redaction import redact
 from ashapp.server.assembly.traces import make_tracer
+from ashapp.server.health.loop_monitor import LoopMonitor
 from ashapp.server.health.readiness_runner import Checker
-from ashapp.server.health.state import Health, Phase
+from ashapp.server.health.state import Health, Monitor, Phase
 from ashapp.server.inspection.routes import place_async_views
 from ashapp.server.management.status_reporter import Reporter
 from ashapp.server.management.workers import Overview
@@ -114,9 +115,17 @@ def assemble(
     health.conditions.append(bridge.admission.saturation)
     sinks = _sinks(bridge, settings)
     checker = _check_readiness(health, bridge, settings)
-    blocking = _guard_loop(health, bridge, settings)
+    blocking = _blocking_views(health, bridge, settings)
+    monitors: list[Monitor] = [checker]
+    on_beat: Callable[[float], object] | None = None
     if overview is not None:
-        sinks.append(_count(health, bridge, checker, blocking, overview))
+        metrics = RequestMetrics(overview.registry)
+        sinks.append(metrics)
+        reporter = _reporter(health, bridge, checker, blocking, metrics)
+        overview.attach(reporter)
+        monitors.append(reporter)
+        on_beat = reporter.beat
+    health.monitors += [_loop_monitor(health, blocking, settings, on_beat), *monitors]
     observer = Observer(_behind_proxies(bridge, settings), sinks, answer_cancelled=_answer_cancelled)
     return Probes(observer, health, offered)
 
@@ -160,42 +169,48 @@ def _check_readiness(health: Health, bridge: WsgiToAsgi, settings: Settings) -> 
         clean=str if settings.readiness_full_errors else redact,
     )
     health.conditions.append(checker.failure)
-    health.monitors.append(checker)
     return checker
 
 
-def _guard_loop(health: Health, bridge: WsgiToAsgi, settings: Settings) -> BlockingViews | None:
-    """Report what blocks the loop, and return what is known of the views that do."""
-    app, limit = bridge.wsgi_application, settings.limit_blocking
-    is_native = isinstance(app, Flask) and isinstance(bridge, FlaskToAsgi)
-    blocking = BlockingViews(app, limit, health.blocks, health.block_listeners) if is_native else None
-    if blocking is not None:
-        health.keep_off = blocking.keep
-    if settings.loop_guard_threshold:
-        note = None if blocking is None else blocking.note
-        health.monitors.append(
-            LoopGuard(settings.loop_guard_threshold, find=find_request, note=note, limit=limit)
-        )
+def _blocking_views(health: Health, bridge: WsgiToAsgi, settings: Settings) -> BlockingViews | None:
+    app = bridge.wsgi_application
+    if not (isinstance(app, Flask) and isinstance(bridge, FlaskToAsgi)):
+        return None
+    blocking = BlockingViews(app, settings.limit_blocking, health.blocks, health.block_listeners)
+    health.keep_off = blocking.keep
     return blocking
 
 
-def _count(
-    health: Health, bridge: WsgiToAsgi, checker: Checker, blocking: BlockingViews | None, overview: Overview
-) -> RequestMetrics:
-    metrics = RequestMetrics(overview.registry)
-    reporter = Reporter(
-        health,
-        bridge.threads,
-        metrics,
-        checker.outcomes.values,
-        request_threads=getattr(bridge, "request_threads", None),
+def _loop_monitor(
+    health: Health,
+    blocking: BlockingViews | None,
+    settings: Settings,
+    on_beat: Callable[[float], object] | None,
+) -> LoopMonitor:
+    return LoopMonitor(
+        health.beats,
+        threshold=settings.loop_guard_threshold,
+        timeout=settings.stall_seconds,
+        on_beat=on_beat,
+        find=find_request,
+        note=None if blocking is None else blocking.note,
+        limit=settings.limit_blocking,
     )
+
+
+def _reporter(
+    health: Health,
+    bridge: WsgiToAsgi,
+    checker: Checker,
+    blocking: BlockingViews | None,
+    metrics: RequestMetrics,
+) -> Reporter:
+    threads = getattr(bridge, "request_threads", None)
+    reporter = Reporter(health, bridge.threads, metrics, checker.outcomes.values, request_threads=threads)
     if blocking is not None:
         health.block_listeners.append(metrics.note_block)
         reporter.moved = blocking.moved
-    health.monitors.append(reporter)
-    overview.attach(reporter)
-    return metrics
+    return reporter
 
 
 def _behind_proxies(app: AsgiApplication, settings: Settings) -> AsgiApplication:

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What is done about async views that block the event loop: they are told of, and moved to threads.
+"""Move async views that block the event loop to threads.
 
-Theory of operation. The guard of the loop (see ``ashapp.observe.loop_guard``) asks here whose code it sees in
-a stack, and tells of each request that blocks for longer than the limit. What does so once may have had bad
-luck; the second time its endpoint is moved: the placement of views says from then on that it runs on
-threads, with an event loop of its own. A view that can't run there, as it uses what belongs to the server's
-loop, fails with a ``RuntimeError`` that says so; then it is moved back for good.
+Theory of operation. The monitor of the loop finds here which request it sees in a stack, and notes each one
+that blocks for longer than the limit. The first time is only logged. The second time the endpoint is moved:
+from then on its view runs on threads, with an event loop of its own. A view that uses what belongs to the
+server's loop fails there with a ``RuntimeError`` that says so. It is moved back for good.
 """
 
 import asyncio
@@ -19,8 +18,8 @@ from flask import Flask, got_request_exception
 
 from ashapp.bridge import nonblocking
 from ashapp.bridge.request.running_call import running_call
-from ashapp.observe.loop_guard import describe
 from ashapp.observe.observation import Observation, current
+from ashapp.server.health.loop_monitor import describe_request
 from ashapp.server.health.state import MOVED_AT
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ _OF_ANOTHER_LOOP = ("different loop", "different event loop", "Event loop is clo
 class BlockingViews:
     """The views of *app* that have blocked the loop for longer than *limit* seconds. From any thread.
 
-    *blocks* is how often the view of an endpoint has done so up to now, and each of *listeners* is called
-    with the endpoint each time.
+    *blocks* counts, by endpoint, how often a view has done so. Each time the *listeners* are called with the
+    endpoint.
     """
 
     def __init__(
@@ -56,11 +55,12 @@ class BlockingViews:
         self._listeners = listeners
         self._moved_back: set[str] = set()
         got_request_exception.connect(self._note_error, app)
-        for endpoint in (endpoint for endpoint, times in blocks.items() if times >= MOVED_AT):
-            self.keep(endpoint)
+        for endpoint, times in blocks.items():
+            if times >= MOVED_AT:
+                self.keep(endpoint)
 
     def note(self, request: Observation, seconds: float) -> None:
-        """Take note that *request* has blocked the loop for so many *seconds*, so far."""
+        """Note that *request* has blocked the loop for *seconds* so far."""
         endpoint = request.endpoint
         if endpoint is None:
             return
@@ -72,7 +72,7 @@ class BlockingViews:
         if self._blocks[endpoint] < MOVED_AT:
             _log.warning(
                 "%s blocks the event loop for more than %g s. The next time it is moved to threads",
-                describe(request),
+                describe_request(request),
                 self._limit,
             )
             return
@@ -80,7 +80,7 @@ class BlockingViews:
         _log.warning(
             "%s is moved to threads, with an event loop of its own for each request: %s, now for %.1f s. "
             "@ashapp.on_thread keeps it there from the start",
-            describe(request),
+            describe_request(request),
             self.moved[endpoint],
             seconds,
         )
@@ -106,7 +106,7 @@ class BlockingViews:
         del self.moved[request.endpoint]
         _log.error(
             "%s is moved back to the event loop, which it blocks: it uses what belongs to that loop (%s)",
-            describe(request),
+            describe_request(request),
             exception,
         )
 

@@ -3,11 +3,10 @@
 
 import logging
 import os
-import sys
 import threading
-import traceback
 from typing import NoReturn
 
+from ashapp.bridge.stacks import other_stacks
 from ashapp.observe.logs.lines import stderr_lines
 
 __all__ = ["STUCK", "abandon", "abandon_after", "log_stacks"]
@@ -23,7 +22,7 @@ _PATIENCE = 2.0
 
 def log_stacks(reason: str) -> None:
     """Log *reason* and the stack of each thread, or give up after two seconds. For any thread."""
-    text = f"{reason}. What its threads run:\n{_stacks()}"
+    text = f"{reason}. What its threads run:\n{other_stacks()}"
 
     def write() -> None:
         _log.critical("%s", text)
@@ -46,18 +45,3 @@ def abandon_after(seconds: float) -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
-
-
-def _stacks() -> str:
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    # All line numbers first: the threads run on while the source is read.
-    frames = {
-        ident: list(traceback.walk_stack(frame))
-        for ident, frame in sys._current_frames().items()  # noqa: SLF001 - there is no other way to see them
-        if ident != threading.get_ident()
-    }
-    return "\n".join(
-        f"Thread {names.get(ident, ident)}, the innermost call last:\n"
-        + "".join(traceback.StackSummary.extract(reversed(stack)).format()).rstrip()
-        for ident, stack in frames.items()
-    )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from ashapp.server.health.stalls import Beats, LocalBeats
+
 __all__ = ["MOVED_AT", "Condition", "Health", "Monitor", "Phase"]
 
 #: How often the view of an endpoint may have blocked the loop when it is moved to threads.
@@ -55,6 +57,7 @@ class Health:
     blocks: Counter[str] = field(default_factory=Counter)
     block_listeners: list[Callable[[str], object]] = field(default_factory=list)
     keep_off: Callable[[str], object] | None = None
+    beats: Beats = field(default_factory=LocalBeats)
 
     def liveness(self) -> str | None:
         """Return why this worker should be replaced, or ``None``: that it answers is enough."""

@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a worker measures of itself while it serves: its loop's lag, its load, its readiness.
+"""What a worker tells of itself while it serves: its loop's lag, its load, its readiness."""
 
-What fails of that is logged and tried again at the next time, for it must not disturb what it measures.
-"""
-
-import asyncio
 import logging
 import os
 import time
@@ -27,10 +23,8 @@ __all__ = ["Board", "Reporter"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Seconds from one measurement of the lag to the next: any stall that is longer is seen.
-_INTERVAL = 0.25
-# The status is written at every fourth of them.
-_WRITTEN = 4
+# Seconds from one status to the next.
+_INTERVAL = 1.0
 
 
 class Board(Protocol):
@@ -44,12 +38,11 @@ class Board(Protocol):
 
 
 class Reporter:
-    """Measures the lag of its loop, and tells how the worker is that has this *health* and these *threads*.
+    """Tells, at each beat of its loop, how the worker is that has this *health* and these *threads*.
 
-    *request_threads* are those of requests with an async view, where the application has such.
-
-    *outcomes* gives those of the readiness checks. The status is written on ``board``, if there is one, about
-    once a second.
+    *request_threads* are those of requests with an async view, where the application has such. *outcomes*
+    gives those of the readiness checks. The status is written on ``board``, if there is one, about once a
+    second. What fails is logged once, and tried again at the next beat.
     """
 
     board: Board | None = None
@@ -69,26 +62,22 @@ class Reporter:
         self._lanes = request_threads
         self._metrics = metrics
         self._outcomes = outcomes
-        self._beats = 0
+        #: Whether it has been started and not stopped.
+        self.is_running = False
         self._beat_at = 0.0
+        self._written_at = float("-inf")
         # Of what is done at a beat, what fails at the moment.
         self._failing: set[str] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def is_running(self) -> bool:
-        """Whether there is a loop that it measures."""
-        return self._timer is not None
 
     async def start(self) -> None:
-        """Measure the running loop until ``stop``."""
-        self._beat(asyncio.get_running_loop(), time.monotonic())
+        """Begin to take beats."""
+        self.is_running = True
+        self.beat(0.0)
 
     async def stop(self) -> None:
-        """Measure no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Take no more beats."""
+        if self.is_running:
+            self.is_running = False
             self._try("count refusals", self._metrics.note_refusals, refused)
             if self.board is not None:
                 self._try("withdraw its status", self.board.withdraw, os.getpid())
@@ -110,18 +99,18 @@ class Reporter:
             moved=dict(self.moved),
         )
 
-    def _beat(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+    def beat(self, lag: float) -> None:
+        """Take a beat of the loop, which was late by *lag* seconds."""
+        if not self.is_running:
+            return
         self._beat_at = time.monotonic()
-        # First of all: whatever happens now, there is a next time.
-        self._timer = loop.call_later(_INTERVAL, self._beat, loop, self._beat_at + _INTERVAL)
-        # The clock of a loop may be a bit ahead.
-        self._try("measure its lag", self._metrics.note_lag, max(0.0, self._beat_at - due))
+        self._try("measure its lag", self._metrics.note_lag, lag)
         self._try("count refusals", self._metrics.note_refusals, refused)
         self._try("count lost lines", self._metrics.note_lost_lines, stderr_lines.lost)
-        if self.board is not None and self._beats % _WRITTEN == 0:
+        if self.board is not None and self._beat_at - self._written_at >= _INTERVAL:
+            self._written_at = self._beat_at
             self._try("write what it counts", self._write_counts)
             self._try("write its status", self._write, self.board)
-        self._beats += 1
 
     def _write(self, board: Board) -> None:
         board.write(self.status())

@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from multiprocessing.reduction import DupFd
 from typing import Any
 
-from ashapp.server.health.heartbeat import Beats
+from ashapp.server.health.stalls import Beats
 
 __all__ = ["SharedCounter", "shared_beats"]
 

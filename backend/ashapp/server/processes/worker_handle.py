@@ -17,7 +17,7 @@ from multiprocessing import allow_connection_pickling, get_context
 
 from uvicorn.config import STARTUP_FAILURE
 
-from ashapp.server.health.heartbeat import StallDetector
+from ashapp.server.health.stalls import StallDetector
 from ashapp.server.inspection.announcements import Kind
 from ashapp.server.processes.shared_counter import shared_beats
 from ashapp.server.processes.worker_process import Blocking, Order, Report, WorkerServer, work

@@ -14,8 +14,8 @@ from types import FrameType
 from typing import NamedTuple
 
 from ashapp.server.errors import StartupError
-from ashapp.server.health.heartbeat import Beats
 from ashapp.server.health.last_words import abandon_after, log_stacks
+from ashapp.server.health.stalls import Beats, count_on_thread
 from ashapp.server.inspection.announcements import Kind
 from ashapp.server.management.shared_folder import Runtime
 from ashapp.server.processes.worker_limits import Recycling
@@ -153,8 +153,9 @@ def work(
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the life of the process
     server.config.configure_logging()
     server.channel = channel
-    server.beats = beats
-    server.pulse = pulse
+    server.health.beats = beats
+    if server.settings.stall_seconds:
+        count_on_thread(pulse, server.settings.stall_seconds)
     server.health.block_listeners.append(functools.partial(server.report, Report.BLOCKED))
     server.handle_signals()
     try:

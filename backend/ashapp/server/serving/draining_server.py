@@ -31,7 +31,6 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
-from ashapp.server.health.heartbeat import Beats, Counter, Heartbeat, Pulse
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving.accept_queue import SETTLING, accept_queued, refuse_new
@@ -59,16 +58,13 @@ _RETIRING_IDLE = 5
 class DrainingServer(uvicorn.Server):
     """Serves *config*'s application until it is told to `drain` or to `retire`.
 
-    *health* is what the application's probes report. Its loop beats in ``beats``, and a thread of its process
-    in ``pulse``, where another process watches.
+    *health* is what the application's probes report.
     """
 
     def __init__(self, config: uvicorn.Config, settings: Settings, health: Health) -> None:
         super().__init__(config)
         self.settings = settings
         self.health = health
-        self.beats: Beats = Counter()
-        self.pulse: Beats | None = None
         self._signal = ""
         self._is_announced = False
         self._is_hurried = False
@@ -132,7 +128,7 @@ class DrainingServer(uvicorn.Server):
             handle(signum, self.handle_exit)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, listen on *sockets*, and let the loop beat from then on.
+        """Start the application, and listen on *sockets*.
 
         Where it is told to end before that, it does, and there is nothing to shut down.
         """
@@ -143,10 +139,6 @@ class DrainingServer(uvicorn.Server):
             sys.exit(STARTUP_FAILURE)
         self.servers = [await self._acceptor.listen(sock, self.config.backlog) for sock in sockets or []]
         self.started = True
-        if self.settings.stall_seconds:
-            Heartbeat(self.beats, self.settings.stall_seconds).start()
-            if self.pulse is not None:
-                Pulse(self.pulse, self.settings.stall_seconds).start()
         for monitor in self.health.monitors:
             await monitor.start()
         if threading.current_thread() is threading.main_thread():

@@ -9,8 +9,8 @@ import threading
 import time
 
 from ashapp.server.errors import StartupError
-from ashapp.server.health.heartbeat import Watchdog
 from ashapp.server.health.last_words import abandon, abandon_after
+from ashapp.server.health.stalls import call_when_stalled
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.system.signals import handle, is_on_terminal, noted
 from ashapp.server.system.sockets import is_listening
@@ -74,7 +74,7 @@ class MainServer(DrainingServer):
         seconds = self.settings.stall_seconds
         if seconds:
             reason = f"The event loop has not answered for {seconds:g} s: the process ends"
-            Watchdog(self.beats, seconds, functools.partial(abandon, reason)).start()
+            call_when_stalled(self.health.beats, seconds, functools.partial(abandon, reason))
 
     def _watch_start(self) -> None:
         """Give up the process if it is told to end before its start, and can't: a hook may hold it."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 import threading
 
-from ashapp.bridge.request.stacks import stack_of
+from ashapp.bridge.stacks import stack_of
 from tests.support.waiting import PATIENCE
 
 
