@@ -29,10 +29,10 @@ from ashapp.bridge.messages.problems import send_problem, send_timeout
 from ashapp.bridge.messages.upgrades import ending_upgrade
 from ashapp.bridge.request.body_intake import DEFAULT_READ_AHEAD, Intake
 from ashapp.bridge.request.input_stream import InputStream, ReadLock
+from ashapp.bridge.request.output_queue import WriteBehind
 from ashapp.bridge.request.queue_watch import QueueWatch
 from ashapp.bridge.request.request_body import RequestBody
 from ashapp.bridge.request.thread_call import ThreadCall
-from ashapp.bridge.request.unsent import WriteBehind
 from ashapp.bridge.request.wsgi_call import as_exception
 
 if TYPE_CHECKING:

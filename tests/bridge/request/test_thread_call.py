@@ -15,8 +15,7 @@ from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse
 from ashapp.bridge.request import thread_call
-from ashapp.bridge.request.output_queue import HIGH_WATER
-from ashapp.bridge.request.unsent import WriteBehind
+from ashapp.bridge.request.output_queue import HIGH_WATER, WriteBehind
 from ashapp.bridge.request.wsgi_call import current_call
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from ashapp.bridge.messages.types import Environ, Message, StartResponse
-from ashapp.bridge.request.unsent import PIECE, WriteBehind, pieces
+from ashapp.bridge.request.output_queue import PIECE, WriteBehind, pieces
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, http_scope
 from tests.support.waiting import eventually, until_set

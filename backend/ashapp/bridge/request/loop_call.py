@@ -48,7 +48,7 @@ from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.problems import send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
 from ashapp.bridge.request.handoffs import Handoff, TaskHandoff, ThreadHandoff
-from ashapp.bridge.request.unsent import pieces
+from ashapp.bridge.request.output_queue import pieces
 from ashapp.bridge.request.wsgi_call import WsgiCall, as_exception, log_late_failure
 
 if TYPE_CHECKING:

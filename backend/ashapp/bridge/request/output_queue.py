@@ -1,42 +1,67 @@
 # SPDX-License-Identifier: MIT
-"""The body of a streamed response, on its way from a worker thread to the loop.
+"""The body of a response on its way out, from a worker thread to the loop.
 
-A bounded queue with one producer (the thread that iterates the application's response) and one
-consumer (the task that awaits ``send``). ``put`` returns at once while less than a bound of bytes
-are waiting, so that the producer works while the loop sends; past that it blocks until the consumer
-has caught up, however slow the client is. The thread crosses to the loop only where the consumer is
-asleep. ``abandon`` makes the next ``put``, or the one that blocks, raise ``ClientDisconnected``.
+Theory of operation. A complete response crosses to the loop at once, which sends it in ``pieces``. A stream
+goes through a ``BodyStream``, a bounded queue with one producer (the thread that iterates the application's
+response) and one consumer (the task that awaits ``send``). ``put`` returns at once while less than the bound
+is queued, so that the producer works while the loop sends. Past the bound it blocks until the consumer has
+caught up, however slow the client is. The thread crosses to the loop only where the consumer is asleep.
+
+How much may be queued is said by ``WriteBehind``, for all responses of a worker together. While there is room
+in memory, a thread is free as soon as the rest of its response has been handed over. Past that it stays until
+the client has taken what there is, as with a server that has no buffer at all.
 """
 
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
+from enum import Enum, auto
 
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.messages.errors import ClientDisconnected
+from ashapp.bridge.messages.types import Message
 
-__all__ = ["HIGH_WATER", "BodyStream"]
+__all__ = ["HIGH_WATER", "PIECE", "STREAM", "BodyStream", "WriteBehind", "pieces"]
 
+#: Bytes of a stream that are queued where there is no room for more.
 HIGH_WATER = 1 << 18
+
+#: Bytes of a stream that are queued while there is room for them.
+STREAM = 1 << 20
+
+#: Bytes of a complete response that are given to the server at once. What the server has it keeps.
+PIECE = 1 << 18
+
+# What waits for clients may take one part in so many of the memory that is left.
+_PART = 8
+
+
+class _State(Enum):
+    OPEN = auto()
+    ENDED = auto()  # the last chunk has been queued
+    FAILED = auto()  # the producer has raised an error: what is queued goes out, and then the body breaks off
+    ABANDONED = auto()  # nobody wants the rest
 
 
 class BodyStream:
     """A queue of body chunks, of *bound* bytes, from one thread to one task of *loop*."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, bound: float = HIGH_WATER) -> None:
-        self._bound = bound
         self.error: Exception | None = None
         self._loop = loop
+        self._bound = bound
         self._mutex = threading.Lock()
+        self._state = _State.OPEN
         self._chunks: deque[bytes] = deque()
         self._size = 0
-        self._ended = False
-        self._abandoned = False
         self._room: threading.Lock | None = None
         self._waiter: asyncio.Future[None] | None = None
 
+    # -- on the producer's thread
+
     def put(self, chunk: bytes, *, last: bool = False) -> None:
-        """Add *chunk*, and wait while too much is queued, unless it is the *last*. On the producer's thread.
+        """Add *chunk*, and wait while too much is queued, unless it is the *last*.
 
         Raises:
             ClientDisconnected: nobody takes the chunks any more.
@@ -47,8 +72,9 @@ class BodyStream:
             self.check()
             self._chunks.append(chunk)
             self._size += len(chunk)
-            self._ended = last
-            if self._size >= self._bound and not last:
+            if last:
+                self._state = _State.ENDED
+            elif self._size >= self._bound:
                 room = self._room = threading.Lock()
                 room.acquire()
             self._wake()
@@ -57,26 +83,28 @@ class BodyStream:
             self.check()
 
     def check(self) -> None:
-        """Raise ``ClientDisconnected`` if nobody takes the chunks any more. On the producer's thread."""
-        if self._abandoned:
+        """Raise ``ClientDisconnected`` if nobody takes the chunks any more."""
+        if self._state is _State.ABANDONED:
             raise ClientDisconnected("the client went away while the response was sent")
 
     def fail(self, error: Exception) -> None:
-        """Break the body off: the chunks that are queued still go out. On the producer's thread."""
+        """Break the body off: the chunks that are queued still go out."""
         with self._mutex:
-            self._ended, self.error = True, error
+            self.error = error
+            if self._state is not _State.ABANDONED:
+                self._state = _State.FAILED
             self._wake()
 
+    # -- on the loop
+
     def abandon(self) -> None:
-        """Stop the producer: nobody wants the rest. On the loop."""
+        """Stop the producer: the next ``put``, or the one that blocks, raises ``ClientDisconnected``."""
         with self._mutex:
-            self._abandoned = True
-            self._chunks.clear()
-            self._make_room()
+            self._abandon()
             self._wake()
 
     async def get(self) -> tuple[bytes, bool] | None:
-        """Return the next chunk and whether more follow; None where the body is broken off. On the loop."""
+        """Return the next chunk and whether more follow; None where the body is broken off."""
         while True:
             with self._mutex:
                 if self._chunks:
@@ -84,13 +112,20 @@ class BodyStream:
                     self._size -= len(chunk)
                     if self._size < self._bound // 2:
                         self._make_room()
-                    return chunk, bool(self._chunks) or not self._ended or self.error is not None
-                if self._abandoned or self.error is not None:
-                    return None
-                if self._ended:
+                    return chunk, bool(self._chunks) or self._state is not _State.ENDED
+                if self._state is _State.ENDED:
                     return b"", False
+                if self._state is not _State.OPEN:
+                    return None
                 waiter = self._waiter = self._loop.create_future()
             await waiter
+
+    # -- under the mutex
+
+    def _abandon(self) -> None:
+        self._state = _State.ABANDONED
+        self._chunks.clear()
+        self._make_room()
 
     def _make_room(self) -> None:
         if self._room is not None:
@@ -103,5 +138,35 @@ class BodyStream:
             try:
                 self._loop.call_soon_threadsafe(resolve, waiter)
             except RuntimeError:  # the loop has been closed: nobody will take what is queued
-                self._abandoned = True
-                self._make_room()
+                self._abandon()
+
+
+class WriteBehind:
+    """Counts the bytes that wait, of all responses of a worker; *left* tells the bytes of memory left."""
+
+    def __init__(self, left: Callable[[], float]) -> None:
+        self._left = left
+        self._mutex = threading.Lock()
+        #: Bytes that have been taken and not been given back.
+        self.held = 0
+
+    def take(self, size: int) -> bool:
+        """Take so many bytes, and say whether there is room for them. From any thread."""
+        with self._mutex:
+            if (self.held + size) * _PART > self._left():
+                return False
+            self.held += size
+            return True
+
+    def give_back(self, size: int) -> None:
+        """Give so many bytes back. From any thread."""
+        with self._mutex:
+            self.held -= size
+
+
+def pieces(message: Message) -> Iterator[Message]:
+    """Yield *message*; or parts of it, if its body is larger than a server should have at once."""
+    body = message.get("body", b"")
+    for start in range(0, len(body) - PIECE, PIECE):
+        yield {**message, "body": body[start : start + PIECE], "more_body": True}
+    yield {**message, "body": body[(len(body) - 1) // PIECE * PIECE :]} if len(body) > PIECE else message
