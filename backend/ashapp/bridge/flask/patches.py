@@ -32,7 +32,7 @@ from ashapp.bridge.concurrency.private_loop import OwnLoop, is_own_loop
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
 from ashapp.bridge.flask.accelerators.stages import stages_of
 from ashapp.bridge.flask.attributes import attribute_of
-from ashapp.bridge.flask.body_reads import adopt_request_reads
+from ashapp.bridge.flask.bodies import ContextBody, adopt_body, adopt_request_reads, as_body
 from ashapp.bridge.flask.copied_contexts import CopiedContexts, current_context
 from ashapp.bridge.flask.originals import is_original
 from ashapp.bridge.flask.signals import adopt_signals
@@ -41,7 +41,6 @@ from ashapp.bridge.placement.nonblocking import is_nonblocking
 from ashapp.bridge.placement.rules import Placement
 from ashapp.bridge.placement.thread_views import is_kept, keeps_all
 from ashapp.bridge.placement.views import makes
-from ashapp.bridge.request.async_bodies import ContextBody, adopt_body, as_body
 from ashapp.bridge.request.wsgi_call import current_call
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from flask import signals
 
 from ashapp.bridge.concurrency.greenlets import current_greenlet
 from ashapp.bridge.flask.attributes import attribute_of
+from ashapp.bridge.flask.bodies import adopt_body
 from ashapp.bridge.placement.nonblocking import is_nonblocking
-from ashapp.bridge.request.async_bodies import adopt_body
 from ashapp.bridge.request.wsgi_call import current_call
 
 if TYPE_CHECKING:

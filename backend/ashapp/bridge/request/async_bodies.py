@@ -1,39 +1,65 @@
 # SPDX-License-Identifier: MIT
-"""Response bodies: asynchronous ones as WSGI iterables, and what may be iterated on the loop."""
+"""Response bodies that are async iterables, as iterables of a WSGI response.
+
+Theory of operation. Each item is awaited where the response is iterated. In a greenlet of the loop this
+suspends the greenlet. A thread orders the item from a task of the body on a loop elsewhere (``BodyTask``),
+and waits. That task makes all items, from the first to the end. So what an async generator holds across its
+``yield`` and what belongs to the task that opened it (a cancel scope, a task group) hold until the end. The
+task runs in a greenlet, with the ``Context`` of the request whose thread orders, else with a copy of that of
+the thread.
+
+A thread that serves no request of the bridge, but Flask's test client or another WSGI server, has no loop to
+turn to; it may even be that of a running one. There a body has a loop of its own, on a thread of its own,
+until its end.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
 import weakref
-from collections.abc import AsyncIterable
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import copy_context
+from enum import Enum, auto
 from inspect import isasyncgen
-from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import flask
+from asgiref.sync import AsyncToSync
+from greenlet import getcurrent
 from werkzeug.wrappers import Response
 
+from ashapp.bridge.concurrency.async_to_sync import ThreadExecutor
+from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
 from ashapp.bridge.concurrency.greenlets import current_greenlet
-from ashapp.bridge.flask.attributes import attribute_of
-from ashapp.bridge.request.async_iteration import BodyTask, aclose, next_item, start_body_task
+from ashapp.bridge.concurrency.private_loop import OwnLoop
+from ashapp.bridge.messages.errors import BodyOverdue
 from ashapp.bridge.request.wsgi_call import RUN_OUT_SECONDS, current_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+    from contextvars import Context
 
-__all__ = ["AsyncBody", "ContextBody", "adopt_body", "as_body", "runs_inline"]
+    from ashapp.bridge.request.wsgi_call import WsgiCall
+
+__all__ = ["AsyncBody", "runs_inline"]
+
+# Seconds that tasks have which a body leaves on a loop of its own.
+_GRACE = 1.0
+
+
+class _State(Enum):
+    NEW = auto()
+    BEGUN = auto()
+    CLOSED = auto()
 
 
 class AsyncBody:
-    """An async iterable as an iterator, for a WSGI response.
+    """An async iterable as an iterator, for a WSGI response."""
 
-    Each item is awaited where the response is iterated: in a greenlet this suspends the greenlet, on a thread
-    the thread waits for a task (see ``body_tasks``).
-    """
-
+    _state = _State.NEW
     _task: BodyTask | None = None
-    _is_begun = False
-    _is_closed = False
+    # When a response that is complete has had enough time for what is behind its last item.
     _run_out_end: float | None = None
 
     def __init__(self, iterable: AsyncIterable[Any]) -> None:
@@ -46,8 +72,9 @@ class AsyncBody:
         return self
 
     def __next__(self) -> Any:
+        self._state = _State.BEGUN
         try:
-            return self._next()
+            return self._run(_next_item(self._iterator, self._seconds_left()))
         except StopAsyncIteration:
             self.close()
             raise StopIteration from None
@@ -56,82 +83,197 @@ class AsyncBody:
                 self.close()
             raise
 
-    def _next(self) -> Any:
-        self._is_begun = True
-        greenlet = current_greenlet()
-        call = None if greenlet is None else greenlet.call
-        server = call or current_call()
-        seconds = self._seconds_left() if server is not None and server.is_complete else None
-        if call is not None:
-            source = next_item(self._iterator, seconds) if self._task is None else self._task.aitem(seconds)
-            return call.run_coroutine(source, in_task=True)
-        return self._own_task().item(seconds)
+    def close(self) -> None:
+        """Close the async generator, so that its ``finally`` runs now."""
+        state, self._state = self._state, _State.CLOSED
+        nothing_has_run = state is _State.NEW and isasyncgen(self._iterator)
+        if not (nothing_has_run or state is _State.CLOSED):
+            self._run(_close(self._iterator), closes=True)
 
-    def _own_task(self) -> BodyTask:
+    def _run(self, step: Coroutine[Any, Any, Any], *, closes: bool = False) -> Any:
+        greenlet = current_greenlet()
+        if greenlet is not None and greenlet.call is not None:
+            if self._task is not None:
+                step = self._task.run_here(step, closes=closes)
+            return greenlet.call.run_coroutine(step, in_task=True)
         if self._task is None:
-            self._task = start_body_task(self._iterator)
+            self._task = _start_task(self._iterator)
             if self._task.own_loop is not None:
                 # The task does not hold this object, which may be dropped without being closed.
                 weakref.finalize(self, self._task.abandon).atexit = False
-        return self._task
+        return self._task.run(step, closes=closes)
 
-    def _seconds_left(self) -> float:
-        # The response is complete: what is behind the last item may take its time, but not for ever.
+    def _seconds_left(self) -> float | None:
+        """Return how long the next item may take; None for any time, as long as the client waits for it."""
+        greenlet = current_greenlet()
+        call = (None if greenlet is None else greenlet.call) or current_call()
+        if call is None or not call.is_complete:
+            return None
         if self._run_out_end is None:
             self._run_out_end = time.monotonic() + RUN_OUT_SECONDS
         return max(self._run_out_end - time.monotonic(), 0)
 
-    def close(self) -> None:
-        """Close the async generator, so that its ``finally`` runs now."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        if not self._is_begun and isasyncgen(self._iterator):
-            return  # nothing of it has run
-        greenlet = current_greenlet()
-        if greenlet is not None and greenlet.call is not None:
-            end = aclose(self._iterator) if self._task is None else self._task.aclose()
-            greenlet.call.run_coroutine(end, in_task=True)
-        else:
-            self._own_task().close()
+
+async def _next_item(iterator: AsyncIterator[Any], seconds: float | None) -> Any:
+    if seconds is None:
+        return await anext(iterator)
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await anext(iterator)
+    except TimeoutError as error:
+        raise (BodyOverdue() if limit.expired() else error) from None
 
 
-class ContextBody(AsyncBody):
-    """An async iterable whose items are awaited in the request context, by ``flask.stream_with_context``."""
-
-    def __init__(self, iterable: AsyncIterable[Any]) -> None:
-        self._body = AsyncBody(iterable)
-        self._generator: Any = flask.stream_with_context(self._body)
-
-    def __next__(self) -> Any:
-        return next(self._generator)
-
-    def close(self) -> None:
-        """Close the async generator, then leave the context."""
-        try:
-            self._body.close()
-        finally:
-            self._generator.close()
+async def _close(iterator: AsyncIterator[Any]) -> None:
+    close = getattr(iterator, "aclose", None)
+    if close is not None:
+        await close()
 
 
-def as_body(value: Any) -> Any:
-    """Return *value*, or what to iterate in its place where it is an async iterable.
+def _start_task(iterator: AsyncIterator[Any]) -> BodyTask:
+    call = current_call()
+    if call is None:
+        own = OwnLoop(_GRACE)
+        return BodyTask(iterator, own.loop, copy_context(), own_loop=own)
+    # Where the application has entered a context of its own, a copy of it has to do.
+    context = call.context if getcurrent().gr_context is call.context else copy_context()
+    return BodyTask(iterator, call.coroutine_loop(), context, call=call)
 
-    ``flask.stream_with_context`` takes an async iterable for a function, and what it returns is a decorated
-    function, with that iterable as ``__wrapped__``.
+
+class BodyTask:
+    """The task, on *loop*, that makes the items of *iterator*; *own_loop* is left when it has ended.
+
+    To *call* it is a task that can be cancelled: the item that is being made is, or the next one. To close
+    the iterator is not to be interrupted.
     """
-    if isinstance(value, AsyncIterable):
-        return AsyncBody(value)
-    wrapped = vars(value).get("__wrapped__") if type(value) is FunctionType else None
-    return ContextBody(wrapped) if isinstance(wrapped, AsyncIterable) else value
+
+    def __init__(
+        self,
+        iterator: AsyncIterator[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        *,
+        call: WsgiCall | None = None,
+        own_loop: OwnLoop | None = None,
+    ) -> None:
+        self._iterator = iterator
+        self._loop = loop
+        self._context = context
+        self._call = call
+        self.own_loop = own_loop
+        self._task: asyncio.Task[None] | None = None
+        self._steps: asyncio.Queue[_Step] = asyncio.Queue()
+        self._current: _Step | None = None
+        self._is_cancelled = False
+
+    def run(self, coroutine: Coroutine[Any, Any, Any], *, closes: bool) -> Any:
+        """Run *coroutine* in the task and return its result; it *closes* the iterator, or makes an item.
+
+        On a thread, which waits, and meanwhile runs what is sent back by ``sync_to_async``.
+        """
+        executor = ThreadExecutor(None)
+        step = _Step(coroutine, closes, executor, Future())
+        self._loop.call_soon_threadsafe(self._take, step)
+        executor.run_until_future(step.result)
+        return step.result.result()
+
+    async def run_here(self, coroutine: Coroutine[Any, Any, Any], *, closes: bool) -> Any:
+        """Run *coroutine* in the task, as ``run`` does. On the loop."""
+        step = _Step(coroutine, closes, None, Future())
+        self._take(step)
+        return await asyncio.wrap_future(step.result)
+
+    def abandon(self) -> None:
+        """Close the iterator and end the task, sooner or later. On any thread."""
+        with suppress(RuntimeError):  # its loop has ended
+            self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+
+    # -- what the call knows of it
+
+    def cancel(self) -> bool:
+        """Cancel the item that is being made, or the next one; say whether there is any."""
+        if self.done() or (self._current is not None and self._current.closes):
+            return False
+        self._is_cancelled = True
+        if self._task is not None and self._current is not None:
+            self._task.cancel()
+        return True
+
+    def done(self) -> bool:
+        """Say whether it has ended."""
+        return self._task is not None and self._task.done()
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the task."""
+        return self._loop
+
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """Call *callback* when it has ended."""
+        if self._task is not None:
+            self._task.add_done_callback(callback)
+
+    # -- on the loop
+
+    def _take(self, step: _Step) -> None:
+        if self._task is None:
+            self._task = self._loop.create_task(run_in_greenlet(self._run(), self._context, self._call))
+            self._task.add_done_callback(self._end)
+            if self._call is not None:
+                self._call.note_task(self)
+        if self._task.done():
+            step.drop()
+        else:
+            self._steps.put_nowait(step)
+
+    def _end(self, _task: asyncio.Task[None]) -> None:
+        while not self._steps.empty():
+            self._steps.get_nowait().drop()
+        if self.own_loop is not None:
+            self.own_loop.leave()
+
+    async def _run(self) -> None:
+        is_open = True
+        while is_open:
+            try:
+                step = self._current = await self._steps.get()
+            except asyncio.CancelledError:  # between two items, as at the end of its loop
+                await _close(self._iterator)
+                return
+            is_open = not step.closes
+            if self._is_cancelled and is_open:
+                step.drop()
+            else:
+                await step.carry_out()
+            self._current = None
 
 
-def adopt_body(response: Any) -> None:
-    """Give *response* what to iterate in place of a body that is async, if it is one of Werkzeug's."""
-    if isinstance(response, Response):
-        body = attribute_of(response, "response")
-        if type(body) is not list and (adopted := as_body(body)) is not body:
-            response.response = adopted
+class _Step(NamedTuple):
+    """A part of what a task does, and who waits for it: a thread that lends itself, or the loop."""
+
+    coroutine: Coroutine[Any, Any, Any]
+    closes: bool
+    executor: ThreadExecutor | None
+    result: Future[Any]
+
+    async def carry_out(self) -> None:
+        # Set here, not by the waiting thread: asgiref's Local shows a value only to the thread that set it.
+        outer = getattr(AsyncToSync.executors, "current", None)
+        AsyncToSync.executors.current = self.executor or outer
+        try:
+            self.result.set_result(await self.coroutine)
+        except BaseException as error:
+            # SystemExit and the like too: raised here they would stop the loop, and not reach the thread.
+            self.result.set_exception(error)
+        finally:
+            AsyncToSync.executors.current = outer
+
+    def drop(self) -> None:
+        """Do it not, as the task has ended or been cancelled."""
+        self.coroutine.close()
+        if self.closes:
+            self.result.set_result(None)
+        else:
+            self.result.set_exception(asyncio.CancelledError())
 
 
 def runs_inline(iterable: Iterable[bytes], response: Any) -> tuple[bool, bool]:
@@ -144,5 +286,5 @@ def runs_inline(iterable: Iterable[bytes], response: Any) -> tuple[bool, bool]:
         return True, True
     if not isinstance(response, Response):
         return False, False
-    body = attribute_of(response, "response")
-    return isinstance(body, list | tuple | AsyncBody), attribute_of(response, "_on_close") == []
+    fields = vars(response)
+    return isinstance(fields.get("response"), list | tuple | AsyncBody), fields.get("_on_close") == []

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""Bodies as Flask and Werkzeug have them: requests that are read whole, and responses that are async.
+
+Reads of a whole body through Werkzeug's request object are made one after the other. Werkzeug looks for what
+has been read already, reads, and keeps the result. In between, a greenlet may be suspended because the body
+is late. Another task of the view that reads then would get the other half of the body, and keep that. So it
+waits for its turn, and finds the result of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from functools import wraps
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import flask
+from werkzeug.wrappers import Request, Response
+
+from ashapp.bridge.flask.attributes import attribute_of
+from ashapp.bridge.request.async_bodies import AsyncBody
+from ashapp.bridge.request.input_stream import InputStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ContextBody", "adopt_body", "adopt_request_reads", "as_body"]
+
+# What ``json``, ``data``, ``form``, ``files`` and ``values`` come down to.
+_READS = ("get_data", "_load_form_data")
+
+
+def adopt_request_reads() -> None:
+    """Make requests read by turns. Once is enough; more does nothing."""
+    for name in _READS:
+        method = vars(Request)[name]
+        if not hasattr(method, "_ashapp_by_turns"):
+            setattr(Request, name, _by_turns(method))
+
+
+def _by_turns(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def read(self: Request, *args: Any, **kwargs: Any) -> Any:
+        stream = self.environ.get("wsgi.input")
+        if type(stream) is not InputStream or stream.lock is None:
+            return method(self, *args, **kwargs)
+        with stream.lock:
+            if stream.is_torn:
+                raise RuntimeError(
+                    "the request body can't be read: an earlier read of it was cancelled half-way, and "
+                    "what that had read is lost"
+                )
+            before = stream.body.taken
+            try:
+                return method(self, *args, **kwargs)
+            except BaseException as error:
+                stream.is_torn |= stream.body.taken != before and not isinstance(error, Exception)
+                raise
+
+    read._ashapp_by_turns = True  # type: ignore[attr-defined]  # noqa: SLF001 - ours
+    return read
+
+
+class ContextBody(AsyncBody):
+    """An async iterable whose items are awaited in the request context, by ``flask.stream_with_context``."""
+
+    def __init__(self, iterable: AsyncIterable[Any]) -> None:
+        self._body = AsyncBody(iterable)
+        self._generator: Any = flask.stream_with_context(self._body)
+
+    def __next__(self) -> Any:
+        return next(self._generator)
+
+    def close(self) -> None:
+        """Close the async generator, then leave the context."""
+        try:
+            self._body.close()
+        finally:
+            self._generator.close()
+
+
+def as_body(value: Any) -> Any:
+    """Return *value*, or what to iterate in its place where it is an async iterable.
+
+    ``flask.stream_with_context`` takes an async iterable for a function, and what it returns is a decorated
+    function, with that iterable as ``__wrapped__``.
+    """
+    if isinstance(value, AsyncIterable):
+        return AsyncBody(value)
+    wrapped = vars(value).get("__wrapped__") if type(value) is FunctionType else None
+    return ContextBody(wrapped) if isinstance(wrapped, AsyncIterable) else value
+
+
+def adopt_body(response: Any) -> None:
+    """Give *response* what to iterate in place of a body that is async, if it is one of Werkzeug's."""
+    if isinstance(response, Response):
+        body = attribute_of(response, "response")
+        if type(body) is not list and (adopted := as_body(body)) is not body:
+            response.response = adopted
