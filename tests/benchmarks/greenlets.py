@@ -54,39 +54,11 @@ class Way:
 # -- ours
 
 
-async def _run_in_fiber(function: Callable[[], Any], context: Context) -> Any:
-    result: list[Any] = []
-    error: BaseException | None = None
-
-    def call() -> None:
-        nonlocal error
-        try:
-            result.append(function())
-        except BaseException as caught:
-            error = caught
-
-    greenlet = greenlets.acquire()
-    greenlet.gr_context = context
-    await _drive(greenlet, call)
-    greenlets.release(greenlet)
-    if error is not None:
-        raise error
-    return result[0]
+async def _run_in_greenlet(function: Callable[[], Any], context: Context) -> Any:
+    return await greenlets.Driver().drive(function, context)
 
 
-@coroutine
-def _drive(greenlet: greenlets.PooledGreenlet, call: Callable[[], None]) -> Generator[Any, Any, None]:
-    item = greenlet.start(call)
-    while item is not greenlets.DONE:
-        try:
-            answer = yield item
-        except BaseException as error:
-            item = greenlet.fail(error)
-        else:
-            item = greenlet.resume(answer)
-
-
-def _wait_in_fiber(awaited: Coroutine[Any, Any, Any]) -> Any:
+def _wait_in_greenlet(awaited: Coroutine[Any, Any, Any]) -> Any:
     greenlet = greenlets.current_greenlet()
     assert greenlet is not None
     return greenlet.wait_for(awaited)
@@ -109,7 +81,7 @@ def _wait_in_portal(awaited: Coroutine[Any, Any, Any]) -> Any:
 
 
 WAYS = {
-    "greenlet": Way(_run_in_fiber, _wait_in_fiber),
+    "greenlet": Way(_run_in_greenlet, _wait_in_greenlet),
     "greenback": Way(_run_in_portal, _wait_in_portal),
 }
 

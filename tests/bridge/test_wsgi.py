@@ -14,9 +14,9 @@ import asgiref.wsgi
 import pytest
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from ashapp.bridge.concurrency.greenlets import current_call
 from ashapp.bridge.messages.types import Environ, Message, Scope, StartResponse
 from ashapp.bridge.request.request_body import RequestBody
-from ashapp.bridge.request.wsgi_call import current_call
 from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually

@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from greenlet import getcurrent
 
 from ashapp.bridge.concurrency.async_to_sync import adopt_loop, complete, finish, run_on_loop
-from ashapp.bridge.request.wsgi_call import enter_call
+from ashapp.bridge.concurrency.greenlets import enter_call
 from tests.support.waiting import PATIENCE, on_a_thread
 
 mark = ContextVar("mark", default="none")

@@ -14,10 +14,10 @@ mark = ContextVar("mark", default="none")
 
 
 def here() -> Any:
-    """Return what stands in for the call in the greenlet that runs now."""
+    """Return what drives the greenlet that runs now."""
     greenlet = current_greenlet()
     assert greenlet is not None
-    return greenlet.call
+    return greenlet.driver
 
 
 async def test_sync_code_waits_for_a_coroutine() -> None:
@@ -58,7 +58,6 @@ async def test_the_fiber_is_given_back() -> None:
 
     assert greenlets[0] is not None
     assert greenlets == [greenlets[0]] * 3
-    assert greenlets[0].call is None
 
 
 async def test_it_has_the_context() -> None:
@@ -134,18 +133,3 @@ async def test_a_cancellation_waits_for_a_sync_function() -> None:
     asyncio.get_running_loop().call_later(0.05, go.set)
     await cancel_in(call)
     assert seen == ["worked", "went on"]
-
-
-async def test_teardown_is_that_of_the_exchange() -> None:
-    class WsgiCall:
-        tearing_down = False
-
-    call: Any = WsgiCall()
-
-    async def tear_down() -> list[bool]:
-        before, here().tearing_down = here().tearing_down, True
-        return [before, here().tearing_down]
-
-    assert await run_in_greenlet(tear_down(), Context(), call) == [False, True]
-    assert call.tearing_down
-    assert await run_in_greenlet(tear_down(), Context()) == [False, True]

@@ -150,7 +150,6 @@ def test_a_fiber_is_used_again_without_what_it_had() -> None:
     release(greenlet)
     assert acquire() is greenlet
     assert greenlet.gr_context is None
-    assert greenlet.call is None
     assert acquire() is not greenlet
 
 

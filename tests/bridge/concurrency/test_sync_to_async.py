@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from asgiref.sync import AsyncToSync, sync_to_async
 
-from ashapp.bridge.concurrency.context import current_lease
-from ashapp.bridge.concurrency.request_threads import Lease, RequestThreads
+from ashapp.bridge.concurrency.request_threads import Lease, RequestThreads, current_lease
 from ashapp.bridge.concurrency.sync_to_async import RequestThreadExecutor, loop_context
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from asgiref.sync import SyncToAsync
 
+from ashapp.bridge.concurrency.greenlets import current_call
 from ashapp.bridge.concurrency.request_threads import Lease, RequestThreads
 from ashapp.bridge.request.handoffs import Handoff, TaskHandoff, ThreadHandoff
-from ashapp.bridge.request.wsgi_call import current_call
 
 variable = ContextVar("variable", default="unset")
 

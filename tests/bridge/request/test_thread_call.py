@@ -12,11 +12,11 @@ import pytest
 from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge.concurrency.greenlets import current_call
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse
 from ashapp.bridge.request import thread_call
 from ashapp.bridge.request.output_queue import HIGH_WATER, WriteBehind
-from ashapp.bridge.request.wsgi_call import current_call
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually, until_set

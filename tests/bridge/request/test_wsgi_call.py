@@ -15,13 +15,14 @@ from wsgiref.validate import validator
 
 import pytest
 
+from ashapp.bridge.concurrency.greenlets import current_call, enter_call
 from ashapp.bridge.concurrency.request_threads import RequestThreads
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse, WsgiApplication
 from ashapp.bridge.request.loop_call import LoopCall
 from ashapp.bridge.request.output_queue import HIGH_WATER
 from ashapp.bridge.request.request_body import RequestBody
-from ashapp.bridge.request.wsgi_call import WsgiCall, as_exception, current_call, enter_call
+from ashapp.bridge.request.wsgi_call import WsgiCall, as_exception
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually

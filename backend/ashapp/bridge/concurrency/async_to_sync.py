@@ -30,15 +30,14 @@ from greenlet import getcurrent
 
 from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
-from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 from ashapp.bridge.concurrency.sync_to_async import submit_by_default
-from ashapp.bridge.request.wsgi_call import current_call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from contextvars import Context
 
-    from ashapp.bridge.request.wsgi_call import WsgiCall
+    from ashapp.bridge.concurrency.call import Call
 
 __all__ = ["ThreadExecutor", "adopt_loop", "complete", "finish", "run_on_loop", "while_handling"]
 
@@ -58,7 +57,7 @@ def run_on_loop(
     coroutine: Coroutine[Any, Any, T],
     loop: asyncio.AbstractEventLoop,
     context: Context,
-    call: WsgiCall | None = None,
+    call: Call | None = None,
     *,
     shielded: bool = False,
 ) -> T:
@@ -98,8 +97,8 @@ def complete(coroutine: Coroutine[Any, Any, T], *, shielded: bool = False) -> T:
     loop. Elsewhere it is asgiref's to find a loop. One that is *shielded* is not cancelled with its request.
     """
     greenlet = current_greenlet()
-    if greenlet is not None and greenlet.call is not None:
-        result: T = greenlet.call.run_coroutine(coroutine)
+    if greenlet is not None:
+        result: T = greenlet.driver.run_coroutine(coroutine)
         return result
     call = current_call()
     if call is None:
@@ -119,7 +118,7 @@ async def _run(  # noqa: PLR0913, PLR0917 - all that it takes with it to the loo
     executor: CurrentThreadExecutor,
     handled: BaseException | None,
     context: Context,
-    call: WsgiCall | None,
+    call: Call | None,
     result: Future[T],
 ) -> None:
     try:

@@ -24,25 +24,19 @@ import decimal
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING
 
+from ashapp.bridge.concurrency.request_threads import current_lease
+from ashapp.bridge.concurrency.thread_locals import request_locals
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ashapp.bridge.concurrency.request_threads import Lease
-    from ashapp.bridge.concurrency.thread_locals import RequestLocals
-
-__all__ = ["TEMPLATE", "body_may_block", "current_lease", "in_request", "new_context", "request_locals"]
+__all__ = ["TEMPLATE", "body_may_block", "in_request", "new_context"]
 
 #: Whether code runs in the context of a request.
 in_request: ContextVar[bool] = ContextVar("ashapp_in_request", default=False)
 
 #: Says whether to read the body of that request may block; None where it has no body.
 body_may_block: ContextVar[Callable[[], bool] | None] = ContextVar("ashapp_body_may_block", default=None)
-
-#: The lease of that request, where its view runs on the loop.
-current_lease: ContextVar[Lease | None] = ContextVar("ashapp_lease", default=None)
-
-#: What ``threading.local`` objects hold for that request.
-request_locals: ContextVar[RequestLocals | None] = ContextVar("ashapp_request_locals", default=None)
 
 #: What each request has of its own.
 TEMPLATE = Context()

@@ -7,6 +7,9 @@ over what it waits for. The task yields that to the event loop as if it had awai
 switches back with the result. So the loop is free, and no thread waits. A coroutine is stepped
 inside the greenlet too (``wait_for``), so sync code that a coroutine calls may wait in turn.
 
+What a greenlet hands over is one of two things. A future, as a coroutine yields it, is yielded on to the
+loop. A coroutine is an *errand* (``ask``): the task awaits it outside of the greenlet.
+
 Sync code may run greenlets of its own within a greenlet, as SQLAlchemy's ``run_sync`` does. One that waits
 hands over for the greenlet, and is the one that the greenlet goes on with.
 
@@ -39,20 +42,35 @@ greenlet is in, and walks all of them at each switch: a greenlet had better wait
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from types import CoroutineType, coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from greenlet import getcurrent
 from greenlet import greenlet as Greenlet  # noqa: N812 - apart from those of calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Generator
+    from contextvars import Context
+    from types import FrameType
 
-    from ashapp.bridge.concurrency.greenlet_tasks import StandIn
-    from ashapp.bridge.request.loop_call import LoopCall
+    from ashapp.bridge.concurrency.call import Call
 
-__all__ = ["DONE", "Greenlet", "acquire", "current_greenlet", "release"]
+__all__ = [
+    "DONE",
+    "Driver",
+    "PooledGreenlet",
+    "acquire",
+    "current_call",
+    "current_greenlet",
+    "enter_call",
+    "release",
+    "running_call",
+]
 
-#: What a greenlet hands over when its call has returned.
+T = TypeVar("T")
+
+#: What a greenlet hands over when its function has returned.
 DONE = object()
 
 # More than this many at once are made anew: idle ones hold memory.
@@ -62,13 +80,15 @@ _thread = threading.local()
 
 
 class PooledGreenlet(Greenlet):
-    """A greenlet that runs one call after the other, and can be driven by a task."""
+    """A greenlet that runs one function after the other, each driven by a task."""
 
-    __slots__ = ("_caller", "_inner", "call", "depth")
+    __slots__ = ("_caller", "_inner", "depth", "driver")
+
+    #: What drives it, while it runs a function.
+    driver: Driver
 
     def __init__(self) -> None:
-        super().__init__(_run)
-        self.call: LoopCall | StandIn | None = None
+        super().__init__(_work)
         #: How many coroutines are being stepped, one in the other.
         self.depth = 0
         self._caller = getcurrent()
@@ -78,10 +98,10 @@ class PooledGreenlet(Greenlet):
 
     # -- for the driving task
 
-    def start(self, call: Callable[[], None]) -> Any:
-        """Begin *call*, which must not raise, and return what it waits for first, or ``DONE``."""
+    def start(self, function: Callable[[], None]) -> Any:
+        """Begin *function*, which must not raise, and return what it waits for first, or ``DONE``."""
         self._caller = getcurrent()
-        return self.switch(call)
+        return self.switch(function)
 
     def resume(self, value: Any) -> Any:
         """Go on with *value* for what was waited for; return what comes next."""
@@ -129,14 +149,98 @@ class PooledGreenlet(Greenlet):
             self.depth -= 1
 
 
-def _run() -> None:
+def _work() -> None:
     # Nothing that leads to the greenlet is kept here, not even as an argument: the garbage collector can't
-    # see into its stack, so a greenlet that is dropped while idle would hold itself, and its last call, for
-    # ever.
+    # see into its stack, so a greenlet that is dropped while idle would hold itself, and its last function,
+    # for ever.
     while True:
-        call = getcurrent()._caller.switch(DONE)  # type: ignore[attr-defined]  # noqa: SLF001
-        call()
-        del call
+        function = getcurrent()._caller.switch(DONE)  # type: ignore[attr-defined]  # noqa: SLF001
+        function()
+        del function
+
+
+class Driver:
+    """What drives a greenlet, and what the sync code in there asks for what it can't do itself.
+
+    The call of an async view is one, and so is each task of a request (see ``greenlet_tasks``).
+    """
+
+    #: The greenlet, once it has been started.
+    greenlet: PooledGreenlet
+
+    @property
+    def call(self) -> Call | None:
+        """The call of the request to which the code in the greenlet belongs, if it is known."""
+        raise NotImplementedError
+
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], *, in_task: bool = False) -> Any:
+        """Run *coroutine* to its end, in the greenlet that calls, and return its result.
+
+        Where nothing may be interrupted it runs in a task of its own, unless it must run *in_task*: in the
+        one that drives the greenlet.
+        """
+        raise NotImplementedError
+
+    def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run the sync *function* on the thread of the request, and return its result. In the greenlet."""
+        raise NotImplementedError
+
+    def prepare_to_wait(self) -> Coroutine[Any, Any, None] | None:
+        """Return what is to be awaited before a future that the greenlet has handed over, if anything is."""
+
+    def fail(self, error: BaseException) -> Any:
+        """Raise *error* where the greenlet waits; return what comes next."""
+        return self.greenlet.fail(error)
+
+    @coroutine
+    def drive(self, function: Callable[[], T], context: Context) -> Generator[Any, Any, T]:
+        """Run *function* in a greenlet, in *context*, and return what it returns. In the driving task."""
+        greenlet = self.greenlet = acquire()
+        greenlet.driver = self
+        greenlet.gr_context = context
+        outcome: list[Any] = []
+        item = greenlet.start(partial(_run, self, function, outcome))
+        while item is not DONE:
+            try:
+                if type(item) is CoroutineType:
+                    answer = yield from item  # type: ignore[misc]
+                else:
+                    preparation: Any = self.prepare_to_wait()
+                    if preparation is not None:
+                        yield from preparation
+                    answer = yield item
+            except BaseException as error:
+                item = self.fail(error)
+            else:
+                item = greenlet.resume(answer)
+        del greenlet.driver
+        release(greenlet)
+        value, raised = outcome
+        if raised is None:
+            result: T = value
+            return result
+        try:
+            raise raised
+        finally:
+            del raised, outcome  # the traceback leads to this frame
+
+
+def _run(driver: Driver, function: Callable[[], Any], outcome: list[Any]) -> None:  # noqa: ARG001 - see ``running_call``
+    """Put what *function* returns and None, or None and what it raises, into *outcome*."""
+    try:
+        outcome += [function(), None]
+    except BaseException as error:
+        outcome += [None, error]
+
+
+def running_call(frame: FrameType | None) -> Call | None:
+    """Return the call in whose greenlet *frame* is, the innermost one of a thread, or None."""
+    while frame is not None and frame.f_code is not _run.__code__:
+        frame = frame.f_back
+    if frame is None:
+        return None
+    driver: Driver = frame.f_locals["driver"]
+    return driver.call
 
 
 def current_greenlet() -> PooledGreenlet | None:
@@ -149,6 +253,21 @@ def current_greenlet() -> PooledGreenlet | None:
     return None
 
 
+def current_call() -> Call | None:
+    """Return the call whose code runs now, in a greenlet or on a thread that serves it, or None."""
+    greenlet = current_greenlet()
+    if greenlet is not None:
+        return greenlet.driver.call
+    call: Call | None = getattr(_thread, "call", None)
+    return call
+
+
+def enter_call(call: Call | None) -> Call | None:
+    """Make *call* the one that this thread serves; return the one that it replaces."""
+    outer, _thread.call = getattr(_thread, "call", None), call
+    return outer
+
+
 def acquire() -> PooledGreenlet:
     """Return a greenlet of this thread that has nothing to do."""
     idle: list[PooledGreenlet] | None = getattr(_thread, "idle", None)
@@ -156,8 +275,7 @@ def acquire() -> PooledGreenlet:
 
 
 def release(greenlet: PooledGreenlet) -> None:
-    """Give back a greenlet whose call has returned."""
-    greenlet.call = None
+    """Give back a greenlet whose function has returned."""
     greenlet.gr_context = None
     idle: list[PooledGreenlet] | None = getattr(_thread, "idle", None)
     if idle is None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-    from ashapp.bridge.request.wsgi_call import Cancellable
+    from ashapp.bridge.concurrency.call import Cancellable
 
 __all__ = ["OwnLoop", "RemoteTask", "drain_own_loops", "is_own_loop"]
 

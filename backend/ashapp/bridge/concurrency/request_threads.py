@@ -22,17 +22,20 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import Context
+from contextvars import Context, ContextVar
 from functools import partial
 from queue import SimpleQueue
 
 from ashapp.bridge.concurrency.thread_locals import mark_thread
 
-__all__ = ["Lease", "RequestThread", "RequestThreads"]
+__all__ = ["Lease", "RequestThread", "RequestThreads", "current_lease"]
 
 _log = logging.getLogger("ashapp.bridge")
 
 Handoff = Callable[[], None]
+
+#: The lease of the request, where its view runs on the loop.
+current_lease: ContextVar["Lease | None"] = ContextVar("ashapp_lease", default=None)
 
 # Seconds after which request threads that have not been needed end.
 _IDLE_TIME = 10.0

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import AsyncToSync, SyncToAsync
 
-from ashapp.bridge.concurrency.context import TEMPLATE, current_lease, new_context
+from ashapp.bridge.concurrency.context import TEMPLATE, new_context
+from ashapp.bridge.concurrency.request_threads import current_lease
 from ashapp.bridge.concurrency.thread_locals import mark_thread
 
 if TYPE_CHECKING:

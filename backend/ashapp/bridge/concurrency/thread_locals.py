@@ -23,11 +23,20 @@ from __future__ import annotations
 
 import threading
 from _thread import _local, get_ident
+from contextvars import ContextVar
 from typing import Any, Self
 
-from ashapp.bridge.concurrency.context import request_locals
+__all__ = [
+    "RequestLocals",
+    "isolate_thread_locals",
+    "local",
+    "mark_thread",
+    "open_request_locals",
+    "request_locals",
+]
 
-__all__ = ["RequestLocals", "isolate_thread_locals", "local", "mark_thread", "open_request_locals"]
+#: What ``threading.local`` objects hold for the request whose context is current.
+request_locals: ContextVar[RequestLocals | None] = ContextVar("ashapp_request_locals", default=None)
 
 _thread = _local()
 _UNSET = object()

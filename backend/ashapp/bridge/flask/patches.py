@@ -27,7 +27,7 @@ from flask.app import Flask
 from werkzeug.exceptions import HTTPException
 
 from ashapp.bridge.concurrency.async_to_sync import complete, finish, run_on_loop
-from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 from ashapp.bridge.concurrency.private_loop import OwnLoop, is_own_loop
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
 from ashapp.bridge.flask.accelerators.stages import stages_of
@@ -41,7 +41,6 @@ from ashapp.bridge.placement.nonblocking import is_nonblocking
 from ashapp.bridge.placement.rules import Placement
 from ashapp.bridge.placement.thread_views import is_kept, keeps_all
 from ashapp.bridge.placement.views import makes
-from ashapp.bridge.request.wsgi_call import current_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -128,7 +127,7 @@ class Callables:
         ):
             return self._app.async_to_sync(func)
         greenlet = current_greenlet()
-        if greenlet is None or greenlet.call is None or is_nonblocking(func):
+        if greenlet is None or is_nonblocking(func):
             return func
         return partial(_call_sync, func)
 
@@ -139,10 +138,10 @@ class Callables:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             # Nearly always it is this, and then each call in between would hold memory while the view waits.
             greenlet = current_greenlet()
-            if greenlet is not None and not greenlet.depth and greenlet.call is not None:
+            if greenlet is not None and not greenlet.depth:
                 if kept:
-                    return greenlet.call.run_on_request_thread(_call_on_own_loop, func, *args, **kwargs)
-                return greenlet.call.run_coroutine(func(*args, **kwargs))
+                    return greenlet.driver.run_on_request_thread(_call_on_own_loop, func, *args, **kwargs)
+                return greenlet.driver.run_coroutine(func(*args, **kwargs))
             if kept and greenlet is None and current_call() is not None:
                 return _call_on_own_loop(func, *args, **kwargs)
             return self._call(func, *args, **kwargs)
@@ -208,9 +207,9 @@ class Callables:
 def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     # Where it is called counts, not where it was wrapped: it may be handed to a thread or to a task.
     greenlet = current_greenlet()
-    if greenlet is None or greenlet.call is None:
+    if greenlet is None:
         return func(*args, **kwargs)
-    return greenlet.call.run_on_request_thread(func, *args, **kwargs)
+    return greenlet.driver.run_on_request_thread(func, *args, **kwargs)
 
 
 def _call_on_own_loop(func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any, **kwargs: Any) -> Any:

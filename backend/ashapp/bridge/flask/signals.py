@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from flask import signals
 
-from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 from ashapp.bridge.flask.attributes import attribute_of
 from ashapp.bridge.flask.bodies import adopt_body
 from ashapp.bridge.placement.nonblocking import is_nonblocking
-from ashapp.bridge.request.wsgi_call import current_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,15 +52,12 @@ def adopt_signals() -> None:
 def _send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[Any, Any]]:
     if not signal.receivers and signal is not signals.request_finished:
         return []
-    greenlet = current_greenlet()
-    call = current_call() if greenlet is None else greenlet.call
-    if signal is signals.request_finished and call is not None:
+    if signal is signals.request_finished and (call := current_call()) is not None:
         # A hook may have given it a body that is async. This is the last call before it is iterated.
         adopt_body(kwargs.get("response"))
-    if greenlet is None or greenlet.call is None:
+        call.note_response(kwargs.get("response"))
+    if current_greenlet() is None:
         return type(signal).send(signal, sender, **kwargs)
-    if signal is signals.request_finished:
-        greenlet.call.response = kwargs.get("response")
     if signal.is_muted:
         return []
     # Who sends one by hand may say nothing of coroutine functions, and name a sender that is no application.
@@ -73,6 +69,6 @@ def _run_on_request_thread(receiver: Callable[..., Any]) -> Callable[..., Any]:
     if iscoroutinefunction(receiver):
         raise RuntimeError("Cannot send to a coroutine function.")  # blinker's words
     greenlet = current_greenlet()
-    if is_nonblocking(receiver) or greenlet is None or greenlet.call is None:
+    if is_nonblocking(receiver) or greenlet is None:
         return receiver
-    return partial(greenlet.call.run_on_request_thread, receiver)
+    return partial(greenlet.driver.run_on_request_thread, receiver)

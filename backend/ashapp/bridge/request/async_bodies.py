@@ -31,16 +31,16 @@ from werkzeug.wrappers import Response
 
 from ashapp.bridge.concurrency.async_to_sync import ThreadExecutor
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
-from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 from ashapp.bridge.concurrency.private_loop import OwnLoop
 from ashapp.bridge.messages.errors import BodyOverdue
-from ashapp.bridge.request.wsgi_call import RUN_OUT_SECONDS, current_call
+from ashapp.bridge.request.wsgi_call import RUN_OUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
     from contextvars import Context
 
-    from ashapp.bridge.request.wsgi_call import WsgiCall
+    from ashapp.bridge.concurrency.call import Call
 
 __all__ = ["AsyncBody", "runs_inline"]
 
@@ -92,10 +92,10 @@ class AsyncBody:
 
     def _run(self, step: Coroutine[Any, Any, Any], *, closes: bool = False) -> Any:
         greenlet = current_greenlet()
-        if greenlet is not None and greenlet.call is not None:
+        if greenlet is not None:
             if self._task is not None:
                 step = self._task.run_here(step, closes=closes)
-            return greenlet.call.run_coroutine(step, in_task=True)
+            return greenlet.driver.run_coroutine(step, in_task=True)
         if self._task is None:
             self._task = _start_task(self._iterator)
             if self._task.own_loop is not None:
@@ -105,8 +105,7 @@ class AsyncBody:
 
     def _seconds_left(self) -> float | None:
         """Return how long the next item may take; None for any time, as long as the client waits for it."""
-        greenlet = current_greenlet()
-        call = (None if greenlet is None else greenlet.call) or current_call()
+        call = current_call()
         if call is None or not call.is_complete:
             return None
         if self._run_out_end is None:
@@ -153,7 +152,7 @@ class BodyTask:
         loop: asyncio.AbstractEventLoop,
         context: Context,
         *,
-        call: WsgiCall | None = None,
+        call: Call | None = None,
         own_loop: OwnLoop | None = None,
     ) -> None:
         self._iterator = iterator

@@ -18,10 +18,10 @@ from ashapp.bridge.concurrency.async_to_sync import adopt_loop, while_handling
 from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
-from ashapp.bridge.request.wsgi_call import enter_call
+from ashapp.bridge.concurrency.greenlets import enter_call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable, Coroutine
     from contextvars import Context
 
     from ashapp.bridge.request.loop_call import LoopCall
@@ -49,10 +49,10 @@ class Handoff:
         """Say whether the hand-off has not begun, and now never will."""
         return False
 
-    def wait(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, None]:
+    async def wait(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for the hand-off or a cancellation; one that comes does not touch the hand-off."""
         self._waiter = loop.create_future()
-        yield from self._waiter.__await__()
+        await self._waiter
 
     def leave(self) -> None:
         """Wait no longer: ``wait`` raises CancelledError. The hand-off goes on."""

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A call whose application runs on the loop itself, for a view that is a coroutine.
 
-Theory of operation. The WSGI call runs in a greenlet (see ``greenlets``), driven by the task that the server
-made for the request. What the greenlet hands over, ``_drive`` deals with: messages are sent; a hand-off runs
-elsewhere, on the thread of the request or as a task, and is waited for; all else is a future that a coroutine
-awaits, and is yielded to the loop as it is. No thread is held, and where the view doesn't wait there is no
-other task and no watching for a disconnect either.
+Theory of operation. The WSGI call runs in a greenlet, driven by the task that the server made for the
+request (see ``greenlets``). What it can't do itself it hands to that task as an errand: to send messages, and
+to wait for a hand-off that runs elsewhere, on the thread of the request or as a task. No thread is held, and
+where the view doesn't wait there is no other task and no watching for a disconnect either.
 
 Requests that the server has read in one turn of the loop go through it in step: the task lets the others come
 first before it runs the application, and again before it sends a complete response. So each part of the work
@@ -35,12 +34,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from types import coroutine
 from typing import TYPE_CHECKING, Any
 
-from ashapp.bridge.concurrency import greenlets
-from ashapp.bridge.concurrency.context import current_lease, in_request
-from ashapp.bridge.concurrency.request_threads import Lease
+from ashapp.bridge.concurrency.context import in_request
+from ashapp.bridge.concurrency.greenlets import DONE, Driver, current_greenlet
+from ashapp.bridge.concurrency.request_threads import Lease, current_lease
 from ashapp.bridge.concurrency.sync_to_async import loop_context
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
 from ashapp.bridge.messages.environ import expects_continue
@@ -52,7 +50,7 @@ from ashapp.bridge.request.output_queue import pieces
 from ashapp.bridge.request.wsgi_call import WsgiCall, as_exception, log_late_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
     from contextvars import Context
 
     from ashapp.bridge.concurrency.request_threads import RequestThreads
@@ -73,14 +71,13 @@ _TURN = 16
 _END = object()
 
 
-class LoopCall(WsgiCall):
+class LoopCall(WsgiCall, Driver):
     """The WSGI call of one request, in a greenlet on the loop."""
 
     make_context = staticmethod(loop_context)
     place = "loop"
     #: Flask's response object, as far as it is known: it tells how the body may be iterated.
     response: Any = None
-    _greenlet: greenlets.PooledGreenlet
     _send_to_client: Send
     _task: asyncio.Task[Any] | None
     _error: BaseException | None = None
@@ -105,6 +102,7 @@ class LoopCall(WsgiCall):
     _interruptions = 0
     _unwinding = False
     _given_up = False
+    _sent_messages = 0
 
     def __init__(  # noqa: PLR0913, PLR0917 - the request, and what serves it
         self,
@@ -125,81 +123,74 @@ class LoopCall(WsgiCall):
 
     # -- the driving task
 
-    @coroutine
-    def respond(self, send: Send) -> Generator[Any, Any, None]:
+    async def respond(self, send: Send) -> None:
         """Run the application and send its response; see ``WsgiCall``."""
         self._send_to_client = send
-        turn = 0
         try:
-            yield
-            item = self._start()
-            while item is not greenlets.DONE:
-                try:
-                    answer = None
-                    if type(item) is tuple:
-                        for message in item:
-                            yield from send(message).__await__()
-                        turn += 1
-                        if turn % _TURN == 0:
-                            yield
-                    else:
-                        if self._final:
-                            yield from self._finish()
-                        elif not self._waited:
-                            self._begin_to_wait()
-                        if isinstance(item, Handoff):
-                            yield from self._await_handoff(item)
-                        else:
-                            answer = yield item
-                except BaseException as error:
-                    item = self._fail(error)
-                else:
-                    item = self._greenlet.resume(answer)
-            greenlets.release(self._greenlet)
-            yield from self._finish()
+            await asyncio.sleep(0)
+            await self.drive(self.run_application, self.context)
+            await self._finish()
         finally:
             self._release()
         self._conclude()
 
-    def _start(self) -> Any:
-        greenlet = self._greenlet = greenlets.acquire()
-        greenlet.call = self
-        greenlet.gr_context = self.context
-        return greenlet.start(self.run_application)
+    @property
+    def call(self) -> WsgiCall:
+        """This call; see ``Driver``."""
+        return self
 
-    def _fail(self, error: BaseException) -> Any:
+    def prepare_to_wait(self) -> Coroutine[Any, Any, None] | None:
+        """Send the response if it is complete, else look after the client; see ``Driver``."""
+        if self._final:
+            return self._finish()
+        if not self._waited:
+            self._begin_to_wait()
+        return None
+
+    def fail(self, error: BaseException) -> Any:
+        """Raise *error* where the application waits; see ``Driver``."""
         if self._given_up:
             raise error  # and leave the greenlet as it is: what it waits for has its context
-        item = self._greenlet.fail(error)
-        if isinstance(error, asyncio.CancelledError) and item is not greenlets.DONE and self.may_be_cancelled:
+        item = super().fail(error)
+        if isinstance(error, asyncio.CancelledError) and item is not DONE and self.may_be_cancelled:
             self._left_over = self._cancelling() - self._cancellations
         return item
 
-    def _finish(self) -> Generator[Any, Any, None]:
+    async def _finish(self) -> None:
         """Send the response that is complete. What comes after it may take its time."""
         messages, self._final = self._final, ()
         try:
             if messages:
-                yield
+                await asyncio.sleep(0)
             for message in messages:
                 for piece in pieces(message):
-                    yield from self._send_to_client(piece).__await__()
+                    await self._send_to_client(piece)
             if self._timeout_answer is not None:
-                yield from self._timeout_answer
+                await self._timeout_answer
         except OSError:  # the client has gone (ASGI 2.4)
             self._gone = True
         except Exception as error:
-            self._refusal = yield from self._judge(error, self._send_to_client).__await__()
+            self._refusal = await self._judge(error, self._send_to_client)
         except asyncio.CancelledError:
             self._cancelled_outside = True  # told when the application has done with the request
 
-    def _await_handoff(self, handoff: Handoff) -> Generator[Any, Any, None]:
+    async def _send_messages(self, messages: tuple[Message, ...]) -> None:
+        for message in messages:
+            await self._send_to_client(message)
+        self._sent_messages += 1
+        if self._sent_messages % _TURN == 0:
+            await asyncio.sleep(0)
+
+    async def _await_handoff(self, handoff: Handoff) -> None:
+        preparation = self.prepare_to_wait()
+        if preparation is not None:
+            await preparation
         tearing_down = not self.may_be_cancelled
         handoff.start(self)
         cancelled: asyncio.CancelledError | None = None
         while not handoff.done:
             try:
-                yield from handoff.wait(self.loop)
+                await handoff.wait(self.loop)
             except asyncio.CancelledError as error:
                 if self._given_up:
                     raise
@@ -233,7 +224,7 @@ class LoopCall(WsgiCall):
     def _may_be_its_own(self) -> bool:
         """Say whether the cancellation may be the application's own, or of a server that goes on."""
         stopping = self._lease.is_stopping
-        return not stopping and (stopping is False or (self._greenlet.depth > 0 and self._interruptions < 2))
+        return not stopping and (stopping is False or (self.greenlet.depth > 0 and self._interruptions < 2))
 
     def _begin_to_wait(self) -> None:
         self._waited = True
@@ -271,7 +262,7 @@ class LoopCall(WsgiCall):
         self._unwanted = True
         if self._cancelled or self._task is None or not self.may_be_cancelled:
             return
-        if greenlets.current_greenlet() is not None:  # where it runs, it may end by itself
+        if current_greenlet() is not None:  # where it runs, it may end by itself
             self.loop.call_soon(self._give_notice)
         elif self._task.cancel():
             self._cancelled = True
@@ -331,7 +322,7 @@ class LoopCall(WsgiCall):
         if not (in_task or self.may_be_cancelled):
             return self._do(TaskHandoff(coroutine))
         try:
-            return self._greenlet.wait_for(coroutine)
+            return self.greenlet.wait_for(coroutine)
         except BaseException as error:
             self._look_at(error)
             raise
@@ -345,19 +336,19 @@ class LoopCall(WsgiCall):
         return self._lease
 
     def _do(self, handoff: Handoff) -> Any:
-        self._ask(handoff)
+        self._ask(self._await_handoff(handoff))
         return handoff.result()
 
-    def _ask(self, item: Any) -> None:
+    def _ask(self, errand: Coroutine[Any, Any, None]) -> None:
         try:
-            self._greenlet.ask(item)
+            self.greenlet.ask(errand)
         except BaseException as error:
             self._look_at(error)
             raise
 
     def _look_at(self, error: BaseException) -> None:
         # A coroutine that is being stepped may do as it likes with its cancellation. Flask passes it on.
-        if not (isinstance(error, Exception) or self._greenlet.depth):
+        if not (isinstance(error, Exception) or self.greenlet.depth):
             self._unwinding = True
 
     def run_application(self) -> None:
@@ -368,6 +359,11 @@ class LoopCall(WsgiCall):
             self._call_application()
         except BaseException as error:
             self._error = error
+
+    def note_response(self, response: Any) -> None:
+        """Take note of what tells how the body may be iterated; see ``WsgiCall``."""
+        if not self._response.started:  # else it is that of a request which is made in the course of this one
+            self.response = response
 
     def leave_teardown(self, outer: bool) -> None:  # noqa: FBT001 - see ``WsgiCall``
         """Go back to what ``tearing_down`` was before; see ``WsgiCall``."""
@@ -393,7 +389,7 @@ class LoopCall(WsgiCall):
         messages, self._final = self._final, ()
         if messages:
             try:
-                self._ask(messages)
+                self._ask(self._send_messages(messages))
             except OSError:  # the client has gone (ASGI 2.4)
                 self._gone = True
         super()._run_out(self._in_turns(chunks))
@@ -401,7 +397,7 @@ class LoopCall(WsgiCall):
     def _in_turns(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             yield chunk
-            self._ask(())
+            self._ask(self._send_messages(()))
 
     def _open(self, head: Message, chunk: bytes) -> None:
         if self._complete:
@@ -430,7 +426,7 @@ class LoopCall(WsgiCall):
     def _tell(self, *messages: Message) -> None:
         self._check_client()
         try:
-            self._ask(messages)
+            self._ask(self._send_messages(messages))
         except OSError as error:  # ASGI 2.4
             raise ClientDisconnected("the client went away while the response was sent") from error
 

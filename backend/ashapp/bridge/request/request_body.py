@@ -315,7 +315,7 @@ def make_wait(loop: asyncio.AbstractEventLoop) -> tuple[Callable[[], object], Ca
         lock.acquire()
         return lock.release, lock.acquire
     greenlet = current_greenlet()
-    if greenlet is None or greenlet.call is None:
+    if greenlet is None:
         raise RuntimeError(
             "reading the request body in a callback of the event loop would block it: "
             "read it in the view or in a task, or with asyncio.to_thread"
@@ -329,4 +329,4 @@ def make_wait(loop: asyncio.AbstractEventLoop) -> tuple[Callable[[], object], Ca
             with suppress(RuntimeError):  # the loop has been closed: nobody waits
                 loop.call_soon_threadsafe(resolve, woken)
 
-    return wake, partial(greenlet.call.run_coroutine, until(woken))
+    return wake, partial(greenlet.driver.run_coroutine, until(woken))

@@ -37,24 +37,25 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from ashapp.bridge.concurrency.async_to_sync import adopt_loop
 from ashapp.bridge.concurrency.futures import resolve
+from ashapp.bridge.concurrency.greenlets import enter_call
 from ashapp.bridge.concurrency.private_loop import OwnLoop, RemoteTask
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
 from ashapp.bridge.messages.environ import expects_continue
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE, STREAM, BodyStream, pieces
 from ashapp.bridge.request.request_body import HIGH_WATER as READ_HIGH_WATER
-from ashapp.bridge.request.wsgi_call import WsgiCall, as_exception, enter_call, log_late_failure
+from ashapp.bridge.request.wsgi_call import WsgiCall, as_exception, log_late_failure
 from ashapp.bridge.stacks import stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextvars import Context
 
+    from ashapp.bridge.concurrency.call import Cancellable
     from ashapp.bridge.concurrency.thread_pool import ThreadPool
     from ashapp.bridge.messages.types import Environ, Message, Send, WsgiApplication
     from ashapp.bridge.request.output_queue import WriteBehind
     from ashapp.bridge.request.request_body import RequestBody
-    from ashapp.bridge.request.wsgi_call import Cancellable
 
 __all__ = ["ThreadCall"]
 

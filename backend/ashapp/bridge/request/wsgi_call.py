@@ -10,10 +10,9 @@ said by two subclasses: on a worker thread (``threaded``), or on the loop (``nat
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.context import body_may_block, new_context
 from ashapp.bridge.messages.errors import BodyOverdue, ClientDisconnected
@@ -26,16 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
     from contextvars import Context
 
+    from ashapp.bridge.concurrency.call import Cancellable
     from ashapp.bridge.messages.types import Environ, ExcInfo, Message, Send, WsgiApplication
     from ashapp.bridge.request.request_body import RequestBody
 
 __all__ = [
     "RUN_OUT_SECONDS",
-    "Cancellable",
     "WsgiCall",
     "as_exception",
-    "current_call",
-    "enter_call",
     "log_late_failure",
 ]
 
@@ -46,38 +43,6 @@ RUN_OUT_SECONDS = 5.0
 # And how many items, of how many bytes in all, it may go on to make.
 _RUN_OUT_ITEMS = 1000
 _RUN_OUT_BYTES = 1 << 20
-_thread = threading.local()
-
-
-def current_call() -> WsgiCall | None:
-    """Return the call whose sync code runs on this thread, or None."""
-    return getattr(_thread, "call", None)
-
-
-def enter_call(call: WsgiCall | None) -> WsgiCall | None:
-    """Make *call* the current one of this thread; return the one that it replaces."""
-    outer, _thread.call = current_call(), call
-    return outer
-
-
-class Cancellable(Protocol):
-    """A task, or the part of one that is to be cancelled."""
-
-    def cancel(self) -> bool:
-        """Cancel it, unless it is done; say whether it was not."""
-        ...
-
-    def done(self) -> bool:
-        """Say whether it is done."""
-        ...
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop that it runs on."""
-        ...
-
-    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
-        """Call *callback* when it is done."""
-        ...
 
 
 class WsgiCall:
@@ -142,6 +107,9 @@ class WsgiCall:
 
     def note_match(self, endpoint: str) -> None:
         """Take note of the *endpoint* that Flask has matched. In the context of the request."""
+
+    def note_response(self, response: Any) -> None:
+        """Take note of the *response* that Flask iterates next."""
 
     def coroutine_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop for the coroutines that a thread of this call waits for. On that thread."""

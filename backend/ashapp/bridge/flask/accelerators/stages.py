@@ -21,9 +21,8 @@ import flask
 from flask import appcontext_tearing_down, request_tearing_down
 from flask.app import Flask
 
-from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.greenlets import current_call
 from ashapp.bridge.flask.originals import is_original
-from ashapp.bridge.request.wsgi_call import current_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +68,7 @@ def _preprocess_request(app: flask.Flask) -> Callable[..., Any]:
 
 def _note_rule() -> None:
     """Note which rule has matched: the first stage of a request, before whatever may take its time."""
-    greenlet = current_greenlet()
-    call = current_call() if greenlet is None else greenlet.call
+    call = current_call()
     # That of the outermost request: a test client that a view calls begins another one.
     if call is None or call.matched or not flask.has_request_context():
         return
@@ -111,8 +109,7 @@ def _do_teardown_appcontext(app: flask.Flask, is_left_early: Callable[[], bool])
 
 
 def _shielded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    greenlet = current_greenlet()
-    call = current_call() if greenlet is None else greenlet.call
+    call = current_call()
     if call is None:
         return function(*args, **kwargs)
     outer, call.tearing_down = call.tearing_down, True

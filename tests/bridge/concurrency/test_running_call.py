@@ -11,14 +11,14 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
-from ashapp.bridge.request.running_call import running_call
-from ashapp.bridge.request.wsgi_call import WsgiCall
+from ashapp.bridge.concurrency.greenlets import running_call
 from tests.support.asgi import fetch
 from tests.support.waiting import PATIENCE
 
 
-def look_from_outside() -> WsgiCall | None:
+def look_from_outside() -> Call | None:
     """Return what another thread finds for this one, which waits."""
     me, found = threading.get_ident(), []
 
@@ -57,7 +57,7 @@ async def test_the_request_whose_coroutine_runs_is_found(decorator: Any) -> None
 
 
 async def test_what_belongs_to_no_request_is_of_none() -> None:
-    async def coroutine() -> WsgiCall | None:
+    async def coroutine() -> Call | None:
         return look_from_outside()
 
     context = copy_context()

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""The call of a request, as code below ``request`` sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from contextvars import Context
+
+    from ashapp.bridge.messages.request_info import RequestInfo
+
+__all__ = ["Call", "Cancellable"]
+
+
+class Cancellable(Protocol):
+    """A task, or the part of one that is to be cancelled."""
+
+    def cancel(self) -> bool:
+        """Cancel it, unless it is done; say whether it was not."""
+        ...
+
+    def done(self) -> bool:
+        """Say whether it is done."""
+        ...
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop that it runs on."""
+        ...
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Call *callback* when it is done."""
+        ...
+
+
+class Call(Protocol):
+    """The WSGI call of one request: what the code that runs for it may ask.
+
+    ``greenlets.current_call`` returns the call whose code runs now.
+    """
+
+    #: Seconds that what is cancelled, or left running, has to end.
+    grace: float
+    #: The context of the request.
+    context: Context
+    #: The server's loop.
+    loop: asyncio.AbstractEventLoop
+    #: What a middleware around the bridge is told of the request, if there is one.
+    info: RequestInfo | None
+    #: Whether Flask has matched the request.
+    matched: bool
+    #: Whether Flask tears down a context, which nothing is to interrupt.
+    tearing_down: bool
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole response has been made."""
+        ...
+
+    def note_match(self, endpoint: str) -> None:
+        """Take note of the *endpoint* that Flask has matched. In the context of the request."""
+
+    def note_response(self, response: Any) -> None:
+        """Take note of the *response*, an object of Flask's, that is iterated next."""
+
+    def leave_teardown(self, outer: bool) -> None:  # noqa: FBT001 - what ``tearing_down`` was
+        """Go back to what ``tearing_down`` was before, and do what has been put off until then."""
+
+    def coroutine_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop for the coroutines that a thread of this call waits for. On that thread."""
+        ...
+
+    def note_task(self, task: Cancellable) -> None:
+        """Cancel *task*, for which a thread of this call waits, with the request. On the loop of *task*."""
