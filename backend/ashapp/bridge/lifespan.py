@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["Lifespan", "LifespanCallable", "LifespanManager"]
 
 _log = logging.getLogger("ashapp.bridge")
-
-# A startup may well give up by sys.exit(): the server is to be told why, no task is to raise it.
-_FAILURES = (Exception, SystemExit)
 
 LifespanCallable = Callable[[], object]
 LifespanManager = Callable[[Any], AbstractAsyncContextManager[Any]]
@@ -58,54 +55,47 @@ class Lifespan:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the server's lifespan messages until it shuts down."""
-        started = False
+        has_started = False
         async with AsyncExitStack() as stack:
-            while True:
-                message = await receive()
-                if message["type"] == "lifespan.startup":
-                    if started:  # a `receive` that repeats itself, and may never wait
-                        await asyncio.sleep(0)
-                        continue
-                    started = True
-                    failure = await self._start(scope, stack)
-                    self.is_stopping = False if failure is None else None
-                    await send(_answer("lifespan.startup", failure))
-                elif message["type"] == "lifespan.shutdown":
-                    self.is_stopping = True
-                    failure = await self._stop(stack)
-                    await send(_answer("lifespan.shutdown", failure))
-                    return
+            while (event := (await receive())["type"]) != "lifespan.shutdown":
+                if has_started:
+                    await asyncio.sleep(0)  # a ``receive`` that repeats itself may never wait
+                elif event == "lifespan.startup":
+                    has_started = True
+                    failures = await self._start(scope, stack)
+                    self.is_stopping = None if failures else False
+                    await send(_answer("lifespan.startup", failures))
+            self.is_stopping = True
+            await send(_answer("lifespan.shutdown", await self._stop(stack)))
 
-    async def _start(self, scope: Scope, stack: AsyncExitStack) -> str | None:
+    async def _start(self, scope: Scope, stack: AsyncExitStack) -> list[str]:
+        failures: list[str] = []
         for manager in (self.manager, getattr(self._app, "lifespan", None)):
-            if manager is None:
-                continue
-            try:
-                state = await stack.enter_async_context(manager(self._app))
-            except _FAILURES as error:
-                return _describe("startup", manager, error)
-            if isinstance(state, MutableMapping) and "state" in scope:
-                scope["state"].update(state)
-        for function in self.on_startup + _callables(self._app, "on_startup"):
-            try:
-                await self._call(function)
-            except _FAILURES as error:
-                return _describe("startup", function, error)
-        return None
+            if manager is not None and not failures:
+                with _noting("startup", manager, failures):
+                    state = await stack.enter_async_context(manager(self._app))
+                    if isinstance(state, MutableMapping) and "state" in scope:
+                        scope["state"].update(state)
+        for function in self.on_startup + self._own("on_startup"):
+            if not failures:
+                with _noting("startup", function, failures):
+                    await self._call(function)
+        return failures
 
-    async def _stop(self, stack: AsyncExitStack) -> str | None:
-        failures = []
+    async def _stop(self, stack: AsyncExitStack) -> list[str]:
+        failures: list[str] = []
         await self._drain()
-        for function in reversed(self.on_shutdown + _callables(self._app, "on_shutdown")):
-            try:
+        for function in reversed(self.on_shutdown + self._own("on_shutdown")):
+            with _noting("shutdown", function, failures):
                 await self._call(function)
-            except _FAILURES as error:
-                failures.append(_describe("shutdown", function, error))
-        try:
+        with _noting("shutdown", self.manager or getattr(self._app, "lifespan", None), failures):
             await stack.aclose()
-        except _FAILURES as error:
-            failures.append(_describe("shutdown", self.manager or self._app.lifespan, error))
-        return "; ".join(failures) or None
+        return failures
+
+    def _own(self, name: str) -> list[LifespanCallable]:
+        """Return the callables that the application has in an attribute."""
+        found = getattr(self._app, name, ())
+        return [found] if callable(found) else list(found)
 
     async def _call(self, function: LifespanCallable) -> None:
         result = function() if inspect.iscoroutinefunction(function) else await self._run_sync(function)
@@ -113,18 +103,18 @@ class Lifespan:
             await result
 
 
-def _callables(app: Any, name: str) -> list[LifespanCallable]:
-    found = getattr(app, name, ())
-    return [found] if callable(found) else list(found)
+@contextmanager
+def _noting(event: str, function: Any, failures: list[str]) -> Iterator[None]:
+    """Log an error that *function* raises, and add to *failures* what the server is told of it."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # a startup may well give up by sys.exit()
+        name = getattr(function, "__qualname__", repr(function))
+        _log.error("%s: %s failed", event, name, exc_info=error)
+        failures.append(f"{event}: {name} failed: {type(error).__name__}: {error}")
 
 
-def _answer(event: str, failure: str | None) -> dict[str, str]:
-    if failure is None:
-        return {"type": f"{event}.complete"}
-    return {"type": f"{event}.failed", "message": failure}
-
-
-def _describe(event: str, function: Callable[..., Any], error: BaseException) -> str:
-    name = getattr(function, "__qualname__", repr(function))
-    _log.error("%s: %s failed", event, name, exc_info=error)
-    return f"{event}: {name} failed: {type(error).__name__}: {error}"
+def _answer(event: str, failures: list[str]) -> dict[str, str]:
+    if failures:
+        return {"type": f"{event}.failed", "message": "; ".join(failures)}
+    return {"type": f"{event}.complete"}

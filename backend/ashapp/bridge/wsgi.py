@@ -272,16 +272,13 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
     async def _take_in(self, call: WsgiCall, body: RequestBody) -> None:
         """Return when a request with a body may begin; see ``Intake``."""
-        share = self.intake.share(body.length)
         if not isinstance(call, ThreadCall):
-            body.share = share
-            if body.unasked:
-                body.start()
+            self.intake.let_in(body)
             return
         began = call.loop.time()
         try:
             async with asyncio.timeout(call.timeout):
-                await self.intake.admit(body, share)
+                await self.intake.admit(body)
         except TimeoutError as error:
             raise RequestTimeout from error
         if call.timeout is not None:

@@ -158,7 +158,6 @@ async def test_too_many_are_refused_at_once(app: Application, monkeypatch: pytes
     refused = Request(bridge).send()
     assert (await refused.end())[0] == 503
     assert refused.client.headers["retry-after"] == "1"
-    assert bridge.intake.refused == 1
     app.go_on.set()
     for request in (first, *waiting):
         assert (await request.end())[0] == 200

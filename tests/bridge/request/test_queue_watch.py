@@ -54,11 +54,11 @@ async def test_a_request_whose_client_has_gone_is_not_run(
     call = bridge(http_scope("POST", b"/left", headers), client.receive, client.send)
     task = asyncio.create_task(call)
     stays = asyncio.create_task(fetch(bridge, "POST", b"/stays", b"body"))
-    await eventually(lambda: bridge.admission.queued == 2)
+    await eventually(lambda: bridge.threads.queued == 2)
     client.leave()
     await asyncio.wait_for(task, PATIENCE)
     assert client.sent == []
-    assert (bridge.admission.queued, bridge.admission.in_flight) == (1, 2)
+    assert (bridge.threads.queued, bridge.admission.in_flight) == (1, 2)
     app.gate.set()
     assert (await stays).body == b"body"
     await blocker

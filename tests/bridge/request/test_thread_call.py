@@ -477,7 +477,7 @@ async def test_the_stack_of_a_thread_that_takes_too_long_is_logged(
     assert "assert self.go_on.wait(PATIENCE)" in told
     assert other.startswith("'GET /quick' took longer than 0.5 s and is answered with 504; ")
     assert other.endswith("; it has not got one of the 1 threads")
-    assert bridge.admission.queued == 0
+    assert bridge.threads.queued == 0
     app.go_on.set()
     await nothing_is_left(app, bridge)
     assert app.calls == 2

@@ -65,10 +65,11 @@ class Budget:
         self.on_change = on_change
         self.kept = 0
         self.fresh = 0
-        self._shares: set[Share] = set()
-        self._waiting: dict[Share, asyncio.Future[None]] = {}
-        # The one that goes on past what fits.
-        self._favoured: Share | None = None
+        self.shares: set[Share] = set()
+        #: Those that wait for room for more of their body.
+        self.waiting: dict[Share, asyncio.Future[None]] = {}
+        #: The one that goes on past what fits.
+        self.favoured: Share | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def left(self) -> float:
@@ -77,62 +78,28 @@ class Budget:
 
     def fits(self, size: int) -> bool:
         """Say whether a body of so many bytes may be given to the application, too."""
-        if not self._shares:
+        if not self.shares:
             return True
         if self.limit is not None and self.kept + size > self.limit:
             return False
         copies = _FRESH_COPIES if self.fresh else _FEWEST_COPIES
         return copies * (self.fresh + size) + _KEPT_COPIES * (self.kept + size) <= self.left()
 
-    # -- for shares
-
-    def count(self, share: Share, kept: int, fresh: int) -> None:
-        """Count so many bytes more, or fewer, for *share*."""
-        self.kept += kept
-        self.fresh += fresh
-        share.kept += kept
-        share.fresh += fresh
-        if share.kept:
-            self._shares.add(share)
-            self._arm()
-        else:
-            self._shares.discard(share)
-
-    def may_grow(self, share: Share) -> bool:
-        """Say whether *share* may have a piece more, now."""
-        return share is self._favoured or self.fits(PIECE)
-
-    async def wait_for_growth(self, share: Share) -> None:
-        """Wait until ``may_grow`` holds, or the growth has ended."""
-        future = self._waiting[share] = asyncio.get_running_loop().create_future()
-        self.look()
-        try:
-            await future
-        finally:
-            self._waiting.pop(share, None)
-
-    def end_growth(self, share: Share) -> None:
-        """Take note that *share* needs no room for more."""
-        if self._favoured is share:
-            self._favoured = None
-        if share in self._waiting:
-            resolve(self._waiting.pop(share))
-        self.look()
-
     def look(self) -> None:
-        """Let go on who may, as something has changed."""
+        """Let go on who waits for room and has it now, as something has changed."""
         granted = 0
-        for share, future in self._waiting.items():
+        for share, future in self.waiting.items():
             if future.done():
                 continue
-            if self._favoured is None and not any(other.is_whole and other.fresh for other in self._shares):
-                self._favoured = share
-            if share is self._favoured or self.fits(granted + PIECE):
+            if self.favoured is None and not any(other.is_whole and other.fresh for other in self.shares):
+                self.favoured = share
+            if share is self.favoured or self.fits(granted + PIECE):
                 granted += PIECE
                 future.set_result(None)
         self.on_change()
 
-    def _arm(self) -> None:
+    def arm(self) -> None:
+        """See to it that what is fresh does not stay so."""
         if self._timer is None:
             # A context of its own, or the timer would keep that of a request.
             loop = asyncio.get_running_loop()
@@ -140,63 +107,75 @@ class Budget:
 
     def _age(self) -> None:
         self._timer = None
-        for share in list(self._shares):
-            self.count(share, 0, share.young - share.fresh)
-            share.young = 0
+        for share in self.shares:
+            share.age()
+        if self.shares:
+            self.arm()
         self.look()
 
 
 class Share:
     """What one request has been given of its body. On the loop."""
 
-    __slots__ = ("_budget", "_left", "_seen", "fresh", "is_whole", "kept", "streams", "young")
+    __slots__ = ("_budget", "_left", "_seen", "_young", "fresh", "is_whole", "kept", "streams")
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self.kept = 0
         self.fresh = 0
-        #: Those of the fresh bytes that have come since the budget last looked at their age.
-        self.young = 0
-        #: Whether all of the body has come.
+        # Those of the fresh bytes that have come since the budget last looked at their age.
+        self._young = 0
+        #: Whether the body has come whole, or no more of it will come.
         self.is_whole = False
         #: Whether the body streams through the application, which keeps nothing of it.
         self.streams = False
         # What memory was left, and how much had been given, when that was measured last or some was freed.
-        self._left = math.nan
+        self._left = budget.memory.left()
         self._seen = 0
 
     def add(self, size: int) -> None:
         """Take note that *size* bytes of the body have come."""
-        if math.isnan(self._left):
-            self._left = self._budget.memory.left()
         if size and not self.streams:
-            self.young += size
-            self._budget.count(self, size, size)
+            self._budget.shares.add(self)
+            self._budget.arm()
+            self._young += size
+            self._count(size, size)
 
     def may_grow(self) -> bool:
-        """Say whether more of the body may come now."""
-        return self.streams or self._budget.may_grow(self)
+        """Say whether a piece more of the body may come now."""
+        return self.streams or self is self._budget.favoured or self._budget.fits(PIECE)
 
     async def wait_for_growth(self) -> None:
-        """Wait until more of the body may come."""
-        await self._budget.wait_for_growth(self)
+        """Wait until a piece more of the body may come."""
+        future = self._budget.waiting[self] = asyncio.get_running_loop().create_future()
+        self._budget.look()
+        try:
+            await future
+        finally:
+            self._budget.waiting.pop(self, None)
 
     def end_growth(self) -> None:
         """Take note that the body has come whole, or that no more will."""
         self.is_whole = True
-        self._budget.end_growth(self)
+        self._release()
 
     def settle(self) -> None:
         """Take note that the application has done with what it was given, as its response begins."""
-        self.young = 0
-        self._budget.count(self, 0, -self.fresh)
+        self._young = 0
+        self.age()
         self._budget.look()
 
+    def age(self) -> None:
+        """Count as fresh only what is young."""
+        self._count(0, self._young - self.fresh)
+        self._young = 0
+
     def end(self) -> None:
-        """Give all of it back: the request has ended, or the body streams through."""
-        self.young = 0
-        self._budget.count(self, -self.kept, -self.fresh)
-        self._budget.end_growth(self)
+        """Give all of it back: the request has ended, or its body streams through."""
+        self._young = 0
+        self._count(-self.kept, -self.fresh)
+        self._budget.shares.discard(self)
+        self._release()
 
     def note_given(self, given: int) -> None:
         """See what became of the *given* bytes that the application has taken so far.
@@ -216,3 +195,17 @@ class Share:
         elif self.streams and grown * 2 > since:
             self.streams = False
             self.add(int(grown))
+
+    def _count(self, kept: int, fresh: int) -> None:
+        self.kept += kept
+        self.fresh += fresh
+        self._budget.kept += kept
+        self._budget.fresh += fresh
+
+    def _release(self) -> None:
+        """Wait no longer, and let others go on."""
+        if self._budget.favoured is self:
+            self._budget.favoured = None
+        if self in self._budget.waiting:
+            resolve(self._budget.waiting.pop(self))
+        self._budget.look()

@@ -10,7 +10,6 @@ file on a tmpfs is memory (cgroup-v2, "memory.stat").
 """
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -18,24 +17,32 @@ from typing import NamedTuple
 
 __all__ = ["Memory"]
 
-_ROOT = Path("/")
-# The part of a limit that is left alone: what others of the group take is not known beforehand.
+# One part in so many of a limit is left alone: what others of the group take is not known beforehand.
 _SPARE = 10
-# Seconds for which what has been read is taken for what is: the kernel has to add up to answer.
+# Seconds for which a value is taken for the present one: the kernel has to add up to answer.
 _FRESH = 0.01
 
+# Of the two versions of the kernel's interface: the mount, the files of limit and usage, the file statistics.
+_VERSION_1 = (
+    "sys/fs/cgroup/memory",
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    ("total_inactive_file", "total_active_file"),
+)
+_VERSION_2 = ("sys/fs/cgroup", "memory.max", "memory.current", ("inactive_file", "active_file"))
 
-class _Interface(NamedTuple):
-    """Where a version of the kernel's interface has its files, and how they are called."""
 
-    mount: str
-    limit: str
-    usage: str
-    prefix: str
+class _Group(NamedTuple):
+    """A control group with a limit."""
 
+    limit: int
+    usage: Path
+    statistics: Path
+    file_statistics: tuple[str, ...]
 
-_VERSION_1 = _Interface("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
-_VERSION_2 = _Interface("sys/fs/cgroup", "memory.max", "memory.current", "")
+    def left(self) -> int:
+        files = sum(_entry(self.statistics, name) for name in self.file_statistics)
+        return max(self.limit - self.limit // _SPARE - int(_text(self.usage) or 0) + files, 0)
 
 
 class Memory:
@@ -44,64 +51,47 @@ class Memory:
     Nothing is known but on Linux: then there is no limit.
     """
 
-    def __init__(self, root: Path = _ROOT, clock: Callable[[], float] = time.monotonic) -> None:
-        self._root = root
+    def __init__(self, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
+        self._meminfo = root / "proc/meminfo"
         self._clock = clock
         self._read_at = -math.inf
         self._left: float = math.inf
-        self._group = min(_groups(root), default=None)
-        if self._group is not None and self._group[0] >= _entry(root / "proc/meminfo", "MemTotal:") * 1024:
-            self._group = None
+        total = _entry(self._meminfo, "MemTotal:") * 1024
+        self._group = min((group for group in _groups(root) if group.limit < total), default=None)
 
     @property
     def limit(self) -> int | None:
         """The limit of the control group; None where it has none."""
-        return None if self._group is None else self._group[0]
+        return None if self._group is None else self._group.limit
 
     def left(self) -> float:
         """Return how much more may be taken; infinity where that is not known."""
         now = self._clock()
         if now - self._read_at >= _FRESH:
             self._read_at = now
-            self._left = self._read()
+            if self._group is not None:
+                self._left = self._group.left()
+            else:
+                self._left = _entry(self._meminfo, "MemAvailable:") * 1024 or math.inf
         return self._left
 
-    def _read(self) -> float:
-        if self._group is not None:
-            limit, folder, interface = self._group
-            usage = int(_text(folder / interface.usage) or 0)
-            statistics = folder / "memory.stat"
-            files = (_entry(statistics, f"{interface.prefix}{kind}_file") for kind in ("inactive", "active"))
-            return max(limit - limit // _SPARE - usage + sum(files), 0)
-        available = _entry(self._root / "proc/meminfo", "MemAvailable:")
-        return available * 1024 if available else math.inf
 
-
-def _groups(root: Path) -> Iterator[tuple[int, Path, _Interface]]:
-    """Yield the groups with a limit that this process is in."""
+def _groups(root: Path) -> Iterator[_Group]:
+    """Yield the groups with a limit that this process is in, and those around them."""
     # Each line: a number, controllers (none in version 2), the group (cgroups(7), "/proc/[pid]/cgroup").
     for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, group = line.split(":", 2)
-        if not controllers:
-            yield from _around(root, group, _VERSION_2)
-        elif "memory" in controllers.split(","):
-            yield from _around(root, group, _VERSION_1)
-
-
-def _around(root: Path, group: str, interface: _Interface) -> Iterator[tuple[int, Path, _Interface]]:
-    """Yield *group* and those around it.
-
-    In a container the group itself may be what is mounted, while its name is that outside: then there is none
-    of that name.
-    """
-    inside = PurePosixPath(*(part for part in group.split("/") if part not in {"", "."}))
-    for name in (inside, *inside.parents):
-        if ".." in name.parts:  # it is outside of what is mounted
+        _, controllers, name = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
             continue
-        folder = root / interface.mount / name
-        limit = _text(folder / interface.limit)
-        if limit.isdecimal():  # version 2 says "max" where there is none, version 1 more than any machine has
-            yield int(limit), folder, interface
+        mount, limit_file, usage_file, statistics = _VERSION_1 if controllers else _VERSION_2
+        group = PurePosixPath(*(part for part in name.split("/") if part not in {"", "."}))
+        # In a container the group itself may be what is mounted, while its name is that outside: then there
+        # is none of that name, or the name leads out of what is mounted.
+        for around in (group, *group.parents):
+            folder = root / mount / around
+            limit = "" if ".." in around.parts else _text(folder / limit_file)
+            if limit.isdecimal():  # version 2 says "max" where there is none, version 1 more than there is
+                yield _Group(int(limit), folder / usage_file, folder / "memory.stat", statistics)
 
 
 def _entry(path: Path, name: str) -> int:
@@ -114,12 +104,6 @@ def _entry(path: Path, name: str) -> int:
 
 def _text(path: Path) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        return path.read_text(encoding="ascii").strip()
     except OSError:
         return ""
-    try:
-        return os.read(descriptor, 1 << 16).decode().strip()
-    except OSError:
-        return ""
-    finally:
-        os.close(descriptor)

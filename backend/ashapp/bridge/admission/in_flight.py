@@ -11,7 +11,7 @@ import math
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.bridge.messages.errors import RequestRejected
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "busy"]
 
 # Seconds, RFC 9110, 10.2.3. The queue moves as soon as one thread is free: later would leave threads idle.
 _RETRY_AFTER = (b"retry-after", b"1")
@@ -20,7 +20,7 @@ _RETRY_AFTER = (b"retry-after", b"1")
 class Admission:
     """Counts requests and refuses those past *limit_in_flight*, or past *limit_queue* waiting for a thread.
 
-    None stands for no bound. On the loop, but for ``queued``.
+    None stands for no bound. On the loop.
 
     Raises:
         ValueError: a bound is less than one.
@@ -37,42 +37,31 @@ class Admission:
         self.stuck_after = math.inf
         #: Requests that have begun and not ended, those that wait for a thread among them.
         self.in_flight = 0
-        #: Requests that have been refused so far.
-        self.refused = 0
         self._pool = pool
-
-    @property
-    def queued(self) -> int:
-        """Requests that wait for a thread."""
-        return self._pool.queued
 
     def leave(self) -> None:
         """Count a request no more: the application has done with it."""
         self.in_flight -= 1
 
     def check(self) -> None:
-        """Say whether the request that has just been counted may go on.
+        """Let the request that has just been counted go on.
 
         Raises:
             RequestRejected: there are too many; the status is 503.
 
         """
         if self.limit_in_flight is not None and self.in_flight > self.limit_in_flight:
-            raise self._refusal(
-                f"{self.limit_in_flight} requests are being served, which is as many as may be"
-            )
+            raise busy(f"{self.limit_in_flight} requests are being served, which is as many as may be")
 
     def check_queue(self) -> None:
-        """Say whether one more request may wait for a thread.
+        """Let one more request wait for a thread.
 
         Raises:
             RequestRejected: too many wait already; the status is 503.
 
         """
         if self.limit_queue is not None and self._pool.queued >= self.limit_queue:
-            raise self._refusal(
-                f"{self.limit_queue} requests wait for a thread, which is as many as may wait"
-            )
+            raise busy(f"{self.limit_queue} requests wait for a thread, which is as many as may wait")
 
     def saturation(self) -> str | None:
         """Return why there should be no more requests, or None, for a readiness probe.
@@ -81,13 +70,13 @@ class Admission:
         """
         if self.limit_in_flight is not None and self.in_flight >= self.limit_in_flight:
             return f"saturated: {self.in_flight} requests in flight"
-        queued = self._pool.queued
-        if self.limit_queue is not None and queued >= self.limit_queue:
-            return f"saturated: {queued} requests wait for a thread"
+        if self.limit_queue is not None and self._pool.queued >= self.limit_queue:
+            return f"saturated: {self._pool.queued} requests wait for a thread"
         if self._pool.stuck(self.stuck_after) >= self._pool.size:
             return f"saturated: all threads have been busy with the same requests for {self.stuck_after:g} s"
         return None
 
-    def _refusal(self, reason: str) -> RequestRejected:
-        self.refused += 1
-        return RequestRejected(503, f"The service is busy: {reason}. Try again later.", [_RETRY_AFTER])
+
+def busy(reason: str) -> RequestRejected:
+    """Return the answer to a request that can't be served now."""
+    return RequestRejected(503, f"The service is busy: {reason}. Try again later.", [_RETRY_AFTER])

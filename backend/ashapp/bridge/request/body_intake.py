@@ -22,7 +22,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ashapp.bridge.admission.body_budget import PIECE, Budget, Share
-from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected
+from ashapp.bridge.admission.in_flight import busy
+from ashapp.bridge.messages.errors import ClientDisconnected
 
 if TYPE_CHECKING:
     import asyncio
@@ -48,9 +49,6 @@ _FEWEST_WAITING = 64
 # Seconds until the first in a line looks again: memory is given back without a word.
 _LOOK = 0.05
 
-# Seconds, RFC 9110, 10.2.3.
-_RETRY_AFTER = (b"retry-after", b"1")
-
 _GONE = "the client went away before its request could begin"
 
 
@@ -71,8 +69,6 @@ class Intake:
         self.read_ahead = read_ahead
         self.max_streams = max_streams
         self.budget = Budget(memory, self._call_first)
-        #: Requests that have been refused so far.
-        self.refused = 0
         #: Requests on threads that have begun before their end.
         self.streams = 0
         #: Bytes of bodies that have been read ahead and not begun.
@@ -88,12 +84,15 @@ class Intake:
         """Requests whose turn has not come, although their body is there as far as it is read ahead."""
         return sum(map(len, self._lines))
 
-    def share(self, length: int | None) -> Share | None:
-        """Return a share of the budget, which is nothing yet; None where *length* is too small for one."""
-        return None if length is not None and length <= _UNCOUNTED else Share(self.budget)
+    def let_in(self, body: RequestBody) -> None:
+        """Let a request begin at once that has this *body*, as it takes no thread."""
+        if _counts(body):
+            body.share = Share(self.budget)
+        if body.unasked:
+            body.start()
 
-    async def admit(self, body: RequestBody, share: Share | None) -> None:
-        """Return when a request on a thread may begin that has this *body*; it then has *share*.
+    async def admit(self, body: RequestBody) -> None:
+        """Return when a request on a thread may begin that has this *body*.
 
         A body that the client does not send of its own accord is not read ahead. One that breaks off begins
         too, for the application to be told, unless it would have to wait.
@@ -103,7 +102,7 @@ class Intake:
             RequestRejected: too many wait already; the status is 503.
 
         """
-        turn = _Turn(body, self.read_ahead if body.unasked else 0, counts=share is not None)
+        turn = _Turn(body, self.read_ahead if body.unasked else 0)
         body.on_change = partial(self._note, turn)
         try:
             while not self._may_begin(turn):
@@ -114,19 +113,17 @@ class Intake:
         if not (body.is_complete or body.is_gone):
             self.streams += 1
             body.on_change = partial(self._note_stream, body)
-        if share is not None and turn.counts:
-            body.share = share
-            share.add(_size(body))
+        if turn.counts:
+            body.share = Share(self.budget)
+            body.share.add(_size(body))
             if body.is_complete:
-                share.end_growth()
+                body.share.end_growth()
 
     def _may_begin(self, turn: _Turn) -> bool:
         """Say whether *turn* may begin now; where its body is there and it may not, it stands in a line."""
         body = turn.body
         if body.is_gone and turn.line is not None:
             raise ClientDisconnected(_GONE)
-        if body.is_complete and body.arrived <= _UNCOUNTED:
-            turn.counts = False
         is_full = turn.counts and self._is_full()
         enough = 0 if is_full else turn.enough
         if body.unasked and not body.started and (not is_full or body.length is None):
@@ -170,9 +167,7 @@ class Intake:
         if turn.line is not None:
             turn.line.remove(turn)
         elif self.waiting >= max(self.budget.left() // _PART_READ_AHEAD // _PER_WAITING, _FEWEST_WAITING):
-            self.refused += 1
-            reason = f"{self.waiting} requests with a body wait for others to be done"
-            raise RequestRejected(503, f"The service is busy: {reason}. Try again later.", [_RETRY_AFTER])
+            raise busy(f"{self.waiting} requests with a body wait for others to be done")
         turn.line = line
         line.append(turn)
 
@@ -188,27 +183,34 @@ class Intake:
                 line[0].call()
 
 
+def _counts(body: RequestBody) -> bool:
+    """Say whether there must be room for *body*, so far as is known of its length."""
+    length = body.arrived if body.is_complete else body.length
+    return length is None or length > _UNCOUNTED
+
+
 def _size(body: RequestBody) -> int:
     """Return what there must be room for, so that the request can begin."""
     return body.arrived if body.is_complete else max(body.arrived, PIECE)
 
 
 class _Turn:
-    """One request that has not begun, with *enough* bytes of its *body* to begin before its end.
+    """One request that has not begun, with *enough* bytes of its *body* to begin before its end."""
 
-    *counts* is whether there must be room for it in the budget.
-    """
-
-    def __init__(self, body: RequestBody, enough: int, *, counts: bool) -> None:
+    def __init__(self, body: RequestBody, enough: int) -> None:
         self.body = body
         self.enough = enough
-        self.counts = counts
         self.line: deque[_Turn] | None = None
         #: Bytes that have been read ahead.
         self.arrived = 0
         self._is_watched = False
         self._bell: asyncio.Future[None] | None = None
         self._silent_at = body.loop.time() + _SILENCE
+
+    @property
+    def counts(self) -> bool:
+        """Whether there must be room for it in the budget."""
+        return _counts(self.body)
 
     def note_arrival(self) -> int:
         """Return how many bytes have come since the last time."""
