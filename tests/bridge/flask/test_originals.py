@@ -5,7 +5,7 @@ from typing import Any
 import flask
 import pytest
 
-from ashapp.bridge.flask.originals import is_original
+from ashapp.bridge.placement.hindrances import is_original
 
 INNER: Any = flask.Flask.dispatch_request
 

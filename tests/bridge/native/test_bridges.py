@@ -151,26 +151,20 @@ async def test_one_of_two_bridges_is_served(app: flask.Flask, served: int) -> No
     @app.get("/")
     async def view() -> list[str]:
         call: Callable[[], Any] = app.ensure_sync(coroutine_function)
-
-        async def task() -> str:
-            path: str = await call()
-            return path
-
-        return [await asyncio.create_task(task()), await asyncio.to_thread(call)]
+        copied: Any = flask.copy_current_request_context(coroutine_function)
+        return [await asyncio.create_task(copied()), await asyncio.to_thread(call), call()]
 
     bridges = [FlaskToAsgi(app), FlaskToAsgi(app)]
 
-    assert (await fetch(bridges[served])).body == b'["/","/"]\n'
+    assert (await fetch(bridges[served])).body == b'["/","/","/"]\n'
 
 
 async def test_two_bridges_on_two_loops_at_once(app: flask.Flask) -> None:
     @app.get("/")
     async def view() -> str:
-        path: str = await asyncio.create_task(task())
-        return path
-
-    async def task() -> str:
-        path: str = await app.ensure_sync(coroutine_function)()
+        copied: Any = flask.copy_current_request_context(coroutine_function)
+        await asyncio.create_task(copied())
+        path: str = app.ensure_sync(coroutine_function)()
         return path
 
     bridges = [FlaskToAsgi(app), FlaskToAsgi(app)]

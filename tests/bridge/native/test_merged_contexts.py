@@ -72,7 +72,7 @@ async def test_a_view(app: flask.Flask, journal: Journal, kind: str) -> None:
     assert journal.names == ["before", "view", "after", *ENDS]
     assert journal["view"].on_loop
     assert journal["before"].thread == journal["request"].thread
-    assert bridge._callables.placement.of("view").on_loop == (kind == "async")
+    assert bridge._dispatch.placement.of("view").on_loop == (kind == "async")
 
 
 @kinds

@@ -133,7 +133,7 @@ async def test_it_is_served_on_a_thread(
         assert (client.status, client.body) == (200, b"/ 192.0.2.1")
         assert journal["view"].thread == threading.get_ident()  # its coroutine is on the loop all the same
         assert not journal["before"].on_loop
-    place = bridge._callables.placement.of("view")
+    place = bridge._dispatch.placement.of("view")
     assert not place.on_loop
     assert name in place.reason
 
@@ -234,7 +234,7 @@ async def test_what_does_not_block_is_no_hindrance(
     bridge = FlaskToAsgi(app)
 
     assert (await fetch(bridge)).status == 200
-    assert bridge._callables.placement.of("view").on_loop
+    assert bridge._dispatch.placement.of("view").on_loop
 
 
 @pytest.mark.parametrize("mark", [False, True])
@@ -266,7 +266,7 @@ async def test_a_converter_runs_on_the_loop_if_it_is_marked(
     journal.clear()
     assert (await fetch(bridge)).status == 200
     assert "converter" not in journal
-    placement = bridge._callables.placement
+    placement = bridge._dispatch.placement
     assert [placement.of(name).on_loop for name in ("own", "view")] == [mark, True]
 
 
@@ -335,11 +335,11 @@ async def test_what_comes_later_counts(app: flask.Flask, journal: Journal) -> No
     add_views(app, journal)
     bridge = FlaskToAsgi(app)
     await fetch(bridge)
-    assert bridge._callables.placement.of("view").on_loop
+    assert bridge._dispatch.placement.of("view").on_loop
 
     middleware(app)
     assert (await fetch(bridge)).status == 200
-    assert not bridge._callables.placement.of("view").on_loop
+    assert not bridge._dispatch.placement.of("view").on_loop
 
 
 async def test_a_middleware_may_rewrite_the_path(app: flask.Flask, journal: Journal) -> None:

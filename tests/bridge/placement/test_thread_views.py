@@ -15,8 +15,7 @@ from flask.views import MethodView, View
 
 from ashapp.bridge import FlaskToAsgi, on_thread
 from ashapp.bridge.concurrency.thread_locals import local
-from ashapp.bridge.placement.rules import Place
-from ashapp.bridge.placement.thread_views import ASYNC_VIEWS
+from ashapp.bridge.placement.rules import ASYNC_VIEWS, Place
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually, until_set
 

@@ -3,59 +3,76 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast
 
 import flask
 from flask.app import Flask
 
 from ashapp.bridge.concurrency.request_threads import RequestThreads
-from ashapp.bridge.flask.patches import Callables
+from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.messages.request_info import INFO
-from ashapp.bridge.placement.thread_views import choose, keeps_all
+from ashapp.bridge.placement.rules import choose, keeps_all
 from ashapp.bridge.request.loop_call import LoopCall
 from ashapp.bridge.wsgi import RENAMED, WsgiToAsgi
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
 
+    from ashapp.bridge.lifespan import LifespanCallable, LifespanManager
     from ashapp.bridge.messages.types import Environ, Scope
     from ashapp.bridge.request.request_body import RequestBody
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
-__all__ = ["DEFAULT_ASYNC_THREADS", "FlaskToAsgi"]
-
+__all__ = ["DEFAULT_ASYNC_THREADS", "BridgeOptions", "FlaskToAsgi"]
 
 #: How many requests with an async view may each hold a thread for their sync hooks.
 DEFAULT_ASYNC_THREADS = 1000
+
+
+class BridgeOptions(TypedDict, total=False):
+    """The keywords of ``WsgiToAsgi``, which ``FlaskToAsgi`` takes as well."""
+
+    threads: int
+    multiprocess: bool | None
+    request_timeout: float | None
+    limit_in_flight: int | None
+    limit_queue: int | None
+    limit_body: int | None
+    limit_buffered: int | None
+    read_ahead: int
+    on_startup: Iterable[LifespanCallable]
+    on_shutdown: Iterable[LifespanCallable]
+    lifespan: LifespanManager | None
+    task_grace: float
 
 
 class FlaskToAsgi(WsgiToAsgi):
     """An ASGI application around the Flask object *flask_app*, with the options of ``WsgiToAsgi``.
 
     *async_views* says where async views run: on the "loop", or each on a "thread", with a loop of its own, as
-    under any WSGI server (then what blocks in them holds up nobody). It sets ``ASHAPP_ASYNC_VIEWS`` in the
+    under any WSGI server, where a view that blocks holds up nobody. It sets ``ASHAPP_ASYNC_VIEWS`` in the
     application's config, which counts where it is None. ``on_thread`` is for single views and blueprints.
-    *async_threads* is how many threads there may be for the sync callables (hooks, error handlers, teardown)
-    of requests whose view runs on the loop. Each such request has one of its own, from its first sync
-    callable to its end; further requests wait for one in order of arrival. The default is 1000, or 1 where
-    *threads* is 1, because an application may then rely on not being entered twice at once.
+    *async_threads* is how many threads there may be for the sync hooks, error handlers and teardown functions
+    of requests whose view runs on the loop. Each such request has one of its own, from the first of these to
+    its end; further requests wait for one in order of arrival. The default is 1000, or 1 where *threads* is
+    1, because an application may then rely on not being entered twice at once.
 
     Flask's own code serves each request: ``flask_app.wsgi_app`` with all that wraps it, hooks, error
-    handlers, signals, sessions and extensions. Coroutines, wherever Flask meets them, run on the
-    server's loop, one loop for the worker's life: so a client or a pool that is bound to a loop
-    outlives the request, and so does a task that a view creates. A coroutine that a view returns because a
-    decorator forgot ``ensure_sync`` is awaited too.
+    handlers, signals, sessions and extensions. Coroutines, wherever Flask meets them, run on the server's
+    loop, one loop for the worker's life. So a client or a pool that is bound to a loop outlives the request,
+    and so does a task that a view creates. A coroutine that a view returns, because a decorator forgot
+    ``ensure_sync``, is awaited too.
 
-    To that end Flask's ``async_to_sync``, unless the application's class overrides it, and
-    ``make_response`` are replaced on the *instance*. Outside a request of this bridge (the command
-    line, the test client) they do what they did. ``create_url_adapter`` is replaced by a quicker
-    one that gives the same adapters.
+    To that end methods are replaced on *flask_app*, and some functions of Flask and Werkzeug for the process:
+    ``ashapp.bridge.flask.patches`` lists them. Outside a request of this bridge (the command line, the test
+    client) they do what they did.
 
     Raises:
         TypeError: *flask_app* is not a ``flask.Flask`` object.
-        ValueError: *async_views*, or the application's config, says something else, or *async_threads* is
-            less than one.
+        ValueError: *async_views* or the application's config says something else, or *async_threads* is less
+            than one.
 
     """
 
@@ -63,23 +80,23 @@ class FlaskToAsgi(WsgiToAsgi):
     def __init__(
         self,
         flask_app: flask.Flask,
-        *args: Any,
+        duplicate_header_limit: int | None = 100,
+        *,
         async_views: Literal["loop", "thread"] | None = None,
         async_threads: int | None = None,
-        **options: Any,
+        **options: Unpack[BridgeOptions],
     ) -> None:
         if not isinstance(flask_app, Flask):
             raise TypeError(
                 f"expected a flask.Flask object, got {flask_app!r}; WsgiToAsgi takes any WSGI callable"
             )
-        super().__init__(flask_app, *args, **options)
+        super().__init__(flask_app, duplicate_header_limit, **options)
         if async_views is not None:
             choose(flask_app, async_views)
         keeps_all(flask_app)  # or its config is wrong
-        callables = flask_app.extensions.get("ashapp") or Callables(flask_app)
-        self._callables = callables
-        self._wants_own_loop = callables.wants_own_loop
-        self._is_isolated = callables.is_isolated
+        self._dispatch: Dispatch = flask_app.extensions.get("ashapp") or Dispatch(flask_app)
+        self._wants_own_loop = self._dispatch.wants_own_loop
+        self._is_isolated = self._dispatch.is_isolated
         if async_threads is None:
             async_threads = DEFAULT_ASYNC_THREADS if self._pool.size > 1 else 1
         self._request_threads = RequestThreads(async_threads, lambda: self.lifespan.is_stopping)
@@ -91,8 +108,7 @@ class FlaskToAsgi(WsgiToAsgi):
 
     def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
         """Return the call for a request: on the loop for an async view, else on a thread."""
-        callables = self._callables
-        if callables.runs_on_loop(environ):
+        if self._dispatch.runs_on_loop(environ):
             # Not the object itself: a call of its type's slot puts 750 bytes more on the stack of a greenlet.
             application = self.wsgi_application.__call__
             call = LoopCall(application, environ, body, loop, self.startup_context, self._request_threads)
@@ -106,11 +122,11 @@ class FlaskToAsgi(WsgiToAsgi):
     def _note_route(self, scope: Scope) -> None:
         info = scope.get(INFO)
         if info is not None and info.route is None:
-            self._callables.note_route(info, self.build_environ(scope, cast("RequestBody", None)))
+            self._dispatch.note_route(info, self.build_environ(scope, cast("RequestBody", None)))
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = super()._enter_loop()
-        self._callables.enter_loop(loop)
+        self._dispatch.enter_loop(loop)
         return loop
 
     def _max_body_length(self) -> int | None:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Flask's signals, sent where a greenlet runs the dispatch.
 
-Blinker calls a sync receiver on the spot, without asking the application. On the loop that could block
-it, so there such receivers are passed through ``ensure_sync`` like every other callable of the
-application. Outside a greenlet ``send`` is blinker's own.
+Blinker calls a sync receiver on the spot, without asking the application. On the loop that could block it, so
+there such receivers pass through ``ensure_sync`` like all other functions of the application.
 
 ``request_finished`` also tells which response Flask iterates in the end, when all hooks have had it.
 """
@@ -16,59 +15,52 @@ from typing import TYPE_CHECKING, Any
 
 from flask import signals
 
-from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
-from ashapp.bridge.flask.attributes import attribute_of
-from ashapp.bridge.flask.bodies import adopt_body
+from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.nonblocking import is_nonblocking
+from ashapp.bridge.request.async_bodies import adopt_body
+from ashapp.bridge.request.wsgi_call import current_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from blinker import Signal
 
-__all__ = ["adopt_signals"]
+__all__ = ["SIGNALS", "send"]
 
-_SIGNALS = (
-    signals.request_started,
-    signals.request_finished,
-    signals.request_tearing_down,
-    signals.got_request_exception,
-    signals.appcontext_pushed,
-    signals.appcontext_popped,
-    signals.appcontext_tearing_down,
-    signals.template_rendered,
-    signals.before_render_template,
-    signals.message_flashed,
+SIGNALS = (
+    *(signals.request_started, signals.request_finished, signals.request_tearing_down),
+    *(signals.got_request_exception, signals.message_flashed),
+    *(signals.appcontext_pushed, signals.appcontext_popped, signals.appcontext_tearing_down),
+    *(signals.template_rendered, signals.before_render_template),
 )
 
 
-def adopt_signals() -> None:
-    """Make Flask's signals send by this module. Once is enough; more does nothing."""
-    for signal in _SIGNALS:
-        if "send" not in vars(signal):
-            setattr(signal, "send", partial(_send, signal))  # noqa: B010 - on the instance, on purpose
-
-
-def _send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[Any, Any]]:
-    if not signal.receivers and signal is not signals.request_finished:
+def send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[Any, Any]]:
+    """Send *signal*; see ``blinker.Signal.send``."""
+    is_end = signal is signals.request_finished
+    if not signal.receivers and not is_end:
         return []
-    if signal is signals.request_finished and (call := current_call()) is not None:
+    greenlet = current_greenlet()
+    call = current_call() if greenlet is None else greenlet.call
+    if is_end and call is not None:
         # A hook may have given it a body that is async. This is the last call before it is iterated.
         adopt_body(kwargs.get("response"))
-        call.note_response(kwargs.get("response"))
-    if current_greenlet() is None:
+    if greenlet is None or greenlet.call is None:
         return type(signal).send(signal, sender, **kwargs)
+    if is_end:
+        greenlet.call.response = kwargs.get("response")
     if signal.is_muted:
         return []
-    # Who sends one by hand may say nothing of coroutine functions, and name a sender that is no application.
-    wrap = kwargs.pop("_async_wrapper", None) or attribute_of(sender, "ensure_sync", _run_on_request_thread)
+    # Who sends one by hand may pass no wrapper, and a sender that is no application.
+    wrap = kwargs.pop("_async_wrapper", None) or attribute_of(sender, "ensure_sync", _on_request_thread)
     return [(receiver, wrap(receiver)(sender, **kwargs)) for receiver in signal.receivers_for(sender)]
 
 
-def _run_on_request_thread(receiver: Callable[..., Any]) -> Callable[..., Any]:
+def _on_request_thread(receiver: Callable[..., Any]) -> Callable[..., Any]:
     if iscoroutinefunction(receiver):
         raise RuntimeError("Cannot send to a coroutine function.")  # blinker's words
     greenlet = current_greenlet()
-    if is_nonblocking(receiver) or greenlet is None:
+    if is_nonblocking(receiver) or greenlet is None or greenlet.call is None:
         return receiver
-    return partial(greenlet.driver.run_on_request_thread, receiver)
+    return partial(greenlet.call.run_on_request_thread, receiver)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""URL converters of the application's own: they may block, and so are not to run on the loop.
+"""URL converters of the application's own: they may block, so they must not run on the loop.
 
-To know where a request runs the bridge matches it, on the loop. Werkzeug calls the converters of those rules
-only that fit the path. So one that may block is guarded: where a match on the loop would call it, the match
-fails, and the request goes to a thread, where Flask matches it. Others are matched as if it were not there.
+To know where a request runs, the bridge matches it on the loop. Werkzeug calls a converter only where the
+rest of its rule fits the path. A converter that may block is guarded: a match on the loop that would call it
+fails, and the request goes to a thread, where Flask matches it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from werkzeug.routing.converters import DEFAULT_CONVERTERS
 from ashapp.bridge.placement.nonblocking import is_nonblocking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator
 
     from werkzeug.routing import Map, Rule
 
@@ -26,7 +26,7 @@ __all__ = ["guard_converters", "may_block", "on_loop"]
 
 T = TypeVar("T")
 
-# What Werkzeug's own do with a value. A subclass may have a regular expression of its own all the same.
+# Werkzeug's own. A subclass that only has another regular expression is as quick.
 _QUICK = {BaseConverter.to_python, *(converter.to_python for converter in DEFAULT_CONVERTERS.values())}
 
 _thread = threading.local()
@@ -37,23 +37,23 @@ class _MayBlockError(Exception):
 
 
 def may_block(rule: Rule) -> str | None:
-    """Return the name of a converter of *rule* that is the application's own and not marked, or None."""
-    for converter in _converters(rule):
-        if _is_own(converter):
-            names = [name for name, known in rule.map.converters.items() if known is type(converter)]
-            return names[0] if names else type(converter).__qualname__
-    return None
+    """Return the name of the first converter of *rule* that may block, or None."""
+    converter = next(_converters_that_may_block(rule), None)
+    if converter is None:
+        return None
+    names = (name for name, known in rule.map.converters.items() if known is type(converter))
+    return next(names, type(converter).__qualname__)
 
 
 def guard_converters(url_map: Map) -> bool:
     """Guard the converters in *url_map* that may block; say whether there are any."""
-    own = [
-        converter for rule in url_map.iter_rules() for converter in _converters(rule) if _is_own(converter)
+    converters = [
+        converter for rule in url_map.iter_rules() for converter in _converters_that_may_block(rule)
     ]
-    for converter in own:
+    for converter in converters:
         if "to_python" not in vars(converter):
             vars(converter)["to_python"] = partial(_guarded, converter.to_python)
-    return bool(own)
+    return bool(converters)
 
 
 def on_loop(match: Callable[..., T], /, *args: Any) -> T:
@@ -65,13 +65,9 @@ def on_loop(match: Callable[..., T], /, *args: Any) -> T:
         _thread.on_loop = False
 
 
-def _converters(rule: Rule) -> Iterable[BaseConverter]:
-    # There is no public way to them.
-    return rule._converters.values()  # noqa: SLF001
-
-
-def _is_own(converter: BaseConverter) -> bool:
-    return type(converter).to_python not in _QUICK and not is_nonblocking(converter)
+def _converters_that_may_block(rule: Rule) -> Iterator[BaseConverter]:
+    converters = rule._converters.values()  # noqa: SLF001 - see ``flask/patches.py``
+    return (one for one in converters if type(one).to_python not in _QUICK and not is_nonblocking(one))
 
 
 def _guarded(to_python: Callable[[str], Any], value: str) -> Any:

@@ -1,27 +1,32 @@
 # SPDX-License-Identifier: MIT
-"""The marks of what is quick enough for the event loop, and of what may never run there."""
+"""Marks of an application: what is quick enough for the event loop, and what must stay on threads."""
 
 import inspect
 from functools import partial
-from typing import TypeVar
+from types import FunctionType
+from typing import Any, TypeVar
 
-from ashapp.bridge.flask.attributes import attribute_of
+from ashapp.bridge.messages.attributes import attribute_of
 
-__all__ = ["is_nonblocking", "is_on_thread", "nonblocking", "on_thread"]
+__all__ = ["is_kept", "is_nonblocking", "is_on_thread", "nonblocking", "on_thread", "why_it_blocks"]
 
 T = TypeVar("T")
 
 _NONBLOCKING = "_ashapp_nonblocking"
 _ON_THREAD = "_ashapp_on_thread"
 
+# Packages whose async views call sync code of the application. Dash makes its views async wherever asgiref
+# can be imported, and calls callbacks in them that were never written for a loop.
+_BLOCKING_PACKAGES = {"dash": "Dash calls sync callbacks in its async views"}
+
 
 def nonblocking(function: T) -> T:
-    """Mark something as quick, so that it may run on the loop itself, around an async view.
+    """Mark something as quick, so that it may run on the event loop, around an async view.
 
-    That is a sync function: a hook, an error handler, a receiver of a signal. Without the mark it runs on a
-    thread, which costs more than a quick function takes. Or it is what keeps async views off the loop
-    else: a WSGI middleware (function, object or class), a session interface (object or class), the class
-    of a URL converter, a ``url_value_preprocessor``.
+    *function* is a sync hook, error handler or signal receiver. Without the mark it runs on a thread, which
+    costs more than a quick function takes. Or it is something that keeps async views off the loop: a WSGI
+    middleware (function, object or class), a session interface (object or class), the class of a URL
+    converter, a ``url_value_preprocessor``.
 
     What is marked must not wait for anything: it would hold up every other request of the worker.
     """
@@ -30,7 +35,7 @@ def nonblocking(function: T) -> T:
 
 
 def is_nonblocking(function: object) -> bool:
-    """Say whether *function* may run on the loop; Flask's own context processor may."""
+    """Say whether *function* may run on the loop. Flask's own context processor may."""
     return (
         attribute_of(function, _NONBLOCKING, default=False)
         or inspect.isasyncgenfunction(function)
@@ -41,18 +46,31 @@ def is_nonblocking(function: object) -> bool:
 def on_thread(target: T) -> T:
     """Keep async code on threads, because it blocks: it holds up no other request there.
 
-    *target* is a view, the class of views, a blueprint with all its views, or a hook. Under a decorator that
-    registers a view, this comes below it or above it. What is marked is awaited on an event loop of its
-    request's own, as under any WSGI server, so a client or a pool that belongs to the server's loop, as from
-    the lifespan, can't be used in it. A request holds a thread meanwhile.
+    *target* is a view, the class of views, a blueprint with all its views, or a hook. It may be used below or
+    above a decorator that registers a view. What is marked is awaited on an event loop of its request's own,
+    as under any WSGI server. So it can't use a client or a pool that belongs to the server's loop, such as
+    one from the lifespan. The request holds a thread meanwhile.
     """
     setattr(getattr(target, "__func__", target), _ON_THREAD, True)  # of a bound method, its function
     return target
 
 
 def is_on_thread(target: object) -> bool:
-    """Say whether *target* is marked to be kept on threads; a view is, where its class is."""
+    """Say whether *target*, or the class of views that it was made of, is marked ``on_thread``."""
     while isinstance(target, partial):
         target = target.func
     view_class = attribute_of(target, "view_class")
     return bool(attribute_of(target, _ON_THREAD) or attribute_of(view_class, _ON_THREAD))
+
+
+def is_kept(function: Any) -> bool:
+    """Say whether *function*, a view or a hook, has to stay on threads whatever is around it. Quick."""
+    may_be_marked = type(function) is not FunctionType or function.__dict__
+    return bool(may_be_marked and is_on_thread(function)) or why_it_blocks(function) is not None
+
+
+def why_it_blocks(function: Any) -> str | None:
+    """Return the reason why *function* blocks if it is of a package that is known for that, or None."""
+    # The globals tell where the code is; ``__module__`` may have been set to the name of another module.
+    module: str = attribute_of(function, "__globals__", {}).get("__name__", "")
+    return _BLOCKING_PACKAGES.get(module.partition(".")[0])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask.views import MethodView, http_method_funcs
 
-from ashapp.bridge.flask.attributes import attribute_of
+from ashapp.bridge.messages.attributes import attribute_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,7 @@ from typing import Any, Literal
 from blinker import NamedSignal
 from flask import Flask, signals
 
-from ashapp.bridge.placement.nonblocking import is_nonblocking
-from ashapp.bridge.placement.thread_views import is_kept
+from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking
 from ashapp.bridge.placement.views import full_name_of, is_async, kind_of
 from ashapp.server.inspection.routes import flask_application, hindrance
 

@@ -8,8 +8,7 @@ from flask.app import Flask
 from werkzeug.routing import Rule
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.placement.rules import Placement
-from ashapp.bridge.placement.thread_views import choose, keeps_all
+from ashapp.bridge.placement.rules import Placement, choose, keeps_all
 from ashapp.bridge.placement.views import ViewKind, async_methods, full_name_of, is_async, kind_of
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings

@@ -13,6 +13,7 @@ from werkzeug.test import EnvironBuilder
 from ashapp.bridge.flask.accelerators import matching
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
 from ashapp.bridge.messages.types import Environ
+from ashapp.bridge.placement.hindrances import binds_as_flask
 
 
 def make_app(config: dict[str, Any] | None = None, **options: Any) -> flask.Flask:
@@ -147,7 +148,7 @@ def environ_of(changes: dict[str, Any]) -> Environ:
 @pytest.mark.parametrize("make", APPS.values(), ids=APPS)
 def test_adapters_are_those_of_flask(make: Callable[[], flask.Flask]) -> None:
     theirs, ours = make(), make()
-    assert UrlAdapters.applies_to(ours)
+    assert binds_as_flask(ours)
     quick(ours)
     for _ in range(3):  # by Flask, from a template, and after all others have been seen
         for name, changes in [*ENVIRONS.items(), *ENVIRONS.items()]:
@@ -277,7 +278,7 @@ def patched(name: str) -> flask.Flask:
 
 @pytest.mark.parametrize("make", [OwnApp, OwnMapApp, patched])
 def test_code_of_the_applications_own_is_left_alone(make: Callable[[str], flask.Flask]) -> None:
-    assert not UrlAdapters.applies_to(make(__name__))
+    assert not binds_as_flask(make(__name__))
 
 
 # -- matching early

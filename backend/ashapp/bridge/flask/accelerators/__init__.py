@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Shorter ways through what Flask and Werkzeug do for each request, with the same results."""
+"""What makes Flask's dispatch faster and changes nothing else: URL matching, stages that are skipped."""
+
+#: Whether an application that ``FlaskToAsgi`` wraps from now on gets them. The tests run without them, too.
+ENABLED = True

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Flask's URL adapter, bound once for each host and not again for each request.
 
-``Flask.create_url_adapter`` derives server name, scheme, script name and subdomain of a request, which takes
-a sixth of the time that Flask needs for a small view. These depend on a few entries of the environ, and
-are the same in nearly all requests. So the adapter that Flask made is kept as a template, and
-later requests get a copy with their own path, method and query. Whatever is out of the
-ordinary (a subclass, a map that matches hosts, trusted hosts, an upgrade) is left to Flask.
+Theory of operation. ``Flask.create_url_adapter`` derives server name, scheme, script name and subdomain, in a
+sixth of the time that Flask needs for a small view. They depend on a few entries of the environ, which are
+the same in nearly all requests. So the adapter that Flask made is kept as a template, and later requests get
+a copy with their own path, method and query. What is out of the ordinary is left to Flask: a map that matches
+hosts, trusted hosts, an upgrade.
 
-Where the bridge has to know the endpoint before Flask does, it matches ``early``. The result waits in the
-environ for the adapter that Flask asks for, so that nothing is matched twice. If a middleware has
-changed the environ in the meantime, the result is dropped.
+To place a request the bridge matches it before Flask does. The adapter that has matched waits in the environ
+until Flask asks for one, so nothing is matched twice. It is dropped if a middleware has changed the environ.
 
-A path that has led to a rule without arguments leads there again, as long as no rule is added: that is
-remembered. (Nothing but the map decides there; where a rule takes arguments, converters have a say.)
+A path that has led to a rule without arguments leads there again, until a rule is added: that is remembered.
 """
 
 from __future__ import annotations
@@ -20,11 +18,10 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from flask.app import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
-from ashapp.bridge.flask.originals import is_original
+from ashapp.bridge.placement.nonblocking import nonblocking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,41 +32,26 @@ if TYPE_CHECKING:
 
 __all__ = ["UrlAdapters"]
 
+# The key of the environ under which an adapter waits, with what it has been made for.
 _MATCHED = "ashapp.matched"
-_NOT_MATCHED = (None,)
-# What besides the key of its template the match of a request depends on.
-_REQUEST = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
 _AS_FLASK_DOES = {"return_rule": True}
 
-# Clients choose the Host header: so many are kept, then all are forgotten.
+# Clients choose the Host header: when there are this many templates, all are forgotten.
 _MAX_TEMPLATES = 64
-# And the path, of which those with one slash more lead to the same rule.
+# And they choose the path, which may have any number of slashes more.
 _MAX_KNOWN = 1024
 
 
 class UrlAdapters:
-    """A stand-in for the ``create_url_adapter`` of *app* that gives the same adapters, faster."""
+    """Makes the URL adapters of *app*, equal to Flask's."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: flask.Flask) -> None:
         self._app = app
         self._create: Callable[[Any], MapAdapter | None] = app.create_url_adapter
         self._templates: dict[Any, _Template] = {}
 
-    @staticmethod
-    def applies_to(app: Flask) -> bool:
-        """Say whether *app* binds URLs as Flask and Werkzeug do, with no code of its own."""
-        url_map = type(app.url_map)
-        return (
-            type(app).create_url_adapter is Flask.create_url_adapter
-            and "create_url_adapter" not in vars(app)
-            and is_original(Flask, "create_url_adapter", "flask.app")
-            and url_map.bind is Map.bind
-            and url_map.bind_to_environ is Map.bind_to_environ
-            and all(is_original(Map, name, "werkzeug.routing.map") for name in ("bind", "bind_to_environ"))
-        )
-
     def match(self, environ: Environ) -> Rule | None:
-        """Match the request of *environ* early; return the rule, or None where nothing matches."""
+        """Match the request of *environ* before Flask does; return the rule, or None for no match."""
         key = self._key(environ)
         template = self._template(key)
         try:
@@ -84,19 +66,19 @@ class UrlAdapters:
                 adapter = template.bind(environ)
             adapter.match_early()
         except Exception:
-            return None  # Flask finds out for itself, and tells the client
-        environ[_MATCHED] = (adapter, key, *map(environ.get, _REQUEST))
+            return None  # Flask meets it again, and tells the client
+        environ[_MATCHED] = (adapter, key, *_target(environ))
         return None if adapter.result is None else adapter.result[0]
 
+    @nonblocking
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
         """Return the adapter for *request*; see ``flask.Flask.create_url_adapter``."""
         if request is None:
             return None if self._app.config["SERVER_NAME"] is None else self._create(None)
         environ = request.environ
         key = self._key(environ)
-        matched, *early = environ.pop(_MATCHED, _NOT_MATCHED)
-        same = matched is not None and early == [key, *map(environ.get, _REQUEST)]
-        return self._make(request, key, matched if same else None)
+        matched, *made_for = environ.pop(_MATCHED, (None,))
+        return self._make(request, key, matched if made_for == [key, *_target(environ)] else None)
 
     def _make(self, request: flask.Request, key: Any, matched: _Adapter | None = None) -> MapAdapter | None:
         if not self._is_ordinary(request):
@@ -138,14 +120,13 @@ class UrlAdapters:
         if type(adapter) is MapAdapter:
             if len(self._templates) >= _MAX_TEMPLATES:
                 self._templates.clear()
-            # Flask 3.1 sets the host, which Flask 3.0 leaves to be computed when it is asked for.
-            # A copy is kept, because the request may change its adapter.
+            # A copy, because the request may change its adapter. Flask 3.1 sets the host, 3.0 does not.
             self._templates[key] = _Template(copy(adapter), vars(request).get("host"))
         return adapter
 
 
 class _Adapter(MapAdapter):
-    """An adapter that may have matched its request already, and says so when it is asked the first time."""
+    """An adapter that may have matched its request already: the first call of ``match`` tells the outcome."""
 
     __slots__ = ("failure", "result", "template")
 
@@ -163,7 +144,6 @@ class _Adapter(MapAdapter):
         return made
 
     def match_early(self) -> None:
-        """Match now what will be asked for."""
         try:
             self.result = self.match(return_rule=True)
         except HTTPException as error:  # no such path or method, or a redirect
@@ -197,13 +177,13 @@ class _Adapter(MapAdapter):
 class _Template:
     """An adapter to copy, the host of the requests that it is for, and the rules that they have led to."""
 
-    __slots__ = ("_known", "_rules", "adapter", "host")
+    __slots__ = ("_known", "_number_of_rules", "adapter", "host")
 
     def __init__(self, adapter: MapAdapter, host: str | None) -> None:
         self.adapter = adapter
         self.host = host
         self._known: dict[tuple[str, str], Rule] = {}
-        self._rules = -1
+        self._number_of_rules = -1
 
     def bind(self, environ: Environ) -> _Adapter:
         return _Adapter.like(
@@ -215,8 +195,8 @@ class _Template:
         )
 
     def known(self, method: str, path: str) -> Rule | None:
-        """Return the rule without arguments that *path* leads to, as far as that is known."""
-        if len(self.adapter.map._rules) != self._rules:  # noqa: SLF001 - no other way is as quick
+        """Return the rule without arguments that *path* is known to lead to."""
+        if len(self.adapter.map._rules) != self._number_of_rules:  # noqa: SLF001 - see ``flask/patches.py``
             self._known = {}
         return self._known.get((method, path))
 
@@ -224,8 +204,12 @@ class _Template:
         """Take note that *path* leads to *rule* and gives no arguments."""
         # A subclass of Map may have reasons of its own. What is not ASCII has two forms, raw and decoded.
         if type(self.adapter.map) is Map and path.isascii() and len(self._known) < _MAX_KNOWN:
-            self._rules = len(self.adapter.map._rules)  # noqa: SLF001 - see above
+            self._number_of_rules = len(self.adapter.map._rules)  # noqa: SLF001 - see ``flask/patches.py``
             self._known[method, path] = rule
+
+
+def _target(environ: Environ) -> tuple[str | None, ...]:
+    return environ.get("REQUEST_METHOD"), environ.get("PATH_INFO"), environ.get("QUERY_STRING")
 
 
 def _decode(text: str | None) -> str | None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.bridge.flask.attributes import attribute_of
+from ashapp.bridge.messages.attributes import attribute_of
 
 
 class Moody:

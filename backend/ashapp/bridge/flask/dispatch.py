@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""What takes the place of methods of a Flask object, and so decides where each function of it runs.
+
+Theory of operation. Flask passes every function that the application gave it through ``ensure_sync`` when it
+calls it, and coroutine functions from there to ``async_to_sync``. Both decide call by call. In a greenlet a
+coroutine is awaited, and a sync function goes to the thread of the request. On a thread a coroutine goes to
+the server's loop, and a sync function is simply called. In either case the caller gets the result.
+
+``make_response`` also takes a bare coroutine, from a decorator that forgot ``ensure_sync``, and async
+iterables. Teardown is shielded from cancellation. ``inject_url_defaults`` runs on the request thread, for
+Flask calls its functions without ``ensure_sync``. Outside a request of the bridge (the command line, the test
+client) all do what they did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from contextvars import copy_context
+from functools import partial
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import flask
+from flask.app import Flask
+from werkzeug.exceptions import HTTPException
+
+from ashapp.bridge.concurrency.async_to_sync import complete, finish, run_on_loop
+from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.private_loop import OwnLoop, is_own_loop
+from ashapp.bridge.flask import accelerators, patches
+from ashapp.bridge.flask.accelerators.matching import UrlAdapters
+from ashapp.bridge.flask.accelerators.stages import skip_idle
+from ashapp.bridge.flask.copied_contexts import current_context
+from ashapp.bridge.messages.attributes import attribute_of
+from ashapp.bridge.placement.converters import on_loop
+from ashapp.bridge.placement.hindrances import binds_as_flask, is_original
+from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking
+from ashapp.bridge.placement.rules import Placement, keeps_all
+from ashapp.bridge.placement.views import makes
+from ashapp.bridge.request.async_bodies import ContextBody, adopt_body, as_body
+from ashapp.bridge.request.wsgi_call import current_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from werkzeug.routing import Rule
+
+    from ashapp.bridge.messages.request_info import RequestInfo
+    from ashapp.bridge.messages.types import Environ
+
+__all__ = ["Dispatch"]
+
+# What most views return, and needs nothing done before Flask takes it.
+_PLAIN = {bytes, dict, list, str}
+
+
+class Dispatch:
+    """Dispatches the requests of *app*, of all its bridges."""
+
+    def __init__(self, app: flask.Flask) -> None:
+        self.placement = Placement(app)
+        self._app = app
+        # The last loop that began to serve the application.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._async_to_sync = app.async_to_sync
+        self._make_response = app.make_response
+        self._match: Callable[[Environ], Rule | None] | None = None
+        patches.replace(app, self._replacements(app))
+        app.extensions["ashapp"] = self
+
+    def _replacements(self, app: flask.Flask) -> dict[str, Callable[..., Any]]:
+        skip = skip_idle if accelerators.ENABLED else _keep_idle
+        methods: dict[str, Callable[..., Any]] = {
+            "make_response": self.make_response,
+            "preprocess_request": partial(
+                _preprocess, skip(app, "preprocess_request", app.preprocess_request)
+            ),
+        }
+        for name in ("do_teardown_request", "do_teardown_appcontext"):
+            methods[name] = skip(app, name, partial(_shielded, getattr(app, name)))
+        if getattr(app.inject_url_defaults, "__func__", None) is Flask.inject_url_defaults:
+            methods["inject_url_defaults"] = partial(self._inject_url_defaults, app.inject_url_defaults)
+        for name in ("async_to_sync", "ensure_sync"):
+            if name in vars(app):
+                self.placement.kept = name
+            elif getattr(type(app), name) is getattr(Flask, name) and is_original(Flask, name, "flask.app"):
+                methods[name] = getattr(self, name)
+        if binds_as_flask(app):
+            self._match = partial(_match, app)
+            if accelerators.ENABLED:
+                adapters = UrlAdapters(app)
+                self._match = adapters.match
+                methods["create_url_adapter"] = adapters.create_url_adapter
+        return methods
+
+    def enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take note that the application is served on *loop*."""
+        self._loop = loop
+
+    def runs_on_loop(self, environ: Environ) -> bool:
+        """Say whether the view for *environ* runs on the loop; matches the request, if need be."""
+        match = self._match
+        if match is None or not self.placement.may_be_on_loop():
+            return False
+        rule = on_loop(match, environ) if self.placement.guarded else match(environ)
+        return rule is not None and self.placement.of(rule.endpoint).on_loop
+
+    def note_route(self, info: RequestInfo, environ: Environ) -> None:
+        """Note which rule a request matches that has not got as far as that. On the loop."""
+        rule = None if self._match is None else on_loop(self._match, environ)
+        if rule is not None:
+            info.route, info.endpoint = rule.rule, rule.endpoint
+
+    def is_isolated(self, endpoint: str) -> bool:
+        """Say whether requests for *endpoint* have thread-local values of their own. On a thread."""
+        return self.placement.of(endpoint).isolated
+
+    def wants_own_loop(self) -> bool:
+        """Say whether the coroutines of the current request are kept off the server's loop. On a thread."""
+        if keeps_all(self._app):
+            return True
+        endpoint = flask.request.endpoint if flask.has_request_context() else None
+        return endpoint is not None and self.placement.of(endpoint).own_loop
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *func* as something that sync code may call here; see ``flask.Flask.ensure_sync``."""
+        if (type(func) is FunctionType and func.__code__.co_flags & inspect.CO_COROUTINE) or (
+            inspect.iscoroutinefunction(func)
+        ):
+            return self._app.async_to_sync(func)
+        greenlet = current_greenlet()
+        if greenlet is None or greenlet.call is None or is_nonblocking(func):
+            return func
+        return partial(_call_sync, func)
+
+    def async_to_sync(self, func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+        """Return a sync function that runs the coroutine of *func* on the server's loop, or on its own."""
+        kept = is_kept(func)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            # Nearly always it is this, and then each call in between would hold memory while the view waits.
+            greenlet = current_greenlet()
+            if greenlet is not None and greenlet.call is not None:
+                if kept and not greenlet.depth:
+                    return greenlet.call.run_on_request_thread(_call_on_own_loop, func, *args, **kwargs)
+                return greenlet.call.run_coroutine(func(*args, **kwargs))
+            if current_call() is not None:
+                return _call_on_own_loop(func, *args, **kwargs) if kept else complete(func(*args, **kwargs))
+            return self._call_outside(func, *args, **kwargs)
+
+        return wrapped
+
+    def _call_outside(
+        self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        loop = self._loop
+        is_in_coroutine = asyncio._get_running_loop() is not None  # noqa: SLF001 - the one that does not raise
+        if is_in_coroutine or loop is None or not loop.is_running() or keeps_all(self._app):
+            return self._async_to_sync(func)(*args, **kwargs)
+        # A thread of the application's own: a copy of its context has to do.
+        return run_on_loop(func(*args, **kwargs), loop, copy_context())
+
+    def make_response(self, rv: Any) -> flask.Response:
+        """Make a response of what a view returned; see ``flask.Flask.make_response``."""
+        if type(rv) not in _PLAIN:
+            if inspect.iscoroutine(rv):
+                rv = self._await(rv)
+            if isinstance(rv, HTTPException):  # by ``flask.abort``
+                adopt_body(attribute_of(rv, "response"))
+            if inspect.isasyncgen(rv) and makes(self._view(), rv):
+                rv = ContextBody(rv)
+            rv = (as_body(rv[0]), *rv[1:]) if isinstance(rv, tuple) and rv else as_body(rv)
+        response = self._make_response(rv)
+        adopt_body(response)
+        return response
+
+    def _view(self) -> Any:
+        return self._app.view_functions.get(attribute_of(flask.request, "endpoint") or "")
+
+    def _await(self, rv: Coroutine[Any, Any, Any]) -> Any:
+        # Flask believes that the view has returned: what it raises now would never see an error handler.
+        try:
+            return self._app.async_to_sync(finish)(rv)
+        except Exception as error:
+            handle = self._app.handle_user_exception
+            if len(inspect.signature(handle).parameters) > 1:  # the context, since Flask 3.2
+                handle = partial(handle, current_context())
+            return handle(error)
+
+    def _inject_url_defaults(self, function: Callable[..., None], /, *args: Any, **kwargs: Any) -> None:
+        by_blueprint = self._app.url_default_functions.values()
+        if all(is_nonblocking(function) for functions in by_blueprint for function in functions):
+            function(*args, **kwargs)
+        else:
+            _call_sync(function, *args, **kwargs)
+
+
+def _match(app: flask.Flask, environ: Environ) -> Rule | None:
+    """Match the request of *environ* before Flask does; return the rule, or None for no match."""
+    try:
+        adapter = app.create_url_adapter(app.request_class(environ))
+        return None if adapter is None else adapter.match(return_rule=True)[0]
+    except Exception:
+        return None  # Flask meets it again, and tells the client
+
+
+def _keep_idle(_app: flask.Flask, _name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    # Where it is called counts, not where it was wrapped: it may be handed to a thread or to a task.
+    greenlet = current_greenlet()
+    if greenlet is None or greenlet.call is None:
+        return func(*args, **kwargs)
+    return greenlet.call.run_on_request_thread(func, *args, **kwargs)
+
+
+def _call_on_own_loop(func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any, **kwargs: Any) -> Any:
+    call = current_call()
+    if call is None or is_own_loop(call.coroutine_loop()):
+        return complete(func(*args, **kwargs))
+    with OwnLoop(call.grace) as own:
+        return run_on_loop(func(*args, **kwargs), own.loop, call.context, call)
+
+
+def _preprocess(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Note which rule has matched, then call the first stage, which may take its time."""
+    greenlet = current_greenlet()
+    call = current_call() if greenlet is None else greenlet.call
+    # That of the outermost request: a test client that a view calls begins another one.
+    if call is not None and not call.matched and flask.has_request_context():
+        call.matched = True
+        rule = flask.request.url_rule
+        if rule is not None:
+            if call.info is not None and call.info.route is None:
+                call.info.route, call.info.endpoint = rule.rule, rule.endpoint
+            call.note_match(rule.endpoint)
+    return function(*args, **kwargs)
+
+
+def _shielded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call *function*, a teardown, which must not be interrupted."""
+    greenlet = current_greenlet()
+    call = current_call() if greenlet is None else greenlet.call
+    if call is None:
+        return function(*args, **kwargs)
+    outer, call.tearing_down = call.tearing_down, True
+    try:
+        return function(*args, **kwargs)
+    finally:
+        call.leave_teardown(outer)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""What around the views of an application could block the event loop, so that no view may run there.
+
+Everything that is Flask's and Werkzeug's own is known not to block. Hooks and handlers don't count: Flask
+passes them through ``ensure_sync``, which runs them on the request thread.
+"""
+
+import sys
+from types import FunctionType, MethodType
+from typing import Any
+
+from flask.app import Flask
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import Map
+
+from ashapp.bridge.messages.attributes import attribute_of
+from ashapp.bridge.placement.nonblocking import is_nonblocking
+from ashapp.bridge.placement.views import name_of
+
+__all__ = ["binds_as_flask", "find_hindrance", "is_original"]
+
+# The methods of Flask that are the dispatch: what a subclass makes of them runs where the dispatch runs.
+_DISPATCH = (
+    *("__call__", "wsgi_app", "request_context", "full_dispatch_request", "preprocess_request"),
+    *("dispatch_request", "finalize_request", "process_response", "handle_user_exception"),
+    *("handle_http_exception", "handle_exception", "do_teardown_request", "do_teardown_appcontext"),
+    *("ensure_sync", "async_to_sync", "make_response", "create_url_adapter"),
+)
+# Those that also count if they are replaced on the application object. Extensions replace those that handle
+# errors, which does no harm; others the bridge replaces itself.
+_DISPATCH_ON_OBJECT = ("full_dispatch_request", "dispatch_request")
+# Those that the bridge replaces, unless a tool has done so for all applications.
+_REPLACED_BY_BRIDGE = ("ensure_sync", "async_to_sync", "create_url_adapter")
+# The attributes in which WSGI middleware has the application that it wraps.
+_WRAPPED = ("app", "wsgi_app", "application", "_app", "__wrapped__")
+
+
+def find_hindrance(app: Flask) -> str | None:
+    """Return what keeps every async view of *app* off the loop, by name, or None."""
+    looks = (_overridden, _wrapped, _own_binding, _own_session, _preprocessor)
+    return next(filter(None, (look(app) for look in looks)), None)
+
+
+def is_original(owner: type, name: str, module: str) -> bool:
+    """Say whether the method *name* of the class *owner* is the function that *module* defines.
+
+    A tool may have replaced it before this package was imported, under the name of the original. So what
+    counts is where the function was defined.
+    """
+    method: Any = getattr(owner, name, None)
+    return (
+        type(method) is FunctionType
+        and method.__globals__ is vars(sys.modules[module])
+        and not hasattr(method, "__wrapped__")
+    )
+
+
+def binds_as_flask(app: Flask) -> bool:
+    """Say whether *app* makes the URL adapter of a request as Flask and Werkzeug do."""
+    return (
+        type(app).create_url_adapter is Flask.create_url_adapter
+        and "create_url_adapter" not in vars(app)
+        and is_original(Flask, "create_url_adapter", "flask.app")
+        and all(
+            getattr(type(app.url_map), name) is getattr(Map, name)
+            and is_original(Map, name, "werkzeug.routing.map")
+            for name in ("bind", "bind_to_environ")
+        )
+    )
+
+
+def _overridden(app: Flask) -> str | None:
+    for name in _DISPATCH:
+        if getattr(type(app), name, None) is not getattr(Flask, name, None):
+            return f"{type(app).__qualname__} overrides {name}"
+    for name in _REPLACED_BY_BRIDGE:
+        if not is_original(Flask, name, "flask.app"):
+            return f"{name} is replaced in flask.Flask"
+    for name in _DISPATCH_ON_OBJECT:
+        if name in vars(app):
+            return f"{name} is replaced by {name_of(vars(app)[name])}"
+    return None
+
+
+def _wrapped(app: Flask) -> str | None:
+    wsgi_app: Any = app.wsgi_app
+    while type(wsgi_app) is ProxyFix or is_nonblocking(wsgi_app):
+        found = (attribute_of(wsgi_app, name) for name in _WRAPPED)
+        wsgi_app = next(filter(callable, found), None)
+    if wsgi_app is None or (type(wsgi_app) is MethodType and wsgi_app.__func__ is Flask.wsgi_app):
+        return None  # what a marked middleware hides is up to who has marked it
+    return f"the WSGI middleware {name_of(wsgi_app)} around wsgi_app is not marked nonblocking"
+
+
+def _own_binding(app: Flask) -> str | None:
+    create = vars(app).get("create_url_adapter")
+    if is_nonblocking(create) or binds_as_flask(app):  # the bridge's own is marked
+        return None
+    if create is not None:
+        return f"create_url_adapter is replaced by {name_of(create)}"
+    return f"the URL map {type(app.url_map).__qualname__} binds requests in its own way"
+
+
+def _own_session(app: Flask) -> str | None:
+    interface = type(app.session_interface)
+    if is_nonblocking(app.session_interface) or all(
+        attribute_of(interface, name) is getattr(SecureCookieSessionInterface, name)
+        and name not in attribute_of(app.session_interface, "__dict__", {})
+        for name in ("open_session", "save_session")
+    ):
+        return None
+    return f"the session interface {interface.__qualname__} is not marked nonblocking"
+
+
+def _preprocessor(app: Flask) -> str | None:
+    functions = (function for functions in app.url_value_preprocessors.values() for function in functions)
+    blocking = next((function for function in functions if not is_nonblocking(function)), None)
+    if blocking is None:
+        return None
+    return f"the URL value preprocessor {name_of(blocking)} is not marked nonblocking"
