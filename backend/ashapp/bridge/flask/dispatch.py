@@ -70,15 +70,13 @@ class Dispatch:
         app.extensions["ashapp"] = self
 
     def _replacements(self, app: flask.Flask) -> dict[str, Callable[..., Any]]:
-        skip = skip_idle if accelerators.ENABLED else _keep_idle
+        preprocess = skip_idle(app, "preprocess_request", app.preprocess_request)
         methods: dict[str, Callable[..., Any]] = {
             "make_response": self.make_response,
-            "preprocess_request": partial(
-                _preprocess, skip(app, "preprocess_request", app.preprocess_request)
-            ),
+            "preprocess_request": partial(_preprocess, preprocess),
         }
         for name in ("do_teardown_request", "do_teardown_appcontext"):
-            methods[name] = skip(app, name, partial(_shielded, getattr(app, name)))
+            methods[name] = skip_idle(app, name, partial(_shielded, getattr(app, name)))
         if getattr(app.inject_url_defaults, "__func__", None) is Flask.inject_url_defaults:
             methods["inject_url_defaults"] = partial(self._inject_url_defaults, app.inject_url_defaults)
         for name in ("async_to_sync", "ensure_sync"):
@@ -203,10 +201,6 @@ def _match(app: flask.Flask, environ: Environ) -> Rule | None:
         return None if adapter is None else adapter.match(return_rule=True)[0]
     except Exception:
         return None  # Flask meets it again, and tells the client
-
-
-def _keep_idle(_app: flask.Flask, _name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    return function
 
 
 def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -36,134 +36,61 @@ TESTED = {
 class Patch(NamedTuple):
     """Something of another project that is replaced, or an internal that is read.
 
-    *takes* are the parameters of a function that the replacement relies on; None for what is no function, and
-    for what is passed on unseen. *files* of the bridge touch it.
+    *takes* are the parameters of a function that the replacement relies on. It is empty for what is no
+    function, and where all that a function is called with is passed on. *files* of the bridge touch it.
     """
 
     name: str
     why: str
-    files: tuple[str, ...]
-    takes: str | None = None
+    files: str
+    takes: str = ""
     issue: str = ""
 
 
+_DISPATCH = "flask/dispatch.py"
+_STAGES = "flask/dispatch.py flask/accelerators/stages.py"
+_ASGIREF = "concurrency/async_to_sync.py concurrency/sync_to_async.py request/async_iteration.py"
+
+_SYNC = "a sync function of an async view runs on the request thread, not on the loop"
+_ASYNC = "a coroutine runs on the server's loop, not on one of its own"
+_RESPONSE = "a view may return a bare coroutine or an async iterable"
+_URL_DEFAULTS = "its functions are called without ensure_sync, and may block the loop"
+_PREPROCESS = "the route is noted before anything that takes its time; accelerated"
+_TEARDOWN = "it is shielded from cancellation; accelerated"
+_COPY = "copy_current_request_context of a coroutine function gives an awaitable on the loop"
+_SIGNAL = "a sync receiver of one of Flask's signals runs on the request thread"
+_TURNS = "tasks of a view read the body by turns"
+_CONVERTER = "a converter that may block is not called on the loop"
+_MAIN_LOOP = "its main_event_loop leads asgiref's own async_to_sync to the server's loop"
+_EXECUTOR = "its current leads sync_to_async to the thread of the request"
+_OUTLIVED = "sync code of a task that has outlived its request runs where asgiref sends it by default"
+
 #: What is replaced.
 REPLACED = (
-    Patch(
-        "flask.Flask.ensure_sync",
-        "a sync function of an async view runs on the request thread, not on the loop",
-        ("flask/dispatch.py",),
-        takes="self, func",
-        issue="pallets/flask#3412, which made it the point to override",
-    ),
-    Patch(
-        "flask.Flask.async_to_sync",
-        "a coroutine runs on the server's loop, not on one of its own",
-        ("flask/dispatch.py",),
-        takes="self, func",
-        issue="pallets/flask#4661",
-    ),
-    Patch(
-        "flask.Flask.make_response",
-        "a view may return a bare coroutine or an async iterable",
-        ("flask/dispatch.py",),
-        takes="self, rv",
-        issue="pallets/flask#4641, maxcountryman/flask-login#589",
-    ),
-    Patch(
-        "flask.Flask.inject_url_defaults",
-        "its functions are called without ensure_sync, and may block the loop",
-        ("flask/dispatch.py",),
-    ),
-    Patch(
-        "flask.Flask.preprocess_request",
-        "the route is noted before anything that takes its time; accelerated",
-        ("flask/dispatch.py", "flask/accelerators/stages.py"),
-    ),
-    Patch(
-        "flask.Flask.do_teardown_request",
-        "it is shielded from cancellation; accelerated",
-        ("flask/dispatch.py", "flask/accelerators/stages.py"),
-    ),
-    Patch(
-        "flask.Flask.do_teardown_appcontext",
-        "it is shielded from cancellation; accelerated",
-        ("flask/dispatch.py", "flask/accelerators/stages.py"),
-    ),
-    Patch(
-        "flask.Flask.create_url_adapter",
-        "accelerated",
-        ("flask/dispatch.py", "flask/accelerators/matching.py"),
-        takes="self, request",
-    ),
-    Patch(
-        "flask.ctx.update_wrapper",
-        "copy_current_request_context of a coroutine function gives an awaitable on the loop",
-        ("flask/patches.py", "flask/copied_contexts.py"),
-        takes="wrapper, wrapped, assigned, updated",
-    ),
-    Patch(
-        "blinker.Signal.send",
-        "a sync receiver of one of Flask's signals runs on the request thread",
-        ("flask/patches.py", "flask/signals.py"),
-        takes="self, sender, _async_wrapper, kwargs",
-    ),
-    Patch(
-        "werkzeug.wrappers.Request.get_data",
-        "tasks of a view read the body by turns",
-        ("flask/body_reads.py",),
-    ),
-    Patch(
-        "werkzeug.wrappers.Request._load_form_data",
-        "tasks of a view read the body by turns",
-        ("flask/body_reads.py",),
-    ),
-    Patch(
-        "werkzeug.routing.BaseConverter.to_python",
-        "a converter that may block is not called on the loop",
-        ("placement/converters.py",),
-        takes="self, value",
-    ),
-    Patch(
-        "asgiref.sync.SyncToAsync.threadlocal",
-        "its main_event_loop leads asgiref's own async_to_sync to the server's loop",
-        ("concurrency/async_to_sync.py",),
-    ),
-    Patch(
-        "asgiref.sync.AsyncToSync.executors",
-        "its current leads sync_to_async to the thread of the request",
-        ("concurrency/async_to_sync.py", "concurrency/sync_to_async.py", "request/async_iteration.py"),
-        issue="django/asgiref#347, django/asgiref#458",
-    ),
+    Patch("flask.Flask.ensure_sync", _SYNC, _DISPATCH, "self, func", "pallets/flask#3412"),
+    Patch("flask.Flask.async_to_sync", _ASYNC, _DISPATCH, "self, func", "pallets/flask#4661"),
+    Patch("flask.Flask.make_response", _RESPONSE, _DISPATCH, "self, rv", "pallets/flask#4641"),
+    Patch("flask.Flask.inject_url_defaults", _URL_DEFAULTS, _DISPATCH),
+    Patch("flask.Flask.preprocess_request", _PREPROCESS, _STAGES),
+    Patch("flask.Flask.do_teardown_request", _TEARDOWN, _STAGES),
+    Patch("flask.Flask.do_teardown_appcontext", _TEARDOWN, _STAGES),
+    Patch("flask.Flask.create_url_adapter", "accelerated", "flask/accelerators/matching.py", "self, request"),
+    Patch("flask.ctx.update_wrapper", _COPY, "flask/patches.py"),
+    Patch("blinker.Signal.send", _SIGNAL, "flask/signals.py", "self, sender, _async_wrapper, kwargs"),
+    Patch("werkzeug.wrappers.Request.get_data", _TURNS, "flask/body_reads.py"),
+    Patch("werkzeug.wrappers.Request._load_form_data", _TURNS, "flask/body_reads.py"),
+    Patch("werkzeug.routing.BaseConverter.to_python", _CONVERTER, "placement/converters.py", "self, value"),
+    Patch("asgiref.sync.SyncToAsync.threadlocal", _MAIN_LOOP, "concurrency/async_to_sync.py"),
+    Patch("asgiref.sync.AsyncToSync.executors", _EXECUTOR, _ASGIREF, issue="django/asgiref#347"),
 )
 
 #: Internals that are read.
 READ = (
-    Patch(
-        "werkzeug.routing.Rule._converters",
-        "there is no public way to the converters of a rule",
-        ("placement/converters.py",),
-    ),
-    Patch(
-        "werkzeug.routing.Map._rules",
-        "their number tells quickly whether one has been added",
-        ("flask/accelerators/matching.py",),
-    ),
-    Patch(
-        "werkzeug.wrappers.Response._on_close",
-        "a body is closed on the loop only where that calls nothing",
-        ("request/async_bodies.py",),
-    ),
-    Patch(
-        "werkzeug.local.LocalProxy._get_current_object",
-        "documented, in spite of its name",
-        ("flask/copied_contexts.py",),
-    ),
-    Patch(
-        "asgiref.sync.SyncToAsync.single_thread_executor",
-        "sync code of a task that has outlived its request runs where asgiref sends it by default",
-        ("concurrency/sync_to_async.py",),
-    ),
+    Patch("werkzeug.routing.Rule._converters", "there is no public way to them", "placement/converters.py"),
+    Patch("werkzeug.routing.Map._rules", "their number tells of a new one", "flask/accelerators/matching.py"),
+    Patch("werkzeug.wrappers.Response._on_close", "close() may call nothing", "request/async_bodies.py"),
+    Patch("werkzeug.local.LocalProxy._get_current_object", "documented", "flask/copied_contexts.py"),
+    Patch("asgiref.sync.SyncToAsync.single_thread_executor", _OUTLIVED, "concurrency/sync_to_async.py"),
 )
 
 #: All of it.

@@ -446,7 +446,7 @@ def test_paths_are_known_in_a_bounded_number(monkeypatch: pytest.MonkeyPatch) ->
     for slashes in range(1, 6):
         endpoint_of(app, "/" * slashes)
     (template,) = adapters._templates.values()
-    assert len(template._known) <= 2
+    assert len(template.rules) <= 2
 
 
 def test_a_map_of_the_applications_own_decides_each_time(monkeypatch: pytest.MonkeyPatch) -> None:

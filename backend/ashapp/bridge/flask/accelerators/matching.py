@@ -15,7 +15,6 @@ A path that has led to a rule without arguments leads there again, until a rule 
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException
@@ -48,7 +47,7 @@ class UrlAdapters:
     def __init__(self, app: flask.Flask) -> None:
         self._app = app
         self._create: Callable[[Any], MapAdapter | None] = app.create_url_adapter
-        self._templates: dict[Any, _Template] = {}
+        self._templates: dict[Any, _Adapter] = {}
 
     def match(self, environ: Environ) -> Rule | None:
         """Match the request of *environ* before Flask does; return the rule, or None for no match."""
@@ -56,9 +55,8 @@ class UrlAdapters:
         template = self._template(key)
         try:
             if template is None or "HTTP_UPGRADE" in environ:
-                made = self._make(self._app.request_class(environ), key)
-                assert made is not None  # noqa: S101 - None is for an application context without a request
-                adapter = made if type(made) is _Adapter else _Adapter.like(made, None)
+                made: Any = self._make(self._app.request_class(environ), key)
+                adapter = _Adapter.like(made)
             else:
                 rule = template.known(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "/"))
                 if rule is not None:
@@ -83,7 +81,7 @@ class UrlAdapters:
     def _make(self, request: flask.Request, key: Any, matched: _Adapter | None = None) -> MapAdapter | None:
         if not self._is_ordinary(request):
             adapter = self._create(request)  # for what else it does to the request, too
-            return matched if matched is not None and matched.is_like(adapter) else adapter
+            return matched or adapter
         template = self._template(key)
         if template is None:
             return self._remember(key, request)
@@ -91,9 +89,9 @@ class UrlAdapters:
             request.host = template.host
         return matched or template.bind(request.environ)
 
-    def _template(self, key: Any) -> _Template | None:
+    def _template(self, key: Any) -> _Adapter | None:
         template = self._templates.get(key)
-        return template if template is not None and template.adapter.map is self._app.url_map else None
+        return template if template is not None and template.map is self._app.url_map else None
 
     def _key(self, environ: Environ) -> Any:
         return (
@@ -121,27 +119,44 @@ class UrlAdapters:
             if len(self._templates) >= _MAX_TEMPLATES:
                 self._templates.clear()
             # A copy, because the request may change its adapter. Flask 3.1 sets the host, 3.0 does not.
-            self._templates[key] = _Template(copy(adapter), vars(request).get("host"))
+            template = self._templates[key] = _Adapter.like(adapter)
+            template.host = vars(request).get("host")
         return adapter
 
 
 class _Adapter(MapAdapter):
-    """An adapter that may have matched its request already: the first call of ``match`` tells the outcome."""
+    """An adapter that tells the outcome of an early match when Flask asks first, or a template of such."""
 
-    __slots__ = ("failure", "result", "template")
+    __slots__ = ("failure", "host", "number_of_rules", "result", "rules", "template")
 
     result: tuple[Rule, Mapping[str, Any]] | None
     failure: HTTPException | None
-    template: _Template | None
+    template: _Adapter | None
+    # Of a template: the host of its requests, and the rules without arguments that their paths have led to.
+    host: str | None
+    rules: dict[tuple[str, str], Rule]
+    number_of_rules: int
 
     @classmethod
-    def like(cls, adapter: MapAdapter, template: _Template | None, **changes: Any) -> _Adapter:
+    def like(cls, adapter: MapAdapter, template: _Adapter | None = None, **changes: Any) -> _Adapter:
         """Return an adapter that binds as *adapter* does, but for *changes*."""
         made = cls.__new__(cls)
         vars(made).update(vars(adapter), **changes)
         made.result = made.failure = None
         made.template = template
+        if template is None:
+            made.number_of_rules = -1
         return made
+
+    def bind(self, environ: Environ) -> _Adapter:
+        """Return the adapter for a request, of this template."""
+        return _Adapter.like(
+            self,
+            self,
+            path_info=_decode(environ.get("PATH_INFO", "/")),
+            default_method=environ["REQUEST_METHOD"],
+            query_args=_decode(environ.get("QUERY_STRING")),
+        )
 
     def match_early(self) -> None:
         try:
@@ -169,43 +184,18 @@ class _Adapter(MapAdapter):
             self.template.remember(self.default_method, path, result[0])
         return result
 
-    def is_like(self, adapter: MapAdapter | None) -> bool:
-        """Say whether *adapter* is one of Werkzeug's own that would match the same."""
-        return type(adapter) is MapAdapter and vars(self) == vars(adapter)
-
-
-class _Template:
-    """An adapter to copy, the host of the requests that it is for, and the rules that they have led to."""
-
-    __slots__ = ("_known", "_number_of_rules", "adapter", "host")
-
-    def __init__(self, adapter: MapAdapter, host: str | None) -> None:
-        self.adapter = adapter
-        self.host = host
-        self._known: dict[tuple[str, str], Rule] = {}
-        self._number_of_rules = -1
-
-    def bind(self, environ: Environ) -> _Adapter:
-        return _Adapter.like(
-            self.adapter,
-            self,
-            path_info=_decode(environ.get("PATH_INFO", "/")),
-            default_method=environ["REQUEST_METHOD"],
-            query_args=_decode(environ.get("QUERY_STRING")),
-        )
-
     def known(self, method: str, path: str) -> Rule | None:
         """Return the rule without arguments that *path* is known to lead to."""
-        if len(self.adapter.map._rules) != self._number_of_rules:  # noqa: SLF001 - see ``flask/patches.py``
-            self._known = {}
-        return self._known.get((method, path))
+        if len(self.map._rules) != self.number_of_rules:  # noqa: SLF001 - see ``flask/patches.py``
+            self.rules = {}
+        return self.rules.get((method, path))
 
     def remember(self, method: str, path: str, rule: Rule) -> None:
         """Take note that *path* leads to *rule* and gives no arguments."""
         # A subclass of Map may have reasons of its own. What is not ASCII has two forms, raw and decoded.
-        if type(self.adapter.map) is Map and path.isascii() and len(self._known) < _MAX_KNOWN:
-            self._number_of_rules = len(self.adapter.map._rules)  # noqa: SLF001 - see ``flask/patches.py``
-            self._known[method, path] = rule
+        if type(self.map) is Map and path.isascii() and len(self.rules) < _MAX_KNOWN:
+            self.number_of_rules = len(self.map._rules)  # noqa: SLF001 - see ``flask/patches.py``
+            self.rules[method, path] = rule
 
 
 def _target(environ: Environ) -> tuple[str | None, ...]:

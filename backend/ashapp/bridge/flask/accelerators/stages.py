@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flask import appcontext_tearing_down, request_tearing_down
 from flask.app import Flask
 
+from ashapp.bridge.flask import accelerators
 from ashapp.bridge.placement.hindrances import is_original
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _ORIGINALS = {name: getattr(Flask, name) for name in _IS_IDLE if is_original(Fla
 def skip_idle(app: Flask, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return what calls *function*, the stage *name* of *app*, while that has anything to do."""
     original, is_idle, kind = _ORIGINALS.get(name), _IS_IDLE[name], type(app)
-    if original is None or name in vars(app):
+    if not accelerators.ENABLED or original is None or name in vars(app):
         return function
 
     def stage(*args: Any, **kwargs: Any) -> Any:
