@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import flask
 from werkzeug.wrappers import Request, Response
 
-from ashapp.bridge.flask.attributes import attribute_of
+from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.request.async_bodies import AsyncBody
 from ashapp.bridge.request.input_stream import InputStream
 

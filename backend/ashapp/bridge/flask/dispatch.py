@@ -26,11 +26,12 @@ from flask.app import Flask
 from werkzeug.exceptions import HTTPException
 
 from ashapp.bridge.concurrency.async_to_sync import complete, finish, run_on_loop
-from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 from ashapp.bridge.concurrency.private_loop import OwnLoop, is_own_loop
 from ashapp.bridge.flask import accelerators, patches
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
 from ashapp.bridge.flask.accelerators.stages import skip_idle
+from ashapp.bridge.flask.bodies import ContextBody, adopt_body, as_body
 from ashapp.bridge.flask.copied_contexts import current_context
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.converters import on_loop
@@ -38,8 +39,6 @@ from ashapp.bridge.placement.hindrances import binds_as_flask, is_original
 from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking
 from ashapp.bridge.placement.rules import Placement, keeps_all
 from ashapp.bridge.placement.views import makes
-from ashapp.bridge.request.async_bodies import ContextBody, adopt_body, as_body
-from ashapp.bridge.request.wsgi_call import current_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -128,7 +127,7 @@ class Dispatch:
         ):
             return self._app.async_to_sync(func)
         greenlet = current_greenlet()
-        if greenlet is None or greenlet.call is None or is_nonblocking(func):
+        if greenlet is None or is_nonblocking(func):
             return func
         return partial(_call_sync, func)
 
@@ -139,10 +138,10 @@ class Dispatch:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             # Nearly always it is this, and then each call in between would hold memory while the view waits.
             greenlet = current_greenlet()
-            if greenlet is not None and greenlet.call is not None:
+            if greenlet is not None:
                 if kept and not greenlet.depth:
-                    return greenlet.call.run_on_request_thread(_call_on_own_loop, func, *args, **kwargs)
-                return greenlet.call.run_coroutine(func(*args, **kwargs))
+                    return greenlet.driver.run_on_request_thread(_call_on_own_loop, func, *args, **kwargs)
+                return greenlet.driver.run_coroutine(func(*args, **kwargs))
             if current_call() is not None:
                 return _call_on_own_loop(func, *args, **kwargs) if kept else complete(func(*args, **kwargs))
             return self._call_outside(func, *args, **kwargs)
@@ -206,9 +205,9 @@ def _match(app: flask.Flask, environ: Environ) -> Rule | None:
 def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     # Where it is called counts, not where it was wrapped: it may be handed to a thread or to a task.
     greenlet = current_greenlet()
-    if greenlet is None or greenlet.call is None:
+    if greenlet is None:
         return func(*args, **kwargs)
-    return greenlet.call.run_on_request_thread(func, *args, **kwargs)
+    return greenlet.driver.run_on_request_thread(func, *args, **kwargs)
 
 
 def _call_on_own_loop(func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any, **kwargs: Any) -> Any:
@@ -221,8 +220,7 @@ def _call_on_own_loop(func: Callable[..., Coroutine[Any, Any, Any]], /, *args: A
 
 def _preprocess(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Note which rule has matched, then call the first stage, which may take its time."""
-    greenlet = current_greenlet()
-    call = current_call() if greenlet is None else greenlet.call
+    call = current_call()
     # That of the outermost request: a test client that a view calls begins another one.
     if call is not None and not call.matched and flask.has_request_context():
         call.matched = True
@@ -236,8 +234,7 @@ def _preprocess(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> A
 
 def _shielded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call *function*, a teardown, which must not be interrupted."""
-    greenlet = current_greenlet()
-    call = current_call() if greenlet is None else greenlet.call
+    call = current_call()
     if call is None:
         return function(*args, **kwargs)
     outer, call.tearing_down = call.tearing_down, True

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flask.ctx
 
-from ashapp.bridge.flask.body_reads import adopt_request_reads
+from ashapp.bridge.flask.bodies import adopt_request_reads
 from ashapp.bridge.flask.copied_contexts import update_wrapper
 from ashapp.bridge.flask.signals import SIGNALS, send
 
@@ -49,7 +49,7 @@ class Patch(NamedTuple):
 
 _DISPATCH = "flask/dispatch.py"
 _STAGES = "flask/dispatch.py flask/accelerators/stages.py"
-_ASGIREF = "concurrency/async_to_sync.py concurrency/sync_to_async.py request/async_iteration.py"
+_ASGIREF = "concurrency/async_to_sync.py concurrency/sync_to_async.py request/async_bodies.py"
 
 _SYNC = "a sync function of an async view runs on the request thread, not on the loop"
 _ASYNC = "a coroutine runs on the server's loop, not on one of its own"
@@ -77,8 +77,8 @@ REPLACED = (
     Patch("flask.Flask.create_url_adapter", "accelerated", "flask/accelerators/matching.py", "self, request"),
     Patch("flask.ctx.update_wrapper", _COPY, "flask/patches.py"),
     Patch("blinker.Signal.send", _SIGNAL, "flask/signals.py", "self, sender, _async_wrapper, kwargs"),
-    Patch("werkzeug.wrappers.Request.get_data", _TURNS, "flask/body_reads.py"),
-    Patch("werkzeug.wrappers.Request._load_form_data", _TURNS, "flask/body_reads.py"),
+    Patch("werkzeug.wrappers.Request.get_data", _TURNS, "flask/bodies.py"),
+    Patch("werkzeug.wrappers.Request._load_form_data", _TURNS, "flask/bodies.py"),
     Patch("werkzeug.routing.BaseConverter.to_python", _CONVERTER, "placement/converters.py", "self, value"),
     Patch("asgiref.sync.SyncToAsync.threadlocal", _MAIN_LOOP, "concurrency/async_to_sync.py"),
     Patch("asgiref.sync.AsyncToSync.executors", _EXECUTOR, _ASGIREF, issue="django/asgiref#347"),

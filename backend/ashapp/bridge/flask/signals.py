@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from flask import signals
 
-from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
+from ashapp.bridge.flask.bodies import adopt_body
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.nonblocking import is_nonblocking
-from ashapp.bridge.request.async_bodies import adopt_body
-from ashapp.bridge.request.wsgi_call import current_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,15 +40,12 @@ def send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[Any
     is_end = signal is signals.request_finished
     if not signal.receivers and not is_end:
         return []
-    greenlet = current_greenlet()
-    call = current_call() if greenlet is None else greenlet.call
-    if is_end and call is not None:
+    if is_end and (call := current_call()) is not None:
         # A hook may have given it a body that is async. This is the last call before it is iterated.
         adopt_body(kwargs.get("response"))
-    if greenlet is None or greenlet.call is None:
+        call.note_response(kwargs.get("response"))
+    if current_greenlet() is None:
         return type(signal).send(signal, sender, **kwargs)
-    if is_end:
-        greenlet.call.response = kwargs.get("response")
     if signal.is_muted:
         return []
     # Who sends one by hand may pass no wrapper, and a sender that is no application.
@@ -61,6 +57,6 @@ def _on_request_thread(receiver: Callable[..., Any]) -> Callable[..., Any]:
     if iscoroutinefunction(receiver):
         raise RuntimeError("Cannot send to a coroutine function.")  # blinker's words
     greenlet = current_greenlet()
-    if is_nonblocking(receiver) or greenlet is None or greenlet.call is None:
+    if is_nonblocking(receiver) or greenlet is None:
         return receiver
-    return partial(greenlet.call.run_on_request_thread, receiver)
+    return partial(greenlet.driver.run_on_request_thread, receiver)
