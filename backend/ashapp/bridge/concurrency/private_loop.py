@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Event loops of one request each, for coroutines that are not to run on the server's.
 
-Theory of operation. A view that is kept on threads (see ``placement.rules``) may be async, and may block all the
+Theory of operation. A view that is kept on threads (see ``placement``) may be async, and may block all the
 same. As asgiref does under a WSGI server, its coroutine runs on a loop that nobody else has, on a thread that
 is made for it, while the thread of the request waits and lends itself to ``sync_to_async``. There is one such
 loop for all coroutines of a request, hooks and the items of a stream too, so that what they share has one
