@@ -13,6 +13,7 @@ import asgiref.wsgi
 from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.admission.in_flight import Admission
 from ashapp.bridge.concurrency.async_to_sync import adopt_loop
+from ashapp.bridge.concurrency.context import new_context
 from ashapp.bridge.concurrency.private_loop import drain_own_loops
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
@@ -30,7 +31,6 @@ from ashapp.bridge.messages.upgrades import ending_upgrade
 from ashapp.bridge.request.body_intake import DEFAULT_READ_AHEAD, Intake
 from ashapp.bridge.request.input_stream import InputStream, ReadLock
 from ashapp.bridge.request.output_queue import WriteBehind
-from ashapp.bridge.request.queue_watch import QueueWatch
 from ashapp.bridge.request.request_body import RequestBody
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.wsgi_call import as_exception
@@ -250,14 +250,19 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
     def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
         """Return the call that serves a request."""
-        call = ThreadCall(self.wsgi_application, environ, body, loop, self.startup_context, self._pool)
-        call.behind = self._behind
-        call.timeout = self.request_timeout
-        call.wants_own_loop = self._wants_own_loop
-        call.is_isolated = self._is_isolated
-        if self._task_grace != call.grace:
-            call.grace = self._task_grace
-        return call
+        return ThreadCall(
+            self.wsgi_application,
+            environ,
+            body,
+            loop,
+            new_context(self.startup_context),
+            self.request_timeout,
+            self._task_grace,
+            self._pool,
+            self._behind,
+            self._wants_own_loop,
+            self._is_isolated,
+        )
 
     def _begin(self, scope: Scope, receive: Receive) -> tuple[WsgiCall, RequestBody]:
         loop = asyncio.get_running_loop()
@@ -275,26 +280,21 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         if not isinstance(call, ThreadCall):
             self.intake.let_in(body)
             return
-        began = call.loop.time()
         try:
-            async with asyncio.timeout(call.timeout):
+            async with asyncio.timeout_at(call.deadline):
                 await self.intake.admit(body)
         except TimeoutError as error:
             raise RequestTimeout from error
-        if call.timeout is not None:
-            call.timeout -= min(call.loop.time() - began, call.timeout)
 
     def _submit(self, call: ThreadCall) -> None:
         self.admission.check_queue()
         call.submit()
-        self._queue_watch.start()
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
             self.loop = loop
             self._tasks.install(loop)
-            self._queue_watch = QueueWatch(self._pool, loop)
         return loop
 
     async def _drain(self) -> None:

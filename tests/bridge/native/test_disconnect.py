@@ -321,8 +321,7 @@ async def test_while_the_body_is_read_for_long(
     app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """The read tells the view, though its client is watched by then; what it awaits later is cancelled."""
-    monkeypatch.setattr("ashapp.bridge.request.loop_call._WATCH_DELAY", 0)
-    monkeypatch.setattr("ashapp.bridge.request.thread_call._WATCH_DELAY", 0)
+    monkeypatch.setattr("ashapp.bridge.request.wsgi_call._WATCH_DELAY", 0)
     add_teardowns(app, journal)
 
     async def view() -> str:

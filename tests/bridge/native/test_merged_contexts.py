@@ -147,7 +147,7 @@ async def test_a_copied_context(app: flask.Flask, journal: Journal, kind: str) -
 
 
 async def test_a_disconnect(app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ashapp.bridge.request.loop_call._WATCH_DELAY", 0)
+    monkeypatch.setattr("ashapp.bridge.request.wsgi_call._WATCH_DELAY", 0)
     waiting = asyncio.Event()
 
     async def view() -> str:

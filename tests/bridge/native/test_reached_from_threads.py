@@ -326,7 +326,7 @@ async def test_an_error_handler_sees_what_it_raises(app: flask.Flask, add: Add) 
 async def test_a_disconnect_cancels_it_but_not_its_teardown(
     app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ashapp.bridge.request.thread_call._WATCH_DELAY", 0)
+    monkeypatch.setattr("ashapp.bridge.request.wsgi_call._WATCH_DELAY", 0)
     tearing_down, go = asyncio.Event(), asyncio.Event()
 
     @app.teardown_appcontext
@@ -357,7 +357,7 @@ async def test_a_disconnect_cancels_it_but_not_its_teardown(
 async def test_a_disconnect_cancels_it_after_one_within_it(
     app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ashapp.bridge.request.thread_call._WATCH_DELAY", 0)
+    monkeypatch.setattr("ashapp.bridge.request.wsgi_call._WATCH_DELAY", 0)
     waiting = asyncio.Event()
 
     async def inner() -> None:
@@ -387,7 +387,7 @@ async def test_a_disconnect_cancels_it_after_one_within_it(
 async def test_a_job_on_the_thread_is_not_left_half_way(
     app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ashapp.bridge.request.thread_call._WATCH_DELAY", 0)
+    monkeypatch.setattr("ashapp.bridge.request.wsgi_call._WATCH_DELAY", 0)
     begun, go = threading.Event(), threading.Event()
 
     @app.context_processor

@@ -28,9 +28,7 @@ class WsgiCall:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
-        self.tearing_down = False
         self.lease = Lease(RequestThreads(1))
-        self.request_thread = lambda: self.lease
 
 
 @pytest.fixture
@@ -150,7 +148,7 @@ async def test_a_lane_knows_the_exchange_and_the_loop(call: Any) -> None:
         )
 
     assert await do(on_lane(look), call) == (call, call.loop, False)
-    call.request_thread().submit(lambda: seen.append(current_call()))
+    call.lease.submit(lambda: seen.append(current_call()))
     seen: list[Any] = []
     await do(on_lane(int), call)
     assert seen == [None]
@@ -219,6 +217,6 @@ def test_a_lane_outlives_the_loop() -> None:
 
     call = asyncio.run(begin())
     go.set()
-    call.request_thread().submit(done.set)
+    call.lease.submit(done.set)
 
     assert done.wait(20)

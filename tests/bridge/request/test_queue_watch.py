@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from ashapp.bridge.messages.types import Environ, StartResponse
-from ashapp.bridge.request import queue_watch
+from ashapp.bridge.request import wsgi_call
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually
@@ -32,7 +32,7 @@ class Application:
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
-    monkeypatch.setattr(queue_watch, "_INTERVAL", 0.01)
+    monkeypatch.setattr(wsgi_call, "_WATCH_DELAY", 0.01)
     application = Application()
     yield application
     application.gate.set()
@@ -109,12 +109,3 @@ async def test_jobs_that_are_no_requests_may_wait_too(app: Application) -> None:
     app.gate.set()
     await asyncio.gather(other, blocker)
     assert handoff.result(PATIENCE) == "done"
-
-
-async def test_the_timer_ends_with_the_queue(app: Application) -> None:
-    bridge = WsgiToAsgi(app, threads=1)
-    await fetch(bridge, target=b"/")
-    await eventually(lambda: bridge._queue_watch._timer is None)
-    await fetch(bridge, target=b"/")
-    assert bridge._queue_watch._timer is not None
-    await eventually(lambda: bridge._queue_watch._timer is None)

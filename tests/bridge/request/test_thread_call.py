@@ -12,11 +12,11 @@ import pytest
 from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.concurrency.greenlets import current_call
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse
-from ashapp.bridge.request import thread_call
+from ashapp.bridge.request import thread_call, wsgi_call
 from ashapp.bridge.request.output_queue import HIGH_WATER, WriteBehind
+from ashapp.bridge.request.phases import Phase
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually, until_set
@@ -136,7 +136,7 @@ async def test_a_complete_response_crosses_to_the_loop_once(
     class Patient(Client):
         async def send(self, message: Message) -> None:
             # By the end of this the thread has done with the request, so it need not tell of that.
-            await eventually(lambda: calls[0]._finished)
+            await eventually(lambda: calls[0].phase is Phase.ENDED)
             await super().send(message)
 
     client = Patient(*chunks)
@@ -347,7 +347,7 @@ def flask_app(view: Any, **config: Any) -> FlaskToAsgi:
 
 
 async def test_a_coroutine_is_cancelled_when_its_client_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread_call, "_WATCH_DELAY", 0.001)
+    monkeypatch.setattr(wsgi_call, "_WATCH_DELAY", 0.001)
     cancelled: list[bool] = []
 
     async def view() -> str:
@@ -368,7 +368,7 @@ async def test_a_coroutine_is_cancelled_when_its_client_leaves(monkeypatch: pyte
 
 
 async def test_to_look_for_the_client_asks_for_no_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread_call, "_WATCH_DELAY", 0.001)
+    monkeypatch.setattr(wsgi_call, "_WATCH_DELAY", 0.001)
     entered, go_on = asyncio.Event(), asyncio.Event()
 
     async def view() -> str:
@@ -386,28 +386,6 @@ async def test_to_look_for_the_client_asks_for_no_body(monkeypatch: pytest.Monke
     go_on.set()
     await serving
     assert client.body == b"done"
-
-
-async def test_a_response_that_has_begun_is_watched_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread_call, "_WATCH_DELAY", 1000)
-    calls: list[Any] = []
-
-    async def view() -> str:
-        return "done"
-
-    client = Client()
-    client.reads.clear()
-    bridge = flask_app(view)
-    bridge.wsgi_application.before_request(lambda: calls.append(current_call()))
-    serving = serve(bridge, b"/", client)
-    await client.until(lambda client: client.sent)
-    assert calls[0]._timer is not None
-    calls[0]._watch()  # as the timer does
-    await asyncio.sleep(0)
-    assert client.asked == 0
-    client.reads.set()
-    await serving
-    assert client.complete
 
 
 # -- the end of the loop

@@ -17,6 +17,7 @@ import pytest
 
 from ashapp.bridge.concurrency.greenlets import current_call, enter_call
 from ashapp.bridge.concurrency.request_threads import RequestThreads
+from ashapp.bridge.concurrency.sync_to_async import loop_context
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse, WsgiApplication
 from ashapp.bridge.request.loop_call import LoopCall
@@ -40,7 +41,14 @@ class OnLoop(WsgiToAsgi):
 
     def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
         return LoopCall(
-            self.wsgi_application, environ, body, loop, self.startup_context, self.request_threads
+            self.wsgi_application,
+            environ,
+            body,
+            loop,
+            loop_context(self.startup_context),
+            None,
+            1.0,
+            self.request_threads,
         )
 
 

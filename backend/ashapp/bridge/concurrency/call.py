@@ -51,8 +51,6 @@ class Call(Protocol):
     info: RequestInfo | None
     #: Whether Flask has matched the request.
     matched: bool
-    #: Whether Flask tears down a context, which nothing is to interrupt.
-    tearing_down: bool
 
     @property
     def is_complete(self) -> bool:
@@ -65,8 +63,8 @@ class Call(Protocol):
     def note_response(self, response: Any) -> None:
         """Take note of the *response*, an object of Flask's, that is iterated next."""
 
-    def leave_teardown(self, outer: bool) -> None:  # noqa: FBT001 - what ``tearing_down`` was
-        """Go back to what ``tearing_down`` was before, and do what has been put off until then."""
+    def tear_down(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call *function*, which nothing is to interrupt, and return its result."""
 
     def coroutine_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop for the coroutines that a thread of this call waits for. On that thread."""

@@ -9,6 +9,7 @@ import flask
 from flask.app import Flask
 
 from ashapp.bridge.concurrency.request_threads import RequestThreads
+from ashapp.bridge.concurrency.sync_to_async import loop_context
 from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.messages.request_info import INFO
@@ -111,12 +112,16 @@ class FlaskToAsgi(WsgiToAsgi):
         if self._dispatch.runs_on_loop(environ):
             # Not the object itself: a call of its type's slot puts 750 bytes more on the stack of a greenlet.
             application = self.wsgi_application.__call__
-            call = LoopCall(application, environ, body, loop, self.startup_context, self._request_threads)
-            if self.request_timeout is not None:
-                call.timeout = self.request_timeout
-            if self._task_grace != call.grace:
-                call.grace = self._task_grace
-            return call
+            return LoopCall(
+                application,
+                environ,
+                body,
+                loop,
+                loop_context(self.startup_context),
+                self.request_timeout,
+                self._task_grace,
+                self._request_threads,
+            )
         return super().make_call(environ, body, loop)
 
     def _note_route(self, scope: Scope) -> None:

@@ -235,10 +235,4 @@ def _preprocess(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> A
 def _shielded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call *function*, a teardown, which must not be interrupted."""
     call = current_call()
-    if call is None:
-        return function(*args, **kwargs)
-    outer, call.tearing_down = call.tearing_down, True
-    try:
-        return function(*args, **kwargs)
-    finally:
-        call.leave_teardown(outer)
+    return function(*args, **kwargs) if call is None else call.tear_down(function, *args, **kwargs)

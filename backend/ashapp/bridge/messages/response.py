@@ -38,15 +38,18 @@ class Response:
     headers, ``clip`` counts the body against Content-Length.
     """
 
-    __slots__ = ("_bodiless", "_headers", "_is_head", "_remaining", "_status", "sealed")
+    __slots__ = ("_headers", "_is_head", "_status", "bodiless", "complete", "remaining", "sealed")
 
     def __init__(self, method: str) -> None:
         self._is_head = method == "HEAD"
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
-        self._remaining: int | None = None
-        self._bodiless = False
-        self.sealed = False
+        #: Bytes of the body still due by Content-Length; None where that is not given.
+        self.remaining: int | None = None
+        #: Whether no body may follow: HEAD, 204 and 304 (RFC 9110, 6.4.1).
+        self.bodiless = False
+        #: Whether the head has gone out, and whether the whole body has.
+        self.sealed = self.complete = False
 
     @property
     def started(self) -> bool:
@@ -54,19 +57,9 @@ class Response:
         return self._status != 0
 
     @property
-    def bodiless(self) -> bool:
-        """Whether no body may follow: HEAD, 204 and 304 (RFC 9110, 6.4.1)."""
-        return self._bodiless
-
-    @property
     def is_handed_over(self) -> bool:
         """Whether a proxy is asked to send something in place of the body (``X-Sendfile`` and the like)."""
         return any(name in _HAND_OVER for name, _ in self._headers)
-
-    @property
-    def remaining(self) -> int | None:
-        """Bytes of the body still due by Content-Length; None where that is not given."""
-        return self._remaining
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None) -> None:
         """Take the status and the headers (PEP 3333, "The start_response() Callable").
@@ -86,14 +79,14 @@ class Response:
         encoded = encode_response_headers(headers)
         remaining = None
         if self._is_head or code in {204, 304}:
-            self._bodiless = True
+            self.bodiless = True
             if not self._is_head or code == 204:
                 # 204 must not have one (RFC 9110, 8.6); for 304 servers would wait for the body it promises.
                 encoded = [field for field in encoded if field[0] != b"content-length"]
         else:
-            self._bodiless = False
+            self.bodiless = False
             remaining = _content_length(encoded)
-        self._status, self._headers, self._remaining = code, encoded, remaining
+        self._status, self._headers, self.remaining = code, encoded, remaining
 
     def head(self) -> Message:
         """Seal the headers and return them as the ``http.response.start`` message.
@@ -109,12 +102,12 @@ class Response:
 
     def clip(self, chunk: bytes) -> bytes:
         """Return the part of *chunk* that may still be sent, and count it."""
-        if self._bodiless:
+        if self.bodiless:
             return b""
-        if self._remaining is not None:
-            if len(chunk) > self._remaining:
-                chunk = chunk[: self._remaining]
-            self._remaining -= len(chunk)
+        if self.remaining is not None:
+            if len(chunk) > self.remaining:
+                chunk = chunk[: self.remaining]
+            self.remaining -= len(chunk)
         return chunk
 
 

@@ -90,11 +90,11 @@ class ThreadHandoff(Handoff):
     def start(self, call: LoopCall) -> None:
         """Begin; see ``Handoff``."""
         self._call = call
-        call.request_thread().submit(self._run)
+        call.lease.submit(self._run)
 
     def withdraw(self) -> bool:
         """Do not run where the request still waits for its request thread; see ``Handoff``."""
-        return self._call.request_thread().withdraw(self._run)
+        return self._call.lease.withdraw(self._run)
 
     def __str__(self) -> str:
         return getattr(self._function, "__qualname__", repr(self._function))

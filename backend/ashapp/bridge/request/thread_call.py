@@ -6,20 +6,17 @@ what it returns, and ``close()``. ``respond`` is the other half, in the task tha
 request: it waits for the thread and awaits ``send``.
 
 The two meet at ``_opening``, a future that the thread resolves once, in one crossing to the loop. In most
-cases the response is complete by then (its length is known and reached, or it is a list), and goes out as
-one start and one body message (or a few, if it is large); the thread then closes the iterable while the
-loop sends. It waits for that only where too much waits for clients already (``behind``). Else the rest
-follows through a ``BodyStream``, while ``RequestBody`` watches for a client that goes away. Until the first
-byte of a body is sent nobody watches: sync code can't be stopped, so knowing would change nothing.
+cases the response is complete by then (its length is known and reached, or it is a list). It goes out as one
+start and one body message (or a few, if it is large), while the thread closes the iterable. The thread waits
+for that only where too much waits for clients already (``behind``). Else the rest follows through a
+``BodyStream``, while ``RequestBody`` watches for a client that goes away.
 
-A coroutine can be: one that the thread waits for on the loop (see ``coroutines``) is cancelled with the
-request, if the client has gone or the time is up, and if it is the view or the body: once the response has
-been started the application tears down, and is left to. A request that has been given up by then is looked
-at again where the next phase begins: where a teardown ends, and before a body is iterated.
+Sync code can't be stopped. So the client is watched while the call waits for a thread, while a body is
+streamed, and while the thread waits for a coroutine, which can be cancelled.
 
 The context is made current through greenlet's ``gr_context``, not with ``Context.run``, because that marks
 it as entered, and then a coroutine of the same request could not run in it on the loop while the
-thread waits (see ``coroutines``).
+thread waits (see ``async_to_sync``).
 """
 
 from __future__ import annotations
@@ -29,7 +26,7 @@ import logging
 import math
 import threading
 import time
-from threading import get_ident
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from greenlet import getcurrent
@@ -40,78 +37,59 @@ from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.greenlets import enter_call
 from ashapp.bridge.concurrency.private_loop import OwnLoop, RemoteTask
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
-from ashapp.bridge.messages.environ import expects_continue
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE, STREAM, BodyStream, pieces
-from ashapp.bridge.request.request_body import HIGH_WATER as READ_HIGH_WATER
-from ashapp.bridge.request.wsgi_call import WsgiCall, as_exception, log_late_failure
+from ashapp.bridge.request.phases import Ending, Phase
+from ashapp.bridge.request.wsgi_call import TURN, WsgiCall, as_exception, log_late_failure
 from ashapp.bridge.stacks import stack_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from contextvars import Context
+    from collections.abc import Callable
 
     from ashapp.bridge.concurrency.call import Cancellable
     from ashapp.bridge.concurrency.thread_pool import ThreadPool
-    from ashapp.bridge.messages.types import Environ, Message, Send, WsgiApplication
+    from ashapp.bridge.messages.types import Message, Send
     from ashapp.bridge.request.output_queue import WriteBehind
-    from ashapp.bridge.request.request_body import RequestBody
 
 __all__ = ["ThreadCall"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-# So many chunks of a stream are sent before the loop may see to others: where the client and the
-# application are both quick, neither the queue nor ``send`` ever waits.
-_TURN = 16
-
-# Seconds until a request that waits for a coroutine begins to watch for its client: most are done by then.
-_WATCH_DELAY = 0.2
-
-# When the client of a request that waits for a thread is watched: most have got theirs by then.
-_LOOKS = 2
-
 # The head, the first bytes, and where the rest of the body comes from: None if that is all.
 _Opening = tuple["Message", bytes, BodyStream | None]
 
 
+@dataclass(eq=False, repr=False)
 class ThreadCall(WsgiCall):
-    """The WSGI call of one request, on a thread, and the sending of its response, on the loop."""
+    """The WSGI call of one request, on a thread of *pool*.
 
-    #: Says, on the thread, whether the request's coroutines are kept off the server's loop. None: never.
-    wants_own_loop: Callable[[], bool] | None = None
-    #: Says whether an endpoint's requests have thread-local values of their own. None: never.
-    is_isolated: Callable[[str], bool] | None = None
-    _own_loop: OwnLoop | None = None
-    #: Counts what waits for clients; to be set before it is submitted.
+    *behind* counts what waits for clients. On the thread, *wants_own_loop* says whether the coroutines of the
+    request are kept off the server's loop, and *is_isolated* whether an endpoint's requests have thread-local
+    values of their own; None stands for never.
+    """
+
+    place = "thread"
+
+    pool: ThreadPool
     behind: WriteBehind
-    _stream: BodyStream | None = None
-    _abandoned = False
-    _finished = False
-    _iterating = False
-    _task: Cancellable | RemoteTask | None = None
-    _interrupted = False
-    _timer: asyncio.TimerHandle | None = None
-    _waiter: asyncio.Future[None] | None = None
-    _thread: int | None = None
-    _looks = 0
-    _sent: threading.Lock | None = None
-    _taken = 0
-    _size = 0
+    wants_own_loop: Callable[[], bool] | None = None
+    is_isolated: Callable[[str], bool] | None = None
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the request, and what serves it
-        self,
-        application: WsgiApplication,
-        environ: Environ,
-        body: RequestBody,
-        loop: asyncio.AbstractEventLoop,
-        startup: Context,
-        pool: ThreadPool,
-    ) -> None:
-        super().__init__(application, environ, body, loop, startup)
-        self._pool = pool
-        self._opening: asyncio.Future[_Opening] = loop.create_future()
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.phase = Phase.QUEUED
         self._submitted = 0.0
+        self._opening: asyncio.Future[_Opening] = self.loop.create_future()
+        self._stream: BodyStream | None = None
+        self._own_loop: OwnLoop | None = None
+        # What the thread waits for, on a loop.
+        self._task: Cancellable | RemoteTask | None = None
+        # Who waits for the thread to be done with the request.
+        self._waiter: asyncio.Future[None] | None = None
+        self._thread = 0
+        # What holds the thread until its response has been sent, and the bytes that wait for the client.
+        self._sent: threading.Lock | None = None
+        self._taken = 0
 
     # -- on the loop
 
@@ -124,72 +102,67 @@ class ThreadCall(WsgiCall):
         """
         if self.info is not None:
             self._submitted = time.perf_counter()
-        self._pool.submit(self.run)
+        self.pool.submit(self.run)
+        if self.pool.queued + self.pool.busy > self.pool.size:
+            self._watch_later()
 
     async def respond(self, send: Send) -> None:
         """Send the response that ``run`` makes, and return when its thread is done; see ``WsgiCall``."""
         stream = None
-        deadline = self.loop.call_later(self.timeout, self._expire) if self.timeout is not None else None
+        self._set_deadline()
         try:
             head, chunk, stream = await self._opening
             try:
                 await send(head)
                 await self._send_body(stream, chunk, send)
             except OSError:  # the client has gone (ASGI 2.4)
-                self._abandon()
-            except Exception as error:
-                await self._heed(error, send)
+                self._give_up(Ending.CLIENT_GONE)
+            except Exception:
+                if await self._must_be_told(send):
+                    raise
             self._let_go()
-            if not self._finished:
-                await self._join()
+            if self.phase is not Phase.ENDED:
+                await self._until_ended()
             if stream is not None and stream.error is not None:
                 raise stream.error
         except ClientDisconnected:
             return  # there is nobody to answer
         finally:
-            for timer in (deadline, self._timer):
-                if timer is not None:
-                    timer.cancel()
-            if self._thread is None:
-                self._withdraw()
-            self._abandon()
+            self._stop_timers()
+            self._withdraw()
+            self._give_up(Ending.CANCELLED)
 
     def when_ended(self, callback: Callable[[], object]) -> None:
         """Call *callback* when the application has done with the request; see ``WsgiCall``."""
-        if not self._finished:
-            waiter = self._waiter = self.loop.create_future()
-            if not self._finished:
-                waiter.add_done_callback(lambda _: callback())
-                return
-        callback()
+        if self.phase is Phase.ENDED:
+            callback()
+        else:
+            self._until_ended().add_done_callback(lambda _: callback())
 
-    def note_waiting(self) -> None:
-        """See whether the client still waits. Called now and then, while the call waits for a thread."""
-        self._looks += 1
-        # To look for a disconnect would ask for the body (see ``body``) where the client waits for that.
-        if self._looks == _LOOKS and not expects_continue(self._environ):
-            self.body.watch(self._leave_queue, read_ahead=READ_HIGH_WATER)
-
-    def _leave_queue(self) -> None:
-        if self._withdraw():
-            self._settle(None, ClientDisconnected("the client went away before a thread was free"))
+    def _until_ended(self) -> asyncio.Future[None]:
+        waiter = self._waiter = self.loop.create_future()
+        if self.phase is Phase.ENDED:  # before the thread could see that somebody waits
+            resolve(waiter)
+        return waiter
 
     def _withdraw(self) -> bool:
         """Wait for a thread no longer; say whether the call did."""
-        if self._pool.withdraw(self.run):
-            self._finished = True
-        return self._finished
+        if self.phase is Phase.QUEUED and self.pool.withdraw(self.run):
+            self.phase = Phase.ENDED
+            return True
+        return False
 
     async def _send_body(self, stream: BodyStream | None, chunk: bytes, send: Send) -> None:
         if self.body.share is not None:
             self.body.share.settle()
         if stream is None:
-            await _send_whole(chunk, send)
-        else:
-            await self._send_stream(stream, chunk, send)
-
-    async def _send_stream(self, stream: BodyStream, chunk: bytes, send: Send) -> None:
-        self.body.watch(self._abandon)
+            message = {"type": "http.response.body", "body": chunk, "more_body": False}
+            for turn, piece in enumerate(pieces(message)):
+                if turn:
+                    await asyncio.sleep(0)  # to see to others, where the client is quick
+                await send(piece)
+            return
+        self.body.watch(self._disconnect)
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
         turn = 0
         while (item := await stream.get()) is not None:
@@ -197,32 +170,28 @@ class ThreadCall(WsgiCall):
             await send({"type": "http.response.body", "body": chunk, "more_body": more})
             if not more:
                 return
-            turn = (turn + 1) % _TURN
+            turn = (turn + 1) % TURN
             if turn == 0:
                 await asyncio.sleep(0)
 
-    async def _heed(self, error: Exception, send: Send) -> None:
-        if await self._judge(error, send) is not None:
-            raise error
+    def _disconnect(self) -> None:
+        if self._withdraw():
+            self._settle(None, ClientDisconnected("the client went away before a thread was free"))
+        elif self._task is not None or self._stream is not None:  # else there is nothing to stop
+            self._give_up(Ending.CLIENT_GONE)
 
-    async def _join(self) -> None:
-        self._waiter = self.loop.create_future()
-        if not self._finished:
-            await self._waiter
-
-    def _abandon(self) -> None:
-        self._abandoned = True
+    def _give_up(self, ending: Ending) -> None:
+        super()._give_up(ending)
         if self._stream is not None:
             self._stream.abandon()
         self._let_go()
         self.body.stop()
-        self._interrupt()
 
     def _let_go(self) -> None:
         """Let the thread go that waits until its response has been sent, and give back what that took."""
-        if self._sent is not None:
-            resolved, self._sent = self._sent, None
-            resolved.release()
+        sent, self._sent = self._sent, None
+        if sent is not None:
+            sent.release()
         taken, self._taken = self._taken, 0
         if taken:
             self.behind.give_back(taken)
@@ -238,56 +207,33 @@ class ThreadCall(WsgiCall):
         outer, self._task = self._task, task
         if outer is not None:  # which waits for sync code that waits for *task*
             task.add_done_callback(lambda _: self._note_end(task, outer))
-        if self._abandoned:
-            self._interrupt()
-        elif self._timer is None and not self._response.sealed:
-            self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
+        self._interrupt()
+        if self._watch_timer is None and not self._ending:
+            self._watch_later()
 
     def _note_end(self, task: Cancellable | RemoteTask, outer: Cancellable | RemoteTask) -> None:
         if self._task is task:
             self._task = outer
 
-    def _watch(self) -> None:
-        if self._response.sealed:
-            return
-        if expects_continue(self._environ) and not self.body.started:
-            # To look for a disconnect would ask for the body (see ``body``): later, then.
-            self._timer = self.loop.call_later(_WATCH_DELAY, self._watch)
-        else:
-            self.body.watch(self._abandon)
-
-    def leave_teardown(self, outer: bool) -> None:  # noqa: FBT001 - see ``WsgiCall``
-        """Go back to what ``tearing_down`` was before; see ``WsgiCall``."""
-        self.tearing_down = outer
-        if self._abandoned:
-            self._cross(self._interrupt)
-
-    def _interrupt(self) -> None:
-        may_be_cancelled = not (self.tearing_down or self._complete) and (
-            self._iterating or not self._response.started
-        )
-        if self._task is not None and may_be_cancelled and not self._interrupted:
-            self._interrupted = True  # before the task can end, on another thread
-            self._interrupted = self._task.cancel()
+    def _cancel(self) -> bool:
+        return self._task is not None and self._task.cancel()
 
     def _expire(self) -> None:
-        if not self._opening.done():
-            _log.warning("%r took longer than %s s and is answered with 504; %s", *self._whereabouts())
-            self._opening.set_exception(RequestTimeout())
-
-    def _whereabouts(self) -> tuple[str, float | None, str]:
-        stack = stack_of(self._thread) if self._thread is not None else None
-        if stack is None:
-            where = f"it has not got one of the {self._pool.size} threads"
-        elif self._finished:  # so the stack may be that of another request already
+        if self._opening.done():
+            return
+        stack = stack_of(self._thread)
+        if self.phase is Phase.QUEUED:
+            where = f"it has not got one of the {self.pool.size} threads"
+        elif self.phase is Phase.ENDED:  # so the stack may be that of another request already
             where = "it has just ended"
         else:
             where = f"its thread is here:\n{stack}"
-        return str(self), self.timeout, where
+        _log.warning("%r took longer than %s s and is answered with 504; %s", str(self), self.timeout, where)
+        self._opening.set_exception(RequestTimeout())
 
     def _settle(self, opening: _Opening | None, error: Exception | None = None) -> None:
         if self._opening.done():  # cancelled: nobody will send what the thread makes
-            self._abandon()
+            self._give_up(Ending.CANCELLED)
         elif opening is not None:
             self._opening.set_result(opening)
         elif error is not None:
@@ -297,7 +243,8 @@ class ThreadCall(WsgiCall):
 
     def run(self) -> None:
         """Make the response: the application's whole part in this request. Raises nothing."""
-        self._thread = get_ident()
+        self.phase = Phase.RUNNING
+        self._thread = threading.get_ident()
         # No variable holds the greenlet: a traceback would keep it longer than its thread, and then the
         # garbage collector can meet it freed (greenlet 2.0 to 3.5).
         outer_context = getcurrent().gr_context
@@ -307,7 +254,7 @@ class ThreadCall(WsgiCall):
         if self.info is not None:
             self.info.queued = time.perf_counter() - self._submitted
         try:
-            if not self._abandoned:
+            if not self._ending:
                 self._call_application()
         except BaseException as error:
             self._fail(error)
@@ -316,7 +263,7 @@ class ThreadCall(WsgiCall):
             getcurrent().gr_context = outer_context
             if self._own_loop is not None:
                 self._own_loop.leave()
-            self._finished = True
+            self.phase = Phase.ENDED
             if self._waiter is not None:
                 self._cross(resolve, self._waiter)
 
@@ -336,12 +283,11 @@ class ThreadCall(WsgiCall):
 
     def _open(self, head: Message, chunk: bytes) -> None:
         sent = None
-        if not self._complete:
+        if not self._response.complete:
             self._stream = BodyStream(self.loop, self._bound())
         elif len(chunk) > PIECE and not self._take(len(chunk)):
             sent = self._sent = threading.Lock()
             sent.acquire()
-        self._opened = True
         if not self._cross(self._settle, (head, chunk, self._stream)):
             if self._stream is not None:
                 self._stream.abandon()
@@ -362,28 +308,13 @@ class ThreadCall(WsgiCall):
 
     def _continue(self, chunk: bytes) -> None:
         if self._stream is not None:
-            self._stream.put(chunk, last=self._complete)
-
-    def _check_client(self) -> None:
-        if self._stream is not None:
-            self._stream.check()
-
-    def _receive_iterable(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
-        self._iterating = True
-        self._interrupted = False
-        if isinstance(iterable, list | tuple):
-            self._size = sum(map(len, iterable))
-        return iterable
-
-    def _check_wanted(self) -> None:
-        if self._abandoned:
-            raise ClientDisconnected("nobody wants the response any more")
+            self._stream.put(chunk, last=self._response.complete)
 
     def _fail(self, error: BaseException) -> None:
         if self._interrupted and isinstance(error, asyncio.CancelledError):
             error = ClientDisconnected("the request was cancelled")
         error = as_exception(error)
-        if self._complete and self._opened:
+        if self._response.complete:
             log_late_failure(error)
         elif self._stream is not None:
             self._stream.fail(error)
@@ -391,17 +322,3 @@ class ThreadCall(WsgiCall):
             if isinstance(error, RequestEntityTooLarge):  # an application that knows it would have answered
                 error = RequestRejected(413, "The request body is longer than this service accepts.")
             self._cross(self._settle, None, error)
-
-    def _cross(self, callback: Callable[..., object], *args: object) -> bool:
-        try:
-            self.loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # the loop has been closed, and nobody is left to be told
-            return False
-        return True
-
-
-async def _send_whole(body: bytes, send: Send) -> None:
-    for turn, message in enumerate(pieces({"type": "http.response.body", "body": body, "more_body": False})):
-        if turn:
-            await asyncio.sleep(0)  # to see to others, where the client is quick
-        await send(message)

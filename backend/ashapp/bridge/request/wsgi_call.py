@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: MIT
-"""One HTTP request and its response: the application's part, which is the same wherever it runs.
+"""One HTTP request and its response: the part of a call that is the same wherever the application runs.
 
-``WsgiCall`` makes the WSGI call, iterates what it returns and closes it. All of it runs in one
-``contextvars.Context`` that is made for this request, so nothing of one request can be seen in the next,
-whatever the server does with its own tasks. Where it runs, and how what it sends gets to the server, is
-said by two subclasses: on a worker thread (``threaded``), or on the loop (``native``).
+Theory of operation. ``WsgiCall`` makes the WSGI call, iterates what it returns and closes it. All of it runs
+in one ``contextvars.Context`` that is made for this request, so nothing of one request can be seen in the
+next, whatever the server does with its own tasks. There are two forms: ``ThreadCall`` runs the application on
+a worker thread, ``LoopCall`` in a greenlet on the loop.
+
+A call has a ``Phase``. When nobody wants its response any more (``give_up``), what the application waits for
+is cancelled: at once if the phase allows it, else as soon as one begins that does. Each phase is interrupted
+once: what the application then does to clean up is left alone.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ashapp.bridge.concurrency.context import body_may_block, new_context
+from ashapp.bridge.concurrency.context import body_may_block
+from ashapp.bridge.messages.environ import expects_continue
 from ashapp.bridge.messages.errors import BodyOverdue, ClientDisconnected
 from ashapp.bridge.messages.request_info import INFO, RequestInfo
 from ashapp.bridge.messages.response import Response
 from ashapp.bridge.request.output_queue import HIGH_WATER
+from ashapp.bridge.request.phases import Ending, Phase
+from ashapp.bridge.request.request_body import HIGH_WATER as READ_HIGH_WATER
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,12 +37,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.messages.types import Environ, ExcInfo, Message, Send, WsgiApplication
     from ashapp.bridge.request.request_body import RequestBody
 
-__all__ = [
-    "RUN_OUT_SECONDS",
-    "WsgiCall",
-    "as_exception",
-    "log_late_failure",
-]
+__all__ = ["RUN_OUT_SECONDS", "TURN", "WsgiCall", "as_exception", "log_late_failure"]
 
 _log = logging.getLogger("ashapp.bridge")
 
@@ -44,56 +47,64 @@ RUN_OUT_SECONDS = 5.0
 _RUN_OUT_ITEMS = 1000
 _RUN_OUT_BYTES = 1 << 20
 
+#: Messages that are sent before the loop may see to others: client and application may both be quick.
+TURN = 16
 
+# Seconds until a request that waits begins to watch for its client: most are done by then.
+_WATCH_DELAY = 0.2
+
+
+@dataclass(eq=False, repr=False)
 class WsgiCall:
     """The WSGI call of one request.
 
-    *startup* is the context in which the server has been started.
+    It is answered with 504 when its response has not begun after *timeout* seconds (None: any time). *grace*
+    is how many seconds what is cancelled, or left running, has to end.
     """
 
-    #: Seconds that the application has until its response begins; None for any time.
-    timeout: float | None = None
-    #: Seconds that what is cancelled, or left running, has to end.
-    grace = 5.0
-    #: Makes the context of a request.
-    make_context: Callable[[Context], Context] = staticmethod(new_context)
-    #: Whether Flask has matched the request.
-    matched = False
-    #: Where the application runs, as the notes call it.
-    place = "thread"
-    _opened = False
-    _complete = False
+    #: Where the application runs, as a middleware is told.
+    place: ClassVar[str]
 
-    def __init__(
-        self,
-        application: WsgiApplication,
-        environ: Environ,
-        body: RequestBody,
-        loop: asyncio.AbstractEventLoop,
-        startup: Context,
-    ) -> None:
-        self.loop = loop
-        #: Whether Flask tears down the request, which nothing is to interrupt.
-        self.tearing_down = False
-        self.context = self.make_context(startup)
-        self.body = body
-        if body.announced:
-            self.context.run(body_may_block.set, environ["wsgi.input"].may_block)
-        self._application = application
-        self._environ = environ
-        self._response = Response(environ["REQUEST_METHOD"])
-        self.info: RequestInfo | None = environ["asgi.scope"].get(INFO)
+    application: WsgiApplication
+    environ: Environ
+    body: RequestBody
+    loop: asyncio.AbstractEventLoop
+    context: Context
+    timeout: float | None
+    grace: float
+
+    def __post_init__(self) -> None:
+        # All that a call ever has is set here: an attribute that most instances never get is not in the
+        # layout that they share, and then costs each that gets it a dict of its own, 770 bytes.
+        self.phase = Phase.RUNNING
+        #: When the response must have begun, by the loop's clock.
+        self.deadline = None if self.timeout is None else self.loop.time() + self.timeout
+        #: Whether Flask has matched the request.
+        self.matched = False
+        self.info: RequestInfo | None = self.environ["asgi.scope"].get(INFO)
+        self._response = Response(self.environ["REQUEST_METHOD"])
+        self._ending = Ending.NONE
+        # Whether the application has been cancelled in this phase.
+        self._interrupted = False
+        # Bytes of a body that is there already, as a list; else -1.
+        self._size = -1
+        self._watch_timer: asyncio.TimerHandle | None = None
+        self._deadline_timer: asyncio.TimerHandle | None = None
+        if self.body.announced:
+            self.context.run(body_may_block.set, self.environ["wsgi.input"].may_block)
         if self.info is not None:
             self.info.place = self.place
             self.context.run(self.info.bind)
 
+    def __str__(self) -> str:
+        return f"{self.environ['REQUEST_METHOD']} {self.environ['PATH_INFO']}"
+
     @property
     def is_complete(self) -> bool:
         """Whether the whole response has been made."""
-        return self._complete
+        return self._response.complete
 
-    def __str__(self) -> str:
-        return f"{self._environ['REQUEST_METHOD']} {self._environ['PATH_INFO']}"
+    # -- what each form does in its own way
 
     def respond(self, send: Send) -> Awaitable[None]:
         """Send the response that the application makes, and return when it has done with the request.
@@ -105,40 +116,30 @@ class WsgiCall:
         """
         raise NotImplementedError
 
+    def when_ended(self, callback: Callable[[], object]) -> None:
+        """Call *callback* when the application has done with the request, now or later. On the loop."""
+        callback()
+
     def note_match(self, endpoint: str) -> None:
         """Take note of the *endpoint* that Flask has matched. In the context of the request."""
 
     def note_response(self, response: Any) -> None:
-        """Take note of the *response* that Flask iterates next."""
+        """Take note of the *response*, an object of Flask's, that is iterated next."""
+
+    def note_task(self, task: Cancellable) -> None:
+        """Take note that a thread of this call waits for *task*, which may be cancelled. On the loop."""
 
     def coroutine_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop for the coroutines that a thread of this call waits for. On that thread."""
         return self.loop
 
-    def when_ended(self, callback: Callable[[], object]) -> None:
-        """Call *callback* when the application has done with the request, now or later. On the loop."""
-        callback()
+    def _cancel(self) -> bool:
+        """Cancel what the application waits for, and say whether there was anything. On the loop."""
+        raise NotImplementedError
 
-    def note_task(self, task: Cancellable) -> None:
-        """Take note that a thread of this call waits for *task*, which may be cancelled. On the loop."""
-
-    async def _judge(self, error: Exception, send: Send) -> Exception | None:
-        """Return what to raise for *error*, by which the server has refused the end of the response.
-
-        That is nothing where the body is too short: where a response is not complete, the server closes the
-        connection. If it takes this one to be complete all the same, it must be told.
-        """
-        if not (self._complete and self._response.remaining):
-            return error
-        try:
-            await send({"type": "http.response.body", "body": b"", "more_body": True})
-        except Exception:
-            return error
-        return None
-
-    def leave_teardown(self, outer: bool) -> None:  # noqa: FBT001 - what ``tearing_down`` was
-        """Go back to what ``tearing_down`` was before, and do what has been put off until then."""
-        self.tearing_down = outer
+    def _expire(self) -> None:
+        """Answer with 504, unless the response has begun. On the loop."""
+        raise NotImplementedError
 
     def _open(self, head: Message, chunk: bytes) -> None:
         """Send the head and the first of the body, all of it if the response is complete."""
@@ -148,22 +149,97 @@ class WsgiCall:
         """Send more of the body, the last of it if the response is complete."""
         raise NotImplementedError
 
-    def _check_client(self) -> None:
-        """Raise ``ClientDisconnected`` if the client is known to have gone."""
-        raise NotImplementedError
-
-    def _receive_iterable(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+    def _adopt(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         """Return what to iterate and to close in place of the application's *iterable*."""
         return iterable
 
+    # -- its end before its time, on the loop
+
+    def _set_deadline(self) -> None:
+        if self.deadline is not None:
+            self._deadline_timer = self.loop.call_at(self.deadline, self._expire)
+
+    def _watch_later(self) -> None:
+        self._watch_timer = self.loop.call_later(_WATCH_DELAY, self._watch)
+
+    def _watch(self) -> None:
+        self._watch_timer = None
+        if self._response.sealed:
+            return  # a stream is watched from its first byte, and else there is nothing to save
+        if expects_continue(self.environ) and not self.body.started:
+            self._watch_later()  # to look for a disconnect would ask for the body (see ``RequestBody``)
+        elif self.phase is Phase.QUEUED:
+            self.body.watch(self._disconnect, read_ahead=READ_HIGH_WATER)  # many may wait
+        else:
+            self.body.watch(self._disconnect)
+
+    def _disconnect(self) -> None:
+        self._give_up(Ending.CLIENT_GONE)
+
+    def _give_up(self, ending: Ending) -> None:
+        """Take note that nobody wants the response any more."""
+        self._ending = max(self._ending, ending)
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Cancel the application where it waits, if it is to end and may be cancelled."""
+        if self._ending and self.phase.may_be_cancelled and not self._interrupted:
+            self._interrupted = True  # before what is cancelled can end, on another thread
+            self._interrupted = self._cancel()
+
+    def _stop_timers(self) -> None:
+        for timer in (self._watch_timer, self._deadline_timer):
+            if timer is not None:
+                timer.cancel()
+
+    async def _must_be_told(self, send: Send) -> bool:
+        """Say whether the server, which has refused the end of the response, must be told by an error.
+
+        Not where the body is too short: where a response is not complete, the server closes the connection.
+        If it takes this one to be complete all the same, it must be told.
+        """
+        if self._response.complete and self._response.remaining:
+            try:
+                await send({"type": "http.response.body", "body": b"", "more_body": True})
+            except Exception:
+                return True
+            return False
+        return True
+
+    # -- where the application runs
+
+    def tear_down(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call *function*, which nothing may interrupt, then act on what has ended the request meanwhile."""
+        outer, self.phase = self.phase, Phase.TEARING_DOWN
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self.phase = outer
+            if self._ending:
+                self._cross(self._interrupt)
+
+    def _cross(self, callback: Callable[..., object], *args: object) -> bool:
+        """Call *callback* on the loop. From any thread. Say whether the loop is still there."""
+        try:
+            self.loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # it has been closed, and nobody is left to be told
+            return False
+        return True
+
     def _check_wanted(self) -> None:
-        """Raise ``ClientDisconnected`` if the request has been given up."""
-        raise NotImplementedError
+        """Raise ``ClientDisconnected`` if nobody wants the response any more."""
+        if self._ending:
+            raise ClientDisconnected("the client went away, or its request was given up")
 
     def _call_application(self) -> None:
-        iterable = self._receive_iterable(self._application(self._environ, self._start_response))
+        iterable = self.application(self.environ, self._start_response)
+        self.phase = Phase.ITERATING
+        self._interrupted = False
+        iterable = self._adopt(iterable)
         try:
-            if isinstance(iterable, list | tuple) and sum(map(len, iterable)) <= HIGH_WATER:
+            if isinstance(iterable, list | tuple):
+                self._size = sum(map(len, iterable))
+            if 0 <= self._size <= HIGH_WATER:
                 self._send(b"".join(iterable), last=True)
                 return
             self._check_wanted()  # its first item may be long in coming
@@ -208,6 +284,8 @@ class WsgiCall:
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
         self._response.start(status, headers, exc_info)
+        if self.phase is Phase.RUNNING:
+            self.phase = Phase.STARTED
         return self._write
 
     def _write(self, chunk: bytes) -> None:
@@ -217,53 +295,40 @@ class WsgiCall:
     def _send(self, chunk: bytes, *, last: bool = False) -> bool:
         """Send *chunk*, and before the first one the headers; say whether the response is complete."""
         response = self._response
-        if self._complete:
+        if response.complete:
             return True
         if not isinstance(chunk, bytes):
             raise TypeError(
                 f"the application sent {type(chunk).__name__} for a body: expected bytes (PEP 3333)"
             )
+        self._check_wanted()
         if not (chunk or last or response.bodiless):
-            self._check_client()
             return False  # the headers wait for the first byte (PEP 3333, "Buffering and Streaming")
         head = None if response.sealed else response.head()
         part = response.clip(chunk)
         if len(part) < len(chunk) and not response.bodiless:
             _log.warning("the response body is longer than its Content-Length: cut off")
-        if last and response.remaining:
-            self._end_short(head, part)
-            return True
-        self._complete = last or response.bodiless or response.remaining == 0
+        missing = response.remaining if last else None
+        if missing and head is not None and not part:
+            self._note_no_body()
+            missing = None
+        response.complete = not missing and (last or response.bodiless or response.remaining == 0)
         if head is not None:
             self._open(head, part)
-        else:
+        elif part or not missing:
             self._continue(part)
-        return self._complete
+        if missing:  # what there is has gone out, and the client must miss the rest
+            raise RuntimeError(f"the response body ended {missing} bytes short of its Content-Length")
+        if response.complete:
+            self.phase = Phase.COMPLETE
+        return response.complete
 
-    def _end_short(self, head: Message | None, part: bytes) -> None:
-        """End a body that is shorter than its Content-Length as other servers do: what there is goes out.
-
-        Where there is nothing at all, a proxy may send a file in its place (``X-Sendfile``).
-
-        Raises:
-            RuntimeError: something has gone out, and what is still due must be missed by the client.
-
-        """
-        if head is not None and not part:
-            if not self._response.is_handed_over:
-                _log.warning("%s: the response has no body, but its Content-Length is not 0", self)
-            elif self.info is not None:
-                self.info.handed_over = True
-            self._complete = True
-            self._open(head, part)
-            return
-        if head is not None:
-            self._open(head, part)
-        elif part:
-            self._continue(part)
-        raise RuntimeError(
-            f"the response body ended {self._response.remaining} bytes short of its Content-Length"
-        )
+    def _note_no_body(self) -> None:
+        """Take note that there is no body at all in spite of its length: as when a proxy sends a file."""
+        if not self._response.is_handed_over:
+            _log.warning("%s: the response has no body, but its Content-Length is not 0", self)
+        elif self.info is not None:
+            self.info.handed_over = True
 
 
 def as_exception(error: BaseException) -> Exception:
