@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-from contextvars import Context, copy_context
+from contextvars import Context
 
 from ashapp.observe.observation import Message, Observation, current
 from tests.support.asgi import http_scope
@@ -77,21 +77,14 @@ async def test_a_message_that_is_sent_again_is_not_changed() -> None:
     assert "headers" not in start
 
 
-class Span:
-    def __init__(self) -> None:
-        self.contexts: list[Context] = []
-
-    def bind(self) -> None:
-        self.contexts.append(copy_context())
-
-
 def test_it_is_bound_with_its_span_in_the_context_of_the_request() -> None:
     seen = observation(Server())
-    seen.span = span = Span()
+    bound: list[Observation | None] = []
+    seen.bind_span = lambda: bound.append(current.get())
     context = Context()
     context.run(seen.bind)
     assert context[current] is seen
-    assert [bound[current] for bound in span.contexts] == [seen]
+    assert bound == [seen]
     assert current.get() is None
 
 

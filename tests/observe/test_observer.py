@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.observe.observation import NOTES, Message, Observation, Scope, current
+from ashapp.observe.observation import INFO, Message, Observation, Scope, current
 from ashapp.observe.observer import Observer
 from tests.support.asgi import Client, fetch, http_scope
 
@@ -25,7 +25,7 @@ class Journal:
 
     def begin(self, observation: Observation) -> None:
         self.events.append("begin")
-        assert observation.scope[NOTES] is observation
+        assert observation.scope[INFO] is observation
 
     def __call__(self, observation: Observation) -> None:
         self.events.append("end")
@@ -229,7 +229,7 @@ async def test_nothing_is_left_for_the_garbage_collector() -> None:
         scope = http_scope(token=Token())
         client = Client()
         await Observer(answer)(scope, client.receive, client.send)
-        assert NOTES not in scope
+        assert INFO not in scope
         current.set(None)
         return weakref.ref(scope["token"])
 

@@ -1,116 +1,120 @@
 # SPDX-License-Identifier: MIT
 """What is known of one HTTP request while it is served, and ``current``, by which its code finds that.
 
-An `Observation` is made by the `Observer` for each request, filled by it and by the bridge, and read at its
-end by the sinks: the access log, metrics. It is also the object in the scope under ``ashapp.notes``, which
-the bridge binds in the request's own context.
+Theory of operation. `Observer` makes an `Observation` for each request. The observer and the bridge fill it,
+and at its end the sinks read it: the access log, metrics, traces. It is also the object in the scope that the
+bridge binds in the request's own context.
+
+``X-Request-ID`` has no standard. What a client or a proxy sends is taken over if it is short and of harmless
+characters, so that it can stand in a header, a log line and a search as it is. ``traceparent`` is W3C Trace
+Context, level 2: the trace goes on with a span of ours. Where there is none a trace begins here, and its id
+is the request id too if none came.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
-from ashapp.observe.identifiers import identify
-
-__all__ = ["NOTES", "Message", "Observation", "Scope", "Sink", "Span", "current"]
+__all__ = ["INFO", "Message", "Observation", "Scope", "Sink", "current", "identify"]
 
 #: ASGI connection scope, event message and callable.
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 _Send = Callable[[Message], Awaitable[None]]
 
+#: Called with each observation at its end; one that has a method ``begin``, by that at the beginning.
+Sink = Callable[["Observation"], object]
+
 #: The key of the scope under which the bridge looks for the observation.
-NOTES = "ashapp.notes"
+INFO = "ashapp.notes"
 
 #: The observation of the request that the running code belongs to, on the loop and on its threads.
 current: ContextVar["Observation | None"] = ContextVar("ashapp_observation", default=None)
 
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
+# Version 00 ends after the flags; a later one may go on (W3C Trace Context, "Versioning of traceparent").
+_TRACEPARENT = re.compile(
+    rb"(?:00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    rb"|(?!00|ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?)"
+)
 
-class Sink(Protocol):
-    """What is called with each observation at its end. It must be quick, and may not raise.
 
-    It may also have a method ``begin`` which is called likewise at the beginning.
+def identify(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, str]:
+    """Return the request id, the trace id and the id of our span, for a request with these *headers*.
+
+    Of several request ids the last counts, which the nearest proxy has added. Several ``traceparent`` are
+    none, as they can't be told apart.
     """
+    given = parent = b""
+    for name, value in headers:
+        if name == b"x-request-id":
+            given = value
+        elif name == b"traceparent":
+            parent = b"several" if parent else value
+    # 16 bytes of a trace id, 8 of a span id. Never all zero, which is invalid, in the life of a sun.
+    trace_id = os.urandom(24).hex()
+    span_id, trace_id = trace_id[32:], trace_id[:32]
+    if parent and (match := _TRACEPARENT.fullmatch(parent)):
+        trace_id = (match[1] or match[2]).decode("ascii")
+    request_id = given.decode("ascii") if _REQUEST_ID.fullmatch(given) else trace_id
+    return request_id, trace_id, span_id
 
-    def __call__(self, observation: "Observation", /) -> None:
-        """Note that the request has ended."""
 
-
-class Span(Protocol):
-    """The span of a request in a trace, if there is tracing."""
-
-    def bind(self) -> object:
-        """Make the span the parent of what is started in the current context from now on."""
-
-
+@dataclass(slots=True, eq=False)
 class Observation:
     """One HTTP request, from its head to its end.
 
-    The request ends when the last message of its response is handed to the server, or else when the
-    application has returned, raised or been cancelled. Whoever has read a whole response therefore finds it
-    logged and counted.
+    It ends when the last message of its response is handed to the server, or else when the application has
+    returned, raised or been cancelled. Whoever has read a whole response therefore finds it logged and
+    counted.
     """
 
-    __slots__ = (
-        "_finish",
-        "_send",
-        "disconnected",
-        "duration",
-        "ended",
-        "endpoint",
-        "error",
-        "handed_over",
-        "place",
-        "queued",
-        "request_id",
-        "route",
-        "scope",
-        "sent",
-        "span",
-        "span_id",
-        "started",
-        "status",
-        "trace_id",
-    )
+    #: The connection scope, which layers inside may have changed: the client behind a proxy.
+    scope: Scope
+    _send: _Send = field(repr=False)
+    _finish: Callable[["Observation"], None] = field(repr=False)
+    #: `time.perf_counter` at the beginning.
+    started: float = field(default_factory=perf_counter)
+    #: 1 to 128 printable ASCII characters, 32 and 16 hex digits.
+    request_id: str = ""
+    trace_id: str = ""
+    span_id: str = ""
+    #: A tracer's own, which has given ``trace_id`` and ``span_id``, and what binds it in the current context.
+    span: Any = None
+    bind_span: Callable[[], object] | None = None
+    #: The status of the response; None if none was begun and the client has gone.
+    status: int | None = None
+    #: Bytes of the response's body.
+    sent: int = 0
+    #: "loop" or "thread", and the seconds that were spent waiting for a thread; by the bridge. None: the
+    #: request was answered before it got there.
+    place: str | None = None
+    queued: float = 0.0
+    #: The matched rule of Flask, such as ``/users/<int:id>``, and its endpoint; None for no match.
+    route: str | None = None
+    endpoint: str | None = None
+    #: Whether the response has no body on purpose, in spite of its Content-Length; by the bridge.
+    handed_over: bool = False
+    #: Whether the client has gone before the response was complete.
+    disconnected: bool = False
+    #: What the application raised, if the response had not ended by then.
+    error: BaseException | None = None
+    ended: bool = False
+    #: Seconds, once it has ended.
+    duration: float = 0.0
 
-    def __init__(self, scope: Scope, send: _Send, finish: Callable[["Observation"], None]) -> None:
-        self._send = send
-        self._finish = finish
-        #: The connection scope, which layers inside may have changed: the client behind a proxy.
-        self.scope = scope
-        #: `time.perf_counter` at the beginning.
-        self.started = perf_counter()
-        #: 1 to 128 printable ASCII characters, 32 and 16 hex digits.
-        self.request_id, self.trace_id, self.span_id = identify(scope["headers"])
-        #: Of a tracer's own; it then has given ``trace_id`` and ``span_id``.
-        self.span: Span | None = None
-        #: The status of the response; None if none was begun and the client has gone.
-        self.status: int | None = None
-        #: Bytes of the response's body.
-        self.sent = 0
-        #: "loop" or "thread", and the seconds that were spent waiting for a thread; by the bridge. None: the
-        #: request was answered before it got there.
-        self.place: str | None = None
-        self.queued = 0.0
-        #: The matched rule of Flask, such as ``/users/<int:id>``, and its endpoint; None for no match.
-        self.route: str | None = None
-        self.endpoint: str | None = None
-        #: Whether the response has no body on purpose, in spite of its Content-Length; by the bridge.
-        self.handed_over = False
-        #: Whether the client has gone before the response was complete.
-        self.disconnected = False
-        #: What the application raised, if the response had not ended by then.
-        self.error: BaseException | None = None
-        self.ended = False
-        #: Seconds, once it has ended.
-        self.duration = 0.0
+    def __post_init__(self) -> None:
+        self.request_id, self.trace_id, self.span_id = identify(self.scope["headers"])
 
     def bind(self) -> None:
         """Make this the ``current`` observation: the bridge calls it in the context of the request."""
         current.set(self)
-        if self.span is not None:
-            self.span.bind()
+        if self.bind_span is not None:
+            self.bind_span()
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a *message* of the application on to the server, and take note of it.
@@ -119,14 +123,16 @@ class Observation:
         """
         kind = message["type"]
         if kind == "http.response.body":
-            body = message.get("body")
-            if body:
-                self.sent += len(body)
+            self.sent += len(message.get("body") or b"")
             if not message.get("more_body") and not self.ended:
                 self.end()
         elif kind == "http.response.start":
             self.status = message["status"]
-            message = self._with_request_id(message)
+            headers = [*message.get("headers", ())]
+            if b"x-request-id" not in dict(headers):
+                headers.append((b"x-request-id", self.request_id.encode("ascii")))
+            # A new message: an application may send the same one time and again.
+            message = {**message, "headers": headers}
         return self._send(message)
 
     def end(self) -> None:
@@ -137,11 +143,3 @@ class Observation:
         if getattr(getattr(self._send, "__self__", None), "disconnected", False):
             self.disconnected = True
         self._finish(self)
-
-    def _with_request_id(self, message: Message) -> Message:
-        headers = message.get("headers", ())
-        for name, _ in headers:
-            if name == b"x-request-id":
-                return message
-        # A new message: an application may send the same one time and again.
-        return {**message, "headers": [*headers, (b"x-request-id", self.request_id.encode("ascii"))]}

@@ -3,7 +3,7 @@
 
 Theory of operation. One object per request does all: the `Observation` is what the bridge notes on, and its
 method ``send`` stands in for the server's, without a coroutine in between. It is the ``current`` one in the
-server's task too, for what the layers around the bridge log; it stays so when the request is done, because
+server's task too, for what the layers around the bridge log. It stays so when the request is done, because
 the server logs what came out of it after that. The next request of a connection sets its own.
 """
 
@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from ashapp.observe.observation import NOTES, Observation, Scope, Sink, current
+from ashapp.observe.observation import INFO, Observation, Scope, Sink, current
 
 __all__ = ["Observer"]
 
@@ -22,15 +22,11 @@ _log = logging.getLogger("ashapp.observe")
 # Seconds from one failure that is logged to the next: one that fails always must not fill the log.
 _PAUSE = 10.0
 
-_AsgiApplication = Callable[[Scope, Any, Any], Awaitable[None]]
-
 
 class Observer:
-    """An ASGI application around *app* that observes its HTTP requests.
+    """An ASGI application around *app* that observes its HTTP requests and tells *sinks* of them.
 
-    Each of *sinks* is called with the `Observation` of each request that has ended; those that have a method
-    ``begin``, with each that begins. What a sink raises is logged, once in ten seconds; the request goes on.
-    Other scopes are passed through.
+    What a sink raises is logged, once in ten seconds; the request goes on. Other scopes are passed through.
 
     A request that its server cancels, as at its end, is an error of the application to uvicorn, logged with
     the traceback. With *answer_cancelled* it is none: that answers, by the ``send`` that it is called with,
@@ -39,7 +35,7 @@ class Observer:
 
     def __init__(
         self,
-        app: _AsgiApplication,
+        app: Callable[[Scope, Any, Any], Awaitable[None]],
         sinks: Iterable[Sink] = (),
         *,
         answer_cancelled: Callable[[Any], Awaitable[None]] | None = None,
@@ -47,11 +43,8 @@ class Observer:
         self.app = app
         self._answer_cancelled = answer_cancelled
         self._sinks = tuple(sinks)
-        # By sink.
-        self._failed_at: dict[int, float] = {}
-        self._beginners: tuple[Callable[[Observation], None], ...] = tuple(
-            sink.begin for sink in self._sinks if hasattr(sink, "begin")
-        )
+        self._beginners: list[Sink] = [sink.begin for sink in self._sinks if hasattr(sink, "begin")]
+        self._failed_at: dict[Sink, float] = {}
 
     def __call__(self, scope: Scope, receive: Any, send: Any) -> Awaitable[None]:
         """Observe an HTTP request, or pass everything else on."""
@@ -61,7 +54,7 @@ class Observer:
 
     async def _observe(self, scope: Scope, receive: Any, send: Any) -> None:
         observation = Observation(scope, send, self._finish)
-        scope[NOTES] = observation
+        scope[INFO] = observation
         current.set(observation)
         for begin in self._beginners:
             self._tell(begin, observation)
@@ -83,20 +76,20 @@ class Observer:
                 observation.disconnected = True
                 observation.end()
             # Cycles would have to wait for the garbage collector.
-            scope.pop(NOTES, None)
+            scope.pop(INFO, None)
             observation.error = None
 
     def _finish(self, observation: Observation) -> None:
         for sink in self._sinks:
             self._tell(sink, observation)
 
-    def _tell(self, sink: Callable[[Observation], object], observation: Observation) -> None:
+    def _tell(self, sink: Sink, observation: Observation) -> None:
         try:
             sink(observation)
         except Exception:
             now = time.monotonic()
-            if now - self._failed_at.get(id(sink), float("-inf")) >= _PAUSE:
-                self._failed_at[id(sink)] = now
+            if now - self._failed_at.get(sink, float("-inf")) >= _PAUSE:
+                self._failed_at[sink] = now
                 _log.exception("%r can't take note of a request", sink)
 
 

@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Traces: a span of OpenTelemetry for each request, by its conventions for HTTP servers.
 
-Imported only where tracing is configured: it needs the packages of the extra ``otel``. All that can be set is
-set by the variables of OpenTelemetry's specification, which the SDK reads (``OTEL_SERVICE_NAME``,
-``OTEL_TRACES_SAMPLER``, ``OTEL_EXPORTER_OTLP_ENDPOINT`` and so on). The conventions are those of
-"Semantic conventions for HTTP spans", stable since 1.23.
+Imported only where tracing is configured: it needs the packages of the extra ``otel``. OpenTelemetry's own
+variables set all that can be set. The conventions are those of "Semantic conventions for HTTP spans", stable
+since 1.23.
 
-Theory of operation. The span is made in the server's task; the application has a context of its own, into
-which the bridge has the span's context bound. So spans that the application makes, on the loop or on a
-thread, have this one for their parent, and none of another request.
+Theory of operation. The span is made in the server's task. The application has a context of its own, in which
+the bridge binds the span. So what the application makes, on the loop or on a thread, is below this one.
 """
 
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
-from types import MappingProxyType
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -23,36 +21,21 @@ from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from ashapp.observe.observation import Observation, Scope
+from ashapp.observe.observation import Observation
 
 _log = logging.getLogger("ashapp.observe")
 
-__all__ = ["RequestSpan", "Tracer", "make_provider"]
+__all__ = ["Tracer", "make_provider"]
 
 _METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )
-_EXPORTERS = "opentelemetry_traces_exporter"
-_PROTOCOLS = MappingProxyType({"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"})
-
 # Milliseconds: a part of the time that a service has for its end.
 _FLUSH_TIMEOUT = 3000
 
 _Headers = Iterable[tuple[bytes, bytes]]
-
-
-class RequestSpan:
-    """The span of a request, in the context that it came with."""
-
-    def __init__(self, span: Span, context: Context) -> None:
-        self.span = span
-        self._context = trace.set_span_in_context(span, context)
-
-    def bind(self) -> None:
-        """Make the span the parent of what is started in the current context from now on."""
-        otel_context.attach(self._context)
 
 
 class Tracer:
@@ -67,11 +50,16 @@ class Tracer:
         """Begin the span, as a child of the caller's if there is one; it gives the request its trace id."""
         scope = observation.scope
         context = propagate.extract(scope["headers"], Context(), getter=_GETTER)
-        attributes = _identity(scope)
+        method = scope["method"]
+        # What a sampler may look at.
+        attributes = {"http.request.method": method, "url.path": scope["path"], "url.scheme": scope["scheme"]}
+        if method not in _METHODS:
+            attributes |= {"http.request.method": "_OTHER", "http.request.method_original": method}
         if self._query and scope.get("query_string"):
             attributes["url.query"] = scope["query_string"].decode("latin-1")
-        span = self._tracer.start_span(_name(scope["method"]), context, SpanKind.SERVER, attributes)
-        observation.span = RequestSpan(span, context)
+        span = self._tracer.start_span(_name(method), context, SpanKind.SERVER, attributes)
+        observation.span = span
+        observation.bind_span = partial(otel_context.attach, trace.set_span_in_context(span, context))
         ids = span.get_span_context()
         if ids.is_valid:
             trace_id = trace.format_trace_id(ids.trace_id)
@@ -82,14 +70,19 @@ class Tracer:
 
     def __call__(self, observation: Observation) -> None:
         """End the span."""
-        if not isinstance(observation.span, RequestSpan):
+        span = observation.span
+        if span is None:
             return
-        span = observation.span.span
         if span.is_recording():
             span.set_attributes(_outcome(observation))
             if observation.route is not None:
                 span.update_name(f"{_name(observation.scope['method'])} {observation.route}")
-            _note_failure(span, observation)
+            error, status = observation.error, observation.status
+            if error is not None:
+                span.record_exception(error)
+            if error is not None or (status is not None and status >= 500):
+                span.set_attribute("error.type", str(status) if error is None else type(error).__qualname__)
+                span.set_status(Status(StatusCode.ERROR))
         span.end()
 
     def flush(self) -> None:
@@ -111,17 +104,13 @@ def make_provider(environ: Mapping[str, str]) -> trace.TracerProvider:
     current = trace.get_tracer_provider()
     if not isinstance(current, trace.ProxyTracerProvider):
         return current
-    exporters = [_exporter(name, environ) for name in _exporter_names(environ)]
+    names = [name.strip() for name in (environ.get("OTEL_TRACES_EXPORTER") or "otlp").split(",")]
+    exporters = [_exporter(name, environ) for name in names if name]
     provider = TracerProvider()
     for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider
-
-
-def _exporter_names(environ: Mapping[str, str]) -> list[str]:
-    text = environ.get("OTEL_TRACES_EXPORTER") or "otlp"
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _exporter(name: str, environ: Mapping[str, str]) -> Any:
@@ -131,14 +120,14 @@ def _exporter(name: str, environ: Mapping[str, str]) -> Any:
         if variable not in environ:
             variable = "OTEL_EXPORTER_OTLP_PROTOCOL"
         name = environ.get(variable) or "http/protobuf"
-        wanted = _PROTOCOLS.get(name, name)
-    found = entry_points(group=_EXPORTERS, name=wanted)
-    if not found:
-        known = sorted({entry.name for entry in entry_points(group=_EXPORTERS)})
+        wanted = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}.get(name, name)
+    installed = {entry.name: entry for entry in entry_points(group="opentelemetry_traces_exporter")}
+    if wanted not in installed:
+        known = ", ".join(sorted(installed))
         raise ValueError(
-            f"{variable} = {name!r}: no such exporter of traces is installed; there are: {', '.join(known)}"
+            f"{variable} = {name!r}: no such exporter of traces is installed; there are: {known}"
         )
-    return next(iter(found)).load()()
+    return installed[wanted].load()()
 
 
 class _HeaderGetter(Getter[_Headers]):
@@ -158,15 +147,6 @@ _GETTER = _HeaderGetter()
 def _name(method: str) -> str:
     # Any token is a method; of names there are to be few.
     return method if method in _METHODS else "HTTP"
-
-
-def _identity(scope: Scope) -> dict[str, Any]:
-    """Return what a sampler may look at."""
-    method = scope["method"]
-    attributes = {"http.request.method": method, "url.path": scope["path"], "url.scheme": scope["scheme"]}
-    if method not in _METHODS:
-        attributes |= {"http.request.method": "_OTHER", "http.request.method_original": method}
-    return attributes
 
 
 def _outcome(observation: Observation) -> dict[str, Any]:
@@ -196,12 +176,3 @@ def _authority(host: str, server: tuple[str, int | None] | None) -> tuple[str, i
     if name and port.isascii() and port.isdecimal():
         return name, int(port)
     return host, server[1] if server else None
-
-
-def _note_failure(span: Span, observation: Observation) -> None:
-    error, status = observation.error, observation.status
-    if error is not None:
-        span.record_exception(error)
-    if error is not None or (status is not None and status >= 500):
-        span.set_attribute("error.type", str(status) if error is None else type(error).__qualname__)
-        span.set_status(Status(StatusCode.ERROR))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import json
+import time
 from typing import Any
 
 import pytest
@@ -126,9 +127,10 @@ def test_no_control_sequence_reaches_a_terminal() -> None:
     assert r"/\x1b[31m\r\nforged" in line
 
 
-def test_the_line_of_each_observation_is_as_it_was_at_its_end() -> None:
+def test_the_line_of_each_observation_is_as_it_was_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW)
     written: list[Any] = []
-    log = AccessLog(JsonLine(), written.append, clock=lambda: NOW)
+    log = AccessLog(JsonLine(), written.append)
     seen = observation()
     log(seen)
     seen.error = LookupError("secret")

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from ashapp.observe.logs.outlet import Outlet
+from ashapp.observe.logs.outlet import Outlet, identity
 from tests.support.waiting import PATIENCE
 
 fcntl = pytest.importorskip("fcntl")
@@ -105,10 +105,10 @@ def test_it_knows_what_it_leads_to(stack: ExitStack) -> None:
     _, other = make_pipe(stack)
     outlet = Outlet(writer)
     stack.callback(outlet.close)
-    assert outlet.is_of(writer)
-    assert not outlet.is_of(other)
+    assert outlet.identity == identity(writer)
+    assert outlet.identity != identity(other)
     os.dup2(other, writer)
-    assert not outlet.is_of(writer)
+    assert outlet.identity != identity(writer)
 
 
 def test_what_waits_is_not_written_to_whatever_has_got_its_number(stack: ExitStack) -> None:

@@ -1,51 +1,51 @@
 # SPDX-License-Identifier: MIT
 """How log records look: those of `logging` and of structlog alike, as JSON or for a reader at a terminal.
 
-Each record made while a request is served, on the loop or on a thread, has the request's ids. No record has
-the values of local variables: a traceback is where secrets show up.
+A record that is made while a request is served has the request's ids, on the loop and on a thread. No record
+has the values of local variables: a traceback is where secrets show up. At a terminal a record begins one
+line only and controls nothing, whatever is in it.
 """
 
 import io
 import logging
 import threading
+import traceback
 from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.types import EventDict, Processor, WrappedLogger
 
-from ashapp.observe.logs.printable import indented, printable
+from ashapp.observe.logs.lines import stderr_lines
 from ashapp.observe.observation import current
 
-__all__ = ["LogFormat", "add_request", "console_renderer", "log_config", "make_formatter"]
+__all__ = ["LineHandler", "LogFormat", "console_renderer", "log_config", "make_formatter", "printable"]
 
 LogFormat = Literal["json", "console"]
 
 _log = logging.getLogger("ashapp.observe")
-
-
 _extra_adder = structlog.stdlib.ExtraAdder()
 
 
 def log_config(level: int, form: LogFormat, *, colors: bool) -> dict[str, Any]:
     """Return a configuration for `logging.config.dictConfig` by which all loggers log in one way.
 
-    The root logger has what libraries and applications log, Flask's ``app.logger`` among them, from *level*
-    on. uvicorn's and our own loggers do not depend on it, because an application may set up the root anew.
+    uvicorn's and our own loggers do not depend on the root logger, because an application may set that up
+    anew.
     """
     own = {"handlers": ["default"], "level": level, "propagate": False}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"default": {"()": make_formatter, "form": form, "colors": colors}},
-        "handlers": {"default": {"class": "ashapp.observe.logs.lines.LineHandler", "formatter": "default"}},
+        "handlers": {"default": {"()": LineHandler, "formatter": "default"}},
         "root": {"handlers": ["default"], "level": level},
         "loggers": {"ashapp": dict(own), "uvicorn": dict(own)},
     }
 
 
 def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
-    """Return a formatter, after what else would be told in another way has been led to `logging`.
+    """Return a formatter, and lead to `logging` what would be told in another way.
 
     That is structlog's own loggers, unless the application has configured structlog; Python's warnings; and
     the exceptions that threads end with.
@@ -57,7 +57,7 @@ def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        add_request,
+        _add_request,
     ]
     if not structlog.is_configured():
         structlog.configure(
@@ -72,9 +72,16 @@ def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
             wrapper_class=structlog.stdlib.BoundLogger,
             cache_logger_on_first_use=True,
         )
+    if form == "console":
+        render: list[Processor] = [_escape, console_renderer(colors=colors)]
+    else:
+        transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        # NaN is no JSON.
+        to_json = structlog.processors.JSONRenderer(default=repr, allow_nan=False)
+        render = [structlog.processors.ExceptionRenderer(transform), to_json]
     return ProcessorFormatter(
-        foreign_pre_chain=[*shared, _add_extra, _drop_colored_message],
-        processors=[ProcessorFormatter.remove_processors_meta, *_renderers(form, colors=colors)],
+        foreign_pre_chain=[*shared, _add_extra],
+        processors=[ProcessorFormatter.remove_processors_meta, *render],
     )
 
 
@@ -83,14 +90,38 @@ def console_renderer(*, colors: bool) -> structlog.dev.ConsoleRenderer:
     return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_write_traceback, sort_keys=False)
 
 
-def add_request(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Add the ids of the request that is being served."""
-    observation = current.get()
-    if observation is not None:
-        event["request_id"] = observation.request_id
-        event["trace_id"] = observation.trace_id
-        event["span_id"] = observation.span_id
-    return event
+def printable(text: str, kept: str = "") -> str:
+    """Return *text* with escapes for what can't be printed, but the characters *kept*."""
+    if text.isprintable():
+        return text
+    return "".join(
+        [
+            char if char.isprintable() or char in kept else char.encode("unicode_escape").decode()
+            for char in text
+        ]
+    )
+
+
+class LineHandler(logging.Handler):
+    """A handler of `logging` that writes to `stderr_lines`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format and write *record*; if that fails, what can be said of it, in the same form."""
+        try:
+            try:
+                line = self.format(record)
+            except Exception as error:
+                where = f"{record.pathname}:{record.lineno}"
+                why = f"{type(error).__name__}: {error}"
+                text = f"{record.msg!s} [logged at {where}, but can't be formatted: {why}]"
+                plain = logging.LogRecord(
+                    record.name, record.levelno, record.pathname, record.lineno, text, None, None
+                )
+                line = self.format(plain)
+        except Exception:
+            # Not by ``handleError``, which writes to standard error itself.
+            line = f"--- Logging error ---\n{traceback.format_exc()}"
+        stderr_lines.write(f"{line}\n")
 
 
 def _log_end_of_thread(args: threading.ExceptHookArgs) -> None:
@@ -99,61 +130,49 @@ def _log_end_of_thread(args: threading.ExceptHookArgs) -> None:
         _log.error("Exception in thread %s", name, exc_info=args.exc_value)
 
 
+def _add_request(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    observation = current.get()
+    if observation is not None:
+        event["request_id"] = observation.request_id
+        event["trace_id"] = observation.trace_id
+        event["span_id"] = observation.span_id
+    return event
+
+
 def _add_extra(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     """Add what is given as ``extra``; where that has a name of ours, as ``extra_`` and the name."""
     extra = _extra_adder(logger, name, {"_record": event["_record"]})
     for key, value in extra.items():
-        if key != "_record":
+        if key not in {"_record", "color_message"}:  # the latter is uvicorn's, the message once more
             event[f"extra_{key}" if key in event else key] = value
     return event
 
 
-def _renderers(form: LogFormat, *, colors: bool) -> list[Processor]:
-    if form == "console":
-        return [_drop_trace, _escape, console_renderer(colors=colors)]
-    transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-    return [
-        structlog.processors.ExceptionRenderer(transform),
-        # NaN is no JSON.
-        structlog.processors.JSONRenderer(default=repr, allow_nan=False),
-    ]
-
-
-def _drop_colored_message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    event.pop("color_message", None)  # uvicorn's, the message once more
-    return event
-
-
 def _escape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Let a record begin one line only, and have no effect on a terminal, whatever is in it."""
     escaped: EventDict = {}
+    # Of our own messages, of Python's warnings and of uvicorn's some have several lines on purpose.
+    is_ours = event.get("logger", "").partition(".")[0] in {"ashapp", "py", "uvicorn"}
     for key, value in event.items():
         name = printable(str(key))
+        if key in {"trace_id", "span_id"}:
+            continue  # here the request id is enough to tell requests apart
         if key == "exc_info":
             escaped[name] = value  # see _write_traceback
-        elif key in {"exception", "stack"} or (key == "event" and _is_ours(event.get("logger", ""))):
-            escaped[name] = indented(str(value))
-        elif key == "event" or isinstance(value, str):
-            escaped[name] = printable(str(value).rstrip("\n") if key == "event" else value)
+        elif key in {"exception", "stack"} or (key == "event" and is_ours):
+            escaped[name] = _indented(str(value))
+        elif key == "event":
+            escaped[name] = printable(str(value).rstrip("\n"))
         else:
-            text = repr(value)
+            text = value if isinstance(value, str) else repr(value)
             escaped[name] = value if text.isprintable() else printable(text)
     return escaped
 
 
-def _is_ours(logger: str) -> bool:
-    """Return whether its messages have lines on purpose, as stacks of threads and Python's warnings do."""
-    return logger.partition(".")[0] in {"ashapp", "py", "uvicorn"}
+def _indented(text: str) -> str:
+    return printable(text.rstrip("\n"), "\n").replace("\n", "\n    ")
 
 
 def _write_traceback(stream: TextIO, exc_info: Any) -> None:
     text = io.StringIO()
     structlog.dev.plain_traceback(text, exc_info)
-    stream.write("    " + indented(text.getvalue()))
-
-
-def _drop_trace(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    # At a terminal the request id is enough to tell requests apart.
-    for name in ("trace_id", "span_id"):
-        event.pop(name, None)
-    return event
+    stream.write("    " + _indented(text.getvalue()))

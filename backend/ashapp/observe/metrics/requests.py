@@ -2,28 +2,22 @@
 """Count and time HTTP requests for Prometheus.
 
 Names, units and labels are those of the OpenTelemetry semantic conventions for HTTP servers, as its exporter
-for Prometheus writes them (a dot is an underscore, the unit is in the name); what these don't know begins
-with ``ashapp_``. The labels have few values, whatever clients send: a route is the rule that Flask has
-matched, or empty, and a method that is not known is ``_OTHER``.
+for Prometheus writes them. What these don't know begins with ``ashapp_``. The labels have few values: a route
+is the rule that Flask has matched, or empty, and an unknown method is ``_OTHER``.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from ashapp.observe.observation import Observation
+from ashapp.observe.observation import Observation
 
 __all__ = ["DURATION_BUCKETS", "SERVER", "RequestMetrics"]
 
 #: Seconds; OpenTelemetry, "Semantic conventions for HTTP metrics", advice for http.server.request.duration.
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-_WAIT_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SHORT_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 #: The place of a request that the server has answered itself, before the application.
 SERVER = "server"
@@ -31,7 +25,7 @@ SERVER = "server"
 # The conventions' known methods: RFC 9110, and PATCH of RFC 5789.
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
-_Key = tuple[str, str, "str | None", "int | None", "str | None"]
+_Key = tuple[str, str, str | None, int | None, str | None]
 
 
 class RequestMetrics:
@@ -44,6 +38,8 @@ class RequestMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.begun = 0
         self.ended = 0
+        histogram = partial(Histogram, registry=registry, buckets=_SHORT_BUCKETS)
+        counter = partial(Counter, registry=registry)
         self._durations = Histogram(
             "http_server_request_duration_seconds",
             "Time from the head of a request to the end of its response.",
@@ -51,47 +47,32 @@ class RequestMetrics:
             registry=registry,
             buckets=DURATION_BUCKETS,
         )
-        self._waits = Histogram(
-            "ashapp_thread_wait_seconds",
-            "Time that requests have waited for a thread.",
-            registry=registry,
-            buckets=_WAIT_BUCKETS,
-        )
-        self._lags = Histogram(
+        self._waits = histogram("ashapp_thread_wait_seconds", "Time that requests have waited for a thread.")
+        self._lags = histogram(
             "ashapp_event_loop_lag_seconds",
             "How much later than it should the event loop has called back, measured all the time.",
-            registry=registry,
-            buckets=_LAG_BUCKETS,
         )
-        self._disconnects = Counter(
-            "ashapp_client_disconnects",
-            "Requests whose client has gone before the response was complete.",
-            registry=registry,
+        self._disconnects = counter(
+            "ashapp_client_disconnects", "Requests whose client has gone before the response was complete."
         )
-        self._shed = Counter(
-            "ashapp_requests_shed",
-            "Requests that were refused because there were too many.",
-            registry=registry,
+        self._shed = counter(
+            "ashapp_requests_shed", "Requests that were refused because there were too many."
         )
-        self._refused = Counter(
+        self._refused = counter(
             "ashapp_requests_refused",
             "Requests that the server has refused itself, as wrong, too large or too late.",
             ["http_response_status_code"],
-            registry=registry,
         )
-        self._blocks = Counter(
+        self._blocks = counter(
             "ashapp_event_loop_blocks",
             "Times that a view has blocked the event loop for longer than its limit.",
             ["ashapp_endpoint"],
-            registry=registry,
         )
-        self._refused_before: dict[int, int] = {}
-        self._lost_lines = Counter(
-            "ashapp_log_lines_lost",
-            "Lines of the log that were lost, because nobody read them in time.",
-            registry=registry,
+        self._lost_lines = counter(
+            "ashapp_log_lines_lost", "Lines of the log that were lost, because nobody read them in time."
         )
-        self._lost_lines_before = 0
+        self._noted_refusals: dict[int, int] = {}
+        self._noted_lines = 0
         self._observers: dict[_Key, Callable[[float], None]] = {}
 
     @property
@@ -109,9 +90,7 @@ class RequestMetrics:
         scope = observation.scope
         place = observation.place
         key = (scope["method"], scope.get("scheme", "http"), observation.route, observation.status, place)
-        observe = self._observers.get(key)
-        if observe is None:
-            observe = self._observer(key)
+        observe = self._observers.get(key) or self._observer(key)
         observe(observation.duration)
         if place == "thread":
             self._waits.observe(observation.queued)
@@ -131,16 +110,13 @@ class RequestMetrics:
     def note_refusals(self, totals: Mapping[int, int]) -> None:
         """Take over how many requests have been refused so far, by status."""
         for status, total in totals.items():
-            more = total - self._refused_before.get(status, 0)
-            if more:
-                self._refused.labels(status).inc(more)
-                self._refused_before[status] = total
+            self._refused.labels(status).inc(total - self._noted_refusals.get(status, 0))
+            self._noted_refusals[status] = total
 
     def note_lost_lines(self, total: int) -> None:
         """Take over how many lines of the log have been lost so far."""
-        if total > self._lost_lines_before:
-            self._lost_lines.inc(total - self._lost_lines_before)
-            self._lost_lines_before = total
+        self._lost_lines.inc(total - self._noted_lines)
+        self._noted_lines = total
 
     def write_rest(self) -> None:
         """Write what has been counted and has found no room in a file, if there is some now."""

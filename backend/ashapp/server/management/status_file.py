@@ -11,7 +11,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from ashapp.observe.metrics.allocation import write_whole
+from ashapp.observe.metrics.files import write_whole
 
 __all__ = ["StatusFile", "make_spares", "read_text", "set_aside"]
 
