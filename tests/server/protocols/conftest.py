@@ -10,7 +10,7 @@ import pytest
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.protocols import ConnectionLimits, limited_protocol
-from ashapp.server.protocols.limited import Limited
+from ashapp.server.protocols.connection import LimitedProtocol
 from tests.support.client import Address
 from tests.support.server import COMBINATIONS, Combination, serving
 
@@ -118,13 +118,15 @@ def combination(request: pytest.FixtureRequest) -> Combination:
 
 
 @pytest.fixture
-def connections() -> list[Limited]:
+def connections() -> list[LimitedProtocol]:
     """The server's side of the connections, those that have ended among them."""
     return []
 
 
 @pytest.fixture
-def serve(combination: Combination, app: Application, connections: list[Limited]) -> Iterator[ServeLimited]:
+def serve(
+    combination: Combination, app: Application, connections: list[LimitedProtocol]
+) -> Iterator[ServeLimited]:
     http, loop = combination
     with ExitStack() as stack:
 
@@ -132,7 +134,7 @@ def serve(combination: Combination, app: Application, connections: list[Limited]
             tls = {name: limits.pop(name) for name in list(limits) if name.startswith("ssl")}
             protocol = limited_protocol(http, ConnectionLimits(**limits))
 
-            def connect(**options: Any) -> Limited:
+            def connect(**options: Any) -> LimitedProtocol:
                 connections.append(protocol(**options))
                 return connections[-1]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ashapp.server.protocols.refusal import Refusal
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
 from tests.support.server import Combination
@@ -46,6 +47,24 @@ MALFORMED = {
     "no fields": b"GET / HTTP/1.1\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
 }
+
+
+def test_the_response_is_a_problem_that_ends_the_connection() -> None:
+    headers = [(b"date", b"today"), (b"Connection", b"close"), (b"content-type", b"text/plain")]
+    head, _, body = Refusal(431, "Too much.").response(headers).partition(b"\r\n\r\n")
+    assert head.split(b"\r\n") == [
+        b"HTTP/1.1 431 Request Header Fields Too Large",
+        b"date: today",
+        b"content-type: application/problem+json",
+        b"content-length: %d" % len(body),
+        b"connection: close",
+    ]
+    assert json.loads(body) == {
+        "type": "about:blank",
+        "title": "Request Header Fields Too Large",
+        "status": 431,
+        "detail": "Too much.",
+    }
 
 
 def assert_refused(connection: Connection, status: int) -> str:
@@ -138,27 +157,6 @@ def test_a_head_may_be_as_large_as_the_limits_say(serve: ServeLimited) -> None:
             assert connection.receive().status == 200
 
 
-def test_bodies_and_pipelined_requests_do_not_count_as_heads(serve: ServeLimited) -> None:
-    with Connection(serve(head=500)) as connection:
-        body = bytes(100_000)
-        post = POST + b"Content-Length: 100000\r\n\r\n" + body
-        get = HEAD + b"A: " + b"x" * 300 + b"\r\n\r\n"
-        connection.send(post + get * 50 + post + get[:100])
-        connection.send(get[100:])
-        bodies = [connection.receive().body for _ in range(53)]
-        assert bodies == [b"100000", *[b"0"] * 50, b"100000", b"0"]
-
-
-def test_earlier_requests_on_the_connection_are_answered_first(serve: ServeLimited, app: Application) -> None:
-    with Connection(serve()) as connection:
-        connection.send_request("GET", "/late")
-        connection.send(HEAD + b"\r\n" + HEAD + b"A: b\x00\r\n\r\n" + HEAD + b"\r\n")
-        assert connection.receive().body == b"0"
-        assert connection.receive().body == b"0"
-        assert_refused(connection, 400)
-    assert app.ends == ["complete"] * 2
-
-
 def test_a_body_that_is_wrong_is_told_of(serve: ServeLimited, app: Application) -> None:
     with Connection(serve()) as connection:
         connection.send(CHUNKED + chunk(b"hello"))
@@ -187,15 +185,6 @@ def test_a_body_that_is_wrong_and_unread_ends_the_connection(serve: ServeLimited
         assert connection.receive().body == b"unread"
         connection.send(b"no chunk\r\n")
         assert connection.is_closed()
-
-
-def test_a_body_that_is_wrong_waits_for_its_turn(serve: ServeLimited, app: Application) -> None:
-    with Connection(serve()) as connection:
-        connection.send_request("GET", "/late")
-        connection.send(CHUNKED + b"no chunk\r\n" + HEAD)
-        assert connection.receive().body == b"0"
-        assert_refused(connection, 400)
-    assert app.ends[0] == "complete"
 
 
 def test_trailer_fields_are_no_headers(serve: ServeLimited, app: Application) -> None:
@@ -280,24 +269,23 @@ def test_an_endless_trailer_is_refused(serve: ServeLimited, app: Application, st
     until(lambda: app.ends == ["disconnected"])
 
 
-def test_so_many_pipelined_requests_wait_and_no_more(
-    serve: ServeLimited, app: Application, combination: Combination
-) -> None:
-    with Connection(serve()) as connection:
-        connection.send_request("GET", "/late")
-        connection.send((HEAD + b"\r\n") * 150)
-        served = 150 if combination[0] == "h11" else 100
-        assert [connection.receive().status for _ in range(1 + served)] == [200] * (1 + served)
-        if served < 150:
-            assert "More than 100 requests wait" in assert_refused(connection, 503)
-
-
-def test_old_and_unknown_versions_are_refused(serve: ServeLimited, combination: Combination) -> None:
+def test_a_request_without_a_version_is_refused(serve: ServeLimited, combination: Combination) -> None:
     with Connection(serve()) as connection:
         connection.send(b"GET /\r\n\r\n")
         assert_refused(connection, 400 if combination[0] == "h11" else 505)
+
+
+@pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/0.9", b"HTTP/3.0", b"HTTP/1.2"])
+@pytest.mark.parametrize("host", [b"Host: shop\r\n", b"A: b\r\nHost: shop\r\n", b""])
+def test_requests_of_other_versions_are_refused(serve: ServeLimited, version: bytes, host: bytes) -> None:
     with Connection(serve()) as connection:
-        connection.send(b"GET / HTTP/1.2\r\nHost: shop\r\n\r\n")
+        connection.send(b"GET / %s\r\n%s\r\n" % (version, host) + HEAD + b"\r\n")
+        assert_refused(connection, 505)
+
+
+def test_so_is_the_preface_of_http_2(serve: ServeLimited) -> None:
+    with Connection(serve()) as connection:
+        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         assert_refused(connection, 505)
 
 

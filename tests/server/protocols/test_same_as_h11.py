@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Where one request ends and the next begins, beside h11, which by itself takes no upgrade."""
+"""Where one request ends and the next begins, beside h11, which by itself takes no upgrade.
+
+What nginx keeps closed stays closed, with the fields for WebSockets that its documentation has.
+"""
 
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 
 import h11
 import pytest
@@ -13,6 +17,7 @@ from hypothesis import strategies as st
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.protocols import ConnectionLimits, limited_protocol
 from tests.support.client import Connection, chunk
+from tests.support.nginx import needs_nginx, nginx
 from tests.support.server import serving
 
 #: Method, target and body.
@@ -126,3 +131,41 @@ def test_messages_end_where_h11_sees_them_end(http: str, ws: str) -> None:
 
     with serving(app, http=protocol, ws=ws, loop="asyncio", lifespan="off") as address:
         agree()
+
+
+# Of nginx's documentation.
+DIRECTIVES = """
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection "upgrade";
+            proxy_request_buffering off;
+"""
+
+KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+
+
+@needs_nginx
+@pytest.mark.parametrize("ws", ["none", "websockets-sansio"])
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+def test_no_body_is_taken_for_requests(tmp_path: Path, http: str, ws: str) -> None:
+    app = Recorder()
+    heads = [
+        b"%s /%d HTTP/1.1\r\nHost: shop\r\nConnection: close, Upgrade\r\nUpgrade: %s\r\n%s%s\r\n%s"
+        % (method, number, token, more, *framed)
+        for number, more in enumerate([b"", KEY])
+        for method in (b"POST", b"GET")
+        for token in (b"h2c", b"websocket", b"TLS/1.0, websocket")
+        for framed in (with_length(SMUGGLED), in_chunks([SMUGGLED]))
+    ]
+    protocol = limited_protocol(http, ConnectionLimits())
+    with (
+        serving(app, http=protocol, ws=ws, lifespan="off") as address,
+        nginx(tmp_path, [address], DIRECTIVES) as proxy,
+    ):
+        for head in heads:
+            with Connection(proxy) as connection, suppress(ConnectionError):
+                connection.send(head)
+                assert connection.receive().status in {200, 400, 403}
+                connection.wait_for_close(10)
+    assert {body for _, _, body in app.messages} == {SMUGGLED}
+    assert {path for _, path, _ in app.messages} == {"/0", "/1"}
+    assert len(app.messages) >= len(heads) - 2

@@ -1,18 +1,45 @@
 # SPDX-License-Identifier: MIT
 """Clients that take their time, over sockets."""
 
+import math
 import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from ashapp.server.protocols import limited
-from ashapp.server.protocols.connection.delivery import has_arrived
-from ashapp.server.protocols.limited import Limited
+from ashapp.server.protocols import ConnectionLimits
+from ashapp.server.protocols import connection as limited
+from ashapp.server.protocols.connection import LimitedProtocol
+from ashapp.server.protocols.delivery import has_arrived
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST, assert_refused
 from tests.support.client import Connection, TruncatedResponse, chunk, fetch
 from tests.support.waiting import until
+
+NEVER = {"head_seconds": math.inf, "body_seconds": math.inf, "send_seconds": math.inf}
+
+
+@pytest.mark.parametrize(
+    ("times", "interval"),
+    [
+        ({}, 1),
+        (NEVER, 1),
+        ({**NEVER, "send_seconds": 2}, 0.5),
+        ({"body_seconds": 0.4}, 0.1),
+        ({"stream_seconds": 0.8}, 0.2),
+        ({"head_seconds": 0.1}, 0.05),
+    ],
+)
+def test_a_look_is_taken_often_enough_for_the_shortest_time(times: dict[str, Any], interval: float) -> None:
+    assert ConnectionLimits(**times).interval == interval
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "window"), [(240, 30, 7200), (0, 30, 1), (240, math.inf, math.inf)]
+)
+def test_a_client_must_send_something(rate: int, seconds: float, window: float) -> None:
+    assert ConnectionLimits(body_rate=rate, body_seconds=seconds).body_window == window
 
 
 @pytest.fixture(autouse=True)
@@ -124,14 +151,16 @@ def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(
 
 
 def test_a_request_that_comes_at_the_end_of_its_time_is_answered(
-    serve: ServeLimited, connections: list[Limited]
+    serve: ServeLimited, connections: list[LimitedProtocol]
 ) -> None:
     with Connection(serve(keep_alive=600, head_seconds=600)) as used, Connection(serve()) as unused:
         assert used.request("GET", "/").status == 200
         until(lambda: len(connections) == 2)
         for connection, limited in zip((used, unused), connections, strict=True):
 
-            def let_time_pass(connection: Connection = connection, limited: Limited = limited) -> None:
+            def let_time_pass(
+                connection: Connection = connection, limited: LimitedProtocol = limited
+            ) -> None:
                 limited.look(0)  # of which it takes note only
                 connection.send_request("GET", "/")
                 until(lambda: has_arrived(limited.transport))
@@ -159,7 +188,7 @@ def test_an_unread_body_that_ends_leaves_the_connection_usable(serve: ServeLimit
 
 @pytest.mark.parametrize("target", ["/flood", "/large"], ids=["stream", "complete response"])
 def test_a_client_that_does_not_read_is_cut_off(
-    serve: ServeLimited, app: Application, connections: list[Limited], target: str
+    serve: ServeLimited, app: Application, connections: list[LimitedProtocol], target: str
 ) -> None:
     with Connection(serve(send_seconds=0.4), receive_buffer=4096) as connection:
         connection.send_request("GET", target)

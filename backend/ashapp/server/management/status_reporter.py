@@ -17,7 +17,7 @@ from ashapp.server.errors import describe
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health
 from ashapp.server.management.worker_status import Status
-from ashapp.server.protocols.messages.refusal import refused
+from ashapp.server.protocols.refusal import refused
 
 __all__ = ["Board", "Reporter"]
 

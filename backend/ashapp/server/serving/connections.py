@@ -17,8 +17,8 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
-from ashapp.server.protocols.connection.delivery import has_arrived, unsent
-from ashapp.server.protocols.messages.default_headers import DefaultHeaders
+from ashapp.server.protocols.delivery import has_arrived, unsent
+from ashapp.server.protocols.responses import DefaultHeaders
 
 __all__ = ["Connections"]
 

@@ -7,12 +7,9 @@ for one interval, and not for clients that have been silent all the while.
 
 import asyncio
 import logging
-from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from typing import Any
 
-from uvicorn.server import ServerState
-
-__all__ = ["Sweeper", "Swept", "sweeper_of"]
+__all__ = ["Sweeper"]
 
 _log = logging.getLogger("ashapp.server")
 
@@ -20,49 +17,35 @@ _log = logging.getLogger("ashapp.server")
 _PORTIONS = 17
 
 
-class Swept(Protocol):
-    """A connection that wants to be looked at."""
-
-    transport: asyncio.Transport
-
-    def look(self, seconds: float) -> None:
-        """Take note that *seconds* have gone by."""
-
-
 class Sweeper:
-    """Calls `Swept.look` for each of its connections every *interval* seconds, as long as there are any.
+    """Calls ``look(interval)`` of each of its connections every *interval* seconds, as long as there are any.
 
     It looks at a portion of them at a time. So nobody waits for long meanwhile, and idle connections are not
     closed many at once, while their clients, busy with that, send requests on others of them.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
-        self._portions: tuple[set[Swept], ...] = tuple(set() for _ in range(_PORTIONS))
+        self._portions: tuple[set[Any], ...] = tuple(set() for _ in range(_PORTIONS))
         self._next = 0
         self._loop = loop
         self._interval = interval
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_waiting = False
 
-    @property
-    def connections(self) -> set[Swept]:
-        """All that are looked at."""
-        return set[Swept]().union(*self._portions)
-
-    def add(self, connection: Swept) -> None:
+    def add(self, connection: Any) -> None:
         """Look at *connection* from now on."""
         self._portions[hash(connection) % _PORTIONS].add(connection)
-        if self._timer is None:
+        if not self._is_waiting:
+            self._is_waiting = True
             self._wait()
 
-    def remove(self, connection: Swept) -> None:
+    def remove(self, connection: Any) -> None:
         """Look at *connection* no longer."""
         self._portions[hash(connection) % _PORTIONS].discard(connection)
 
     def _wait(self) -> None:
-        self._timer = self._loop.call_later(self._interval / _PORTIONS, self._sweep)
+        self._loop.call_later(self._interval / _PORTIONS, self._sweep)
 
     def _sweep(self) -> None:
-        self._timer = None
         portion = self._portions[self._next]
         self._next = (self._next + 1) % _PORTIONS
         for connection in tuple(portion):
@@ -72,16 +55,6 @@ class Sweeper:
                 _log.exception("A connection could not be looked after: aborted")
                 self.remove(connection)
                 connection.transport.abort()
-        if any(self._portions):
+        self._is_waiting = any(self._portions)
+        if self._is_waiting:
             self._wait()
-
-
-_sweepers: WeakKeyDictionary[ServerState, Sweeper] = WeakKeyDictionary()
-
-
-def sweeper_of(server_state: ServerState, loop: Any, interval: float) -> Sweeper:
-    """Return the sweeper that the connections of one server share."""
-    sweeper = _sweepers.get(server_state)
-    if sweeper is None:
-        sweeper = _sweepers[server_state] = Sweeper(loop, interval)
-    return sweeper

@@ -1,13 +1,49 @@
 # SPDX-License-Identifier: MIT
-"""Clients of other versions than HTTP/1.1."""
+"""Responses: no field twice, and no framing that a client of HTTP/1.0 does not know."""
 
-import json
 from typing import Any
 
 import pytest
 
+from ashapp.server.protocols.responses import DefaultHeaders
 from tests.server.protocols.conftest import ServeLimited
-from tests.support.client import Connection
+from tests.support.client import Connection, fetch
+
+DEFAULT = [(b"date", b"now"), (b"server", b"uvicorn"), (b"connection", b"close"), (b"vary", b"origin")]
+
+
+@pytest.mark.parametrize(
+    ("own", "left"),
+    [
+        ([], DEFAULT),
+        ([(b"content-type", b"text/plain")], DEFAULT),
+        ([(b"date", b"then")], DEFAULT[1:]),
+        ([(b"a", b"b"), (b"date", b"then"), (b"server", b"shop")], DEFAULT[2:]),
+        ([(b"connection", b"keep-alive"), (b"vary", b"cookie")], DEFAULT),
+    ],
+)
+def test_what_may_be_there_once_is_left_to_the_application(
+    own: list[tuple[bytes, bytes]], left: list[tuple[bytes, bytes]]
+) -> None:
+    assert DefaultHeaders(DEFAULT) + own == [*left, *own]
+
+
+def test_no_response_has_a_field_twice(serve: ServeLimited) -> None:
+    own = [(b"date", b"Sun, 06 Nov 1994 08:49:37 GMT"), (b"server", b"shop"), (b"content-length", b"0")]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        fields = own if scope["path"] == "/own" else own[2:]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b""})
+
+    address = serve(app)
+    head = fetch(address, "/own").head
+    assert head.one("date") == "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert head.one("server") == "shop"
+    head = fetch(address, "/other").head
+    assert head.one("date") not in {None, "Sun, 06 Nov 1994 08:49:37 GMT"}
+    assert head.one("server") == "uvicorn"
+
 
 OLD = b"%s / HTTP/1.0\r\n%s\r\n"
 
@@ -83,20 +119,3 @@ def test_http_1_0_waits_for_its_turn(serve: ServeLimited) -> None:
         connection.send(b"GET /late HTTP/1.1\r\nHost: shop\r\n\r\nGET /ticks HTTP/1.0\r\n\r\n")
         assert connection.receive().body == b"0"
         assert connection.receive().body == b"." * 20
-
-
-@pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/0.9", b"HTTP/3.0", b"HTTP/1.2"])
-@pytest.mark.parametrize("host", [b"Host: shop\r\n", b"A: b\r\nHost: shop\r\n", b""])
-def test_requests_of_other_versions_are_refused(serve: ServeLimited, version: bytes, host: bytes) -> None:
-    with Connection(serve()) as connection:
-        connection.send(b"GET / %s\r\n%s\r\nGET / HTTP/1.1\r\nHost: shop\r\n\r\n" % (version, host))
-        response = connection.receive()
-        assert response.status == json.loads(response.body)["status"] == 505
-        assert connection.is_closed()
-
-
-def test_so_is_the_preface_of_http_2(serve: ServeLimited) -> None:
-    with Connection(serve()) as connection:
-        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        assert connection.receive().status == 505
-        assert connection.is_closed()

@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
 
 __all__ = ["Refusal", "refused"]
 
@@ -23,32 +22,16 @@ class Refusal(Exception):  # noqa: N818 - an outcome that the client is told of,
 
     def response(self, default_headers: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
         """Return the response (RFC 9112, 4), with *default_headers* but for what must be as it is here."""
-        own, body = self._fields_and_body()
-        names = {name for name, _ in own}
-        others = [(name, value) for name, value in default_headers if name.lower() not in names]
-        lines = [b"%s: %s\r\n" % field for field in [*others, *own]]
-        phrase = HTTPStatus(self.status).phrase.encode()
-        return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (self.status, phrase, b"".join(lines), body)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - of ASGI
-        """Answer a request, as an ASGI application does."""
-        refused[self.status] += 1
-        fields, body = self._fields_and_body()
-        await send({"type": "http.response.start", "status": self.status, "headers": fields})
-        await send({"type": "http.response.body", "body": body})
-
-    def _fields_and_body(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
-        document = {
-            "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": self.detail,
-        }
+        phrase = HTTPStatus(self.status).phrase
+        document = {"type": "about:blank", "title": phrase, "status": self.status, "detail": self.detail}
         body = json.dumps(document).encode()
-        fields = [
+        own = [
             (b"content-type", b"application/problem+json"),
             (b"content-length", b"%d" % len(body)),
             # Where the next request begins is not known, or is not to be waited for (RFC 9112, 9.3 and 9.6).
             (b"connection", b"close"),
         ]
-        return fields, body
+        names = {name for name, _ in own}
+        others = [(name, value) for name, value in default_headers if name.lower() not in names]
+        fields = b"".join(b"%s: %s\r\n" % field for field in [*others, *own])
+        return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (self.status, phrase.encode(), fields, body)

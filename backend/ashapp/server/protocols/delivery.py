@@ -5,7 +5,7 @@ Theory of operation. The size of a transport's write buffer does not tell whethe
 stream makes good at once what was taken, and the kernel goes on to send what it has taken over. Linux counts
 the bytes that a TCP peer has acknowledged (tcp(7), TCP_INFO; RFC 4898, tcpEStatsAppHCThruOctetsAcked). For
 other sockets, and on other systems, there is what the transport has handed over to the kernel, and how much
-of it is queued there.
+of it is queued there. Then what is written has to be counted here.
 """
 
 import selectors
@@ -18,7 +18,7 @@ if sys.platform == "linux":
     import fcntl
     import termios
 
-__all__ = ["Delivery", "acknowledges", "has_arrived", "is_tls", "queued", "unsent"]
+__all__ = ["CountingTransport", "Delivery", "counted", "has_arrived", "queued", "unsent"]
 
 # The place of tcpi_bytes_acked in struct tcp_info (linux/tcp.h), a number of 64 bits.
 _ACKNOWLEDGED = slice(120, 128)
@@ -27,22 +27,58 @@ _ACKNOWLEDGED = slice(120, 128)
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
-class Delivery:
-    """Looks after what is written to *transport*, one that is counted unless its peer `acknowledges`."""
+class CountingTransport:
+    """Stands for *transport*, counts the calls of its ``write`` and the bytes, and closes it but once.
 
-    __slots__ = ("_is_tls", "_stalled", "_taken", "_transport")
+    A TLS transport that is closed again while it sends what is left can't be looked at nor aborted any more.
+    """
 
     def __init__(self, transport: Transport) -> None:
+        self.writes = 0
+        #: Bytes.
+        self.written = 0
+        self.transport = transport
+
+    def write(self, data: bytes) -> None:
+        """Write *data*; see ``asyncio.WriteTransport``."""
+        self.writes += 1
+        self.written += len(data)
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """Close it when all is sent; see ``asyncio.BaseTransport``."""
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+
+def counted(transport: Transport, *, writes: bool) -> Any:
+    """Return a transport for which `Delivery` can tell what is taken, and which counts *writes* if asked."""
+    return (
+        transport
+        if _acknowledges(transport) and not (writes or _is_tls(transport))
+        else CountingTransport(transport)
+    )
+
+
+class Delivery:
+    """Looks after what is written to *transport*, which is `counted`."""
+
+    __slots__ = ("_stalled", "_taken", "_transport")
+
+    def __init__(self, transport: Any) -> None:
         self._transport = transport
-        self._is_tls = is_tls(transport)
         self._taken: object = None
         self._stalled = 0.0
 
     @property
     def is_going_on(self) -> bool:
         """Whether there is something for the peer that the kernel has not taken over yet."""
+        transport = self._transport
         # A TLS transport does not tell what it has encrypted and still holds; then the kernel holds some too.
-        return self._transport.get_write_buffer_size() > 0 or (self._is_tls and queued(self._transport) > 0)
+        return transport.get_write_buffer_size() > 0 or (_is_tls(transport) and queued(transport) > 0)
 
     def look(self, seconds: float) -> float:
         """Take note that *seconds* have gone by; return for how many the peer has taken nothing at all."""
@@ -50,17 +86,6 @@ class Delivery:
         self._stalled = self._stalled + seconds if taken == self._taken else 0.0
         self._taken = taken
         return self._stalled
-
-
-def acknowledges(transport: Transport) -> bool:
-    """Return whether the kernel counts what the peer of *transport* takes: then no other need count."""
-    sock = transport.get_extra_info("socket")
-    return sys.platform == "linux" and sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}
-
-
-def is_tls(transport: Transport) -> bool:
-    """Return whether what is written is encrypted first."""
-    return transport.get_extra_info("sslcontext") is not None
 
 
 def unsent(transport: Transport) -> int:
@@ -92,27 +117,30 @@ def has_arrived(transport: Transport) -> bool:
         return bool(selector.select(0))
 
 
-def _taken(transport: Transport) -> object:
+def _taken(transport: Any) -> object:
     """Return a mark that changes whenever the peer takes something, and without that not for long."""
-    acknowledged = _acknowledged(transport) if acknowledges(transport) else 0
-    if acknowledged:
-        return acknowledged
+    if _acknowledges(transport):
+        sock = transport.get_extra_info("socket")
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.stop)
+        except OSError:  # it is closed
+            info = b""
+        if acknowledged := int.from_bytes(info[_ACKNOWLEDGED], sys.byteorder):
+            return acknowledged
     handed_over = getattr(transport, "written", 0) - transport.get_write_buffer_size()
     return handed_over, queued(transport)
 
 
-def _acknowledged(transport: Transport) -> int:
-    try:
-        info = _socket(transport).getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.stop)
-    except OSError:
-        return 0
-    return int.from_bytes(info[_ACKNOWLEDGED], sys.byteorder)
+def _acknowledges(transport: Transport) -> bool:
+    """Return whether the kernel counts what the peer takes."""
+    sock = transport.get_extra_info("socket")
+    return sys.platform == "linux" and sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}
+
+
+def _is_tls(transport: Transport) -> bool:
+    return transport.get_extra_info("sslcontext") is not None
 
 
 def _descriptor(transport: Transport) -> int:
-    sock = _socket(transport)
+    sock = transport.get_extra_info("socket")
     return -1 if sock is None else int(sock.fileno())
-
-
-def _socket(transport: Transport) -> Any:
-    return transport.get_extra_info("socket")

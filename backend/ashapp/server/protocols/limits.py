@@ -38,8 +38,6 @@ class ConnectionLimits:
     def interval(self) -> float:
         """Seconds between two looks at a connection: so long may a limit of time be overdrawn, twice."""
         shortest = min(self.head_seconds, self.body_seconds, self.send_seconds, self.stream_seconds)
-        if math.isinf(shortest):
-            return _LONGEST_INTERVAL
         return min(max(shortest / 4, _SHORTEST_INTERVAL), _LONGEST_INTERVAL)
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.server.protocols.connection.delivery import Delivery, acknowledges, has_arrived, queued, unsent
+from ashapp.server.protocols.delivery import CountingTransport, Delivery, counted, has_arrived, queued, unsent
 from tests.support.waiting import until
 
 Pair = tuple[socket.socket, socket.socket]
@@ -18,6 +18,8 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells 
 class Transport(asyncio.Transport):
     """Holds as much as it is told to, and has written a megabyte in all."""
 
+    closed = 0
+
     def __init__(self, sock: socket.socket | None, buffered: int = 0, tls: object = None) -> None:
         super().__init__({"socket": sock, "sslcontext": tls})
         self.buffered = buffered
@@ -25,6 +27,15 @@ class Transport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         return self.buffered
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.buffered += len(data)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def is_closing(self) -> bool:
+        return self.closed > 0
 
 
 def tcp() -> Pair:
@@ -117,4 +128,19 @@ def test_a_socket_that_is_closed_is_no_trouble(pair: Pair) -> None:
     ours.close()
     assert Delivery(transport).look(1) == 0
     assert (unsent(transport), has_arrived(transport)) == (1, False)
-    assert not acknowledges(Transport(None))
+
+
+def test_what_the_kernel_does_not_count_is_counted_and_closed_but_once(pair: Pair) -> None:
+    transport = Transport(None)
+    counting = counted(transport, writes=False)
+    counting.write(b"a")
+    counting.write(b"bc")
+    assert (counting.writes, counting.written, counting.get_write_buffer_size()) == (2, 3, 3)
+    for _ in range(2):
+        counting.close()
+    assert transport.closed == 1
+    plain, tls = Transport(pair[0]), Transport(pair[0], tls=object())
+    is_told = sys.platform == "linux" and pair[0].family == socket.AF_INET
+    assert isinstance(counted(plain, writes=False), CountingTransport) != is_told
+    assert isinstance(counted(plain, writes=True), CountingTransport)
+    assert isinstance(counted(tls, writes=False), CountingTransport)

@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: MIT
+"""A connection with limits: what both protocols share.
+
+Theory of operation. Nothing of this runs while requests are served; the state of a connection is read from
+what uvicorn keeps anyway. A sweeper looks at each connection now and then. What it waits for is told by its
+phase and its cycle (the request that it has last begun to serve): as long as neither changes, the time that
+it waits adds up, until the limit of that phase is reached. Whether the client takes what is written is asked
+of the kernel (see `delivery`): as long as some of it is left, no other time runs, not even after its end.
+
+A request is refused in its turn. If its head is wrong, those before it on the connection are answered first;
+nothing after it is read. If its body is wrong, or does not come, the application is told that the client has
+gone; the client gets the refusal if the response has not begun, and a truncated response else. Then the
+sending half of the connection is closed, and what the client still sends is thrown away for a while: closing
+at once would reset the connection, and the client could lose the answer before it reads it (RFC 9112, 9.6).
+
+A connection for WebSocket has one of uvicorn's protocols, with time limits of its own for a client that
+answers no ping, and for the end. But that closes the transport, which waits until the client has taken what
+is left: one that takes nothing would stay for ever. So it is looked at here, too.
+"""
+
+import asyncio
+import logging
+import math
+from enum import Enum, auto
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from ashapp.server.protocols.delivery import Delivery, counted, has_arrived, queued
+from ashapp.server.protocols.limits import LINGER, ConnectionLimits
+from ashapp.server.protocols.refusal import Refusal, refused
+from ashapp.server.protocols.sweeper import Sweeper
+from ashapp.server.protocols.turns import Backlog, Turns, is_laborious
+from ashapp.server.protocols.upstream import HeldFlow
+
+__all__ = ["LimitedProtocol", "Phase"]
+
+_log = logging.getLogger("ashapp.server")
+
+# Bytes that may wait for their turn. What is read at once, some times over: more comes only from someone who
+# means harm.
+_LONGEST_BACKLOG = 1 << 20
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    #: The client, to begin or to complete the head of a request.
+    HEAD = auto()
+    #: The client, to send more of a body.
+    BODY = auto()
+    #: Its turn: to take in what has been received, or to refuse the request that was received last.
+    TURN = auto()
+    #: The application, to begin the response.
+    RESPONSE = auto()
+    #: The application, to go on with the response.
+    STREAM = auto()
+    #: The client, to take what is left of a response, or of the parts that there are so far.
+    SENDING = auto()
+    #: The client, to send another request; or to be done with a body that nobody reads any more.
+    IDLE = auto()
+    #: The client, to close a connection on which a request has been refused.
+    LINGER = auto()
+    #: Whatever its other protocol waits for.
+    WEBSOCKET = auto()
+    #: The client, to close its half of a TLS connection that is closed here.
+    END = auto()
+
+
+# What begins only when the client has taken what there is.
+_AFTER_SENDING = {Phase.HEAD, Phase.STREAM, Phase.IDLE, Phase.WEBSOCKET, Phase.END}
+
+
+class _Shared:
+    """What the connections of one server share."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
+        self.sweeper = Sweeper(loop, limits.interval)
+        self.turns = Turns(loop)
+
+
+_shared: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
+
+
+class LimitedProtocol(asyncio.Protocol):
+    """A mix-in for uvicorn's protocols, which set most of these attributes."""
+
+    # Slots, for with more attributes than uvicorn's the instances would no longer share the keys of their
+    # dicts: that costs a connection 2 KiB.
+    __slots__ = (
+        "_backlog",
+        "_delivery",
+        "_received_before",
+        "_shared",
+        "_waited",
+        "_waits_for",
+        "_websocket",
+        "limits",
+        "received",
+        "refusal",
+    )
+
+    config: Config
+    loop: asyncio.AbstractEventLoop
+    server_state: ServerState
+    connections: set[Any]
+    transport: asyncio.Transport
+    flow: Any
+    client: tuple[str, int] | None
+    cycle: Any
+    pipeline: Any
+
+    def __init__(self, *, limits: ConnectionLimits, **options: Any) -> None:
+        super().__init__(**options)
+        self.limits = limits
+        #: Bytes received so far.
+        self.received = 0
+        #: Why nothing more is taken in, if so.
+        self.refusal: Refusal | None = None
+        self._backlog: Backlog | None = None
+        self._websocket: Any = None
+        self._waits_for: object = None
+        self._waited = 0.0
+        self._received_before = 0
+
+    @property
+    def head_has_begun(self) -> bool:
+        """Whether a part of a request's head has been received, and not all of it."""
+        raise NotImplementedError
+
+    @property
+    def served(self) -> Any:
+        """The request that is being served, or was the last; uvicorn's ``cycle`` may be one that waits."""
+        return self.cycle
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to look after the connection too."""
+        super().connection_made(counted(transport, writes=not math.isinf(self.limits.stream_seconds)))
+        self.flow = HeldFlow(self.transport)
+        self._delivery = Delivery(self.transport)
+        if self.server_state not in _shared:
+            _shared[self.server_state] = _Shared(self.loop, self.limits)
+        self._shared = _shared[self.server_state]
+        self._shared.sweeper.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look after the connection no longer."""
+        self._shared.sweeper.remove(self)
+        self._forget_backlog()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, *event: Any) -> None:
+        """Leave the connection to uvicorn's protocol for WebSocket, but look after it still."""
+        self._forget_backlog()
+        super().handle_websocket_upgrade(*event)  # type: ignore[misc]
+        self.cycle = None
+        self._websocket = self.transport.get_protocol()
+        if not getattr(self._websocket, "handshake_initiated", True):
+            self._refuse_handshake()
+
+    # -- what is received
+
+    def data_received(self, data: bytes) -> None:
+        """Take in *data*: by turns with other connections, if that is laborious."""
+        if self.refusal is not None:
+            return
+        if self._backlog is not None:
+            self._backlog.data += data
+            if len(self._backlog.data) > _LONGEST_BACKLOG:
+                self.transport.abort()
+        elif is_laborious(data):
+            self._backlog = Backlog(data)
+            self.flow.hold()
+            self._shared.turns.add(self)
+        else:
+            self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Take in *data* at once."""
+        self.received += len(data)
+        super().data_received(data)
+
+    def take_turn(self) -> bool:
+        """Take in a piece of what waits; return whether there is more."""
+        backlog = self._backlog
+        if backlog is None:
+            return False
+        backlog.pass_on(self.take)
+        if self._websocket is not None and backlog.data:  # the other protocol must not miss a part
+            self.transport.close()
+        if backlog.data and self.refusal is None and not self.transport.is_closing():
+            return True
+        self._forget_backlog()
+        return False
+
+    def _forget_backlog(self) -> None:
+        if self._backlog is not None:
+            self._backlog = None
+            if self.refusal is None:
+                self.flow.release()
+
+    # -- time
+
+    def look(self, seconds: float) -> None:
+        """Take note that *seconds* have gone by, and do what is due; see `Sweeper`."""
+        if self._websocket is not None and self._websocket not in self.connections:
+            self._shared.sweeper.remove(self)
+            return
+        is_sending = self._delivery.is_going_on
+        if is_sending and self._delivery.look(seconds) >= self.limits.send_seconds:
+            _log.info("The client %s does not read what is sent: connection aborted", self.client)
+            self.transport.abort()
+            return
+        phase = self._phase()
+        if is_sending and phase in _AFTER_SENDING:
+            phase = Phase.SENDING
+        parts = getattr(self.transport, "writes", 0) if phase is Phase.STREAM else 0
+        waits_for = (phase, self.cycle, parts)
+        if waits_for != self._waits_for:
+            self._waits_for = waits_for
+            self._wait_anew()
+            return
+        self._waited += seconds
+        if self._waited >= self._patience(phase):
+            self._lose_patience(phase)
+
+    def _phase(self) -> Phase:
+        if self.transport.is_closing():
+            return Phase.END
+        if self._websocket is not None:
+            return Phase.WEBSOCKET
+        if self.flow.held:
+            return Phase.TURN
+        return Phase.LINGER if self.refusal is not None else self._phase_of_request()
+
+    def _phase_of_request(self) -> Phase:
+        cycle = self.cycle
+        if cycle is None:
+            return Phase.HEAD
+        if cycle.response_complete:
+            return Phase.HEAD if self.head_has_begun else Phase.IDLE
+        if cycle.response_started:
+            return Phase.STREAM
+        is_awaited = cycle.more_body and not (cycle.waiting_for_100_continue or self.flow.read_paused)
+        return Phase.BODY if is_awaited else Phase.RESPONSE
+
+    def _patience(self, phase: Phase) -> float:
+        return {
+            Phase.HEAD: self.limits.head_seconds,
+            Phase.BODY: self.limits.body_seconds,
+            Phase.IDLE: float(self.config.timeout_keep_alive),
+            Phase.STREAM: self.limits.stream_seconds,
+            Phase.LINGER: LINGER,
+            Phase.END: LINGER,
+        }.get(phase, math.inf)
+
+    def _wait_anew(self) -> None:
+        self._waited, self._received_before = 0.0, self.received
+
+    def _lose_patience(self, phase: Phase) -> None:
+        limits = self.limits
+        if phase is Phase.END:
+            self.transport.abort()
+        elif phase is Phase.BODY:
+            if self.received - self._received_before < limits.body_window:
+                late = f"Too little of the request body came within {limits.body_seconds:g} s."
+                self.refuse(Refusal(408, late))
+            self._wait_anew()
+        elif phase is Phase.HEAD and self.head_has_begun:
+            late = f"The head of the request was not complete after {limits.head_seconds:g} s."
+            self.refuse(Refusal(408, late))
+        elif phase is Phase.IDLE and queued(self.transport):
+            self._waited = 0.0  # the client has not had the whole response yet
+        elif phase in {Phase.STREAM, Phase.LINGER} or not self._has_just_arrived():
+            if phase is Phase.STREAM:
+                _log.info("A response to %s was silent for too long: connection closed", self.client)
+            self.transport.close()
+
+    def _has_just_arrived(self) -> bool:
+        """Whether a request has come to a connection on which nothing came for so long."""
+        return self.received == self._received_before and has_arrived(self.transport)
+
+    # -- refusals
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer the request that is being received with *refusal*, when it is its turn; then close.
+
+        Its head is wrong where that has begun, else it is its body.
+        """
+        self.refusal = refusal
+        refused[refusal.status] += 1
+        _log.info("Refused a request of %s with %d: %s", self.client, refusal.status, refusal.detail)
+        served = self.served
+        if not self.head_has_begun and served is self.cycle:
+            self._break_off(served, refusal)
+        elif served is None or served.response_complete:
+            self.answer(refusal)
+        else:
+            if not self.head_has_begun:
+                self.pipeline.popleft()
+            self.flow.hold()  # what follows may be endless, and is not even looked at
+
+    def _break_off(self, cycle: Any, refusal: Refusal) -> None:
+        # There is nothing to continue with: the application, which learns it late, would ask for more.
+        cycle.waiting_for_100_continue = False
+        if not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self.flow.resume_writing()
+        if cycle.response_started:
+            self.transport.close()
+        else:
+            self.answer(refusal)
+
+    def answer(self, refusal: Refusal) -> None:
+        """Send *refusal*, and nothing after it."""
+        self.flow.release()
+        self.flow.resume_reading()
+        self.transport.write(refusal.response(self.server_state.default_headers))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _refuse_handshake(self) -> None:
+        """Answer a handshake that the library underneath does not like: uvicorn does not."""
+        detail = "The WebSocket handshake can't be read: a field is too long, or it has a body."
+        _log.info("Refused a WebSocket handshake of %s: %s", self.client, detail)
+        answer = b"".join(self._websocket.conn.data_to_send())
+        self.transport.write(answer or Refusal(400, detail).response(self.server_state.default_headers))
+        self.transport.close()

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""One connection: its transport, its time, and whose turn it is."""

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""What is wrong with the head of a request, and what it asks for. No I/O.
+
+What two parsers may understand differently is refused: between a proxy and a server, it can smuggle a
+request (RFC 9112, 11.2). llhttp, which httptools uses, refuses most of it by itself. h11 does not:
+`check_head` is for it.
+
+A server ignores an upgrade that it does not take (RFC 9110, 7.8): then the request is one like any other, and
+ends where Content-Length or its last chunk says (RFC 9112, 6.3). A WebSocket handshake has no body, and
+whatever comes after it is never another request.
+"""
+
+import re
+
+from ashapp.server.protocols.limits import ConnectionLimits
+from ashapp.server.protocols.refusal import Refusal
+
+__all__ = [
+    "VERSIONS",
+    "Fields",
+    "check_head",
+    "check_lines",
+    "check_nothing_follows",
+    "check_size",
+    "in_origin_form",
+    "is_handshake",
+]
+
+#: Header fields, with names in lower case.
+Fields = list[tuple[bytes, bytes]]
+
+#: What a request of another version is told, with 505.
+VERSIONS = "HTTP/1.0 and HTTP/1.1 are understood."
+
+_END = b"\r\n\r\n"
+
+_WRONG = (
+    # RFC 9110, 5.5: controls other than a tab are not allowed in a value, and nowhere else in a head either.
+    (re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"), "a control character"),
+    # RFC 9112, 2.2: a line ends with CR and LF. The last byte may be a CR whose LF is still to come.
+    (re.compile(rb"(?<!\r)\n|\r(?=[^\n])"), "a CR or LF that stands alone"),
+    # RFC 9112, 5.2.
+    (re.compile(rb"\n[ \t]"), "a field that is continued in the next line"),
+)
+_FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
+_ODD_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:(?![ \t]*[0-9]+[ \t]*\r\n)", re.IGNORECASE)
+# RFC 9110, 2.5: what is served as HTTP/1.1 must say so.
+_OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01]\r)[0-9]\.[0-9]\r\n")
+
+_ABSOLUTE_FORM = re.compile(rb"https?://([^/?#@]+)(|[/?][^#]*)(?:#.*)?", re.IGNORECASE)
+
+# Without any of them it is not meant to be a handshake (RFC 6455, 4.1).
+_OF_HANDSHAKE = {b"sec-websocket-key", b"sec-websocket-version"}
+
+
+def check_head(received: bytes, limits: ConnectionLimits) -> None:
+    """Check *received*, which begins with a head and may end before it does, or go on after it.
+
+    Raises:
+        Refusal: it is too long, 414 or 431, not what RFC 9112 says, 400, or of another version, 505.
+
+    """
+    head, end, _ = received.partition(_END)
+    head += end
+    line, _, fields = head.partition(b"\r\n")
+    target = line.partition(b" ")[2].partition(b" ")[0]
+    check_size(len(target), fields.count(b"\r\n") - bool(end), len(head), limits)
+    for pattern, what in _WRONG:
+        if pattern.search(head):
+            raise Refusal(400, f"The head of the request has {what}.")
+    if _OTHER_VERSION.match(head):
+        raise Refusal(505, VERSIONS)
+    if len(_FRAMING.findall(head)) > 1:  # RFC 9112, 6.3
+        raise Refusal(400, "The request has more than one Content-Length or Transfer-Encoding.")
+    if end and _ODD_LENGTH.search(head):
+        raise Refusal(400, "Content-Length is not a number of bytes.")
+
+
+def check_lines(received: bytes | bytearray) -> None:
+    """Check lines between the chunks of a body, or behind them; *received* may end within one.
+
+    Raises:
+        Refusal: a line is not what RFC 9112 says: 400.
+
+    """
+    for pattern, what in _WRONG:
+        if pattern.search(received):
+            raise Refusal(400, f"The body of the request has {what}, between its chunks or behind them.")
+
+
+def check_size(target: int, fields: int, head: int, limits: ConnectionLimits) -> None:
+    """Check the length of the target, the number of fields and the length of the head, as far as known.
+
+    Raises:
+        Refusal: one is too great: 414 for the target, 431 for the others (RFC 6585, 5).
+
+    """
+    if target > limits.target:
+        raise Refusal(414, f"The request target is longer than {limits.target} bytes.")
+    if fields > limits.fields:
+        raise Refusal(431, f"The request has more than {limits.fields} header fields.")
+    if head > limits.head:
+        raise Refusal(431, f"The head of the request is longer than {limits.head} bytes.")
+
+
+def in_origin_form(method: bytes, target: bytes, fields: Fields) -> tuple[bytes, Fields]:
+    """Return *target* as a path with its query, and *fields* with the host that it names for Host.
+
+    A path, and the asterisk that stands for the whole server, come back as they are (RFC 9112, 3.2).
+
+    Raises:
+        Refusal: it is of no other form for which a server is asked, or names a user: 400 (RFC 9110, 4.2.4).
+            Or it is for a tunnel: 501. What follows a CONNECT is for another server (RFC 9110, 9.3.6).
+
+    """
+    if method == b"CONNECT":
+        raise Refusal(501, "CONNECT is not served here: the service is no proxy.")
+    if target.startswith(b"/") or target == b"*":
+        return target, fields
+    match = _ABSOLUTE_FORM.fullmatch(target)
+    if match is None:
+        raise Refusal(400, "The request target is neither a path nor a URL of http or https without a user.")
+    host, path = match.groups()
+    return (
+        path if path.startswith(b"/") else b"/" + path,
+        [(name, host if name == b"host" else value) for name, value in fields],
+    )
+
+
+def is_handshake(method: bytes, version: str, fields: Fields) -> bool:
+    """Whether it is a WebSocket handshake, though maybe one with a wrong key or version (RFC 6455, 4.2).
+
+    Raises:
+        Refusal: it is one, but has a body: 400.
+
+    """
+
+    def values(wanted: bytes) -> list[bytes]:
+        return [value.lower() for name, value in fields if name == wanted]
+
+    if method != b"GET" or version != "1.1" or _OF_HANDSHAKE.isdisjoint(name for name, _ in fields):
+        return False
+    options = b",".join(values(b"connection")).split(b",")
+    if values(b"upgrade") != [b"websocket"] or b"upgrade" not in map(bytes.strip, options):
+        return False
+    if values(b"transfer-encoding") or any(map(int, values(b"content-length"))):
+        raise Refusal(400, "The request is a WebSocket handshake, and has a body: send none.")
+    return True
+
+
+def check_nothing_follows(received: bytes) -> None:
+    """Check that nothing was *received* with a handshake: the client has to wait (RFC 6455, 4.1).
+
+    Raises:
+        Refusal: something was: 400.
+
+    """
+    if received:
+        raise Refusal(400, "Something follows the WebSocket handshake: wait for its answer.")

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""What uvicorn would write otherwise: fields that are there twice, and bodies without an end for HTTP/1.0."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from uvicorn.server import ServerState
+
+__all__ = ["DefaultHeaders", "close_delimited", "respect_own_fields"]
+
+_Field = tuple[bytes, bytes]
+
+# Of those that a response may have, the ones that are no lists: it has each once (RFC 9110, 5.3).
+_SINGLE = frozenset(
+    {
+        b"age",
+        b"content-length",
+        b"content-type",
+        b"date",
+        b"etag",
+        b"expires",
+        b"last-modified",
+        b"location",
+        b"retry-after",
+        b"server",
+    }
+)
+
+
+class DefaultHeaders(list[_Field]):
+    """The fields that a server adds to those of the application, but for what the application has itself."""
+
+    def __init__(self, fields: Iterable[_Field] = ()) -> None:
+        super().__init__(fields)
+        self._single = _SINGLE.intersection(name for name, _ in self)
+
+    def __add__(self, own: list[_Field]) -> list[_Field]:  # type: ignore[override]
+        """Return both, but for what would be there twice."""
+        single = self._single
+        for name, _ in own:
+            if name in single:
+                twice = single.intersection(name for name, _ in own)
+                return [*(field for field in self if field[0] not in twice), *own]
+        return [*self, *own]
+
+
+def respect_own_fields(server_state: ServerState) -> None:
+    """Let the responses that begin from now on have no field twice; uvicorn makes a new list each second."""
+    if not isinstance(server_state.default_headers, DefaultHeaders):
+        server_state.default_headers = DefaultHeaders(server_state.default_headers)
+
+
+def close_delimited(app: Any) -> Any:
+    """Return *app* as uvicorn is to call it for a client of HTTP/1.0.
+
+    Such a client knows no chunks. A body of unknown length ends with the connection (RFC 9112, 6.3). So that
+    one that is cut off does not look complete, the connection ends by a reset until all of it is sent.
+    """
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, _Unframed(send.__self__).send)
+
+    return serve
+
+
+class _Unframed:
+    """Stands for a *cycle* of uvicorn's: a request and its response."""
+
+    def __init__(self, cycle: Any) -> None:
+        self._cycle = cycle
+        self._length_is_unknown = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cycle, name)
+
+    async def send(self, message: Any) -> None:
+        """Send *message*, without the framing that is for HTTP/1.1."""
+        if message["type"] == "http.response.start" and not self._cycle.response_started:
+            fields = [field for field in message.get("headers", ()) if field[0] != b"transfer-encoding"]
+            message = {**message, "headers": fields}
+            if all(name != b"content-length" for name, _ in fields):
+                self._length_is_unknown = True
+                self._cycle.chunked_encoding = False
+                _end_by_reset(self._cycle.transport, is_cut=True)
+        elif self._length_is_unknown:
+            self._cycle.expected_content_length = len(message.get("body", b""))
+            if not message.get("more_body", False):
+                _end_by_reset(self._cycle.transport, is_cut=False)
+        await self._cycle.send(message)
+
+
+def _end_by_reset(transport: asyncio.Transport, *, is_cut: bool) -> None:
+    """Let the connection of *transport* end by a reset from now on, whatever ends it; or no longer so."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", is_cut, 0))

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: MIT
+"""What of uvicorn, h11 and asyncio is replaced or reached into: all of it stands in `REACHED`.
+
+Their private names are used in this file only. A test goes through the table, and fails by the name of what
+a new version has changed.
+"""
+
+import asyncio
+from typing import Any, NamedTuple
+
+import h11
+from h11._readers import ChunkedReader
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ashapp.server.protocols.head import check_lines
+
+__all__ = ["REACHED", "TESTED", "BaseH11Connection", "BaseH11Protocol", "HeldFlow", "LeanEvent", "Reached"]
+
+#: The versions that the tests have run with, the first and the last.
+TESTED = {"uvicorn": ("0.51.0", "0.54.0"), "h11": ("0.16.0", "0.16.0"), "httptools": ("0.6.4", "0.8.0")}
+
+
+class Reached(NamedTuple):
+    """Something that others do not promise to keep, *why* it is needed, and the *issue* about it, if any.
+
+    *names* are those of attributes, and of methods, which have their parameters in parentheses.
+    """
+
+    owner: str
+    names: str
+    why: str
+    issue: str = ""
+
+
+_UVICORN = "uvicorn.protocols.http."
+_FLOW = f"{_UVICORN}flow_control:FlowControl"
+_H11 = f"{_UVICORN}h11_impl:H11Protocol"
+_HTTPTOOLS = f"{_UVICORN}httptools_impl:HttpToolsProtocol"
+_STATE = "cycle connections server_state transport flow scope app client config loop ws_protocol_class"
+_CYCLE = (
+    "scope transport message_event default_headers disconnected more_body waiting_for_100_continue"
+    " response_started response_complete keep_alive"
+)
+
+REACHED = (
+    Reached(_FLOW, "_transport read_paused resume_reading()", "not to read while a backlog is taken in"),
+    Reached(_FLOW, "_is_writable_event", "an event without a deque"),
+    Reached(
+        _HTTPTOOLS,
+        f"{_STATE} url headers parser on_headers_complete() on_body(body) on_message_complete()",
+        "limits for the head and its parts, and times for all of them",
+        "encode/uvicorn#157",
+    ),
+    Reached(
+        _HTTPTOOLS,
+        "parser handle_websocket_upgrade() expect_100_continue",
+        "an upgrade that is not taken changes nothing",
+        "encode/uvicorn#2722",
+    ),
+    Reached(
+        _HTTPTOOLS,
+        "pipeline on_response_complete() connection_lost(exc)",
+        "a bound for requests that wait; the one that is served is told of a disconnect; no timer for each",
+    ),
+    Reached(
+        _H11,
+        f"{_STATE} conn send_400_response(msg)",
+        "limits for the head, and times for all of it",
+        "encode/uvicorn#157",
+    ),
+    Reached(
+        _H11,
+        "_should_upgrade() handle_websocket_upgrade(event)",
+        "an upgrade that is not taken changes nothing",
+    ),
+    Reached(_H11, "on_response_complete() timeout_keep_alive_task", "the sweeper closes idle connections"),
+    Reached(_H11, "shutdown()", "h11 knows nothing of a refusal that has been sent"),
+    Reached(f"{_UVICORN}h11_impl:RequestResponseCycle", _CYCLE, "the phase of a connection"),
+    Reached(f"{_UVICORN}httptools_impl:RequestResponseCycle", _CYCLE, "the phase of a connection"),
+    Reached(
+        f"{_UVICORN}httptools_impl:RequestResponseCycle",
+        "chunked_encoding expected_content_length send(message)",
+        "no chunks for HTTP/1.0",
+    ),
+    Reached(
+        "uvicorn.protocols.websockets.websockets_sansio_impl:WebSocketsSansIOProtocol",
+        "handshake_initiated conn client transport",
+        "an answer to a handshake that can't be read",
+    ),
+    Reached("uvicorn.server:ServerState", "default_headers connections total_requests", "no field twice"),
+    Reached("uvicorn.config:Config", "encoded_headers load()", "the end of connections is told in responses"),
+    Reached(
+        "uvicorn.server:Server",
+        "run(sockets) startup(sockets) shutdown(sockets) on_tick(counter) capture_signals()"
+        " handle_exit(sig, frame) servers started should_exit lifespan server_state",
+        "an end that loses no request",
+    ),
+    Reached(
+        "uvicorn.lifespan.on:LifespanOn",
+        "startup() shutdown() should_exit startup_failed state",
+        "an end while the application starts",
+    ),
+    Reached("h11:Connection", "_receive_buffer", "empty lines before a request (RFC 9112, 2.2)"),
+    Reached(
+        "h11:Connection",
+        "_get_io_object(role, event, io_dict)",
+        "chunks are read as strictly as heads: h11 takes bare LFs and controls in extensions and trailers",
+    ),
+    Reached("h11._readers:ChunkedReader", "__call__(buf)", "the same"),
+    Reached(
+        "h11._receivebuffer:ReceiveBuffer",
+        "maybe_extract_at_most(count) maybe_extract_next_line() maybe_extract_lines()",
+        "the same",
+    ),
+    Reached("asyncio:Event", "_value _waiters", "an event without a deque"),
+)
+
+
+class LeanEvent(asyncio.Event):
+    """An event without a deque, of which even an empty one takes 600 bytes.
+
+    uvicorn has an event for each connection and another for each request.
+    """
+
+    def __init__(self, *, is_set: bool = False) -> None:
+        self._value = is_set
+        self._waiters = []  # type: ignore[assignment]  # has all that is asked of a deque
+
+    @classmethod
+    def instead_of(cls, event: asyncio.Event) -> asyncio.Event:
+        """Return a lean event in the state of *event*; *event* itself if somebody waits for it already.
+
+        So it is where a task that is created begins at once.
+        """
+        return event if event._waiters else cls(is_set=event.is_set())  # noqa: SLF001
+
+
+class HeldFlow(FlowControl):
+    """uvicorn's flow control, with a reason more not to read: while it is held."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport)
+        self._is_writable_event = LeanEvent(is_set=True)
+        self.held = False
+
+    def hold(self) -> None:
+        """Read no more, whoever else may want to."""
+        self.held = True
+        self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Read on, unless uvicorn has paused it."""
+        self.held = False
+        if not self.read_paused and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, unless it is held."""
+        if self.held:
+            self.read_paused = False
+        else:
+            super().resume_reading()
+
+
+class BaseH11Protocol(H11Protocol):
+    """Asks another method whether to upgrade."""
+
+    def takes_upgrade(self) -> bool:
+        """Return whether the request that has just been received is a WebSocket handshake that is taken."""
+        raise NotImplementedError
+
+    def _should_upgrade(self) -> bool:
+        return self.takes_upgrade()
+
+
+class BaseH11Connection(h11.Connection):
+    """h11, but strict with chunked bodies: it takes extensions and trailers of any bytes, and bare LFs.
+
+    ``next_event`` raises a `Refusal` for a line that is wrong: 400.
+    """
+
+    def skip_empty_lines(self) -> None:
+        """Skip those before a request: some clients end a body with one (RFC 9112, 2.2)."""
+        received = self.trailing_data[0]
+        self._receive_buffer.maybe_extract_at_most(len(received) - len(received.lstrip(b"\r\n")))
+
+    def _get_io_object(self, *args: Any) -> Any:
+        found = super()._get_io_object(*args)
+        return _StrictChunkedReader() if isinstance(found, ChunkedReader) else found
+
+
+class _StrictChunkedReader(ChunkedReader):
+    """Checks each line before it is understood (RFC 9112, 7.1)."""
+
+    def __call__(self, buf: Any) -> Any:
+        # From the last chunk, h11 goes on by calling itself.
+        strict: Any = buf if isinstance(buf, _StrictBuffer) else _StrictBuffer(buf)
+        return super().__call__(strict)
+
+
+class _StrictBuffer:
+    """Stands for h11's *buffer* while a chunked body is read from it."""
+
+    def __init__(self, buffer: Any) -> None:
+        self._buffer = buffer
+        self.maybe_extract_at_most = buffer.maybe_extract_at_most
+
+    def maybe_extract_next_line(self) -> Any:
+        line = self._buffer.maybe_extract_next_line()
+        check_lines(bytes(self._buffer) if line is None else line)
+        return line
+
+    def maybe_extract_lines(self) -> Any:
+        received = bytes(self._buffer)
+        if not received.startswith(b"\r\n"):
+            trailer, end, _ = received.partition(b"\r\n\r\n")
+            check_lines(trailer + end)
+        return self._buffer.maybe_extract_lines()
