@@ -81,7 +81,7 @@ for name in sys.argv[1:]:
 @pytest.mark.parametrize("name", ["ashapp", "ashapp.bridge", "ashapp.api"])
 def test_importing_it_imports_no_server(name: str) -> None:
     loaded = run(f"import sys, {name}; print(*sys.modules)").split()
-    assert not {"uvicorn", "click.testing", "pydantic_settings", "ashapp.server"}.intersection(loaded)
+    assert not {"uvicorn", "click.testing", "pydantic", "ashapp.server"}.intersection(loaded)
 
 
 def test_importing_the_package_alone_imports_nothing_but_itself() -> None:

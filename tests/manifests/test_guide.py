@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ashapp.server.settings import ServerSettings, Settings
-from ashapp.server.settings.sources import variable
+from ashapp.server.variables import variable
 from tests.benchmarks.resources import Resources, recommend
 from tests.manifests.objects import Objects
 from tests.manifests.render import MANIFESTS, kustomize
@@ -91,7 +91,7 @@ def test_the_times_of_a_stop_are_those_of_the_manifests(objects: Objects, settin
     assert given == {
         "preStop": objects.container["lifecycle"]["preStop"]["sleep"]["seconds"],
         "ASHAPP_DRAIN_DELAY": settings.drain_delay,
-        "ASHAPP_TIMEOUT_GRACEFUL_SHUTDOWN": settings.graceful_seconds,
+        "ASHAPP_TIMEOUT_GRACEFUL_SHUTDOWN": settings.timeout_graceful_shutdown,
         "ASHAPP_TIMEOUT_LIFESPAN_SHUTDOWN": settings.timeout_lifespan_shutdown,
         "terminationGracePeriodSeconds": objects.pod["terminationGracePeriodSeconds"],
     }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 from ashapp.server.settings import ServerSettings, Settings
-from ashapp.server.settings.sources import variable
+from ashapp.server.variables import variable
 from tests.manifests.objects import Objects, quantity
 
 

@@ -41,7 +41,7 @@ def test_a_stop_has_the_time_that_it_needs(objects: Objects, settings: Settings)
     stop = (
         pre_stop(objects)
         + drain_delay(settings)
-        + settings.graceful_seconds
+        + settings.timeout_graceful_shutdown
         + settings.timeout_lifespan_shutdown
     )
     assert stop + MARGIN <= objects.pod["terminationGracePeriodSeconds"]
@@ -74,5 +74,5 @@ def test_the_service_replaces_a_stalled_worker_before_the_kubelet_does(
 ) -> None:
     stalled = settings.stall_timeout
     if stalled is None:
-        stalled = STALL_TIMEOUT if settings.is_supervised else LONE_STALL_TIMEOUT
+        stalled = STALL_TIMEOUT if settings.supervisor else LONE_STALL_TIMEOUT
     assert stalled < noticed(objects.container["livenessProbe"])

@@ -46,7 +46,7 @@ def run(settings: Settings) -> int:
         if settings.reload:
             return _reload(settings, sockets, overview, told)
         announcements = Announcements(told)
-        if settings.is_supervised:
+        if settings.supervisor:
             return _supervise(settings, sockets, overview, announcements)
         return _serve(settings, sockets, overview, announcements)
 
@@ -88,7 +88,7 @@ def _reload(
     server = _server(WorkerServer, settings)
     listen(sockets, server.config.backlog)
     config = _reload_config(settings)
-    seconds = settings.drain_seconds + settings.end_seconds
+    seconds = settings.drain_delay + settings.end_seconds
     forget = _forget(overview)
     return Reloader(config, lambda: Worker(server, sockets, None), seconds, told, forget).run()
 

@@ -68,7 +68,7 @@ def test_a_wrong_option_is_told_in_one_line(args: list[str], message: str) -> No
 
 def test_a_secret_is_no_flag() -> None:
     names = {option.name for option in serve_options()}
-    assert names == {*ServerSettings.model_fields, "env_file"} - {"app", "secret_key"}
+    assert names == {*ServerSettings.model_fields, "env_file", "limit_concurrency"} - {"app", "secret_key"}
 
 
 def test_the_help_page_has_sections() -> None:
@@ -80,9 +80,9 @@ def test_the_help_page_has_sections() -> None:
     assert sections == [
         "Options:",
         "Listening:",
+        "Reloading:",
         "Workers:",
         "Stopping:",
-        "Reloading:",
         "Probes:",
         "Management:",
         "Limits and time-outs:",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ashapp.bridge.messages.types import Message, Receive, Scope, Send
-from ashapp.server.middleware.allowed_hosts import AllowedHosts, host_pattern
+from ashapp.server.middleware.allowed_hosts import AllowedHosts
 from tests.support.asgi import Client, http_scope
 
 
@@ -74,27 +74,3 @@ async def test_other_scopes_are_passed_on() -> None:
     async def send(message: Message) -> None: ...
 
     await AllowedHosts(answer, ["example.com"])({"type": "lifespan"}, Client().receive, send)
-
-
-@pytest.mark.parametrize(
-    ("text", "pattern"),
-    [
-        ("*", "*"),
-        (" Example.COM ", "example.com"),
-        (".example.com", ".example.com"),
-        ("localhost", "localhost"),
-        ("my_service", "my_service"),
-        ("127.0.0.1", "127.0.0.1"),
-        ("[::1]", "[::1]"),
-    ],
-)
-def test_a_pattern_is_a_host(text: str, pattern: str) -> None:
-    assert host_pattern(text) == pattern
-
-
-@pytest.mark.parametrize(
-    "text", ["", "https://example.com", "example.com:443", "*.example.com", "::1", "a..b", "."]
-)
-def test_what_is_no_pattern_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a host, without scheme and port"):
-        host_pattern(text)

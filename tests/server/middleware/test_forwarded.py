@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ashapp.server.middleware.forwarded import Forwarded, parse_forwarded, resolve
-from ashapp.server.middleware.trusted_proxies import TrustedProxies
+from ashapp.server.settings.trusted_proxies import TrustedProxies
 
 TRUSTED = TrustedProxies("10.0.0.0/8,2001:db8::/32")
 CLIENT = "198.51.100.7"

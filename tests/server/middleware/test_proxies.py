@@ -11,9 +11,10 @@ from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.server.assembly.application import assemble
-from ashapp.server.middleware.proxies import FORWARDED_HEADERS, Proxies
-from ashapp.server.middleware.trusted_proxies import TrustedProxies
+from ashapp.server.middleware.proxies import Proxies
 from ashapp.server.settings.loading import load
+from ashapp.server.settings.proxies import FORWARDED_HEADERS
+from ashapp.server.settings.trusted_proxies import TrustedProxies
 from tests.support.asgi import Client, fetch, http_scope
 
 PROXY = ("10.0.0.2", 40000)

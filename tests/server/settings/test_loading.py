@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from ashapp.server.errors import StartupError
-from ashapp.server.settings import REFERENCE_API
 from ashapp.server.settings.loading import flag, load, misspelt_variables
 
 
@@ -24,14 +23,6 @@ def refusal(flags: Mapping[str, Any]) -> str:
     return caught.value.message
 
 
-def test_the_defaults_are_those_of_the_design() -> None:
-    settings = load({})
-    assert (settings.app, settings.host, settings.port) == (REFERENCE_API, "0.0.0.0", 5000)
-    assert (settings.workers, settings.threads, settings.reload) == (1, 40, False)
-    assert (settings.access_log, settings.server_header, settings.lifespan) == (True, False, "on")
-    assert settings.environment == "production"
-
-
 @pytest.mark.parametrize(
     ("flags", "variables", "file", "port"),
     [
@@ -43,6 +34,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ({}, {"ASHAPP_PORT": "", "PORT": ""}, "port = 7", 7),
         ({}, {"ASHAPP_PORT": "tcp://10.0.0.7:5000", "PORT": "6"}, "", 6),
         ({}, {"ASHAPP_PORT": "tcp://10.0.0.7:5000"}, "", 5000),
+        ({}, {"ashapp_port": "5"}, "", 5),
     ],
 )
 def test_the_first_source_that_names_a_setting_wins(
@@ -59,33 +51,15 @@ def test_the_first_source_that_names_a_setting_wins(
     assert load({**flags, "config": str(path)}).port == port
 
 
-@pytest.mark.parametrize(
-    ("flags", "variables", "file", "level"),
-    [
-        ({}, {}, "ws_max_size = 7\nreset_contextvars = true", 7),
-        ({}, {"ASHAPP_WS_MAX_SIZE": "6"}, "ws_max_size = 7\nreset_contextvars = true", 6),
-        (
-            {"ws_max_size": "5"},
-            {"ASHAPP_WS_MAX_SIZE": "6", "ASHAPP_RESET_CONTEXTVARS": "on"},
-            "ws_max_size = 7",
-            5,
-        ),
-    ],
-)
-def test_options_that_are_passed_through_to_uvicorn_have_the_same_sources(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    flags: dict[str, str],
-    variables: dict[str, str],
-    file: str,
-    level: int,
+def test_a_setting_that_only_uvicorn_knows_has_the_same_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "settings.toml"
-    path.write_text(file)
-    set_variables(monkeypatch, {**variables, "ASHAPP_CONFIG": str(path)})
-    config = load(flags).uvicorn_config()
-    assert config["ws_max_size"] == level
-    assert config["reset_contextvars"] is True
+    path.write_text("reset_contextvars = true\nssl_ciphers = 'a'\nws_per_message_deflate = true")
+    set_variables(monkeypatch, {"ASHAPP_CONFIG": str(path), "ASHAPP_WS_PER_MESSAGE_DEFLATE": "off"})
+    config = load({"ssl_ciphers": "b"}).uvicorn_config()
+    assert (config["reset_contextvars"], config["ssl_ciphers"]) == (True, "b")
+    assert config["ws_per_message_deflate"] is False
 
 
 def test_customary_variables_of_other_servers_are_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +80,14 @@ def test_a_value_may_come_from_a_mounted_file(tmp_path: Path, monkeypatch: pytes
     assert settings.secret_key.get_secret_value() == " correct horse "
     assert settings.threads == 8
     assert "horse" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "given", [{"limit_concurrency": "60"}, {"limit_concurrency": "60", "limit_in_flight": 60}]
+)
+def test_uvicorns_name_of_a_setting_works_too(given: dict[str, Any]) -> None:
+    assert load(given).limit_in_flight == 60
+    assert "limit_concurrency" not in load(given).uvicorn_config()
 
 
 def test_settings_reach_a_spawned_process() -> None:
@@ -129,6 +111,11 @@ def test_settings_reach_a_spawned_process() -> None:
             "workers = 'x' (WEB_CONCURRENCY): must be a whole number from 1 to 1024",
         ),
         (
+            {"limit_concurrency": "5", "limit_in_flight": "6"},
+            {},
+            "limit_concurrency is another name of limit_in",
+        ),
+        (
             {"limit_concurrency": "0.5"},
             {},
             "limit_concurrency = '0.5' (--limit-concurrency): must be a whole number of at least 1",
@@ -138,6 +125,37 @@ def test_settings_reach_a_spawned_process() -> None:
             {},
             "limit_body = '12XB' (--limit-body): must be a number of bytes of at least 0, such as 20MiB",
         ),
+        (
+            {"limit_target": "1000", "limit_head": "999"},
+            {},
+            "limit_target = 1000 is more than limit_head = 999",
+        ),
+        ({"limit_queue": "0"}, {}, "limit_queue = '0' (--limit-queue): must be a whole number of at least 1"),
+        ({"limit_buffered": "0"}, {}, "must be a number of bytes of at least 1, such as 20MiB"),
+        (
+            {"read_ahead": "-1"},
+            {},
+            "read_ahead = '-1' (--read-ahead): must be a number of bytes of at least 0",
+        ),
+        (
+            {"timeout_head": "inf"},
+            {},
+            "timeout_head = 'inf' (--timeout-head): must be a number of at least 0",
+        ),
+        ({"readiness_interval": "3601"}, {}, "readiness_interval = '3601' (--readiness-interval): must be"),
+        ({"readiness_interval": "nan"}, {}, "readiness_interval = 'nan' (--readiness-interval): must be"),
+        ({"prestart": "sh '"}, {}, "must be a command as a shell reads it (No closing quotation)"),
+        ({"log_format": "xml"}, {}, "log_format = 'xml' (--log-format): must be 'auto', 'json' or 'console'"),
+        (
+            {"log_config": "nowhere"},
+            {},
+            "log_config = 'nowhere' (--log-config): Path does not point to a file",
+        ),
+        ({"forwarded_allow_ips": "10.0.0.1, proxy"}, {}, "'proxy' is not an address, a network"),
+        ({"forwarded_headers": "x-real-ip"}, {}, "'x-real-ip' is not one of x-forwarded-for, "),
+        ({"allowed_hosts": "example.com, https://a"}, {}, "'https://a' is not a host"),
+        ({"workers": "2", "supervisor": False}, {}, "need the supervisor"),
+        ({"reload": "maybe"}, {}, "reload = 'maybe' (--reload): must be true or false"),
         ({"reload_delay": "0"}, {}, "reload_delay = '0' (--reload-delay): must be a number above 0"),
         (
             {"environment": "prod"},
@@ -173,7 +191,17 @@ def test_settings_reach_a_spawned_process() -> None:
         (
             {"config": "/nowhere.toml"},
             {},
-            "config = '/nowhere.toml' (--config): Path does not point to a file",
+            "config = '/nowhere.toml' (--config): the file can't be read (No such file or directory)",
+        ),
+        (
+            {},
+            {"ASHAPP_SECRET_KEY_FILE": "/nowhere"},
+            "ASHAPP_SECRET_KEY_FILE = '/nowhere': the file can't be read (No such file or directory)",
+        ),
+        (
+            {},
+            {"ASHAPP_SECRET_KEY": "one", "ASHAPP_SECRET_KEY_FILE": "/run/secrets/key"},
+            "ASHAPP_SECRET_KEY and ASHAPP_SECRET_KEY_FILE are both set: set one of them",
         ),
     ],
 )
@@ -182,6 +210,32 @@ def test_a_wrong_value_is_named_with_its_source_and_what_is_allowed(
 ) -> None:
     set_variables(monkeypatch, variables)
     assert message in refusal(flags)
+
+
+@pytest.mark.parametrize("wrong", ["65536", "-1", "http", "tcp://10.0.0.7:5001", ""])
+def test_the_management_port_is_a_number_or_off(wrong: str) -> None:
+    told = (
+        f'management_port = {wrong!r} (--management-port): must be a whole number from 0 to 65535, or "off"'
+    )
+    assert refusal({"management_port": wrong}) == told
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ({"host": "0.0.0.0", "management_host": "0.0.0.0"}, False),
+        ({"host": "127.0.0.1", "management_host": "::"}, False),
+        ({"host": "127.0.0.1", "management_host": "127.0.0.2"}, True),
+        ({"uds": "a.sock"}, True),
+        ({"port": 0, "management_port": 0}, True),
+    ],
+)
+def test_the_management_port_is_not_the_services(given: dict[str, Any], *, fits: bool) -> None:
+    flags = {"port": 5001, "management_port": 5001, **given}
+    if fits:
+        load(flags)
+    else:
+        assert "port and management_port are both 5001: choose another" in refusal(flags)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +247,10 @@ def test_a_wrong_value_is_named_with_its_source_and_what_is_allowed(
         ("port = 'x'", "port = 'x' (config file): must be a whole number from 0 to 65535"),
         ("secret_key = 5", "secret_key (config file): must be a valid string"),
         ("headers = [5]", "headers = 5 (config file): must be a valid string"),
+        (
+            "limit_concurrency = 'x'",
+            "limit_concurrency = 'x' (config file): must be a whole number of at least",
+        ),
         ("port = 1 2", "Expected newline or end of document after a statement (at line 1, column 10)"),
     ],
 )
@@ -207,6 +265,14 @@ def test_a_secret_is_never_shown(tmp_path: Path) -> None:
     path.write_text("ssl_keyfile_password = 123456")
     message = refusal({"config": str(path)})
     assert message == "ssl_keyfile_password (config file): must be a valid string"
+
+
+def test_a_file_that_is_no_text_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"\xff\xfe")
+    assert "codec can't decode" in refusal({"config": str(path)})
+    monkeypatch.setenv("ASHAPP_SECRET_KEY_FILE", str(path))
+    assert "the file can't be read ('utf-8' codec" in refusal({})
 
 
 def test_a_wrong_value_of_a_mounted_file_names_the_variable(

@@ -1,23 +1,44 @@
 # SPDX-License-Identifier: MIT
+import math
+import sys
+from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from pydantic import ValidationError
 
-from ashapp.server.settings import ServerSettings, Settings
-from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
+from ashapp.server.protocols import ConnectionLimits
+from ashapp.server.settings import REFERENCE_API, ServerSettings, Settings, lifecycle
+from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS, converter
 
 
 def settings(**values: Any) -> Settings:
     return ServerSettings(**values)
 
 
-def test_each_option_of_uvicorn_is_a_setting() -> None:
-    assert set(UVICORN_OPTIONS) <= set(ServerSettings.model_fields)
+def test_the_defaults_are_those_of_the_design() -> None:
+    found = settings()
+    assert (found.app, found.host, found.port) == (REFERENCE_API, "0.0.0.0", 5000)
+    assert (found.workers, found.threads, found.reload) == (1, 40, False)
+    assert (found.environment, found.server_header, found.lifespan) == ("production", False, "on")
+    assert (found.management_host, found.management_port) == ("127.0.0.1", 5001)
+    assert (found.log_level, found.log_format, found.log_config) == ("info", "auto", None)
+    assert (found.access_log, found.access_log_query, found.readiness_full_errors) == (True, False, False)
+    assert (found.proxy_headers, found.forwarded_allow_ips) == (True, "127.0.0.1,::1,unix")
+    assert found.forwarded_headers == ["x-forwarded-for", "x-forwarded-proto"]
+    assert found.allowed_hosts == ["*"]
 
 
 def test_each_setting_of_our_own_is_described() -> None:
     own = set(Settings.model_fields) - set(UVICORN_OPTIONS)
     assert [name for name in own if not Settings.model_fields[name].description] == []
+
+
+def test_each_option_of_uvicorn_is_a_setting_but_those_that_are_decided_here() -> None:
+    assert set(UVICORN_OPTIONS) <= set(ServerSettings.model_fields)
+    decided = {"app", "app_dir", "factory", "interface", "env_file", "timeout_worker_healthcheck"}
+    assert not decided & set(UVICORN_OPTIONS)
 
 
 def test_uvicorns_defaults_are_left_to_uvicorn() -> None:
@@ -50,19 +71,59 @@ def test_uvicorn_gets_the_values_it_understands() -> None:
     assert not {"secret_key", "threads", "app"}.intersection(config)
 
 
-@pytest.mark.parametrize(("given", "meant"), [("", ""), ("/", ""), ("/api", "/api"), ("/api/", "/api")])
-def test_a_root_path_has_no_slash_at_its_end(given: str, meant: str) -> None:
-    assert settings(root_path=given).root_path == meant
+@pytest.mark.parametrize(
+    ("option", "value", "converted"),
+    [
+        (click.Option(["--n"], type=int), "5", 5),
+        (click.Option(["--x"], type=float), "0.5", 0.5),
+        (click.Option(["--on"], is_flag=True), "yes", True),
+        (click.Option(["--many"], multiple=True), "a, b", ["a", "b"]),
+        (click.Option(["--many"], multiple=True, type=int), ["1", 2], [1, 2]),
+    ],
+)
+def test_a_value_of_uvicorns_is_converted_as_click_does(
+    option: click.Option, value: Any, converted: Any
+) -> None:
+    assert converter(option)(value) == converted
 
 
-@pytest.mark.parametrize(("given", "meant"), [("off", ""), ("", ""), ("/alive", "/alive")])
-def test_a_probe_can_be_moved_or_switched_off(given: str, meant: str) -> None:
-    assert settings(livez_path=given, readyz_path="", healthz_path="").livez_path == meant
+@pytest.mark.parametrize(
+    ("name", "given", "meant"),
+    [
+        ("root_path", "", ""),
+        ("root_path", "/", ""),
+        ("root_path", "/api/", "/api"),
+        ("livez_path", "off", ""),
+        ("livez_path", "", ""),
+        ("livez_path", "/alive", "/alive"),
+        ("http", "h11", "h11"),
+        ("http", "shop.protocol:Protocol", "shop.protocol:Protocol"),
+        ("limit_body", "0", 0),
+        ("limit_body", 1000, 1000),
+        ("limit_body", "20MiB", 20 << 20),
+        ("limit_body", "1.5 kB", 1500),
+        ("management_port", "0", 0),
+        ("management_port", 9100, 9100),
+        ("management_port", "OFF", "off"),
+        ("management_port", False, "off"),
+        ("forwarded_headers", "Forwarded, X-Forwarded-Prefix", ["forwarded", "x-forwarded-prefix"]),
+        ("allowed_hosts", "Example.com,.b.org  localhost", ["example.com", ".b.org", "localhost"]),
+        ("allowed_hosts", "[::1] * my_service 127.0.0.1", ["[::1]", "*", "my_service", "127.0.0.1"]),
+        ("limit_max_memory", "512", 512),
+    ],
+)
+def test_a_value_may_be_written_in_several_ways(name: str, given: Any, meant: Any) -> None:
+    assert getattr(settings(**{name: given}), name) == meant
 
 
-@pytest.mark.parametrize("implementation", ["h11", "shop.protocol:Protocol"])
-def test_a_protocol_is_known_or_an_import_string(implementation: str) -> None:
-    assert settings(http=implementation).http == implementation
+@pytest.mark.parametrize(
+    "host", ["", "https://example.com", "example.com:443", "*.example.com", "::1", "a..b", "."]
+)
+def test_what_is_no_host_is_refused(host: str) -> None:
+    with pytest.raises(
+        ValidationError, match=r"is not a host, without scheme and port, such as 'example.com'"
+    ):
+        settings(allowed_hosts=[host])
 
 
 @pytest.mark.parametrize(("reload", "count"), [(False, 4), (True, 1)])
@@ -71,15 +132,105 @@ def test_reloading_is_done_with_one_process(*, reload: bool, count: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("values", "threshold"),
+    ("values", "supervisor"),
     [
-        ({}, 0.5),
-        ({"environment": "development"}, 0.1),
-        ({"reload": True}, 0.1),
-        ({"loop_guard": "0.25"}, 0.25),
-        ({"loop_guard": 2, "environment": "development"}, 2),
-        ({"loop_guard": 0, "reload": True}, 0),
+        ({}, False),
+        ({"supervisor": False}, False),
+        ({"supervisor": True}, True),
+        ({"workers": 2}, True),
+        ({"limit_max_requests": 1000}, True),
+        ({"limit_max_memory": 512}, True),
     ],
 )
-def test_the_loop_is_watched_more_closely_in_development(values: dict[str, Any], threshold: float) -> None:
-    assert settings(**values).loop_guard_threshold == threshold
+def test_there_is_a_supervisor_where_there_is_something_to_supervise(
+    values: dict[str, Any], *, supervisor: bool
+) -> None:
+    assert settings(**values).supervisor is supervisor
+
+
+_NAMES = ("drain_delay", "timeout_graceful_shutdown", "end_seconds", "stall_timeout", "loop_guard")
+
+
+@pytest.mark.parametrize(
+    ("terminal", "values", "times"),
+    [
+        (False, {}, (5, 15, 21, 30, 0.5)),
+        (False, {"supervisor": True}, (5, 15, 21, 4, 0.5)),
+        (False, {"workers": 2}, (5, 15, 21, 4, 0.5)),
+        (True, {}, (0, 1, 7, 0, 0.5)),
+        (False, {"environment": "development"}, (0, 1, 7, 0, 0.1)),
+        (False, {"reload": True}, (0, 1, 7, 0, 0.1)),
+        (False, {"reload": True, "loop_guard": 0}, (0, 1, 7, 0, 0)),
+        (
+            True,
+            {"drain_delay": 2, "timeout_graceful_shutdown": 9, "stall_timeout": 3, "loop_guard": "0.25"},
+            (2, 9, 15, 3, 0.25),
+        ),
+    ],
+)
+def test_a_person_does_not_wait_for_a_drain_nor_loses_a_worker_to_the_debugger(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], times: tuple[float, ...], *, terminal: bool
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    found = settings(**values)
+    assert tuple(getattr(found, name) for name in _NAMES) == times
+
+
+def test_the_time_for_an_end_must_fit_into_what_the_environment_grants(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    with pytest.raises(ValidationError) as caught:
+        settings(termination_grace_period=20)
+    assert (
+        "termination_grace_period = 20 s is too short: drain_delay 5 + timeout_graceful_shutdown 15 + "
+        "timeout_lifespan_shutdown 5 = 25 s; shorten these, or raise it, and the "
+        "environment's own limit with it"
+    ) in str(caught.value)
+    settings(termination_grace_period=25)
+    settings(termination_grace_period=20, drain_delay=0)
+
+
+def test_memory_is_limited_only_where_it_can_be_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lifecycle, "_STATM", tmp_path / "statm")
+    with pytest.raises(ValidationError, match="which this system does not have"):
+        settings(limit_max_memory=100)
+    settings()
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        ({}, ConnectionLimits()),
+        (
+            {"timeout_head": 0, "timeout_body": 0, "timeout_send": 0},
+            ConnectionLimits(head_seconds=math.inf, body_seconds=math.inf, send_seconds=math.inf),
+        ),
+        (
+            {
+                "limit_target": "100",
+                "limit_fields": "2",
+                "limit_head": "300",
+                "timeout_head": "4",
+                "timeout_body": "5",
+                "min_body_rate": "6",
+                "timeout_send": "7",
+                "timeout_stream": "8",
+            },
+            ConnectionLimits(100, 2, 300, 4, 5, 6, 7, 8),
+        ),
+    ],
+)
+def test_each_limit_of_a_connection_can_be_set(values: dict[str, Any], limits: ConnectionLimits) -> None:
+    assert settings(**values).connection_limits == limits
+
+
+@pytest.mark.parametrize(
+    ("values", "in_flight", "queued"),
+    [({}, 20_000, 200), ({"limit_in_flight": 50, "limit_queue": 5}, 50, 5)],
+)
+def test_requests_are_bounded(values: dict[str, Any], in_flight: int, queued: int) -> None:
+    limits = settings(**values).bridge_limits(threads=8)
+    assert (limits["limit_in_flight"], limits["limit_queue"]) == (in_flight, queued)

@@ -39,9 +39,9 @@ from ashapp.server.management.workers import Overview
 from ashapp.server.middleware.allowed_hosts import AllowedHosts
 from ashapp.server.middleware.probes import Probes
 from ashapp.server.middleware.proxies import Proxies
-from ashapp.server.middleware.trusted_proxies import TrustedProxies
 from ashapp.server.settings import REFERENCE_API, Settings
 from ashapp.server.settings.loading import misspelt_variables
+from ashapp.server.settings.trusted_proxies import TrustedProxies
 from ashapp.server.system.resources import give_back_freed
 
 if TYPE_CHECKING:
@@ -189,8 +189,8 @@ def _loop_monitor(
 ) -> LoopMonitor:
     return LoopMonitor(
         health.beats,
-        threshold=settings.loop_guard_threshold,
-        timeout=settings.stall_seconds,
+        threshold=settings.loop_guard,
+        timeout=settings.stall_timeout,
         on_beat=on_beat,
         find=find_request,
         note=None if blocking is None else blocking.note,

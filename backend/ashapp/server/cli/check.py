@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """``ashapp check``: probe a service from inside its own container, where there is no curl.
 
-It runs every few seconds, beside a service that may be busy: so nothing is imported but what one request
-needs, neither Flask nor the settings. Those that tell where the service listens are read here, from the same
-sources; only flags of ``ashapp serve`` can't be known. It exits with 0 or 1, as Docker reserves the others.
+It runs every few seconds, beside a service that may be busy. So only what one request needs is imported:
+neither Flask nor the model of the settings. The settings that tell where the service listens are read from
+the same sources; flags of ``ashapp serve`` can't be known. It exits with 0 or 1: Docker reserves the others.
 """
 
 import argparse
@@ -13,11 +13,10 @@ import socket
 import ssl
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
-from ashapp.server.variables import CUSTOMARY, is_service_link, variable
+from ashapp.server.variables import read_settings
 
 __all__ = ["DEFAULTS", "main"]
 
@@ -94,7 +93,8 @@ def _target(options: argparse.Namespace) -> tuple[http.client.HTTPConnection, st
         url = urlsplit(options.url)
         if url.scheme not in {"http", "https"} or not url.hostname:
             raise ValueError(f"{options.url!r} is not a URL that begins with http:// or https://")
-        return _connection(url, options.timeout, None), options.url, _path(url)
+        path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+        return _connection(url, options.timeout), options.url, path
     settings = _settings()
     path = settings[_PATHS[options.kind]]
     if str(settings["probes"]).lower() in _NO or path in {"", "off"}:
@@ -104,29 +104,21 @@ def _target(options: argparse.Namespace) -> tuple[http.client.HTTPConnection, st
         return connection, f"unix:{settings['uds']}{path}", path
     if settings["fd"] is not None:
         raise ValueError("it is not known where the service listens that has inherited its socket (fd)")
-    return _own(settings, options.timeout, path)
-
-
-def _own(
-    settings: Mapping[str, Any], timeout: float, path: str
-) -> tuple[http.client.HTTPConnection, str, str]:
     host = _ANY_ADDRESS.get(settings["host"], settings["host"])
     scheme = "https" if settings["ssl_certfile"] else "http"
-    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings['port']}{path}"
+    name = f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings['port']}{path}"
     # The certificate is for the name by which others know the service.
-    tls = ssl._create_unverified_context() if scheme == "https" else None  # noqa: S323, SLF001 - as said
-    return _connection(urlsplit(url), timeout, tls), url, path
+    tls = ssl._create_unverified_context()  # noqa: S323, SLF001 - as said
+    return _connection(urlsplit(name), options.timeout, tls), name, path
 
 
-def _connection(url: SplitResult, timeout: float, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
+def _connection(
+    url: SplitResult, timeout: float, tls: ssl.SSLContext | None = None
+) -> http.client.HTTPConnection:
     host = url.hostname or ""
     if url.scheme == "https":
         return http.client.HTTPSConnection(host, url.port, timeout=timeout, context=tls)
     return http.client.HTTPConnection(host, url.port, timeout=timeout)
-
-
-def _path(url: SplitResult) -> str:
-    return f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -153,29 +145,9 @@ def _ask(connection: http.client.HTTPConnection, path: str) -> tuple[int, str]:
 
 
 def _settings() -> dict[str, Any]:
-    """Read the settings; see ``ashapp.server.settings.sources`` for the order of their sources."""
+    """Read the settings; see ``ashapp.server.variables`` for the order of their sources."""
     if os.environ.get("ASHAPP_ENV_FILE"):
         from dotenv import load_dotenv  # noqa: PLC0415 - for those who use it
 
         load_dotenv(os.environ["ASHAPP_ENV_FILE"])
-    config = _from_environment("config")
-    file: dict[str, Any] = {}
-    if config is not None:
-        import tomllib  # noqa: PLC0415 - for those who use it
-
-        file = tomllib.loads(Path(config).read_text(encoding="utf-8"))
-    found = {name: _from_environment(name) for name in DEFAULTS}
-    return {
-        name: file.get(name, default) if found[name] is None else found[name]
-        for name, default in DEFAULTS.items()
-    }
-
-
-def _from_environment(name: str) -> str | None:
-    value = os.environ.get(variable(name))
-    if value and not is_service_link(variable(name), value):
-        return value
-    path = os.environ.get(f"{variable(name)}_FILE")
-    if path:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-    return os.environ.get(CUSTOMARY.get(name, "")) or None
+    return {**DEFAULTS, **{name: each.value for name, each in read_settings(DEFAULTS).items()}}

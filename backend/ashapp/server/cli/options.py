@@ -2,55 +2,29 @@
 """The command-line options of ``serve``: one for each setting, by uvicorn's names where it has one."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 import click
 from click.core import ParameterSource
-from pydantic import ByteSize
+from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from ashapp.server.cli.env_file import env_file_option
 from ashapp.server.errors import StartupError
-from ashapp.server.settings import ServerSettings
+from ashapp.server.settings import ServerSettings, Settings
 from ashapp.server.settings.loading import flag
+from ashapp.server.settings.types import parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
+from ashapp.server.variables import ALIASES
 
 __all__ = ["ServeCommand", "given", "serve_options"]
 
 # The target is an argument, and a secret must not show up in a list of processes.
 _NOT_A_FLAG = frozenset({"app", "secret_key"})
 
-# Sections of the help page, by how the names of their settings begin; the first that fits.
-_SECTIONS = (
-    ("Listening", ("host", "port", "uds", "fd", "backlog")),
-    (
-        "Workers",
-        ("workers", "thread", "async", "supervisor", "timeout_worker", "stall_timeout", "limit_max"),
-    ),
-    (
-        "Stopping",
-        ("drain_delay", "timeout_graceful_shutdown", "timeout_lifespan_shutdown", "termination_grace"),
-    ),
-    ("Reloading", ("reload",)),
-    ("Probes", ("probes", "livez", "readyz", "healthz")),
-    ("Management", ("management", "readiness")),
-    ("Limits and time-outs", ("limit_", "timeout_", "request_timeout", "min_body_rate", "read_ahead")),
-    ("Behind a proxy", ("root_path", "proxy_headers", "forwarded", "allowed_hosts")),
-    ("HTTP", ("http", "header", "server_header", "date_header", "h11")),
-    ("TLS", ("ssl",)),
-    ("WebSocket", ("ws",)),
-    ("Logging", ("log", "loop_guard", "access_log", "use_colors")),
-)
-
-_METAVARS: Mapping[Any, str] = {
-    int: "INTEGER",
-    int | None: "INTEGER",
-    int | Literal["off"]: "INTEGER|off",
-    float | None: "SECONDS",
-    float: "SECONDS",
-    ByteSize: "SIZE",
-    ByteSize | None: "SIZE",
-}
+_METAVARS: Mapping[Any, str] = {int: "INTEGER", float: "SECONDS", ByteSize: "SIZE"}
+_FIELDS = ServerSettings.model_fields
 
 _EPILOG = """\
 Each option is also a variable (--log-level is ASHAPP_LOG_LEVEL), a variable ASHAPP_<NAME>_FILE that names a
@@ -74,16 +48,14 @@ class ServeCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, section by section."""
-        sections: dict[str, list[tuple[str, str]]] = {name: [] for name, _ in (("Options", ()), *_SECTIONS)}
-        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        for option in options:
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for option in self.get_params(ctx):
             record = option.get_help_record(ctx)
             if record is not None:
-                sections[_section(option.name or "")].append(record)
+                sections.setdefault(_section(option.name or ""), []).append(record)
         for title, records in sections.items():
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 def serve_options() -> list[click.Parameter]:
@@ -91,8 +63,8 @@ def serve_options() -> list[click.Parameter]:
 
     They hand over text as it was typed: the settings validate it, wherever it comes from.
     """
-    fields = ServerSettings.model_fields.items()
-    return [env_file_option(), *(_option(name, field) for name, field in fields if name not in _NOT_A_FLAG)]
+    options = [_option(name, field) for name, field in _FIELDS.items() if name not in _NOT_A_FLAG]
+    return [env_file_option(), *options, *(_alias(name, setting) for name, setting in ALIASES.items())]
 
 
 def given(ctx: click.Context) -> dict[str, Any]:
@@ -103,7 +75,7 @@ def given(ctx: click.Context) -> dict[str, Any]:
     return {
         name: value
         for name, value in ctx.params.items()
-        if name in ServerSettings.model_fields
+        if (name in _FIELDS or name in ALIASES)
         and ctx.get_parameter_source(name) in {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT}
     }
 
@@ -111,41 +83,50 @@ def given(ctx: click.Context) -> dict[str, Any]:
 def _option(name: str, field: FieldInfo) -> click.Option:
     theirs = UVICORN_OPTIONS.get(name)
     help_text = " ".join(_help(field, theirs))
-    if (theirs and theirs.is_flag) or field.annotation in {bool, bool | None}:
+    if (theirs and theirs.is_flag) or bool in parts_of(field):
         long = flag(name)
         return click.Option([name, f"{long}/{long.replace('--', '--no-', 1)}"], default=None, help=help_text)
     return click.Option(
         [name, flag(name)],
-        metavar=_metavar(field, theirs),
+        metavar=_metavar(parts_of(field), theirs),
         multiple=bool(theirs and theirs.multiple),
         help=help_text,
     )
 
 
+def _alias(name: str, setting: str) -> click.Option:
+    metavar = _metavar(parts_of(_FIELDS[setting]), None)
+    return click.Option([name, flag(name)], metavar=metavar, help=f"uvicorn's name for {flag(setting)}.")
+
+
 def _help(field: FieldInfo, theirs: click.Option | None) -> Iterator[str]:
     text = field.description or (theirs.help if theirs else "") or ""
     yield text
-    default = field.default
+    default = None if field.default is PydanticUndefined else field.default
     if default is None and theirs and theirs.show_default and not theirs.multiple:
         default = theirs.default
-    if default is not None and default != "" and "default" not in text.lower():
-        yield f"[default: {_shown(default)}]"
-
-
-def _shown(default: object) -> str:
     if isinstance(default, bool):
-        return "on" if default else "off"
-    return str(default)
+        default = "on" if default else "off"
+    if default is not None and default != "" and "default" not in text.lower():
+        yield f"[default: {default}]"
 
 
-def _metavar(field: FieldInfo, theirs: click.Option | None) -> str:
-    for annotation in (field.annotation, *get_args(field.annotation)[:1]):
-        if get_origin(annotation) is Literal:
-            return f"[{'|'.join(map(str, get_args(annotation)))}]"
+def _metavar(parts: list[Any], theirs: click.Option | None) -> str:
+    choices = [get_args(part) for part in parts if get_origin(part) is Literal]
+    if int in parts and choices:
+        return f"INTEGER|{choices[0][0]}"
+    if choices:
+        return f"[{'|'.join(choices[0])}]"
     if theirs is not None:
         return theirs.metavar or theirs.type.name.upper()
-    return _METAVARS.get(field.annotation, "TEXT")
+    return next((metavar for kind, metavar in _METAVARS.items() if kind in parts), "TEXT")
 
 
 def _section(name: str) -> str:
-    return next((title for title, beginnings in _SECTIONS if name.startswith(beginnings)), "Options")
+    """Return the title of the group of a setting; another option of uvicorn goes where its likes are."""
+    name = ALIASES.get(name, name)
+    family = f"{name.partition('_')[0]}_"
+    groups = cast("tuple[type[BaseModel], ...]", Settings.__bases__)[::-1]
+    own = [group for group in groups if name in group.model_fields]
+    likes = [group for group in groups if any(other.startswith(family) for other in group.model_fields)]
+    return next((str(group.model_config.get("title")) for group in own or likes), "Options")

@@ -59,9 +59,9 @@ def serving(settings: Settings) -> Iterator[Management | None]:
         for sock in sockets:
             stack.enter_context(sock)
         listen(sockets, _BACKLOG)
-        has_workers = settings.is_supervised or settings.reload
+        has_workers = settings.supervisor or settings.reload
         overview: Overview = stack.enter_context(runtime()) if has_workers else LocalOverview()
-        application = ManagementPages(overview, settings.stall_seconds or _STALLED)
+        application = ManagementPages(overview, settings.stall_timeout or _STALLED)
         for sock in sockets:
             stack.enter_context(_running(sock, application))
         yield Management(overview, [url(sock) for sock in sockets])

@@ -12,25 +12,9 @@ from functools import lru_cache
 from ashapp.bridge.messages.problems import send_problem
 from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 
-__all__ = ["AllowedHosts", "host_pattern"]
+__all__ = ["AllowedHosts"]
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+?)\.?(?::[0-9]{0,5})?")
-_PATTERN = re.compile(r"\*|\[[0-9a-f:.]+\]|\.?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
-
-
-def host_pattern(text: str) -> str:
-    """Return *text* as a pattern: ``example.com``, ``.example.com`` with all below it, or ``*``.
-
-    Raises:
-        ValueError: it is none of these.
-
-    """
-    pattern = text.strip().lower()
-    if not _PATTERN.fullmatch(pattern):
-        raise ValueError(
-            f"{text!r} is not a host, without scheme and port, such as 'example.com', '.example.com' or '*'"
-        )
-    return pattern
 
 
 class AllowedHosts:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from ashapp.server.middleware.trusted_proxies import normal_address
+from ashapp.server.settings.trusted_proxies import normal_address
 
 __all__ = ["Forwarded", "parse_forwarded", "resolve"]
 

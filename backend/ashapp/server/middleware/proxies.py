@@ -10,21 +10,13 @@ from urllib.parse import unquote
 
 from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 from ashapp.server.middleware.forwarded import Forwarded, resolve
-from ashapp.server.middleware.trusted_proxies import UNIX, TrustedProxies, normal_address
+from ashapp.server.settings.proxies import FORWARDED_HEADERS
+from ashapp.server.settings.trusted_proxies import UNIX, TrustedProxies, normal_address
 
-__all__ = ["FORWARDED_HEADERS", "Proxies"]
+__all__ = ["Proxies"]
 
 _log = logging.getLogger("ashapp.server")
 
-#: All that are known.
-FORWARDED_HEADERS = (
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "forwarded",
-)
 _KNOWN = frozenset(name.encode() for name in FORWARDED_HEADERS)
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 

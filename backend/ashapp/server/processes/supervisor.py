@@ -233,13 +233,13 @@ class Supervisor:
 
     def _condemn(self, worker: Worker) -> None:
         worker.condemn(_LAST_WORDS)
-        stalled_since = time.monotonic() - self._settings.stall_seconds - _SLACK
+        stalled_since = time.monotonic() - self._settings.stall_timeout - _SLACK
         if worker.blocked_by is not None and worker.blocked_at >= stalled_since:
             self._note_block(worker.blocked_by)  # once more, as once has cost a worker
         _log.error(
             "The event loop of worker %d has not answered for %g s; it is killed, and another is started",
             worker.pid,
-            self._settings.stall_seconds,
+            self._settings.stall_timeout,
         )
 
     def _overdue(self, worker: Worker) -> None:
@@ -292,7 +292,7 @@ class Supervisor:
         """End the service; the second time, hurry."""
         self._stop_listening()
         order = Order.HURRY if self._is_ending else Order.DRAIN
-        drain = 0 if self._is_ending else self._settings.drain_seconds
+        drain = 0 if self._is_ending else self._settings.drain_delay
         for worker in self._active() + self._active(State.ENDING):
             if self._exit_code or (self._is_ending and not worker.has_served):
                 worker.kill()

@@ -59,7 +59,7 @@ class Worker:
         self.deadline = time.monotonic() + server.settings.timeout_worker_startup
         self.channel, theirs = _spawn.Pipe()
         self._beats, self._pulse = shared_beats(), shared_beats()
-        seconds = server.settings.stall_seconds
+        seconds = server.settings.stall_timeout
         self._detector = StallDetector(seconds) if seconds else None
         arguments = (server, sockets, theirs, self._beats, self._pulse)
         self.process = _spawn.Process(target=work, args=arguments, name="ashapp-worker")

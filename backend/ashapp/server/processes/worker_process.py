@@ -154,8 +154,8 @@ def work(
     server.config.configure_logging()
     server.channel = channel
     server.health.beats = beats
-    if server.settings.stall_seconds:
-        count_on_thread(pulse, server.settings.stall_seconds)
+    if server.settings.stall_timeout:
+        count_on_thread(pulse, server.settings.stall_timeout)
     server.health.block_listeners.append(functools.partial(server.report, Report.BLOCKED))
     server.handle_signals()
     try:

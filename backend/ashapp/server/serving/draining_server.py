@@ -97,7 +97,7 @@ class DrainingServer(uvicorn.Server):
             self.hurry()
             return
         self.health.phase = Phase.DRAINING
-        self._drain_end = time.monotonic() + self.settings.drain_seconds
+        self._drain_end = time.monotonic() + self.settings.drain_delay
         self._begin_to_end()
 
     def retire(self) -> None:
@@ -221,7 +221,7 @@ class DrainingServer(uvicorn.Server):
 
     async def _finish(self, connections: Connections) -> bool:
         """Wait until all is done; return whether it was in time."""
-        deadline = time.monotonic() + self.settings.graceful_seconds
+        deadline = time.monotonic() + self.settings.timeout_graceful_shutdown
         grace = min(_RETIRING_IDLE, self.config.timeout_keep_alive) if self._retires else _IDLE
         await asyncio.sleep(_POLL)  # until connections that were just accepted are there
         while self.server_state.connections or self.server_state.tasks:

@@ -71,7 +71,7 @@ class MainServer(DrainingServer):
                 sock.detach()  # uvloop has closed its descriptor, which may be another's by now
             await self._end_application()
             raise StartupError("another process has begun to listen at the same address; choose another")
-        seconds = self.settings.stall_seconds
+        seconds = self.settings.stall_timeout
         if seconds:
             reason = f"The event loop has not answered for {seconds:g} s: the process ends"
             call_when_stalled(self.health.beats, seconds, functools.partial(abandon, reason))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The settings of the service. ``model`` joins the groups, of which there is one for each concern."""
+"""The settings of the service. ``model`` joins the groups of them."""
 
 from ashapp.server.settings.model import REFERENCE_API, ServerSettings, Settings
 

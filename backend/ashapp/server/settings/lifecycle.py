@@ -1,125 +1,138 @@
 # SPDX-License-Identifier: MIT
-"""Settings of how workers are started, watched, replaced and stopped."""
+"""Settings of how workers are started, watched, replaced and stopped.
 
-import shlex
+Some defaults are others where a person waits for what the service does: a developer, or someone at a
+terminal.
+"""
+
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-__all__ = ["DRAIN_DELAY", "END_SLACK", "GRACEFUL", "LONE_STALL_TIMEOUT", "STALL_TIMEOUT", "Lifecycle"]
+from ashapp.server.settings.types import Count, PositiveSeconds, Seconds
 
-#: Seconds until no load balancer sends new connections to a server that is not ready: polled or told.
-DRAIN_DELAY = 5.0
+__all__ = ["LONE_STALL_TIMEOUT", "STALL_TIMEOUT", "Stopping", "Workers", "is_developed"]
+
 #: Seconds that no event loop needs for one step unless something blocks it.
 STALL_TIMEOUT = 4.0
 #: The same where no supervisor has another worker at hand: with the process all that it does is lost.
 LONE_STALL_TIMEOUT = 30.0
 
-#: Seconds for what is in flight: what Kubernetes grants by default, less what Python needs to begin and end.
-GRACEFUL = 15
-_LIFESPAN = 5.0
-
-#: Seconds beyond the time-outs after which a process that should have ended is given up.
-END_SLACK = 1.0
+# Seconds until no load balancer sends new connections to a server that is not ready: polled or told.
+_DRAIN_DELAY = 5.0
+# Seconds for what is in flight: what Kubernetes grants by default, less what Python needs to begin and end.
+_GRACEFUL = 15
+# Seconds beyond the time-outs after which a process that should have ended is given up.
+_END_SLACK = 1.0
 
 _STATM = Path("/proc/self/statm")
-_ATTENDED = "0 in development, with --reload and on a terminal"
+
+_Values = Mapping[str, Any]
 
 
-class Lifecycle(BaseModel):
-    """When a worker ends, how much time it has for that, and who takes its place."""
+def is_developed(values: _Values) -> bool:
+    """Say whether settings are those of a developer; *values* are those that have been read."""
+    return bool(values.get("reload")) or values.get("environment") == "development"
 
-    prestart: str | None = Field(
-        default=None,
-        description="Command that is run before the application is imported; if it fails, nothing is served, "
-        'and its exit code is that of the service. "auto" is ./prestart.sh, if there is one. [default: off]',
+
+def _is_attended(values: _Values) -> bool:
+    return is_developed(values) or sys.stderr.isatty()
+
+
+def _needs_supervisor(values: _Values) -> bool:
+    limits = (values.get("limit_max_requests"), values.get("limit_max_memory"))
+    return values.get("workers", 1) > 1 or any(limits)
+
+
+def _stall_timeout(values: _Values) -> float:
+    if _is_attended(values):
+        return 0
+    return STALL_TIMEOUT if values.get("supervisor") else LONE_STALL_TIMEOUT
+
+
+def _measurable(value: int) -> int:
+    if not _STATM.exists():
+        raise ValueError(f"needs {_STATM}, which this system does not have")
+    return value
+
+
+class Workers(BaseModel, title="Workers", use_attribute_docstrings=True):
+    """What workers there are, and who takes their place."""
+
+    workers: Annotated[int, Ge(1), Le(1024)] = 1
+    """Worker processes."""
+    threads: Annotated[int, Ge(1), Le(4096)] = 40
+    """Threads of each worker that run sync views."""
+    async_views: Literal["loop", "thread"] | None = None
+    """Where async views run: on the event loop, or each on a thread, with a loop of its own, as they may
+    block. [default: ASHAPP_ASYNC_VIEWS in the application's config, else loop]"""
+    async_threads: Annotated[int, Ge(1), Le(32768)] = 1000
+    """Threads of each worker for the sync hooks of async views. A request that has such hooks holds one of
+    its own, from the first to its end. Never more than 1 with --threads 1."""
+    thread_locals: Literal["request", "thread"] = "request"
+    """Whose the values of a threading.local are in a request with an async view: the request's own, or those
+    of the thread, which all such requests share."""
+    limit_max_requests: Count | None = None
+    """Replace a worker that has answered this many requests."""
+    limit_max_requests_jitter: Annotated[int, Ge(0)] = 0
+    """Up to this many requests more, at random, for each worker."""
+    limit_max_memory: Annotated[int, Ge(1), AfterValidator(_measurable)] | None = None
+    """Replace a worker that has more MiB resident in memory (Linux)."""
+    supervisor: bool = Field(default_factory=_needs_supervisor)
+    """Run the workers below a supervisor, which replaces them: at SIGHUP, past a limit, when they die or
+    stall. [default: only where there are several, or a limit on requests or memory]"""
+    timeout_worker_startup: PositiveSeconds = 60
+    """Seconds that a worker has to start; then it is killed, and counts as one that can't."""
+    stall_timeout: Seconds = Field(default_factory=_stall_timeout)
+    """Replace a worker whose event loop has been blocked for this many seconds, and log the stacks of its
+    threads; without a supervisor, end with exit code 4. 0 for never. [default: 4, without a supervisor 30;
+    0 in development, with --reload and on a terminal]"""
+
+    @model_validator(mode="after")
+    def _has_its_supervisor(self) -> Self:
+        if not self.supervisor and _needs_supervisor(vars(self)):
+            raise ValueError("workers > 1, limit_max_requests and limit_max_memory need the supervisor")
+        return self
+
+
+class Stopping(BaseModel, title="Stopping", use_attribute_docstrings=True):
+    """How much time there is for the end of a process."""
+
+    drain_delay: Seconds = Field(default_factory=lambda values: 0 if _is_attended(values) else _DRAIN_DELAY)
+    """Seconds from SIGTERM, and from not being ready, until no more connections are accepted.
+    [default: 5; 0 in development, with --reload and on a terminal]"""
+    timeout_graceful_shutdown: Annotated[int, Ge(0)] = Field(
+        default_factory=lambda values: 1 if _is_attended(values) else _GRACEFUL
     )
-    supervisor: bool | None = Field(
-        default=None,
-        description="Run the workers below a supervisor, which replaces them: at SIGHUP, past a limit, when "
-        "they die or stall. [default: only where there are several, or a limit on requests or memory]",
-    )
-    drain_delay: float | None = Field(
-        default=None,
-        ge=0,
-        allow_inf_nan=False,
-        description="Seconds from SIGTERM, and from not being ready, until no more connections are accepted. "
-        f"[default: {DRAIN_DELAY:g}; {_ATTENDED}]",
-    )
-    timeout_graceful_shutdown: int | None = Field(
-        default=None,
-        ge=0,
-        description="Seconds that requests have to be finished, after the drain; then they are cancelled. "
-        f"[default: {GRACEFUL}; 1 in development, with --reload and on a terminal]",
-    )
-    timeout_lifespan_shutdown: float = Field(
-        default=_LIFESPAN,
-        gt=0,
-        allow_inf_nan=False,
-        description="Seconds that cancelled requests and the shutdown of the application have, after that.",
-    )
-    termination_grace_period: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        description="Seconds from SIGTERM until the environment kills the service, as far as that is known. "
-        "A start is refused where the drain and the time-outs above need more.",
-    )
-    timeout_worker_startup: float = Field(
-        default=60,
-        gt=0,
-        allow_inf_nan=False,
-        description="Seconds that a worker has to start; then it is killed, and counts as one that can't.",
-    )
-    stall_timeout: float | None = Field(
-        default=None,
-        ge=0,
-        allow_inf_nan=False,
-        description="Replace a worker whose event loop has been blocked for so many seconds, and log the "
-        "stacks of its threads; without a supervisor, end with exit code 4. 0 for never. "
-        f"[default: {STALL_TIMEOUT:g}, without a supervisor {LONE_STALL_TIMEOUT:g}; {_ATTENDED}]",
-    )
-    limit_max_requests: int | None = Field(
-        default=None, ge=1, description="Replace a worker that has answered so many requests."
-    )
-    limit_max_requests_jitter: int = Field(
-        default=0, ge=0, description="At random up to so many requests more, for each worker."
-    )
-    limit_max_memory: int | None = Field(
-        default=None, ge=1, description="Replace a worker that has more MiB resident in memory (Linux)."
-    )
+    """Seconds that requests have to be finished, after the drain; then they are cancelled.
+    [default: 15; 1 in development, with --reload and on a terminal]"""
+    timeout_lifespan_shutdown: PositiveSeconds = 5.0
+    """Seconds that cancelled requests and the shutdown of the application have, after that."""
+    termination_grace_period: PositiveSeconds | None = None
+    """Seconds from SIGTERM until the environment kills the service, as far as that is known. A start is
+    refused where the drain and the time-outs above need more."""
 
     @property
     def task_grace(self) -> float:
         """Seconds of the shutdown for requests and tasks that are left: the rest is the application's own."""
         return 0.8 * self.timeout_lifespan_shutdown
 
-    @field_validator("prestart")
-    @classmethod
-    def _command(cls, value: str | None) -> str | None:
-        try:
-            shlex.split(value or "")
-        except ValueError as error:
-            raise ValueError(f"must be a command as a shell reads it ({error})") from error
-        return value
-
-    @field_validator("limit_max_memory")
-    @classmethod
-    def _measurable(cls, value: int | None) -> int | None:
-        if value is not None and not _STATM.exists():
-            raise ValueError(f"needs {_STATM}, which this system does not have")
-        return value
+    @property
+    def end_seconds(self) -> float:
+        """Seconds from the end of the drain until a process has ended, or is given up."""
+        return self.timeout_graceful_shutdown + self.timeout_lifespan_shutdown + _END_SLACK
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        drain = DRAIN_DELAY if self.drain_delay is None else self.drain_delay
-        graceful = GRACEFUL if self.timeout_graceful_shutdown is None else self.timeout_graceful_shutdown
-        needed = drain + graceful + self.timeout_lifespan_shutdown
+        needed = self.drain_delay + self.timeout_graceful_shutdown + self.timeout_lifespan_shutdown
         if self.termination_grace_period is not None and needed > self.termination_grace_period:
             raise ValueError(
                 f"termination_grace_period = {self.termination_grace_period:g} s is too short: drain_delay "
-                f"{drain:g} + timeout_graceful_shutdown {graceful} + "
+                f"{self.drain_delay:g} + timeout_graceful_shutdown {self.timeout_graceful_shutdown} + "
                 f"timeout_lifespan_shutdown {self.timeout_lifespan_shutdown:g} = {needed:g} s; "
                 "shorten these, or raise it, and the environment's own limit with it"
             )

@@ -1,42 +1,33 @@
 # SPDX-License-Identifier: MIT
-"""Every setting of the service, typed, with its range and its default.
+"""Every setting of the service, typed, with its range and its default: a class for each group of them.
 
-A setting is given by a command-line flag, an environment variable or a key of a TOML file; the first of these
-that names it wins (``ashapp.server.settings.sources`` reads them). Settings of uvicorn have uvicorn's names
-and, where nothing else is said here, uvicorn's defaults: ``None`` stands for "as uvicorn does it".
+A setting of uvicorn has uvicorn's name and, where nothing else is said here, uvicorn's default: ``None``
+stands for "as uvicorn does it". The title of a group is that of its section on the help page.
 """
 
 import re
-import sys
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
+from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     FilePath,
     SecretStr,
     create_model,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
-from ashapp.server.settings import sources
-from ashapp.server.settings.lifecycle import (
-    DRAIN_DELAY,
-    END_SLACK,
-    GRACEFUL,
-    LONE_STALL_TIMEOUT,
-    STALL_TIMEOUT,
-    Lifecycle,
-)
+from ashapp.server.settings.lifecycle import Stopping, Workers, is_developed
 from ashapp.server.settings.limits import Limits
-from ashapp.server.settings.logs import Logging
-from ashapp.server.settings.management import Management
-from ashapp.server.settings.probes import Probing
-from ashapp.server.settings.proxies import Proxying
+from ashapp.server.settings.proxies import BehindProxy
+from ashapp.server.settings.types import Count, Seconds
 from ashapp.server.settings.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
 
 __all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
@@ -44,25 +35,40 @@ __all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
 REFERENCE_API = "ashapp.api:create_app()"
 
 # What uvicorn would do otherwise than it is done here.
-_NOT_UVICORNS = frozenset(
-    {"app", "forwarded_allow_ips", "limit_concurrency", "limit_max_requests", "limit_max_requests_jitter"}
-)
+_NOT_UVICORNS = {"app", "forwarded_allow_ips", "timeout_graceful_shutdown"}
+_NOT_UVICORNS |= {"limit_max_requests", "limit_max_requests_jitter"}
 
 # Hosts that stand for all interfaces.
 _ALL = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound by this
 
-# Seconds that the loop may be blocked: what a person who waits begins to notice, and what is no chance.
-_ATTENDED_GUARD = 0.1
-_GUARD = 0.5
-
 # RFC 9110, 5.1 and 5.5: a token, and a value without control characters.
 _HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 
+_Port = Annotated[int, Ge(0), Le(65535)]
 
-def _root_path(value: str) -> str:
-    if value.strip("/") and not value.startswith("/"):
-        raise ValueError("must begin with a slash")
-    return value.rstrip("/")
+
+def _command(value: str) -> str:
+    try:
+        shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"must be a command as a shell reads it ({error})") from error
+    return value
+
+
+def _probe_path(value: str) -> str:
+    if value in {"", "off"}:
+        return ""
+    if not value.startswith("/"):
+        raise ValueError('must begin with a slash, or be "off"')
+    return value
+
+
+def _port_or_off(value: Any) -> Any:
+    if value is False or str(value).lower() in {"off", "no", "false", "none"}:
+        return "off"
+    if not str(value).isdecimal() or int(value) > 65535:
+        raise ValueError('must be a whole number from 0 to 65535, or "off"')
+    return int(value)
 
 
 def _header_lines(value: Any) -> Any:
@@ -86,185 +92,183 @@ def _implementation(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSettings):
-    """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
+class Service(BaseModel, title="Options", use_attribute_docstrings=True):
+    """What is served."""
 
-    Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.settings.loading` makes one line of
-    it.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix="ASHAPP_",
-        env_ignore_empty=True,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        validate_default=False,
-    )
-
-    app: str = Field(default=REFERENCE_API, min_length=1, description="The application to serve.")
-    environment: Literal["production", "development"] = Field(
-        default="production",
-        description="In production a weak SECRET_KEY refuses the start; in development it warns.",
-    )
-    secret_key: SecretStr | None = Field(
-        default=None,
-        description="SECRET_KEY for a Flask application that has none of its own, or a weak one.",
-    )
-    threads: int = Field(default=40, ge=1, le=4096, description="Threads of each worker that run sync views.")
-    async_views: Literal["loop", "thread"] | None = Field(
-        default=None,
-        description="Where async views run: on the event loop, or each on a thread, with a loop of its own, "
-        "as they may block. [default: ASHAPP_ASYNC_VIEWS in the application's config, else loop]",
-    )
-    async_threads: int = Field(
-        default=1000,
-        ge=1,
-        le=32768,
-        description="Threads of each worker for the sync hooks of async views. A request that has such hooks "
-        "holds one of its own, from the first to its end. Never more than 1 with --threads 1.",
-    )
-    thread_locals: Literal["request", "thread"] = Field(
-        default="request",
-        description="Whose the values of a threading.local are in a request with an async view: the "
-        "request's own, or those of the thread, which all such requests share.",
-    )
-    config: FilePath | None = Field(default=None, description="TOML file of settings.")
-
-    host: str = Field(default="0.0.0.0", min_length=1, description="Address to listen on.")  # noqa: S104 - DESIGN: all interfaces
-    port: int = Field(default=5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    uds: str | None = Field(default=None, min_length=1, description="Listen on a UNIX domain socket instead.")
-    fd: int | None = Field(default=None, ge=0, description="Listen on an inherited socket instead.")
-    backlog: int | None = Field(default=None, ge=1)
-    workers: int = Field(default=1, ge=1, le=1024, description="Worker processes.")
-    reload: bool = Field(default=False, description="Restart when a file changes. Does not turn debug on.")
-    reload_delay: float | None = Field(default=None, gt=0)
-    root_path: Annotated[str, AfterValidator(_root_path)] = Field(
-        default="", description="URL path that a proxy strips before it passes requests on."
-    )
-    headers: Annotated[
-        list[str] | None, NoDecode, BeforeValidator(_header_lines), AfterValidator(_headers)
-    ] = Field(default=None)
-    server_header: bool = Field(default=False, description="Send the header 'Server: uvicorn'.")
-
+    app: Annotated[str, MinLen(1)] = REFERENCE_API
+    """The application to serve."""
+    prestart: Annotated[str, AfterValidator(_command)] | None = None
+    """Command that is run before the application is imported; if it fails, nothing is served, and its exit
+    code is that of the service. "auto" is ./prestart.sh, if there is one. [default: off]"""
+    environment: Literal["production", "development"] = "production"
+    """In production a weak SECRET_KEY refuses the start; in development it warns."""
+    secret_key: SecretStr | None = None
+    """SECRET_KEY for a Flask application that has none of its own, or a weak one."""
+    config: FilePath | None = None
+    """TOML file of settings."""
     loop: Annotated[str, _implementation(LOOP_FACTORIES)] | None = None
-    http: Annotated[str, _implementation(HTTP_PROTOCOLS)] | None = None
-    ws: Annotated[str, _implementation(WS_PROTOCOLS)] | None = None
-    ws_max_size: int | None = Field(default=None, ge=1)
-    ws_max_queue: int | None = Field(default=None, ge=1)
-    ws_ping_interval: float | None = Field(default=None, gt=0)
-    ws_ping_timeout: float | None = Field(default=None, gt=0)
-    lifespan: Literal["on", "auto", "off"] = Field(
-        default="on", description="Whether startup and shutdown are run."
-    )
-    h11_max_incomplete_event_size: int | None = Field(default=None, ge=1)
+    lifespan: Literal["on", "auto", "off"] = "on"
+    """Whether startup and shutdown are run."""
 
-    loop_guard: float | None = Field(
-        default=None,
-        ge=0,
-        allow_inf_nan=False,
-        description="Log the stack of what blocks the event loop for longer than this; 0 for never. "
-        "[default: 0.1 in development and with --reload, else 0.5]",
+
+class Listening(BaseModel, title="Listening", use_attribute_docstrings=True):
+    """Where connections come in."""
+
+    host: Annotated[str, MinLen(1)] = "0.0.0.0"  # noqa: S104 - DESIGN: all interfaces
+    """Address to listen on."""
+    port: _Port = 5000
+    """Port to listen on; 0 takes a free one."""
+    uds: Annotated[str, MinLen(1)] | None = None
+    """Listen on a UNIX domain socket instead."""
+    fd: Annotated[int, Ge(0)] | None = None
+    """Listen on an inherited socket instead."""
+    backlog: Count | None = None
+
+
+class Reloading(BaseModel, title="Reloading", use_attribute_docstrings=True):
+    """Whether the service follows changes of its files."""
+
+    reload: bool = False
+    """Restart when a file changes. Does not turn debug on."""
+    reload_delay: Annotated[float, Gt(0)] | None = None
+
+
+class Probing(BaseModel, title="Probes", use_attribute_docstrings=True):
+    """Which probes are answered, and where."""
+
+    probes: bool = True
+    """Answer the probes below, before the application."""
+    livez_path: Annotated[str, AfterValidator(_probe_path)] = "/livez"
+    """Path of the liveness probe; "off" leaves it to the application."""
+    readyz_path: Annotated[str, AfterValidator(_probe_path)] = "/readyz"
+    """Path of the readiness probe; "off" leaves it to the application."""
+    healthz_path: Annotated[str, AfterValidator(_probe_path)] = "/healthz"
+    """A second path of the liveness probe; "off" leaves it to the application."""
+
+    @model_validator(mode="after")
+    def _distinct_paths(self) -> Self:
+        paths = [path for path in (self.livez_path, self.readyz_path, self.healthz_path) if path]
+        if len(paths) != len(set(paths)):
+            raise ValueError("livez_path, readyz_path and healthz_path must differ")
+        return self
+
+
+class Management(BaseModel, title="Management", use_attribute_docstrings=True):
+    """Where operators and their machines ask how the service is."""
+
+    management_host: Annotated[str, MinLen(1)] = "127.0.0.1"
+    """Address of the management port, which must never be public; 0.0.0.0 where scrapers come from other
+    machines."""
+    management_port: Annotated[int | Literal["off"], BeforeValidator(_port_or_off)] = 5001
+    """Port of metrics and readiness in detail; 0 takes a free one, "off" leaves it out."""
+    readiness_interval: Annotated[float, Gt(0), Le(3600)] = 5.0
+    """Seconds from one run of the readiness checks to the next."""
+    readiness_full_errors: bool = False
+    """Show and log the whole text of what a readiness check raises, with the secrets that it may hold."""
+
+
+class Http(BaseModel, title="HTTP", use_attribute_docstrings=True):
+    """How HTTP is spoken."""
+
+    http: Annotated[str, _implementation(HTTP_PROTOCOLS)] | None = None
+    headers: Annotated[list[str] | None, BeforeValidator(_header_lines), AfterValidator(_headers)] = Field(
+        default=None
     )
+    server_header: bool = False
+    """Send the header 'Server: uvicorn'."""
+    date_header: bool | None = None
+    h11_max_incomplete_event_size: Count | None = None
+
+
+class Tls(BaseModel, title="TLS"):
+    """Certificates and keys."""
 
     ssl_keyfile: FilePath | None = None
     ssl_certfile: FilePath | None = None
     ssl_keyfile_password: SecretStr | None = None
-    ssl_cert_reqs: int | None = Field(default=None, ge=0, le=2)
+    ssl_cert_reqs: Annotated[int, Ge(0), Le(2)] | None = None
     ssl_ca_certs: FilePath | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.uds is not None and self.fd is not None:
-            raise ValueError("uds and fd exclude each other")
+    def _has_both_files(self) -> Self:
         if self.ssl_keyfile and not self.ssl_certfile:
             raise ValueError("ssl_keyfile needs ssl_certfile")
-        if self.supervisor is False and self._needs_supervisor:
-            raise ValueError("workers > 1, limit_max_requests and limit_max_memory need the supervisor")
-        if self._has_management_in_its_place:
+        return self
+
+
+class WebSocket(BaseModel, title="WebSocket"):
+    """How WebSockets are spoken."""
+
+    ws: Annotated[str, _implementation(WS_PROTOCOLS)] | None = None
+    ws_max_size: Count | None = None
+    ws_max_queue: Count | None = None
+    ws_ping_interval: Annotated[float, Gt(0)] | None = None
+    ws_ping_timeout: Annotated[float, Gt(0)] | None = None
+
+
+class Logging(BaseModel, title="Logging", use_attribute_docstrings=True):
+    """What is logged, and how it looks."""
+
+    log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] = "info"
+    """Log level."""
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """One JSON object per line, or lines for a reader; auto takes these at a terminal."""
+    log_config: FilePath | None = None
+    """Logging configuration file (.ini, .json, .yaml) that replaces the log described here."""
+    access_log: bool = True
+    """Log each request when it has ended, at level info. Probes are left out."""
+    access_log_query: bool = False
+    """Log the query string of each request too, with the secrets it may hold."""
+    use_colors: bool | None = None
+    # A person who waits begins to notice a tenth of a second; half a second is no chance.
+    loop_guard: Seconds = Field(default_factory=lambda values: 0.1 if is_developed(values) else 0.5)
+    """Log the stack of what blocks the event loop for longer than this; 0 for never.
+    [default: 0.1 in development and with --reload, else 0.5]"""
+
+
+class Settings(
+    Logging,
+    WebSocket,
+    Tls,
+    Http,
+    BehindProxy,
+    Limits,
+    Management,
+    Probing,
+    Stopping,
+    Workers,
+    Reloading,
+    Listening,
+    Service,
+):
+    """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
+
+    The groups are read from the last to the first: some defaults depend on settings that come before.
+    Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.settings.loading` makes one line of
+    it.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=False
+    )
+
+    @model_validator(mode="after")
+    def _has_an_address_for_each_port(self) -> Self:
+        if self.uds is not None and self.fd is not None:
+            raise ValueError("uds and fd exclude each other")
+        # The kernel would let both be bound before they listen.
+        is_on_tcp = self.uds is None and self.fd is None and self.port != 0
+        hosts = {self.host, self.management_host}
+        if is_on_tcp and self.port == self.management_port and (len(hosts) == 1 or hosts & _ALL):
             raise ValueError(
                 f"port and management_port are both {self.port}: choose another management_port, or off"
             )
         return self
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature of the base class
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature of the base class
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources, the strongest first."""
-        return (
-            init_settings,
-            sources.Environment(settings_cls),
-            sources.MountedFiles(settings_cls),
-            sources.CustomaryVariables(settings_cls),
-            sources.ConfigFile(settings_cls),
-        )
-
     @property
     def worker_count(self) -> int:
         """Processes that answer requests: reloading is done with one."""
         return 1 if self.reload else self.workers
-
-    @property
-    def is_supervised(self) -> bool:
-        """Whether workers run below a supervisor; reloading has one of its own."""
-        return self.supervisor or self._needs_supervisor
-
-    @property
-    def _has_management_in_its_place(self) -> bool:
-        """Whether both would listen at one address: before they do, the kernel would let them bind it."""
-        on_tcp = self.uds is None and self.fd is None and self.port != 0
-        hosts = {self.host, self.management_host}
-        return on_tcp and self.port == self.management_port and (len(hosts) == 1 or bool(hosts & _ALL))
-
-    @property
-    def _needs_supervisor(self) -> bool:
-        return self.workers > 1 or bool(self.limit_max_requests or self.limit_max_memory)
-
-    @property
-    def is_attended(self) -> bool:
-        """Whether a person waits for what the service does: a developer, or someone at a terminal."""
-        return self.reload or self.environment == "development" or sys.stderr.isatty()
-
-    @property
-    def drain_seconds(self) -> float:
-        """Seconds from a signal to end until the listeners are closed."""
-        if self.drain_delay is not None:
-            return self.drain_delay
-        return 0 if self.is_attended else DRAIN_DELAY
-
-    @property
-    def graceful_seconds(self) -> int:
-        """Seconds from the end of the drain until requests in flight, such as streams, are cancelled."""
-        if self.timeout_graceful_shutdown is not None:
-            return self.timeout_graceful_shutdown
-        return 1 if self.is_attended else GRACEFUL
-
-    @property
-    def end_seconds(self) -> float:
-        """Seconds from the end of the drain until a process has ended, or is given up."""
-        return self.graceful_seconds + self.timeout_lifespan_shutdown + END_SLACK
-
-    @property
-    def stall_seconds(self) -> float:
-        """Seconds that the event loop may be blocked before the worker is replaced; 0 for ever."""
-        if self.stall_timeout is not None:
-            return self.stall_timeout
-        if self.is_attended:
-            return 0
-        return STALL_TIMEOUT if self.is_supervised else LONE_STALL_TIMEOUT
-
-    @property
-    def loop_guard_threshold(self) -> float:
-        """Seconds that the event loop may be blocked before that is logged; 0 if it is not watched."""
-        if self.loop_guard is not None:
-            return self.loop_guard
-        return _ATTENDED_GUARD if self.reload or self.environment == "development" else _GUARD
 
     def uvicorn_config(self) -> dict[str, Any]:
         """Return the keyword arguments for ``uvicorn.Config``; what is not set keeps uvicorn's default."""
@@ -278,15 +282,13 @@ class Settings(Lifecycle, Limits, Management, Probing, Logging, Proxying, BaseSe
         return {**options, "proxy_headers": False}
 
 
-def _other_fields() -> Mapping[str, Any]:
-    return {
-        name: (Annotated[Any, BeforeValidator(converter(option))], None)
-        for name, option in UVICORN_OPTIONS.items()
-        if name not in Settings.model_fields
-    }
-
+_OTHERS: dict[str, Any] = {
+    name: (Annotated[Any, BeforeValidator(converter(option))], None)
+    for name, option in UVICORN_OPTIONS.items()
+    if name not in Settings.model_fields
+}
 
 #: `Settings` with a field for every other option of the installed uvicorn.
 ServerSettings: type[Settings] = create_model(
-    "ServerSettings", __base__=Settings, __module__=__name__, **_other_fields()
+    "ServerSettings", __base__=Settings, __module__=__name__, **_OTHERS
 )

@@ -1,20 +1,30 @@
 # SPDX-License-Identifier: MIT
 """Settings of a service behind proxies."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
-from pydantic_settings import NoDecode
 
-from ashapp.server.middleware.allowed_hosts import host_pattern
-from ashapp.server.middleware.proxies import FORWARDED_HEADERS
-from ashapp.server.middleware.trusted_proxies import TrustedProxies
+from ashapp.server.settings.trusted_proxies import TrustedProxies
 
-__all__ = ["Proxying"]
+__all__ = ["FORWARDED_HEADERS", "BehindProxy"]
+
+#: The forwarded headers that are known.
+FORWARDED_HEADERS = (
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "forwarded",
+)
+
+_HOST_PATTERN = re.compile(r"\*|\[[0-9a-f:.]+\]|\.?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 
 
 def _items(value: Any) -> Any:
-    return [item for item in value.replace(",", " ").split() if item] if isinstance(value, str) else value
+    return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
 def _trusted(value: str) -> str:
@@ -22,40 +32,45 @@ def _trusted(value: str) -> str:
     return value
 
 
-def _known(names: list[str]) -> list[str]:
-    lowered = [name.lower() for name in names]
-    for name in lowered:
-        if name not in FORWARDED_HEADERS:
-            raise ValueError(f"{name!r} is not one of {', '.join(FORWARDED_HEADERS)}")
-    return lowered
+def _forwarded_header(name: str) -> str:
+    if name.lower() not in FORWARDED_HEADERS:
+        raise ValueError(f"{name.lower()!r} is not one of {', '.join(FORWARDED_HEADERS)}")
+    return name.lower()
 
 
-def _patterns(hosts: list[str]) -> list[str]:
-    return [host_pattern(host) for host in hosts]
+def _host_pattern(text: str) -> str:
+    pattern = text.strip().lower()
+    if not _HOST_PATTERN.fullmatch(pattern):
+        raise ValueError(
+            f"{text!r} is not a host, without scheme and port, such as 'example.com', '.example.com' or '*'"
+        )
+    return pattern
 
 
-class Proxying(BaseModel):
+def _root_path(value: str) -> str:
+    if value.strip("/") and not value.startswith("/"):
+        raise ValueError("must begin with a slash")
+    return value.rstrip("/")
+
+
+class BehindProxy(BaseModel, title="Behind a proxy", use_attribute_docstrings=True):
     """Which proxies are trusted with what, and which hosts are answered for."""
 
-    proxy_headers: bool = Field(
-        default=True,
-        description="Look at forwarded headers. Off leaves them to the application, whoever has sent them.",
-    )
-    forwarded_allow_ips: Annotated[str, AfterValidator(_trusted)] = Field(
-        default="127.0.0.1,::1,unix",
-        min_length=1,
-        description="Proxies whose forwarded headers are trusted: addresses, networks, 'unix' for a UNIX "
-        "domain socket, or * for all. The headers of others are removed.",
-    )
-    forwarded_headers: Annotated[list[str], NoDecode, BeforeValidator(_items), AfterValidator(_known)] = (
-        Field(
-            default=["x-forwarded-for", "x-forwarded-proto"],
-            description="Headers that every trusted proxy sets, or removes where a client has set them: "
-            f"{', '.join(FORWARDED_HEADERS)}. [default: x-forwarded-for,x-forwarded-proto]",
-        )
-    )
-    allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(_items), AfterValidator(_patterns)] = Field(
-        default=["*"],
-        description="Hosts that are answered for, others get 400: example.com, .example.com with all below "
-        "it, or *. Probes are answered for all. [default: *]",
-    )
+    root_path: Annotated[str, AfterValidator(_root_path)] = ""
+    """URL path that a proxy strips before it passes requests on."""
+    proxy_headers: bool = True
+    """Look at forwarded headers. Off leaves them to the application, whoever has sent them."""
+    forwarded_allow_ips: Annotated[str, Field(min_length=1), AfterValidator(_trusted)] = "127.0.0.1,::1,unix"
+    """Proxies whose forwarded headers are trusted: addresses, networks, 'unix' for a UNIX domain socket, or *
+    for all. The headers of others are removed."""
+    forwarded_headers: Annotated[
+        list[Annotated[str, AfterValidator(_forwarded_header)]], BeforeValidator(_items)
+    ] = ["x-forwarded-for", "x-forwarded-proto"]
+    """Headers that every trusted proxy sets, or removes where a client has set them: x-forwarded-for,
+    x-forwarded-proto, x-forwarded-host, x-forwarded-port, x-forwarded-prefix, forwarded.
+    [default: x-forwarded-for,x-forwarded-proto]"""
+    allowed_hosts: Annotated[list[Annotated[str, AfterValidator(_host_pattern)]], BeforeValidator(_items)] = [
+        "*"
+    ]
+    """Hosts that are answered for, others get 400: example.com, .example.com with all below it, or *.
+    Probes are answered for all. [default: *]"""

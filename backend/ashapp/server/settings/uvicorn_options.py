@@ -16,9 +16,9 @@ __all__ = ["CONFIG_PARAMETERS", "UVICORN_OPTIONS", "converter"]
 
 CONFIG_PARAMETERS = frozenset(inspect.signature(uvicorn.Config).parameters)
 
-# How the application is found and called is decided here, `env_file` must be read before the settings, and
-# `stall_timeout` is what uvicorn's health check of its workers should be.
-_NOT_OFFERED = frozenset({"factory", "interface", "env_file", "timeout_worker_healthcheck"})
+# How the application is found and called is decided here. `env_file` must be read before the settings.
+# `stall_timeout` is in place of uvicorn's health check of its workers. `limit_concurrency` is an alias.
+_NOT_OFFERED = {"factory", "interface", "env_file", "timeout_worker_healthcheck", "limit_concurrency"}
 
 UVICORN_OPTIONS: Mapping[str, click.Option] = {
     option.name: option

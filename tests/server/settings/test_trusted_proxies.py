@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 import pytest
 
-from ashapp.server.middleware.trusted_proxies import UNIX, TrustedProxies, normal_address
+from ashapp.server.settings.trusted_proxies import UNIX, TrustedProxies, normal_address
 
 
 @pytest.mark.parametrize(
