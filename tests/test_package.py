@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
+import ast
+import graphlib
 import importlib.metadata
 import importlib.resources
 import pkgutil
 import re
 import subprocess
 import sys
-from types import ModuleType
+from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 
 import ashapp
-import ashapp.api
-import ashapp.bridge
 
-PACKAGES = [ashapp, ashapp.api, ashapp.bridge]
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(ashapp.__path__, "ashapp.")
@@ -21,23 +21,17 @@ MODULES = sorted(
 )
 
 
-def run(program: str, *arguments: str) -> str:
-    """Run *program* in an interpreter of its own, and return what it prints."""
+def run(program: str) -> list[str]:
+    """Run *program* in an interpreter of its own, and return the words that it prints."""
     process = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, *arguments],
+        [sys.executable, "-W", "error", "-c", program],
         capture_output=True,
         text=True,
         timeout=50,
         check=False,
     )
     assert (process.returncode, process.stderr) == (0, "")
-    return process.stdout
-
-
-def test_public_names() -> None:
-    assert {"FlaskToAsgi", "WsgiToAsgi", "__version__", "create_app", "readiness_check"} <= set(
-        ashapp.__all__
-    )
+    return process.stdout.split()
 
 
 def by_kind(name: str) -> tuple[bool, bool, str]:
@@ -45,72 +39,81 @@ def by_kind(name: str) -> tuple[bool, bool, str]:
     return not name.isupper(), not name[0].isupper(), name
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
-def test_public_names_are_sorted_and_complete(package: ModuleType) -> None:
-    names = package.__all__
-    assert names == sorted(set(names), key=by_kind)
-    assert all(hasattr(package, name) for name in names)
-    imported = {
-        name
-        for name, value in vars(package).items()
-        if not name.startswith("_") and getattr(value, "__module__", "").startswith("ashapp")
-    }
-    assert imported <= set(names)
+def defined_in(source: str) -> set[str]:
+    """Return the public names that a module defines itself."""
+    names: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names.update(target.id for target in targets if isinstance(target, ast.Name))
+    return {name for name in names if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_each_module_says_what_it_is_and_what_it_offers(name: str) -> None:
+@pytest.mark.parametrize("name", ["ashapp", *MODULES])
+def test_each_module_says_what_it_is_and_offers_what_it_defines(name: str) -> None:
     module = importlib.import_module(name)
     assert module.__doc__
-    names = getattr(module, "__all__", None)
-    assert names is not None or hasattr(module, "__path__")
-    assert all(hasattr(module, name) for name in names or ())
+    offered = getattr(module, "__all__", [])
+    assert offered == sorted(set(offered), key=by_kind)
+    assert [missing for missing in offered if not hasattr(module, missing)] == []
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    defined = {
+        found for found in defined_in(source) if not isinstance(getattr(module, found), TypeVar | ParamSpec)
+    }
+    assert defined <= set(offered)
 
 
-def test_any_module_can_be_the_first_that_is_imported() -> None:
-    program = """
-import importlib, sys
-for name in sys.argv[1:]:
-    for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == "ashapp"]:
-        del sys.modules[loaded]
-    importlib.import_module(name)
-"""
-    run(program, *MODULES)
+def imported_by(name: str) -> set[str]:
+    """Return the modules of ours that the module *name* imports as it runs."""
+    source = Path(str(importlib.import_module(name).__file__)).read_text(encoding="utf-8")
+    found: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}.intersection(MODULES)
+            found |= inner or {node.module}
+    return found.intersection(MODULES)
 
 
-@pytest.mark.parametrize("name", ["ashapp", "ashapp.bridge", "ashapp.api"])
-def test_importing_it_imports_no_server(name: str) -> None:
-    loaded = run(f"import sys, {name}; print(*sys.modules)").split()
-    assert not {"uvicorn", "click.testing", "pydantic", "ashapp.server"}.intersection(loaded)
+def test_no_module_is_in_a_circle() -> None:
+    """So any of them can be the first that is imported."""
+    graphlib.TopologicalSorter({name: imported_by(name) for name in MODULES}).prepare()
 
 
-def test_importing_the_package_alone_imports_nothing_but_itself() -> None:
-    loaded = run("import ashapp, sys; print(*sys.modules)").split()
-    assert not {"flask", "greenlet", "ashapp.bridge"}.intersection(loaded)
+@pytest.mark.parametrize("name", ["ashapp", "ashapp.bridge"])
+def test_the_guides_name_nothing_that_is_not_offered(name: str) -> None:
+    guides = [*Path(__file__).parents[1].glob("docs/*.md"), Path(__file__).parents[1] / "README.md"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in guides)
+    named = re.findall(rf"from {re.escape(name)} import ([\w, ]+)", text)
+    names = {word.strip() for words in named for word in words.split(",")}
+    assert names <= set(importlib.import_module(name).__all__)
 
 
-def test_importing_readiness_check_imports_no_server() -> None:
-    loaded = run("import sys; from ashapp import readiness_check; print(*sys.modules)").split()
-    assert not {"uvicorn", "flask", "click", "pydantic"}.intersection(loaded)
+@pytest.mark.parametrize(
+    ("statement", "unwanted"),
+    [
+        ("import ashapp", {"flask", "greenlet", "ashapp.bridge", "uvicorn"}),
+        (
+            "from ashapp import FlaskToAsgi",
+            {"uvicorn", "click.testing", "pydantic", "ashapp.server"},
+        ),
+        ("import ashapp.api", {"uvicorn", "click.testing", "pydantic", "ashapp.server"}),
+        ("from ashapp import readiness_check", {"uvicorn", "flask", "click", "pydantic"}),
+    ],
+)
+def test_what_it_imports_is_what_it_needs(statement: str, unwanted: set[str]) -> None:
+    assert not unwanted.intersection(run(f"import sys; {statement}; print(*sys.modules)"))
+
+
+def test_the_bridge_imports_nothing_else_of_ours() -> None:
+    loaded = run("import sys, ashapp.bridge; print(*sys.modules)")
+    assert [name for name in loaded if name.startswith("ashapp.") and "ashapp.bridge" not in name] == []
 
 
 def test_public_names_can_be_listed_and_others_are_unknown() -> None:
     assert set(ashapp.__all__) <= set(dir(ashapp))
     with pytest.raises(AttributeError, match="module 'ashapp' has no attribute 'nosuch'"):
         _ = ashapp.nosuch  # type: ignore[attr-defined]
-
-
-def test_the_bridge_imports_nothing_else_of_ours() -> None:
-    # ``ashapp`` itself imports the reference application, so it is kept from running.
-    program = """
-import sys, types, importlib.util
-package = types.ModuleType("ashapp")
-package.__path__ = importlib.util.find_spec("ashapp").submodule_search_locations
-sys.modules["ashapp"] = package
-import ashapp.bridge
-print(*[name for name in sys.modules if name.startswith("ashapp")])
-"""
-    assert all(name == "ashapp" or name.startswith("ashapp.bridge") for name in run(program).split())
 
 
 def test_types_are_shipped() -> None:

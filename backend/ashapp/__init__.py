@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ashapp.api import create_app
-    from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, isolate_thread_locals, nonblocking, on_thread
+    from ashapp.bridge import (
+        BridgeOptions,
+        ClientDisconnected,
+        FlaskToAsgi,
+        WsgiToAsgi,
+        isolate_thread_locals,
+        nonblocking,
+        on_thread,
+    )
     from ashapp.server.health.readiness import readiness_check
 
 __all__ = [
+    "BridgeOptions",
+    "ClientDisconnected",
     "FlaskToAsgi",
     "WsgiToAsgi",
     "__version__",
@@ -27,24 +37,18 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "FlaskToAsgi": "ashapp.bridge",
-    "WsgiToAsgi": "ashapp.bridge",
-    "create_app": "ashapp.api",
-    "isolate_thread_locals": "ashapp.bridge",
-    "nonblocking": "ashapp.bridge",
-    "on_thread": "ashapp.bridge",
-    "readiness_check": "ashapp.server.health.readiness",
-}
+# The modules of the names that are not the bridge's.
+_HOMES = {"create_app": "ashapp.api", "readiness_check": "ashapp.server.health.readiness"}
 
 if not TYPE_CHECKING:  # else a type checker would believe in any name
 
     def __getattr__(name: str) -> Any:
-        if name not in _HOMES:
+        if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
-        value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+        home = importlib.import_module(_HOMES.get(name, "ashapp.bridge"))
+        value = globals()[name] = getattr(home, name)
         return value
 
 
 def __dir__() -> list[str]:
-    return sorted(globals().keys() | _HOMES.keys())
+    return sorted(globals().keys() | set(__all__))

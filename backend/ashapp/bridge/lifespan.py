@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ashapp.bridge.messages.types import Receive, Scope, Send
 
-__all__ = ["Lifespan", "LifespanCallable", "LifespanManager"]
+__all__ = ["Lifespan", "LifespanCallable", "LifespanManager", "RunSync"]
 
 _log = logging.getLogger("ashapp.bridge")
 

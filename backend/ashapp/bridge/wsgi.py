@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.messages.types import Environ, Receive, Scope, Send, WsgiApplication
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
-__all__ = ["DEFAULT_TASK_GRACE", "DEFAULT_THREADS", "WsgiToAsgi"]
+__all__ = ["DEFAULT_TASK_GRACE", "DEFAULT_THREADS", "RENAMED", "WsgiToAsgi"]
 
 DEFAULT_THREADS = 40
 #: Keywords by their old names.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.concurrency.call import Call
 
-__all__ = ["run_in_greenlet"]
+__all__ = ["GreenletTask", "run_in_greenlet"]
 
 T = TypeVar("T")
 

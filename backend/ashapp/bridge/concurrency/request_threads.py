@@ -28,7 +28,7 @@ from queue import SimpleQueue
 
 from ashapp.bridge.concurrency.thread_locals import mark_thread
 
-__all__ = ["Lease", "RequestThread", "RequestThreads", "current_lease"]
+__all__ = ["Handoff", "Lease", "RequestThread", "RequestThreads", "current_lease"]
 
 _log = logging.getLogger("ashapp.bridge")
 

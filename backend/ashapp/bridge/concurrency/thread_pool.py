@@ -22,7 +22,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-__all__ = ["ThreadPool"]
+__all__ = ["Handoff", "ThreadPool"]
 
 _log = logging.getLogger("ashapp.bridge")
 

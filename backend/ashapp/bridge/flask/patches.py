@@ -22,7 +22,7 @@ from ashapp.bridge.flask.signals import SIGNALS, send
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TABLE", "TESTED", "Patch", "replace"]
+__all__ = ["READ", "REPLACED", "TABLE", "TESTED", "Patch", "replace"]
 
 #: The releases that the tests have been run with, the oldest and the newest.
 TESTED = {

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.concurrency.call import Call
 
-__all__ = ["AsyncBody", "runs_inline"]
+__all__ = ["AsyncBody", "BodyTask", "runs_inline"]
 
 # Seconds that tasks have which a body leaves on a loop of its own.
 _GRACE = 1.0

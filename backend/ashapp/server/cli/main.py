@@ -21,7 +21,7 @@ from ashapp.server.settings.loading import load
 from ashapp.server.system.init_process import below_init
 from ashapp.server.system.signals import outlive
 
-__all__ = ["flask_serve", "main"]
+__all__ = ["flask_serve", "main", "serve"]
 
 
 class _Group(click.Group):
