@@ -30,7 +30,20 @@ from ashapp.server.settings.proxies import BehindProxy
 from ashapp.server.settings.types import Count, Seconds
 from ashapp.server.settings.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
 
-__all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
+__all__ = [
+    "REFERENCE_API",
+    "Http",
+    "Listening",
+    "Logging",
+    "Management",
+    "Probing",
+    "Reloading",
+    "ServerSettings",
+    "Service",
+    "Settings",
+    "Tls",
+    "WebSocket",
+]
 
 REFERENCE_API = "ashapp.api:create_app()"
 
