@@ -123,16 +123,19 @@ class Observation:
         """
         kind = message["type"]
         if kind == "http.response.body":
-            self.sent += len(message.get("body") or b"")
+            self.sent += len(message.get("body", b""))
             if not message.get("more_body") and not self.ended:
                 self.end()
         elif kind == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ())]
-            if b"x-request-id" not in dict(headers):
-                headers.append((b"x-request-id", self.request_id.encode("ascii")))
-            # A new message: an application may send the same one time and again.
-            message = {**message, "headers": headers}
+            headers = message.get("headers", ())
+            for name, _ in headers:
+                if name == b"x-request-id":
+                    break
+            else:
+                # A new message: an application may send the same one time and again.
+                own = (b"x-request-id", self.request_id.encode("ascii"))
+                message = {**message, "headers": [*headers, own]}
         return self._send(message)
 
     def end(self) -> None:
