@@ -13,14 +13,12 @@ import httpx
 import pytest
 
 from ashapp import FlaskToAsgi
-from ashapp.server.settings import Settings
 from tests.docs.conftest import Prices, Run
 from tests.support import process
 from tests.support.client import fetch
 from tests.support.journal import Journal
 from tests.support.page import Page
 from tests.support.server import serving
-from tests.support.waiting import eventually
 
 VIEW = "Turn one view into `async def`"
 IMPORTS = "import asyncio\nimport time\n"
@@ -70,31 +68,11 @@ def test_what_there_is_can_be_served(shop: Path) -> None:
         assert httpx.get(f"{server.base_url}/price/tea").json() == {"price": 3}
 
 
-async def test_sync_views_wait_for_as_many_as_there_are_threads(run: Run, prices: Prices) -> None:
-    assert Settings().threads == 40
-    shop = run("Serve what you have")
-    shop.app.config["PRICES"] = prices.url
-    prices.needed = 5
-    with serving(FlaskToAsgi(shop.app, threads=4)) as address:
-        asking = asyncio.ensure_future(get_all(url(address), 8, "/price/tea"))
-        await eventually(lambda: prices.waiting == 4)
-        await asyncio.sleep(0.2)
-        assert prices.waiting == 4
-        prices.needed = 0
-        assert await asking == [200] * 8
-
-
 def test_routes_are_shown(shop: Path, guide: Page) -> None:
     shown = process.run(["shop:app"], cwd=shop, command=ROUTES)
     assert shown.returncode == 0
     [expected] = guide.sections["See where it runs"].of("text")
     assert [line.rstrip() for line in shown.stdout.splitlines()] == expected.splitlines()
-
-
-def test_an_async_view_is_on_the_loop_from_the_start(run: Run, tmp_path: Path, guide: Page) -> None:
-    (tmp_path / "shop.py").write_text(guide.python(VIEW))
-    shown = process.run(["shop:app"], cwd=tmp_path, command=ROUTES)
-    assert "Rules: 2, of them 1 on the loop and 1 on threads." in shown.stdout
 
 
 # -- one view
@@ -119,12 +97,6 @@ async def test_many_requests_wait_at_once_with_one_client(run: Run, prices: Pric
     assert client.is_closed
 
 
-def test_the_client_has_limits_of_its_own() -> None:
-    client = httpx.AsyncClient()
-    assert client.timeout.pool == 5
-    assert client._transport._pool._max_connections == 100  # type: ignore[attr-defined]
-
-
 def test_a_startup_that_fails_stops_the_worker(guide: Page, tmp_path: Path) -> None:
     source = guide.python(VIEW).replace('httpx.AsyncClient(base_url=app.config["PRICES"])\n\n', "1 / 0\n\n")
     (tmp_path / "shop.py").write_text(source)
@@ -145,56 +117,6 @@ def test_the_bridge_takes_the_same(run: Run, prices: Prices) -> None:
 
 
 # -- what runs where
-
-
-def test_hooks_run_on_the_lane_and_quick_ones_on_the_loop(run: Run) -> None:
-    shop = run("What runs where")
-    app, journal = shop.app, Journal()
-
-    @app.before_request
-    def sync_hook() -> None:
-        journal.note("before_request", flask.g.started > 0)
-        flask.g.handle = threading.get_ident()
-
-    @app.before_request
-    async def async_hook() -> None:
-        journal.note("async before_request")
-
-    @app.after_request
-    def after(response: flask.Response) -> flask.Response:
-        journal.note("after_request")
-        return response
-
-    @app.errorhandler(LookupError)
-    def handle(error: LookupError) -> tuple[str, int]:
-        journal.note("errorhandler")
-        return "", 404
-
-    @app.teardown_request
-    def teardown(error: BaseException | None) -> None:
-        journal.note("teardown_request", flask.g.handle)
-
-    @app.context_processor
-    def process() -> dict[str, str]:
-        journal.note("context_processor")
-        return {}
-
-    def receive(*_: Any, **__: Any) -> None:
-        journal.note("receiver")
-
-    @app.get("/view")
-    async def view() -> str:
-        journal.note("view")
-        flask.render_template_string("")
-        raise LookupError
-
-    with flask.request_started.connected_to(receive, app), serving(FlaskToAsgi(app)) as address:
-        assert fetch(address, "/view").status == 404
-    on_loop = {entry.name for entry in journal.entries if entry.on_loop}
-    assert on_loop == {"async before_request", "view"}
-    assert {"receiver", "errorhandler", "context_processor", "after_request"} <= set(journal.names)
-    assert journal.threads == {journal["teardown_request"].value}
-    assert journal["before_request"].value is True
 
 
 def test_a_nonblocking_hook_runs_on_the_loop(run: Run) -> None:
@@ -220,17 +142,14 @@ def test_a_nonblocking_hook_runs_on_the_loop(run: Run) -> None:
 # -- what blocks
 
 
-@pytest.mark.parametrize(
-    "options", [["--environment", "development", "--limit-blocking", "0.3"], ["--limit-blocking", "0.6"]]
-)
-def test_what_blocks_the_loop_is_logged_and_moved_to_threads(tmp_path: Path, options: list[str]) -> None:
+def test_what_blocks_the_loop_is_logged_and_moved_to_threads(tmp_path: Path) -> None:
     source = (
         f"{IMPORTS}import flask, threading\napp = flask.Flask(__name__)\n@app.get('/')\nasync def view():\n"
     )
     source += "    time.sleep(1.5)\n    return threading.current_thread().name\n"
     (tmp_path / "shop.py").write_text(source)
-    environment = {"ASHAPP_SECRET_KEY": "a key for tests that is long enough"}
-    with process.serving(["shop:app", *options], cwd=tmp_path, env=environment) as server:
+    options = ["--environment", "development", "--limit-blocking", "0.3"]
+    with process.serving(["shop:app", *options], cwd=tmp_path) as server:
         # Not every time, perhaps, on a busy machine.
         answers = (httpx.get(f"{server.base_url}/", timeout=20).text for _ in range(10))
         assert list(itertools.islice(answers, 2)) == ["MainThread"] * 2
@@ -277,27 +196,3 @@ def test_a_marked_view_may_block(run: Run) -> None:
     with serving(FlaskToAsgi(shop.app)) as address:
         assert fetch(address, "/export").body == b'{"ready":true}\n'
     assert journal["sleep"].value == "ashapp-own-loop"
-
-
-def test_executors_need_the_context_and_flask_tears_down_there(run: Run) -> None:
-    app, journal = flask.Flask("shop"), Journal()
-
-    def work() -> None:
-        journal.note("work", flask.has_request_context())
-
-    @app.teardown_request
-    def teardown(error: BaseException | None) -> None:
-        journal.note("teardown")
-
-    @app.get("/view")
-    async def view() -> str:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, work)
-        await loop.run_in_executor(None, flask.copy_current_request_context(work))
-        journal.note("end of view")
-        return ""
-
-    with serving(FlaskToAsgi(app)) as address:
-        assert fetch(address, "/view").status == 200
-    assert journal.names == ["work", "work", "teardown", "end of view", "teardown"]
-    assert [entry.value for entry in journal.entries if entry.name == "work"] == [False, True]

@@ -2,9 +2,7 @@
 """What docs/async.md says, of its own snippets: decorators, classes, databases, tests, and the way back."""
 
 import asyncio
-import gc
 import sqlite3
-import warnings
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,9 @@ import flask
 import httpx
 import pytest
 import sqlalchemy
-from flask.sessions import SecureCookieSessionInterface
 from sqlalchemy.orm import scoped_session, sessionmaker
-from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BaseConverter
 
-from ashapp import FlaskToAsgi, nonblocking
+from ashapp import FlaskToAsgi
 from ashapp.server.inspection.routes import list_routes
 from tests.docs.conftest import Prices, Run
 from tests.support.client import fetch
@@ -73,21 +68,6 @@ def test_decorators(run: Run, name: str, replaced: dict[str, str], place: str) -
     assert not journal["sync"].on_loop
 
 
-@pytest.mark.parametrize(
-    ("replaced", "status"), [({}, 200), ({"flask.current_app.ensure_sync(view)(": "view("}, 500)]
-)
-def test_other_servers_need_ensure_sync(
-    run: Run, replaced: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shop = run(DECORATORS, replaced)
-    monkeypatch.setattr(shop.app.logger, "disabled", True)  # what it logs would keep the coroutine
-    add_views(shop.app, shop.counted, Journal())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a coroutine was never awaited
-        assert shop.app.test_client().get("/wait").status_code == status
-        gc.collect()
-
-
 # -- classes, and what else keeps a view on a thread
 
 
@@ -97,98 +77,6 @@ def test_class_based_views(run: Run) -> None:
     with serving(FlaskToAsgi(shop.app)) as address:
         assert fetch(address, "/items/3").body == b'{"number":3}\n'
         assert fetch(address, "/loop/items/3").body == b'{"number":3}\n'
-
-
-class Subclass(flask.Flask):
-    def dispatch_request(self) -> Any:
-        return super().dispatch_request()
-
-
-class Store(SecureCookieSessionInterface):
-    def open_session(self, app: flask.Flask, request: flask.Request) -> Any:
-        return super().open_session(app, request)
-
-
-class Middleware:
-    def __init__(self, application: Any) -> None:
-        self.application = application
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        return self.application(environ, start_response)
-
-
-def with_middleware(app: flask.Flask) -> None:
-    app.wsgi_app = Middleware(app.wsgi_app)  # type: ignore[method-assign]
-
-
-def with_proxy_fix(app: flask.Flask) -> None:
-    app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
-
-
-class Slug(BaseConverter):
-    def to_python(self, value: str) -> str:
-        return value.lower()
-
-
-def with_converter(app: flask.Flask) -> None:
-    app.url_map.converters["own"] = Slug
-    app.add_url_rule("/view/<own:name>", "view")
-
-
-def with_converter_of_another_rule(app: flask.Flask) -> None:
-    app.url_map.converters["own"] = Slug
-    app.add_url_rule("/static/<own:name>", "static")
-
-
-def with_store(app: flask.Flask) -> None:
-    app.session_interface = Store()
-
-
-def with_preprocessor(app: flask.Flask) -> None:
-    app.url_value_preprocessor(lambda endpoint, values: None)
-
-
-def with_quick_preprocessor(app: flask.Flask) -> None:
-    app.url_value_preprocessor(nonblocking(lambda endpoint, values: None))
-
-
-def with_nothing(app: flask.Flask) -> None:
-    pass
-
-
-@pytest.mark.parametrize(
-    ("kind", "change", "place"),
-    [
-        (flask.Flask, with_nothing, "loop"),
-        (flask.Flask, with_proxy_fix, "loop"),
-        (flask.Flask, with_quick_preprocessor, "loop"),
-        (flask.Flask, with_converter_of_another_rule, "loop"),
-        (flask.Flask, with_middleware, "thread"),
-        (flask.Flask, with_converter, "thread"),
-        (flask.Flask, with_store, "thread"),
-        (flask.Flask, with_preprocessor, "thread"),
-        (Subclass, with_nothing, "thread"),
-    ],
-)
-def test_what_keeps_a_view_on_a_thread(
-    kind: type[flask.Flask], change: Callable[[flask.Flask], None], place: str
-) -> None:
-    app, loops = kind("shop"), []
-
-    @app.get("/view")
-    async def view() -> str:
-        loops.append(asyncio.get_running_loop())
-        return "answer"
-
-    change(app)
-    assert places(app) == {"view": place}
-
-    async def start() -> None:
-        loops.append(asyncio.get_running_loop())
-
-    with serving(FlaskToAsgi(app, on_startup=[start])) as address:
-        assert fetch(address, "/view").body == b"answer"
-    assert loops[0] is loops[1]
 
 
 def test_what_is_marked_keeps_no_view_off_the_loop(run: Run) -> None:
@@ -212,23 +100,6 @@ def test_what_is_marked_keeps_no_view_off_the_loop(run: Run) -> None:
         assert client.get("/articles/GreenTea").text == "/articles/greentea"
         assert client.get("/view").text == "True True"
         assert client.get("/session").json() == {"name": "me"}
-
-
-def test_url_defaults_run_on_the_lane_unless_they_are_marked() -> None:
-    app, journal = flask.Flask("shop"), Journal()
-    app.url_defaults(lambda endpoint, values: journal.note("lane"))
-    marked = flask.Flask("shop")
-    marked.url_defaults(nonblocking(lambda endpoint, values: journal.note("loop")))
-
-    async def view() -> str:
-        return flask.url_for("view")
-
-    for shop in (app, marked):
-        shop.add_url_rule("/", view_func=view)
-        with serving(FlaskToAsgi(shop)) as address:
-            assert fetch(address, "/").body == b"/"
-    assert not journal["lane"].on_loop
-    assert journal["loop"].on_loop
 
 
 # -- databases
@@ -303,22 +174,6 @@ def test_the_test_client_works_on_a_loop_of_its_own(run: Run) -> None:
     assert [client.get(path).text for path in ("/async", "/async", "/sync")] == ["answer"] * 3
     assert all(loop.is_closed() for loop in loops)
     assert "prices" not in shop.app.extensions
-
-
-async def test_the_transport_waits_for_the_whole_response() -> None:
-    app, journal = flask.Flask("shop"), Journal()
-
-    @app.get("/")
-    async def stream() -> AsyncIterator[str]:
-        yield "first"
-        journal.note("end of the stream")
-
-    transport = httpx.ASGITransport(FlaskToAsgi(app))
-    async with (
-        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
-        client.stream("GET", "/"),
-    ):
-        assert "end of the stream" in journal
 
 
 # -- the way back

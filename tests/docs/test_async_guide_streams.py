@@ -4,9 +4,7 @@
 import logging
 import threading
 from collections.abc import Iterator
-from typing import Any
 
-import flask
 import httpx
 import pytest
 
@@ -48,33 +46,6 @@ async def test_streams_hold_no_thread(streams: tuple[str, int]) -> None:
 def test_a_view_may_yield(streams: tuple[str, int]) -> None:
     lines = [b"/count/3 %d\n" % number for number in range(3)]
     assert fetch(streams, "/count/3").body == b"".join(lines)
-
-
-def test_a_generator_has_no_request_context_unless_it_is_the_view() -> None:
-    app = flask.Flask("shop")
-
-    @app.get("/yields")
-    async def yields() -> Any:
-        yield str(flask.has_request_context())
-
-    @app.get("/returns")
-    async def returns() -> Any:
-        async def body() -> Any:
-            yield str(flask.has_request_context())
-
-        return body()
-
-    @app.get("/sync")
-    async def sync() -> Any:
-        def body() -> Iterator[str]:
-            yield flask.request.path
-
-        return flask.stream_with_context(body())
-
-    with serving(FlaskToAsgi(app)) as address:
-        assert fetch(address, "/yields").body == b"True"
-        assert fetch(address, "/returns").body == b"False"
-        assert fetch(address, "/sync").body == b"/sync"
 
 
 def test_a_generator_in_the_context_has_one(streams: tuple[str, int]) -> None:

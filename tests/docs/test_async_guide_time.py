@@ -3,20 +3,14 @@
 
 import asyncio
 import threading
-from pathlib import Path
 from typing import Any
 
-import flask
-import httpx
 import pytest
 
 from ashapp import FlaskToAsgi
-from ashapp.bridge.wsgi import DEFAULT_TASK_GRACE
 from tests.docs.conftest import Run, Shop
-from tests.support import process
 from tests.support.client import Connection, fetch
 from tests.support.journal import Journal
-from tests.support.page import Page
 from tests.support.server import serving
 from tests.support.waiting import PATIENCE, until
 
@@ -61,14 +55,6 @@ def test_a_limit_for_one_wait(run: Run) -> None:
     with serving(shop.asgi_app) as address:
         response = fetch(address, "/quote")
     assert (response.status, response.body) == (503, b'{"error":"the broker takes too long"}\n')
-
-
-def test_the_limit_of_the_command(tmp_path: Path, guide: Page) -> None:
-    source = guide.python("Serve what you have").replace("httpx.get(", "time.sleep(5) or httpx.get(")
-    (tmp_path / "shop.py").write_text(f"import time\n{source}")
-    options = ["--request-timeout", "0.1", "--environment", "development"]
-    with process.serving(["shop:app", *options], cwd=tmp_path) as server:
-        assert httpx.get(f"{server.base_url}/price/tea").status_code == 504
 
 
 def test_a_limit_for_all_requests(run: Run) -> None:
@@ -147,49 +133,3 @@ def test_a_task_may_have_a_copy_of_the_request(run: Run, journal: Journal) -> No
         until(lambda: len(journal.entries) == 3)
     assert journal.names == ["teardown", "sent", "teardown"]
     assert journal["sent"].value == "a@example.com"
-
-
-@pytest.mark.parametrize(("grace", "end"), [(PATIENCE, "sent"), (0.1, "cancelled")])
-def test_a_worker_that_stops_waits_for_tasks(run: Run, journal: Journal, grace: float, end: str) -> None:
-    stopping, tasks = asyncio.Event(), []
-
-    async def send_confirmation(_: str) -> None:
-        try:
-            await stopping.wait()
-        except asyncio.CancelledError:
-            journal.note("cancelled")
-            raise
-        journal.note("sent")
-
-    shop = order(run, journal, send_confirmation=send_confirmation)
-
-    async def stop() -> None:
-        await asyncio.sleep(0.05)
-        if end == "sent":
-            stopping.set()
-
-    asgi = FlaskToAsgi(shop.app, task_grace=grace)
-
-    @shop.app.get("/stop")
-    async def about_to_stop() -> str:
-        tasks.append(asyncio.create_task(stop()))
-        return ""
-
-    with serving(asgi) as address:
-        assert ask(address) == 202
-        assert fetch(address, "/stop").status == 200
-    assert end in journal
-    assert DEFAULT_TASK_GRACE == 5
-
-
-def test_a_sync_view_has_no_loop() -> None:
-    app = flask.Flask("shop")
-
-    @app.get("/")
-    def view() -> str:
-        with pytest.raises(RuntimeError, match="no running event loop"):
-            asyncio.get_running_loop()
-        return ""
-
-    with serving(FlaskToAsgi(app)) as address:
-        assert fetch(address, "/").status == 200
