@@ -14,8 +14,8 @@ import uvicorn
 from ashapp.server import runner
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.announcements import Kind, Tell
-from ashapp.server.management.shared_folder import Runtime
-from ashapp.server.management.worker_status import Status
+from ashapp.server.management.shared_folder import SharedFolder
+from ashapp.server.management.workers import WorkerStatus
 from ashapp.server.middleware.probes import Probes
 from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.serving.draining_server import DrainingServer
@@ -186,9 +186,9 @@ def test_the_supervisor_speaks_for_its_workers_and_forgets_those_that_have_ended
 
         def run(self) -> int:
             self.tell(Kind.SERVING, "Serving shop")
-            runtime = Runtime.inherited()
+            runtime = SharedFolder.inherited()
             assert runtime is not None
-            runtime.write(Status(11, time.monotonic(), None))
+            runtime.write(WorkerStatus(11, time.monotonic(), None))
             assert [worker["pid"] for worker in managed(caplog)["workers"]] == [11]
             self.forget(11)
             assert managed(caplog)["workers"] == []
@@ -200,7 +200,7 @@ def test_the_supervisor_speaks_for_its_workers_and_forgets_those_that_have_ended
     monkeypatch.setattr(runner, "Supervisor", Supervisor)
     caplog.set_level(logging.INFO, "ashapp.server")
     assert runner.run(load({**MANAGED, "workers": "2"})) == 0
-    assert Runtime.inherited() is None
+    assert SharedFolder.inherited() is None
 
 
 def test_a_management_port_in_use_refuses_the_start() -> None:

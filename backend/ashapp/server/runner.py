@@ -14,7 +14,7 @@ from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
 from ashapp.server.inspection.announcements import Announcements
 from ashapp.server.management import server as management
-from ashapp.server.management.workers import Overview
+from ashapp.server.management.workers import Workers
 from ashapp.server.processes.reloader import Reloader
 from ashapp.server.processes.supervisor import Supervisor
 from ashapp.server.processes.worker_handle import Worker
@@ -39,16 +39,14 @@ def run(settings: Settings) -> int:
     the service can't start, also where a worker has found that.
     """
     allow_open_files()
-    with bound(settings) as sockets, management.serving(settings) as managed:
-        overview = managed.overview if managed else None
-        urls = managed.urls if managed else []
+    with bound(settings) as sockets, management.serving(settings) as (workers, urls):
         told = [f"Metrics and readiness on {', '.join(urls)}, not for the public"] if urls else []
         if settings.reload:
-            return _reload(settings, sockets, overview, told)
+            return _reload(settings, sockets, workers, told)
         announcements = Announcements(told)
         if settings.supervisor:
-            return _supervise(settings, sockets, overview, announcements)
-        return _serve(settings, sockets, overview, announcements)
+            return _supervise(settings, sockets, workers, announcements)
+        return _serve(settings, sockets, workers, announcements)
 
 
 def _server(kind: type[_Server], settings: Settings) -> _Server:
@@ -70,11 +68,11 @@ def _config(settings: Settings, *, reload: bool = False) -> uvicorn.Config:
 
 
 def _serve(
-    settings: Settings, sockets: list[socket.socket], overview: Overview | None, announcements: Announcements
+    settings: Settings, sockets: list[socket.socket], workers: Workers | None, announcements: Announcements
 ) -> int:
     server = _server(MainServer, settings)
     try:
-        serve(server, sockets, overview, announcements.tell)
+        serve(server, sockets, workers, announcements.tell)
     except OSError as error:
         if server.started:
             raise
@@ -83,13 +81,13 @@ def _serve(
 
 
 def _reload(
-    settings: Settings, sockets: list[socket.socket], overview: Overview | None, told: list[str]
+    settings: Settings, sockets: list[socket.socket], workers: Workers | None, told: list[str]
 ) -> int:
     server = _server(WorkerServer, settings)
     listen(sockets, server.config.backlog)
     config = _reload_config(settings)
     seconds = settings.drain_delay + settings.end_seconds
-    forget = _forget(overview)
+    forget = _forget(workers)
     return Reloader(config, lambda: Worker(server, sockets, None), seconds, told, forget).run()
 
 
@@ -103,7 +101,7 @@ def _reload_config(settings: Settings) -> uvicorn.Config:
 
 
 def _supervise(
-    settings: Settings, sockets: list[socket.socket], overview: Overview | None, announcements: Announcements
+    settings: Settings, sockets: list[socket.socket], workers: Workers | None, announcements: Announcements
 ) -> int:
     server = _server(WorkerServer, settings)
     listen(sockets, server.config.backlog)
@@ -117,7 +115,7 @@ def _supervise(
         settings,
         lambda replaced: Worker(server, sockets, replaced),
         stop_listening,
-        _forget(overview),
+        _forget(workers),
         announcements.tell,
     )
     supervisor.blocks = server.health.blocks
@@ -127,5 +125,5 @@ def _supervise(
         supervisor.close()
 
 
-def _forget(overview: Overview | None) -> Callable[[int], object]:
-    return (lambda _: None) if overview is None else overview.forget
+def _forget(workers: Workers | None) -> Callable[[int], object]:
+    return (lambda _: None) if workers is None else workers.forget

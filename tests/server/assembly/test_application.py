@@ -21,9 +21,9 @@ from ashapp.server.errors import StartupError
 from ashapp.server.health.loop_monitor import LoopMonitor
 from ashapp.server.health.readiness_runner import Checker
 from ashapp.server.health.state import Health, Phase
-from ashapp.server.management.shared_folder import Runtime, runtime
-from ashapp.server.management.status_reporter import Reporter
-from ashapp.server.management.workers import LocalOverview
+from ashapp.server.management.shared_folder import SharedFolder, make_shared_folder
+from ashapp.server.management.status_reporter import StatusReporter
+from ashapp.server.management.workers import LocalWorker
 from ashapp.server.settings import Settings
 from ashapp.server.settings.loading import load as load_settings
 from tests.support.asgi import fetch, http_scope
@@ -279,11 +279,11 @@ async def test_the_loop_is_guarded_while_the_application_is_served(flags: dict[s
 
 
 async def test_views_that_block_the_loop_are_counted_and_told_of() -> None:
-    app, health, overview = Flask("shop"), Health(Phase.RUNNING), LocalOverview()
+    app, health, workers = Flask("shop"), Health(Phase.RUNNING), LocalWorker()
     app.add_url_rule("/", "slow", lambda: "done")
-    assemble(app, settings(loop_guard="0.01", limit_blocking="0.02"), health, overview)
+    assemble(app, settings(loop_guard="0.01", limit_blocking="0.02"), health, workers)
     (guard,) = (monitor for monitor in health.monitors if isinstance(monitor, LoopMonitor))
-    (reporter,) = (monitor for monitor in health.monitors if isinstance(monitor, Reporter))
+    (reporter,) = (monitor for monitor in health.monitors if isinstance(monitor, StatusReporter))
     assert (guard._threshold, guard._limit, guard._note is not None) == (0.01, 0.02, True)
     request = Observation(http_scope(), None, lambda _: None)  # type: ignore[arg-type]
     request.endpoint = "slow"
@@ -292,7 +292,7 @@ async def test_views_that_block_the_loop_are_counted_and_told_of() -> None:
         guard._note(request, 0.03)
     assert list(reporter.status().moved) == ["slow"]
     labels = {"ashapp_endpoint": "slow"}
-    assert overview.registry.get_sample_value("ashapp_event_loop_blocks_total", labels) == 2
+    assert workers.registry.get_sample_value("ashapp_event_loop_blocks_total", labels) == 2
 
 
 @pytest.mark.usefixtures("no_checks")
@@ -317,30 +317,28 @@ async def test_readiness_checks_run_in_the_context_of_a_flask_application(*, is_
 
 
 async def test_requests_are_counted_for_the_management_port_but_probes_are_not() -> None:
-    overview = LocalOverview()
+    workers = LocalWorker()
     health = Health(Phase.RUNNING)
-    app = assemble(Flask("shop"), settings(), health, overview)
+    app = assemble(Flask("shop"), settings(), health, workers)
     for path in (b"/livez", b"/readyz", b"/nosuch", b"/nosuch"):
         await fetch(app, "GET", path)
-    (durations,) = [
-        m for m in overview.registry.collect() if m.name == "http_server_request_duration_seconds"
-    ]
+    (durations,) = [m for m in workers.registry.collect() if m.name == "http_server_request_duration_seconds"]
     assert [
         (s.labels["http_response_status_code"], s.value) for s in durations.samples if s.name[-5:] == "count"
     ] == [("404", 2)]
     assert len(health.monitors) == 3
     for monitor in health.monitors:
         await monitor.start()
-    (status,) = overview.statuses()
+    (status,) = workers.statuses()
     assert (status.reason, status.active, status.threads) == (None, 0, 40)
     for monitor in health.monitors:
         await monitor.stop()
 
 
 def test_a_worker_of_a_supervisor_writes_its_status_for_it() -> None:
-    with runtime() as shared:
+    with make_shared_folder() as shared:
         health = Health(Phase.RUNNING)
-        assemble(Flask("shop"), settings(), health, Runtime.inherited())
+        assemble(Flask("shop"), settings(), health, SharedFolder.inherited())
 
         async def pids() -> list[int]:
             for monitor in health.monitors:

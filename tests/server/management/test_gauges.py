@@ -10,19 +10,18 @@ import ashapp
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.management import gauges
 from ashapp.server.management.gauges import Gauges
-from ashapp.server.management.worker_status import Status
-from ashapp.server.management.workers import LocalOverview
+from ashapp.server.management.workers import LocalWorker, WorkerStatus
 
 
-class Service(LocalOverview):
-    """An overview of the workers that a test says there are."""
+class Service(LocalWorker):
+    """The workers that a test says there are."""
 
-    def __init__(self, *statuses: Status, ended: int = 0) -> None:
+    def __init__(self, *statuses: WorkerStatus, ended: int = 0) -> None:
         super().__init__()
         self.ended = ended
         self._statuses = list(statuses)
 
-    def statuses(self) -> list[Status]:
+    def statuses(self) -> list[WorkerStatus]:
         return self._statuses
 
     def collect(self) -> Iterable[Metric]:
@@ -44,8 +43,8 @@ def test_what_the_workers_do_is_added_up() -> None:
     checks = [Outcome("database", None, 0.1, 1.0), Outcome("cache", "OSError: gone", 2.0, 1.0)]
     slow = [Outcome("database", None, 0.3, 1.0)]
     service = Service(
-        Status(1, 0.0, "draining", 4, 3, 2, 1, checks, 6, {"slow": "it blocks"}, 100, 7),
-        Status(2, 0.0, None, 10, 20, 30, 25, slow),
+        WorkerStatus(1, 0.0, "draining", 4, 3, 2, 1, checks, 6, {"slow": "it blocks"}, 100, 7),
+        WorkerStatus(2, 0.0, None, 10, 20, 30, 25, slow),
         ended=7,
     )
     assert values(service) == {

@@ -11,30 +11,28 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
-from ashapp.observe.metrics.requests import RequestMetrics
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health
 from ashapp.server.management.pages import ManagementPages
-from ashapp.server.management.status_reporter import Reporter
-from ashapp.server.management.worker_status import Status
-from ashapp.server.management.workers import LocalOverview
+from ashapp.server.management.status_reporter import StatusReporter
+from ashapp.server.management.workers import LocalWorker, WorkerStatus
 
 
-class Service(LocalOverview):
-    """An overview of the workers that a test says there are."""
+class Service(LocalWorker):
+    """The workers that a test says there are."""
 
-    def __init__(self, *statuses: Status) -> None:
+    def __init__(self, *statuses: WorkerStatus) -> None:
         super().__init__()
         self._statuses = list(statuses)
 
-    def statuses(self) -> list[Status]:
+    def statuses(self) -> list[WorkerStatus]:
         return self._statuses
 
 
 class Answer:
     """What the pages about a service answer."""
 
-    def __init__(self, service: LocalOverview, path: str, method: str = "GET", **entries: str) -> None:
+    def __init__(self, service: LocalWorker, path: str, method: str = "GET", **entries: str) -> None:
         environ: dict[str, Any] = {
             "REQUEST_METHOD": method,
             "SCRIPT_NAME": "",
@@ -58,10 +56,10 @@ class Answer:
         return json.loads(self.body)
 
 
-def worker(pid: int, reason: str | None = None, age: float = -60.0, *checks: Outcome) -> Status:
+def worker(pid: int, reason: str | None = None, age: float = -60.0, *checks: Outcome) -> WorkerStatus:
     """Return the status of a worker seen *age* seconds ago; by default a test that is late sees no stall."""
     moved = {"slow": "it has blocked the event loop"}
-    return Status(pid, time.monotonic() - age, reason, 4, 3, 2, 1, list(checks), 0, moved, 1000, 7)
+    return WorkerStatus(pid, time.monotonic() - age, reason, 4, 3, 2, 1, list(checks), 0, moved, 1000, 7)
 
 
 def test_the_pages_are_listed() -> None:
@@ -161,8 +159,8 @@ def test_head_has_no_body() -> None:
     ],
 )
 def test_metrics_are_in_the_format_that_is_asked_for(accept: str, kind: str, parse: Any) -> None:
-    service = LocalOverview()
-    service.attach(Reporter(Health(), ThreadPool(1), RequestMetrics(service.registry)))
+    service = LocalWorker()
+    StatusReporter(service, Health(), ThreadPool(1))
     Counter("jobs", "Jobs.", ["kind"], registry=service.registry).labels("a").inc(3)
     answer = Answer(service, "/metrics", HTTP_ACCEPT=accept)
     assert answer.status == "200 OK"

@@ -16,8 +16,8 @@ import pytest
 
 from ashapp.server.errors import StartupError
 from ashapp.server.management import server
-from ashapp.server.management.shared_folder import Runtime
-from ashapp.server.management.workers import LocalOverview
+from ashapp.server.management.shared_folder import SharedFolder
+from ashapp.server.management.workers import LocalWorker, Workers
 from ashapp.server.settings import Settings
 from ashapp.server.settings.loading import load
 
@@ -28,16 +28,18 @@ def settings(**flags: Any) -> Settings:
     return load({"management_host": "127.0.0.1", "management_port": "0", **flags})
 
 
-def address(managed: server.Management | None) -> tuple[str, int]:
-    assert managed is not None
-    (url,) = managed.urls
+Managed = tuple[Workers | None, list[str]]
+
+
+def address(managed: Managed) -> tuple[str, int]:
+    (url,) = managed[1]
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
     return parts.hostname, parts.port
 
 
-def get(managed: server.Management | None, path: str) -> httpx.Response:
+def get(managed: Managed, path: str) -> httpx.Response:
     host, port = address(managed)
     return httpx.get(f"http://{host}:{port}{path}", trust_env=False, timeout=20)
 
@@ -55,8 +57,8 @@ def test_it_is_served_until_the_end() -> None:
 
 def test_it_can_be_switched_off() -> None:
     with server.serving(settings(management_port="off", workers="2")) as managed:
-        assert managed is None
-        assert Runtime.inherited() is None
+        assert managed == (None, [])
+        assert SharedFolder.inherited() is None
 
 
 @pytest.mark.parametrize(
@@ -64,10 +66,9 @@ def test_it_can_be_switched_off() -> None:
     [({}, False), ({"workers": "2"}, True), ({"supervisor": True}, True), ({"reload": True}, True)],
 )
 def test_processes_of_a_supervisor_share_a_folder(flags: dict[str, Any], *, shared: bool) -> None:
-    with server.serving(settings(**flags)) as managed:
-        assert managed is not None
-        assert isinstance(managed.overview, Runtime if shared else LocalOverview)
-        assert (Runtime.inherited() is not None) is shared
+    with server.serving(settings(**flags)) as (workers, _):
+        assert isinstance(workers, SharedFolder if shared else LocalWorker)
+        assert (SharedFolder.inherited() is not None) is shared
         assert ("PROMETHEUS_MULTIPROC_DIR" in os.environ) is shared
 
 
@@ -89,10 +90,9 @@ def test_each_address_of_a_host_is_served(monkeypatch: pytest.MonkeyPatch) -> No
     with monkeypatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         serving = server.serving(settings())
-        managed = serving.__enter__()
+        _, urls = serving.__enter__()
     try:
-        assert managed is not None
-        assert [httpx.get(f"{url}/livez", trust_env=False).status_code for url in managed.urls] == [200, 200]
+        assert [httpx.get(f"{url}/livez", trust_env=False).status_code for url in urls] == [200, 200]
     finally:
         serving.__exit__(None, None, None)
 

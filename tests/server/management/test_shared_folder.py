@@ -5,17 +5,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
-from ashapp.observe.metrics.requests import RequestMetrics
 from ashapp.observe.metrics.workers import MULTIPROCESS_VARIABLE
 from ashapp.server.errors import StartupError
-from ashapp.server.health.state import Health
-from ashapp.server.management import shared_folder as runtime_module
-from ashapp.server.management.shared_folder import Runtime, runtime
-from ashapp.server.management.status_reporter import Reporter
-from ashapp.server.management.worker_status import Status
+from ashapp.server.management import shared_folder as folder_module
+from ashapp.server.management.shared_folder import SharedFolder, make_shared_folder
+from ashapp.server.management.workers import WorkerStatus
 
 
 @pytest.fixture(autouse=True)
@@ -30,16 +25,16 @@ def _no_folder_for_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_workers_inherit_the_folder_for_as_long_as_it_exists() -> None:
-    assert Runtime.inherited() is None
-    with runtime() as shared:
-        inherited = Runtime.inherited()
+    assert SharedFolder.inherited() is None
+    with make_shared_folder() as shared:
+        inherited = SharedFolder.inherited()
         assert inherited is not None
         assert inherited.path == shared.path
         assert os.environ[MULTIPROCESS_VARIABLE] == str(shared.path)
         assert shared.path.stat().st_mode & 0o777 == 0o700
     assert not shared.path.exists()
     assert MULTIPROCESS_VARIABLE not in os.environ
-    assert Runtime.inherited() is None
+    assert SharedFolder.inherited() is None
 
 
 @pytest.mark.parametrize("variable", [MULTIPROCESS_VARIABLE, MULTIPROCESS_VARIABLE.lower()])
@@ -48,11 +43,11 @@ def test_metrics_are_counted_where_the_operator_says(
 ) -> None:
     folder = tmp_path / "not" / "yet"
     monkeypatch.setenv(variable, str(folder))
-    with runtime() as shared:
+    with make_shared_folder() as shared:
         assert os.environ[MULTIPROCESS_VARIABLE] == str(folder)
         assert shared.path != folder
         (folder / "counter_11.db").touch()
-        shared.write(Status(11, 1.0, None))
+        shared.write(WorkerStatus(11, 1.0, None))
         shared.forget(11)
         assert shared.statuses() == []
     assert [path.name for path in folder.iterdir()] == ["counter_11.db"]
@@ -60,7 +55,7 @@ def test_metrics_are_counted_where_the_operator_says(
 
 
 def test_a_service_within_a_service_has_a_folder_of_its_own() -> None:
-    with runtime() as outer, runtime() as inner:
+    with make_shared_folder() as outer, make_shared_folder() as inner:
         assert os.environ[MULTIPROCESS_VARIABLE] == str(inner.path) != str(outer.path)
 
 
@@ -70,29 +65,21 @@ def test_a_folder_of_the_operator_that_cannot_be_used_refuses_the_start(
     (tmp_path / "file").touch()
     monkeypatch.setenv(MULTIPROCESS_VARIABLE, str(tmp_path / "file"))
     with pytest.raises(StartupError, match=r"PROMETHEUS_MULTIPROC_DIR = '.*' can't be used \(File exists\)"):
-        runtime().__enter__()
+        make_shared_folder().__enter__()
 
 
 def test_the_last_status_of_each_worker_is_read() -> None:
-    with runtime() as shared:
+    with make_shared_folder() as shared:
         assert shared.statuses() == []
-        first, second = Status(11, 1.0, None), Status(2, 1.0, "starting")
-        for status in (Status(11, 0.5, "starting"), first, second):
+        first, second = WorkerStatus(11, 1.0, None), WorkerStatus(2, 1.0, "starting")
+        for status in (WorkerStatus(11, 0.5, "starting"), first, second):
             shared.write(status)
         assert sorted(shared.statuses(), key=lambda status: status.pid) == [second, first]
 
 
-def test_what_workers_count_is_collected_and_their_reporters_write_here() -> None:
-    with runtime() as shared:
-        assert list(shared.collect()) == []
-        reporter = Reporter(Health(), ThreadPool(1), RequestMetrics(CollectorRegistry()))
-        shared.attach(reporter)
-        assert reporter.board is shared
-
-
 def test_a_worker_that_has_ended_is_forgotten_but_counted() -> None:
-    with runtime() as shared:
-        shared.write(Status(11, 1.0, None))
+    with make_shared_folder() as shared:
+        shared.write(WorkerStatus(11, 1.0, None))
         shared.forget(11)
         shared.forget(12)
         assert shared.statuses() == []
@@ -100,15 +87,15 @@ def test_a_worker_that_has_ended_is_forgotten_but_counted() -> None:
 
 
 def test_a_status_that_vanishes_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    with runtime() as shared:
+    with make_shared_folder() as shared:
         monkeypatch.setattr(Path, "glob", lambda path, pattern: iter([path / "11.json"]))
         assert shared.statuses() == []
 
 
 def test_a_worker_that_outlives_its_supervisor_writes_to_nobody() -> None:
-    with runtime() as shared:
+    with make_shared_folder() as shared:
         pass
-    shared.write(Status(11, 1.0, None))
+    shared.write(WorkerStatus(11, 1.0, None))
     assert not shared.path.exists()
 
 
@@ -117,11 +104,11 @@ def test_the_folder_is_in_memory_where_there_is_such_a_place(
 ) -> None:
     memory = tmp_path / "memory"
     memory.mkdir()
-    monkeypatch.setattr(runtime_module, "_MEMORY", memory)
-    with runtime() as shared:
+    monkeypatch.setattr(folder_module, "_MEMORY", memory)
+    with make_shared_folder() as shared:
         assert shared.path.parent == tmp_path
     monkeypatch.delenv("TMPDIR")
-    with runtime() as shared:
+    with make_shared_folder() as shared:
         assert shared.path.parent == memory
 
 
@@ -131,27 +118,27 @@ def test_a_full_place_is_taken_only_where_there_is_no_other(
 ) -> None:
     memory = tmp_path / "memory"
     memory.mkdir()
-    monkeypatch.setattr(runtime_module, "_MEMORY", memory)
+    monkeypatch.setattr(folder_module, "_MEMORY", memory)
     monkeypatch.delenv("TMPDIR")
 
     def make_spares(folder: Path, _: int) -> None:
         if is_full or folder.is_relative_to(memory):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(runtime_module, "make_spares", make_spares)
-    with runtime() as shared:
+    monkeypatch.setattr(folder_module, "make_spares", make_spares)
+    with make_shared_folder() as shared:
         assert shared.path.parent == Path(tempfile.gettempdir())
         assert list(memory.iterdir()) == []
-        shared.write(Status(11, 1.0, None))
+        shared.write(WorkerStatus(11, 1.0, None))
         assert len(shared.statuses()) == 1
     assert not shared.path.exists()
 
 
 def test_a_status_is_written_and_withdrawn_without_room_for_it() -> None:
-    with runtime() as shared:
+    with make_shared_folder() as shared:
         before = {path.stat().st_ino for path in shared.path.iterdir()}
         for _ in range(20):
-            shared.write(Status(11, 1.0, None))
+            shared.write(WorkerStatus(11, 1.0, None))
             (path,) = shared.path.glob("*.json")
             assert path.stat().st_ino in before
             shared.withdraw(11)
@@ -159,7 +146,7 @@ def test_a_status_is_written_and_withdrawn_without_room_for_it() -> None:
 
 
 def test_without_a_place_for_it_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime_module, "_MEMORY", Path("/no/such/folder"))
+    monkeypatch.setattr(folder_module, "_MEMORY", Path("/no/such/folder"))
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -167,10 +154,10 @@ def test_without_a_place_for_it_the_start_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
     with (
         pytest.raises(StartupError, match=r"none can be made \(Permission denied\): let TMPDIR name"),
-        runtime(),
+        make_shared_folder(),
     ):
         raise AssertionError("not reached")
-    assert Runtime.inherited() is None
+    assert SharedFolder.inherited() is None
 
 
 def folder_of_before(parent: Path, *, is_old: bool = True) -> Path:
@@ -186,15 +173,15 @@ def folder_of_before(parent: Path, *, is_old: bool = True) -> Path:
 
 def test_what_a_killed_supervisor_has_left_is_removed(tmp_path: Path) -> None:
     abandoned = folder_of_before(tmp_path)
-    with runtime() as shared:
+    with make_shared_folder() as shared:
         assert not abandoned.exists()
         assert shared.path.exists()
 
 
 def test_what_is_in_use_is_left_alone(tmp_path: Path) -> None:
-    with runtime() as first:
+    with make_shared_folder() as first:
         os.utime(first.path, (0, 0))
-        with runtime() as second:
+        with make_shared_folder() as second:
             assert first.path.exists()
         assert not second.path.exists()
     assert list(tmp_path.iterdir()) == []
@@ -206,7 +193,7 @@ def test_what_is_new_or_of_others_is_left_alone(tmp_path: Path) -> None:
     foreign.mkdir()
     os.utime(foreign, (0, 0))
     (tmp_path / "ashapp-file").touch()
-    with runtime():
+    with make_shared_folder():
         assert new.exists()
         assert foreign.exists()
 
@@ -234,7 +221,7 @@ def test_what_others_have_put_there_neither_hangs_nor_is_followed(
         else:
             (folder / "lock").symlink_to(precious / ("fifo" if "FIFO" in what else "lock"))
         os.utime(folder, (0, 0))
-    with runtime() as shared:
+    with make_shared_folder() as shared:
         assert shared.path.is_dir()
     assert {path.name for path in precious.iterdir()} == {"lock", "fifo"}
     if what != "FIFO":  # which is in a folder of this user's, and locked by nobody
@@ -242,7 +229,7 @@ def test_what_others_have_put_there_neither_hangs_nor_is_followed(
 
 
 def test_counts_that_cannot_be_read_are_lost_but_not_the_supervisor(caplog: pytest.LogCaptureFixture) -> None:
-    with runtime() as shared:
+    with make_shared_folder() as shared:
         broken = shared.path / "counter_11.db"
         broken.write_bytes(b"\xff\xff\xff\x7f" + bytes(100))
         shared.forget(11)

@@ -13,7 +13,6 @@ from flask.app import Flask
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.problems import send_problem
 from ashapp.bridge.messages.types import AsgiApplication, Send
-from ashapp.observe.metrics.requests import RequestMetrics
 from ashapp.observe.observation import Sink
 from ashapp.observe.observer import Observer
 from ashapp.server.assembly import gevent_patches
@@ -34,8 +33,8 @@ from ashapp.server.health.loop_monitor import LoopMonitor
 from ashapp.server.health.readiness_runner import Checker
 from ashapp.server.health.state import Health, Monitor, Phase
 from ashapp.server.inspection.routes import place_async_views
-from ashapp.server.management.status_reporter import Reporter
-from ashapp.server.management.workers import Overview
+from ashapp.server.management.status_reporter import StatusReporter
+from ashapp.server.management.workers import Workers
 from ashapp.server.middleware.allowed_hosts import AllowedHosts
 from ashapp.server.middleware.probes import Probes
 from ashapp.server.middleware.proxies import Proxies
@@ -94,11 +93,11 @@ def load(settings: Settings) -> Application:
 
 
 def assemble(
-    found: object, settings: Settings, health: Health | None = None, overview: Overview | None = None
+    found: object, settings: Settings, health: Health | None = None, workers: Workers | None = None
 ) -> Probes:
     """Return the ASGI application that serves what was found, and that reports the *health* of its server.
 
-    Where there is an *overview* for the management port, requests are counted for it.
+    Where there are *workers*, for the management port, requests are counted for it.
     """
     health = health or Health()
     if settings.lifespan == "off":
@@ -118,11 +117,9 @@ def assemble(
     blocking = _blocking_views(health, bridge, settings)
     monitors: list[Monitor] = [checker]
     on_beat: Callable[[float], object] | None = None
-    if overview is not None:
-        metrics = RequestMetrics(overview.registry)
-        sinks.append(metrics)
-        reporter = _reporter(health, bridge, checker, blocking, metrics)
-        overview.attach(reporter)
+    if workers is not None:
+        reporter = _reporter(workers, health, bridge, checker, blocking)
+        sinks.append(reporter.metrics)
         monitors.append(reporter)
         on_beat = reporter.beat
     health.monitors += [_loop_monitor(health, blocking, settings, on_beat), *monitors]
@@ -199,16 +196,17 @@ def _loop_monitor(
 
 
 def _reporter(
+    workers: Workers,
     health: Health,
     bridge: WsgiToAsgi,
     checker: Checker,
     blocking: BlockingViews | None,
-    metrics: RequestMetrics,
-) -> Reporter:
+) -> StatusReporter:
     threads = getattr(bridge, "request_threads", None)
-    reporter = Reporter(health, bridge.threads, metrics, checker.outcomes.values, request_threads=threads)
+    outcomes = checker.outcomes.values
+    reporter = StatusReporter(workers, health, bridge.threads, outcomes, threads)
     if blocking is not None:
-        health.block_listeners.append(metrics.note_block)
+        health.block_listeners.append(reporter.metrics.note_block)
         reporter.moved = blocking.moved
     return reporter
 

@@ -11,8 +11,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
 from ashapp import __version__
-from ashapp.server.management.worker_status import Status
-from ashapp.server.management.workers import Overview
+from ashapp.server.management.workers import Workers, WorkerStatus
 
 __all__ = ["Gauges"]
 
@@ -38,25 +37,25 @@ _SUMS = {
 
 
 class Gauges:
-    """A collector of what can be seen in an *overview* now, summed over the workers."""
+    """A collector of what can be seen of *workers* now, summed over them."""
 
-    def __init__(self, overview: Overview) -> None:
-        self._overview = overview
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics."""
-        statuses = self._overview.statuses()
+        statuses = self._workers.statuses()
         for name, (attribute, text) in _SUMS.items():
             yield GaugeMetricFamily(name, text, sum(getattr(status, attribute) for status in statuses))
         ready = sum(status.reason is None for status in statuses)
         yield GaugeMetricFamily("ashapp_workers", "Workers that serve.", len(statuses))
         yield GaugeMetricFamily("ashapp_ready_workers", "Workers that are ready for requests.", ready)
-        yield CounterMetricFamily("ashapp_ended_workers", "Workers that have ended.", self._overview.ended)
+        yield CounterMetricFamily("ashapp_ended_workers", "Workers that have ended.", self._workers.ended)
         yield from _checks(statuses)
         yield _build()
 
 
-def _checks(statuses: list[Status]) -> Iterator[Metric]:
+def _checks(statuses: list[WorkerStatus]) -> Iterator[Metric]:
     failing: dict[str, int] = defaultdict(int)
     duration: dict[str, float] = defaultdict(float)
     for outcome in (outcome for status in statuses for outcome in status.checks):

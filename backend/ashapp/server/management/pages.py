@@ -14,8 +14,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from ashapp.bridge.messages.types import Environ, StartResponse, WsgiApplication
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.management.gauges import Gauges
-from ashapp.server.management.worker_status import Status
-from ashapp.server.management.workers import Overview
+from ashapp.server.management.workers import Workers, WorkerStatus
 
 __all__ = ["ManagementPages"]
 
@@ -23,17 +22,17 @@ _Page = tuple[HTTPStatus, dict[str, Any]]
 
 
 class ManagementPages:
-    """A WSGI application about the workers in *overview*.
+    """A WSGI application about *workers*.
 
     A worker whose loop has given no sign of life for *stalled* seconds is told to be stalled.
     """
 
-    def __init__(self, overview: Overview, stalled: float) -> None:
-        self._overview = overview
+    def __init__(self, workers: Workers, stalled: float) -> None:
+        self._workers = workers
         self._stalled = stalled
         registry = CollectorRegistry()
-        registry.register(Gauges(overview))
-        registry.register(overview)
+        registry.register(Gauges(workers))
+        registry.register(workers)
         self._metrics: WsgiApplication = make_wsgi_app(registry)
         self._pages: dict[str, Callable[[], _Page]] = {
             "/": self._index,
@@ -62,17 +61,17 @@ class ManagementPages:
         return HTTPStatus.OK, {"paths": self._paths()}
 
     def _liveness(self) -> _Page:
-        stalled = [status.pid for status in self._overview.statuses() if self._is_stalled(status)]
+        stalled = [status.pid for status in self._workers.statuses() if self._is_stalled(status)]
         return _page(not stalled, {"stalled_workers": stalled})
 
     def _readiness(self) -> _Page:
-        workers = [self._worker(status) for status in self._overview.statuses()]
+        workers = [self._worker(status) for status in self._workers.statuses()]
         return _page(any(worker["ready"] for worker in workers), {"workers": workers})
 
-    def _is_stalled(self, status: Status) -> bool:
+    def _is_stalled(self, status: WorkerStatus) -> bool:
         return status.age > self._stalled
 
-    def _worker(self, status: Status) -> dict[str, Any]:
+    def _worker(self, status: WorkerStatus) -> dict[str, Any]:
         reason = f"no sign of life for {status.age:.1f} s" if self._is_stalled(status) else status.reason
         return {
             "pid": status.pid,

@@ -12,19 +12,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from ashapp.bridge.messages.types import WsgiApplication
 from ashapp.server.management.pages import ManagementPages
-from ashapp.server.management.shared_folder import runtime
-from ashapp.server.management.workers import LocalOverview, Overview
+from ashapp.server.management.shared_folder import make_shared_folder
+from ashapp.server.management.workers import LocalWorker, Workers
 from ashapp.server.settings import Settings
 from ashapp.server.system.sockets import listen, tcp, url
 
-__all__ = ["Management", "serving"]
+__all__ = ["serving"]
 
 _OPTION = "--management-"
 _BACKLOG = 16
@@ -36,23 +35,15 @@ _POLL = 0.2
 _STALLED = 5.0
 
 
-@dataclass(frozen=True)
-class Management:
-    """What is served at *urls*: this process, if it serves alone, or the workers that it supervises."""
-
-    overview: Overview
-    urls: list[str]
-
-
 @contextmanager
-def serving(settings: Settings) -> Iterator[Management | None]:
-    """Serve the management port until the block ends; nothing, if it is off.
+def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
+    """Serve the management port until the block ends; yield what it tells of, and its URLs.
 
-    To be called before there are workers, and before the application is imported: both look for the
-    folder that they count in. Raises `StartupError` if the port can't be had.
+    There are none if it is off. To be called before there are workers, and before the application is
+    imported: both look for the folder that they count in. Raises `StartupError` if the port can't be had.
     """
     if settings.management_port == "off":
-        yield None
+        yield None, []
         return
     with contextlib.ExitStack() as stack:
         sockets = tcp(settings.management_host, settings.management_port, _OPTION)
@@ -60,11 +51,11 @@ def serving(settings: Settings) -> Iterator[Management | None]:
             stack.enter_context(sock)
         listen(sockets, _BACKLOG)
         has_workers = settings.supervisor or settings.reload
-        overview: Overview = stack.enter_context(runtime()) if has_workers else LocalOverview()
-        application = ManagementPages(overview, settings.stall_timeout or _STALLED)
+        workers: Workers = stack.enter_context(make_shared_folder()) if has_workers else LocalWorker()
+        application = ManagementPages(workers, settings.stall_timeout or _STALLED)
         for sock in sockets:
             stack.enter_context(_running(sock, application))
-        yield Management(overview, [url(sock) for sock in sockets])
+        yield workers, [url(sock) for sock in sockets]
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -17,18 +17,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import Metric
 
 from ashapp.observe.metrics.workers import MULTIPROCESS_VARIABLE, WorkerMetrics
 from ashapp.server.errors import StartupError
 from ashapp.server.management.status_file import StatusFile, make_spares, read_text, set_aside
-from ashapp.server.management.status_reporter import Reporter
-from ashapp.server.management.worker_status import Status
+from ashapp.server.management.workers import Workers, WorkerStatus
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Runtime", "runtime"]
+__all__ = ["SharedFolder", "make_shared_folder"]
 
 _log = logging.getLogger("ashapp.server")
 
@@ -45,38 +44,29 @@ _NEW = 60.0
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it is made with a name of its own, for this user only
 
 
-class Runtime:
+class SharedFolder(Workers):
     """The folder at *path*; the metrics are in another one, *metrics*, where the operator has named it."""
 
     def __init__(self, path: Path, metrics: Path | None = None) -> None:
+        super().__init__()
         self.path = path
         self._metrics = WorkerMetrics(metrics or path, is_shared=metrics is not None)
         self._files: dict[int, StatusFile] = {}
-        #: Workers that have ended so far.
-        self.ended = 0
-        #: For the metrics of the service in a worker; their values are in the folder.
-        self.registry = CollectorRegistry()
 
     @classmethod
-    def inherited(cls) -> "Runtime | None":
+    def inherited(cls) -> "SharedFolder | None":
         """Return the folder of this worker's supervisor; None if it has none."""
         path = os.environ.get(_VARIABLE)
         return cls(Path(path)) if path else None
 
-    def attach(self, reporter: Reporter) -> None:
-        """Let *reporter*, of this worker, write its status here."""
-        reporter.board = self
-
-    def write(self, status: Status) -> None:
+    def write(self, status: WorkerStatus) -> None:
         """Write a worker's status, for its supervisor. A folder that is gone has no reader.
 
         Raises:
             OSError: there is no room for it.
 
         """
-        file = self._files.get(status.pid)
-        if file is None:
-            file = self._files[status.pid] = StatusFile(self._status(status.pid))
+        file = self._files.setdefault(status.pid, StatusFile(self._status(status.pid)))
         with suppress(FileNotFoundError):
             file.write(status.dump())
 
@@ -87,14 +77,6 @@ class Runtime:
             file.close()
         set_aside(self._status(pid))
 
-    def statuses(self) -> list[Status]:
-        """Return what the workers have written last, by process id."""
-        texts = []
-        for path in sorted(self.path.glob("*.json")):
-            with suppress(FileNotFoundError):  # it has just ended
-                texts.append(read_text(path))
-        return [Status.parse(text) for text in texts if text is not None]
-
     def forget(self, pid: int) -> None:
         """Take note, once, that a worker has ended; what it has counted stays counted."""
         self.ended += 1
@@ -103,6 +85,14 @@ class Runtime:
             self._metrics.retire(pid)
         except Exception:  # a supervisor must not end for that
             _log.exception("What worker %d has counted is lost", pid)
+
+    def statuses(self) -> list[WorkerStatus]:
+        """Return what the workers have written last, by process id."""
+        texts = []
+        for path in sorted(self.path.glob("*.json")):
+            with suppress(FileNotFoundError):  # it has just ended
+                texts.append(read_text(path))
+        return [WorkerStatus.parse(text) for text in texts if text is not None]
 
     def collect(self) -> Iterable[Metric]:
         """Return what all workers have counted, those that have ended too."""
@@ -113,7 +103,7 @@ class Runtime:
 
 
 @contextmanager
-def runtime() -> Iterator[Runtime]:
+def make_shared_folder() -> Iterator[SharedFolder]:
     """Make the folder, for this process and for those that it starts until the block ends.
 
     Raises `StartupError` if there is no place for it, or not for the metrics where the operator wants them.
@@ -123,7 +113,7 @@ def runtime() -> Iterator[Runtime]:
     try:
         with _locked(path), _set({_VARIABLE: str(path), MULTIPROCESS_VARIABLE: str(metrics or path)}):
             _remove_abandoned(path.parent)
-            yield Runtime(path, metrics)
+            yield SharedFolder(path, metrics)
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -133,58 +123,51 @@ def _given_folder() -> Path | None:
     given = os.environ.get(MULTIPROCESS_VARIABLE) or os.environ.get(MULTIPROCESS_VARIABLE.lower())
     if not given or given == os.environ.get(_VARIABLE):  # that of a service that has started this one
         return None
-    path = Path(given)
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        Path(given).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=given):
             pass
     except OSError as error:
         raise StartupError(
             f"{MULTIPROCESS_VARIABLE} = {given!r} can't be used ({error.strerror}): it must name a folder "
             "that can be written to; without it the service makes one"
         ) from None
-    return path
+    return Path(given)
 
 
 def _make_folder() -> Path:
     """Make the folder where there is room for it, else wherever there can be one."""
-    full: list[Path] = []
-    reasons: list[str] = []
+    made: list[Path] = []
+    reason = ""
     for parent in (None, _MEMORY) if "TMPDIR" in os.environ else (_MEMORY, None):
         try:
-            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            made.append(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)))
         except OSError as error:
-            reasons.append(error.strerror or str(error))
+            reason = error.strerror or str(error)
             continue
-        try:
-            make_spares(path, _SPARES)
-        except OSError:
-            full.append(path)
-        else:
+        with suppress(OSError):  # it is full: another place may have room
+            make_spares(made[-1], _SPARES)
             break
-    else:
-        if not full:
-            raise StartupError(
-                f"several workers need a folder for their metrics, but none can be made ({reasons[-1]}): "
-                "let TMPDIR name a writable one, or switch --management-port off"
-            ) from None
-        path = full.pop()
-    for other in full:
-        shutil.rmtree(other, ignore_errors=True)
-    return path
+    if not made:
+        raise StartupError(
+            f"several workers need a folder for their metrics, but none can be made ({reason}): "
+            "let TMPDIR name a writable one, or switch --management-port off"
+        )
+    for full in made[:-1]:
+        shutil.rmtree(full, ignore_errors=True)
+    return made[-1]
 
 
 @contextmanager
 def _set(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
+    before = {name: os.environ.pop(name, None) for name in variables}
     os.environ.update(variables)
     try:
         yield
     finally:
         for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
+            del os.environ[name]
+            if value is not None:
                 os.environ[name] = value
 
 
@@ -212,15 +195,11 @@ def _remove_abandoned(parent: Path) -> None:
     A process id would not tell: after a restart it is the same, and in another container too.
     """
     for folder in parent.glob(f"{_PREFIX}*"):
-        # What is new may not be locked yet; what belongs to another user is none of ours.
         with suppress(OSError):
-            if not _is_old_one_of_ours(folder.lstat()) or not (folder / _LOCK).exists():
-                continue
-            with _locked(folder) as is_abandoned:
-                if is_abandoned:
-                    shutil.rmtree(folder)
-
-
-def _is_old_one_of_ours(found: os.stat_result) -> bool:
-    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-    return is_ours and time.time() - found.st_mtime >= _NEW
+            found = folder.lstat()
+            # What is new may not be locked yet; what belongs to another user is none of ours.
+            is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+            if is_ours and time.time() - found.st_mtime >= _NEW and (folder / _LOCK).exists():
+                with _locked(folder) as is_abandoned:
+                    if is_abandoned:
+                        shutil.rmtree(folder)

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Protocol
 
 from ashapp.bridge.concurrency.request_threads import RequestThreads
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
@@ -16,10 +15,10 @@ from ashapp.observe.metrics.requests import RequestMetrics
 from ashapp.server.errors import describe
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health
-from ashapp.server.management.worker_status import Status
+from ashapp.server.management.workers import Workers, WorkerStatus
 from ashapp.server.protocols.refusal import refused
 
-__all__ = ["Board", "Reporter"]
+__all__ = ["StatusReporter"]
 
 _log = logging.getLogger("ashapp.server")
 
@@ -27,43 +26,33 @@ _log = logging.getLogger("ashapp.server")
 _INTERVAL = 1.0
 
 
-class Board(Protocol):
-    """Where a worker writes its status for another process."""
+class StatusReporter:
+    """Tells *workers*, at each beat of its loop, how the worker is that has this *health*.
 
-    def write(self, status: Status) -> object:
-        """Write a worker's status in the place of its last."""
-
-    def withdraw(self, pid: int) -> object:
-        """Remove the status of a worker."""
-
-
-class Reporter:
-    """Tells, at each beat of its loop, how the worker is that has this *health* and these *threads*.
-
-    *request_threads* are those of requests with an async view, where the application has such. *outcomes*
-    gives those of the readiness checks. The status is written on ``board``, if there is one, about once a
+    *threads* are those of its requests, and *request_threads* those of requests with an async view, where the
+    application has such. *outcomes* gives those of the readiness checks. The status is written about once a
     second. What fails is logged once, and tried again at the next beat.
     """
 
-    board: Board | None = None
     #: The views that have been moved to threads, by endpoint, and why.
     moved: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,
+        workers: Workers,
         health: Health,
         threads: ThreadPool,
-        metrics: RequestMetrics,
         outcomes: Callable[[], Iterable[Outcome]] = tuple,
         request_threads: RequestThreads | None = None,
     ) -> None:
+        self._workers = workers
         self._health = health
         self._threads = threads
-        self._lanes = request_threads
-        self._metrics = metrics
+        self._request_threads = request_threads
+        #: What it counts of requests.
+        self.metrics = RequestMetrics(workers.registry)
         self._outcomes = outcomes
-        #: Whether it has been started and not stopped.
-        self.is_running = False
+        self._is_running = False
         self._beat_at = 0.0
         self._written_at = float("-inf")
         # Of what is done at a beat, what fails at the moment.
@@ -71,29 +60,30 @@ class Reporter:
 
     async def start(self) -> None:
         """Begin to take beats."""
-        self.is_running = True
+        self._is_running = True
+        self._workers.attach(self.status)
         self.beat(0.0)
 
     async def stop(self) -> None:
         """Take no more beats."""
-        if self.is_running:
-            self.is_running = False
-            self._try("count refusals", self._metrics.note_refusals, refused)
-            if self.board is not None:
-                self._try("withdraw its status", self.board.withdraw, os.getpid())
+        if self._is_running:
+            self._is_running = False
+            self._try("count refusals", self.metrics.note_refusals, refused)
+            self._try("withdraw its status", self._workers.withdraw, os.getpid())
 
-    def status(self) -> Status:
+    def status(self) -> WorkerStatus:
         """Return how the worker is now. From any thread."""
-        return Status(
+        of_requests = self._request_threads
+        return WorkerStatus(
             pid=os.getpid(),
             beat=self._beat_at,
             reason=self._health.readiness(),
-            active=self._metrics.active,
-            queued=self._threads.queued + (self._lanes.queued if self._lanes is not None else 0),
+            active=self.metrics.active,
+            queued=self._threads.queued + (of_requests.queued if of_requests else 0),
             threads=self._threads.size,
             busy=self._threads.busy,
-            async_threads=self._lanes.limit if self._lanes is not None else 0,
-            busy_async_threads=self._lanes.busy if self._lanes is not None else 0,
+            async_threads=of_requests.limit if of_requests else 0,
+            busy_async_threads=of_requests.busy if of_requests else 0,
             checks=list(self._outcomes()),
             unwritten=unwritten(),
             moved=dict(self.moved),
@@ -101,22 +91,19 @@ class Reporter:
 
     def beat(self, lag: float) -> None:
         """Take a beat of the loop, which was late by *lag* seconds."""
-        if not self.is_running:
+        if not self._is_running:
             return
         self._beat_at = time.monotonic()
-        self._try("measure its lag", self._metrics.note_lag, lag)
-        self._try("count refusals", self._metrics.note_refusals, refused)
-        self._try("count lost lines", self._metrics.note_lost_lines, stderr_lines.lost)
-        if self.board is not None and self._beat_at - self._written_at >= _INTERVAL:
+        self._try("measure its lag", self.metrics.note_lag, lag)
+        self._try("count refusals", self.metrics.note_refusals, refused)
+        self._try("count lost lines", self.metrics.note_lost_lines, stderr_lines.lost)
+        if self._beat_at - self._written_at >= _INTERVAL:
             self._written_at = self._beat_at
             self._try("write what it counts", self._write_counts)
-            self._try("write its status", self._write, self.board)
-
-    def _write(self, board: Board) -> None:
-        board.write(self.status())
+            self._try("write its status", lambda: self._workers.write(self.status()))
 
     def _write_counts(self) -> None:
-        self._metrics.write_rest()
+        self.metrics.write_rest()
         if count := unwritten():
             raise OSError(f"the folder of the workers has no room for {count} values of metrics")
 

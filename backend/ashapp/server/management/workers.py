@@ -1,71 +1,118 @@
 # SPDX-License-Identifier: MIT
 """What the management port knows of the workers: of one in its own process, or of those of a supervisor."""
 
-from __future__ import annotations
-
+import json
 import logging
-from typing import TYPE_CHECKING, Protocol
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Self
 
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, Metric
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from ashapp.server.health.readiness_runner import Outcome
 
-    from prometheus_client import Metric
-
-    from ashapp.server.management.status_reporter import Reporter
-    from ashapp.server.management.worker_status import Status
+__all__ = ["LocalWorker", "WorkerStatus", "Workers"]
 
 _log = logging.getLogger("ashapp.server")
 
-__all__ = ["LocalOverview", "Overview"]
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """What a worker tells of itself at a moment.
+
+    *beat* is when its event loop was last seen to run, by ``time.monotonic``: a clock that all processes of a
+    machine share. *reason* is why it should get no requests, None if it should.
+    """
+
+    pid: int
+    beat: float
+    reason: str | None
+    #: Requests that have begun and not ended, and those of them that wait for a thread.
+    active: int = 0
+    queued: int = 0
+    #: Threads for requests: how many there may be, and how many are busy.
+    threads: int = 0
+    busy: int = 0
+    checks: list[Outcome] = field(default_factory=list)
+    #: Values of metrics that nobody sees, as there is no room for them.
+    unwritten: int = 0
+    #: The views that have been moved to threads as they block the event loop, by endpoint, and why.
+    moved: dict[str, str] = field(default_factory=dict)
+    #: Threads that each belong to one request with an async view: how many there may be, and how many do.
+    async_threads: int = 0
+    busy_async_threads: int = 0
+
+    @property
+    def age(self) -> float:
+        """Seconds since the event loop was seen to run."""
+        return time.monotonic() - self.beat
+
+    @property
+    def moved_views(self) -> int:
+        """How many views have been moved to threads."""
+        return len(self.moved)
+
+    def dump(self) -> str:
+        """Return it as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return what ``dump`` made *text* of."""
+        values = json.loads(text)
+        values["checks"] = [Outcome(**check) for check in values["checks"]]
+        # A worker that was started after an upgrade may tell more than its supervisor knows.
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 
 
-class Overview(Protocol):
+class Workers:
     """The workers and their metrics. From any thread."""
 
-    @property
-    def registry(self) -> CollectorRegistry:
-        """Where a worker registers its metrics."""
+    def __init__(self) -> None:
+        #: Where a worker registers the metrics of the service.
+        self.registry = CollectorRegistry()
+        #: Workers that have ended so far.
+        self.ended = 0
 
-    @property
-    def ended(self) -> int:
-        """Workers that have ended so far."""
+    def attach(self, status: Callable[[], WorkerStatus]) -> None:
+        """Take note that the worker in this process serves; *status* returns how it is."""
 
-    def attach(self, reporter: Reporter) -> None:
-        """Let *reporter* tell how the worker in this process is."""
+    def write(self, status: WorkerStatus) -> None:
+        """Take the *status* of a worker in the place of its last."""
+
+    def withdraw(self, pid: int) -> None:
+        """Take note that a worker serves no more."""
 
     def forget(self, pid: int) -> None:
         """Take note, once, that a worker has ended; what it has counted stays counted."""
 
-    def statuses(self) -> list[Status]:
+    def statuses(self) -> list[WorkerStatus]:
         """Return how the workers are that serve."""
+        raise NotImplementedError
 
     def collect(self) -> Iterable[Metric]:
         """Return what all workers have counted, those that have ended too."""
+        raise NotImplementedError
 
 
-class LocalOverview:
-    """The overview of a process that serves alone."""
+class LocalWorker(Workers):
+    """The one worker of a process that serves alone."""
 
-    ended = 0
+    _status: Callable[[], WorkerStatus] | None = None
 
-    def __init__(self) -> None:
-        #: For the metrics of the service; those of the application are in prometheus-client's own.
-        self.registry = CollectorRegistry()
-        self._reporter: Reporter | None = None
+    def attach(self, status: Callable[[], WorkerStatus]) -> None:
+        """Let *status* tell from now on how this process is."""
+        self._status = status
 
-    def attach(self, reporter: Reporter) -> None:
-        """Let *reporter* tell how this process is."""
-        self._reporter = reporter
+    def withdraw(self, pid: int) -> None:  # noqa: ARG002 - of one process among several
+        """Take note that this process serves no more."""
+        self._status = None
 
-    def forget(self, pid: int) -> None:
-        """See `Overview`: there is no other worker."""
-
-    def statuses(self) -> list[Status]:
+    def statuses(self) -> list[WorkerStatus]:
         """Return how this process is, while it serves."""
-        reporter = self._reporter
-        return [reporter.status()] if reporter is not None and reporter.is_running else []
+        status = self._status
+        return [] if status is None else [status()]
 
     def collect(self) -> Iterable[Metric]:
         """Return what this process has counted, with the metrics of the application and of Python."""

@@ -17,7 +17,7 @@ from ashapp.server.errors import StartupError
 from ashapp.server.health.last_words import abandon_after, log_stacks
 from ashapp.server.health.stalls import Beats, count_on_thread
 from ashapp.server.inspection.announcements import Kind
-from ashapp.server.management.shared_folder import Runtime
+from ashapp.server.management.shared_folder import SharedFolder
 from ashapp.server.processes.worker_limits import Recycling
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.process import serve
@@ -159,7 +159,7 @@ def work(
     server.health.block_listeners.append(functools.partial(server.report, Report.BLOCKED))
     server.handle_signals()
     try:
-        serve(server, sockets, Runtime.inherited(), server.report)
+        serve(server, sockets, SharedFolder.inherited(), server.report)
     except StartupError as error:
         error.show_cause(server.settings.log_level)
         server.report(Report.REFUSED, error.message)

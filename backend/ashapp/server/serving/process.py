@@ -19,7 +19,7 @@ from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.application import assemble, load
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.announcements import Tell, announcements
-from ashapp.server.management.workers import Overview
+from ashapp.server.management.workers import Workers
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings import Settings
 from ashapp.server.system.sockets import url
@@ -37,9 +37,7 @@ def prepare_process(settings: Settings) -> None:
     gevent_patches.limit()
 
 
-def serve(
-    server: DrainingServer, sockets: list[socket.socket], overview: Overview | None, tell: Tell
-) -> None:
+def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers | None, tell: Tell) -> None:
     """Import the application, tell what is to be told of it, and serve it on *sockets* until the end.
 
     Raises:
@@ -53,7 +51,7 @@ def serve(
             # uvloop keeps asyncio's task as it finds it: before an application replaces that (nest_asyncio).
             config.get_loop_factory()
     application = load(settings)
-    config.app = assemble(application.found, settings, server.health, overview)
+    config.app = assemble(application.found, settings, server.health, workers)
     if application.has_greenlets and settings.loop is None:
         config.loop = "asyncio"
     _load(server)
