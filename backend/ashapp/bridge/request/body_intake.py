@@ -203,7 +203,6 @@ class _Turn:
         self.line: deque[_Turn] | None = None
         #: Bytes that have been read ahead.
         self.arrived = 0
-        self._is_watched = False
         self._bell: asyncio.Future[None] | None = None
         self._silent_at = body.loop.time() + _SILENCE
 
@@ -232,9 +231,7 @@ class _Turn:
         """Take in *enough* of the body while it waits; let it be called when its client goes."""
         if self.body.unasked and self.body.started:  # or else to look for that would ask for the body
             self.body.take_in(enough)
-            if not self._is_watched:
-                self._is_watched = True
-                self.body.watch(self.call, read_ahead=0)
+            self.body.watch(self.call, read_ahead=0)
 
     async def wait(self, context: Context) -> None:
         """Wait until it is called; or it is first in its line; or its client has been silent."""

@@ -2,14 +2,14 @@
 """The body of a response on its way out, from a worker thread to the loop.
 
 Theory of operation. A complete response crosses to the loop at once, which sends it in ``pieces``. A stream
-goes through a ``BodyStream``, a bounded queue with one producer (the thread that iterates the application's
-response) and one consumer (the task that awaits ``send``). ``put`` returns at once while less than the bound
-is queued, so that the producer works while the loop sends. Past the bound it blocks until the consumer has
-caught up, however slow the client is. The thread crosses to the loop only where the consumer is asleep.
+goes through a ``BodyStream``, a bounded queue from the thread that iterates the response to the task that
+awaits ``send``. ``put`` returns at once while less than the bound is queued, so that the thread works while
+the loop sends. Past the bound it blocks until the client has caught up. The thread crosses to the loop only
+where the task is asleep.
 
-How much may be queued is said by ``WriteBehind``, for all responses of a worker together. While there is room
-in memory, a thread is free as soon as the rest of its response has been handed over. Past that it stays until
-the client has taken what there is, as with a server that has no buffer at all.
+``WriteBehind`` says how much may be queued, for all responses of a worker. While there is room in memory, a
+thread is free as soon as the rest of its response has been queued. Past that it stays until the client has
+taken what there is, as with a server that has no buffer.
 """
 
 import asyncio
