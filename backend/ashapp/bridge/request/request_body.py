@@ -191,9 +191,12 @@ class RequestBody:
     async def _rest(self) -> None:
         """Wait until there is room; while the client is watched, until it is time for another look."""
         while self.is_resting:
-            self._room = self.loop.create_future()
-            await asyncio.wait([self._room], timeout=self._next_look)
-            if self._next_look is not None and not self._room.done():
+            room = self._room = self.loop.create_future()
+            if self._next_look is None:
+                await room
+                continue
+            await asyncio.wait([room], timeout=self._next_look)
+            if not room.done():
                 self._next_look *= 2
                 return
 
