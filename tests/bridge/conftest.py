@@ -1,14 +1,30 @@
 # SPDX-License-Identifier: MIT
-"""Servers that the tests share: one for each combination of parser and loop, started when it is needed."""
+"""An application, a place to note what happens in it, and servers that the tests share.
+
+There is one server for each combination of parser and loop, started when it is needed.
+"""
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import asgiref.wsgi
+import flask
 import pytest
 
+from tests.support.flask import make_app
+from tests.support.journal import Journal
 from tests.support.server import COMBINATIONS, Combination, Serve, SharedServer
+
+
+@pytest.fixture
+def app() -> flask.Flask:
+    return make_app()
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal()
 
 
 @pytest.fixture(scope="session")
