@@ -4,7 +4,6 @@ import hashlib
 import platform
 import re
 import socket
-from html.parser import HTMLParser
 
 import pytest
 from flask.testing import FlaskClient
@@ -12,27 +11,6 @@ from flask.testing import FlaskClient
 import ashapp
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
-
-
-class Page(HTMLParser):
-    """The elements of a page, with their attributes, and the text of its style."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.style = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        if self.elements and self.elements[-1][0] == "style" and not self.style:
-            self.style = data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.mark.parametrize(
@@ -59,10 +37,6 @@ def test_representation_is_negotiated(client: FlaskClient, accept: str | None, m
     assert response.headers["Vary"] == "Accept"
 
 
-def test_agent_string_does_not_matter(client: FlaskClient) -> None:
-    assert client.get("/", headers={"User-Agent": "Mozilla/5.0"}).mimetype == "application/json"
-
-
 def test_document_names_the_service_and_its_endpoints(client: FlaskClient) -> None:
     card = client.get("/").get_json()
     endpoints = {endpoint["path"]: endpoint for endpoint in card.pop("endpoints")}
@@ -72,15 +46,8 @@ def test_document_names_the_service_and_its_endpoints(client: FlaskClient) -> No
         "hostname": socket.gethostname(),
         "python": platform.python_version(),
     }
-    assert list(endpoints) == [
-        "/",
-        "/version",
-        "/echo",
-        "/headers",
-        "/status/{code}",
-        "/delay/{seconds}",
-        "/upload",
-    ]
+    paths = "/ /version /echo /headers /status/{code} /delay/{seconds} /upload"
+    assert list(endpoints) == paths.split()
     assert endpoints["/upload"]["methods"] == ["POST", "PUT"]
     assert endpoints["/version"]["methods"] == ["GET"]
     for endpoint in endpoints.values():
@@ -95,41 +62,18 @@ def test_every_example_of_the_document_answers(client: FlaskClient) -> None:
     assert len({endpoint["example"] for endpoint in endpoints}) == len(endpoints)
 
 
-def test_page_is_accessible_and_whole(client: FlaskClient) -> None:
-    response = client.get("/", headers={"Accept": BROWSER})
-    assert response.text.lower().startswith("<!doctype html>")
-    assert "None" not in response.text
-    page = Page(response.text)
-    assert page.all("html") == [{"lang": "en"}]
-    assert {"charset": "utf-8"} in page.all("meta")
-    assert any(meta.get("name") == "viewport" for meta in page.all("meta"))
-    for once in ("title", "h1", "main", "style"):
-        assert len(page.all(once)) == 1, once
-    assert page.all("script") == []
-    assert page.all("img") == []
-    assert ashapp.__version__ in response.text
-    assert socket.gethostname() in response.text
-
-
 def test_page_links_where_the_app_is_mounted_and_nowhere_else(client: FlaskClient) -> None:
-    response = client.get("/", headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": "/mounted"})
-    page = Page(response.text)
-    targets = {link["href"] for link in page.all("a")}
-    assert targets == {
-        "/mounted/",
-        "/mounted/version",
-        "/mounted/echo",
-        "/mounted/headers",
-        "/mounted/status/418",
-        "/mounted/delay/1",
-    }
-    assert {link["href"] for link in page.all("link")} == {"data:,"}
-    assert "://" not in response.text
+    text = client.get("/", headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": "/mounted"}).text
+    paths = ("", "version", "echo", "headers", "status/418", "delay/1")
+    assert set(re.findall(r'href="([^"]+)"', text)) == {"data:,", *(f"/mounted/{path}" for path in paths)}
+    assert "://" not in text
+    assert "<script" not in text
 
 
 def test_page_policy_allows_its_own_style_and_nothing_more(client: FlaskClient) -> None:
     response = client.get("/", headers={"Accept": BROWSER})
-    digest = base64.b64encode(hashlib.sha256(Page(response.text).style.encode()).digest()).decode()
+    [style] = re.findall(r"<style>(.*?)</style>", response.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))
     assert policy["style-src"] == f"'sha256-{digest}'"
     assert policy["default-src"] == "'none'"

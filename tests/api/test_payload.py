@@ -12,19 +12,7 @@ from tests.support.problem_details import assert_problem
 
 @pytest.mark.parametrize(
     "text",
-    [
-        b"{",
-        b"{'a': 1}",
-        b"nul",
-        b'"\xff"',
-        b"NaN",
-        b"[Infinity]",
-        b"-Infinity",
-        b"1e999",
-        b"[-1e999]",
-        b"1" * 5000,
-        b'{"a":1}}',
-    ],
+    [*b"{ {'a':1} nul NaN [Infinity] -Infinity 1e999 [-1e999]".split(), b'"\xff"', b"1" * 5000, b'{"a":1}}'],
 )
 def test_invalid_json_is_400(text: bytes) -> None:
     client = create_app().test_client()

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: MIT
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ashapp.api import create_app
 from tests.support.problem_details import assert_problem
 
 
@@ -47,6 +44,7 @@ def test_errors_are_problems(client: FlaskClient, code: int) -> None:
         (401, "WWW-Authenticate", 'Basic realm="ashapp"'),
         (429, "Retry-After", "1"),
         (503, "Retry-After", "1"),
+        (405, "Allow", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"),
     ],
 )
 def test_codes_that_call_for_a_header_have_it(
@@ -57,31 +55,9 @@ def test_codes_that_call_for_a_header_have_it(
     assert response.headers[header] == value
 
 
-def test_405_names_the_methods_as_it_must(client: FlaskClient) -> None:
-    response = client.get("/status/405")
-    assert_problem(response, 405)
-    assert set(response.allow) == {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-
-
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
-def test_any_usual_method(client: FlaskClient, method: str) -> None:
-    assert client.open("/status/202", method=method).status_code == 202
-
-
 @pytest.mark.parametrize(
     "code",
-    ["100", "101", "199", "600", "0", "-200", "+200", "20", "0200", "2e2", "abc", " 200", "2_0", "٢٠٠"],
+    [*["100", "101", "199", "600", "0", "-200", "+200", "20", "0200", "2e2", "abc", "2_0", "٢٠٠"], " 200"],
 )
 def test_other_values_are_400_and_say_what_is_allowed(client: FlaskClient, code: str) -> None:
     assert_problem(client.get(f"/status/{code}"), 400, code, "200", "599")
-
-
-@given(code=st.text(min_size=1).filter(lambda text: "/" not in text))
-def test_answers_as_asked_or_400(code: str) -> None:
-    path = "/status/" + code.encode("utf-8", "replace").decode("latin-1")
-    response = _APP.test_client().get("/", environ_overrides={"PATH_INFO": path})
-    asked = {int(code)} if code.isascii() and code.isdecimal() else set()
-    assert response.status_code in {400, *asked}
-
-
-_APP = create_app()

@@ -7,7 +7,6 @@ import pytest
 from flask.testing import FlaskClient
 
 from ashapp.api import create_app
-from tests.support.problem_details import assert_problem
 
 MIB = 1024**2
 
@@ -40,20 +39,6 @@ def test_size_and_digest(client: FlaskClient, method: str, data: bytes) -> None:
         "sha256": hashlib.sha256(data).hexdigest(),
         "content_type": "application/x-thing",
     }
-
-
-def test_form_is_digested_as_sent_not_parsed(client: FlaskClient) -> None:
-    body = client.post("/upload", data={"a": "1"}).get_json()
-    assert body["sha256"] == hashlib.sha256(b"a=1").hexdigest()
-
-
-def test_no_content_type_is_null(client: FlaskClient) -> None:
-    assert client.post("/upload", data=b"x").get_json()["content_type"] is None
-
-
-def test_limit_is_its_own_not_that_of_other_endpoints(client: FlaskClient) -> None:
-    assert client.post("/upload", data=b"x" * 200_000).status_code == 200
-    assert_problem(client.post("/upload", data=b"x" * 200_001), 413, "200000")
 
 
 @pytest.mark.parametrize("environ", [{"CONTENT_LENGTH": str(64 * MIB)}, {"wsgi.input_terminated": True}])

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
+import re
 from contextvars import Context
 
-from ashapp.observe.observation import Message, Observation, current
+import pytest
+
+from ashapp.observe.observation import Message, Observation, current, identify
 from tests.support.asgi import http_scope
 
 
@@ -18,40 +21,6 @@ class Server:
 
 def observation(server: Server, *headers: tuple[bytes, bytes]) -> Observation:
     return Observation(http_scope(headers=headers), server.send, server.ended.append)
-
-
-async def test_status_and_bytes_are_noted_and_all_is_passed_on() -> None:
-    server = Server()
-    seen = observation(server, (b"x-request-id", b"r1"))
-    await seen.send({"type": "http.response.start", "status": 201, "headers": [(b"a", b"b")]})
-    await seen.send({"type": "http.response.body", "body": b"one", "more_body": True})
-    assert (seen.status, seen.sent, seen.ended) == (201, 3, False)
-    await seen.send({"type": "http.response.body", "body": b"two!", "more_body": False})
-    assert (seen.sent, seen.ended) == (7, True)
-    assert seen.duration > 0
-    assert server.ended == [seen]
-    assert server.sent == [
-        {"type": "http.response.start", "status": 201, "headers": [(b"a", b"b"), (b"x-request-id", b"r1")]},
-        {"type": "http.response.body", "body": b"one", "more_body": True},
-        {"type": "http.response.body", "body": b"two!", "more_body": False},
-    ]
-
-
-async def test_a_response_is_counted_before_its_end_is_sent() -> None:
-    server = Server()
-    seen = observation(server)
-    sending = seen.send({"type": "http.response.body"})
-    assert server.ended == [seen]
-    assert server.sent == []
-    await sending
-
-
-async def test_what_is_sent_after_the_end_does_not_end_it_again() -> None:
-    server = Server()
-    seen = observation(server)
-    for _ in range(2):
-        await seen.send({"type": "http.response.body"})
-    assert len(server.ended) == 1
 
 
 async def test_other_messages_pass_as_they_are() -> None:
@@ -88,8 +57,73 @@ def test_it_is_bound_with_its_span_in_the_context_of_the_request() -> None:
     assert current.get() is None
 
 
-def test_without_a_span_only_itself_is_bound() -> None:
-    seen = observation(Server())
-    context = Context()
-    context.run(seen.bind)
-    assert dict(context) == {current: seen}
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    "value", ["1", "f0e1-22", "Root=1-67891233-abcdef012345678912345678", "a@b:/+~_.", "x" * 128]
+)
+def test_a_request_id_is_taken_over(value: str) -> None:
+    request_id, trace_id, _ = identify([(b"host", b"localhost"), (b"x-request-id", value.encode())])
+    assert request_id == value
+    assert trace_id != value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"a b", b'"', b"a\r\nSet-Cookie: a=b", b"\xe9", b"a,b", b"<b>", b"x" * (129)],
+)
+def test_a_request_id_that_could_do_harm_is_replaced(value: bytes) -> None:
+    request_id, trace_id, _ = identify([(b"x-request-id", value)])
+    assert request_id == trace_id
+
+
+def test_of_several_request_ids_the_nearest_proxys_counts() -> None:
+    assert identify([(b"x-request-id", b"clients"), (b"x-request-id", b"proxys")])[0] == "proxys"
+
+
+def test_without_any_header_all_is_made_anew() -> None:
+    made = [identify([]) for _ in range(100)]
+    for request_id, trace_id, span_id in made:
+        assert request_id == trace_id
+        assert re.fullmatch(r"[0-9a-f]{32}", trace_id)
+        assert re.fullmatch(r"[0-9a-f]{16}", span_id)
+    assert len({trace_id for _, trace_id, _ in made}) == len({span_id for *_, span_id in made}) == 100
+
+
+def test_a_trace_goes_on_with_a_span_of_ours() -> None:
+    request_id, trace_id, span_id = identify([(b"traceparent", f"00-{TRACE}-{SPAN}-01".encode())])
+    assert request_id == trace_id == TRACE
+    assert span_id != SPAN
+
+
+def test_several_traceparents_are_none() -> None:
+    header = (b"traceparent", f"00-{TRACE}-{SPAN}-01".encode())
+    assert identify([header, header])[1] != TRACE
+
+
+@pytest.mark.parametrize(
+    ("value", "trace_id"),
+    [
+        (f"00-{TRACE}-{SPAN}-01", TRACE),
+        (f"00-{TRACE}-{SPAN}-ff", TRACE),
+        (f"01-{TRACE}-{SPAN}-01", TRACE),
+        (f"cc-{TRACE}-{SPAN}-01-what-the-future-brings", TRACE),
+        (f"cc-{TRACE}-{SPAN}-01.what", None),
+        (f"00-{TRACE}-{SPAN}-01-", None),
+        (f"00-{TRACE}-{SPAN}-01-more", None),
+        (f"ff-{TRACE}-{SPAN}-01", None),
+        (f"00-{TRACE.upper()}-{SPAN}-01", None),
+        (f"00-{'0' * 32}-{SPAN}-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        (f"00-{TRACE}-{SPAN}", None),
+        (f"00-{TRACE[1:]}-{SPAN}-01", None),
+        (f"0-{TRACE}-{SPAN}-01", None),
+        (f"00-{TRACE}-{SPAN}-01\n", None),
+        ("", None),
+    ],
+)
+def test_a_traceparent_is_parsed_by_its_version(value: str, trace_id: str | None) -> None:
+    found = identify([(b"traceparent", value.encode())])[1]
+    assert (found == TRACE) is (trace_id is not None)

@@ -48,12 +48,6 @@ async def test_a_request_that_is_answered_ends_once() -> None:
     assert (seen.status, seen.sent, seen.disconnected, journal.errors) == (200, 5, False, [None])
 
 
-async def test_a_sink_needs_no_begin() -> None:
-    seen: list[Observation] = []
-    await fetch(Observer(answer, [seen.append]))
-    assert [observation.status for observation in seen] == [200]
-
-
 @pytest.mark.parametrize("begun", [False, True])
 async def test_an_error_is_noted_and_goes_on_to_the_server(begun: bool) -> None:  # noqa: FBT001 - a parameter
     error = LookupError("nothing here")

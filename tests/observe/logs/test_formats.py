@@ -247,18 +247,6 @@ def test_at_a_terminal_lines_of_a_message_of_ours_stay_lines(capsys: pytest.Capt
     assert r"stuck:\n\tFile" in theirs
 
 
-def test_a_line_within_a_request_has_its_ids(json_lines: Lines) -> None:
-    seen = observation()
-    context = copy_context()
-    context.run(current.set, seen)
-    context.run(logging.getLogger("shop").info, "inside")
-    logging.getLogger("shop").info("outside")
-    inside, outside = json_lines()
-    ids = {"request_id": "r1", "trace_id": seen.trace_id, "span_id": seen.span_id}
-    assert ids.items() <= inside.items()
-    assert not ids.keys() & outside.keys()
-
-
 async def test_lines_on_loop_and_thread_have_the_ids_of_their_own_request(json_lines: Lines) -> None:
     app = Flask("shop")
     together = asyncio.Barrier(2)

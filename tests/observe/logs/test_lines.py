@@ -71,25 +71,6 @@ async def test_the_order_is_kept() -> None:
     assert stream.writes == 1
 
 
-def test_a_loop_that_stops_before_it_writes_loses_nothing() -> None:
-    stream = Stream()
-    written = Lines(stream)
-
-    async def leave(text: str) -> None:
-        written.write_soon(text.__str__)
-        asyncio.get_running_loop().stop()
-
-    for text in ("first\n", "second\n"):
-        loop = asyncio.new_event_loop()
-        task = loop.create_task(leave(text))
-        loop.run_forever()
-        assert task.done()
-        loop.close()
-    assert stream.getvalue() == ""
-    written.flush()
-    assert stream.getvalue() == "first\nsecond\n"
-
-
 def test_the_interpreters_exit_loses_nothing() -> None:
     code = """
 import asyncio
@@ -105,24 +86,6 @@ asyncio.run(main())
     assert done.stderr == "last\n"
 
 
-def test_lines_of_many_threads_stay_whole() -> None:
-    stream = Stream()
-    written = Lines(stream)
-
-    def write(number: int) -> None:
-        for _ in range(200):
-            written.write(f"{number}{'-' * 50}{number}\n")
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    found = stream.getvalue().splitlines()
-    assert len(found) == 800
-    assert set(found) == {f"{number}{'-' * 50}{number}" for number in range(4)}
-
-
 @pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file")])
 def test_a_stream_that_is_gone_disturbs_nobody(error: Exception) -> None:
     class Gone(io.StringIO):
@@ -135,18 +98,6 @@ def test_a_stream_that_is_gone_disturbs_nobody(error: Exception) -> None:
 def test_standard_error_is_looked_up_when_it_is_written_to(capsys: pytest.CaptureFixture[str]) -> None:
     lines.stderr_lines.write("one\n")
     assert capsys.readouterr().err == "one\n"
-
-
-def test_records_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    handler = LineHandler()
-    handler.emit(logging.LogRecord("shop", logging.INFO, __file__, 1, "sold %d", (3,), None))
-    assert capsys.readouterr().err == "sold 3\n"
-
-
-def test_a_record_that_cannot_be_formatted_is_a_line_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    LineHandler().emit(logging.LogRecord("shop", logging.INFO, "shop.py", 7, "sold %d", ("three",), None))
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("sold %d [logged at shop.py:7, but can't be formatted: TypeError: ")
 
 
 def test_a_record_that_has_no_text_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,14 +2,13 @@
 import os
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from ashapp.observe.logs.outlet import Outlet, identity
+from ashapp.observe.logs.outlet import Outlet
 from tests.support.waiting import PATIENCE
 
 fcntl = pytest.importorskip("fcntl")
@@ -65,21 +64,6 @@ def test_a_reader_that_stops_stops_nobody(
     assert outlet.try_write(LINE) == len(LINE)
 
 
-def test_where_nothing_can_be_opened_anew_nothing_is_written_without_waiting(
-    stack: ExitStack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reader, writer = make_pipe(stack)
-
-    def refuse(*_: object) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "open", refuse)
-    outlet = Outlet(writer)
-    assert outlet.try_write(LINE) == 0
-    outlet.write(LINE)
-    assert os.read(reader, 1000) == LINE
-
-
 def test_a_pipe_that_others_have_made_non_blocking_loses_nothing(stack: ExitStack) -> None:
     reader, writer = make_pipe(stack)
     os.set_blocking(writer, False)
@@ -94,23 +78,6 @@ def test_a_pipe_that_others_have_made_non_blocking_loses_nothing(stack: ExitStac
     assert received == LINE * 5000
 
 
-def test_a_file_takes_everything() -> None:
-    with tempfile.TemporaryFile() as file:
-        outlet = Outlet(file.fileno())
-        assert outlet.try_write(LINE * 5000) == 5000 * len(LINE)
-
-
-def test_it_knows_what_it_leads_to(stack: ExitStack) -> None:
-    _, writer = make_pipe(stack)
-    _, other = make_pipe(stack)
-    outlet = Outlet(writer)
-    stack.callback(outlet.close)
-    assert outlet.identity == identity(writer)
-    assert outlet.identity != identity(other)
-    os.dup2(other, writer)
-    assert outlet.identity != identity(writer)
-
-
 def test_what_waits_is_not_written_to_whatever_has_got_its_number(stack: ExitStack) -> None:
     others_reader, others_writer = make_pipe(stack)
     reader, writer = make_pipe(stack)
@@ -123,22 +90,3 @@ def test_what_waits_is_not_written_to_whatever_has_got_its_number(stack: ExitSta
     os.set_blocking(others_reader, False)
     with pytest.raises(BlockingIOError):
         os.read(others_reader, 1000)
-
-
-def test_a_descriptor_that_is_closed_is_an_error(stack: ExitStack) -> None:
-    reader, writer = os.pipe()
-    stack.callback(os.close, reader)
-    os.close(writer)
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        Outlet(writer)
-
-
-def test_a_reader_that_is_gone_is_an_error(stack: ExitStack) -> None:
-    reader, writer = os.pipe()
-    stack.callback(os.close, writer)
-    outlet = Outlet(writer)
-    stack.callback(outlet.close)
-    os.close(reader)
-    for write in (outlet.try_write, outlet.write):
-        with pytest.raises(BrokenPipeError):
-            write(LINE)
