@@ -12,7 +12,7 @@ import asgiref.wsgi
 
 from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.admission.in_flight import Admission
-from ashapp.bridge.concurrency.async_to_sync import adopt_loop
+from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
 from ashapp.bridge.concurrency.context import new_context
 from ashapp.bridge.concurrency.private_loop import drain_own_loops
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
@@ -310,7 +310,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         loop = self._enter_loop()
 
         def call() -> Any:
-            adopt_loop(loop)
+            set_main_event_loop(loop)
             try:
                 return function()
             except StopIteration as error:  # which a future can't hold

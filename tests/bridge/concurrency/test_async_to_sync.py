@@ -11,7 +11,8 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from greenlet import getcurrent
 
-from ashapp.bridge.concurrency.async_to_sync import adopt_loop, complete, finish, run_on_loop
+from ashapp.bridge.concurrency.async_to_sync import run_coroutine, run_on_loop, set_main_event_loop
+from ashapp.bridge.concurrency.futures import as_coroutine
 from ashapp.bridge.concurrency.greenlets import enter_call
 from tests.support.waiting import PATIENCE, on_a_thread
 
@@ -111,7 +112,7 @@ async def test_a_nested_call_reaches_the_same_loop() -> None:
     adopted, context = asyncio.get_running_loop(), Context()
 
     def call() -> Any:
-        adopt_loop(adopted)
+        set_main_event_loop(adopted)
         return threading.get_ident(), run_on_loop(view(), adopted, context)
 
     thread, (outer, (loop, nested)) = await in_context(context, call)
@@ -230,15 +231,15 @@ async def test_adopted_code_runs_on_the_loop() -> None:
     loop = asyncio.get_running_loop()
 
     def call() -> Any:
-        adopt_loop(loop)
-        adopt_loop(loop)
+        set_main_event_loop(loop)
+        set_main_event_loop(loop)
         return async_to_sync(view)(), async_to_sync(view)()
 
     assert await on_a_thread(call) == (loop, loop)
 
 
 class WsgiCall:
-    """What ``complete`` needs of a call."""
+    """What ``run_coroutine`` needs of a call."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -276,7 +277,7 @@ async def test_complete_on_the_thread_of_an_exchange(enter: Callable[[Any, Any],
 
     def work() -> Any:
         mark.set("thread")
-        return complete(view())
+        return run_coroutine(view())
 
     def on_thread() -> Any:
         enter_call(call)
@@ -292,8 +293,8 @@ async def test_complete_elsewhere_finds_a_loop() -> None:
     async def view() -> str:
         return mark.get()
 
-    assert await on_a_thread(lambda: complete(view())) == "none"
-    assert await on_a_thread(lambda: asyncio.run(finish(view()))) == "none"
+    assert await on_a_thread(lambda: run_coroutine(view())) == "none"
+    assert await on_a_thread(lambda: asyncio.run(as_coroutine(view()))) == "none"
 
 
 async def test_the_exchange_is_told_of_the_task_unless_that_is_shielded() -> None:
@@ -301,8 +302,8 @@ async def test_the_exchange_is_told_of_the_task_unless_that_is_shielded() -> Non
 
     def on_thread() -> None:
         enter_call(call)
-        complete(asyncio.sleep(0))
-        complete(asyncio.sleep(0), shielded=True)
+        run_coroutine(asyncio.sleep(0))
+        run_coroutine(asyncio.sleep(0), shielded=True)
 
     await on_a_thread(on_thread)
 

@@ -1,280 +1,210 @@
 # SPDX-License-Identifier: MIT
-"""Threads of one request each."""
+"""Threads of one request each, and asgiref's thread-sensitive code on them."""
 
 import asyncio
 import gc
-import logging
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import Context, ContextVar
+from concurrent.futures import Future
+from contextvars import Context
 from functools import partial
-from unittest.mock import patch
+from typing import Any
 
 import pytest
+from asgiref.sync import AsyncToSync, sync_to_async
 
-from ashapp.bridge.concurrency import request_threads as lanes_module
-from ashapp.bridge.concurrency.request_threads import Lease, RequestThreads
-from tests.support.waiting import eventually, until, until_set
-
-
-async def thread_of(lease: Lease) -> threading.Thread:
-    """Return the thread on which *lease* runs hand-offs, after all that has been submitted."""
-    loop = asyncio.get_running_loop()
-    thread: asyncio.Future[threading.Thread] = loop.create_future()
-
-    def handoff() -> None:
-        loop.call_soon_threadsafe(thread.set_result, threading.current_thread())
-
-    lease.submit(handoff)
-    async with asyncio.timeout(20):
-        return await thread
+from ashapp.bridge.concurrency.context import loop_context
+from ashapp.bridge.concurrency.request_threads import (
+    RequestThread,
+    RequestThreadExecutor,
+    RequestThreadPool,
+    current_request_thread,
+)
+from tests.support.waiting import PATIENCE, until
 
 
-@contextmanager
-def busy(lease: Lease) -> Iterator[None]:
-    """Keep the request thread of *lease* busy."""
-    started, end = threading.Event(), threading.Event()
-
-    def handoff() -> None:
-        started.set()
-        end.wait(20)
-
-    lease.submit(handoff)
-    assert started.wait(20)
-    try:
-        yield
-    finally:
-        end.set()
+def submit(request_thread: RequestThread | None, *args: Any) -> Future[Any]:
+    """Submit a callable in the context of a request that has *request_thread*."""
+    context = Context()
+    context.run(current_request_thread.set, request_thread)
+    return context.run(RequestThreadExecutor().submit, *args)
 
 
-async def test_jobs_of_one_request_run_in_order_on_one_thread() -> None:
-    lease = Lease(RequestThreads(4))
+def thread_of(request_thread: RequestThread | None) -> threading.Thread:
+    """Return the thread of the request, when that has done all that has been submitted."""
+    thread: threading.Thread = submit(request_thread, threading.current_thread).result(PATIENCE)
+    return thread
+
+
+def test_what_a_request_submits_runs_in_order_on_one_thread() -> None:
+    request_thread = RequestThread(RequestThreadPool(4))
     seen: list[tuple[int, threading.Thread]] = []
     for number in range(100):
-        lease.submit(lambda number=number: seen.append((number, threading.current_thread())))  # type: ignore[misc]
-    thread = await thread_of(lease)
-
-    assert seen == [(number, thread) for number in range(100)]
-    assert thread is not threading.current_thread()
+        submit(request_thread, lambda number=number: seen.append((number, threading.current_thread())))
+    assert seen == [(number, thread_of(request_thread)) for number in range(100)]
 
 
-async def test_a_lane_survives_a_job_that_fails(caplog: pytest.LogCaptureFixture) -> None:
-    lease = Lease(RequestThreads(1))
-    before = await thread_of(lease)
+def test_no_two_requests_share_a_thread() -> None:
+    pool = RequestThreadPool(50)
+    requests = [RequestThread(pool) for _ in range(50)]
+    threads = [thread_of(request) for request in requests]
 
-    def handoff() -> None:
-        raise SystemExit("no")
-
-    lease.submit(handoff)
-
-    assert await thread_of(lease) == before
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert len(set(threads)) == 50
+    assert [thread_of(request) for request in requests] == threads
+    assert (pool.started, pool.busy, pool.queued) == (50, 50, 0)
 
 
-async def test_no_two_requests_share_a_lane() -> None:
-    request_threads = RequestThreads(200)
-    leases = [Lease(request_threads) for _ in range(200)]
-    threads = await asyncio.gather(*map(thread_of, leases))
-
-    assert len(set(threads)) == 200
-    assert await asyncio.gather(*map(thread_of, leases)) == threads
-    assert (request_threads.started, request_threads.busy, request_threads.queued) == (200, 200, 0)
-
-
-async def test_past_the_limit_requests_wait_in_order() -> None:
-    request_threads = RequestThreads(2)
-    held = [Lease(request_threads), Lease(request_threads)]
-    threads = [await thread_of(lease) for lease in held]
-    waiting = [Lease(request_threads) for _ in range(3)]
-    found = [asyncio.create_task(thread_of(lease)) for lease in waiting]
-    await asyncio.sleep(0.02)
-    assert not any(task.done() for task in found)
-    assert request_threads.queued == 3
+def test_past_the_limit_requests_wait_in_order() -> None:
+    pool = RequestThreadPool(2)
+    held, waiting = [RequestThread(pool) for _ in range(2)], [RequestThread(pool) for _ in range(3)]
+    threads = [thread_of(request) for request in held]
+    found = [submit(request, threading.current_thread) for request in waiting]
+    assert pool.queued == 3
 
     for number, thread in enumerate([threads[0], threads[1], threads[0]]):
         (held[number] if number < 2 else waiting[0]).end()
-        assert await found[number] == thread
-    assert (request_threads.started, request_threads.queued) == (2, 0)
+        assert found[number].result(PATIENCE) == thread
+    assert (pool.started, pool.queued) == (2, 0)
 
 
-async def test_a_request_without_sync_parts_takes_none() -> None:
-    request_threads = RequestThreads(1)
-    lease = Lease(request_threads)
-    assert request_threads.started == 0
-    lease.end()
-    assert lease.ended
+def test_a_nested_request_does_not_wait_for_a_thread() -> None:
+    pool = RequestThreadPool(1)
+    outer, nested = RequestThread(pool), RequestThread(pool, is_nested=True)
+    thread_of(outer)
+    thread = thread_of(nested)
+    nested.end()
+
+    until(lambda: not thread.is_alive())
+    assert (pool.started, pool.busy) == (1, 1)
 
 
-async def test_one_lane_is_enough_for_one_request_after_the_other() -> None:
-    request_threads = RequestThreads(8)
+def test_one_thread_is_enough_for_one_request_after_the_other() -> None:
+    pool = RequestThreadPool(8)
+    RequestThread(pool).end()  # without sync parts
+    assert pool.started == 0
     for _ in range(20):
-        lease = Lease(request_threads)
-        await thread_of(lease)
-        lease.end()
-        await eventually(lambda: request_threads.busy == 0)
-
-    assert request_threads.started == 1
-
-
-async def test_a_lane_is_given_on_only_when_it_has_done_with_its_request() -> None:
-    request_threads = RequestThreads(1)
-    first, second = Lease(request_threads), Lease(request_threads)
-    order: list[str] = []
-    with busy(first):
-        first.submit(lambda: order.append("first"))
-        first.end()
-        second.submit(lambda: order.append("second"))
-        assert (request_threads.busy, request_threads.queued) == (1, 1)
-    await thread_of(second)
-
-    assert order == ["first", "second"]
-    second.end()
-    await eventually(lambda: request_threads.busy == 0)
+        request = RequestThread(pool)
+        thread_of(request)
+        request.end()
+        until(lambda: pool.busy == 0)
+    assert pool.started == 1
 
 
-async def test_a_job_that_waits_for_a_lane_can_be_withdrawn() -> None:
-    request_threads = RequestThreads(1)
-    first, second = Lease(request_threads), Lease(request_threads)
-    await thread_of(first)
-    ran = threading.Event()
-    second.submit(ran.set)
-
-    assert not first.withdraw(ran.set)
-    assert second.withdraw(ran.set)
-    assert not second.withdraw(ran.set)
-    assert request_threads.queued == 0
-    second.end()
+def test_a_thread_is_given_on_only_when_it_has_done_with_its_request() -> None:
+    pool = RequestThreadPool(1)
+    first, second, waiting = (RequestThread(pool) for _ in range(3))
+    go_on, order = threading.Event(), list[str]()
+    submit(first, go_on.wait, PATIENCE)
+    submit(first, order.append, "first")
     first.end()
-    third = Lease(request_threads)
-    await thread_of(third)
-    assert not ran.is_set()
+    submit(second, order.append, "second")
+    submit(waiting, order.append, "ended while it waited")
+    waiting.end()
+    until(lambda: (pool.busy, pool.queued) == (1, 2))
+    go_on.set()
+    thread_of(second)
+    second.end()
+
+    until(lambda: pool.busy == 0)
+    assert order == ["first", "second", "ended while it waited"]
 
 
-async def test_a_request_that_ends_while_it_waits_gives_its_lane_back() -> None:
-    request_threads = RequestThreads(1)
-    first, second = Lease(request_threads), Lease(request_threads)
-    ran = threading.Event()
-    with busy(first):
-        second.submit(ran.set)
-        second.end()
+def test_what_waits_for_a_thread_can_be_withdrawn() -> None:
+    pool = RequestThreadPool(1)
+    first, second = RequestThread(pool), RequestThread(pool)
+    ran = list[str]()
+    thread_of(first)
+
+    def withdrawn() -> None:
+        ran.append("withdrawn")
+
+    second.submit(withdrawn)
+    assert not first.withdraw(withdrawn)
+    assert second.withdraw(withdrawn)
+    assert not second.withdraw(withdrawn)
+    assert pool.queued == 0
+    second.submit(withdrawn)
+    kept = submit(second, ran.append, "kept")
+    assert second.withdraw(withdrawn)
+    first.end()
+    kept.result(PATIENCE)
+    assert ran == ["kept"]
+
+
+def test_threads_that_are_not_needed_end() -> None:
+    pool = RequestThreadPool(20, idle_time=0.02)
+    requests = [RequestThread(pool) for _ in range(20)]
+    *threads, kept = [thread_of(request) for request in requests]
+    for request in requests[:-1]:
+        request.end()
+    until(lambda: pool.started == 1)
+
+    assert thread_of(requests[-1]) is kept
+    until(lambda: not any(thread.is_alive() for thread in threads))
+
+
+def test_where_no_thread_starts_those_that_there_are_must_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = RequestThreadPool(4)
+    first, second, none = RequestThread(pool), RequestThread(pool), RequestThread(RequestThreadPool(4))
+    thread = thread_of(first)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        waiting = submit(second, threading.current_thread)
         first.end()
-    await until_set(ran)
-    await eventually(lambda: request_threads.busy == 0)
-
-
-async def test_lanes_that_are_not_needed_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes_module, "_IDLE_TIME", 0.05)
-    request_threads = RequestThreads(20)
-    leases = [Lease(request_threads) for _ in range(20)]
-    *threads, thread = await asyncio.gather(*map(thread_of, leases))
-    kept = leases.pop()
-    for lease in leases:
-        lease.end()
-    await eventually(lambda: request_threads.started == 1)
-
-    assert await thread_of(kept) is thread
-    await eventually(lambda: not any(thread.is_alive() for thread in threads))
-
-
-def test_lanes_serve_one_loop_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes_module, "_IDLE_TIME", 0.05)
-    request_threads = RequestThreads(1)
-
-    async def use() -> None:
-        lease = Lease(request_threads)
-        await thread_of(lease)
-        lease.end()
-        await eventually(lambda: request_threads.busy == 0)
-
-    asyncio.run(use())
-    assert request_threads.started == 1
-
-    async def use_and_wait() -> None:
-        await use()
-        await eventually(lambda: request_threads.started == 0)
-
-    asyncio.run(use_and_wait())
-
-
-def test_a_loop_that_ends_takes_no_lane_with_it() -> None:
-    """Neither one that is still busy when its request ends, nor one for which a request waits there."""
-    request_threads = RequestThreads(1)
-    end = threading.Event()
-
-    def hold() -> None:
-        end.wait(20)
-
-    async def leave() -> None:
-        first, second = Lease(request_threads), Lease(request_threads)
-        first.submit(hold)
-        second.submit(lambda: None)
-        first.end()
-
-    async def use() -> threading.Thread:
-        lease = Lease(request_threads)
-        thread = await thread_of(lease)
-        lease.end()
-        return thread
-
-    for _ in range(3):
-        asyncio.run(leave())
-        end.set()
-        threads = {asyncio.run(use()) for _ in range(3)}
-        assert len(threads) == 1
-        end.clear()
-
-
-async def test_no_timer_keeps_a_request_that_has_ended() -> None:
-    request_threads = RequestThreads(1)
-    variable: ContextVar[RequestThreads] = ContextVar("variable")
-    in_context = RequestThreads(1)
-    request = weakref.ref(in_context)
-    context = Context()
-    context.run(variable.set, in_context)
-    lease = Lease(request_threads)
-    await thread_of(lease)
-    context.run(lease.end)
-    await eventually(lambda: request_threads.busy == 0)
-    del context, in_context
-    gc.collect()
-
-    assert request() is None
-
-
-async def test_where_no_thread_starts_the_lanes_that_there_are_must_do() -> None:
-    request_threads = RequestThreads(4)
-    first, second = Lease(request_threads), Lease(request_threads)
-    thread = await thread_of(first)
-    with patch.object(threading.Thread, "start", side_effect=RuntimeError("can't start new thread")):
-        waiting = asyncio.create_task(thread_of(second))
-        await asyncio.sleep(0)
-        first.end()
-        assert await waiting == thread
-        none = Lease(RequestThreads(4))
+        assert waiting.result(PATIENCE) == thread
         with pytest.raises(RuntimeError, match="no thread can be started"):
             none.submit(lambda: None)
-    assert await thread_of(none) != thread
+    assert thread_of(none) != thread
 
 
-async def test_the_threads_end_with_the_lanes() -> None:
-    request_threads = RequestThreads(2)
-    before = set(threading.enumerate())
-    leases = [Lease(request_threads) for _ in range(2)]
-    for lease in leases:
-        await thread_of(lease)
-    threads = set(threading.enumerate()) - before
-    for lease in leases:
-        lease.end()
-    await eventually(partial(lambda request_threads: request_threads.busy == 0, request_threads))
+def test_threads_end_with_the_pool() -> None:
+    pool = RequestThreadPool(2)
+    requests = [RequestThread(pool) for _ in range(2)]
+    threads = [thread_of(request) for request in requests]
+    for request in requests:
+        request.end()
+    until(partial(lambda pool: pool.busy == 0, pool))
+    reference = weakref.ref(pool)
+    del pool, request, requests
+    gc.collect()
 
-    reference = weakref.ref(request_threads)
-    del request_threads, lease, leases
-    await eventually(lambda: [gc.collect(), reference() is None][1])
+    assert reference() is None
     until(lambda: not any(thread.is_alive() for thread in threads))
 
 
 def test_a_limit_that_is_too_small_is_refused() -> None:
     with pytest.raises(ValueError, match="async_threads is 0: expected 1 or more"):
-        RequestThreads(0)
+        RequestThreadPool(0)
+
+
+async def test_sync_to_async_runs_on_the_thread_of_the_request() -> None:
+    request_thread = RequestThread(RequestThreadPool(1))
+
+    async def work() -> list[Any]:
+        current_request_thread.set(request_thread)
+        find = sync_to_async(threading.current_thread)
+        found = [await asyncio.create_task(find()), await find()]  # the first in a task of its own
+        request_thread.end()
+        return [*found, await find()]
+
+    *found, later = await asyncio.get_running_loop().create_task(work(), context=loop_context(Context()))
+    assert len(set(found)) == 1
+    assert found[0].name == "ashapp-request-1"
+    assert later not in found  # but where asgiref sends it by default
+    assert thread_of(None) is later
+    assert not hasattr(AsyncToSync.executors, "current")
+
+
+def test_each_loop_has_an_executor_of_its_own() -> None:
+    def look(found: list[Any]) -> None:
+        found.append(loop_context(Context()).run(getattr, AsyncToSync.executors, "current", None))
+
+    found: list[Any] = []
+    thread = threading.Thread(target=look, args=(found,))
+    thread.start()
+    thread.join(PATIENCE)
+    look(found)
+    assert [type(executor) for executor in found] == [RequestThreadExecutor] * 2

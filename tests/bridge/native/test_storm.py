@@ -267,7 +267,7 @@ async def test_nothing_is_left_of_a_storm(seed: int) -> None:
     assert storm.bridge.request_threads.busy == 0
     assert storm.bridge.request_threads.started <= AT_ONCE
     others = [
-        thread for thread in set(threading.enumerate()) - threads if "request thread" not in thread.name
+        thread for thread in set(threading.enumerate()) - threads if "ashapp-request" not in thread.name
     ]
     assert len(others) <= THREADS
     assert open_files() <= files

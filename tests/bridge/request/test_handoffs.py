@@ -16,7 +16,7 @@ import pytest
 from asgiref.sync import SyncToAsync
 
 from ashapp.bridge.concurrency.greenlets import current_call
-from ashapp.bridge.concurrency.request_threads import Lease, RequestThreads
+from ashapp.bridge.concurrency.request_threads import RequestThread, RequestThreadPool
 from ashapp.bridge.request.handoffs import Handoff, TaskHandoff, ThreadHandoff
 
 variable = ContextVar("variable", default="unset")
@@ -28,7 +28,7 @@ class WsgiCall:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
-        self.lease = Lease(RequestThreads(1))
+        self.thread = RequestThread(RequestThreadPool(1))
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ async def test_a_lane_knows_the_exchange_and_the_loop(call: Any) -> None:
         )
 
     assert await do(on_lane(look), call) == (call, call.loop, False)
-    call.lease.submit(lambda: seen.append(current_call()))
+    call.thread.submit(lambda: seen.append(current_call()))
     seen: list[Any] = []
     await do(on_lane(int), call)
     assert seen == [None]
@@ -217,6 +217,6 @@ def test_a_lane_outlives_the_loop() -> None:
 
     call = asyncio.run(begin())
     go.set()
-    call.lease.submit(done.set)
+    call.thread.submit(done.set)
 
     assert done.wait(20)

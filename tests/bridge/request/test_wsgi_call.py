@@ -15,9 +15,9 @@ from wsgiref.validate import validator
 
 import pytest
 
+from ashapp.bridge.concurrency.context import loop_context
 from ashapp.bridge.concurrency.greenlets import current_call, enter_call
-from ashapp.bridge.concurrency.request_threads import RequestThreads
-from ashapp.bridge.concurrency.sync_to_async import loop_context
+from ashapp.bridge.concurrency.request_threads import RequestThreadPool
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse, WsgiApplication
 from ashapp.bridge.request.loop_call import LoopCall
@@ -37,7 +37,7 @@ Adapter = Callable[[WsgiApplication], WsgiToAsgi]
 class OnLoop(WsgiToAsgi):
     """Runs any WSGI application on the loop, as ``FlaskToAsgi`` does for async views."""
 
-    request_threads = RequestThreads(2)
+    request_threads = RequestThreadPool(2)
 
     def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
         return LoopCall(

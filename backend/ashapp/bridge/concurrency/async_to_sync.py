@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Coroutines that are reached from the sync code of a request: run on the server's loop.
 
-Theory of operation. The worker thread that reaches a coroutine (an ``async def`` view, hook or signal
-receiver, or the bare coroutine that a decorator returned) hands it to the loop that serves the request, and
-waits. The coroutine runs there in a task of its own, and in a greenlet, so that what it calls may wait as in
-an async view (see ``greenlet_tasks``). The greenlet has the *same* ``Context`` object, not a copy: what the
-coroutine sets the thread sees afterwards, and a token made on one side can be reset on the other. That is
-sound because the thread, which has that context current, sleeps meanwhile.
+Theory of operation. A thread that serves a request reaches a coroutine: an ``async def`` view, hook or signal
+receiver, or the bare coroutine that a decorator returned. It hands it to the loop and waits. There the
+coroutine runs in a task and a greenlet of its own, so that sync code which it calls may wait in turn.
 
-While it waits, the thread runs what the coroutine sends back with ``sync_to_async``, through asgiref's
-``CurrentThreadExecutor``: so thread-sensitive code, such as a database handle, stays on the request's thread.
+The greenlet has the *same* ``Context`` object as the thread, not a copy: what the coroutine sets the thread
+sees afterwards, and a token made on one side can be reset on the other. That is sound because the thread,
+which has that context current, sleeps meanwhile. It wakes up to run what the coroutine sends back with
+``sync_to_async``, so that a database handle, say, stays on the request's thread (``WaitingThread``).
 
 Code that calls asgiref's own ``async_to_sync``, past Flask, is led to the same loop by the thread-local that
 asgiref reads for it, and into a greenlet; it runs in a copy of the context, as anywhere else.
@@ -29,28 +28,38 @@ from asgiref.sync import AsyncToSync, SyncToAsync
 from greenlet import getcurrent
 
 from ashapp.bridge.concurrency.context import TEMPLATE
+from ashapp.bridge.concurrency.futures import as_coroutine, await_into
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
 from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
-from ashapp.bridge.concurrency.sync_to_async import submit_by_default
+from ashapp.bridge.concurrency.request_threads import submit_by_default
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
     from contextvars import Context
 
     from ashapp.bridge.concurrency.call import Call
 
-__all__ = ["ThreadExecutor", "adopt_loop", "complete", "finish", "run_on_loop", "while_handling"]
+__all__ = ["WaitingThread", "run_coroutine", "run_on_loop", "set_main_event_loop", "while_handling"]
 
 T = TypeVar("T")
 
 
-def adopt_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Make *loop* the one on which asgiref's ``async_to_sync`` runs coroutines from this thread."""
-    local = SyncToAsync.threadlocal
-    known = getattr(local, "main_event_loop", None)
-    if type(known) is not _AdoptedLoop or known.loop is not loop:
-        local.main_event_loop = _AdoptedLoop(loop)
-        local.main_event_loop_pid = os.getpid()
+def run_coroutine(coroutine: Coroutine[Any, Any, T], *, shielded: bool = False) -> T:
+    """Run *coroutine* from sync code, wherever that runs, and return its result.
+
+    In a greenlet, the greenlet waits. On a thread that serves a request, the thread waits for the loop.
+    Elsewhere asgiref finds a loop. A coroutine that is *shielded* is not cancelled with its request.
+    """
+    greenlet = current_greenlet()
+    if greenlet is not None:
+        result: T = greenlet.driver.run_coroutine(coroutine)
+        return result
+    call = current_call()
+    if call is None:
+        return AsyncToSync(as_coroutine)(coroutine)
+    # Where the application has entered a context of its own, a copy of it has to do.
+    context = call.context if getcurrent().gr_context is call.context else copy_context()
+    return run_on_loop(coroutine, call.coroutine_loop(), context, call, shielded=shielded)
 
 
 def run_on_loop(
@@ -63,22 +72,26 @@ def run_on_loop(
 ) -> T:
     """Run *coroutine* on *loop*, in *context*, and wait for its result, on a thread other than the loop's.
 
-    If the thread is that of an *call*, the task is cancelled with its request unless it is *shielded*.
+    If the thread is that of a *call*, the task is cancelled with its request unless it is *shielded*.
 
     Raises:
         BaseException: what the coroutine raises.
         RuntimeError: *loop* has been closed.
 
     """
-    result: Future[T] = Future()
-    executor = ThreadExecutor(None)
-    running = _run(coroutine, executor, sys.exception(), context, call, result)
+    thread = WaitingThread()
+    running = _run(coroutine, thread, context, call)
 
     def start() -> None:
         task = loop.create_task(running, context=TEMPLATE.copy())
-        task.add_done_callback(lambda _: _make_sure(coroutine, result))
+        task.add_done_callback(end)
         if call is not None and not shielded:
             call.note_task(task)
+
+    def end(_task: asyncio.Task[None]) -> None:
+        if not thread.result.done():  # it was cancelled before its first step
+            coroutine.close()
+            thread.result.set_exception(asyncio.CancelledError())
 
     try:
         loop.call_soon_threadsafe(start)
@@ -86,70 +99,54 @@ def run_on_loop(
         running.close()
         coroutine.close()
         raise
-    executor.run_until_future(result)
-    return result.result()
+    result: T = thread.wait()
+    return result
 
 
-def complete(coroutine: Coroutine[Any, Any, T], *, shielded: bool = False) -> T:
-    """Run *coroutine* from sync code, wherever that runs, and return its result.
-
-    In a greenlet, the greenlet waits. On a thread that serves a request, the thread waits for the server's
-    loop. Elsewhere it is asgiref's to find a loop. One that is *shielded* is not cancelled with its request.
-    """
-    greenlet = current_greenlet()
-    if greenlet is not None:
-        result: T = greenlet.driver.run_coroutine(coroutine)
-        return result
-    call = current_call()
-    if call is None:
-        return AsyncToSync(finish)(coroutine)
-    # Where the application has entered a context of its own, a copy of it has to do.
-    context = call.context if getcurrent().gr_context is call.context else copy_context()
-    return run_on_loop(coroutine, call.coroutine_loop(), context, call, shielded=shielded)
-
-
-async def finish(awaitable: Awaitable[T]) -> T:
-    """Await *awaitable*: a coroutine function out of a coroutine."""
-    return await awaitable
-
-
-async def _run(  # noqa: PLR0913, PLR0917 - all that it takes with it to the loop
-    coroutine: Coroutine[Any, Any, T],
-    executor: CurrentThreadExecutor,
-    handled: BaseException | None,
-    context: Context,
-    call: Call | None,
-    result: Future[T],
+async def _run(
+    coroutine: Coroutine[Any, Any, Any], thread: WaitingThread, context: Context, call: Call | None
 ) -> None:
-    try:
-        value = await run_in_greenlet(_lend_thread(coroutine, executor, handled), context, call)
-    except BaseException as error:
-        # SystemExit and the like too: raised here they would stop the loop instead of reaching the thread.
-        result.set_exception(error)
-    else:
-        result.set_result(value)
+    await await_into(thread.result, run_in_greenlet(thread.lend_to(coroutine), context, call))
 
 
-async def _lend_thread(
-    coroutine: Coroutine[Any, Any, T], executor: CurrentThreadExecutor, handled: BaseException | None
-) -> T:
-    # Set here, not by the waiting thread: asgiref's Local shows a value only to the thread that set it.
-    outer = getattr(AsyncToSync.executors, "current", None)
-    AsyncToSync.executors.current = executor
-    try:
-        return await while_handling(handled, coroutine)
-    finally:
-        AsyncToSync.executors.current = outer
+class WaitingThread(CurrentThreadExecutor):
+    """The current thread, which waits for a coroutine on a loop, and meanwhile runs what this sends back.
 
+    Tasks that the coroutine leaves behind still have this executor in their context. By then the thread
+    serves another request, so their sync code goes where asgiref sends it by default.
+    """
 
-def _make_sure(coroutine: Coroutine[Any, Any, T], result: Future[T]) -> None:
-    if not result.done():  # its task was cancelled before the first step
-        coroutine.close()
-        result.set_exception(asyncio.CancelledError())
+    def __init__(self) -> None:
+        super().__init__(None)
+        #: What the thread waits for.
+        self.result: Future[Any] = Future()
+        self._handled = sys.exception()
+
+    def wait(self) -> Any:
+        """Wait for the result, and return or raise it. On the thread."""
+        self.run_until_future(self.result)
+        return self.result.result()
+
+    async def lend_to(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await *coroutine*, and let ``sync_to_async`` use the thread. On the loop."""
+        # Set here, not by the thread: asgiref's Local shows a value only to the thread that set it.
+        outer = getattr(AsyncToSync.executors, "current", None)
+        AsyncToSync.executors.current = self
+        try:
+            return await while_handling(self._handled, coroutine)
+        finally:
+            AsyncToSync.executors.current = outer
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run *fn* on the thread; see ``concurrent.futures.Executor``."""
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError:
+            return submit_by_default(fn, *args, **kwargs)
 
 
 async def while_handling(handled: BaseException | None, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await *coroutine* so that ``sys.exc_info()`` tells it what its caller handles (an error handler)."""
+    """Await *coroutine* so that ``sys.exception()`` tells it what its caller handles, as an error handler."""
     if handled is None:
         return await coroutine
     traceback = handled.__traceback__
@@ -160,22 +157,16 @@ async def while_handling(handled: BaseException | None, coroutine: Coroutine[Any
         return await coroutine
 
 
-class ThreadExecutor(CurrentThreadExecutor):
-    """The waiting thread, as an executor that outlives the wait.
-
-    A task that the coroutine leaves behind still has this executor in its context. By then the
-    thread serves another request, so the task's sync code goes where asgiref sends it by default.
-    """
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run *fn* on the thread; see ``concurrent.futures.Executor``."""
-        try:
-            return super().submit(fn, *args, **kwargs)
-        except RuntimeError:
-            return submit_by_default(fn, *args, **kwargs)
+def set_main_event_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Make *loop* the one on which asgiref's ``async_to_sync`` runs coroutines from this thread."""
+    local = SyncToAsync.threadlocal
+    known = getattr(local, "main_event_loop", None)
+    if type(known) is not _MainEventLoop or known.loop is not loop:
+        local.main_event_loop = _MainEventLoop(loop)
+        local.main_event_loop_pid = os.getpid()
 
 
-class _AdoptedLoop:
+class _MainEventLoop:
     """*loop* as asgiref sees it, which creates a task for each call of ``async_to_sync``.
 
     Where the request on this thread has a loop of its own for coroutines, it is that.

@@ -6,13 +6,12 @@ scope: so a view sees what an ASGI middleware around the bridge has set, or a te
 request sets is seen by nobody after it.
 
 What the server had already at its startup is not taken over. It belongs to no request, and its values may be
-mutable: one ``decimal`` context would be shared by all requests, and so would a Flask application
-context in which the server has been started.
+mutable: all requests would share one ``decimal`` context, or the Flask application context in which the
+server has been started.
 
 The server's task may also have something of an earlier request. uvicorn starts a pipelined request in the
 task of the one before it, whose context it copies (encode/uvicorn#2167), unless it runs with
-``--reset-contextvars``. So the task factory of the bridge gives these tasks the context of the startup (see
-``tasks``).
+``--reset-contextvars``. So the task factory gives these tasks the context of the startup.
 
 What the bridge itself keeps in the context is never taken over: a request that is made in the course of
 another, in process, has its own.
@@ -21,16 +20,19 @@ another, in process, has its own.
 from __future__ import annotations
 
 import decimal
+import threading
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING
 
-from ashapp.bridge.concurrency.request_threads import current_lease
+from asgiref.sync import AsyncToSync
+
+from ashapp.bridge.concurrency.request_threads import RequestThreadExecutor, current_request_thread
 from ashapp.bridge.concurrency.thread_locals import request_locals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TEMPLATE", "body_may_block", "in_request", "new_context"]
+__all__ = ["TEMPLATE", "body_may_block", "in_request", "loop_context", "new_context"]
 
 #: Whether code runs in the context of a request.
 in_request: ContextVar[bool] = ContextVar("ashapp_in_request", default=False)
@@ -42,9 +44,10 @@ body_may_block: ContextVar[Callable[[], bool] | None] = ContextVar("ashapp_body_
 TEMPLATE = Context()
 TEMPLATE.run(in_request.set, True)  # noqa: FBT003 - the value of the variable
 TEMPLATE.run(body_may_block.set, None)
-TEMPLATE.run(current_lease.set, None)
+TEMPLATE.run(current_request_thread.set, None)
 TEMPLATE.run(request_locals.set, None)
 
+_thread = threading.local()
 _UNSET = object()
 
 
@@ -58,3 +61,16 @@ def new_context(startup: Context, template: Context = TEMPLATE) -> Context:
             if not (is_known or isinstance(value, decimal.Context)):
                 context.run(variable.set, value)
     return context
+
+
+def loop_context(startup: Context) -> Context:
+    """Return a new context for a request that is served on the loop of this thread; see ``new_context``.
+
+    In there, asgiref's ``sync_to_async`` runs code on the thread of the request.
+    """
+    template: Context | None = getattr(_thread, "template", None)
+    if template is None:
+        # Not one for all threads: asgiref's Local shows a value only to the thread that set it.
+        template = _thread.template = TEMPLATE.copy()
+        template.run(setattr, AsyncToSync.executors, "current", RequestThreadExecutor())
+    return new_context(startup, template)

@@ -1,9 +1,38 @@
 # SPDX-License-Identifier: MIT
-"""Resolving an asyncio future that its owner may have cancelled in the meantime, and awaiting one."""
+"""Futures of both kinds: running something into one, resolving one, and awaiting one."""
 
-import asyncio
+from __future__ import annotations
 
-__all__ = ["resolve", "until"]
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
+
+__all__ = ["as_coroutine", "await_into", "resolve", "run_into"]
+
+T = TypeVar("T")
+
+
+def run_into(future: Future[T], function: Callable[..., T], /, *args: Any, **kwargs: Any) -> None:
+    """Run *function*, unless *future* has been cancelled, and give *future* what it returns or raises."""
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(function(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+
+
+async def await_into(future: Future[T], awaitable: Awaitable[T]) -> None:
+    """Give *future* what *awaitable* returns or raises.
+
+    ``SystemExit`` and the like too: raised here they would stop the loop, and not reach who waits.
+    """
+    try:
+        future.set_result(await awaitable)
+    except BaseException as error:
+        future.set_exception(error)
 
 
 def resolve(future: asyncio.Future[None]) -> None:
@@ -12,6 +41,6 @@ def resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-async def until(future: asyncio.Future[None]) -> None:
-    """Await *future*: a coroutine out of a future."""
-    await future
+async def as_coroutine(awaitable: Awaitable[T]) -> T:
+    """Await *awaitable*: a coroutine out of a future, and a coroutine function out of a coroutine."""
+    return await awaitable

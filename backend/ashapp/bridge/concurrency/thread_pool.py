@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A bounded pool of worker threads.
+"""A bounded pool of threads.
 
-Threads are started as they are needed, up to the given number. Work that finds every thread busy
-waits in order of arrival. Threads are daemons: one that is stuck in an application does not keep the
-process from ending.
+Threads are started as they are needed, up to the given number. Work that finds every thread busy waits in
+order of arrival. Threads are daemons: one that is stuck in an application does not keep the process from
+ending.
 
 Theory of operation. Waking a thread is what costs, far more than the queue: it must be scheduled, and
 then wait for the interpreter lock. So at most one thread is on its way (``waking``) at any time. When
@@ -20,12 +20,16 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
+
+from ashapp.bridge.concurrency.futures import run_into
 
 __all__ = ["Handoff", "ThreadPool"]
 
 _log = logging.getLogger("ashapp.bridge")
 
+#: What a thread is given to do.
 Handoff = Callable[[], None]
 T = TypeVar("T")
 
@@ -33,15 +37,26 @@ T = TypeVar("T")
 class ThreadPool:
     """Runs callables on at most *size* threads, which end with the pool itself.
 
+    *option* is what the size is called in the message of an error, *name* what the threads' names begin with.
+    Threads that have had nothing to do for *idle_time* seconds end; those that are needed next are started
+    anew. With None they stay.
+
     Raises:
         ValueError: *size* is less than one.
 
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        *,
+        option: str = "threads",
+        name: str = "ashapp-worker",
+        idle_time: float | None = None,
+    ) -> None:
         if size < 1:
-            raise ValueError(f"threads is {size!r}: expected 1 or more")
-        self._state = _State(size)
+            raise ValueError(f"{option} is {size!r}: expected 1 or more")
+        self._state = _State(size, name, idle_time)
         weakref.finalize(self, self._state.stop).atexit = False
 
     @property
@@ -62,7 +77,7 @@ class ThreadPool:
     def stuck(self, seconds: float) -> int:
         """Return how many threads have been busy with the same callable for so many *seconds*."""
         latest = time.monotonic() - seconds
-        return sum(0 < cell[0] <= latest for cell in self._state.cells)
+        return sum(0 < since <= latest for since in list(self._state.busy_since.values()))
 
     @property
     def queued(self) -> int:
@@ -100,29 +115,23 @@ class ThreadPool:
     def call(self, function: Callable[[], T]) -> Future[T]:
         """Run *function* as ``submit`` does, and return a future of its result."""
         future: Future[T] = Future()
-
-        def handoff() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(function())
-                except BaseException as error:
-                    future.set_exception(error)
-
-        self.submit(handoff)
+        self.submit(partial(run_into, future, function))
         return future
 
 
 class _State:
     """What the threads share with the pool; they hold no reference to the pool itself."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, name: str, idle_time: float | None) -> None:
         self.size = size
+        self.name = name
+        self.timeout = -1 if idle_time is None else idle_time
         self.handoffs: deque[Handoff] = deque()
         self.mutex = threading.Lock()
         self.idle: list[threading.Lock] = []
         self.started = 0
-        # When each of the threads took its hand-off, by ``time.monotonic``; 0 for none.
-        self.cells: list[list[float]] = []
+        # When each thread took its hand-off, by ``time.monotonic``; 0 for one that has none.
+        self.busy_since: dict[threading.Lock, float] = {}
         self.waking = False
         self.stopped = False
 
@@ -139,7 +148,7 @@ class _State:
                 return
             self.waking = True
             self.started += 1
-            name = f"ashapp-worker-{self.started}"
+            name = f"{self.name}-{self.started}"
             try:
                 threading.Thread(target=_work, args=(self,), name=name, daemon=True).start()
             except RuntimeError:  # the system gives no more threads: those that there are must do
@@ -148,6 +157,17 @@ class _State:
                 self.started -= 1
                 if not self.started:
                     raise
+
+    def retire(self, alarm: threading.Lock) -> bool:
+        """End the thread of *alarm*, unless it has just been woken; say whether it ends."""
+        with self.mutex:
+            try:
+                self.idle.remove(alarm)
+            except ValueError:
+                return False
+            self.busy_since.pop(alarm, None)
+            self.started -= 1
+            return True
 
     def stop(self) -> None:
         # Without the mutex: the garbage collector may call this on a thread that holds it.
@@ -159,8 +179,6 @@ class _State:
 def _work(state: _State) -> None:
     alarm = threading.Lock()
     alarm.acquire()
-    cell = [0.0]
-    state.cells.append(cell)
     arriving = True
     while True:
         if arriving:
@@ -169,18 +187,21 @@ def _work(state: _State) -> None:
         if handoff is None:
             if state.stopped:
                 return
-            alarm.acquire()
+            if not alarm.acquire(timeout=state.timeout):
+                if state.retire(alarm):
+                    return
+                alarm.acquire()
             arriving = True
             continue
         if arriving and state.handoffs:
             state.wake()
         arriving = False
-        cell[0] = time.monotonic()
+        state.busy_since[alarm] = time.monotonic()
         try:
             handoff()
         except BaseException:
             _log.exception("a hand-off failed on %s", threading.current_thread().name)
-        cell[0] = 0.0
+        state.busy_since[alarm] = 0.0
         del handoff
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast
 import flask
 from flask.app import Flask
 
-from ashapp.bridge.concurrency.request_threads import RequestThreads
-from ashapp.bridge.concurrency.sync_to_async import loop_context
+from ashapp.bridge.concurrency.context import loop_context
+from ashapp.bridge.concurrency.request_threads import RequestThreadPool
 from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.messages.request_info import INFO
@@ -100,10 +100,10 @@ class FlaskToAsgi(WsgiToAsgi):
         self._is_isolated = self._dispatch.is_isolated
         if async_threads is None:
             async_threads = DEFAULT_ASYNC_THREADS if self._pool.size > 1 else 1
-        self._request_threads = RequestThreads(async_threads, lambda: self.lifespan.is_stopping)
+        self._request_threads = RequestThreadPool(async_threads, lambda: self.lifespan.is_stopping)
 
     @property
-    def request_threads(self) -> RequestThreads:
+    def request_threads(self) -> RequestThreadPool:
         """The threads for the sync callables of requests whose view runs on the loop, to be looked at."""
         return self._request_threads
 

@@ -25,7 +25,8 @@ import flask
 from flask.app import Flask
 from werkzeug.exceptions import HTTPException
 
-from ashapp.bridge.concurrency.async_to_sync import complete, finish, run_on_loop
+from ashapp.bridge.concurrency.async_to_sync import run_coroutine, run_on_loop
+from ashapp.bridge.concurrency.futures import as_coroutine
 from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 from ashapp.bridge.concurrency.private_loop import OwnLoop, is_own_loop
 from ashapp.bridge.flask import accelerators, patches
@@ -143,7 +144,9 @@ class Dispatch:
                     return greenlet.driver.run_on_request_thread(_call_on_own_loop, func, *args, **kwargs)
                 return greenlet.driver.run_coroutine(func(*args, **kwargs))
             if current_call() is not None:
-                return _call_on_own_loop(func, *args, **kwargs) if kept else complete(func(*args, **kwargs))
+                return (
+                    _call_on_own_loop(func, *args, **kwargs) if kept else run_coroutine(func(*args, **kwargs))
+                )
             return self._call_outside(func, *args, **kwargs)
 
         return wrapped
@@ -178,7 +181,7 @@ class Dispatch:
     def _await(self, rv: Coroutine[Any, Any, Any]) -> Any:
         # Flask believes that the view has returned: what it raises now would never see an error handler.
         try:
-            return self._app.async_to_sync(finish)(rv)
+            return self._app.async_to_sync(as_coroutine)(rv)
         except Exception as error:
             handle = self._app.handle_user_exception
             if len(inspect.signature(handle).parameters) > 1:  # the context, since Flask 3.2
@@ -213,7 +216,7 @@ def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 def _call_on_own_loop(func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any, **kwargs: Any) -> Any:
     call = current_call()
     if call is None or is_own_loop(call.coroutine_loop()):
-        return complete(func(*args, **kwargs))
+        return run_coroutine(func(*args, **kwargs))
     with OwnLoop(call.grace) as own:
         return run_on_loop(func(*args, **kwargs), own.loop, call.context, call)
 

@@ -49,7 +49,7 @@ class Patch(NamedTuple):
 
 _DISPATCH = "flask/dispatch.py"
 _STAGES = "flask/dispatch.py flask/accelerators/stages.py"
-_ASGIREF = "concurrency/async_to_sync.py concurrency/sync_to_async.py request/async_bodies.py"
+_ASGIREF = "concurrency/async_to_sync.py concurrency/context.py"
 
 _SYNC = "a sync function of an async view runs on the request thread, not on the loop"
 _ASYNC = "a coroutine runs on the server's loop, not on one of its own"
@@ -90,7 +90,7 @@ READ = (
     Patch("werkzeug.routing.Map._rules", "their number tells of a new one", "flask/accelerators/matching.py"),
     Patch("werkzeug.wrappers.Response._on_close", "close() may call nothing", "request/async_bodies.py"),
     Patch("werkzeug.local.LocalProxy._get_current_object", "documented", "flask/copied_contexts.py"),
-    Patch("asgiref.sync.SyncToAsync.single_thread_executor", _OUTLIVED, "concurrency/sync_to_async.py"),
+    Patch("asgiref.sync.SyncToAsync.single_thread_executor", _OUTLIVED, "concurrency/request_threads.py"),
 )
 
 #: All of it.

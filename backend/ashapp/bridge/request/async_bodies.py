@@ -25,11 +25,11 @@ from enum import Enum, auto
 from inspect import isasyncgen
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asgiref.sync import AsyncToSync
 from greenlet import getcurrent
 from werkzeug.wrappers import Response
 
-from ashapp.bridge.concurrency.async_to_sync import ThreadExecutor
+from ashapp.bridge.concurrency.async_to_sync import WaitingThread
+from ashapp.bridge.concurrency.futures import await_into
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
 from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 from ashapp.bridge.concurrency.private_loop import OwnLoop
@@ -170,11 +170,10 @@ class BodyTask:
 
         On a thread, which waits, and meanwhile runs what is sent back by ``sync_to_async``.
         """
-        executor = ThreadExecutor(None)
-        step = _Step(coroutine, closes, executor, Future())
+        thread = WaitingThread()
+        step = _Step(coroutine, closes, thread, thread.result)
         self._loop.call_soon_threadsafe(self._take, step)
-        executor.run_until_future(step.result)
-        return step.result.result()
+        return thread.wait()
 
     async def run_here(self, coroutine: Coroutine[Any, Any, Any], *, closes: bool) -> Any:
         """Run *coroutine* in the task, as ``run`` does. On the loop."""
@@ -251,20 +250,12 @@ class _Step(NamedTuple):
 
     coroutine: Coroutine[Any, Any, Any]
     closes: bool
-    executor: ThreadExecutor | None
+    thread: WaitingThread | None
     result: Future[Any]
 
     async def carry_out(self) -> None:
-        # Set here, not by the waiting thread: asgiref's Local shows a value only to the thread that set it.
-        outer = getattr(AsyncToSync.executors, "current", None)
-        AsyncToSync.executors.current = self.executor or outer
-        try:
-            self.result.set_result(await self.coroutine)
-        except BaseException as error:
-            # SystemExit and the like too: raised here they would stop the loop, and not reach the thread.
-            self.result.set_exception(error)
-        finally:
-            AsyncToSync.executors.current = outer
+        coroutine = self.coroutine if self.thread is None else self.thread.lend_to(self.coroutine)
+        await await_into(self.result, coroutine)
 
     def drop(self) -> None:
         """Do it not, as the task has ended or been cancelled."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
-from ashapp.bridge.concurrency.async_to_sync import adopt_loop, while_handling
+from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop, while_handling
 from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
@@ -90,11 +90,11 @@ class ThreadHandoff(Handoff):
     def start(self, call: LoopCall) -> None:
         """Begin; see ``Handoff``."""
         self._call = call
-        call.lease.submit(self._run)
+        call.thread.submit(self._run)
 
     def withdraw(self) -> bool:
         """Do not run where the request still waits for its request thread; see ``Handoff``."""
-        return self._call.lease.withdraw(self._run)
+        return self._call.thread.withdraw(self._run)
 
     def __str__(self) -> str:
         return getattr(self._function, "__qualname__", repr(self._function))
@@ -104,7 +104,7 @@ class ThreadHandoff(Handoff):
         outer_context = getcurrent().gr_context
         getcurrent().gr_context = self._context  # in no variable: see ``ThreadCall.run``
         enter_call(call)
-        adopt_loop(call.loop)
+        set_main_event_loop(call.loop)
         try:
             self._value = self._invoke()
         except BaseException as error:

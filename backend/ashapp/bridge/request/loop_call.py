@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.context import in_request
 from ashapp.bridge.concurrency.greenlets import DONE, Driver, current_greenlet
-from ashapp.bridge.concurrency.request_threads import Lease, current_lease
+from ashapp.bridge.concurrency.request_threads import RequestThread, current_request_thread
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.problems import send_timeout
@@ -49,7 +49,7 @@ from ashapp.bridge.request.wsgi_call import TURN, WsgiCall, as_exception, log_la
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
-    from ashapp.bridge.concurrency.request_threads import RequestThreads
+    from ashapp.bridge.concurrency.request_threads import RequestThreadPool
     from ashapp.bridge.messages.types import Message, Send
 
 __all__ = ["LoopCall"]
@@ -65,14 +65,14 @@ class LoopCall(WsgiCall, Driver):
 
     place = "loop"
 
-    request_threads: RequestThreads
+    request_threads: RequestThreadPool
 
     def __post_init__(self) -> None:
         super().__post_init__()
         #: Flask's response object, as far as it is known: it tells how the body may be iterated.
         self.response: Any = None
         #: The request thread of the request, chosen at first use.
-        self.lease = Lease(self.request_threads, is_nested=in_request.get())
+        self.thread = RequestThread(self.request_threads, is_nested=in_request.get())
         # The driving task, once it waits.
         self._task: asyncio.Task[Any] | None = None
         self._error: BaseException | None = None
@@ -197,7 +197,7 @@ class LoopCall(WsgiCall, Driver):
 
     def _may_be_its_own(self) -> bool:
         """Say whether the cancellation may be the application's own, or of a server that goes on."""
-        stopping = self.lease.is_stopping
+        stopping = self.thread.pool.is_stopping()
         return not stopping and (stopping is False or (self.greenlet.depth > 0 and self._interruptions < 2))
 
     def _expire(self) -> None:
@@ -222,7 +222,7 @@ class LoopCall(WsgiCall, Driver):
         self._stop_timers()
         if self._limiter is not None:
             self._limiter.cancel()
-        self.lease.end()
+        self.thread.end()
         self.body.stop()
         if task is not None:
             for _ in range(self._cancellations):
@@ -287,7 +287,7 @@ class LoopCall(WsgiCall, Driver):
 
     def run_application(self) -> None:
         """Make the response: the application's whole part in this request. Raises nothing."""
-        current_lease.set(self.lease)
+        current_request_thread.set(self.thread)
         open_request_locals()
         try:
             self._call_application()

@@ -31,7 +31,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ashapp.bridge.admission.body_budget import PROOF
-from ashapp.bridge.concurrency.futures import resolve, until
+from ashapp.bridge.concurrency.futures import as_coroutine, resolve
 from ashapp.bridge.concurrency.greenlets import current_greenlet
 from ashapp.bridge.messages.errors import ClientDisconnected
 
@@ -332,4 +332,4 @@ def make_wait(loop: asyncio.AbstractEventLoop) -> tuple[Callable[[], object], Ca
             with suppress(RuntimeError):  # the loop has been closed: nobody waits
                 loop.call_soon_threadsafe(resolve, woken)
 
-    return wake, partial(greenlet.driver.run_coroutine, until(woken))
+    return wake, partial(greenlet.driver.run_coroutine, as_coroutine(woken))

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from greenlet import getcurrent
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ashapp.bridge.concurrency.async_to_sync import adopt_loop
+from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.greenlets import enter_call
 from ashapp.bridge.concurrency.private_loop import OwnLoop, RemoteTask
@@ -250,7 +250,7 @@ class ThreadCall(WsgiCall):
         outer_context = getcurrent().gr_context
         getcurrent().gr_context = self.context
         outer_call = enter_call(self)
-        adopt_loop(self.loop)
+        set_main_event_loop(self.loop)
         if self.info is not None:
             self.info.queued = time.perf_counter() - self._submitted
         try:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from ashapp.bridge.concurrency.request_threads import RequestThreads
+from ashapp.bridge.concurrency.request_threads import RequestThreadPool
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.observe.metrics.files import unwritten
@@ -43,7 +43,7 @@ class StatusReporter:
         health: Health,
         threads: ThreadPool,
         outcomes: Callable[[], Iterable[Outcome]] = tuple,
-        request_threads: RequestThreads | None = None,
+        request_threads: RequestThreadPool | None = None,
     ) -> None:
         self._workers = workers
         self._health = health
@@ -82,7 +82,7 @@ class StatusReporter:
             queued=self._threads.queued + (of_requests.queued if of_requests else 0),
             threads=self._threads.size,
             busy=self._threads.busy,
-            async_threads=of_requests.limit if of_requests else 0,
+            async_threads=of_requests.size if of_requests else 0,
             busy_async_threads=of_requests.busy if of_requests else 0,
             checks=list(self._outcomes()),
             unwritten=unwritten(),
