@@ -13,9 +13,8 @@ gone; the client gets the refusal if the response has not begun, and a truncated
 sending half of the connection is closed, and what the client still sends is thrown away for a while: closing
 at once would reset the connection, and the client could lose the answer before it reads it (RFC 9112, 9.6).
 
-A connection for WebSocket has one of uvicorn's protocols, with time limits of its own for a client that
-answers no ping, and for the end. But that closes the transport, which waits until the client has taken what
-is left: one that takes nothing would stay for ever. So it is looked at here, too.
+A WebSocket has one of uvicorn's protocols, with time limits of its own for pings and for the end. But at its
+end it waits until the client has taken what is left, for ever. So its connection is looked at here, too.
 """
 
 import asyncio
@@ -39,15 +38,14 @@ __all__ = ["LimitedProtocol", "Phase"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Bytes that may wait for their turn. What is read at once, some times over: more comes only from someone who
-# means harm.
+# Bytes that may wait for their turn: what is read at once, some times over.
 _LONGEST_BACKLOG = 1 << 20
 
 
 class Phase(Enum):
     """What a connection waits for."""
 
-    #: The client, to begin or to complete the head of a request.
+    #: The client, to complete the head of a request; or to begin the first one.
     HEAD = auto()
     #: The client, to send more of a body.
     BODY = auto()
@@ -57,9 +55,9 @@ class Phase(Enum):
     RESPONSE = auto()
     #: The application, to go on with the response.
     STREAM = auto()
-    #: The client, to take what is left of a response, or of the parts that there are so far.
+    #: The client, to take what has been written.
     SENDING = auto()
-    #: The client, to send another request; or to be done with a body that nobody reads any more.
+    #: The client, to send another request, or the rest of a body that nobody reads.
     IDLE = auto()
     #: The client, to close a connection on which a request has been refused.
     LINGER = auto()
@@ -73,27 +71,20 @@ class Phase(Enum):
 _AFTER_SENDING = {Phase.HEAD, Phase.STREAM, Phase.IDLE, Phase.WEBSOCKET, Phase.END}
 
 
-class _Shared:
-    """What the connections of one server share."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
-        self.sweeper = Sweeper(loop, limits.interval)
-        self.turns = Turns(loop)
-
-
-_shared: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
+# What the connections of one server share.
+_shared: WeakKeyDictionary[ServerState, tuple[Sweeper, Turns]] = WeakKeyDictionary()
 
 
 class LimitedProtocol(asyncio.Protocol):
     """A mix-in for uvicorn's protocols, which set most of these attributes."""
 
-    # Slots, for with more attributes than uvicorn's the instances would no longer share the keys of their
-    # dicts: that costs a connection 2 KiB.
+    # With more attributes than uvicorn's, instances would not share the keys of their dicts: 2 KiB each.
     __slots__ = (
         "_backlog",
         "_delivery",
         "_received_before",
-        "_shared",
+        "_sweeper",
+        "_turns",
         "_waited",
         "_waits_for",
         "_websocket",
@@ -141,13 +132,13 @@ class LimitedProtocol(asyncio.Protocol):
         self.flow = HeldFlow(self.transport)
         self._delivery = Delivery(self.transport)
         if self.server_state not in _shared:
-            _shared[self.server_state] = _Shared(self.loop, self.limits)
-        self._shared = _shared[self.server_state]
-        self._shared.sweeper.add(self)
+            _shared[self.server_state] = Sweeper(self.loop, self.limits.interval), Turns(self.loop)
+        self._sweeper, self._turns = _shared[self.server_state]
+        self._sweeper.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Look after the connection no longer."""
-        self._shared.sweeper.remove(self)
+        self._sweeper.remove(self)
         self._forget_backlog()
         super().connection_lost(exc)
 
@@ -173,7 +164,7 @@ class LimitedProtocol(asyncio.Protocol):
         elif is_laborious(data):
             self._backlog = Backlog(data)
             self.flow.hold()
-            self._shared.turns.add(self)
+            self._turns.add(self)
         else:
             self.take(data)
 
@@ -206,7 +197,7 @@ class LimitedProtocol(asyncio.Protocol):
     def look(self, seconds: float) -> None:
         """Take note that *seconds* have gone by, and do what is due; see `Sweeper`."""
         if self._websocket is not None and self._websocket not in self.connections:
-            self._shared.sweeper.remove(self)
+            self._sweeper.remove(self)
             return
         is_sending = self._delivery.is_going_on
         if is_sending and self._delivery.look(seconds) >= self.limits.send_seconds:

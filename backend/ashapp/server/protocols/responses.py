@@ -16,18 +16,7 @@ _Field = tuple[bytes, bytes]
 
 # Of those that a response may have, the ones that are no lists: it has each once (RFC 9110, 5.3).
 _SINGLE = frozenset(
-    {
-        b"age",
-        b"content-length",
-        b"content-type",
-        b"date",
-        b"etag",
-        b"expires",
-        b"last-modified",
-        b"location",
-        b"retry-after",
-        b"server",
-    }
+    b"age content-length content-type date etag expires last-modified location retry-after server".split()
 )
 
 

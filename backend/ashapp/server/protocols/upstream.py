@@ -22,10 +22,7 @@ TESTED = {"uvicorn": ("0.51.0", "0.54.0"), "h11": ("0.16.0", "0.16.0"), "httptoo
 
 
 class Reached(NamedTuple):
-    """Something that others do not promise to keep, *why* it is needed, and the *issue* about it, if any.
-
-    *names* are those of attributes, and of methods, which have their parameters in parentheses.
-    """
+    """What others do not promise to keep: attributes, and methods with their parameters in parentheses."""
 
     owner: str
     names: str
@@ -33,95 +30,63 @@ class Reached(NamedTuple):
     issue: str = ""
 
 
-_UVICORN = "uvicorn.protocols.http."
-_FLOW = f"{_UVICORN}flow_control:FlowControl"
-_H11 = f"{_UVICORN}h11_impl:H11Protocol"
-_HTTPTOOLS = f"{_UVICORN}httptools_impl:HttpToolsProtocol"
+_FLOW = "uvicorn.protocols.http.flow_control:FlowControl"
+_H11 = "uvicorn.protocols.http.h11_impl:"
+_HTTPTOOLS = "uvicorn.protocols.http.httptools_impl:"
 _STATE = "cycle connections server_state transport flow scope app client config loop ws_protocol_class"
-_CYCLE = (
-    "scope transport message_event default_headers disconnected more_body waiting_for_100_continue"
-    " response_started response_complete keep_alive"
-)
+_CYCLE = "transport message_event default_headers more_body waiting_for_100_continue response_started"
+_LIMITS = ("limits for a head, and for the time of each phase", "encode/uvicorn#157")
+_UPGRADES = ("an upgrade that is not taken changes nothing", "encode/uvicorn#2722")
 
 REACHED = (
-    Reached(_FLOW, "_transport read_paused resume_reading()", "not to read while a backlog is taken in"),
+    Reached(_FLOW, "_transport read_paused resume_reading()", "nothing is read while a backlog is taken in"),
     Reached(_FLOW, "_is_writable_event", "an event without a deque"),
+    Reached("asyncio:Event", "_value _waiters", "an event without a deque"),
+    Reached(_HTTPTOOLS + "HttpToolsProtocol", f"{_STATE} url headers on_headers_complete()", *_LIMITS),
+    Reached(_HTTPTOOLS + "HttpToolsProtocol", "on_body(body) on_message_complete()", *_LIMITS),
+    Reached(_HTTPTOOLS + "HttpToolsProtocol", "parser handle_websocket_upgrade()", *_UPGRADES),
     Reached(
-        _HTTPTOOLS,
-        f"{_STATE} url headers parser on_headers_complete() on_body(body) on_message_complete()",
-        "limits for the head and its parts, and times for all of them",
-        "encode/uvicorn#157",
+        _HTTPTOOLS + "HttpToolsProtocol", "pipeline connection_lost(exc)", "who is served learns of the end"
     ),
+    Reached(_HTTPTOOLS + "HttpToolsProtocol", "on_response_complete()", "no timer for each response"),
+    Reached(_HTTPTOOLS + "HttpToolsProtocol", "expect_100_continue", "no interim response for HTTP/1.0"),
+    Reached(_HTTPTOOLS + "RequestResponseCycle", f"{_CYCLE} response_complete disconnected", *_LIMITS),
+    Reached(_HTTPTOOLS + "RequestResponseCycle", "chunked_encoding", "no chunks for HTTP/1.0"),
+    Reached(_HTTPTOOLS + "RequestResponseCycle", "expected_content_length", "no chunks for HTTP/1.0"),
+    Reached(_H11 + "H11Protocol", f"{_STATE} conn send_400_response(msg)", *_LIMITS),
+    Reached(_H11 + "H11Protocol", "_should_upgrade() handle_websocket_upgrade(event)", *_UPGRADES),
     Reached(
-        _HTTPTOOLS,
-        "parser handle_websocket_upgrade() expect_100_continue",
-        "an upgrade that is not taken changes nothing",
-        "encode/uvicorn#2722",
+        _H11 + "H11Protocol", "on_response_complete() timeout_keep_alive_task", "no timer for each response"
     ),
-    Reached(
-        _HTTPTOOLS,
-        "pipeline on_response_complete() connection_lost(exc)",
-        "a bound for requests that wait; the one that is served is told of a disconnect; no timer for each",
-    ),
-    Reached(
-        _H11,
-        f"{_STATE} conn send_400_response(msg)",
-        "limits for the head, and times for all of it",
-        "encode/uvicorn#157",
-    ),
-    Reached(
-        _H11,
-        "_should_upgrade() handle_websocket_upgrade(event)",
-        "an upgrade that is not taken changes nothing",
-    ),
-    Reached(_H11, "on_response_complete() timeout_keep_alive_task", "the sweeper closes idle connections"),
-    Reached(_H11, "shutdown()", "h11 knows nothing of a refusal that has been sent"),
-    Reached(f"{_UVICORN}h11_impl:RequestResponseCycle", _CYCLE, "the phase of a connection"),
-    Reached(f"{_UVICORN}httptools_impl:RequestResponseCycle", _CYCLE, "the phase of a connection"),
-    Reached(
-        f"{_UVICORN}httptools_impl:RequestResponseCycle",
-        "chunked_encoding expected_content_length send(message)",
-        "no chunks for HTTP/1.0",
-    ),
+    Reached(_H11 + "H11Protocol", "shutdown()", "h11 knows nothing of a refusal that has been sent"),
+    Reached(_H11 + "RequestResponseCycle", f"{_CYCLE} response_complete disconnected", *_LIMITS),
     Reached(
         "uvicorn.protocols.websockets.websockets_sansio_impl:WebSocketsSansIOProtocol",
-        "handshake_initiated conn client transport",
+        "handshake_initiated conn",
         "an answer to a handshake that can't be read",
     ),
-    Reached("uvicorn.server:ServerState", "default_headers connections total_requests", "no field twice"),
-    Reached("uvicorn.config:Config", "encoded_headers load()", "the end of connections is told in responses"),
+    Reached("uvicorn.server:ServerState", "default_headers total_requests", "no field twice"),
+    Reached("uvicorn.config:Config", "encoded_headers", "responses tell of the end of their connections"),
     Reached(
         "uvicorn.server:Server",
         "run(sockets) startup(sockets) shutdown(sockets) on_tick(counter) capture_signals()"
         " handle_exit(sig, frame) servers started should_exit lifespan server_state",
         "an end that loses no request",
     ),
-    Reached(
-        "uvicorn.lifespan.on:LifespanOn",
-        "startup() shutdown() should_exit startup_failed state",
-        "an end while the application starts",
-    ),
+    Reached("uvicorn.lifespan.on:LifespanOn", "should_exit startup_failed state", "an end during the start"),
     Reached("h11:Connection", "_receive_buffer", "empty lines before a request (RFC 9112, 2.2)"),
-    Reached(
-        "h11:Connection",
-        "_get_io_object(role, event, io_dict)",
-        "chunks are read as strictly as heads: h11 takes bare LFs and controls in extensions and trailers",
-    ),
-    Reached("h11._readers:ChunkedReader", "__call__(buf)", "the same"),
+    Reached("h11:Connection", "_get_io_object(role, event, io_dict)", "chunks are read as strictly as heads"),
+    Reached("h11._readers:ChunkedReader", "__call__(buf)", "chunks are read as strictly as heads"),
     Reached(
         "h11._receivebuffer:ReceiveBuffer",
         "maybe_extract_at_most(count) maybe_extract_next_line() maybe_extract_lines()",
-        "the same",
+        "chunks are read as strictly as heads",
     ),
-    Reached("asyncio:Event", "_value _waiters", "an event without a deque"),
 )
 
 
 class LeanEvent(asyncio.Event):
-    """An event without a deque, of which even an empty one takes 600 bytes.
-
-    uvicorn has an event for each connection and another for each request.
-    """
+    """An event without a deque: uvicorn has two for each connection, and an empty deque takes 600 bytes."""
 
     def __init__(self, *, is_set: bool = False) -> None:
         self._value = is_set
@@ -129,10 +94,7 @@ class LeanEvent(asyncio.Event):
 
     @classmethod
     def instead_of(cls, event: asyncio.Event) -> asyncio.Event:
-        """Return a lean event in the state of *event*; *event* itself if somebody waits for it already.
-
-        So it is where a task that is created begins at once.
-        """
+        """Return a lean event in the state of *event*; *event* itself if somebody waits for it already."""
         return event if event._waiters else cls(is_set=event.is_set())  # noqa: SLF001
 
 
@@ -175,10 +137,7 @@ class BaseH11Protocol(H11Protocol):
 
 
 class BaseH11Connection(h11.Connection):
-    """h11, but strict with chunked bodies: it takes extensions and trailers of any bytes, and bare LFs.
-
-    ``next_event`` raises a `Refusal` for a line that is wrong: 400.
-    """
+    """h11, but strict with chunked bodies: no bare LFs, nor controls in extensions and trailers (400)."""
 
     def skip_empty_lines(self) -> None:
         """Skip those before a request: some clients end a body with one (RFC 9112, 2.2)."""
