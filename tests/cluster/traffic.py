@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.cluster.cluster import Cluster
-from tests.support.load import POST, Load
+from tests.support.network.load import POST, Load
 
 __all__ = ["Traffic", "traffic"]
 

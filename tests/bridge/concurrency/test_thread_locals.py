@@ -22,8 +22,8 @@ from sqlalchemy.pool import StaticPool
 
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals, local, open_request_locals
+from tests.support.applications.decorators import ensured
 from tests.support.asgi import fetch
-from tests.support.decorators import ensured
 from tests.support.flask import make_app
 
 

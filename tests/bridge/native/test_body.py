@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from ashapp.bridge import ClientDisconnected, FlaskToAsgi
 from ashapp.bridge.request.request_body import HIGH_WATER
+from tests.support.applications.decorators import ensured
 from tests.support.asgi import Client, fetch
-from tests.support.decorators import ensured
 from tests.support.flask import begin
 from tests.support.journal import Journal
 

@@ -13,8 +13,8 @@ import pytest
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
 from ashapp.bridge.messages.types import Receive, Scope, Send
+from tests.support.applications.decorators import ensured
 from tests.support.asgi import Client, fetch, http_scope, lifespan
-from tests.support.decorators import ensured
 from tests.support.flask import begin
 
 variable = ContextVar("variable", default="unset")

@@ -9,10 +9,10 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
+from tests.support.applications.merged_flask import merge_contexts
 from tests.support.asgi import fetch
 from tests.support.flask import begin, make_app
 from tests.support.journal import Journal
-from tests.support.merged_flask import merge_contexts
 
 
 @pytest.fixture

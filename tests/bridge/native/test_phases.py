@@ -11,8 +11,8 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
+from tests.support.applications.decorators import ensured
 from tests.support.asgi import fetch
-from tests.support.decorators import ensured
 from tests.support.flask import Pending, begin
 from tests.support.waiting import eventually, until_set
 

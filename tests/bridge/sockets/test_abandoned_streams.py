@@ -12,8 +12,8 @@ from flask import Flask, Response
 
 from ashapp.bridge import FlaskToAsgi
 from tests.support.adapters import Adapter, stock_fails
+from tests.support.applications.producer import FORMS, Producer
 from tests.support.client import Connection
-from tests.support.producer import FORMS, Producer
 from tests.support.server import Serve, on_every_server
 from tests.support.waiting import until
 

@@ -12,8 +12,8 @@ from flask import Flask, current_app
 
 from ashapp.bridge import FlaskToAsgi
 from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.applications.decorators import ensured
 from tests.support.client import Connection, fetch, hammer
-from tests.support.decorators import ensured
 from tests.support.server import Serve, on_every_server
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -11,8 +11,8 @@ from flask import Flask, Response, request
 
 from ashapp.bridge import FlaskToAsgi
 from tests.support.adapters import Adapter, stock_fails
+from tests.support.applications.decorators import ensured
 from tests.support.client import fetch, fetch_all
-from tests.support.decorators import ensured
 from tests.support.server import Serve
 from tests.support.waiting import until
 

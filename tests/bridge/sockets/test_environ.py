@@ -12,8 +12,8 @@ from flask import Flask, Response, request, send_file
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from tests.support import process
 from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.applications.environ import describe, read_environ
 from tests.support.client import Connection, fetch
-from tests.support.environ import describe, read_environ
 from tests.support.server import Serve, on_every_server
 
 

@@ -16,9 +16,9 @@ from flask import Flask, request
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from tests.support import process
 from tests.support.adapters import Adapter, stock_fails
+from tests.support.applications.wsgi import application
 from tests.support.client import Connection, fetch
 from tests.support.server import ServerDidNotStart, serving
-from tests.support.wsgi import application
 
 on_both_loops = pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 

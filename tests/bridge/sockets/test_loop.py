@@ -14,8 +14,8 @@ from flask.views import MethodView, View
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.adapters import Adapter, stock_passes
+from tests.support.applications.decorators import ensured, forgetful
 from tests.support.client import fetch
-from tests.support.decorators import ensured, forgetful
 from tests.support.server import Serve, serving
 from tests.support.waiting import until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bulk import BLOCK
+from tests.support.applications.bulk import BLOCK
 from tests.support.client import Connection, chunk
 from tests.support.process import serving
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reas
 
 
 class Server:
-    """A process that serves ``tests.support.bulk``, with its memory."""
+    """A process that serves ``tests.support.applications.bulk``, with its memory."""
 
     def __init__(self, pid: int, port: int) -> None:
         self.address = ("127.0.0.1", port)
@@ -43,7 +43,7 @@ class Server:
 @pytest.fixture(scope="module", params=[("httptools", "uvloop"), ("h11", "asyncio")], ids="-".join)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     http, loop = request.param
-    args = ["tests.support.bulk:app", "--app-dir", str(ROOT), "--http", http, "--loop", loop]
+    args = ["tests.support.applications.bulk:app", "--app-dir", str(ROOT), "--http", http, "--loop", loop]
     with serving(args, command=[sys.executable, "-m", "uvicorn"]) as process:
         found = Server(process.pid, int(process.base_url.rpartition(":")[2]))
         for target in ("/sync", "/async"):

@@ -8,8 +8,8 @@ from flask import Flask, request
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.applications.environ import describe, read_environ
 from tests.support.client import Connection, fetch
-from tests.support.environ import describe, read_environ
 from tests.support.server import Serve, on_every_server
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"

@@ -10,8 +10,8 @@ from flask import Flask, request
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.applications.environ import describe, read_environ
 from tests.support.client import fetch
-from tests.support.environ import describe, read_environ
 from tests.support.server import Serve, on_every_server, serving
 
 # The target on the wire, PATH_INFO and QUERY_STRING.

@@ -11,10 +11,10 @@ import pytest
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Environ, StartResponse
 from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.applications.wsgi import Headers, application, generate
 from tests.support.client import Connection, TruncatedResponse, fetch
 from tests.support.outcomes import Outcomes
 from tests.support.server import Serve, on_every_server
-from tests.support.wsgi import Headers, application, generate
 
 
 @stock_fails("start_response returns nothing to write with", everywhere=True)

@@ -5,9 +5,9 @@ import pytest
 
 from ashapp.bridge import WsgiToAsgi
 from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.applications.wsgi import application
 from tests.support.client import Connection, fetch
 from tests.support.server import Serve, on_every_server
-from tests.support.wsgi import application
 
 
 @stock_fails("a field outside ASCII is an error: 500", everywhere=True)

@@ -11,8 +11,8 @@ from flask import Flask, Response, request, stream_with_context
 
 from ashapp.bridge import FlaskToAsgi
 from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.applications.producer import FORMS, Producer
 from tests.support.client import Connection, fetch
-from tests.support.producer import FORMS, Producer
 from tests.support.server import Serve, on_every_server
 from tests.support.waiting import until
 

@@ -11,10 +11,10 @@ from flask import Flask, Response, g, request, stream_with_context
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from tests.support.adapters import Adapter, stock_fails
+from tests.support.applications.wsgi import application
 from tests.support.client import Connection, fetch, fetch_all, hammer
 from tests.support.server import Serve
 from tests.support.waiting import until
-from tests.support.wsgi import application
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

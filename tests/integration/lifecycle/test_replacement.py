@@ -14,7 +14,7 @@ from textwrap import dedent
 import pytest
 
 from tests.support.client import Connection, fetch
-from tests.support.load import GET, Load
+from tests.support.network.load import GET, Load
 from tests.support.process import ServerProcess, serving
 from tests.support.waiting import until
 

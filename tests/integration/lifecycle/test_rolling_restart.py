@@ -4,8 +4,8 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support.load import GET, POST, Load
-from tests.support.nginx import free_port, needs_nginx, nginx
+from tests.support.network.load import GET, POST, Load
+from tests.support.network.nginx import free_port, needs_nginx, nginx
 from tests.support.process import ServerProcess, serving
 
 ROUNDS = 3

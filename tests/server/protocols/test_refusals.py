@@ -13,8 +13,8 @@ import pytest
 from ashapp.server.protocols.refusal import Refusal
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
+from tests.support.network.tls import make_certificate, needs_openssl
 from tests.support.server import Combination
-from tests.support.tls import make_certificate, needs_openssl
 from tests.support.waiting import PATIENCE, until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: shop\r\n"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.protocols import ConnectionLimits, limited_protocol
 from tests.support.client import Connection, chunk
-from tests.support.nginx import needs_nginx, nginx
+from tests.support.network.nginx import needs_nginx, nginx
 from tests.support.server import serving
 
 #: Method, target and body.

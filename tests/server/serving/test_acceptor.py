@@ -24,7 +24,7 @@ from ashapp.server.serving.acceptor import tell_if_exhausted
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings.loading import load
 from tests.support.client import Address, Connection
-from tests.support.tls import make_certificate, needs_openssl
+from tests.support.network.tls import make_certificate, needs_openssl
 from tests.support.waiting import PATIENCE, until
 
 SIZE = 8_000_000

@@ -1,13 +1,5 @@
 # SPDX-License-Identifier: MIT
-import pytest
-
 from tests.manifests.objects import Objects
-from tests.manifests.render import MANIFESTS, kustomize
-
-
-@pytest.fixture(scope="module")
-def observability() -> Objects:
-    return Objects.read(kustomize(MANIFESTS / "observability"))
 
 
 def test_it_scrapes_the_management_port_of_each_pod(observability: Objects, objects: Objects) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.manifests.exported import FOREIGN, TARGET_LABELS
-from tests.manifests.expressions import asked
 from tests.manifests.objects import Objects
+from tests.manifests.observability.exported import FOREIGN, TARGET_LABELS
+from tests.manifests.observability.expressions import asked
 from tests.manifests.render import MANIFESTS, kustomize
 
 FOLDER = MANIFESTS / "observability"

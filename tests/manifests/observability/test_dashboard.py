@@ -3,11 +3,11 @@ import json
 from itertools import combinations
 from typing import Any
 
-from tests.manifests.exported import FOREIGN, TARGET_LABELS
-from tests.manifests.expressions import asked
 from tests.manifests.objects import Objects
+from tests.manifests.observability.exported import FOREIGN, TARGET_LABELS
+from tests.manifests.observability.expressions import asked
+from tests.manifests.observability.test_rules import ALERTS
 from tests.manifests.render import MANIFESTS, kustomize
-from tests.manifests.test_rules import ALERTS
 
 FOLDER = MANIFESTS / "observability"
 TEXT = (FOLDER / "dashboard.json").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 import pytest
 
-from tests.manifests.expressions import asked
+from tests.manifests.observability.expressions import asked
 
 
 def test_metrics_with_the_labels_that_they_are_matched_and_grouped_by() -> None:
