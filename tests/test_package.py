@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 import ast
-import graphlib
 import importlib.metadata
 import importlib.resources
 import pkgutil
@@ -64,22 +63,6 @@ def test_each_module_says_what_it_is_and_offers_what_it_defines(name: str) -> No
     assert defined <= set(offered)
 
 
-def imported_by(name: str) -> set[str]:
-    """Return the modules of ours that the module *name* imports as it runs."""
-    source = Path(str(importlib.import_module(name).__file__)).read_text(encoding="utf-8")
-    found: set[str] = set()
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}.intersection(MODULES)
-            found |= inner or {node.module}
-    return found.intersection(MODULES)
-
-
-def test_no_module_is_in_a_circle() -> None:
-    """So any of them can be the first that is imported."""
-    graphlib.TopologicalSorter({name: imported_by(name) for name in MODULES}).prepare()
-
-
 @pytest.mark.parametrize("name", ["ashapp", "ashapp.bridge"])
 def test_the_guides_name_nothing_that_is_not_offered(name: str) -> None:
     guides = [*Path(__file__).parents[1].glob("docs/*.md"), Path(__file__).parents[1] / "README.md"]
@@ -103,11 +86,6 @@ def test_the_guides_name_nothing_that_is_not_offered(name: str) -> None:
 )
 def test_what_it_imports_is_what_it_needs(statement: str, unwanted: set[str]) -> None:
     assert not unwanted.intersection(run(f"import sys; {statement}; print(*sys.modules)"))
-
-
-def test_the_bridge_imports_nothing_else_of_ours() -> None:
-    loaded = run("import sys, ashapp.bridge; print(*sys.modules)")
-    assert [name for name in loaded if name.startswith("ashapp.") and "ashapp.bridge" not in name] == []
 
 
 def test_public_names_can_be_listed_and_others_are_unknown() -> None:

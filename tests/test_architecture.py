@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""The order of the folders, which the imports keep: also those for types, and those within functions."""
+
+import ast
+import graphlib
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BACKEND = ROOT / "backend"
+
+#: Folders and files, the highest first. A module imports from its own line and from those below it.
+ORDER = (
+    "ashapp.__main__",
+    "ashapp.server.cli",
+    "ashapp",
+    "ashapp.api",
+    "ashapp.server.runner",
+    "ashapp.server.processes",
+    "ashapp.server.serving",
+    "ashapp.server.assembly",
+    "ashapp.server.inspection",
+    "ashapp.server.management",
+    "ashapp.server.middleware",
+    "ashapp.server.health",
+    "ashapp.server.system",
+    "ashapp.server.settings",
+    "ashapp.server.protocols",
+    "ashapp.server",
+    "ashapp.observe",
+    "ashapp.bridge",
+    "ashapp.bridge.flask",
+    "ashapp.bridge.wsgi",
+    "ashapp.bridge.lifespan",
+    "ashapp.bridge.placement",
+    "ashapp.bridge.request",
+    "ashapp.bridge.admission",
+    "ashapp.bridge.concurrency",
+    "ashapp.bridge.stacks",
+    "ashapp.bridge.keywords",
+    "ashapp.bridge.messages",
+)
+
+#: Imports that point up, or close a circle, and why. One that no longer does has to go from this list.
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("ashapp.api.version", "ashapp"): "the version stands there, where the build looks for it",
+    ("ashapp.server.management.gauges", "ashapp"): "the same",
+    ("ashapp.server.inspection.announcements", "ashapp.server.assembly.application"): "to be undone",
+    ("ashapp.server.health.readiness_runner", "ashapp.server.assembly.redaction"): "to be undone",
+    ("ashapp.bridge.request.handoffs", "ashapp.bridge.request.loop_call"): "to be undone",
+}
+
+#: Folders with more files than can be taken in at once. One that has become smaller has to go from this list.
+CROWDED = {
+    "tests/benchmarks",
+    "tests/bridge/native",
+    "tests/bridge/sockets",
+    "tests/integration/httpbin",
+}
+
+# With ``__init__.py``.
+MOST_FILES = 12
+
+
+def modules() -> dict[str, Path]:
+    """Return the files of the package by the names of their modules."""
+    paths = sorted((BACKEND / "ashapp").rglob("*.py"))
+    names = [".".join(path.relative_to(BACKEND).with_suffix("").parts) for path in paths]
+    return dict(zip([name.removesuffix(".__init__") for name in names], paths, strict=True))
+
+
+MODULES = modules()
+
+
+def imports(name: str) -> Iterator[str]:
+    """Return the modules of ours that the module *name* imports, wherever that is written."""
+    path = MODULES[name]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = name if path.stem == "__init__" else name.rpartition(".")[0]
+            source = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            names = [f"{source}.{alias.name}" for alias in node.names]
+            found = [inner if inner in MODULES else source for inner in names]
+        else:
+            continue
+        yield from (module for module in found if module in MODULES and module != name)
+
+
+def place(name: str) -> int:
+    """Return the line of ``ORDER`` that the module *name* belongs to."""
+    return ORDER.index(max((line for line in ORDER if f"{name}.".startswith(f"{line}.")), key=len))
+
+
+ARROWS = {(name, imported) for name in MODULES for imported in imports(name)}
+
+
+def circle(arrows: set[tuple[str, str]]) -> list[str]:
+    """Return the modules of a circle, or none."""
+    graph: dict[str, set[str]] = {}
+    for name, imported in arrows:
+        graph.setdefault(name, set()).add(imported)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return []
+
+
+def test_imports_point_down() -> None:
+    kept = sorted(ARROWS - set(EXCEPTIONS))
+    assert [(name, imported) for name, imported in kept if place(imported) < place(name)] == []
+
+
+def test_no_module_is_in_a_circle() -> None:
+    """So any of them can be the first that is imported."""
+    assert circle(ARROWS - set(EXCEPTIONS)) == []
+
+
+@pytest.mark.parametrize("arrow", EXCEPTIONS)
+def test_the_exceptions_are_needed(arrow: tuple[str, str]) -> None:
+    assert arrow in ARROWS
+    name, imported = arrow
+    assert place(imported) < place(name) or circle(ARROWS - set(EXCEPTIONS) | {arrow})
+
+
+def test_a_folder_can_be_taken_in_at_once() -> None:
+    tops = (BACKEND / "ashapp", ROOT / "tests")
+    folders = {path.parent for top in tops for path in top.rglob("*.py")}
+    crowded = {folder for folder in folders if len(list(folder.glob("*.py"))) > MOST_FILES}
+    assert {folder.relative_to(ROOT).as_posix() for folder in crowded} == CROWDED
