@@ -12,6 +12,7 @@ import asgiref.wsgi
 import flask
 import pytest
 
+from ashapp.bridge.flask import accelerators
 from tests.support.flask import make_app
 from tests.support.journal import Journal
 from tests.support.server import COMBINATIONS, Combination, Serve, SharedServer
@@ -25,6 +26,14 @@ def app() -> flask.Flask:
 @pytest.fixture
 def journal() -> Journal:
     return Journal()
+
+
+@pytest.fixture(params=[True, False], ids=["accelerated", "plain"])
+def accelerated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Let the test run with the accelerators of the dispatch, and without; say which."""
+    monkeypatch.setattr(accelerators, "ENABLED", request.param)
+    enabled: bool = request.param
+    return enabled
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from tests.support.asgi import fetch
 from tests.support.flask import begin, make_app
 from tests.support.journal import Journal
 
+pytestmark = pytest.mark.usefixtures("accelerated")
+
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch, journal: Journal) -> flask.Flask:

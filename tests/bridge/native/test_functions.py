@@ -1,0 +1,508 @@
+# SPDX-License-Identifier: MIT
+"""The functions of an application that Flask calls around a view: where each runs, and in which order.
+
+A function of each kind is registered for each place that Flask has for one: hooks, error handlers, context
+processors, receivers of signals. The view is async, on the loop, or sync, on a thread.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import blinker
+import flask
+import pytest
+from flask import signals
+from werkzeug.exceptions import NotFound
+
+from ashapp.bridge import FlaskToAsgi, nonblocking
+from tests.support.asgi import fetch
+from tests.support.flask import begin, make_app
+from tests.support.journal import Journal
+from tests.support.waiting import until_set
+
+pytestmark = pytest.mark.usefixtures("accelerated")
+
+KINDS = ["sync", "async", "nonblocking"]
+kinds = pytest.mark.parametrize("kind", KINDS)
+sync_and_async = pytest.mark.parametrize("kind", ["sync", "async"])
+views = pytest.mark.parametrize("view_kind", ["async", "sync"])
+
+# Registered on an application or on a blueprint, in the order in which Flask calls them.
+HOOKS: dict[str, Callable[[Any, Any], object]] = {
+    "before": lambda where, hook: where.before_request(hook),
+    "context": lambda where, hook: where.context_processor(hook),
+    "after": lambda where, hook: where.after_request(hook),
+    "teardown": lambda where, hook: where.teardown_request(hook),
+    "app teardown": lambda where, hook: getattr(where, "app", where).teardown_appcontext(hook),
+    "handler": lambda where, hook: where.register_error_handler(ZeroDivisionError, hook),
+}
+ALWAYS = [
+    *(signals.appcontext_pushed, signals.request_started, signals.request_finished),
+    *(signals.request_tearing_down, signals.appcontext_tearing_down, signals.appcontext_popped),
+]
+IN_VIEWS = [signals.message_flashed, signals.before_render_template, signals.template_rendered]
+SIGNALS = {signal.name: signal for signal in [*ALWAYS, *IN_VIEWS, signals.got_request_exception]}
+
+
+class Oops(Exception):  # noqa: N818
+    pass
+
+
+def of_kind(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *function* as one of that *kind*."""
+
+    async def coroutine_function(*args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(0)
+        return function(*args, **kwargs)
+
+    def sync_function(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return (
+        coroutine_function
+        if kind == "async"
+        else nonblocking(sync_function)
+        if kind == "nonblocking"
+        else sync_function
+    )
+
+
+def noting(journal: Journal, name: str, kind: str) -> Callable[..., Any]:
+    """Return a function for any place; it returns what Flask expects there."""
+
+    def function(given: Any = None, **kwargs: Any) -> Any:
+        journal.note(name, kwargs.get("exception", given))
+        if name == "handler":
+            return flask.render_template_string("handled")
+        return {} if name == "context" else given if isinstance(given, flask.Response) else None
+
+    return of_kind(kind, function)
+
+
+@pytest.fixture
+def connect(app: flask.Flask) -> Iterator[Callable[[Any, Any], None]]:
+    """A function that connects a receiver to a signal of the application, until the test ends."""
+    connected: list[tuple[Any, Any]] = []
+
+    def connect(signal: Any, receiver: Any) -> None:
+        signal.connect(receiver, app)
+        connected.append((signal, receiver))
+
+    yield connect
+    for signal, receiver in connected:
+        signal.disconnect(receiver, app)
+
+
+def add_view(where: Any, journal: Journal, kind: str = "async", error: type[Exception] | None = None) -> None:
+    def view() -> str:
+        journal.note("view")
+        if error is not None:
+            raise error
+        flask.flash("flashed")
+        return flask.render_template_string("hello")
+
+    where.add_url_rule("/", "view", of_kind(kind, view))
+
+
+# -- where they run
+
+
+@kinds
+@views
+@pytest.mark.parametrize("on_blueprint", [False, True])
+@pytest.mark.parametrize("name", HOOKS)
+async def test_a_hook(
+    app: flask.Flask, journal: Journal, name: str, view_kind: str, kind: str, *, on_blueprint: bool
+) -> None:
+    where: Any = flask.Blueprint("part", __name__) if on_blueprint and name != "app teardown" else app
+    HOOKS[name](where, noting(journal, name, kind))
+    add_view(where, journal, view_kind, ZeroDivisionError if name == "handler" else None)
+    if where is not app:
+        app.register_blueprint(where)
+
+    client = await fetch(FlaskToAsgi(app))
+
+    assert (client.status, client.body) == (200, b"handled" if name == "handler" else b"hello")
+    assert journal[name].on_loop == (kind == "async" or (kind == "nonblocking" and view_kind == "async"))
+    assert journal["view"].on_loop == (view_kind == "async")
+
+
+@kinds
+@views
+@pytest.mark.parametrize("name", SIGNALS)
+async def test_a_receiver_of_a_signal(
+    app: flask.Flask, journal: Journal, connect: Any, name: str, view_kind: str, kind: str
+) -> None:
+    connect(SIGNALS[name], noting(journal, name, kind))
+    fails = name == "got-request-exception"
+    add_view(app, journal, view_kind, ZeroDivisionError if fails else None)
+
+    client = await fetch(FlaskToAsgi(app))
+
+    assert client.status == (500 if fails else 200)
+    assert isinstance(journal[name].value, ZeroDivisionError) if fails else journal[name].value is app
+    assert journal[name].on_loop == (kind == "async" or (kind == "nonblocking" and view_kind == "async"))
+
+
+@sync_and_async
+async def test_after_this_request(app: flask.Flask, journal: Journal, kind: str) -> None:
+    @app.get("/")
+    async def view() -> str:
+        flask.after_this_request(noting(journal, "after this", kind))
+        return "hello"
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"hello"
+    assert journal["after this"].on_loop == (kind == "async")
+
+
+@views
+async def test_all_sync_ones_of_a_request_share_a_thread(
+    app: flask.Flask, journal: Journal, connect: Any, view_kind: str
+) -> None:
+    for name, register in HOOKS.items():
+        register(app, noting(journal, name, "sync"))
+    for name, signal in SIGNALS.items():
+        connect(signal, noting(journal, name, "sync"))
+    add_view(app, journal, view_kind, ZeroDivisionError)
+
+    bridge = FlaskToAsgi(app)
+    clients = await asyncio.gather(*(fetch(bridge) for _ in range(8)))
+    assert {client.body for client in clients} == {b"handled"}
+    assert threading.get_ident() not in journal.threads
+    journal.clear()
+    await fetch(bridge)
+    unsent = {"message-flashed", "got-request-exception"}
+    assert set(journal.names) == {"view", *HOOKS, *SIGNALS} - unsent
+    assert len(journal.threads) == 1
+
+
+async def test_without_sync_ones_there_is_no_thread(app: flask.Flask, journal: Journal) -> None:
+    for name, register in HOOKS.items():
+        register(app, noting(journal, name, "async"))
+    add_view(app, journal)
+    before = set(threading.enumerate())
+
+    await fetch(FlaskToAsgi(app))
+
+    assert set(threading.enumerate()) <= before
+
+
+async def test_one_that_blocks_holds_nobody_up(app: flask.Flask) -> None:
+    """Neither who comes later nor who has a request thread already: no other request gets that."""
+    release, blocked, go = threading.Event(), threading.Event(), asyncio.Event()
+
+    @app.before_request
+    def before() -> None:
+        if flask.request.path == "/slow":
+            blocked.set()
+            release.wait(20)
+
+    app.after_request(lambda response: response)
+
+    @app.get("/<path>")
+    async def view(path: str) -> str:
+        if "wait" in flask.request.args:
+            await go.wait()
+        return path
+
+    bridge = FlaskToAsgi(app)
+    early = [begin(bridge, target=b"/fast?wait=1") for _ in range(3)]
+    await asyncio.sleep(0.05)  # each has its request thread by now, and none is busy
+    request = begin(bridge, target=b"/slow")
+    await until_set(blocked)
+    later = await asyncio.gather(*(fetch(bridge, target=b"/fast") for _ in range(5)))
+    go.set()
+
+    assert {client.body for client in [*later, *[await pending.end() for pending in early]]} == {b"fast"}
+    assert not request.task.done()
+    release.set()
+    assert (await request.end()).body == b"slow"
+
+
+async def test_what_ensure_sync_wrapped_runs_where_it_is_called(app: flask.Flask, journal: Journal) -> None:
+    @app.get("/")
+    async def view() -> str:
+        app.ensure_sync(partial(journal.note, "view"))()
+        await asyncio.to_thread(app.ensure_sync(partial(journal.note, "thread")))
+        later = app.ensure_sync(partial(journal.note, "wrapped in the view, called in a task"))
+
+        async def task() -> None:
+            app.ensure_sync(partial(journal.note, "task"))()
+            later()
+
+        await asyncio.create_task(task())
+        return "hello"
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"hello"
+    assert [(entry.name, entry.on_loop) for entry in journal.entries] == [
+        ("view", False),
+        ("thread", False),
+        ("task", True),
+        ("wrapped in the view, called in a task", True),
+    ]
+
+
+# -- in which order, and with what
+
+
+@sync_and_async
+async def test_hooks_are_called_in_the_order_of_flask(app: flask.Flask, journal: Journal, kind: str) -> None:
+    for number in "12":
+        for name in ["before", "after", "teardown", "app teardown"]:
+            HOOKS[name](app, noting(journal, f"{name} {number}", kind))
+    add_view(app, journal)
+
+    await fetch(FlaskToAsgi(app))
+
+    names = ["before 1", "before 2", "view", "after 2", "after 1"]
+    names += ["teardown 2", "teardown 1", "app teardown 2", "app teardown 1"]
+    assert journal.names == names
+
+
+@sync_and_async
+async def test_signals_are_sent_in_the_order_of_flask(
+    app: flask.Flask, journal: Journal, connect: Any, kind: str
+) -> None:
+    for name, signal in SIGNALS.items():
+        connect(signal, noting(journal, name, kind))
+    add_view(app, journal)
+
+    await fetch(FlaskToAsgi(app))
+
+    before, after = ALWAYS[:2], ALWAYS[2:]
+    names = [[signal.name for signal in part] for part in (before, IN_VIEWS, after)]
+    assert journal.names == [*names[0], "view", *names[1], *names[2]]
+
+
+@sync_and_async
+async def test_a_hook_may_answer(app: flask.Flask, journal: Journal, kind: str) -> None:
+    app.before_request(of_kind(kind, lambda: ("not now", 503)))
+    app.teardown_request(noting(journal, "teardown", kind))
+    add_view(app, journal)
+
+    client = await fetch(FlaskToAsgi(app))
+
+    assert (client.status, client.body) == (503, b"not now")
+    assert journal.names == ["teardown"]
+
+
+@sync_and_async
+async def test_teardown_gets_the_error(app: flask.Flask, journal: Journal, kind: str) -> None:
+    app.teardown_request(noting(journal, "teardown", kind))
+    add_view(app, journal, error=ZeroDivisionError)
+
+    assert (await fetch(FlaskToAsgi(app))).status == 500
+    assert isinstance(journal["teardown"].value, ZeroDivisionError)
+
+
+# -- errors
+
+
+def add_handler(where: Any, error: type[Exception] | int, kind: str, journal: Journal) -> None:
+    def handle(error: Exception) -> flask.typing.ResponseReturnValue:
+        journal.note("handler", error)
+        journal.note("handled", sys.exception())
+        return "handled", 418
+
+    where.register_error_handler(error, of_kind(kind, handle))
+
+
+@sync_and_async
+@views
+@pytest.mark.parametrize("raised_by", ["view", "hook"])
+async def test_a_handler_gets_and_sees_what_was_raised(
+    app: flask.Flask, journal: Journal, kind: str, view_kind: str, raised_by: str
+) -> None:
+    def fail() -> None:
+        raise Oops
+
+    add_handler(app, Oops, kind, journal)
+    if raised_by == "hook":
+        app.before_request(of_kind("sync" if kind == "async" else "async", fail))
+    add_view(app, journal, view_kind, Oops)
+
+    client = await fetch(FlaskToAsgi(app))
+
+    assert (client.status, client.body) == (418, b"handled")
+    assert isinstance(journal["handler"].value, Oops)
+    assert journal["handled"].value is journal["handler"].value
+    assert ("view" in journal) == (raised_by == "view")
+
+
+@sync_and_async
+async def test_a_handler_may_raise_again(
+    app: flask.Flask, journal: Journal, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def again(error: Exception) -> str:
+        raise  # noqa: PLE0704 - what Flask handles
+
+    app.register_error_handler(Oops, of_kind(kind, again))
+    add_view(app, journal, error=Oops)
+
+    assert (await fetch(FlaskToAsgi(app))).status == 500
+    assert caplog.records[0].exc_info is not None
+    assert isinstance(caplog.records[0].exc_info[1], Oops)
+
+
+@sync_and_async
+async def test_a_handler_of_a_status_and_one_of_500(
+    app: flask.Flask, journal: Journal, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for status in (404, 500):
+        add_handler(app, status, kind, journal)
+    add_view(app, journal, error=Oops)
+    bridge = FlaskToAsgi(app)
+
+    assert (await fetch(bridge, target=b"/nowhere")).status == 418
+    assert (await fetch(bridge)).status == 418
+    not_found, internal = [entry.value for entry in journal.entries if entry.name == "handler"]
+    assert isinstance(not_found, NotFound)
+    assert isinstance(internal.original_exception, Oops)
+    assert caplog.records[0].levelno == logging.ERROR
+
+
+@sync_and_async
+async def test_a_handler_of_a_blueprint_is_for_its_views(
+    app: flask.Flask, journal: Journal, kind: str
+) -> None:
+    blueprint = flask.Blueprint("part", __name__)
+    add_handler(blueprint, Oops, kind, journal)
+    add_view(blueprint, journal, error=Oops)
+    app.register_blueprint(blueprint, url_prefix="/part")
+    add_view(app, journal, error=Oops)
+    bridge = FlaskToAsgi(app)
+
+    assert (await fetch(bridge, target=b"/part/")).status == 418
+    assert (await fetch(bridge)).status == 500
+
+
+@pytest.mark.parametrize(
+    "error", [StopIteration, StopAsyncIteration, RuntimeError, LookupError, TimeoutError]
+)
+async def test_what_a_sync_hook_raises_is_not_changed(
+    app: flask.Flask, journal: Journal, error: type[Exception]
+) -> None:
+    raised = error("hook")
+
+    def hook() -> None:
+        raise raised
+
+    add_handler(app, error, "sync", journal)
+    app.before_request(hook)
+    add_view(app, journal)
+
+    assert (await fetch(FlaskToAsgi(app))).status == 418
+    assert journal["handler"].value is raised
+
+
+@sync_and_async
+async def test_the_traceback_leads_to_where_it_was_raised(
+    app: flask.Flask, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def deep() -> None:
+        raise Oops
+
+    @app.before_request
+    def hook() -> None:
+        if kind == "sync":
+            deep()
+
+    @app.get("/")
+    async def view() -> str:
+        async def task() -> None:
+            deep()
+
+        await asyncio.create_task(task())
+        return "never"
+
+    assert (await fetch(FlaskToAsgi(app))).status == 500
+    exc_info = caplog.records[0].exc_info
+    assert exc_info is not None
+    names = [frame.name for frame in traceback.extract_tb(exc_info[2])]
+    assert names[-2:] == ["hook" if kind == "sync" else "task", "deep"]
+    assert "full_dispatch_request" in names
+
+
+@sync_and_async
+async def test_a_handler_finds_the_traceback_as_it_was(app: flask.Flask, kind: str) -> None:
+    def handle(error: Exception) -> list[str]:
+        return [frame.name for frame in traceback.extract_tb(sys.exc_info()[2])]
+
+    app.register_error_handler(Oops, of_kind(kind, handle))
+
+    @app.get("/")
+    async def view() -> str:
+        raise Oops
+
+    names = json.loads((await fetch(FlaskToAsgi(app))).body)
+    assert (names[0], names[-1]) == ("full_dispatch_request", "view")
+
+
+# -- more of signals
+
+
+@sync_and_async
+@views
+async def test_a_signal_of_the_applications_own(app: flask.Flask, kind: str, view_kind: str) -> None:
+    """Sent in a view with the wrapper that blinker asks for."""
+    signal = blinker.Signal()
+    receiver = of_kind(kind, lambda sender: "answer")
+    signal.connect(receiver)
+
+    def view() -> list[Any]:
+        return [answer for _, answer in signal.send(app, _async_wrapper=app.ensure_sync)]
+
+    app.add_url_rule("/", "view", of_kind(view_kind, view))
+
+    assert (await fetch(FlaskToAsgi(app))).body == b'["answer"]\n'
+
+
+@sync_and_async
+async def test_a_receiver_that_fails_fails_the_request(app: flask.Flask, journal: Journal, kind: str) -> None:
+    def fail(sender: Any, **kwargs: Any) -> None:
+        raise Oops
+
+    receiver = of_kind(kind, fail)
+    add_handler(app, Oops, "sync", journal)
+    add_view(app, journal)
+
+    with signals.request_started.connected_to(receiver, app):
+        assert (await fetch(FlaskToAsgi(app))).body == b"handled"
+    assert (await fetch(FlaskToAsgi(app))).body == b"hello"
+
+
+async def test_other_senders_and_muted_signals_are_left_out(
+    app: flask.Flask, journal: Journal, connect: Any
+) -> None:
+    connect(signals.request_started, noting(journal, "receiver", "sync"))
+    other = make_app()
+    for application in (app, other):
+        add_view(application, journal)
+
+    await fetch(FlaskToAsgi(other))
+    with signals.request_started.muted():
+        await fetch(FlaskToAsgi(app))
+
+    assert journal.names == ["view", "view"]
+
+
+async def test_outside_a_request_signals_are_blinkers(
+    app: flask.Flask, journal: Journal, connect: Any
+) -> None:
+    FlaskToAsgi(app)
+    assert signals.template_rendered.send(app) == []
+
+    connect(signals.template_rendered, noting(journal, "sync", "sync"))
+    signals.template_rendered.send(app, template="t")
+    assert journal["sync"].value is app
+
+    connect(signals.message_flashed, noting(journal, "async", "async"))
+    with pytest.raises(RuntimeError, match="coroutine"):
+        signals.message_flashed.send(app)
