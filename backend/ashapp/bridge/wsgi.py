@@ -25,9 +25,14 @@ from ashapp.bridge.messages.environ import (
     expects_continue,
     server_constants,
 )
-from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, RequestTimeout
-from ashapp.bridge.messages.problems import send_problem, send_timeout
-from ashapp.bridge.messages.upgrades import ending_upgrade
+from ashapp.bridge.messages.errors import (
+    ClientDisconnected,
+    RequestRejected,
+    RequestTimeout,
+    send_problem,
+    send_timeout,
+)
+from ashapp.bridge.messages.headers import ending_upgrade
 from ashapp.bridge.request.body_intake import DEFAULT_READ_AHEAD, Intake
 from ashapp.bridge.request.input_stream import InputStream, ReadLock
 from ashapp.bridge.request.output_queue import WriteBehind
@@ -180,7 +185,8 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             if body.announced:
                 await self._take_in(prepared, body)
             if isinstance(prepared, ThreadCall):
-                self._submit(prepared)
+                self.admission.check_queue()
+                prepared.submit()
             call = prepared
             await call.respond(send)
         except RequestRejected as rejection:
@@ -194,13 +200,12 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         except ClientDisconnected:
             pass  # before it could begin: there is nobody to answer
         finally:
-            if body is not None:
-                body.stop()
-            # What the server has given up may still run on its thread.
-            if call is None:
-                self.admission.leave()
-            else:
+            if call is not None:  # what the server has given up may still run on its thread
                 call.when_ended(self.admission.leave)
+            else:
+                if body is not None:
+                    body.stop()
+                self.admission.leave()
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -285,10 +290,6 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
                 await self.intake.admit(body)
         except TimeoutError as error:
             raise RequestTimeout from error
-
-    def _submit(self, call: ThreadCall) -> None:
-        self.admission.check_queue()
-        call.submit()
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 import io
+import os
 import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes
 
@@ -9,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ashapp.bridge.messages.environ import (
+    BLOCK_SIZE,
     body_is_announced,
     build_environ,
     expects_continue,
+    file_wrapper,
     server_constants,
     split_path,
 )
 from ashapp.bridge.messages.errors import RequestRejected
-from ashapp.bridge.messages.files import file_wrapper
 from tests.support.asgi import http_scope
 
 CONSTANTS = server_constants(multithread=True, multiprocess=False)
@@ -214,3 +217,66 @@ def test_other_transfer_codings_are_not(codings: list[bytes]) -> None:
 def test_expects_continue(value: bytes, *, expected: bool) -> None:
     assert expects_continue(environ_of(headers=[(b"expect", value)])) is expected
     assert expects_continue(environ_of()) is False
+
+
+# -- wsgi.file_wrapper
+
+SIZE = 3 * BLOCK_SIZE + 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "blocks"),
+    [
+        (8192, [BLOCK_SIZE] * 3 + [1]),
+        (2 * BLOCK_SIZE, [2 * BLOCK_SIZE, BLOCK_SIZE + 1]),
+    ],
+)
+def test_a_regular_file_is_read_in_large_blocks(tmp_path: Path, asked: int, blocks: list[int]) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(SIZE))
+    with path.open("rb") as file:
+        assert [len(block) for block in file_wrapper(file, asked)] == blocks
+
+
+def test_a_pipe_is_read_as_asked() -> None:
+    out, into = os.pipe()
+    with open(out, "rb") as reader, open(into, "wb") as writer:  # noqa: PTH123 - these are descriptors
+        writer.write(bytes(2500))
+        writer.close()
+        assert [len(block) for block in file_wrapper(reader, 1000)] == [1000, 1000, 500]
+
+
+class Bare:
+    """A file by PEP 3333: it has a ``read`` and nothing else."""
+
+    def __init__(self) -> None:
+        self.read = io.BytesIO(bytes(20_000)).read
+
+
+class Remote(Bare):
+    """One that says only when it is asked that it has no descriptor, or whose descriptor is none."""
+
+    def __init__(self, descriptor: object) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def fileno(self) -> object:
+        if isinstance(self._descriptor, type):
+            raise self._descriptor
+        return self._descriptor
+
+
+@pytest.mark.parametrize(
+    "file",
+    [io.BytesIO(bytes(20_000)), Bare(), Remote(NotImplementedError), Remote(None), Remote(-1)],
+    ids=["no descriptor", "read only", "raises", "none", "closed"],
+)
+def test_other_files_are_read_as_asked(file: Any) -> None:
+    assert [len(block) for block in file_wrapper(file)] == [8192, 8192, 3616]
+
+
+def test_the_file_is_closed_with_its_wrapper() -> None:
+    file = io.BytesIO()
+    file_wrapper(file).close()
+    assert file.closed
+    assert not hasattr(file_wrapper(Bare()), "close")

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
+import json
+
 import pytest
 from flask import Flask
 from werkzeug import exceptions
 
-from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected
+from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, send_problem
+from tests.support.asgi import Client
 
 
 @pytest.mark.parametrize("kind", [OSError, exceptions.ClientDisconnected, exceptions.BadRequest])
@@ -28,3 +31,20 @@ def test_request_rejected_says_what_to_answer() -> None:
     assert (rejection.status, rejection.detail, str(rejection)) == (431, "too long", "too long")
     assert rejection.headers == ()
     assert RequestRejected(503, "busy", [(b"retry-after", b"1")]).headers == ((b"retry-after", b"1"),)
+
+
+@pytest.mark.parametrize(
+    ("status", "title", "detail"),
+    [(400, "Bad Request", 'Host is given twice: "\u00e9"'), (503, "Service Unavailable", "")],
+)
+async def test_a_problem_is_complete(status: int, title: str, detail: str) -> None:
+    client = Client()
+    await send_problem(client.send, status, detail)
+    assert client.complete
+    assert client.status == status
+    assert client.headers == {
+        "content-type": "application/problem+json",
+        "content-length": str(len(client.body)),
+    }
+    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    assert json.loads(client.body) == problem

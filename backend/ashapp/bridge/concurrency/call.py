@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-    from ashapp.bridge.messages.request_info import RequestInfo
+    from ashapp.bridge.messages.types import RequestInfo
 
 __all__ = ["Call", "Cancellable"]
 

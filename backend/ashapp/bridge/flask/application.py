@@ -12,7 +12,7 @@ from ashapp.bridge.concurrency.context import loop_context
 from ashapp.bridge.concurrency.request_threads import RequestThreadPool
 from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.keywords import renamed
-from ashapp.bridge.messages.request_info import INFO
+from ashapp.bridge.messages.types import INFO
 from ashapp.bridge.placement.rules import choose, keeps_all
 from ashapp.bridge.request.loop_call import LoopCall
 from ashapp.bridge.wsgi import RENAMED, WsgiToAsgi

@@ -46,8 +46,7 @@ if TYPE_CHECKING:
 
     from werkzeug.routing import Rule
 
-    from ashapp.bridge.messages.request_info import RequestInfo
-    from ashapp.bridge.messages.types import Environ
+    from ashapp.bridge.messages.types import Environ, RequestInfo
 
 __all__ = ["Dispatch"]
 

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: MIT
 """From an ASGI HTTP scope to a WSGI environ (PEP 3333, "environ Variables"). No I/O."""
 
+import os
+import stat
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
+from wsgiref.util import FileWrapper
 
 from ashapp.bridge.messages.errors import RequestRejected
-from ashapp.bridge.messages.files import file_wrapper
 from ashapp.bridge.messages.headers import add_request_headers
 from ashapp.bridge.messages.types import Environ, Scope
 
 __all__ = [
+    "BLOCK_SIZE",
     "ENVIRON_EXTENSION",
     "body_is_announced",
     "build_environ",
     "expects_continue",
+    "file_wrapper",
     "server_constants",
     "split_path",
 ]
@@ -30,6 +34,9 @@ ENVIRON_EXTENSION = "wsgi.environ"
 
 # What a path may hold as it is (RFC 3986, 3.3), so that REQUEST_URI escapes no more than it must.
 _PATH_SAFE = "/:@!$&'()*+,;=~"
+
+#: 64 KiB: what uvicorn, gunicorn and asyncio take for a full write buffer.
+BLOCK_SIZE = 65536
 
 
 def server_constants(*, multithread: bool, multiprocess: bool) -> Mapping[str, Any]:
@@ -181,3 +188,19 @@ def body_is_announced(environ: Environ) -> bool:
 def expects_continue(environ: Environ) -> bool:
     """Say whether the client sends the body only after ``100 Continue`` (RFC 9110, 10.1.1)."""
     return "100-continue" in environ.get("HTTP_EXPECT", "").lower()
+
+
+def file_wrapper(file: Any, block_size: int = 8192) -> FileWrapper:
+    """Return an iterable over *file* in blocks, closing it at the end.
+
+    *block_size* (bytes) is a hint: a regular file is read in blocks of 64 KiB or more, a pipe
+    or a socket as asked, because a larger read could wait for data that is not there yet.
+    """
+    return FileWrapper(file, max(block_size, BLOCK_SIZE) if _is_regular(file) else block_size)
+
+
+def _is_regular(file: Any) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except Exception:
+        return False

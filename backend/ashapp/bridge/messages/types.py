@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Aliases for the types of ASGI (spec 3.0) and WSGI (PEP 3333) that the bridge speaks."""
+"""The types of ASGI (3.0) and WSGI (PEP 3333) that the bridge speaks, and what it tells a middleware."""
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 __all__ = [
+    "INFO",
     "AsgiApplication",
     "Environ",
     "ExcInfo",
     "Message",
     "Receive",
+    "RequestInfo",
     "Scope",
     "Send",
     "StartResponse",
     "WsgiApplication",
 ]
-
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -29,3 +30,26 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tupl
 # Not spelled out: frameworks disagree on how the optional third argument is typed.
 StartResponse = Callable[..., Callable[[bytes], object]]
 WsgiApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+#: The key of the scope under which a middleware leaves its ``RequestInfo``.
+INFO = "ashapp.notes"
+
+
+class RequestInfo(Protocol):
+    """An object of a middleware's own, for one request, that the bridge writes on."""
+
+    #: "loop" or "thread": where the application runs.
+    place: str | None
+    #: Seconds that the request has waited for a thread.
+    queued: float
+    #: The rule that Flask has matched, such as ``/users/<int:id>``, and its endpoint; None for no match.
+    route: str | None
+    endpoint: str | None
+    #: Whether the response has no body on purpose, in spite of its Content-Length: a proxy sends a file.
+    handed_over: bool
+
+    def bind(self) -> object:
+        """Set context variables for the application: called in the context of the request, before all else.
+
+        That context is otherwise empty, so what a middleware sets in its own is not seen by the application.
+        """

@@ -38,8 +38,7 @@ from ashapp.bridge.concurrency.context import in_request
 from ashapp.bridge.concurrency.greenlets import DONE, Driver, current_greenlet
 from ashapp.bridge.concurrency.request_threads import RequestThread, current_request_thread
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
-from ashapp.bridge.messages.errors import ClientDisconnected
-from ashapp.bridge.messages.problems import send_timeout
+from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
 from ashapp.bridge.request.handoffs import Handoff, TaskHandoff, ThreadHandoff
 from ashapp.bridge.request.output_queue import pieces

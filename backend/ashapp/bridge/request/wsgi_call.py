@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ashapp.bridge.concurrency.context import body_may_block
 from ashapp.bridge.messages.environ import expects_continue
 from ashapp.bridge.messages.errors import BodyOverdue, ClientDisconnected
-from ashapp.bridge.messages.request_info import INFO, RequestInfo
 from ashapp.bridge.messages.response import Response
+from ashapp.bridge.messages.types import INFO, RequestInfo
 from ashapp.bridge.request.output_queue import HIGH_WATER
 from ashapp.bridge.request.phases import Ending, Phase
 from ashapp.bridge.request.request_body import HIGH_WATER as READ_HIGH_WATER

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask.app import Flask
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.messages.problems import send_problem
+from ashapp.bridge.messages.errors import send_problem
 from ashapp.bridge.messages.types import AsgiApplication, Send
 from ashapp.observe.observation import Sink
 from ashapp.observe.observer import Observer

@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Iterable
 from functools import lru_cache
 
-from ashapp.bridge.messages.problems import send_problem
+from ashapp.bridge.messages.errors import send_problem
 from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 
 __all__ = ["AllowedHosts"]

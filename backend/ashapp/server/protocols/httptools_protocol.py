@@ -12,7 +12,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ashapp.bridge.messages.upgrades import IGNORED
+from ashapp.bridge.messages.headers import IGNORED
 from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.head import (
     VERSIONS,

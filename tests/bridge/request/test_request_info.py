@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from ashapp import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.messages.request_info import INFO
-from ashapp.bridge.messages.types import Receive, Scope, Send
+from ashapp.bridge.messages.types import INFO, Receive, Scope, Send
 from tests.support.waiting import PATIENCE, until_set
 
 _current: ContextVar[str] = ContextVar("current", default="nothing")
