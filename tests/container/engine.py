@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -136,12 +135,6 @@ class Container:
             until(self._serves, "the container serves")
         except (AssertionError, EngineError) as error:
             raise AssertionError(f"{error}\n{self.state}\n{self.log}") from None
-
-    def finished_at(self) -> datetime:
-        """Return when it has ended."""
-        text = self.state["FinishedAt"]
-        # Nanoseconds, of which Python takes six digits.
-        return datetime.fromisoformat(f"{text[:26].rstrip('Z')}+00:00")
 
     def _serves(self) -> bool:
         if self.state["Status"] == "exited":

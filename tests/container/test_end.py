@@ -32,12 +32,6 @@ def test_a_slow_request_is_answered_after_sigterm(image: str) -> None:
         assert "Traceback" not in container.log
 
 
-def test_an_interrupt_ends_it_too(image: str) -> None:
-    with running(image, "--env=ASHAPP_DRAIN_DELAY=0") as container:
-        container.tell("INT")
-        assert container.wait() == 0
-
-
 def test_a_signal_right_after_the_start_is_not_lost(image: str) -> None:
     for signal in ("TERM", "INT") * 5:
         with running(image, "--env=ASHAPP_DRAIN_DELAY=0", serves=False) as container:
@@ -65,13 +59,6 @@ def test_one_that_fails_is_started_again(shop: str, failure: str, code: int) -> 
         with suppress(httpx.TransportError):
             httpx.post(f"{container.url()}/{failure}", trust_env=False, timeout=60)
         assert container.wait() == code
-
-
-def test_one_that_ends_well_is_not_started_again(image: str) -> None:
-    with running(image, "--restart=on-failure", "--env=ASHAPP_DRAIN_DELAY=0") as container:
-        container.tell("TERM")
-        assert container.wait() == 0
-        assert (container.state["Status"], container.restarts) == ("exited", 0)
 
 
 def test_a_wrong_setting_is_told_in_one_line(image: str) -> None:
