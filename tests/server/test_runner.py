@@ -4,8 +4,9 @@ import pickle
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -15,12 +16,12 @@ from ashapp.server import runner
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.announcements import Kind, Tell
 from ashapp.server.management.shared_folder import SharedFolder
-from ashapp.server.management.workers import WorkerStatus
+from ashapp.server.management.workers import Workers, WorkerStatus
 from ashapp.server.middleware.probes import Probes
+from ashapp.server.processes.worker_process import WorkerOptions
 from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.single_process import MainServer
-from ashapp.server.settings import Settings
 from ashapp.server.settings.loading import load
 
 LOOKS_SYNC = "Async views that look sync to Flask, and hold a thread while they wait"
@@ -114,41 +115,39 @@ def test_a_later_error_of_the_server_is_not_hidden(monkeypatch: pytest.MonkeyPat
         runner.run(load(LOCAL))
 
 
-@pytest.mark.parametrize("code", [0, 3])
+class Stub:
+    """Stands for a supervisor or a reloader: checks what it gets, and ends at once."""
+
+    made: ClassVar[list["Stub"]]
+
+    def __init__(self, options: WorkerOptions, shown: Workers | None, tell: Tell) -> None:
+        self.options, self.shown, self.tell = options, shown, tell
+        self.made.append(self)
+
+    def run(self) -> int:
+        (sock,) = self.options.sockets
+        with socket.socket() as client:
+            assert client.connect_ex(sock.getsockname()) == 0
+        in_worker = pickle.loads(pickle.dumps(replace(self.options, sockets=[])))
+        assert in_worker.settings == self.options.settings
+        assert not in_worker.config.reload
+        self.tell(Kind.SERVING, "Serving shop")
+        return 3
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> type[Stub]:
+    class Fresh(Stub):
+        made: ClassVar[list[Stub]] = []
+
+    monkeypatch.setattr(runner, "Supervisor", Fresh)
+    return Fresh
+
+
 @pytest.mark.parametrize("flags", [{"workers": "2"}, {"supervisor": True}, {"limit_max_requests": "9"}])
-def test_workers_are_supervised(monkeypatch: pytest.MonkeyPatch, flags: dict[str, Any], code: int) -> None:
-    class Supervisor:
-        def __init__(
-            self,
-            settings: Settings,
-            start: Callable[[Any], Any],
-            stop_listening: Callable[[], None],
-            forget: Callable[[int], None],
-            tell: Tell,
-        ) -> None:
-            self.start, self.stop_listening, self.forget, self.tell = start, stop_listening, forget, tell
-
-        def run(self) -> int:
-            server, (sock,), replaced = self.start("another")
-            assert replaced == "another"
-            with socket.socket() as client:
-                assert client.connect_ex(sock.getsockname()) == 0
-            in_worker = pickle.loads(pickle.dumps(server))
-            assert in_worker.settings == server.settings
-            self.tell(Kind.SERVING, "Serving")
-            self.forget(1)
-            self.stop_listening()
-            assert sock.fileno() == -1
-            return code
-
-        def close(self) -> None:
-            closed.append(self)
-
-    closed: list[Any] = []
-    monkeypatch.setattr(runner, "Supervisor", Supervisor)
-    monkeypatch.setattr(runner, "Worker", lambda *arguments: arguments)
-    assert runner.run(load({**LOCAL, **flags})) == code
-    assert len(closed) == 1
+def test_workers_are_supervised(stub: type[Stub], flags: dict[str, Any]) -> None:
+    assert runner.run(load({**LOCAL, **flags})) == 3
+    assert len(stub.made) == 1
 
 
 def managed(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
@@ -178,26 +177,20 @@ def test_the_management_port_is_open_before_the_server_is(
 
 
 def test_the_supervisor_speaks_for_its_workers_and_forgets_those_that_have_ended(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    stub: type[Stub], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Supervisor:
-        def __init__(self, *arguments: Any) -> None:
-            self.forget, self.tell = arguments[3:]
+    def run(supervisor: Stub) -> int:
+        supervisor.tell(Kind.SERVING, "Serving shop")
+        runtime = SharedFolder.inherited()
+        assert runtime is not None
+        assert supervisor.shown is not None
+        runtime.write(WorkerStatus(11, time.monotonic(), None))
+        assert [worker["pid"] for worker in managed(caplog)["workers"]] == [11]
+        supervisor.shown.forget(11)
+        assert managed(caplog)["workers"] == []
+        return 0
 
-        def run(self) -> int:
-            self.tell(Kind.SERVING, "Serving shop")
-            runtime = SharedFolder.inherited()
-            assert runtime is not None
-            runtime.write(WorkerStatus(11, time.monotonic(), None))
-            assert [worker["pid"] for worker in managed(caplog)["workers"]] == [11]
-            self.forget(11)
-            assert managed(caplog)["workers"] == []
-            return 0
-
-        def close(self) -> None:
-            pass
-
-    monkeypatch.setattr(runner, "Supervisor", Supervisor)
+    monkeypatch.setattr(stub, "run", run)
     caplog.set_level(logging.INFO, "ashapp.server")
     assert runner.run(load({**MANAGED, "workers": "2"})) == 0
     assert SharedFolder.inherited() is None
@@ -212,41 +205,25 @@ def test_a_management_port_in_use_refuses_the_start() -> None:
 
 
 @pytest.mark.parametrize("port", ["off", 0])
-def test_reloading_is_done_with_one_worker(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path, port: str | int
+def test_one_worker_is_reloaded(
+    stub: type[Stub],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    port: str | int,
 ) -> None:
-    ran = []
+    def reloader(config: uvicorn.Config, *arguments: Any) -> Stub:
+        assert config.should_reload
+        assert config.reload_dirs == [tmp_path]
+        return stub(*arguments)
 
-    class Reloader:
-        def __init__(
-            self,
-            config: uvicorn.Config,
-            start: Callable[[], Any],
-            seconds: float,
-            told: list[str],
-            forget: Callable[[int], object],
-        ) -> None:
-            assert config.should_reload
-            assert config.reload_dirs == [tmp_path]
-            server, (sock,), replaced = start()
-            assert replaced is None
-            assert not pickle.loads(pickle.dumps(server)).config.reload
-            with socket.socket() as client:
-                assert client.connect_ex(sock.getsockname()) == 0
-            assert seconds > 0
-            assert len(told) == (0 if port == "off" else 1)
-            forget(1)
-
-        def run(self) -> int:
-            ran.append(self)
-            return 3
-
-    monkeypatch.setattr(runner, "Reloader", Reloader)
-    monkeypatch.setattr(runner, "Worker", lambda *arguments: arguments)
+    monkeypatch.setattr(runner, "Reloader", reloader)
+    caplog.set_level(logging.INFO)
     flags = {**MANAGED, "management_port": port, "reload": True, "reload_dirs": str(tmp_path)}
     assert runner.run(load(flags)) == 3
-    assert len(ran) == 1
-    assert caplog.messages == []
+    told = [line for line in caplog.messages if not line.startswith("Metrics and readiness on")]
+    assert told == ["Serving shop", f"Reloading when a file changes in {tmp_path}"]
+    assert len(caplog.messages) == (2 if port == "off" else 3)
 
 
 @pytest.mark.parametrize(

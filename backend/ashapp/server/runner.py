@@ -3,8 +3,8 @@
 
 import logging
 import socket
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections import Counter
+from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -12,15 +12,13 @@ from uvicorn.config import STARTUP_FAILURE
 from ashapp.server.assembly.log_config import logging_options
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
-from ashapp.server.inspection.announcements import Announcements
+from ashapp.server.inspection.announcements import Announcements, Tell
 from ashapp.server.management import server as management
 from ashapp.server.management.workers import Workers
 from ashapp.server.processes.reloader import Reloader
 from ashapp.server.processes.supervisor import Supervisor
-from ashapp.server.processes.worker_handle import Worker
-from ashapp.server.processes.worker_process import WorkerServer
+from ashapp.server.processes.worker_process import WorkerOptions
 from ashapp.server.protocols import limited_protocol
-from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.process import serve
 from ashapp.server.serving.single_process import MainServer
 from ashapp.server.settings import Settings
@@ -29,28 +27,41 @@ from ashapp.server.system.sockets import bound, listen
 
 __all__ = ["run"]
 
-_Server = TypeVar("_Server", bound=DrainingServer)
-
 
 def run(settings: Settings) -> int:
-    """Serve until a signal ends it, and return the exit code: 0, or 3 if the application's startup failed.
+    """Serve until a signal ends it; return the exit code: 0, or 3 if the application's startup failed.
 
-    The application is imported in this process only if it is the one that serves. Raises `StartupError` when
-    the service can't start, also where a worker has found that.
+    The application is imported in this process only if it is the one that serves.
+
+    Raises:
+        StartupError: the service can't start, also where a worker has found that.
+
     """
     allow_open_files()
     with bound(settings) as sockets, management.serving(settings) as (workers, urls):
-        told = [f"Metrics and readiness on {', '.join(urls)}, not for the public"] if urls else []
-        if settings.reload:
-            return _reload(settings, sockets, workers, told)
-        announcements = Announcements(told)
-        if settings.supervisor:
-            return _supervise(settings, sockets, workers, announcements)
-        return _serve(settings, sockets, workers, announcements)
+        lines = [f"Metrics and readiness on {', '.join(urls)}, not for the public"] if urls else []
+        if not (settings.reload or settings.supervisor):
+            return _serve_alone(settings, sockets, workers, Announcements(lines).tell)
+        options = WorkerOptions(_config(settings), settings, sockets, Counter())
+        listen(sockets, options.config.backlog)
+        if not settings.reload:
+            return Supervisor(options, workers, Announcements(lines).tell).run()
+        config = _reload_config(settings)
+        lines.append(f"Reloading when a file changes in {', '.join(map(str, config.reload_dirs))}")
+        return Reloader(config, options, workers, Announcements(lines).tell).run()
 
 
-def _server(kind: type[_Server], settings: Settings) -> _Server:
-    return kind(_config(settings), settings, Health())
+def _serve_alone(
+    settings: Settings, sockets: list[socket.socket], workers: Workers | None, tell: Tell
+) -> int:
+    server = MainServer(_config(settings), settings, Health())
+    try:
+        serve(server, sockets, workers, tell)
+    except OSError as error:
+        if server.started:
+            raise
+        raise StartupError(f"can't listen: {error.strerror}") from error
+    return 0 if server.started or server.should_exit else STARTUP_FAILURE
 
 
 def _config(settings: Settings, *, reload: bool = False) -> uvicorn.Config:
@@ -67,30 +78,6 @@ def _config(settings: Settings, *, reload: bool = False) -> uvicorn.Config:
         raise StartupError(f"uvicorn refuses its settings: {error}") from error
 
 
-def _serve(
-    settings: Settings, sockets: list[socket.socket], workers: Workers | None, announcements: Announcements
-) -> int:
-    server = _server(MainServer, settings)
-    try:
-        serve(server, sockets, workers, announcements.tell)
-    except OSError as error:
-        if server.started:
-            raise
-        raise StartupError(f"can't listen: {error.strerror}") from error
-    return 0 if server.started or server.should_exit else STARTUP_FAILURE
-
-
-def _reload(
-    settings: Settings, sockets: list[socket.socket], workers: Workers | None, told: list[str]
-) -> int:
-    server = _server(WorkerServer, settings)
-    listen(sockets, server.config.backlog)
-    config = _reload_config(settings)
-    seconds = settings.drain_delay + settings.end_seconds
-    forget = _forget(workers)
-    return Reloader(config, lambda: Worker(server, sockets, None), seconds, told, forget).run()
-
-
 def _reload_config(settings: Settings) -> uvicorn.Config:
     """Return the configuration that says which files to watch; uvicorn's word of it would come too early."""
     logging.disable(logging.INFO)
@@ -98,32 +85,3 @@ def _reload_config(settings: Settings) -> uvicorn.Config:
         return _config(settings, reload=True)
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _supervise(
-    settings: Settings, sockets: list[socket.socket], workers: Workers | None, announcements: Announcements
-) -> int:
-    server = _server(WorkerServer, settings)
-    listen(sockets, server.config.backlog)
-
-    def stop_listening() -> None:
-        # The workers close the last descriptors, when nobody waits there any more.
-        for sock in sockets:
-            sock.close()
-
-    supervisor = Supervisor(
-        settings,
-        lambda replaced: Worker(server, sockets, replaced),
-        stop_listening,
-        _forget(workers),
-        announcements.tell,
-    )
-    supervisor.blocks = server.health.blocks
-    try:
-        return supervisor.run()
-    finally:
-        supervisor.close()
-
-
-def _forget(workers: Workers | None) -> Callable[[int], object]:
-    return (lambda _: None) if workers is None else workers.forget

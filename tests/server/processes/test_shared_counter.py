@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import multiprocessing
+import os
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -7,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from ashapp.server.health.stalls import Beats
-from ashapp.server.processes import shared_counter
-from ashapp.server.processes.shared_counter import SharedCounter, shared_beats
+from ashapp.server.processes.shared_counter import SharedCounter
 
 
 def files() -> Counter[str]:
@@ -28,8 +28,8 @@ def count(beats: Beats) -> None:
 @pytest.mark.parametrize("is_forbidden", [False, True])
 def test_what_a_spawned_process_counts_is_seen(is_forbidden: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
     if is_forbidden:
-        monkeypatch.setattr(shared_counter, "_nameless_file", lambda: None)
-    beats = shared_beats()
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    beats = SharedCounter()
     assert beats.value == 0
     process = multiprocessing.get_context("spawn").Process(target=count, args=(beats,))
     process.start()
@@ -41,8 +41,7 @@ def test_what_a_spawned_process_counts_is_seen(is_forbidden: bool, monkeypatch: 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
 def test_it_is_in_no_file_system_and_leaves_no_descriptor() -> None:
     before = files()
-    beats = shared_beats()
-    assert isinstance(beats, SharedCounter)
+    beats = SharedCounter()
     assert {name.partition(":")[0] for name in files() - before} == {"/memfd"}
     del beats
     assert files() == before

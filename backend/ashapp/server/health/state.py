@@ -56,7 +56,7 @@ class Health:
     monitors: list[Monitor] = field(default_factory=list)
     blocks: Counter[str] = field(default_factory=Counter)
     block_listeners: list[Callable[[str], object]] = field(default_factory=list)
-    keep_off: Callable[[str], object] | None = None
+    keep_off: Callable[[str], object] = lambda _: None
     beats: Beats = field(default_factory=LocalBeats)
 
     def liveness(self) -> str | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Start workers less and less often as long as none that is started gets to serve."""
+"""Start workers less and less often while none of them gets to serve."""
 
 import time
 from collections.abc import Callable
@@ -10,21 +10,19 @@ _LONGEST = 30.0
 
 
 class BackOff:
-    """Tells when the next worker may be started. The first *allowance* failures in a row cost no time.
+    """Tells when the next worker may be started: after *allowance* failures in a row, in 1, 2, 4, … 30 s.
 
-    A worker that has served and then dies is no failure: that its start works is known, and who waits for
-    another has nobody to answer what comes meanwhile. *clock* gives the time in seconds, and is monotonic.
+    A worker that has served and then dies is no failure. *clock* gives the time in seconds, and is monotonic.
     """
 
     def __init__(self, allowance: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._allowance = allowance
         self._clock = clock
-        self._failures = 0
-        self._next_start = float("-inf")
+        self.succeeded()
 
     @property
     def seconds(self) -> float:
-        """Seconds until a worker may be started; 0 if one may be now."""
+        """Seconds until a worker may be started."""
         return max(self._next_start - self._clock(), 0)
 
     def failed(self) -> float:
@@ -36,6 +34,6 @@ class BackOff:
         return self.seconds
 
     def succeeded(self) -> None:
-        """Note that a worker serves: what was wrong is over, and the next may start at once."""
+        """Note that a worker serves: the next may start at once."""
         self._failures = 0
         self._next_start = float("-inf")

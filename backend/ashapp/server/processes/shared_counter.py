@@ -1,35 +1,36 @@
 # SPDX-License-Identifier: MIT
-"""A count in memory that a process shares with those that it spawns.
+"""A count in memory that a process shares with those that it spawns."""
 
-Theory of operation. The shared memory of `multiprocessing` is a sparse file in ``/dev/shm``. Where others
-have filled that, the first write to it is a SIGBUS, which ends the process. A file without a name, of
-memfd_create(2), depends on no file system; its page is there before it is mapped. Where there is none of
-that kind `multiprocessing` has to do.
-"""
-
+import contextlib
 import mmap
 import os
 import struct
-import sys
+import tempfile
 import weakref
-from multiprocessing import get_context
 from multiprocessing.reduction import DupFd
 from typing import Any
 
-from ashapp.server.health.stalls import Beats
-
-__all__ = ["SharedCounter", "shared_beats"]
+__all__ = ["SharedCounter"]
 
 _COUNT = struct.Struct("Q")
 
 
 class SharedCounter:
-    """Counts the beats of a loop for another process, in the file *fd*. Pickled only where one is spawned."""
+    """Counts the beats of a loop for another process. It can be pickled where a process is spawned.
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._map = mmap.mmap(fd, _COUNT.size)
-        weakref.finalize(self, os.close, fd)
+    The memory of `multiprocessing` is a sparse file in ``/dev/shm``: where others have filled that, the first
+    write to it is a SIGBUS. A file of memfd_create(2) is in no file system. Where there is none of that kind,
+    a temporary file is filled before it is mapped.
+
+    Raises:
+        OSError: there is no memory or no descriptor for it.
+
+    """
+
+    def __init__(self, fd: int | None = None) -> None:
+        self._fd = _zeros() if fd is None else fd
+        self._map = mmap.mmap(self._fd, _COUNT.size)
+        weakref.finalize(self, os.close, self._fd)
 
     @property
     def value(self) -> int:
@@ -45,28 +46,16 @@ class SharedCounter:
         return _receive, (DupFd(self._fd),)
 
 
-def shared_beats() -> Beats:
-    """Return a count that can be given to a process that is spawned.
-
-    Raises:
-        OSError: there is no memory or no descriptor for it.
-
-    """
-    fd = _nameless_file()
+def _zeros() -> int:
+    """Return the descriptor of a file without a name that holds the count 0."""
+    fd = None
+    with contextlib.suppress(AttributeError, OSError):  # the system has none, or a sandbox forbids it
+        fd = os.memfd_create("ashapp-beats")
     if fd is None:
-        beats: Beats = get_context("spawn").RawValue("Q", 0)
-        return beats
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
     os.write(fd, bytes(_COUNT.size))
-    return SharedCounter(fd)
-
-
-def _nameless_file() -> int | None:
-    if sys.platform != "linux":
-        return None
-    try:
-        return os.memfd_create("ashapp-beats")
-    except OSError:  # a sandbox forbids it
-        return None
+    return fd
 
 
 def _receive(descriptor: Any) -> SharedCounter:

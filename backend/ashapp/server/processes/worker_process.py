@@ -1,33 +1,44 @@
 # SPDX-License-Identifier: MIT
-"""What a worker process runs: a server that obeys its supervisor."""
+"""What a worker process runs: a server that obeys its supervisor.
+
+Theory of operation. Supervisor and worker talk by a pipe: an `Order` and a text go one way, a `Report` and a
+text the other. A thread of the worker reads the orders, so that it can log the stacks while its loop is
+stalled; the loop acts on the others. When the supervisor is gone the pipe ends, and so does the worker.
+"""
 
 import asyncio
 import contextlib
 import functools
+import random
 import signal
 import socket
 import sys
 import threading
+from collections import Counter
+from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from types import FrameType
-from typing import NamedTuple
+
+import uvicorn
 
 from ashapp.server.errors import StartupError
 from ashapp.server.health.last_words import abandon_after, log_stacks
 from ashapp.server.health.stalls import Beats, count_on_thread
+from ashapp.server.health.state import Health
 from ashapp.server.inspection.announcements import Kind
 from ashapp.server.management.shared_folder import SharedFolder
-from ashapp.server.processes.worker_limits import Recycling
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.process import serve
+from ashapp.server.settings import Settings
+from ashapp.server.system.resources import resident_mib
 from ashapp.server.system.signals import handle, numbers, outlive
 
-__all__ = ["Blocking", "Order", "Report", "WorkerServer", "work"]
+__all__ = ["Order", "Report", "WorkerOptions", "WorkerServer", "work"]
 
 
 class Order(StrEnum):
-    """What a supervisor tells a worker to do."""
+    """What a supervisor orders."""
 
     #: End, with the whole service.
     DRAIN = "drain"
@@ -36,79 +47,75 @@ class Order(StrEnum):
     #: End at once, whatever is in flight.
     HURRY = "hurry"
     #: Log the stacks of all threads.
-    TELL = "tell"
-
-
-class Blocking(NamedTuple):
-    """Tells a worker that the view of *endpoint* has blocked the loops of workers too often."""
-
-    endpoint: str
+    LOG_STACKS = "log stacks"
+    #: Keep the view of an endpoint, the text, off the loop: it has blocked the loops of workers.
+    KEEP_OFF = "keep off"
 
 
 class Report(StrEnum):
-    """What a worker tells its supervisor."""
+    """What a worker reports."""
 
     READY = "ready"
     #: It should be replaced; the text says why.
     WORN = "worn"
-    #: It has logged its stacks.
-    TOLD = "told"
+    STACKS_LOGGED = "stacks logged"
     #: It can't serve the application; the text says why.
     REFUSED = "refused"
-    #: A view blocks its loop; the text is the endpoint.
+    #: The view of an endpoint, the text, blocks its loop.
     BLOCKED = "blocked"
 
 
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What workers are started with. *blocks* counts how often the view of an endpoint has blocked a loop."""
+
+    config: uvicorn.Config
+    settings: Settings
+    sockets: list[socket.socket]
+    blocks: Counter[str]
+
+
 class WorkerServer(DrainingServer):
-    """Serves until its supervisor tells it to end.
+    """Serves until its supervisor, at the other end of *channel*, orders it to end."""
 
-    ``channel`` leads to the supervisor; it is set in the worker, before the server runs.
-    """
-
-    channel: Connection
-    _terminated_by = ""
-    # Several threads report. Of the class, as no lock can be sent to another process.
-    _reporting = threading.Lock()
+    def __init__(
+        self, config: uvicorn.Config, settings: Settings, health: Health, channel: Connection
+    ) -> None:
+        super().__init__(config, settings, health)
+        self._channel = channel
+        self._channel_lock = threading.Lock()  # several threads report
+        self._terminated_by = ""
+        self._max_requests = float("inf")
+        if settings.limit_max_requests is not None:  # not the same for all, so that they don't end together
+            jitter = random.randint(0, settings.limit_max_requests_jitter)  # noqa: S311 - no secret
+            self._max_requests = settings.limit_max_requests + jitter
 
     def handle_signals(self) -> None:
-        """Leave Ctrl+C, which the whole group of processes gets, to the supervisor; and SIGTERM too.
+        """Leave Ctrl+C, which the whole group of processes gets, and SIGTERM to the supervisor.
 
-        A worker that alone gets SIGTERM or SIGQUIT asks for another in its place, so that nothing is lost.
+        A worker that alone gets SIGTERM or SIGQUIT asks to be replaced, so that nothing is lost.
         """
         handle(signal.SIGINT, lambda *_: None)
         for signum in numbers("SIGTERM", "SIGQUIT"):
             handle(signum, self._terminate)
 
-    def obey(self, order: Order) -> None:
-        """Do what the supervisor says. On the loop.
-
-        A handler of SIGTERM that the application has gets to know of its end by the signal, as elsewhere.
-        """
-        {Order.DRAIN: self.drain, Order.RETIRE: self.retire, Order.HURRY: self.hurry}[order]()
-        if not self._terminated_by and threading.current_thread() is threading.main_thread():
-            signal.raise_signal(signal.SIGTERM)
-
     def report(self, report: Report | Kind, text: str = "") -> None:
-        """Tell the supervisor, of the application too; in vain if it is gone. From any thread."""
-        with contextlib.suppress(OSError), self._reporting:
-            self.channel.send((report, text))
+        """Tell the supervisor; in vain if it is gone. From any thread."""
+        with contextlib.suppress(OSError), self._channel_lock:
+            self._channel.send((report, text))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, obey from then on, and say that it is ready."""
+        """Start, obey from then on, and report that it is ready."""
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._listen, args=(loop,), name="ashapp-orders", daemon=True).start()
-        self._recycling = Recycling(self.settings)
         await super().startup(sockets)
         if self.started:
             self.report(Report.READY)
 
     async def on_tick(self, counter: int) -> bool:
         """Ask to be replaced, once a second where that is due."""
-        if counter % 10 == 0 and not self.should_exit:
-            reason = f"it got {self._terminated_by}" if self._terminated_by else ""
-            reason = reason or self._recycling.reason(self.server_state.total_requests)
-            if reason:
-                self.report(Report.WORN, reason)
+        if counter % 10 == 0 and not self.should_exit and (reason := self._worn_by()):
+            self.report(Report.WORN, reason)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -119,48 +126,53 @@ class WorkerServer(DrainingServer):
     def _terminate(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
         self._terminated_by = signal.Signals(signum).name
 
+    def _worn_by(self) -> str:
+        requests, memory = self.server_state.total_requests, self.settings.limit_max_memory
+        if self._terminated_by:
+            return f"it got {self._terminated_by}"
+        if requests >= self._max_requests:
+            return f"it has answered {requests} requests, of at most {self._max_requests}"
+        if memory is not None and (held := resident_mib()) > memory:
+            return f"it holds {held:.0f} MiB of memory, of at most {memory}"
+        return ""
+
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        order: Order | Blocking | None = None
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            while order := self._next_order():
-                if isinstance(order, Blocking):
-                    if self.health.keep_off is not None:
-                        self.health.keep_off(order.endpoint)
-                elif order is Order.TELL:
-                    log_stacks("The event loop does not answer")
-                    self.report(Report.TOLD)
-                else:
-                    loop.call_soon_threadsafe(self.obey, order)
+            with contextlib.suppress(EOFError, OSError):  # the supervisor is gone
+                while True:
+                    order, text = self._channel.recv()
+                    if order is Order.LOG_STACKS:
+                        log_stacks("The event loop does not answer")
+                        self.report(Report.STACKS_LOGGED)
+                    elif order is Order.KEEP_OFF:
+                        self.health.keep_off(text)
+                    else:
+                        loop.call_soon_threadsafe(self._end, order)
             loop.call_soon_threadsafe(self.drain)
 
-    def _next_order(self) -> Order | Blocking | None:
-        try:
-            order: Order | Blocking = self.channel.recv()
-        except (EOFError, OSError):  # the supervisor is gone
-            return None
-        return order
+    def _end(self, order: Order) -> None:
+        """Obey an order to end. A SIGTERM tells handlers of the application, as under other servers."""
+        {Order.DRAIN: self.drain, Order.RETIRE: self.retire, Order.HURRY: self.hurry}[order]()
+        if not self._terminated_by and threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGTERM)
 
 
-def work(
-    server: WorkerServer, sockets: list[socket.socket], channel: Connection, beats: Beats, pulse: Beats
-) -> None:
-    """Serve *sockets* in a process of its own.
-
-    What stops the start is told by the supervisor, in one line.
-    """
+def work(options: WorkerOptions, channel: Connection, beats: Beats, pulse: Beats) -> None:
+    """Serve in a process of its own. The supervisor tells what stops the start."""
     outlive()
     with contextlib.suppress(OSError):  # multiprocessing has taken it away, but a debugger needs it
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the life of the process
-    server.config.configure_logging()
-    server.channel = channel
-    server.health.beats = beats
-    if server.settings.stall_timeout:
-        count_on_thread(pulse, server.settings.stall_timeout)
-    server.health.block_listeners.append(functools.partial(server.report, Report.BLOCKED))
+    settings = options.settings
+    options.config.configure_logging()
+    if settings.stall_timeout:
+        count_on_thread(pulse, settings.stall_timeout)
+    health = Health(blocks=options.blocks, beats=beats)
+    server = WorkerServer(options.config, settings, health, channel)
+    health.block_listeners.append(functools.partial(server.report, Report.BLOCKED))
     server.handle_signals()
     try:
-        serve(server, sockets, SharedFolder.inherited(), server.report)
+        serve(server, options.sockets, SharedFolder.inherited(), server.report)
     except StartupError as error:
-        error.show_cause(server.settings.log_level)
+        error.show_cause(settings.log_level)
         server.report(Report.REFUSED, error.message)
         sys.exit(error.exit_code)

@@ -2,15 +2,15 @@
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import uvicorn
 
-from ashapp.server.health.state import Health
-from ashapp.server.processes.worker_handle import Order, Report, State, Worker
-from ashapp.server.processes.worker_process import WorkerServer
+from ashapp.server.processes.worker import State, Worker
+from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
 from ashapp.server.settings.loading import load
 from tests.support.waiting import until
 
@@ -24,7 +24,7 @@ def listener() -> Iterator[socket.socket]:
 def start(listener: socket.socket, **flags: Any) -> Worker:
     settings = load({"drain_delay": 0, "stall_timeout": 60, **flags})
     config = uvicorn.Config(settings.app, log_config=None, interface="asgi3")
-    return Worker(WorkerServer(config, settings, Health()), [listener], None)
+    return Worker(WorkerOptions(config, settings, [listener], Counter()))
 
 
 def wait_for(started: Worker, report: Report) -> None:
@@ -34,43 +34,39 @@ def wait_for(started: Worker, report: Report) -> None:
         seen.extend(kind for kind, _ in started.reports())
         return report in seen
 
-    until(look)
+    until(look, 60)
 
 
 def test_a_worker_starts_obeys_and_ends(listener: socket.socket) -> None:
     began = time.monotonic()
     started = start(listener)
-    assert (started.state, started.task, started.exit_code) == (State.STARTING, "start", None)
+    assert (started.state, started.exit_code) == (State.STARTING, None)
     assert 55 < started.deadline - began < 70
     assert not started.is_overdue
     wait_for(started, Report.READY)
     assert not started.is_stalled
-    assert not started.can_not_start
+    assert not started.could_not_start
     assert min(started._beats.value, started._pulse.value) > 0
     started.end(Order.RETIRE, seconds=30)
-    assert (started.state, started.task) == (State.ENDING, "end")
+    assert started.state is State.DRAINING
     assert not started.is_overdue
-    pid = started.pid
-    assert pid
-    assert not started.is_silent
-    until(lambda: list(started.reports()) == [] and started.is_silent)
+    until(lambda: list(started.reports()) == [] and started.channel.closed, 60)
     assert started.bury() == "ended with exit code 0"
     assert list(started.reports()) == []
     started.order(Order.HURRY)
 
 
-def test_a_worker_that_is_condemned_has_last_words(
+def test_a_worker_that_is_stalled_has_last_words(
     listener: socket.socket, capfd: pytest.CaptureFixture[str]
 ) -> None:
     started = start(listener)
     wait_for(started, Report.READY)
-    started.condemn(0)
-    assert started.state is State.CONDEMNED
+    started.log_stacks(0)
+    assert started.state is State.STALLED
     assert started.is_overdue
-    wait_for(started, Report.TOLD)
+    wait_for(started, Report.STACKS_LOGGED)
     started.abort(60)
-    assert started.is_aborted
-    assert not started.is_overdue
+    assert (started.state, started.is_overdue) == (State.ABORTED, False)
     assert started.bury() == f"was ended by {signal.SIGABRT.name}"
     assert "Fatal Python error: Aborted" in capfd.readouterr().err
 
@@ -79,7 +75,7 @@ def test_a_worker_that_is_gone_is_no_trouble(listener: socket.socket) -> None:
     started = start(listener, stall_timeout=0)
     assert not started.is_stalled
     started.kill()
-    assert started.is_killed
+    assert started.could_not_start
     assert not started.is_overdue
     started.process.join()
     assert list(started.reports()) == []
