@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Close a listening socket without losing the connections that wait to be accepted.
 
-Theory of operation. The kernel completes the handshakes of TCP by itself and queues the connections; a client
-may have sent its request before anybody accepts. Closing the last descriptor of the socket resets all that
-are queued. To accept until the queue is empty and then to close is not enough, for between the two another
-may come. So first no new handshake is let in: on Linux a socket filter drops each SYN (socket(7),
-SO_ATTACH_FILTER; RFC 9293, 3.5). Its sender repeats it after a second, finds the socket closed and knows that
-it is refused, before it has sent anything. Handshakes that are under way have a moment to be completed. A
-UNIX domain socket loses its name instead, which refuses new connections too.
+Theory of operation. The kernel completes the handshakes of TCP and queues the connections. A client may send
+its request before anybody accepts. Closing the last descriptor of the socket resets all that are queued, and
+another may come after the queue has been emptied. So first no new handshake is let in: on Linux a socket
+filter drops each SYN (socket(7), SO_ATTACH_FILTER; RFC 9293, 3.5). Its sender repeats it after a second and
+is refused, before it has sent anything. Handshakes that are under way have a moment to be completed. A UNIX
+domain socket loses its file instead, which refuses new connections too.
 """
 
 import ctypes
@@ -34,15 +33,15 @@ _DROP_SYN = (
 )
 
 
-def refuse_new(sockets: Iterable[socket.socket], name: SocketFile | None = None) -> None:
-    """Let no new connection come into the queues, in any process that listens on them; as far as possible.
+def refuse_new(sockets: Iterable[socket.socket], file: SocketFile | None = None) -> None:
+    """Let no new connection into the queues, in any process that listens on them; as far as possible.
 
-    *name* is that of the UNIX domain socket among them.
+    *file* is that of the UNIX domain socket among them.
     """
     for sock in sockets:
         if sock.family == getattr(socket, "AF_UNIX", None):
-            if name is not None:
-                name.remove()
+            if file is not None:
+                file.remove()
         elif sys.platform == "linux":
             _attach(sock)
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """End the connections of a server, each where it loses no request.
 
-Theory of operation. A client must expect that a connection ends after a response that says ``Connection:
-close`` (RFC 9112, 9.6), and never at another place: a request that crosses the end of an idle connection is
-lost. So a response that has not begun says it; if it has begun without, the connection lives on until the
-next. An idle one is closed only when it has been idle for a while, its client has taken all of the response,
-nothing of a request has been read, and nothing waits to be read. What other protocols there are, of WebSocket
-and HTTP/2, know how to end themselves. One that fails to is aborted: it must not hinder the end of others.
+Theory of operation. A client expects that a connection ends after a response that says ``Connection: close``
+(RFC 9112, 9.6), and nowhere else: a request that crosses the end of an idle connection is lost. So each
+response that has not begun says it. If one has begun without, the connection lives on until the next. An idle
+connection is closed only when it has been idle for a while, its client has taken all of the response, nothing
+of a request has been read, and nothing waits to be read. Other protocols, of WebSocket and HTTP/2, end
+themselves. One that fails to is aborted: it must not hinder the end of others.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class Connections:
         self._connections = connections
         self._clock = clock
         self._idle_since: dict[Any, float] = {}
-        self._told: set[Any] = set()
+        self._ended: set[Any] = set()
 
     def announce_end(self) -> None:
         """Let the responses that have not begun be the last ones on their connections."""
@@ -81,8 +81,8 @@ class Connections:
             _abort(connection)
 
     def _end_other(self, connection: Any) -> None:
-        if connection not in self._told:
-            self._told.add(connection)
+        if connection not in self._ended:
+            self._ended.add(connection)
             _shut_down(connection)
 
 

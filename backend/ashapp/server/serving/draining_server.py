@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 """uvicorn's server, with an end that loses no request.
 
-Theory of operation. The end has phases, each with a time limit of its own:
+Theory of operation. The end has steps, each with a time limit of its own:
 
 1. Drain. Readiness is false at once, and each response says ``Connection: close``, but connections are still
-   accepted: those who send requests learn only by and by that they should not.
-2. The listeners are closed (see ``accept_queue``), requests in flight are finished, idle connections closed.
-3. Requests that take too long are cancelled, and torn down.
-4. The application's shutdown runs.
+   accepted: who sends requests learns only by and by that there should be no more.
+2. Close the listeners (see ``accept_queue``), finish requests in flight, and close idle connections.
+3. Cancel requests that take too long, and tear them down.
+4. Run the application's shutdown.
 
-A second signal ends the phases 1 and 2 at once. A worker that retires while others go on to accept begins
-with phase 2: nobody but its own connections notices, and those may be idle for longer before they are closed.
+A second signal ends the steps 1 and 2 at once. A worker that retires while others go on to accept begins with
+step 2. Its connections may be idle for longer before they are closed, as there is no hurry.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ import threading
 import time
 from asyncio import Runner
 from collections.abc import Generator
+from enum import Enum, auto
 from types import FrameType
 
 import uvicorn
@@ -37,11 +38,10 @@ from ashapp.server.serving.accept_queue import SETTLING, accept_queued, refuse_n
 from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
 from ashapp.server.serving.connections import Connections
 from ashapp.server.settings import Settings
-from ashapp.server.system.interruption import Interruption
 from ashapp.server.system.signals import failures, handle, keep, numbers
 from ashapp.server.system.sockets import SocketFile
 
-__all__ = ["DrainingServer"]
+__all__ = ["DrainingServer", "Ending"]
 
 _log = logging.getLogger("ashapp.server")
 
@@ -51,12 +51,24 @@ _TICKS = 10
 _POLL = 0.05
 # Seconds that a connection must be idle before it is closed: a new one is about to send its first request.
 _IDLE = 0.5
-# The same while others go on to accept: there is no hurry.
+# The same while others go on to accept.
 _RETIRING_IDLE = 5
 
 
+class Ending(Enum):
+    """How a server ends."""
+
+    NOT = auto()
+    #: Others go on to accept connections.
+    RETIRING = auto()
+    #: The whole service ends.
+    DRAINING = auto()
+    #: At once, whatever is in flight.
+    HURRIED = auto()
+
+
 class DrainingServer(uvicorn.Server):
-    """Serves *config*'s application until it is told to `drain` or to `retire`.
+    """Serves *config*'s application until it is told to `drain`, to `retire` or to `hurry`.
 
     *health* is what the application's probes report.
     """
@@ -65,14 +77,14 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self.settings = settings
         self.health = health
+        self.ending = Ending.NOT
         self._signal = ""
-        self._is_announced = False
-        self._is_hurried = False
-        self._retires = False
         self._drain_end = float("-inf")
-        self._interruption = Interruption()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._start: asyncio.Task[None] | None = None
+        self._connections = Connections(self.server_state.connections)
         # It has just been bound, in this process or in its supervisor.
-        self._socket_name = SocketFile.of(settings.uds) if settings.uds else None
+        self._socket_file = SocketFile.of(settings.uds) if settings.uds else None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve *sockets* on a loop of its own until the end. On the main thread, signals are handled.
@@ -93,29 +105,40 @@ class DrainingServer(uvicorn.Server):
 
     def drain(self) -> None:
         """Begin to end, as the whole service does; once more to hurry. Safe in a signal handler."""
-        if self.should_exit and not self._retires:
+        if self.ending in {Ending.DRAINING, Ending.HURRIED}:
             self.hurry()
             return
         self.health.phase = Phase.DRAINING
         self._drain_end = time.monotonic() + self.settings.drain_delay
-        self._begin_to_end()
+        self._begin_to_end(Ending.DRAINING)
 
     def retire(self) -> None:
         """Begin to end while other processes go on to accept connections. On the loop."""
-        self._retires = True
-        self._begin_to_end()
+        self._begin_to_end(Ending.RETIRING)
 
     def hurry(self) -> None:
         """End the drain, and cancel what is in flight. Safe in a signal handler."""
-        self._is_hurried = self.should_exit = True
+        self._begin_to_end(Ending.HURRIED)
 
-    def _begin_to_end(self) -> None:
-        if not self.should_exit:
-            # Into both, as the second is made of the first once a second.
-            self.config.encoded_headers.append(CLOSE_HEADER)
-            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
+    def _begin_to_end(self, ending: Ending) -> None:
+        self.ending = ending
+        if self.should_exit:
+            return
+        # Into both, as the second is made of the first once a second.
+        self.config.encoded_headers.append(CLOSE_HEADER)
+        self.server_state.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
         self.should_exit = True
-        self._interruption.come()
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(self._announce_end)
+
+    def _announce_end(self) -> None:
+        if self._start is not None and not self.started:
+            self._start.cancel()
+        seconds = self._drain_end - time.monotonic()
+        if self.ending is Ending.DRAINING and self.started and seconds > 0:
+            _log.info("%sNot ready any more; connections are accepted for %.1f s", self._signal, seconds)
+        self._connections.announce_end()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -130,9 +153,17 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, and listen on *sockets*.
 
-        Where it is told to end before that, it does, and there is nothing to shut down.
+        If it is told to end before that, the start is cancelled, and there is nothing to shut down.
         """
-        if not await self._interruption.wait_for(self.lifespan.startup()):
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.create_task(self.lifespan.startup())
+        if self.should_exit:
+            self._start.cancel()
+        try:
+            await self._start
+        except asyncio.CancelledError:
+            if not self.should_exit:
+                raise
             await self._give_up_start()
             return
         if self.lifespan.should_exit:
@@ -147,7 +178,7 @@ class DrainingServer(uvicorn.Server):
             gc.freeze()
 
     async def _give_up_start(self) -> None:
-        """Cancel the startup of the application, and wait for its end within the time for a shutdown."""
+        """Cancel what the startup has begun, and wait for its end within the time for a shutdown."""
         _log.info("%sEnding, before the application has been started", self._signal)
         self.lifespan.startup_failed = True  # so uvicorn tells nothing of it
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -165,35 +196,25 @@ class DrainingServer(uvicorn.Server):
             tell_if_exhausted(len(self.server_state.connections))
         if not await super().on_tick(counter):
             return False
-        if not self._is_announced:
-            self._is_announced = True
-            self._announce()
-        return self._is_hurried or self._retires or time.monotonic() >= self._drain_end
+        return self.ending is not Ending.DRAINING or time.monotonic() >= self._drain_end
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the listeners, finish what is in flight, and shut the application down."""
         _log.info("Shutting down")
-        connections = Connections(self.server_state.connections)
-        connections.announce_end()
+        self._connections.announce_end()
         await self._close_listeners(sockets or [])
-        if not await self._finish(connections):
-            connections.break_off()
+        if not await self._finish():
+            self._connections.break_off()
             self._cancel()
         await self._end_application()
-        connections.abort()
-
-    def _announce(self) -> None:
-        seconds = self._drain_end - time.monotonic()
-        if not self._retires and not self._is_hurried and seconds > 0:
-            _log.info("%sNot ready any more; connections are accepted for %.1f s", self._signal, seconds)
-        Connections(self.server_state.connections).announce_end()
+        self._connections.abort()
 
     async def _close_listeners(self, sockets: list[socket.socket]) -> None:
         queued: list[socket.socket] = []
         # What others listen on too, or will when a file has changed, they go on to accept from.
-        if not (self._retires or self.settings.reload or self.settings.fd is not None):
+        if not (self.ending is Ending.RETIRING or self.settings.reload or self.settings.fd is not None):
             try:
-                refuse_new(sockets, self._socket_name)
+                refuse_new(sockets, self._socket_file)
             except OSError as error:  # whatever that costs, it must not be the requests in flight
                 _log.warning("New connections could not be refused in order: %s", error)
             await asyncio.sleep(SETTLING)
@@ -219,24 +240,25 @@ class DrainingServer(uvicorn.Server):
         has_limits = limited_protocol(self.settings.http, self.settings.connection_limits) is not None
         return Acceptor(self.settings, create_protocol, self.config.ssl, has_limits=has_limits)
 
-    async def _finish(self, connections: Connections) -> bool:
+    async def _finish(self) -> bool:
         """Wait until all is done; return whether it was in time."""
         deadline = time.monotonic() + self.settings.timeout_graceful_shutdown
-        grace = min(_RETIRING_IDLE, self.config.timeout_keep_alive) if self._retires else _IDLE
+        is_retiring = self.ending is Ending.RETIRING
+        grace = min(_RETIRING_IDLE, self.config.timeout_keep_alive) if is_retiring else _IDLE
         await asyncio.sleep(_POLL)  # until connections that were just accepted are there
         while self.server_state.connections or self.server_state.tasks:
-            if self._is_hurried or time.monotonic() >= deadline:
+            if self.ending is Ending.HURRIED or time.monotonic() >= deadline:
                 return False
-            connections.close_idle(grace)
+            self._connections.close_idle(grace)
             await asyncio.sleep(_POLL)
         return True
 
     def _cancel(self) -> None:
-        tasks = self.server_state.tasks
+        tasks = list(self.server_state.tasks)
+        reason = "hurried" if self.ending is Ending.HURRIED else "timeout_graceful_shutdown is over"
         if tasks:
-            reason = "hurried" if self._is_hurried else "timeout_graceful_shutdown is over"
             _log.warning("Cancelled %d requests in flight: %s", len(tasks), reason)
-        for task in list(tasks):
+        for task in tasks:
             task.cancel(f"Cancelled at the end of the server: {reason}")
 
     async def _end_application(self) -> None:

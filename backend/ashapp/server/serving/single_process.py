@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""The server of a process that serves alone, without a supervisor that could end or replace it."""
+"""The server of a process that serves alone: no supervisor ends or replaces it."""
 
 import functools
 import logging
 import signal
 import socket
 import threading
-import time
+
+import uvicorn
 
 from ashapp.server.errors import StartupError
 from ashapp.server.health.last_words import abandon, abandon_after
 from ashapp.server.health.stalls import call_when_stalled
+from ashapp.server.health.state import Health
 from ashapp.server.serving.draining_server import DrainingServer
+from ashapp.server.settings import Settings
 from ashapp.server.system.signals import handle, is_on_terminal, noted
 from ashapp.server.system.sockets import is_listening
 
@@ -19,8 +22,9 @@ __all__ = ["MainServer"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Seconds between looks at a start that goes on, and those that the interpreter has to end.
+# Seconds between looks at a start that goes on.
 _POLL = 0.1
+# Seconds that the interpreter has to end.
 _SLACK = 1.0
 
 _NO_WORKERS = "a process that serves alone has no workers; use --supervisor"
@@ -34,12 +38,14 @@ _OF_NO_USE = {
 
 
 class MainServer(DrainingServer):
-    """Ends its process where it is stuck: with a stalled loop, or at an end that takes too long.
+    """Ends its process if its loop is stalled, or if its end takes too long.
 
     Whatever has started the process, as a container's runtime, then starts another.
     """
 
-    _is_over = False
+    def __init__(self, config: uvicorn.Config, settings: Settings, health: Health) -> None:
+        super().__init__(config, settings, health)
+        self._start_is_over = threading.Event()
 
     def handle_signals(self) -> None:
         """Let SIGHUP end it too where that means that its terminal is gone, unless it is below ``nohup``."""
@@ -52,7 +58,7 @@ class MainServer(DrainingServer):
         try:
             super().run(sockets)
         finally:
-            self._is_over = True
+            self._start_is_over.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and watch the loop.
@@ -65,6 +71,7 @@ class MainServer(DrainingServer):
         await super().startup(sockets)
         if not self.started:
             return
+        self._start_is_over.set()
         refused = [sock for sock in sockets or [] if not is_listening(sock)]
         if refused:
             for sock in refused:
@@ -77,14 +84,11 @@ class MainServer(DrainingServer):
             call_when_stalled(self.health.beats, seconds, functools.partial(abandon, reason))
 
     def _watch_start(self) -> None:
-        """Give up the process if it is told to end before its start, and can't: a hook may hold it."""
-        deadline = float("inf")
-        while not (self.started or self._is_over):
-            if self.should_exit and deadline == float("inf"):
-                deadline = time.monotonic() + self.settings.timeout_lifespan_shutdown + _SLACK
-            if time.monotonic() >= deadline:
-                abandon("The process has not ended in the time that it has; its start goes on")
-            time.sleep(_POLL)
+        """Abandon the process if it is told to end during its start, and can't: a hook may block the loop."""
+        while not (self._start_is_over.wait(_POLL) or self.should_exit):
+            pass
+        if not self._start_is_over.wait(self.settings.timeout_lifespan_shutdown + _SLACK):
+            abandon("The process has not ended in the time that it has; its start goes on")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Shut down, within the time for it."""
