@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A small application whose views say which process answers, take their time, or block the loop."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -59,6 +61,13 @@ _APP = """
 
     app.on_shutdown = leave
     """
+
+
+@pytest.fixture(autouse=True)
+def _not_below_nohup() -> Iterator[None]:
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, inherited)
 
 
 @pytest.fixture

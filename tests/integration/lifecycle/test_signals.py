@@ -2,7 +2,6 @@
 """Signals, as operators of other servers send them, to the service and to what its application starts."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -98,13 +97,6 @@ _HANDLER = """
 _MODES = pytest.mark.parametrize("workers", ["1", "2"])
 
 
-@pytest.fixture(autouse=True)
-def _not_below_nohup() -> Iterator[None]:
-    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, inherited)
-
-
 @contextmanager
 def service(folder: Path, workers: str, *parts: str, args: tuple[str, ...] = ()) -> Iterator[ServerProcess]:
     (folder / "shop.py").write_text("\n".join(map(dedent, (_APP, f"SHOW = {_SHOW!r}", *parts))))
@@ -116,22 +108,6 @@ def service(folder: Path, workers: str, *parts: str, args: tuple[str, ...] = ())
 
 def processes(server: ServerProcess) -> set[int]:
     return {int(fetch(server.address, "/").body) for _ in range(8)}
-
-
-@_MODES
-def test_no_signal_that_operators_of_other_servers_send_ends_a_service(tmp_path: Path, workers: str) -> None:
-    with service(tmp_path, workers) as server:
-        ids = {server.pid, int(fetch(server.address, "/").body)}
-        for name in ("USR1", "USR2", "WINCH", "TTIN", "TTOU", "HUP", "USR1"):
-            for pid in ids:
-                os.kill(pid, getattr(signal, f"SIG{name}"))
-            assert fetch(server.address, "/").status == 200
-        if workers == "1":
-            server.wait_for_log("SIGHUP is ignored: a process that serves alone can't be replaced")
-            server.wait_for_log("SIGUSR1 is ignored: there is no log file to open anew")
-        assert server.stop() == 0
-        # A worker that had not yet started is killed where its import takes long.
-        assert not re.search("was ended by SIG(?!KILL)", server.stderr)
 
 
 @_MODES
@@ -206,58 +182,3 @@ def test_a_handler_of_the_application_is_called_once_and_the_service_ends_in_ord
         assert "Traceback" not in server.stderr
     noted = (tmp_path / "noted").read_text().splitlines()
     assert len(noted) == len(set(noted)) == int(workers)
-
-
-_HOOKS = {
-    "async": "async def start():\n    begin()\n    await asyncio.sleep(600)",
-    "on a thread": "def start():\n    begin()\n    time.sleep(600)",
-    "that blocks the loop": "async def start():\n    begin()\n    time.sleep(600)",
-}
-
-
-@pytest.mark.parametrize("hook", _HOOKS)
-@_MODES
-def test_a_service_ends_though_a_long_startup_hook_goes_on(tmp_path: Path, workers: str, hook: str) -> None:
-    source = """
-        import asyncio, time
-        from pathlib import Path
-        from flask import Flask
-
-        app = Flask(__name__)
-        app.secret_key = "b61e0f3a97c24d58"
-        begin = Path("begun").touch
-        """
-    (tmp_path / "shop.py").write_text(dedent(source) + _HOOKS[hook] + "\napp.on_startup = start\n")
-    args = ["shop:app", "--workers", workers, "--drain-delay", "600", "--timeout-lifespan-shutdown", "1"]
-    with serving(args, cwd=tmp_path, listens=False) as server:
-        until((tmp_path / "begun").exists)
-        assert server.stop() == (4 if workers == "1" and hook == "that blocks the loop" else 0)
-
-
-def test_signals_that_come_while_the_application_is_imported_do_not_end_the_start(tmp_path: Path) -> None:
-    slow = """
-        import time
-        Path("begun").touch()
-        while not Path("go").exists():
-            time.sleep(0.01)
-        """
-    (tmp_path / "shop.py").write_text(dedent(_APP) + dedent(slow))
-    with serving(["shop:app"], cwd=tmp_path, listens=False) as server:
-        until((tmp_path / "begun").exists)
-        for name in ("HUP", "USR1", "USR2", "WINCH", "TTIN", "TTOU"):
-            server.process.send_signal(getattr(signal, f"SIG{name}"))
-        (tmp_path / "go").touch()
-        server.wait_until_listening(20)
-        assert fetch(server.address, "/").status == 200
-
-
-@_MODES
-def test_sigquit_ends_a_service_at_once(tmp_path: Path, workers: str) -> None:
-    with (
-        service(tmp_path, workers, args=("--drain-delay", "600")) as server,
-        ThreadPoolExecutor() as pool,
-    ):
-        slow = pool.submit(fetch, server.address, "/wait")
-        until((tmp_path / "waiting").exists)
-        assert server.stop(signal.SIGQUIT) == 0
-        assert slow.result().status == 503

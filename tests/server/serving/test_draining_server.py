@@ -18,7 +18,6 @@ from ashapp.server.serving import draining_server
 from ashapp.server.serving.accept_queue import accept_queued
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings.loading import load
-from ashapp.server.system.signals import numbers
 from tests.support.client import Address, Connection
 from tests.support.server import COMBINATIONS, Combination
 from tests.support.waiting import PATIENCE, until
@@ -153,14 +152,6 @@ def test_while_it_drains_it_is_not_ready_and_accepts_but_keeps_no_connection(
     assert run.application.events == ["shutdown"]
 
 
-def test_the_drain_has_its_time() -> None:
-    with running(drain_delay=1) as run:
-        began = time.monotonic()
-        run.server.drain()
-        assert run.has_ended()
-        assert time.monotonic() - began > 0.9
-
-
 def test_what_is_in_flight_is_finished(combination: Combination) -> None:
     with running(combination) as run, Connection(run.address) as connection:
         connection.send_request("GET", "/held")
@@ -265,47 +256,38 @@ def test_connections_that_wait_to_be_accepted_are_served(
     assert len(late) == 3
 
 
+@pytest.mark.parametrize(("path", "status"), [("/held", 500), ("/begun", None)])
 def test_what_takes_too_long_is_cancelled_and_torn_down_before_the_shutdown(
-    combination: Combination, caplog: pytest.LogCaptureFixture
+    combination: Combination, caplog: pytest.LogCaptureFixture, path: str, status: int | None
 ) -> None:
-    with (
-        running(combination, timeout_graceful_shutdown=0) as run,
-        Connection(run.address) as connection,
-    ):
-        connection.send_request("GET", "/held")
+    """A response that has begun is cut off, which is no error."""
+    with running(combination, timeout_graceful_shutdown=0) as run, Connection(run.address) as connection:
+        connection.send_request("GET", path)
         run.application.began.wait(PATIENCE)
         run.server.drain()
-        assert connection.receive().status == 500
+        if status is None:
+            connection.receive_head()
+            assert connection.is_closed()
+        else:
+            assert connection.receive().status == status
         assert run.has_ended()
     assert run.application.events == ["cancelled", "shutdown"]
     assert "Cancelled 1 requests in flight: timeout_graceful_shutdown is over" in caplog.messages
+    if status is None:
+        assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-def test_a_response_that_is_cut_off_is_no_error(
-    combination: Combination, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGINT), (signal.SIGQUIT,)])
+def test_a_second_signal_and_sigquit_hurry(
+    caplog: pytest.LogCaptureFixture, signals: tuple[int, ...]
 ) -> None:
-    with (
-        running(combination, timeout_graceful_shutdown=0) as run,
-        Connection(run.address) as connection,
-    ):
-        connection.send_request("GET", "/begun")
-        connection.receive_head()
-        run.server.drain()
-        assert connection.is_closed()
-        assert run.has_ended()
-    assert run.application.events == ["cancelled", "shutdown"]
-    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
-
-
-def test_a_second_signal_hurries(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with running(drain_delay=600) as run, Connection(run.address) as connection:
         connection.send_request("GET", "/held")
         run.application.began.wait(PATIENCE)
-        run.server.handle_exit(signal.SIGTERM, None)
-        until(lambda: "SIGTERM: Not ready any more" in caplog.text)
-        assert run.thread.is_alive()
-        run.server.handle_exit(signal.SIGINT, None)
+        for signum in signals:
+            run.server.handle_exit(signum, None)
+            until(lambda: len(signals) == 1 or "SIGTERM: Not ready any more" in caplog.text)
         assert run.has_ended()
     assert run.application.events == ["cancelled", "shutdown"]
     assert "Cancelled 1 requests in flight: hurried" in caplog.messages
@@ -372,16 +354,6 @@ def test_a_listener_that_others_use_is_left_as_it_is(flags: dict[str, Any]) -> N
             of_another.accept()[0].close()
 
 
-def test_signals_are_handled_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    handlers: dict[int, Any] = {}
-    monkeypatch.setattr(draining_server, "handle", handlers.__setitem__)
-    server = DrainingServer(uvicorn.Config(Application(), log_config=None), load({}), Health())
-    server.drain()
-    server.run([])
-    ends = numbers("SIGINT", "SIGTERM", "SIGQUIT")
-    assert handlers == dict.fromkeys(ends, server.handle_exit)
-
-
 def test_what_a_signal_handler_of_the_application_raises_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -390,12 +362,3 @@ def test_what_a_signal_handler_of_the_application_raises_is_logged(
     with running():
         until(lambda: "A signal handler of the application failed" in caplog.messages)
     assert "OSError: full" in caplog.text
-
-
-def test_sigquit_hurries_at_once() -> None:
-    with running(drain_delay=600) as run, Connection(run.address) as connection:
-        connection.send_request("GET", "/held")
-        run.application.began.wait(PATIENCE)
-        run.server.handle_exit(signal.SIGQUIT, None)
-        assert run.has_ended()
-    assert run.application.events == ["cancelled", "shutdown"]

@@ -78,14 +78,6 @@ def test_an_address_that_another_process_listens_at_by_now_is_refused() -> None:
             make().run([sock])
 
 
-def test_a_loop_may_be_left_unwatched(abandoned: list[Any]) -> None:
-    server = make()
-    thread = start(server)
-    server.servers[0].get_loop().call_soon_threadsafe(time.sleep, 0.3)
-    end(server, thread)
-    assert abandoned == [21]
-
-
 def test_the_end_has_a_limit(abandoned: list[Any]) -> None:
     server = make(timeout_graceful_shutdown=3, timeout_lifespan_shutdown=4)
     end(server, start(server))
@@ -93,25 +85,24 @@ def test_the_end_has_a_limit(abandoned: list[Any]) -> None:
 
 
 @pytest.mark.usefixtures("abandoned")
-@pytest.mark.parametrize(
-    ("signum", "message"),
-    [
-        (signal.SIGHUP, "a process that serves alone can't be replaced; use --supervisor"),
-        (signal.SIGTTIN, "a process that serves alone has no workers; use --supervisor"),
-        (signal.SIGTTOU, "a process that serves alone has no workers; use --supervisor"),
-        (signal.SIGUSR1, "there is no log file to open anew; the log goes to standard error"),
-        (signal.SIGUSR2, "a new version is started by whoever has started this one"),
-    ],
-)
 def test_that_a_signal_is_of_no_use_is_told(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, signum: signal.Signals, message: str
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    come = [signum]
-    monkeypatch.setattr(single_process, "noted", lambda: [come.pop()] if come else [])
+    told = {
+        signal.SIGHUP: "a process that serves alone can't be replaced; use --supervisor",
+        signal.SIGTTIN: "a process that serves alone has no workers; use --supervisor",
+        signal.SIGTTOU: "a process that serves alone has no workers; use --supervisor",
+        signal.SIGUSR1: "there is no log file to open anew; the log goes to standard error",
+        signal.SIGUSR2: "a new version is started by whoever has started this one",
+    }
+    come = list(told)
+    monkeypatch.setattr(single_process, "noted", lambda: [come.pop(0)] if come else [])
     server = make()
     thread = start(server)
-    until(lambda: f"{signum.name} is ignored: {message}" in caplog.messages)
+    until(lambda: not come)
     end(server, thread)
+    logged = [message for message in caplog.messages if "is ignored" in message]
+    assert logged == [f"{signum.name} is ignored: {text}" for signum, text in told.items()]
 
 
 @pytest.mark.parametrize(
@@ -157,30 +148,25 @@ class Hooks:
 
 
 @pytest.mark.parametrize("lifespan", ["auto", "on"])
+@pytest.mark.parametrize("is_early", [False, True])
 def test_a_startup_that_takes_long_is_cancelled_by_an_end(
-    abandoned: list[Any], caplog: pytest.LogCaptureFixture, lifespan: Any
+    abandoned: list[Any], caplog: pytest.LogCaptureFixture, lifespan: Any, *, is_early: bool
 ) -> None:
+    """Also by one that comes before the loop runs."""
     hooks = Hooks(yields=True)
     server = MainServer(uvicorn.Config(hooks, log_config=None, lifespan=lifespan), load({}), Health())
+    if is_early:
+        server.drain()
     thread = threading.Thread(target=server.run)
     thread.start()
-    hooks.begun.wait(PATIENCE)
-    end(server, thread)
-    assert not server.started
-    assert hooks.ended == ["hook"]
+    if not is_early:
+        hooks.begun.wait(PATIENCE)
+        server.drain()
+    thread.join(PATIENCE)
+    assert not (thread.is_alive() or server.started)
+    assert hooks.ended == ([] if is_early else ["hook"])
     assert abandoned == []
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
-
-
-def test_an_end_that_comes_before_the_loop_runs_is_not_lost() -> None:
-    hooks = Hooks(yields=True)
-    server = MainServer(uvicorn.Config(hooks, log_config=None, lifespan="on"), load({}), Health())
-    server.drain()
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
-    assert not server.started
 
 
 def test_a_startup_that_blocks_the_loop_is_given_up_at_an_end(abandoned: list[Any]) -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from textwrap import dedent
@@ -15,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from ashapp.server.system.init_process import below_init
 from tests.support.waiting import PATIENCE, until
 
 _START = """
@@ -177,66 +175,3 @@ def has_seen(folder: Path, number: int) -> bool:
     """Whether the child has seen so many signals; it may be just about to write that."""
     path = folder / "seen"
     return path.exists() and len(path.read_text()) == number
-
-
-@dataclass
-class Info:
-    si_signo: int
-    si_code: int = 0
-
-
-class Kernel:
-    """What the init process asks the kernel for, in the order of a script."""
-
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, fork: int, infos: list[Info], ended: list[Any]
-    ) -> None:
-        self.infos, self.ended = iter(infos), iter(ended)
-        self.masks: list[Any] = []
-        self.kills: list[tuple[int, int]] = []
-        monkeypatch.setattr(os, "fork", lambda: fork)
-        monkeypatch.setattr(os, "kill", self.kill)
-        monkeypatch.setattr(os, "waitpid", self.waitpid)
-        monkeypatch.setattr(signal, "sigwaitinfo", lambda signals: next(self.infos))
-        monkeypatch.setattr(signal, "pthread_sigmask", self.mask)
-
-    def mask(self, how: int, mask: Any) -> set[int]:
-        self.masks.append((how, mask))
-        return {signal.SIGUSR2}
-
-    def kill(self, pid: int, signum: int) -> None:
-        self.kills.append((pid, signum))
-        if signum == signal.SIGHUP:
-            raise ProcessLookupError
-
-    def waitpid(self, pid: int, options: int) -> tuple[int, int]:
-        assert (pid, options) == (-1, os.WNOHANG)
-        ended = next(self.ended)
-        if isinstance(ended, OSError):
-            raise ended
-        return ended[0], ended[1]
-
-
-def test_the_child_goes_on_with_the_signals_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Kernel(monkeypatch, 0, [], [])
-    assert below_init() is None
-    assert kernel.masks == [
-        (signal.SIG_BLOCK, signal.valid_signals()),
-        (signal.SIG_SETMASK, {signal.SIGUSR2}),
-    ]
-
-
-@pytest.mark.parametrize(("status", "code"), [(3 << 8, 3), (signal.SIGKILL, 137)])
-def test_the_parent_passes_signals_on_and_buries_all(
-    monkeypatch: pytest.MonkeyPatch, status: int, code: int
-) -> None:
-    infos = [
-        Info(signal.SIGHUP),
-        Info(signal.SIGINT, si_code=128),
-        Info(signal.SIGCHLD, 1),
-        Info(signal.SIGTERM),
-        Info(signal.SIGCHLD, 1),
-    ]
-    kernel = Kernel(monkeypatch, 7, infos, [(9, 0), (8, 0), (0, 0), (7, status), ChildProcessError()])
-    assert below_init() == code
-    assert kernel.kills == [(7, signal.SIGHUP), (7, signal.SIGTERM)]
