@@ -47,8 +47,8 @@ class Supervisor:
     """Runs workers with *options*, each of them made by *start*.
 
     SIGTERM and SIGINT end the service, SIGQUIT does so without a drain, SIGHUP replaces all workers, SIGTTIN
-    adds one and SIGTTOU removes one; SIGUSR1 and SIGUSR2 have no effect. *shown*, what the management port
-    shows, is told of each worker that has ended, *tell* gets what the workers have to tell of the application.
+    adds one and SIGTTOU removes one; SIGUSR1 and SIGUSR2 have no effect. *shown*, which the management port
+    shows, is told of each worker that has ended. *tell* gets what workers tell of the application.
     """
 
     signals: tuple[str, ...] = (
