@@ -1,24 +1,19 @@
 # SPDX-License-Identifier: MIT
 """``python -m tests.benchmarks``: server CPU time per request, ours beside others."""
 
-import json
 import signal
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import click
 
 from tests.benchmarks import load, resources
-from tests.benchmarks.cpu import cores, pinned
-from tests.benchmarks.machine import facts
-from tests.benchmarks.memory import peaks
-from tests.benchmarks.processes import ServerError, running
-from tests.benchmarks.report import as_json, markdown, summarize, table
+from tests.benchmarks.report import facts, markdown, summarize, table
 from tests.benchmarks.rounds import Plan, measure
-from tests.benchmarks.servers import SERVERS, Server
-from tests.benchmarks.workloads import WORKLOADS
+from tests.benchmarks.servers.apps import WORKLOADS
+from tests.benchmarks.servers.commands import SERVERS, Server
+from tests.benchmarks.servers.processes import ServerError, cores, pinned, running
 
 __all__ = ["main"]
 
@@ -45,31 +40,20 @@ __all__ = ["main"]
     help="Leave the other servers out; may be repeated.",
 )
 @click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write all measurements there.",
-)
-@click.option("--memory", is_flag=True, help="Measure our memory above idle instead; needs no wrk.")
-@click.option(
     "--resources",
     "container",
     is_flag=True,
     help="Measure what a container of the service needs instead; needs no wrk.",
 )
-def main(
-    *, memory: bool, container: bool, json_file: Path | None, only: tuple[str, ...], **options: Any
-) -> None:
+def main(*, container: bool, only: tuple[str, ...], **options: Any) -> None:
     """Measure servers of one Flask application side by side: CPU time per request, requests per second."""
     try:
-        if memory:
-            click.echo(_memory())
-        elif container:
+        if container:
             click.echo(_resources())
         elif not load.available():
             _give_up(load.MISSING, 2)
         else:
-            _speed(_plan(**options), _selected(only), json_file)
+            _speed(_plan(**options), _selected(only))
     except (ServerError, load.LoadError) as failure:
         _give_up(str(failure), 1)
 
@@ -87,24 +71,14 @@ def _selected(only: tuple[str, ...]) -> list[Server]:
     return [server for server in servers if not server.missing()]
 
 
-def _speed(plan: Plan, servers: list[Server], json_file: Path | None) -> None:
+def _speed(plan: Plan, servers: list[Server]) -> None:
     machine = facts({package for server in servers for package in server.packages})
     server_core, load_core = cores()
     with ExitStack() as stack:
         up = [stack.enter_context(running(server, plan.workload, server_core)) for server in servers]
         with pinned(load_core):
             turns = measure(plan, up, _tell)
-    summaries = summarize(turns)
-    click.echo(markdown(plan, servers, summaries, machine))
-    if json_file is not None:
-        content = as_json(plan, servers, turns, summaries, machine)
-        json_file.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def _memory() -> str:
-    with running(SERVERS["ashapp"], WORKLOADS["hello"], cores()[0]) as server:
-        rows = [(what, f"{mebibytes:.1f}") for what, mebibytes in peaks(server).items()]
-    return table(("ashapp on uvicorn", "MiB above idle"), rows)
+    click.echo(markdown(plan, servers, summarize(turns), machine))
 
 
 def _resources() -> str:

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.workloads import Workload
+from tests.benchmarks.servers.apps import Workload
 
 __all__ = ["MISSING", "Load", "LoadError", "available", "command", "parse", "run"]
 
@@ -30,7 +30,6 @@ class Load:
     seconds: float
     failed: int
     socket_errors: int
-    p50: float  # seconds
     p99: float  # seconds
 
 
@@ -72,8 +71,9 @@ def parse(output: str) -> Load:
     Raises `ValueError` if it is not one.
     """
     total = re.search(rf"(\d+) requests in {_TIME}", output)
-    if total is None:
-        raise ValueError(f"not a report of wrk: {output!r}")
+    latency = re.search(rf"^\s*99%\s+{_TIME}", output, re.MULTILINE)
+    if total is None or latency is None:
+        raise ValueError(f"not a report of wrk with latencies: {output!r}")
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
     return Load(
@@ -81,13 +81,5 @@ def parse(output: str) -> Load:
         seconds=float(total[2]) * _SECONDS[total[3]],
         failed=int(failed[1]) if failed else 0,
         socket_errors=sum(map(int, errors.groups())) if errors else 0,
-        p50=_percentile(output, 50),
-        p99=_percentile(output, 99),
+        p99=float(latency[1]) * _SECONDS[latency[2]],
     )
-
-
-def _percentile(output: str, percent: int) -> float:
-    found = re.search(rf"^\s*{percent}%\s+{_TIME}", output, re.MULTILINE)
-    if found is None:
-        raise ValueError(f"no latency distribution in the report of wrk: {output!r}")
-    return float(found[1]) * _SECONDS[found[2]]

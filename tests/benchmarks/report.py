@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""From turns to medians, ratios, and Markdown or JSON."""
+"""From turns to medians, ratios and Markdown, with the facts of the machine; nothing that names it."""
 
+import os
+import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from statistics import median
-from typing import Any
 
 from tests.benchmarks.rounds import Plan, Turn
-from tests.benchmarks.servers import BASELINE, Server
+from tests.benchmarks.servers.commands import BASELINE, Server
+from tests.benchmarks.servers.processes import cores
 
-__all__ = ["Summary", "as_json", "markdown", "ratio", "summarize", "table"]
+__all__ = ["Summary", "facts", "markdown", "processor", "summarize", "table"]
 
-_NONE = "-"
+# Beside the servers themselves: what is in every one of them or under several.
+_COMMON = ("flask", "werkzeug", "uvloop", "httptools")
+
 _HEADER = (
     "server",
     "CPU per request, µs",
@@ -40,7 +47,6 @@ class Summary:
     rate: float
     rate_ratio: float | None
     busy: float  # CPU time by time, 1 is a core that did nothing else
-    p50: float  # seconds
     p99: float  # seconds
     failed: float  # share of the answers, 0 to 1
     socket_errors: int
@@ -58,18 +64,17 @@ def _summary(turns: Sequence[Turn], baseline: Sequence[Turn]) -> Summary:
         cpu=median(cpu) if cpu else None,
         cpu_least=min(cpu, default=None),
         cpu_most=max(cpu, default=None),
-        cpu_ratio=ratio([t.cpu_per_request for t in turns], [t.cpu_per_request for t in baseline]),
+        cpu_ratio=_ratio([t.cpu_per_request for t in turns], [t.cpu_per_request for t in baseline]),
         rate=median(turn.requests_per_second for turn in turns),
-        rate_ratio=ratio([t.requests_per_second for t in turns], [t.requests_per_second for t in baseline]),
+        rate_ratio=_ratio([t.requests_per_second for t in turns], [t.requests_per_second for t in baseline]),
         busy=median(turn.busy for turn in turns),
-        p50=median(turn.load.p50 for turn in turns),
         p99=median(turn.load.p99 for turn in turns),
         failed=sum(turn.load.failed for turn in turns) / answers if answers else 0.0,
         socket_errors=sum(turn.load.socket_errors for turn in turns),
     )
 
 
-def ratio(values: Iterable[float | None], baseline: Iterable[float | None]) -> float | None:
+def _ratio(values: Iterable[float | None], baseline: Iterable[float | None]) -> float | None:
     """Return the median of the ratios, round by round; None if there is no round with both values."""
     # Not strict: without a baseline there are no rounds to compare.
     pairs = zip(values, baseline, strict=False)
@@ -121,7 +126,7 @@ def _row(title: str, summary: Summary) -> list[str]:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return _NONE if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -138,24 +143,20 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join(padded)} |"
 
 
-def as_json(
-    plan: Plan,
-    servers: Sequence[Server],
-    turns: Mapping[str, Sequence[Turn]],
-    summaries: Mapping[str, Summary],
-    facts: Mapping[str, str],
-) -> dict[str, Any]:
-    """Return all that was measured, for a JSON file."""
+def facts(packages: Iterable[str]) -> dict[str, str]:
+    """Return the facts by their names, with the versions of *packages*."""
+    server, load = cores()
+    shared = " (shared: the servers lose time to the load)" if server == load else ""
     return {
-        "machine": dict(facts),
-        "plan": asdict(plan),
-        "servers": {
-            server.name: {
-                "title": server.title,
-                "command": server.command_line(),
-                "summary": asdict(summaries[server.name]),
-                "turns": [asdict(turn) for turn in turns[server.name]],
-            }
-            for server in servers
-        },
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "Processor": f"{processor(Path('/proc/cpuinfo').read_text())}, {platform.machine()}",
+        "Cores": f"{os.cpu_count()}; servers on core {server}, load on core {load}{shared}",
+        "Load average before": f"{os.getloadavg()[0]:.2f}",
+        "Versions": ", ".join(f"{name} {version(name)}" for name in sorted({*packages, *_COMMON})),
     }
+
+
+def processor(cpuinfo: str) -> str:
+    """Return the model in ``/proc/cpuinfo``; not every architecture tells it."""
+    model = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return model[1].strip() if model else "unknown"

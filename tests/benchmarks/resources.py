@@ -12,19 +12,25 @@ that the manifests set, since this machine has more memory than the container.
 import http.client
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.cpu import cores, family, tree_seconds
-from tests.benchmarks.memory import resident
-from tests.benchmarks.processes import RunningServer, ServerError, running
-from tests.benchmarks.servers import PORT, Server
-from tests.benchmarks.workloads import Workload
+from tests.benchmarks.servers.apps import Workload
+from tests.benchmarks.servers.commands import PORT, Server
+from tests.benchmarks.servers.processes import (
+    RunningServer,
+    ServerError,
+    cores,
+    family,
+    running,
+    tree_seconds,
+)
 
-__all__ = ["Resources", "measure", "recommend", "service", "variables"]
+__all__ = ["Resources", "measure", "recommend", "resident", "service", "variables"]
 
 _SETTINGS = Path(__file__).parents[2] / "manifests" / "base" / "settings.env"
 _VERSION = Workload("version", "the reference API, a small JSON answer", "/version")
@@ -208,6 +214,14 @@ def _cpu(server: RunningServer, work: Callable[[], object]) -> tuple[float, floa
 def _memory(server: RunningServer, name: str) -> float:
     statuses = (Path(f"/proc/{pid}/status").read_text() for pid in family(server.pid))
     return sum(resident(status, name) for status in statuses) / 1024
+
+
+def resident(status: str, name: str) -> int:
+    """Return the value of *name* in ``/proc/<pid>/status``, in KiB."""
+    found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"no {name} in {status!r}")
+    return int(found[1])
 
 
 def _unpin(root: int) -> None:

@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks import load
-from tests.benchmarks.cpu import tree_seconds
 from tests.benchmarks.load import Load
-from tests.benchmarks.processes import RunningServer
-from tests.benchmarks.workloads import Workload
+from tests.benchmarks.servers.apps import Workload
+from tests.benchmarks.servers.processes import RunningServer, tree_seconds
 
 __all__ = ["Plan", "Turn", "measure"]
 

@@ -2,35 +2,19 @@
 import pytest
 
 from tests.benchmarks.load import Load, command, parse
-from tests.benchmarks.workloads import WORKLOADS
+from tests.benchmarks.servers.apps import WORKLOADS
 
-GOOD = """\
-Running 3s test @ http://127.0.0.1:8000/hello
-  1 threads and 16 connections
-  Thread Stats   Avg      Stdev     Max   +/- Stdev
-    Latency     1.70ms  234.56us   5.92ms   90.35%
-    Req/Sec     9.47k   396.39     9.91k    86.67%
-  Latency Distribution
-     50%  812.00us
-     75%    1.71ms
-     90%    1.90ms
-     99%    2.50ms
-  28262 requests in 3.01s, 4.23MB read
-Requests/sec:   9414.31
-Transfer/sec:      1.41MB
-"""
-
-FAILING = """\
+REPORT = """\
 Running 1m test @ http://127.0.0.1:8000/hello
   1 threads and 16 connections
   Thread Stats   Avg      Stdev     Max   +/- Stdev
     Latency   500.00ms  100.00ms   1.00s    90.00%
     Req/Sec    10.00      1.00    20.00     86.67%
   Latency Distribution
-     50%  500.00ms
+     50%  812.00us
      75%  600.00ms
      90%  700.00ms
-     99%    1.00s
+     99%    2.50ms
   600 requests in 1.00m, 4.23MB read
   Socket errors: connect 1, read 2, write 3, timeout 4
   Non-2xx or 3xx responses: 300
@@ -39,27 +23,13 @@ Transfer/sec:      1.41KB
 """
 
 
-@pytest.mark.parametrize(
-    ("output", "expected"),
-    [
-        (GOOD, Load(28262, 3.01, 0, 0, p50=0.000812, p99=0.0025)),
-        (FAILING, Load(600, 60.0, 300, 10, p50=0.5, p99=1.0)),
-    ],
-)
-def test_parse(output: str, expected: Load) -> None:
-    result = parse(output)
-    assert result.requests == expected.requests
-    assert result.seconds == expected.seconds
-    assert result.failed == expected.failed
-    assert result.socket_errors == expected.socket_errors
-    assert result.p50 == pytest.approx(expected.p50)
-    assert result.p99 == pytest.approx(expected.p99)
+def test_a_report_is_read() -> None:
+    assert parse(REPORT) == Load(600, 60.0, failed=300, socket_errors=10, p99=0.0025)
+    fine = "\n".join(line for line in REPORT.splitlines() if "rrors" not in line and "Non-2xx" not in line)
+    assert (parse(fine).failed, parse(fine).socket_errors) == (0, 0)
 
 
-@pytest.mark.parametrize(
-    "output",
-    ["", "unable to connect to 127.0.0.1:8000 Connection refused\n", GOOD.replace("99%", "")],
-)
+@pytest.mark.parametrize("output", ["", "unable to connect to 127.0.0.1:8000\n", REPORT.replace("99%", "")])
 def test_what_is_not_a_complete_report_is_refused(output: str) -> None:
     with pytest.raises(ValueError, match="report of wrk"):
         parse(output)

@@ -5,8 +5,8 @@ from http.client import HTTPConnection
 import pytest
 
 from tests.benchmarks import resources
-from tests.benchmarks.processes import ServerError
-from tests.benchmarks.resources import Resources, measure, recommend, service, variables
+from tests.benchmarks.resources import Resources, measure, recommend, resident, service, variables
+from tests.benchmarks.servers.processes import ServerError
 
 MEASURED = Resources(0.5, 0.4, 0.001, 57, 0.0002, 0.9, 70)
 
@@ -38,18 +38,6 @@ def test_the_limit_is_above_what_was_used() -> None:
     assert recommend(dataclasses.replace(MEASURED, loaded_cpu=2.4), 1)["limits.cpu"] == "3"
 
 
-def test_each_measure_has_a_row_with_its_unit() -> None:
-    assert dict(MEASURED.rows()) == {
-        "start until the first answer, s": "0.50",
-        "CPU time of the start, s": "0.40",
-        "idle, cores": "0.001",
-        "idle, MiB": "57",
-        "CPU time of a small answer, ms": "0.20",
-        "loaded, cores at most": "0.90",
-        "loaded, MiB at most": "70",
-    }
-
-
 def test_a_run_measures_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "_WAITING", 20)
     monkeypatch.setattr(resources, "_CHUNKS", 8)
@@ -70,3 +58,10 @@ def test_an_answer_that_is_no_success_ends_the_run(monkeypatch: pytest.MonkeyPat
 def missing(connection: HTTPConnection) -> int:
     connection.request("GET", "/missing")
     return resources._answered(connection)
+
+
+def test_the_kernel_tells_how_much_memory_is_resident() -> None:
+    status = "Name:\tpython\nVmPeak:\t  300000 kB\nVmHWM:\t   51200 kB\nVmRSS:\t   40960 kB\n"
+    assert (resident(status, "VmHWM"), resident(status, "VmRSS")) == (51200, 40960)
+    with pytest.raises(ValueError, match="no VmHWM"):
+        resident("Name:\tpython\n", "VmHWM")

@@ -19,7 +19,7 @@ not marked as entered: a thread, or another task, may run in it while the greenl
 Greenlets are kept for reuse: making one and ending it costs 14 µs, taking one from the pool less than 1 µs.
 
 Why not greenback, which does the same with a new greenlet for each call. CPU time of a call, and memory of
-each of 10,000 calls that wait at once, its task included, by ``python -m tests.benchmarks.greenlets``
+each of 10,000 calls that wait at once, its task included
 (greenlet 3.5.6, greenback 1.3.0; the ratios are what counts)::
 
                    CPython 3.11.7                    CPython 3.13.0

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The Flask application that every server of the benchmark serves, and its ASGI adapters.
+"""The Flask application that every server of the benchmark serves, its adapters, and what is asked of it.
 
-The adapters are made by factories: ours replaces methods on the Flask object, which must not reach
-the servers that it is compared with.
+The adapters are made by factories: ours replaces methods on the Flask object, which must not reach others.
 """
 
-import hashlib
 import importlib
 import logging
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import flask
@@ -17,7 +15,18 @@ from asgiref.wsgi import WsgiToAsgi as AsgirefWsgiToAsgi
 
 from ashapp import FlaskToAsgi
 
-__all__ = ["CHUNK", "CHUNKS", "SLEEP", "THREADS", "a2wsgi", "app", "asgiref", "ashapp"]
+__all__ = [
+    "CHUNK",
+    "CHUNKS",
+    "SLEEP",
+    "THREADS",
+    "WORKLOADS",
+    "Workload",
+    "a2wsgi",
+    "app",
+    "asgiref",
+    "ashapp",
+]
 
 # Threads for sync views, in every server that has a pool of them.
 THREADS = 16
@@ -25,7 +34,6 @@ THREADS = 16
 SLEEP = 0.05  # seconds
 CHUNK = b"x" * 1024
 CHUNKS = 1000
-_MEMORY_CHUNK = b"x" * 65536
 
 # Where more requests than threads are under way, waitress would log a line for each of them.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -59,26 +67,6 @@ def sleep() -> dict[str, str]:
     return {"message": "hello"}
 
 
-@app.post("/upload")
-def upload() -> dict[str, str | int]:
-    """Read the body more slowly than a client on the same machine sends it."""
-    size, digest = 0, hashlib.sha256()
-    while chunk := flask.request.stream.read(len(_MEMORY_CHUNK)):
-        size += len(chunk)
-        digest.update(chunk)
-        time.sleep(0.001)
-    return {"size": size, "sha256": digest.hexdigest()}
-
-
-@app.get("/endless")
-def endless() -> flask.Response:
-    def chunks() -> Iterator[bytes]:
-        while True:
-            yield _MEMORY_CHUNK
-
-    return flask.Response(chunks(), mimetype="application/octet-stream")
-
-
 def ashapp() -> FlaskToAsgi:
     return FlaskToAsgi(app, threads=THREADS)
 
@@ -90,3 +78,31 @@ def asgiref() -> AsgirefWsgiToAsgi:
 def a2wsgi() -> Any:
     # By name: the package is installed for the benchmark alone, not where types are checked.
     return importlib.import_module("a2wsgi").WSGIMiddleware(app, workers=THREADS)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One request, repeated on ``connections`` keep-alive connections; a POST if it has a ``body`` (JSON)."""
+
+    name: str
+    title: str
+    path: str
+    connections: int = 16
+    body: str | None = None
+
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload("hello", "sync view, a small JSON answer", "/hello"),
+        Workload("async", "`async def` view, a small JSON answer", "/async"),
+        Workload("stream", f"sync generator, {CHUNKS} chunks of {len(CHUNK)} bytes", "/stream"),
+        Workload(
+            "post",
+            "sync view, a small JSON body in and out",
+            "/echo",
+            body='{"items":[1,2,3],"name":"hello","nested":{"on":true}}',
+        ),
+        Workload("sleep", f"sync view that sleeps {SLEEP} s", "/sleep", connections=32),
+    )
+}

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-from tests.benchmarks.apps import THREADS
-from tests.benchmarks.servers import BASELINE, SERVERS, Server
+from tests.benchmarks.servers.apps import THREADS
+from tests.benchmarks.servers.commands import BASELINE, SERVERS, Server
 
 
 @pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)

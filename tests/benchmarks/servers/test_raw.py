@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.apps import app as flask_app
-from tests.benchmarks.raw import app as raw_app
-from tests.benchmarks.workloads import WORKLOADS, Workload
+from tests.benchmarks.servers.apps import WORKLOADS, Workload
+from tests.benchmarks.servers.apps import app as flask_app
+from tests.benchmarks.servers.raw import app as raw_app
 
 
 async def ask_raw(workload: Workload) -> tuple[int, str, bytes]:

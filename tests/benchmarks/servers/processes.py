@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Run a server on one core, wait until it answers, and stop it by its process id."""
+"""Run a server on one core until it is done with, and tell the CPU time of its processes (Linux, proc(5))."""
 
 import http.client
 import os
@@ -12,13 +12,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
-from tests.benchmarks.cpu import pinned
-from tests.benchmarks.servers import Server
-from tests.benchmarks.workloads import Workload
+from tests.benchmarks.servers.apps import Workload
+from tests.benchmarks.servers.commands import Server
 
-__all__ = ["RunningServer", "ServerError", "answer", "running"]
+__all__ = [
+    "ProcessTime",
+    "RunningServer",
+    "ServerError",
+    "answer",
+    "cores",
+    "family",
+    "parse_stat",
+    "pinned",
+    "running",
+    "tree",
+    "tree_seconds",
+]
+
+_TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 
 # Variables of the person who runs the benchmark must not reach the servers.
 _FOREIGN = re.compile(
@@ -126,3 +140,66 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             # Its workers too: they are in the session that was started for it.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+
+
+def cores() -> tuple[int, int]:
+    """Return the core of the servers and that of the load: the first two allowed, or one for both."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[min(1, len(allowed) - 1)]
+
+
+@contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Keep this process on *core*, and for good the processes that it starts meanwhile."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@dataclass(frozen=True)
+class ProcessTime:
+    """A process's parent, and the time in ticks that it, its threads and its ended children have used."""
+
+    parent: int
+    ticks: int
+
+
+def parse_stat(text: str) -> ProcessTime:
+    """Read ``/proc/<pid>/stat``: ppid, and utime + stime + cutime + cstime."""
+    # The second field, the command in parentheses, may hold spaces and parentheses itself.
+    fields = text[text.rindex(")") + 1 :].split()
+    return ProcessTime(parent=int(fields[1]), ticks=sum(map(int, fields[11:15])))
+
+
+def tree(root: int, processes: dict[int, ProcessTime]) -> set[int]:
+    """Return *root* and its descendants among *processes*."""
+    members: set[int] = set()
+    found = {root} & processes.keys()
+    while found:
+        members |= found
+        found = {pid for pid, process in processes.items() if process.parent in found} - members
+    return members
+
+
+def tree_seconds(root: int) -> float:
+    """Return the CPU time, user and system, that *root* and its descendants have used so far."""
+    processes = _processes()
+    return sum(processes[pid].ticks for pid in tree(root, processes)) * _TICK
+
+
+def family(root: int) -> set[int]:
+    """Return the process ids of *root* and its descendants, now."""
+    return tree(root, _processes())
+
+
+def _processes() -> dict[int, ProcessTime]:
+    processes = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            processes[int(path.parent.name)] = parse_stat(path.read_text(errors="replace"))
+        except OSError:  # it has ended
+            continue
+    return processes

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
-from tests.benchmarks.apps import CHUNK, CHUNKS, SLEEP
+from tests.benchmarks.servers.apps import CHUNK, CHUNKS, SLEEP
 
 __all__ = ["app"]
 
