@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, current_app, has_app_context
+from flask import Flask, current_app, got_request_exception, has_app_context
 
 from ashapp import readiness_check
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Message, Receive, Scope, Send
-from ashapp.observe.observation import Observation
+from ashapp.observe.observation import Observation, current
 from ashapp.server.assembly.application import assemble, load
 from ashapp.server.errors import StartupError
 from ashapp.server.health.loop_monitor import LoopMonitor
@@ -54,7 +54,6 @@ def test_a_clean_application_is_loaded_without_a_word(project: Project) -> None:
     application = load(settings())
     assert application.found is sys.modules["shop"].app
     assert application.warnings == []
-    assert not application.bridged
 
 
 def test_the_reference_api_needs_no_key_and_starts_quietly() -> None:
@@ -76,21 +75,6 @@ def test_every_warning_is_told_in_turn(project: Project, monkeypatch: pytest.Mon
     assert sys.modules["shop"].app.debug is False
 
 
-@pytest.mark.parametrize(("own", "used"), [(None, "the key of the service"), (KEY, KEY)])
-def test_a_key_is_given_to_an_application_that_has_none(project: Project, own: str | None, used: str) -> None:
-    project(shop=flask_module(key=own))
-    assert load(settings(secret_key="the key of the service")).warnings == []
-    assert sys.modules["shop"].app.secret_key == used
-
-
-def test_a_weak_key_is_a_warning_in_development(project: Project) -> None:
-    project(shop=flask_module(key="dev"))
-    with pytest.raises(StartupError, match="is weak"):
-        load(settings())
-    (warning,) = load(settings(environment="development")).warnings
-    assert "is weak" in warning
-
-
 def test_an_application_that_is_bridged_is_hardened_too(project: Project) -> None:
     project(
         shop=flask_module(
@@ -98,7 +82,6 @@ def test_an_application_that_is_bridged_is_hardened_too(project: Project) -> Non
         )
     )
     application = load(settings(threads="8"))
-    assert application.bridged
     assert application.warnings == [
         "threads has no effect: shop has been bridged by its own code",
         "shop sets debug, but 'serve' never runs in debug mode: it is off",
@@ -350,3 +333,42 @@ def test_a_worker_of_a_supervisor_writes_its_status_for_it() -> None:
 
         assert asyncio.run(pids()) == [os.getpid()]
         assert shared.statuses() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "error"), [(b"/sync", LookupError), (b"/async", LookupError), (b"/handled", None)]
+)
+async def test_what_flask_answers_itself_is_noted_with_the_request(
+    monkeypatch: pytest.MonkeyPatch, path: bytes, error: type[Exception] | None
+) -> None:
+    app = Flask("shop")
+
+    def fail() -> str:
+        raise LookupError("no such item")
+
+    async def fail_later() -> str:
+        raise LookupError("no such item")
+
+    def fail_as_expected() -> str:
+        raise KeyError("known")
+
+    app.add_url_rule("/sync", view_func=fail)
+    app.add_url_rule("/async", view_func=fail_later)
+    app.add_url_rule("/handled", view_func=fail_as_expected)
+    app.register_error_handler(KeyError, lambda error: ("handled", 409))
+    ended: list[Observation] = []
+    errors: list[type] = []
+
+    def note(observation: Observation) -> None:
+        ended.append(observation)
+        errors.append(type(observation.error))
+
+    monkeypatch.setattr("ashapp.server.assembly.application.access_logs", lambda _: [note])
+    client = await fetch(assemble(app, settings()), "GET", path)
+    assert client.status == (500 if error else 409)
+    assert errors == [error or type(None)]
+    # An error outside of a request, or after it, is none of it.
+    got_request_exception.send(app, exception=OSError())
+    current.set(ended[0])
+    got_request_exception.send(app, exception=OSError())
+    assert ended[0].error is None

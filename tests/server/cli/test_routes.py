@@ -55,17 +55,17 @@ def test_the_json_is_all_that_is_printed(project: Project) -> None:
     folder = project(shop=f"{SHOP}\n    print('the shop is open')")
     result = run(["shop", "--json"], command=ROUTES, cwd=folder)
     assert result.stderr == "the shop is open\n"
-    survey = json.loads(result.stdout)
-    assert (survey["target"], survey["flask"]) == ("shop", True)
-    assert [route["endpoint"] for route in survey["routes"]] == ["static", "wait"]
+    report = json.loads(result.stdout)
+    assert (report["target"], report["flask"]) == ("shop", True)
+    assert [route["endpoint"] for route in report["routes"]] == ["static", "wait"]
 
 
 def test_the_settings_say_where_async_views_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASHAPP_ASYNC_VIEWS", "thread")
     project(shop=SHOP)
-    survey = json.loads(routes("shop", "--json").output)
-    assert survey["reason"] == "ASHAPP_ASYNC_VIEWS is 'thread'"
-    assert [route["own_loop"] for route in survey["routes"]] == [True, True]
+    report = json.loads(routes("shop", "--json").output)
+    assert report["reason"] == "ASHAPP_ASYNC_VIEWS is 'thread'"
+    assert [route["own_loop"] for route in report["routes"]] == [True, True]
 
 
 def test_another_wsgi_callable_is_one_line(project: Project) -> None:
@@ -113,8 +113,8 @@ def test_a_refusal_is_one_line_and_exit_code_2(project: Project, args: list[str]
 def test_the_help_page_names_the_members_of_the_json(project: Project) -> None:
     project(shop=SHOP + "\n    app.before_request(print)\n")
     names: set[str] = set()
-    survey = json.loads(routes("shop", "--json").output)
-    for record in (survey, survey["routes"][0], survey["hooks"][0]):
+    report = json.loads(routes("shop", "--json").output)
+    for record in (report, report["routes"][0], report["hooks"][0]):
         names |= record.keys()
     words = set(re.findall(r"\w+", routes("--help").output.partition("JSON object has")[2]))
     assert names - words == set()

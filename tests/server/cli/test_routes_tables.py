@@ -6,9 +6,9 @@ from typing import Any, Literal
 import pytest
 
 from ashapp.bridge.placement.views import ViewKind
-from ashapp.server.cli.routes_tables import print_survey
+from ashapp.server.cli.routes_tables import print_report
 from ashapp.server.inspection.hooks import Hook
-from ashapp.server.inspection.report import Survey
+from ashapp.server.inspection.report import Report
 from ashapp.server.inspection.routes import Route
 
 LONG = "/shops/<int:shop_number>/orders/<uuid:order>/items/<any('new', 'used', '[red]'):state>"
@@ -22,7 +22,7 @@ def route(rule: str, endpoint: str, kind: ViewKind, reason: str | None, **fields
     return Route(rule, endpoint=endpoint, view=endpoint, kind=kind, runs_on=runs_on, reason=reason, **values)
 
 
-SURVEY = Survey(
+SURVEY = Report(
     target="shop:app",
     flask=True,
     reason=None,
@@ -72,9 +72,9 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
-def printed(survey: Survey = SURVEY, file: io.StringIO | None = None) -> list[str]:
+def printed(report: Report = SURVEY, file: io.StringIO | None = None) -> list[str]:
     file = file or io.StringIO()
-    print_survey(survey, file)
+    print_report(report, file)
     return file.getvalue().splitlines()
 
 
@@ -127,17 +127,17 @@ def test_a_terminal_has_colours_and_all_its_columns(monkeypatch: pytest.MonkeyPa
 
 
 def test_where_there_are_no_hooks_nothing_is_said_of_them() -> None:
-    text = "\n".join(printed(Survey("shop:app", flask=True, reason=None, routes=SURVEY.routes, hooks=[])))
+    text = "\n".join(printed(Report("shop:app", flask=True, reason=None, routes=SURVEY.routes, hooks=[])))
     assert "Hooks" not in text
     assert text.endswith("Rules: 8, of them 2 on the loop and 6 on threads.")
 
 
 def test_what_keeps_all_async_views_off_the_loop_is_the_last_word() -> None:
-    survey = Survey("shop:app", flask=True, reason="the reason", routes=[], hooks=[])
-    assert printed(survey)[-1] == "No async view can run on the loop: the reason."
+    report = Report("shop:app", flask=True, reason="the reason", routes=[], hooks=[])
+    assert printed(report)[-1] == "No async view can run on the loop: the reason."
 
 
 def test_another_wsgi_callable_is_one_line() -> None:
-    survey = Survey("shop:application", flask=False, reason="it is no Flask application", routes=[], hooks=[])
-    (line,) = printed(survey)
+    report = Report("shop:application", flask=False, reason="it is no Flask application", routes=[], hooks=[])
+    (line,) = printed(report)
     assert line == "shop:application is no Flask application: each request runs on a thread as a whole."

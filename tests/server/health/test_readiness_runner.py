@@ -11,8 +11,8 @@ from functools import partial
 import pytest
 
 from ashapp import readiness_check
-from ashapp.server.assembly.redaction import redact
 from ashapp.server.health.readiness_runner import Checker
+from ashapp.server.health.redaction import redact
 from tests.support.waiting import PATIENCE, eventually, until
 
 pytestmark = pytest.mark.usefixtures("no_checks")

@@ -3,7 +3,7 @@ import json
 
 import flask
 
-from ashapp.server.inspection.report import Survey
+from ashapp.server.inspection.report import Report
 
 
 async def wait() -> str:
@@ -17,7 +17,7 @@ def test_the_json_has_the_members_that_the_help_page_names() -> None:
     app = flask.Flask("shop", static_folder=None)
     app.add_url_rule("/wait", view_func=wait, methods=["POST"])
     app.before_request(load_user)
-    assert json.loads(Survey.of(app, "shop:app").to_json()) == {
+    assert json.loads(Report.of(app, "shop:app").to_json()) == {
         "target": "shop:app",
         "flask": True,
         "reason": None,
@@ -50,8 +50,8 @@ def test_the_json_has_the_members_that_the_help_page_names() -> None:
 
 
 def test_another_wsgi_callable_is_told_apart() -> None:
-    survey = Survey.of(lambda environ, start_response: [], "shop:application")
-    assert json.loads(survey.to_json()) == {
+    report = Report.of(lambda environ, start_response: [], "shop:application")
+    assert json.loads(report.to_json()) == {
         "target": "shop:application",
         "flask": False,
         "reason": "it is no Flask application",

@@ -9,13 +9,13 @@ from flask.views import MethodView
 from werkzeug.routing import Rule
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, on_thread
+from ashapp.server.assembly.discovery import place_async_views
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.routes import (
     Route,
     flask_application,
     hindrance,
     list_routes,
-    place_async_views,
 )
 from ashapp.server.settings.loading import load
 

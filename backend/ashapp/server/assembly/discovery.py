@@ -22,13 +22,14 @@ from flask.app import Flask
 from flask.cli import prepare_import
 from werkzeug.local import LocalProxy
 
-from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge import WsgiToAsgi
+from ashapp.bridge.placement.rules import choose, keeps_all
 from ashapp.server.errors import StartupError, describe
+from ashapp.server.inspection.routes import flask_application
+from ashapp.server.settings import Settings
 
-__all__ = ["BRIDGED", "find_application"]
+__all__ = ["find_application", "place_async_views"]
 
-#: The ASGI applications that are served as they are.
-BRIDGED = (FlaskToAsgi, WsgiToAsgi)
 _EXPECTED = "expected a Flask application, a WSGI callable, or a factory that returns one"
 
 
@@ -43,6 +44,21 @@ def find_application(target: str) -> object:
     module = _import(path)
     found = _evaluate(module, expression) if expression else _search(module)
     return _checked(found, target)
+
+
+def place_async_views(found: object, settings: Settings) -> None:
+    """Let the async views of what was *found* run where the settings say, or else its own config.
+
+    Raises `StartupError` if that says something that there is not.
+    """
+    app = flask_application(found)
+    try:
+        if app is not None and settings.async_views is not None:
+            choose(app, settings.async_views)
+        if app is not None:
+            keeps_all(app)
+    except ValueError as error:
+        raise StartupError(f"{settings.app}: {error}") from error
 
 
 def _split(target: str) -> tuple[str, str]:
@@ -102,7 +118,7 @@ def _search(module: ModuleType) -> object:
     """Find the application of a module as Flask does: by customary names, by type, by a factory."""
     named = [getattr(module, name, None) for name in ("app", "application")]
     for found in named:
-        if isinstance(found, (Flask, *BRIDGED)):
+        if isinstance(found, (Flask, WsgiToAsgi)):
             return found
     instances = {id(value): value for value in vars(module).values() if isinstance(value, Flask)}
     if len(instances) == 1:
@@ -176,7 +192,7 @@ def _call(factory: object, args: list[Any], kwargs: dict[str, Any], label: str) 
 
 
 def _checked(found: object, label: str) -> object:
-    if isinstance(found, (Flask, *BRIDGED)):
+    if isinstance(found, (Flask, WsgiToAsgi)):
         return found
     # A proxy such as flask.request can't be looked at outside of a request.
     is_proxy = isinstance(found, LocalProxy)

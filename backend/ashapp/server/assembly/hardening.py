@@ -2,16 +2,17 @@
 """What a Flask application may not be while it is served: in debug mode, or signing with a guessable key."""
 
 import os
-from collections.abc import Iterable
 
 from flask.app import Flask
 from flask.helpers import get_debug_flag
 from werkzeug.debug import DebuggedApplication
 
+from ashapp.server.assembly.layers import layers
 from ashapp.server.assembly.secret_keys import SHORTEST_KEY, is_weak
 from ashapp.server.errors import StartupError
+from ashapp.server.settings import REFERENCE_API, Settings
 
-__all__ = ["forbid_debug", "forbid_debug_variable", "forbid_debugger", "require_strong_key"]
+__all__ = ["forbid_debug_variable", "harden"]
 
 
 def forbid_debug_variable() -> list[str]:
@@ -22,14 +23,31 @@ def forbid_debug_variable() -> list[str]:
     return ["FLASK_DEBUG is set, but 'serve' never runs in debug mode: it is off"]
 
 
-def forbid_debugger(layers: Iterable[object], label: str) -> None:
-    """Raise `StartupError` if one of *layers* is Werkzeug's debugger, which runs a visitor's code."""
-    if any(issubclass(type(layer), DebuggedApplication) for layer in layers):
-        raise StartupError(f"{label} has Werkzeug's debugger in it, which runs a visitor's code: remove it")
+def harden(found: object, settings: Settings) -> list[str]:
+    """Harden what is to be served, with all that is wrapped or mounted in it; return warnings.
+
+    The operator's SECRET_KEY is for the outermost application. Raises `StartupError` if Werkzeug's debugger
+    is in it, or in production a weak key, old keys that are still accepted among them.
+    """
+    parts = list(layers(found))
+    if any(issubclass(type(part), DebuggedApplication) for part in parts):
+        raise StartupError(
+            f"{settings.app} has Werkzeug's debugger in it, which runs a visitor's code: remove it"
+        )
+    warnings: list[str] = []
+    label, key = settings.app, settings.secret_key.get_secret_value() if settings.secret_key else None
+    # The reference API has no use for sessions.
+    needs_key = settings.app != REFERENCE_API
+    for app in (part for part in parts if isinstance(part, Flask)):
+        label = label or f"{app.name!r} within {settings.app}"
+        warnings += _forbid_debug(app, label)
+        if app.secret_key or key or needs_key:
+            warnings += _require_strong_key(app, label, settings, key)
+        label, key, needs_key = "", None, False
+    return warnings
 
 
-def forbid_debug(app: Flask, label: str) -> list[str]:
-    """Take debug mode from the application; return warnings."""
+def _forbid_debug(app: Flask, label: str) -> list[str]:
     warnings = []
     if app.debug:
         app.debug = False
@@ -39,11 +57,8 @@ def forbid_debug(app: Flask, label: str) -> list[str]:
     return warnings
 
 
-def require_strong_key(app: Flask, label: str, given: str | None, *, production: bool) -> list[str]:
-    """Return warnings of the SECRET_KEY of *app*; *given* takes the place of none, and of a weak one.
-
-    Raises `StartupError` for a weak one in production, old keys that are still accepted among them.
-    """
+def _require_strong_key(app: Flask, label: str, settings: Settings, given: str | None = None) -> list[str]:
+    """Return warnings of the SECRET_KEY of *app*; *given* takes the place of none, and of a weak one."""
     warnings = []
     if given is not None and (not app.secret_key or is_weak(app.secret_key)):
         if app.secret_key and not is_weak(given):
@@ -51,21 +66,18 @@ def require_strong_key(app: Flask, label: str, given: str | None, *, production:
         app.secret_key = given
     if not app.secret_key:
         return [f"{label} has no SECRET_KEY and can't use sessions; ASHAPP_SECRET_KEY[_FILE] sets one"]
-    complaint = _complaint(app, label)
-    if complaint and production:
-        raise StartupError(f"{complaint} (ASHAPP_ENVIRONMENT=development makes this a warning)")
-    return [*warnings, complaint] if complaint else warnings
-
-
-def _complaint(app: Flask, label: str) -> str:
-    """Say which key is weak, and what to do; nothing if none is."""
     need = f"it must be at least {SHORTEST_KEY} bytes that nobody can guess"
-    if is_weak(app.secret_key or ""):
-        return (
+    if is_weak(app.secret_key):
+        complaint = (
             f"the SECRET_KEY of {label} is weak: {need}, as 'python -c \"import secrets; "
             "print(secrets.token_hex())\"' makes them; change it, or give one by ASHAPP_SECRET_KEY[_FILE], "
             "which takes its place"
         )
-    if any(map(is_weak, app.config.get("SECRET_KEY_FALLBACKS") or ())):
-        return f"one of the SECRET_KEY_FALLBACKS of {label} is weak: {need}; remove it from the application"
-    return ""
+    elif any(map(is_weak, app.config.get("SECRET_KEY_FALLBACKS") or ())):
+        which = f"one of the SECRET_KEY_FALLBACKS of {label}"
+        complaint = f"{which} is weak: {need}; remove it from the application"
+    else:
+        return warnings
+    if settings.environment == "production":
+        raise StartupError(f"{complaint} (ASHAPP_ENVIRONMENT=development makes this a warning)")
+    return [*warnings, complaint]

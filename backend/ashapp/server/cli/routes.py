@@ -6,13 +6,12 @@ import sys
 
 import click
 
-from ashapp.server.assembly.discovery import find_application
+from ashapp.server.assembly.discovery import find_application, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable
 from ashapp.server.cli.env_file import env_file_option, read_env_file
 from ashapp.server.cli.options import ServeCommand
-from ashapp.server.cli.routes_tables import print_survey
-from ashapp.server.inspection.report import Survey
-from ashapp.server.inspection.routes import flask_application, place_async_views
+from ashapp.server.cli.routes_tables import print_report
+from ashapp.server.inspection.report import Report
 from ashapp.server.settings.loading import load
 
 __all__ = ["routes"]
@@ -65,15 +64,12 @@ def routes(app: str | None, env_file: str | None, *, as_json: bool) -> None:
     """
     read_env_file(env_file)
     settings = load({} if app is None else {"app": app})
-    target = settings.app
     forbid_debug_variable()
     with contextlib.redirect_stdout(sys.stderr):  # what the application prints is no part of the answer
-        found = find_application(target)
-        flask_app = flask_application(found)
-        if flask_app is not None:
-            place_async_views(flask_app, settings)
-        survey = Survey.of(found, target)
+        found = find_application(settings.app)
+        place_async_views(found, settings)
+        report = Report.of(found, settings.app)
     if as_json:
-        click.echo(survey.to_json())
-        return
-    print_survey(survey)
+        click.echo(report.to_json())
+    else:
+        print_report(report)

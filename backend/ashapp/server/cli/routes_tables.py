@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A survey as tables for a person; the only module that needs rich."""
+"""A report as tables for a person; the only module that needs rich."""
 
 from collections.abc import Iterable, Mapping
 from typing import IO
@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ashapp.server.inspection.hooks import Hook
-from ashapp.server.inspection.report import Survey
+from ashapp.server.inspection.report import Report
 from ashapp.server.inspection.routes import Route
 
-__all__ = ["print_survey"]
+__all__ = ["print_report"]
 
 # Flask adds these to the methods of a rule by itself.
 _IMPLIED = {"HEAD", "OPTIONS"}
@@ -22,26 +22,26 @@ _STYLES = {"loop": "green", "request_thread": "cyan", "thread": "yellow"}
 _PLAIN = "sync view"
 
 
-def print_survey(survey: Survey, file: IO[str] | None = None) -> None:
+def print_report(report: Report, file: IO[str] | None = None) -> None:
     """Print tables to *file*, standard output by default: as wide as the terminal, else 80 columns.
 
     What is too long is folded. There are colours at a terminal only.
     """
     console = Console(file=file, highlight=False, markup=False, emoji=False)
-    if not survey.flask:
-        line = f"{survey.target} is no Flask application: each request runs on a thread as a whole."
+    if not report.flask:
+        line = f"{report.target} is no Flask application: each request runs on a thread as a whole."
         console.print(line, soft_wrap=True)
         return
-    notes = _number(map(_note, survey.routes))
-    console.print(_routes(survey.routes, notes))
+    notes = _number(map(_note, report.routes))
+    console.print(_routes(report.routes, notes))
     for note, number in notes.items():
         console.print(f"[{number}] {note}")
-    if survey.hooks:
+    if report.hooks:
         console.print("\nHooks, and where they run around an async view (request_thread: of its own)")
-        console.print(_hooks(survey.hooks))
-    console.print(f"\n{_summary(survey.routes)}")
-    if survey.reason:
-        console.print(f"No async view can run on the loop: {survey.reason}.")
+        console.print(_hooks(report.hooks))
+    console.print(f"\n{_summary(report.routes)}")
+    if report.reason:
+        console.print(f"No async view can run on the loop: {report.reason}.")
 
 
 def _note(route: Route) -> str | None:

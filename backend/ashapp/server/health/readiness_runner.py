@@ -20,9 +20,9 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ashapp.server.assembly.redaction import redact
 from ashapp.server.errors import describe
 from ashapp.server.health.readiness import Check, registered_checks
+from ashapp.server.health.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

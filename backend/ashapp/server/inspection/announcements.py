@@ -6,19 +6,24 @@ that logs each line once, however many workers tell it, and again only where a n
 """
 
 import logging
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
-from ashapp.server.assembly.application import Application
-from ashapp.server.inspection import startup_hints
-from ashapp.server.inspection.routes import list_routes
-from ashapp.server.inspection.shadowed import shadowed
+from ashapp.bridge import WsgiToAsgi
+from ashapp.bridge.placement.views import ViewKind
+from ashapp.server.inspection.routes import Route, list_routes
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.settings import Settings
 
 __all__ = ["Announcements", "Kind", "Tell", "announcements"]
 
 _log = logging.getLogger("ashapp.server")
+
+_ASYNC = {ViewKind.ASYNC, ViewKind.ASYNC_GENERATOR}
+_LOOKS_SYNC = {ViewKind.DECORATED_ASYNC, ViewKind.ASYNC_CALLABLE}
+# How many views are named.
+_NAMED = 3
 
 
 class Kind(StrEnum):
@@ -36,22 +41,22 @@ Tell = Callable[[Kind, str], object]
 
 
 def announcements(
-    settings: Settings, application: Application, urls: Iterable[str]
+    found: object, settings: Settings, warnings: Iterable[str], urls: Iterable[str]
 ) -> Iterator[tuple[Kind, str]]:
-    """Yield the lines for an application that is served at *urls*."""
-    routes = list_routes(application.found)
+    """Yield the lines for the application that was *found* and is served at *urls*; *warnings* are of it."""
+    routes = list_routes(found)
     if limited_protocol(settings.http, settings.connection_limits) is None:
         name = settings.http
         yield (
             Kind.WARNING,
             f"http = {name} has no limits of ours for heads, nor of the time for what is sent",
         )
-    for warning in [*application.warnings, *shadowed(routes, settings), *startup_hints.kept_off(routes)]:
+    for warning in [*warnings, *_never_called(routes, settings), *_kept_off_the_loop(routes)]:
         yield Kind.WARNING, warning
-    for note in startup_hints.hidden(routes, settings.app):
+    for note in _look_sync(routes, settings.app):
         yield Kind.NOTE, note
     workers = "1 worker" if settings.worker_count == 1 else f"{settings.worker_count} workers"
-    threads = "" if application.bridged else f" of {settings.threads} threads"
+    threads = "" if isinstance(found, WsgiToAsgi) else f" of {settings.threads} threads"
     yield Kind.SERVING, f"Serving {settings.app} on {', '.join(urls)} with {workers}{threads}"
 
 
@@ -68,3 +73,40 @@ class Announcements:
             if each not in self._told:
                 self._told.add(each)
                 _log.log(logging.WARNING if kind is Kind.WARNING else logging.INFO, "%s", each)
+
+
+def _never_called(routes: Iterable[Route], settings: Settings) -> Iterator[str]:
+    """Yield a line for each view at the path of a probe; a rule that has variables is meant for others."""
+    paths = {getattr(settings, name): name for name in ("livez_path", "readyz_path", "healthz_path")}
+    for route in routes:
+        if settings.probes and route.rule in paths:
+            yield (
+                f"{settings.app} has a view at {route.rule} ({route.endpoint}) that is never called: a probe "
+                f"is answered there; choose another {paths[route.rule]}, or switch it off"
+            )
+
+
+def _kept_off_the_loop(routes: Iterable[Route]) -> Iterator[str]:
+    """Yield one line if something keeps async views off the loop that are not kept off it on purpose."""
+    kept = {
+        route.endpoint: route.reason
+        for route in routes
+        if route.kind in _ASYNC and route.reason and not route.own_loop
+    }
+    if kept:
+        views = (
+            "1 async view runs on a thread" if len(kept) == 1 else f"{len(kept)} async views run on threads"
+        )
+        # What is in the way of one is in the way of all.
+        yield f"{views}: {next(iter(kept.values()))}"
+
+
+def _look_sync(routes: Iterable[Route], target: str) -> Iterator[str]:
+    """Yield one line if there are async views that look sync to Flask."""
+    names = sorted({route.endpoint for route in routes if route.kind in _LOOKS_SYNC or route.async_methods})
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        yield (
+            f"Async views that look sync to Flask, and hold a thread while they wait: {len(names)} "
+            f"({', '.join(names[:_NAMED])}{more}); to see why: ashapp routes {shlex.quote(target)}"
+        )

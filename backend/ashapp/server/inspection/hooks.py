@@ -4,7 +4,6 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Literal
 
 from blinker import NamedSignal
@@ -25,7 +24,6 @@ _BY_BLUEPRINT = {
     "after_request": "after_request_funcs",
     "teardown_request": "teardown_request_funcs",
 }
-
 
 # Hooks and signals that come before a view.
 _BEFORE = {"before_request", "request_started", "appcontext_pushed"}
@@ -59,7 +57,6 @@ def list_hooks(found: object) -> list[Hook]:
     if app is None:
         return []
     is_native = hindrance(found) is None
-    registered = chain(_by_blueprint(app), _of_application(app), _error_handlers(app), _receivers(app))
     return [
         Hook(
             hook=hook,
@@ -69,7 +66,7 @@ def list_hooks(found: object) -> list[Hook]:
             kind=_kind(function),
             runs_on=_place(function, is_native=is_native),
         )
-        for hook, on, blueprint, function in registered
+        for hook, on, blueprint, function in _registered(app)
         if not str(getattr(function, "__module__", "")).startswith("flask.")
     ]
 
@@ -84,41 +81,25 @@ def holders(hooks: Iterable[Hook], endpoint: str) -> list[str]:
         for hook in hooks
         if hook.runs_on == "request_thread"
         and (hook.on or hook.hook) in _BEFORE
-        and _is_around(hook, endpoint)
+        and (hook.blueprint is None or endpoint.startswith(f"{hook.blueprint}."))
     ]
 
 
-_Registered = tuple[str, str | None, str | None, Callable[..., Any]]
-
-
-def _by_blueprint(app: Flask) -> Iterator[_Registered]:
+def _registered(app: Flask) -> Iterator[tuple[str, str | None, str | None, Callable[..., Any]]]:
+    """Yield the hook, what it is on, the blueprint and the function of each callable."""
     for hook, attribute in _BY_BLUEPRINT.items():
         for blueprint, functions in _application_first(getattr(app, attribute)):
-            for function in functions:
-                yield hook, None, blueprint, function
-
-
-def _of_application(app: Flask) -> Iterator[_Registered]:
+            yield from ((hook, None, blueprint, function) for function in functions)
     for function in app.teardown_appcontext_funcs:
         yield "teardown_appcontext", None, None, function
-
-
-def _error_handlers(app: Flask) -> Iterator[_Registered]:
     for blueprint, by_code in _application_first(app.error_handler_spec):
         for code, by_exception in by_code.items():
             for exception, function in by_exception.items():
                 yield "errorhandler", str(code or exception.__name__), blueprint, function
-
-
-def _receivers(app: Flask) -> Iterator[_Registered]:
     for signal in vars(signals).values():
         if isinstance(signal, NamedSignal):
-            for function in signal.receivers_for(app):
-                yield "signal", signal.name.replace("-", "_"), None, function
-
-
-def _is_around(hook: Hook, endpoint: str) -> bool:
-    return hook.blueprint is None or endpoint.startswith(f"{hook.blueprint}.")
+            name = signal.name.replace("-", "_")
+            yield from (("signal", name, None, function) for function in signal.receivers_for(app))
 
 
 def _application_first(scopes: dict[str | None, Any]) -> Iterable[tuple[str | None, Any]]:

@@ -8,11 +8,11 @@ from typing import Self
 from ashapp.server.inspection.hooks import Hook, holders, list_hooks
 from ashapp.server.inspection.routes import Route, flask_application, hindrance, list_routes
 
-__all__ = ["Survey"]
+__all__ = ["Report"]
 
 
 @dataclass(frozen=True)
-class Survey:
+class Report:
     """The routes and hooks of what *target* names.
 
     *flask* is false, and there are no routes and hooks, for another WSGI callable. *reason* is what keeps
@@ -27,7 +27,7 @@ class Survey:
 
     @classmethod
     def of(cls, found: object, target: str) -> Self:
-        """Survey what was *found* for *target*."""
+        """Report on what was *found* for *target*."""
         is_flask = flask_application(found) is not None
         hooks = list_hooks(found)
         routes = [

@@ -8,12 +8,10 @@ from flask.app import Flask
 from werkzeug.routing import Rule
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.placement.rules import Placement, choose, keeps_all
+from ashapp.bridge.placement.rules import Placement
 from ashapp.bridge.placement.views import ViewKind, async_methods, full_name_of, is_async, kind_of
-from ashapp.server.errors import StartupError
-from ashapp.server.settings import Settings
 
-__all__ = ["Route", "flask_application", "hindrance", "list_routes", "place_async_views"]
+__all__ = ["Route", "flask_application", "hindrance", "list_routes"]
 
 
 @dataclass(frozen=True)
@@ -43,19 +41,6 @@ def flask_application(found: object) -> Flask | None:
     """Return the Flask application that *found* is or has been made of, or None for another WSGI callable."""
     application = getattr(found, "wsgi_application", None) if isinstance(found, WsgiToAsgi) else found
     return application if isinstance(application, Flask) else None
-
-
-def place_async_views(app: Flask, settings: Settings) -> None:
-    """Let the async views of *app* run where the settings say, or else its config.
-
-    Raises `StartupError` if that says something that there is not.
-    """
-    try:
-        if settings.async_views is not None:
-            choose(app, settings.async_views)
-        keeps_all(app)
-    except ValueError as error:
-        raise StartupError(f"{settings.app}: {error}") from error
 
 
 def hindrance(found: object) -> str | None:

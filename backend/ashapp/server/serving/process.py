@@ -56,7 +56,7 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
         config.loop = "asyncio"
     _load(server)
     for kind, line in announcements(
-        settings, application, [url(sock, tls=config.is_ssl) for sock in sockets]
+        application.found, settings, application.warnings, [url(sock, tls=config.is_ssl) for sock in sockets]
     ):
         tell(kind, line)
     # Before there is a loop that it would hold up.

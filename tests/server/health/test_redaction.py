@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 import pytest
 
-from ashapp.server.assembly.redaction import redact
+from ashapp.server.health.redaction import redact
 
 SECRET = "hunter2"
 LONG = "4eC39HqLyjWDarjtT1zdp7dc"
