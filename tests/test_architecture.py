@@ -49,7 +49,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("ashapp.api.version", "ashapp"): "the version stands there, where the build looks for it",
     ("ashapp.server.management.gauges", "ashapp"): "the same",
     ("ashapp.server.inspection.announcements", "ashapp.server.assembly.application"): "to be undone",
-    ("ashapp.server.health.readiness_runner", "ashapp.server.assembly.redaction"): "to be undone",
     ("ashapp.bridge.request.handoffs", "ashapp.bridge.request.loop_call"): "to be undone",
 }
 

@@ -13,7 +13,7 @@ import uvicorn
 from ashapp.server.errors import StartupError
 from ashapp.server.processes.reloader import Reloader
 from ashapp.server.processes.worker_process import Order, Report
-from tests.support.stub_worker import Service, led
+from tests.server.processes.stub_worker import Service, led
 from tests.support.waiting import until
 
 

@@ -15,7 +15,7 @@ from ashapp.server.processes.supervisor import Supervisor
 from ashapp.server.processes.worker import State
 from ashapp.server.processes.worker_process import Order, Report
 from ashapp.server.system.signals import numbers
-from tests.support.stub_worker import Service, led
+from tests.server.processes.stub_worker import Service, led
 from tests.support.waiting import until
 
 

@@ -2,31 +2,25 @@
 """Run the readiness checks of a worker, again and again, so that a probe only reads what they have found.
 
 Theory of operation. Each check has a task of its own on the loop, which runs it, notes the outcome and
-sleeps. So one that hangs delays no other, and a probe waits for none. A sync check gets a new daemon thread
-for each run: those of the requests may all be busy, and that must not look like a failure of the database.
-What does not end in its time has failed; a thread can't be stopped, and a coroutine may refuse to be, so
-such a check is not run again until its last run has ended.
+sleeps. So a check that hangs delays no other, and a probe waits for none. A sync check gets a new daemon
+thread for each run, as those of requests may all be busy. A check that does not end in its time has failed.
+A thread can't be stopped, and a coroutine may refuse to be, so it is not run again until that run has ended.
 """
-
-from __future__ import annotations
 
 import asyncio
 import inspect
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ashapp.server.errors import describe
 from ashapp.server.health.readiness import Check, registered_checks
 from ashapp.server.health.redaction import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
 __all__ = ["Checker", "Outcome"]
 
@@ -52,16 +46,15 @@ class Outcome:
 class Checker:
     """Runs the checks that are registered when it starts, each *interval* seconds after its last run.
 
-    *make_context* makes a context manager that is entered around each sync check, on its thread. Of what a
-    check raises *clean* makes the text that is shown and logged; by default that has no secrets, as far as
-    they can be told.
+    *make_context* makes a context manager that is entered around each sync check, on its thread. *clean* is
+    applied to the text of what a check raises, before that is shown and logged.
     """
 
     def __init__(
         self,
         interval: float,
         make_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        clean: Callable[[str], str] = redact,
+        clean: Callable[[str], str] = str,
     ) -> None:
         self.interval = interval
         #: The last outcome of each check that has one.
@@ -98,29 +91,23 @@ class Checker:
 
     async def _repeat(self, check: Check) -> None:
         run = _Run(check, self._make_context)
-        kind: type[BaseException] | None = None
+        last: type[object] = type(None)
         while True:
             began = time.perf_counter()
-            kind = self._note(check.name, await run(), time.perf_counter() - began, kind)
+            error = await run.error()
+            text = None if error is None else describe(error, self._clean)
+            self.outcomes[check.name] = Outcome(check.name, text, time.perf_counter() - began, time.time())
+            self._pending.discard(check.name)
+            if not self._pending:
+                self._have_first_outcomes.set()
+            # Only changes are logged, and not by the text: it may have an address or a time in it.
+            if type(error) is not last:
+                if text is None:
+                    _log.info("Readiness check %s passes again", check.name)
+                else:
+                    _log.warning("Readiness check %s fails: %s", check.name, text)
+            last = type(error)
             await asyncio.sleep(self.interval)
-
-    def _note(
-        self, name: str, error: BaseException | None, duration: float, last: type[BaseException] | None
-    ) -> type[BaseException] | None:
-        """Keep an outcome, log it if it is of another kind than the *last*, and return its kind."""
-        text = None if error is None else describe(error, self._clean)
-        self.outcomes[name] = Outcome(name, text, duration, time.time())
-        self._pending.discard(name)
-        if not self._pending:
-            self._have_first_outcomes.set()
-        kind = None if error is None else type(error)
-        # Not by the text, which may differ each time, with an address or a time in it.
-        if kind is not last:
-            if text is None:
-                _log.info("Readiness check %s passes again", name)
-            else:
-                _log.warning("Readiness check %s fails: %s", name, text)
-        return kind
 
 
 class _Run:
@@ -132,39 +119,35 @@ class _Run:
         self._task: asyncio.Task[object] | None = None
         self._thread: threading.Thread | None = None
 
-    async def __call__(self) -> BaseException | None:
+    async def error(self) -> BaseException | None:
         """Run the check and return why it has failed, or None."""
-        if self._goes_on():
-            return TimeoutError(f"no answer within {self._check.timeout:g} s; its last run goes on still")
+        timeout = self._check.timeout
+        if (self._task and not self._task.done()) or (self._thread and self._thread.is_alive()):
+            return TimeoutError(f"no answer within {timeout:g} s; its last run goes on still")
         self._task = asyncio.create_task(self._result())
         try:
-            await asyncio.wait({self._task}, timeout=self._check.timeout)
+            await asyncio.wait({self._task}, timeout=timeout)
         finally:
             self._task.cancel()
         if not self._task.done():
-            return TimeoutError(f"no answer within {self._check.timeout:g} s")
+            return TimeoutError(f"no answer within {timeout:g} s")
         result = asyncio.CancelledError() if self._task.cancelled() else self._task.result()
         if isinstance(result, BaseException):
             return result
         return ValueError("it returned False") if result is False else None
 
-    def _goes_on(self) -> bool:
-        return (self._task is not None and not self._task.done()) or (
-            self._thread is not None and self._thread.is_alive()
-        )
-
     async def _result(self) -> object:
         """Return what the function returns, or the exception that it raises: a task can't hold every one."""
         try:
             function = self._check.function
-            result = function() if inspect.iscoroutinefunction(function) else await self._run_on_thread()
+            result = function() if inspect.iscoroutinefunction(function) else await self._on_thread()
             return await result if inspect.isawaitable(result) else result
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             return error
 
-    async def _run_on_thread(self) -> object:
+    async def _on_thread(self) -> object:
         future: Future[object] = Future()
 
         def run() -> None:
@@ -173,8 +156,7 @@ class _Run:
                     result = self._check.function()
             except BaseException as error:
                 result = error
-            # Nobody waits any more where the time was up.
-            if future.set_running_or_notify_cancel():
+            if future.set_running_or_notify_cancel():  # else nobody waits any more
                 future.set_result(result)
 
         self._thread = threading.Thread(target=run, name=f"ashapp-check-{self._check.name}", daemon=True)
