@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""Rule 5: a client that vanishes in the midst of its upload; a truncated body never looks complete."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import flask
+import pytest
+from flask import Flask, request
+
+from ashapp.bridge import ClientDisconnected, FlaskToAsgi
+from tests.support.adapters import Adapter, stock_fails
+from tests.support.asgi import Client
+from tests.support.client import Connection, chunk
+from tests.support.flask import begin
+from tests.support.outcomes import Outcomes
+from tests.support.server import Serve, on_every_server
+
+# What the client sends before it goes, and how it does so.
+CUT: dict[str, tuple[tuple[str, str], bytes]] = {
+    "length": (("Content-Length", "1000"), b"x" * 999),
+    "chunked": (("Transfer-Encoding", "chunked"), chunk(b"x" * 999)),
+    "in a chunk": (("Transfer-Encoding", "chunked"), chunk(b"x" * 999)[:-20]),
+    "long": (("Content-Length", "1000000"), b"x" * 999_999),
+    "at once": (("Content-Length", "1000"), b""),
+}
+GO: dict[str, Callable[[Connection], None]] = {"close": Connection.close, "reset": Connection.vanish}
+
+READS: dict[str, tuple[Callable[[], Any], str]] = {
+    "get_data": (lambda: request.get_data(cache=True), "application/octet-stream"),
+    "get_json": (lambda: request.get_json(force=True), "application/json"),
+    "silent json": (lambda: request.get_json(silent=True), "application/json"),
+    "form": (lambda: request.form, "application/x-www-form-urlencoded"),
+    "files": (lambda: request.files, "multipart/form-data; boundary=b"),
+    "stream": (lambda: request.stream.read(-1), "application/octet-stream"),
+    "one byte too many": (lambda: request.stream.read(1000), "application/octet-stream"),
+    "blocks": (lambda: list(iter(lambda: request.stream.read(7), b"")), "application/octet-stream"),
+    "lines": (lambda: list(request.stream), "application/octet-stream"),
+}
+
+
+class Reading:
+    """A Flask application whose view reads the body, and what became of that."""
+
+    def __init__(self, read: Callable[[], Any], kind: str) -> None:
+        self.app = Flask(__name__)
+        self.complete: list[Any] = []
+        self.errors: list[BaseException] = []
+        self.torn_down: list[BaseException | None] = []
+        self._read = read
+        view: Any = self._view if kind == "thread" else self._async_view
+        self.app.add_url_rule("/", view_func=view, methods=["POST"])
+        self.app.teardown_request(self.torn_down.append)
+
+    def _view(self) -> str:
+        try:
+            self.complete.append(self._read())
+        except BaseException as error:
+            self.errors.append(error)
+            raise
+        return "complete"
+
+    async def _async_view(self) -> str:
+        return self._view()
+
+
+def upload_and_go(
+    serve: Serve, adapter: Adapter, cut: str, go: Callable[[Connection], None], kind: str
+) -> tuple[Outcomes, Reading]:
+    reading = Reading(READS["get_data"][0], kind)
+    outcomes = Outcomes(adapter(reading.app))
+    connection = Connection(serve(outcomes))
+    field, body = CUT[cut]
+    connection.send_request("POST", "/", [field])
+    connection.send(body)
+    outcomes.wait_for_call()
+    go(connection)
+    return outcomes, reading
+
+
+@on_every_server
+@pytest.mark.parametrize("go", GO.values(), ids=GO)
+@pytest.mark.parametrize("cut", CUT)
+def test_the_reader_is_told(
+    serve: Serve, caplog: pytest.LogCaptureFixture, cut: str, go: Callable[[Connection], None], place: str
+) -> None:
+    """The reader gets ClientDisconnected, the request is torn down, and no traceback is logged."""
+    outcomes, reading = upload_and_go(serve, FlaskToAsgi, cut, go, place)
+    assert outcomes.next() is None
+    assert [type(error) for error in reading.errors] == [ClientDisconnected]
+    assert (reading.complete, reading.torn_down) == ([], [None])
+    assert "Traceback" not in caplog.text
+
+
+@stock_fails("it raises ValueError, so that the server logs a traceback", FlaskToAsgi)
+@pytest.mark.parametrize("cut", CUT)
+def test_it_is_no_error_of_the_server(serve: Serve, adapter: Adapter, cut: str) -> None:
+    outcomes, _ = upload_and_go(serve, adapter, cut, Connection.close, "thread")
+    assert outcomes.next() is None
+
+
+@pytest.mark.parametrize("limit", [None, 5000])
+@pytest.mark.parametrize("read", READS)
+async def test_every_way_of_reading_is_told(read: str, limit: int | None, place: str) -> None:
+    """Behind MAX_CONTENT_LENGTH Werkzeug raises its own ClientDisconnected, of which ours is a kind."""
+    function, content_type = READS[read]
+    reading = Reading(function, place)
+    reading.app.config["MAX_CONTENT_LENGTH"] = limit
+    headers = [(b"content-length", b"1000"), (b"content-type", content_type.encode())]
+    pending = begin(FlaskToAsgi(reading.app), "POST", client=Client(b"x" * 999, more=True), headers=headers)
+    await asyncio.sleep(0)
+    pending.client.leave()
+    await pending.end()
+    assert [error.__class__.__name__ for error in reading.errors] == ["ClientDisconnected"]
+    assert reading.complete == []
+
+
+@pytest.mark.parametrize("where", ["view", "hook"])
+async def test_the_view_may_answer_all_the_same(place: str, where: str) -> None:
+    """Nobody gets the answer; what the view does with it is no error."""
+
+    def read() -> None:
+        with pytest.raises(ClientDisconnected):
+            flask.request.get_data()
+
+    reading = Reading(read, place)
+    if where == "hook":
+        reading.app.before_request(read)
+    pending = begin(
+        FlaskToAsgi(reading.app), "POST", client=Client(b"x", more=True), headers=[(b"content-length", b"9")]
+    )
+    pending.client.leave()
+    await pending.end()
+    assert reading.errors == []
