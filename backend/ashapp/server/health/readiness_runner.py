@@ -20,7 +20,6 @@ from typing import Any
 
 from ashapp.server.errors import describe
 from ashapp.server.health.readiness import Check, registered_checks
-from ashapp.server.health.redaction import redact
 
 __all__ = ["Checker", "Outcome"]
 
