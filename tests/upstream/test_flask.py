@@ -10,9 +10,9 @@ from tests.upstream.suite import Comparison
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.fixture(scope="module")
-def comparison(compare: Callable[..., Comparison]) -> Comparison:
-    return compare("flask", plain=["harness.plain"], bridged=["harness.through_bridge"])
+@pytest.fixture(scope="module", params=[[], ["harness.accelerators_off"]], ids=["accelerated", "plain"])
+def comparison(request: pytest.FixtureRequest, compare: Callable[..., Comparison]) -> Comparison:
+    return compare("flask", plain=["harness.plain"], bridged=["harness.through_bridge", *request.param])
 
 
 def test_the_suite_runs_on_plain_wsgi(comparison: Comparison) -> None:

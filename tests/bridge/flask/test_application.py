@@ -5,17 +5,14 @@ import asyncio
 import functools
 import io
 import json
-import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import ContextVar, Token
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import flask
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from blinker import Namespace
-from flask.views import MethodView, View
 
 from ashapp.bridge import FlaskToAsgi
 from tests.support.asgi import Client, fetch, http_scope
@@ -67,122 +64,8 @@ def test_only_a_flask_object_will_do(thing: Any) -> None:
         FlaskToAsgi(thing)
 
 
-# -- one loop
-
-
-async def test_every_coroutine_runs_on_the_loop_of_the_server(app: flask.Flask, placed: Decorator) -> None:
-    seen: list[str] = []
-    loop = asyncio.get_running_loop()
-
-    def note(name: str) -> Callable[..., Any]:
-        async def function(argument: Any = None) -> Any:
-            assert asyncio.get_running_loop() is loop
-            await asyncio.sleep(0)
-            seen.append(name)
-            return argument if name == "after" else None
-
-        return function
-
-    app.before_request(note("before"))
-    app.after_request(note("after"))
-    app.teardown_request(note("teardown request"))
-    app.teardown_appcontext(note("teardown app"))
-
-    @app.errorhandler(LookupError)
-    async def handle(error: LookupError) -> str:
-        await note("handler")()
-        return "handled"
-
-    @app.get("/<int:number>")
-    @placed
-    async def view(number: int) -> str:
-        await note("view")()
-        if number:
-            raise LookupError
-        return "fine"
-
-    bridge = FlaskToAsgi(app)
-    for number, handled in enumerate([[], ["handler"]]):
-        client = await fetch(bridge, target=b"/%d" % number)
-        assert client.body == (b"handled" if handled else b"fine")
-        assert seen == ["before", "view", *handled, "after", "teardown request", "teardown app"]
-        seen.clear()
-
-
-class AsyncView(View):
-    async def dispatch_request(self) -> Any:  # type: ignore[override]  # as Flask's documentation has it
-        return {"loop": id(asyncio.get_running_loop())}
-
-
-class AsyncMethods(MethodView):
-    async def get(self) -> Any:
-        return {"loop": id(asyncio.get_running_loop())}
-
-    def post(self) -> Any:
-        return {"loop": 0}
-
-
 async def coroutine_view() -> Any:
     return {"loop": id(asyncio.get_running_loop())}
-
-
-def forgetful(view: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(view)
-    def wrapper() -> Any:
-        return view()
-
-    return wrapper
-
-
-def through_asgiref() -> Any:
-    return async_to_sync(coroutine_view)()
-
-
-@pytest.mark.parametrize(
-    "view",
-    [
-        pytest.param(coroutine_view, id="coroutine function"),
-        pytest.param(on_thread(coroutine_view), id="decorated"),
-        pytest.param(forgetful(coroutine_view), id="decorated without ensure_sync"),
-        pytest.param(AsyncView.as_view("view"), id="View"),
-        pytest.param(AsyncMethods.as_view("view"), id="MethodView"),
-        pytest.param(through_asgiref, id="asgiref's async_to_sync"),
-    ],
-)
-async def test_a_view_that_only_looks_sync_reaches_the_same_loop(app: flask.Flask, view: Any) -> None:
-    app.add_url_rule("/", "view", view)
-    bridge = FlaskToAsgi(app)
-    for _ in range(2):
-        client = await fetch(bridge)
-        assert json.loads(client.body) == {"loop": id(asyncio.get_running_loop())}
-
-
-async def test_a_sync_method_beside_async_ones(app: flask.Flask) -> None:
-    app.add_url_rule("/", view_func=AsyncMethods.as_view("view"))
-    assert json.loads((await fetch(FlaskToAsgi(app), "POST")).body) == {"loop": 0}
-
-
-async def test_signal_receivers_that_are_coroutines(app: flask.Flask, placed: Decorator) -> None:
-    loops: list[Any] = []
-    signal = Namespace().signal("test")
-
-    async def receiver(sender: Any) -> None:
-        await asyncio.sleep(0)
-        loops.append(asyncio.get_running_loop())
-
-    async def finished(sender: Any, response: Any) -> None:
-        loops.append(asyncio.get_running_loop())
-
-    signal.connect(receiver)
-    flask.request_finished.connect(finished, app)
-
-    @app.get("/")
-    def view() -> str:
-        signal.send("sender", _async_wrapper=app.ensure_sync)
-        return ""
-
-    await fetch(FlaskToAsgi(app))
-    assert loops == [asyncio.get_running_loop()] * 2
 
 
 async def test_a_thread_of_the_applications_own_reaches_the_same_loop(app: flask.Flask) -> None:
@@ -234,47 +117,6 @@ async def test_a_coroutine_of_such_a_thread_does_not_stop_the_loop(
 # -- one context
 
 
-async def test_a_token_made_in_a_hook_is_reset_in_the_view_and_the_reverse(
-    app: flask.Flask, placed: Decorator
-) -> None:
-    tokens: list[Token[str]] = []
-    seen: list[str] = []
-
-    @app.before_request
-    def before() -> None:
-        tokens.append(mark.set("before"))
-
-    @app.before_request
-    async def async_before() -> None:
-        seen.append(mark.get())
-        mark.reset(tokens.pop())
-        tokens.append(mark.set("async before"))
-
-    @app.get("/")
-    @placed
-    async def view() -> str:
-        seen.append(mark.get())
-        mark.reset(tokens.pop())
-        seen.append(mark.get())
-        tokens.append(mark.set("view"))
-        flask.g.value = 5
-        return ""
-
-    @app.teardown_request
-    def teardown(error: Any) -> None:
-        seen.append(mark.get())
-        mark.reset(tokens.pop())
-        seen.append(f"{mark.get()} {flask.g.value}")
-
-    bridge = FlaskToAsgi(app)
-    for _ in range(2):
-        client = await fetch(bridge)
-        assert client.status == 200
-        assert seen == ["before", "async before", "none", "view", "none 5"]
-        seen.clear()
-    assert mark.get() == "none"
-
-
 async def test_sync_parts_of_a_request_share_a_thread(app: flask.Flask, placed: Decorator) -> None:
     threads: list[int] = []
 
@@ -311,21 +153,6 @@ async def test_sync_parts_of_a_request_share_a_thread(app: flask.Flask, placed: 
     assert threads[0] != threading.get_ident()
 
 
-async def test_an_async_error_handler_is_told_what_it_handles(app: flask.Flask, placed: Decorator) -> None:
-    @app.errorhandler(LookupError)
-    async def handle(error: LookupError) -> str:
-        await asyncio.sleep(0)
-        assert sys.exc_info()[1] is error
-        return "handled"
-
-    @app.get("/")
-    @placed
-    async def view() -> str:
-        raise LookupError
-
-    assert (await fetch(FlaskToAsgi(app))).body == b"handled"
-
-
 async def test_a_task_that_a_view_leaves_behind_goes_on(app: flask.Flask, placed: Decorator) -> None:
     tasks: list[asyncio.Task[Any]] = []
     go_on = asyncio.Event()
@@ -344,28 +171,6 @@ async def test_a_task_that_a_view_leaves_behind_goes_on(app: flask.Flask, placed
     await fetch(FlaskToAsgi(app))
     go_on.set()
     assert (await asyncio.wait_for(tasks[0], PATIENCE))[1] == "view"
-
-
-async def test_requests_do_not_see_each_other(app: flask.Flask, placed: Decorator) -> None:
-    arrived = 0
-    together = asyncio.Event()
-
-    @app.get("/<name>")
-    @placed
-    async def view(name: str) -> str:
-        nonlocal arrived
-        before = mark.get()
-        mark.set(name)
-        flask.g.name = name
-        arrived += 1
-        if arrived == 20:
-            together.set()
-        await together.wait()
-        return f"{before} {mark.get()} {flask.g.name} {flask.request.path}"
-
-    bridge = FlaskToAsgi(app)
-    clients = await asyncio.gather(*[fetch(bridge, target=b"/%d" % number) for number in range(20)])
-    assert [client.body.decode() for client in clients] == [f"none {n} {n} /{n}" for n in range(20)]
 
 
 # -- outside a request
@@ -427,14 +232,6 @@ async def test_a_test_client_inside_a_view(app: flask.Flask, placed: Decorator) 
     assert json.loads(client.body) == {"loop": id(asyncio.get_running_loop())}
 
 
-async def test_an_application_may_be_wrapped_twice(app: flask.Flask, placed: Decorator) -> None:
-    app.add_url_rule("/", "view", placed(coroutine_view))
-    bridges = [FlaskToAsgi(app), FlaskToAsgi(app, threads=1)]
-    for bridge in bridges * 2:
-        assert json.loads((await fetch(bridge)).body) == {"loop": id(asyncio.get_running_loop())}
-    assert app.test_client()
-
-
 async def test_what_a_subclass_overrides_is_left_alone(placed: Decorator) -> None:
     calls: list[str] = []
 
@@ -452,139 +249,6 @@ async def test_what_a_subclass_overrides_is_left_alone(placed: Decorator) -> Non
     assert json.loads((await fetch(FlaskToAsgi(app))).body) == {"loop": id(asyncio.get_running_loop())}
     assert "async_to_sync" in calls
     assert "ensure_sync" in calls
-
-
-# -- the body before a coroutine
-
-
-def form(boundary: bytes = b"x") -> tuple[bytes, bytes]:
-    parts = b'--x\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
-    body = parts % (b"a", b"", b"1") + parts % (b"f", b'; filename="n"', b"file" * 50_000) + b"--x--\r\n"
-    return body, b"multipart/form-data; boundary=x"
-
-
-async def read_json() -> Any:
-    return flask.request.get_json()
-
-
-async def read_data() -> Any:
-    return {"size": len(flask.request.get_data())}
-
-
-async def read_form() -> Any:
-    return {"a": flask.request.form["a"], "size": len(flask.request.files["f"].read())}
-
-
-async def read_stream() -> Any:
-    lines = [flask.request.stream.readline() for _ in range(3)]
-    return {"size": len(b"".join(lines) + flask.request.stream.read())}
-
-
-async def read_nothing() -> Any:
-    return {}
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize(
-    ("view", "body", "content_type", "expected"),
-    [
-        (read_json, b'{"a": [1, 2]}', b"application/json", {"a": [1, 2]}),
-        (read_data, bytes(3_000_000), b"application/octet-stream", {"size": 3_000_000}),
-        (read_form, *form(), {"a": "1", "size": 200_000}),
-        (read_stream, b"a\n" * 50_000, b"text/plain", {"size": 100_000}),
-        (read_nothing, bytes(100_000), b"text/plain", {}),
-    ],
-)
-async def test_an_async_view_reads_the_body_as_any_view(
-    app: flask.Flask,
-    placed: Decorator,
-    view: Any,
-    body: bytes,
-    content_type: bytes,
-    expected: Any,
-    *,
-    chunked: bool,
-) -> None:
-    app.add_url_rule("/", "view", placed(view), methods=["POST"])
-    chunks = [body[start : start + 60_000] for start in range(0, len(body), 60_000)] if chunked else [body]
-    chunks += [b""] if chunked else []
-    client = await fetch(FlaskToAsgi(app), "POST", b"/", *chunks, headers=[(b"content-type", content_type)])
-    assert client.status == 200
-    assert json.loads(client.body) == expected
-
-
-@pytest.mark.parametrize("chunks", [[bytes(101)], [bytes(60), bytes(41)], [bytes(1000)] * 50])
-@pytest.mark.parametrize("view", [read_data, read_stream])
-async def test_max_content_length_holds(
-    app: flask.Flask, placed: Decorator, view: Any, chunks: list[bytes]
-) -> None:
-    app.config["MAX_CONTENT_LENGTH"] = 100
-    app.add_url_rule("/", "view", placed(view), methods=["POST"])
-    bridge = FlaskToAsgi(app)
-    assert (await fetch(bridge, "POST", b"/", *chunks)).status == 413
-    for fitting in ([bytes(99)], [bytes(60), bytes(39)], [bytes(1)]):
-        assert (await fetch(bridge, "POST", b"/", *fitting)).status == 200
-
-
-@pytest.mark.parametrize("headers", [[(b"content-length", b"9")], [(b"transfer-encoding", b"chunked")]])
-async def test_a_truncated_body_is_told_to_an_async_view(
-    app: flask.Flask, placed: Decorator, headers: list[tuple[bytes, bytes]]
-) -> None:
-    read: list[int] = []
-    errors: list[str] = []
-
-    async def view() -> Any:
-        read.append(len(flask.request.get_data()))
-        return ""
-
-    @app.errorhandler(400)
-    def handle(error: Any) -> Any:
-        errors.append(type(error).__name__)
-        return error
-
-    app.add_url_rule("/", "view", placed(view), methods=["POST"])
-    client = Client(b"ab", more=True)
-    client.leave()
-    await FlaskToAsgi(app)(http_scope("POST", headers=headers), client.receive, client.send)
-    assert read == []
-    assert errors in ([], ["ClientDisconnected"])
-
-
-# -- bodies of responses
-
-
-async def agen() -> AsyncIterator[bytes]:
-    for number in range(3):
-        await asyncio.sleep(0)
-        yield b"%d" % number
-
-
-@pytest.mark.parametrize(
-    ("make", "status"),
-    [
-        (agen, 200),
-        (lambda: (agen(), 201), 201),
-        (lambda: (agen(), 202, {"X-A": "1"}), 202),
-        (lambda: flask.Response(agen()), 200),  # type: ignore[arg-type]
-        (lambda: (flask.Response(agen()), 203), 203),  # type: ignore[arg-type]
-    ],
-)
-async def test_async_iterables_are_bodies(
-    app: flask.Flask, placed: Decorator, make: Callable[[], Any], status: int
-) -> None:
-    @app.get("/sync")
-    def sync() -> Any:
-        return make()
-
-    @app.get("/")
-    @placed
-    async def view() -> Any:
-        return make()
-
-    bridge = FlaskToAsgi(app)
-    for target in (b"/", b"/sync"):
-        client = await fetch(bridge, target=target)
-        assert (client.status, client.body, client.complete) == (status, b"012", True)
 
 
 async def test_send_file_is_closed(app: flask.Flask) -> None:

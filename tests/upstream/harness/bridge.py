@@ -16,6 +16,7 @@ from greenlet import getcurrent, greenlet
 
 from ashapp import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge import ClientDisconnected
+from ashapp.bridge.concurrency.thread_pool import ThreadPool
 
 from .outcomes import count_request
 
@@ -63,25 +64,18 @@ def bridge_for(application: Any) -> WsgiToAsgi:
     return bridge
 
 
-class _CallersThread:
-    """In place of the pool."""
+class _CallersThread(ThreadPool):
+    """In place of the pool: no call waits, and none is taken back once the caller has it."""
 
-    def submit(self, call: Callable[[], None]) -> None:
-        caller.get().submit(Job(lambda _more: call()))
-
-    def waiting(self) -> list[Callable[[], None]]:
-        """Return nothing: no call is taken back once the caller has it."""
-        return []
-
-    def withdraw(self, _call: Callable[[], None]) -> bool:
-        return False
+    def submit(self, handoff: Callable[[], None]) -> None:
+        caller.get().submit(Job(lambda _more: handoff()))
 
 
 class _WsgiBridge(WsgiToAsgi):
     def __init__(self, application: Any) -> None:
         super().__init__(application)
         self.wsgi_application = _Paced(self.wsgi_application)
-        self._pool = _CallersThread()  # type: ignore[assignment]
+        self._pool = _CallersThread(self._pool.size)
 
     def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
         count_request()

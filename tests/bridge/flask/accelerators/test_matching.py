@@ -13,7 +13,6 @@ from werkzeug.test import EnvironBuilder
 from ashapp.bridge.flask.accelerators import matching
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
 from ashapp.bridge.messages.types import Environ
-from ashapp.bridge.placement.hindrances import binds_as_flask
 
 
 def make_app(config: dict[str, Any] | None = None, **options: Any) -> flask.Flask:
@@ -148,7 +147,6 @@ def environ_of(changes: dict[str, Any]) -> Environ:
 @pytest.mark.parametrize("make", APPS.values(), ids=APPS)
 def test_adapters_are_those_of_flask(make: Callable[[], flask.Flask]) -> None:
     theirs, ours = make(), make()
-    assert binds_as_flask(ours)
     quick(ours)
     for _ in range(3):  # by Flask, from a template, and after all others have been seen
         for name, changes in [*ENVIRONS.items(), *ENVIRONS.items()]:
@@ -256,48 +254,25 @@ def test_adapters_of_another_type_are_not_kept() -> None:
     assert made[0] is not made[1]
 
 
-class OwnMap(Map):
-    def bind(self, *args: Any, **options: Any) -> MapAdapter:
-        return super().bind(*args, **options)
-
-
-class OwnApp(flask.Flask):
-    def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
-        return super().create_url_adapter(request)
-
-
-class OwnMapApp(flask.Flask):
-    url_map_class = OwnMap
-
-
-def patched(name: str) -> flask.Flask:
-    app = flask.Flask(name)
-    vars(app)["create_url_adapter"] = app.create_url_adapter
-    return app
-
-
-@pytest.mark.parametrize("make", [OwnApp, OwnMapApp, patched])
-def test_code_of_the_applications_own_is_left_alone(make: Callable[[str], flask.Flask]) -> None:
-    assert not binds_as_flask(make(__name__))
-
-
 # -- matching early
 
 
 @pytest.mark.filterwarnings("ignore:Current server name")
 @pytest.mark.parametrize("make", APPS.values(), ids=APPS)
-def test_an_early_match_is_the_one_of_flask(make: Callable[[], flask.Flask]) -> None:
+def test_an_early_match_is_the_one_of_flask_and_the_only_one(make: Callable[[], flask.Flask]) -> None:
     theirs, ours = make(), make()
     adapters = quick(ours)
     for name, changes in [*ENVIRONS.items(), *ENVIRONS.items()]:
         environ = environ_of(changes)
         early = dict(environ)
-        rule = adapters.match(early)
-        with_flask, with_ours = (
-            dispatch(app, environ) for app, environ in ((theirs, environ), (ours, early))
-        )
+        with_flask = dispatch(theirs, environ)
+        with patch.object(MapAdapter, "match", autospec=True, side_effect=MapAdapter.match) as matching:
+            rule = adapters.match(early)
+            with_ours = dispatch(ours, early)
         assert with_ours == with_flask, name
         assert (rule and rule.endpoint) == with_flask[0], name
+        assert matching.call_count <= 1, name
+        assert not [key for key in early if key.startswith("ashapp.")]
 
 
 def dispatch(app: flask.Flask, environ: Environ) -> Any:
@@ -310,20 +285,6 @@ def dispatch(app: flask.Flask, environ: Environ) -> Any:
 
     result = attempt(match)
     return result if len(result) == 5 else (None, *result)
-
-
-@pytest.mark.filterwarnings("ignore:Current server name")
-@pytest.mark.parametrize("make", APPS.values(), ids=APPS)
-def test_nothing_is_matched_twice(make: Callable[[], flask.Flask]) -> None:
-    app = make()
-    adapters = quick(app)
-    for name, changes in [*ENVIRONS.items(), *ENVIRONS.items()]:
-        environ = environ_of(changes)
-        with patch.object(MapAdapter, "match", autospec=True, side_effect=MapAdapter.match) as matching:
-            adapters.match(environ)
-            dispatch(app, environ)
-        assert matching.call_count <= 1, name
-        assert not [key for key in environ if key.startswith("ashapp.")]
 
 
 def test_an_adapter_that_has_matched_matches_other_paths_as_well() -> None:

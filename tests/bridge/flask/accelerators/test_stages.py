@@ -2,6 +2,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flask
@@ -84,10 +85,9 @@ async def test_what_is_registered_later_is_called(
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("signal", [flask.request_tearing_down, flask.appcontext_tearing_down])
-async def test_who_listens_to_a_teardown_hears_of_it(signal: Any, *, is_async: bool) -> None:
-    app = add_view(flask.Flask(__name__), is_async=is_async)
+async def test_who_listens_to_a_teardown_hears_of_it(signal: Any) -> None:
+    app = add_view(flask.Flask(__name__), is_async=False)
     seen: list[object] = []
 
     def receive(sender: object, **_: object) -> None:
@@ -99,46 +99,24 @@ async def test_who_listens_to_a_teardown_hears_of_it(signal: Any, *, is_async: b
 
 
 @pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("place", ["subclass", "object", "Flask"])
 @pytest.mark.parametrize("stage", STAGES)
-async def test_a_subclass_is_asked(stage: str, *, is_async: bool) -> None:
-    seen: list[str] = []
-
-    def replacement(self: flask.Flask, *args: Any) -> Any:
-        seen.append(stage)
-        return getattr(flask.Flask, stage)(self, *args)
-
-    kind = type("Own", (flask.Flask,), {stage: replacement})
-    assert await answer(add_view(kind(__name__), is_async=is_async)) == "view"
-    assert seen == [stage]
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-@pytest.mark.parametrize("stage", STAGES)
-async def test_what_replaces_a_stage_on_the_object_is_asked(stage: str, *, is_async: bool) -> None:
-    app = add_view(flask.Flask(__name__), is_async=is_async)
-    seen: list[str] = []
-    inner = getattr(app, stage)
-
-    def replacement(*args: Any) -> Any:
-        seen.append(stage)
-        return inner(*args)
-
-    setattr(app, stage, replacement)
-    assert await answer(app) == "view"
-    assert seen == [stage]
-
-
-@pytest.mark.parametrize("stage", STAGES)
-async def test_a_tool_that_patches_flask_itself_is_asked(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = add_view(flask.Flask(__name__), is_async=False)
+async def test_a_stage_that_is_replaced_is_called(
+    monkeypatch: pytest.MonkeyPatch, stage: str, place: str, *, is_async: bool
+) -> None:
     seen: list[str] = []
     inner = getattr(flask.Flask, stage)
 
-    def patched(self: flask.Flask, *args: Any) -> Any:
+    def replacement(self: flask.Flask, *args: Any) -> Any:
         seen.append(stage)
         return inner(self, *args)
 
-    monkeypatch.setattr(flask.Flask, stage, patched)
+    kind = type("Own", (flask.Flask,), {stage: replacement}) if place == "subclass" else flask.Flask
+    app = add_view(kind(__name__), is_async=is_async)
+    if place == "object":
+        setattr(app, stage, partial(replacement, app))
+    elif place == "Flask":
+        monkeypatch.setattr(flask.Flask, stage, replacement)
     assert await answer(app) == "view"
     assert seen == [stage]
 
