@@ -65,7 +65,3 @@ def test_forms_arrive_whole(disguised: httpx.Client) -> None:
     fields = {"Content-Type": "application/x-www-form-urlencoded"}
     body = disguised.post("/post", content=pieces(b"a=1&", b"b=", b"2"), headers=fields).json()
     assert body["form"] == {"a": "1", "b": "2"}
-
-
-def test_an_empty_one_is_empty(disguised: httpx.Client) -> None:
-    assert disguised.post("/post", content=pieces()).json()["data"] == ""

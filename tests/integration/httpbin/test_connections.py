@@ -6,13 +6,11 @@ import json
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.client import Address, Connection, fetch, hammer
-from tests.support.process import serving
 
 GET = b"GET /get?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = (
@@ -93,14 +91,12 @@ def test_http_1_0(address: Address, host: str) -> None:
         assert connection.is_closed()
 
 
-def test_a_stream_for_http_1_0_ends_with_the_connection(tmp_path: Path) -> None:
-    # Under httptools uvicorn sends chunks, which HTTP/1.0 does not know (RFC 9112, 6.1).
-    with serving(["httpbin:app", "--http", "h11"], cwd=tmp_path) as server:
-        with Connection(server.address) as connection:
-            connection.send(b"GET /stream-bytes/3000?seed=1&chunk_size=999 HTTP/1.0\r\n\r\n")
-            response = connection.receive()
-        assert response.head.one("transfer-encoding") is None
-        assert len(response.body) == 3000
+def test_a_stream_for_http_1_0_ends_with_the_connection(address: Address) -> None:
+    with Connection(address) as connection:
+        connection.send(b"GET /stream-bytes/3000?seed=1&chunk_size=999 HTTP/1.0\r\n\r\n")
+        response = connection.receive()
+    assert response.head.one("transfer-encoding") is None
+    assert len(response.body) == 3000
 
 
 async def test_fifty_delays_of_a_second_do_not_wait_for_each_other(client: httpx.Client) -> None:
@@ -134,3 +130,15 @@ def test_a_truncated_upload_is_not_answered_and_leaves_no_trace(address: Address
         connection.send(b"POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nshort")
         connection.vanish()
     assert fetch(address, "/get").status == 200
+
+
+def test_head_leaves_the_connection_usable(address: Address) -> None:
+    with Connection(address) as connection:
+        for path in ("/", "/drip?numbytes=5&duration=0", "/gzip", "/status/304", "/stream/5", "/nowhere"):
+            head = connection.request("HEAD", path).head
+            assert head.status == connection.request("GET", path).status, path
+
+
+def test_head_does_not_wait_for_a_body(client: httpx.Client) -> None:
+    response = client.head("/drip?numbytes=100&duration=60", timeout=10)
+    assert (response.status_code, response.headers["content-length"]) == (200, "100")

@@ -2,22 +2,11 @@
 """Bodies that are made piece by piece."""
 
 import json
-import random
 import time
 
 import httpx
-import pytest
 
 from tests.support.client import Address, Connection
-
-
-def test_lines_of_json(client: httpx.Client) -> None:
-    with client.stream("GET", "/stream/20?a=b") as response:
-        assert response.headers["transfer-encoding"] == "chunked"
-        assert "content-length" not in response.headers
-        lines = [json.loads(line) for line in response.iter_lines()]
-    assert [line["id"] for line in lines] == list(range(20))
-    assert {line["args"]["a"] for line in lines} == {"b"}
 
 
 def test_every_piece_is_a_chunk(address: Address) -> None:
@@ -27,19 +16,6 @@ def test_every_piece_is_a_chunk(address: Address) -> None:
         chunks = list(connection.receive_chunks())
         assert [json.loads(chunk)["id"] for chunk in chunks] == list(range(20))
         assert connection.request("GET", "/get").status == 200
-
-
-def test_a_stream_of_nothing(client: httpx.Client) -> None:
-    response = client.get("/stream/0")
-    assert (response.status_code, response.content) == (200, b"")
-
-
-@pytest.mark.parametrize("size", [0, 1, 1024, 102_400])
-def test_random_bytes(client: httpx.Client, size: int) -> None:
-    generator = random.Random(7)
-    expected = bytes(generator.randint(0, 255) for _ in range(size))
-    assert client.get(f"/bytes/{size}?seed=7").content == expected
-    assert client.get(f"/stream-bytes/{size}?seed=7&chunk_size=333").content == expected
 
 
 def test_pieces_arrive_while_the_rest_is_made(client: httpx.Client) -> None:
@@ -59,12 +35,6 @@ def test_a_delay_before_the_first_piece(client: httpx.Client) -> None:
     began = time.monotonic()
     assert client.get("/drip?numbytes=2&duration=0&delay=0.3").content == b"**"
     assert time.monotonic() - began >= 0.3
-
-
-def test_a_code_without_content_ends_a_stream(client: httpx.Client) -> None:
-    response = client.get("/drip?numbytes=5&duration=0&code=204")
-    assert (response.status_code, response.content) == (204, b"")
-    assert client.get("/drip?numbytes=0").status_code == 400
 
 
 def test_a_stream_that_the_client_leaves_frees_its_thread(address: Address) -> None:
