@@ -5,7 +5,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ashapp.server.cli.options import ServeCommand, given, serve_options
+from ashapp.server.cli.options import ServeCommand, env_file_option, given, serve_options
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import ServerSettings
 
@@ -96,3 +96,18 @@ def test_the_help_page_has_sections() -> None:
     text = "--port INTEGER Port to listen on; 0 takes a free one. [default: 5000]"
     assert " ".join(port.split()) == text
     assert "ASHAPP_LOG_LEVEL" in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("args", "variable", "path"),
+    [([], "", None), ([], "a", "a"), (["--env-file", "b"], "", "b"), (["--env-file", "b"], "a", "b")],
+)
+def test_the_file_is_named_by_a_flag_or_a_variable(args: list[str], variable: str, path: str | None) -> None:
+    seen = []
+
+    @click.command(params=[env_file_option()])
+    def command(env_file: str | None) -> None:
+        seen.append(env_file)
+
+    assert CliRunner().invoke(command, args, env={"ASHAPP_ENV_FILE": variable}).exit_code == 0
+    assert seen == [path]

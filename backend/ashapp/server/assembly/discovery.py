@@ -9,6 +9,7 @@ callable, or an ASGI application that this project's bridge has made of one.
 import ast
 import importlib
 import inspect
+import operator
 import os
 import re
 import sys
@@ -76,13 +77,12 @@ def _import(path: str) -> ModuleType:
     name = _module_name(path)
     try:
         module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and f"{name}.".startswith(f"{error.name}.") and not _raised_inside(error):
-            raise StartupError(
-                f"there is no module {error.name!r}, neither in {Path.cwd()} nor on the Python path"
-            ) from None
-        raise StartupError(f"importing {path!r} failed: {describe(error)}") from error
     except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{name}.".startswith(f"{missing}.") and not _raised_inside(error):
+            raise StartupError(
+                f"there is no module {missing!r}, neither in {Path.cwd()} nor on the Python path"
+            ) from None
         raise StartupError(f"importing {path!r} failed: {describe(error)}") from error
     _check_origin(module, path)
     return module
@@ -130,7 +130,7 @@ def _search(module: ModuleType) -> object:
     for name in ("create_app", "make_app"):
         factory = getattr(module, name, None)
         if inspect.isfunction(factory):
-            return _call(factory, [], {}, f"{module.__name__}:{name}")
+            return _call(factory, f"{module.__name__}:{name}", [], {})
     for found in named:
         if _is_wsgi(found):
             return found
@@ -142,43 +142,35 @@ def _search(module: ModuleType) -> object:
 
 def _evaluate(module: ModuleType, expression: str) -> object:
     """Look up ``name``, ``name.attribute`` or a call of it with literal arguments."""
-    label = f"{module.__name__}:{expression}"
     try:
-        node = ast.parse(expression, mode="eval").body
-        call = node if isinstance(node, ast.Call) else None
-        names = _names(call.func if call else node)
-        args = [ast.literal_eval(arg) for arg in call.args] if call else []
-        kwargs = {_keyword(key): ast.literal_eval(key.value) for key in call.keywords} if call else {}
+        name, arguments = _parse(expression)
     except (SyntaxError, ValueError):
         raise StartupError(
             f"{expression!r} is neither a name nor a call with literal arguments, as in 'create_app(\"dev\")'"
         ) from None
-    found: object = module
-    for name in names:
-        try:
-            found = getattr(found, name)
-        except AttributeError:
-            raise StartupError(f"module {module.__name__!r} has no {'.'.join(names)!r}") from None
-    if call is None and not _is_factory(found):
+    try:
+        found: Any = operator.attrgetter(name)(module)
+    except AttributeError:
+        raise StartupError(f"module {module.__name__!r} has no {name!r}") from None
+    is_function = inspect.isfunction(found) or inspect.ismethod(found)
+    if arguments is None and not (is_function and _accepts(found)):
         return found
-    return _call(found, args, kwargs, label)
+    return _call(found, f"{module.__name__}:{expression}", *(arguments or ([], {})))
 
 
-def _names(node: ast.expr) -> list[str]:
-    if isinstance(node, ast.Name):
-        return [node.id]
-    if isinstance(node, ast.Attribute):
-        return [*_names(node.value), node.attr]
-    raise ValueError("not a dotted name")
+def _parse(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | None]:
+    """Return the dotted name, and the arguments where it is called."""
+    node = ast.parse(expression, mode="eval").body
+    call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+    name = ast.unparse(call.func)
+    kwargs = {key.arg or "**": ast.literal_eval(key.value) for key in call.keywords}
+    if not all(part.isidentifier() for part in (*name.split("."), *kwargs)):
+        raise ValueError("not a dotted name, or a ** among the arguments")
+    args = [ast.literal_eval(arg) for arg in call.args]
+    return name, (args, kwargs) if call is node else None
 
 
-def _keyword(node: ast.keyword) -> str:
-    if node.arg is None:
-        raise ValueError("not a keyword but **")
-    return node.arg
-
-
-def _call(factory: object, args: list[Any], kwargs: dict[str, Any], label: str) -> object:
+def _call(factory: Any, label: str, args: list[Any], kwargs: dict[str, Any]) -> object:
     if not callable(factory) or not _accepts(factory, *args, **kwargs):
         raise StartupError(f"{label} can't be called so: it is {_kind(factory)}")
     try:
@@ -205,10 +197,6 @@ def _checked(found: object, label: str) -> object:
     return found
 
 
-def _is_factory(found: object) -> bool:
-    return callable(found) and (inspect.isfunction(found) or inspect.ismethod(found)) and _accepts(found)
-
-
 def _is_asgi(found: object) -> bool:
     return callable(found) and any(map(inspect.iscoroutinefunction, (found, type(found).__call__)))
 
@@ -226,7 +214,7 @@ def _accepts(function: Callable[..., object], *args: object, **kwargs: object) -
     except TypeError:
         return False
     except ValueError:  # a callable of an extension module may have no signature to read
-        return True
+        pass
     return True
 
 

@@ -12,8 +12,7 @@ from flask.cli import ScriptInfo
 
 from ashapp import __version__
 from ashapp.server.cli import check, prestart
-from ashapp.server.cli.env_file import read_env_file
-from ashapp.server.cli.options import ServeCommand, given, serve_options
+from ashapp.server.cli.options import ServeCommand, given, read_env_file, serve_options
 from ashapp.server.cli.routes import routes
 from ashapp.server.errors import StartupError
 from ashapp.server.runner import run

@@ -2,15 +2,16 @@
 """The command-line options of ``serve``: one for each setting, by uvicorn's names where it has one."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin
 
 import click
 from click.core import ParameterSource
+from dotenv import load_dotenv
 from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from ashapp.server.cli.env_file import env_file_option
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import ServerSettings, Settings
 from ashapp.server.settings.loading import flag
@@ -18,7 +19,7 @@ from ashapp.server.settings.types import parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 from ashapp.server.variables import ALIASES
 
-__all__ = ["ServeCommand", "given", "serve_options"]
+__all__ = ["ServeCommand", "env_file_option", "given", "read_env_file", "serve_options"]
 
 # The target is an argument, and a secret must not show up in a list of processes.
 _NOT_A_FLAG = frozenset({"app", "secret_key"})
@@ -56,6 +57,24 @@ class ServeCommand(click.Command):
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+def env_file_option() -> click.Option:
+    """Return the option that names a file of variables, which is read before the settings."""
+    return click.Option(
+        ["--env-file"],
+        envvar="ASHAPP_ENV_FILE",
+        metavar="PATH",
+        help="File of variables (.env) that are set where the environment has none of that name.",
+    )
+
+
+def read_env_file(path: str | None) -> None:
+    """Set the variables of the file, if one is named; raise `StartupError` if there is no such file."""
+    if path is not None:
+        if not Path(path).is_file():
+            raise StartupError(f"env_file = {path!r}: there is no such file")
+        load_dotenv(path)
 
 
 def serve_options() -> list[click.Parameter]:

@@ -26,7 +26,9 @@ def run(command: str | None) -> int:
     Any code but 0 has been explained, and nothing must be served. After a signal, to it or to this process,
     it is 128 and the signal's number. Raises `StartupError` where the command can't be run.
     """
-    arguments = _arguments(command)
+    if command in {None, "off"} or (command == "auto" and not Path(_SCRIPT).is_file()):
+        return 0
+    arguments = [f"./{_SCRIPT}"] if command == "auto" else shlex.split(command or "")
     if not arguments:
         return 0
     program = arguments[0]
@@ -35,20 +37,16 @@ def run(command: str | None) -> int:
     except OSError as error:
         raise StartupError(f"prestart = {command!r}: {_obstacle(program, error)}") from None
     if told:
-        name = signal.Signals(told).name
-        return _end(f"ended by {name} while {program} ran, before anything was served", 128 + told)
-    if code < 0:
-        name = signal.Signals(-code).name
-        return _end(f"prestart = {command!r}: {program} was ended by {name}", 128 - code)
-    if code > 0:
-        return _end(f"prestart = {command!r}: {program} failed with exit code {code}", code)
-    return 0
-
-
-def _arguments(command: str | None) -> list[str]:
-    if command == "auto":
-        return [f"./{_SCRIPT}"] if Path(_SCRIPT).is_file() else []
-    return [] if command in {None, "off"} else shlex.split(command or "")
+        reason = f"ended by {signal.Signals(told).name} while {program} ran, before anything was served"
+        code = 128 + told
+    elif code < 0:
+        reason = f"prestart = {command!r}: {program} was ended by {signal.Signals(-code).name}"
+        code = 128 - code
+    else:
+        reason = f"prestart = {command!r}: {program} failed with exit code {code}"
+    if code:
+        StartupError(reason).show()
+    return code
 
 
 def _wait(arguments: Sequence[str]) -> tuple[int, int]:
@@ -80,8 +78,3 @@ def _obstacle(program: str, error: OSError) -> str:
     if error.errno == errno.ENOEXEC:
         return f"{program!r} is no program: the first line of a script must be like '#!/bin/sh'"
     return f"{program!r} can't be run ({error.strerror})"
-
-
-def _end(message: str, code: int) -> int:
-    StartupError(message).show()
-    return code

@@ -8,8 +8,7 @@ import click
 
 from ashapp.server.assembly.discovery import find_application, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable
-from ashapp.server.cli.env_file import env_file_option, read_env_file
-from ashapp.server.cli.options import ServeCommand
+from ashapp.server.cli.options import ServeCommand, env_file_option, read_env_file
 from ashapp.server.cli.routes_tables import print_report
 from ashapp.server.inspection.report import Report
 from ashapp.server.settings.loading import load

@@ -5,14 +5,10 @@ A setting of uvicorn has uvicorn's name and, where nothing else is said here, uv
 stands for "as uvicorn does it". The title of a group is that of its section on the help page.
 """
 
-import re
-import shlex
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Gt, Le
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,7 +23,17 @@ from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 from ashapp.server.settings.lifecycle import Stopping, Workers, is_developed
 from ashapp.server.settings.limits import Limits
 from ashapp.server.settings.proxies import BehindProxy
-from ashapp.server.settings.types import Count, Seconds
+from ashapp.server.settings.types import (
+    Command,
+    Count,
+    Headers,
+    Port,
+    PortOrOff,
+    ProbePath,
+    Seconds,
+    Text,
+    implementation,
+)
 from ashapp.server.settings.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
 
 __all__ = [
@@ -54,63 +60,13 @@ _NOT_UVICORNS |= {"limit_max_requests", "limit_max_requests_jitter"}
 # Hosts that stand for all interfaces.
 _ALL = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound by this
 
-# RFC 9110, 5.1 and 5.5: a token, and a value without control characters.
-_HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
-
-_Port = Annotated[int, Ge(0), Le(65535)]
-
-
-def _command(value: str) -> str:
-    try:
-        shlex.split(value)
-    except ValueError as error:
-        raise ValueError(f"must be a command as a shell reads it ({error})") from error
-    return value
-
-
-def _probe_path(value: str) -> str:
-    if value in {"", "off"}:
-        return ""
-    if not value.startswith("/"):
-        raise ValueError('must begin with a slash, or be "off"')
-    return value
-
-
-def _port_or_off(value: Any) -> Any:
-    if value is False or str(value).lower() in {"off", "no", "false", "none"}:
-        return "off"
-    if not str(value).isdecimal() or int(value) > 65535:
-        raise ValueError('must be a whole number from 0 to 65535, or "off"')
-    return int(value)
-
-
-def _header_lines(value: Any) -> Any:
-    return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
-
-
-def _headers(lines: list[str]) -> list[tuple[str, str]]:
-    matches = [(line, _HEADER.fullmatch(line.strip())) for line in lines]
-    wrong = [line for line, match in matches if match is None]
-    if wrong:
-        raise ValueError(f"{wrong[0]!r} is not a header of the form 'Name: value'")
-    return [(match[1], match[2]) for _, match in matches if match]
-
-
-def _implementation(known: Iterable[str]) -> AfterValidator:
-    def check(value: str) -> str:
-        if value not in known and not re.fullmatch(r"[\w.]+:[\w.]+", value):
-            raise ValueError(f"must be one of {', '.join(known)}, or an import string 'module:attribute'")
-        return value
-
-    return AfterValidator(check)
-
 
 class Service(BaseModel, title="Options", use_attribute_docstrings=True):
     """What is served."""
 
-    app: Annotated[str, MinLen(1)] = REFERENCE_API
+    app: Text = REFERENCE_API
     """The application to serve."""
-    prestart: Annotated[str, AfterValidator(_command)] | None = None
+    prestart: Command | None = None
     """Command that is run before the application is imported; if it fails, nothing is served, and its exit
     code is that of the service. "auto" is ./prestart.sh, if there is one. [default: off]"""
     environment: Literal["production", "development"] = "production"
@@ -119,7 +75,7 @@ class Service(BaseModel, title="Options", use_attribute_docstrings=True):
     """SECRET_KEY for a Flask application that has none of its own, or a weak one."""
     config: FilePath | None = None
     """TOML file of settings."""
-    loop: Annotated[str, _implementation(LOOP_FACTORIES)] | None = None
+    loop: Annotated[str, implementation(LOOP_FACTORIES)] | None = None
     lifespan: Literal["on", "auto", "off"] = "on"
     """Whether startup and shutdown are run."""
 
@@ -127,11 +83,11 @@ class Service(BaseModel, title="Options", use_attribute_docstrings=True):
 class Listening(BaseModel, title="Listening", use_attribute_docstrings=True):
     """Where connections come in."""
 
-    host: Annotated[str, MinLen(1)] = "0.0.0.0"  # noqa: S104 - DESIGN: all interfaces
+    host: Text = "0.0.0.0"  # noqa: S104 - DESIGN: all interfaces
     """Address to listen on."""
-    port: _Port = 5000
+    port: Port = 5000
     """Port to listen on; 0 takes a free one."""
-    uds: Annotated[str, MinLen(1)] | None = None
+    uds: Text | None = None
     """Listen on a UNIX domain socket instead."""
     fd: Annotated[int, Ge(0)] | None = None
     """Listen on an inherited socket instead."""
@@ -151,11 +107,11 @@ class Probing(BaseModel, title="Probes", use_attribute_docstrings=True):
 
     probes: bool = True
     """Answer the probes below, before the application."""
-    livez_path: Annotated[str, AfterValidator(_probe_path)] = "/livez"
+    livez_path: ProbePath = "/livez"
     """Path of the liveness probe; "off" leaves it to the application."""
-    readyz_path: Annotated[str, AfterValidator(_probe_path)] = "/readyz"
+    readyz_path: ProbePath = "/readyz"
     """Path of the readiness probe; "off" leaves it to the application."""
-    healthz_path: Annotated[str, AfterValidator(_probe_path)] = "/healthz"
+    healthz_path: ProbePath = "/healthz"
     """A second path of the liveness probe; "off" leaves it to the application."""
 
     @model_validator(mode="after")
@@ -169,10 +125,10 @@ class Probing(BaseModel, title="Probes", use_attribute_docstrings=True):
 class Management(BaseModel, title="Management", use_attribute_docstrings=True):
     """Where operators and their machines ask how the service is."""
 
-    management_host: Annotated[str, MinLen(1)] = "127.0.0.1"
+    management_host: Text = "127.0.0.1"
     """Address of the management port, which must never be public; 0.0.0.0 where scrapers come from other
     machines."""
-    management_port: Annotated[int | Literal["off"], BeforeValidator(_port_or_off)] = 5001
+    management_port: PortOrOff = 5001
     """Port of metrics and readiness in detail; 0 takes a free one, "off" leaves it out."""
     readiness_interval: Annotated[float, Gt(0), Le(3600)] = 5.0
     """Seconds from one run of the readiness checks to the next."""
@@ -183,10 +139,8 @@ class Management(BaseModel, title="Management", use_attribute_docstrings=True):
 class Http(BaseModel, title="HTTP", use_attribute_docstrings=True):
     """How HTTP is spoken."""
 
-    http: Annotated[str, _implementation(HTTP_PROTOCOLS)] | None = None
-    headers: Annotated[list[str] | None, BeforeValidator(_header_lines), AfterValidator(_headers)] = Field(
-        default=None
-    )
+    http: Annotated[str, implementation(HTTP_PROTOCOLS)] | None = None
+    headers: Headers | None = None
     server_header: bool = False
     """Send the header 'Server: uvicorn'."""
     date_header: bool | None = None
@@ -212,7 +166,7 @@ class Tls(BaseModel, title="TLS"):
 class WebSocket(BaseModel, title="WebSocket"):
     """How WebSockets are spoken."""
 
-    ws: Annotated[str, _implementation(WS_PROTOCOLS)] | None = None
+    ws: Annotated[str, implementation(WS_PROTOCOLS)] | None = None
     ws_max_size: Count | None = None
     ws_max_queue: Count | None = None
     ws_ping_interval: Annotated[float, Gt(0)] | None = None

@@ -1,18 +1,90 @@
 # SPDX-License-Identifier: MIT
 """The types of values that settings have, and what is said of the numbers that are allowed."""
 
-from typing import Annotated, Any, get_args
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt
-from pydantic import AllowInfNan, ByteSize
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import AfterValidator, AllowInfNan, BeforeValidator, ByteSize
 from pydantic.fields import FieldInfo
 
-__all__ = ["Count", "PositiveSeconds", "Seconds", "Size", "allowed_numbers", "parts_of"]
+__all__ = [
+    "Command",
+    "Count",
+    "Headers",
+    "Port",
+    "PortOrOff",
+    "PositiveSeconds",
+    "ProbePath",
+    "Seconds",
+    "Size",
+    "Text",
+    "allowed_numbers",
+    "implementation",
+    "parts_of",
+]
 
+# RFC 9110, 5.1 and 5.5: a token, and a value without control characters.
+_HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+
+
+def _command(value: str) -> str:
+    try:
+        shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"must be a command as a shell reads it ({error})") from error
+    return value
+
+
+def _probe_path(value: str) -> str:
+    if value not in {"", "off"} and not value.startswith("/"):
+        raise ValueError('must begin with a slash, or be "off"')
+    return "" if value == "off" else value
+
+
+def _port_or_off(value: Any) -> Any:
+    if value is False or str(value).lower() in {"off", "no", "false", "none"}:
+        return "off"
+    if not str(value).isdecimal() or int(value) > 65535:
+        raise ValueError('must be a whole number from 0 to 65535, or "off"')
+    return int(value)
+
+
+def _header_lines(value: Any) -> Any:
+    return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+
+
+def _headers(lines: list[str]) -> list[tuple[str, str]]:
+    matches = [(line, _HEADER.fullmatch(line.strip())) for line in lines]
+    wrong = [line for line, match in matches if match is None]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is not a header of the form 'Name: value'")
+    return [(match[1], match[2]) for _, match in matches if match]
+
+
+def implementation(known: Iterable[str]) -> AfterValidator:
+    """Return what checks that a text is one of *known*, or names something else that can be imported."""
+
+    def check(value: str) -> str:
+        if value not in known and not re.fullmatch(r"[\w.]+:[\w.]+", value):
+            raise ValueError(f"must be one of {', '.join(known)}, or an import string 'module:attribute'")
+        return value
+
+    return AfterValidator(check)
+
+
+Text = Annotated[str, MinLen(1)]
 Count = Annotated[int, Ge(1)]
 Seconds = Annotated[float, Ge(0), AllowInfNan(allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Gt(0), AllowInfNan(allow_inf_nan=False)]
 Size = Annotated[ByteSize, Ge(0)]
+Port = Annotated[int, Ge(0), Le(65535)]
+PortOrOff = Annotated[int | Literal["off"], BeforeValidator(_port_or_off)]
+Command = Annotated[str, AfterValidator(_command)]
+ProbePath = Annotated[str, AfterValidator(_probe_path)]
+Headers = Annotated[list[str], BeforeValidator(_header_lines), AfterValidator(_headers)]
 
 
 def parts_of(field: FieldInfo) -> list[Any]:
