@@ -29,10 +29,7 @@ _SUMS = {
         "moved_views",
         "Views that have been moved to threads as they block the event loop, in each worker.",
     ),
-    "ashapp_unwritten_metrics": (
-        "unwritten",
-        "Values of metrics that find no room where they are seen.",
-    ),
+    "ashapp_unwritten_metrics": ("unwritten", "Values of metrics that find no room where they are seen."),
 }
 
 
@@ -52,36 +49,29 @@ class Gauges:
         yield GaugeMetricFamily("ashapp_ready_workers", "Workers that are ready for requests.", ready)
         yield CounterMetricFamily("ashapp_ended_workers", "Workers that have ended.", self._workers.ended)
         yield from _checks(statuses)
-        yield _build()
+        versions = {name: _version(name) for name in ("flask", "uvicorn")}
+        build = {"version": __version__, "python": platform.python_version(), **versions}
+        yield InfoMetricFamily("ashapp_build", "What is served by.", build)
 
 
 def _checks(statuses: list[WorkerStatus]) -> Iterator[Metric]:
-    failing: dict[str, int] = defaultdict(int)
-    duration: dict[str, float] = defaultdict(float)
-    for outcome in (outcome for status in statuses for outcome in status.checks):
-        failing[outcome.name] += outcome.error is not None
-        duration[outcome.name] = max(duration[outcome.name], outcome.duration)
-    of_failing = GaugeMetricFamily(
+    failing = GaugeMetricFamily(
         "ashapp_readiness_check_failing_workers",
         "Workers in which a readiness check fails.",
         labels=["check"],
     )
-    of_duration = GaugeMetricFamily(
+    duration = GaugeMetricFamily(
         "ashapp_readiness_check_duration_seconds",
         "How long the last run of a readiness check took, in the slowest worker.",
         labels=["check"],
     )
-    for name in sorted(failing):
-        of_failing.add_metric([name], failing[name])
-        of_duration.add_metric([name], duration[name])
-    yield of_failing
-    yield of_duration
-
-
-def _build() -> Metric:
-    versions = {name: _version(name) for name in ("flask", "uvicorn")}
-    info = {"version": __version__, "python": platform.python_version(), **versions}
-    return InfoMetricFamily("ashapp_build", "What is served by.", info)
+    outcomes = defaultdict(list)
+    for outcome in (outcome for status in statuses for outcome in status.checks):
+        outcomes[outcome.name].append(outcome)
+    for name, found in sorted(outcomes.items()):
+        failing.add_metric([name], sum(outcome.error is not None for outcome in found))
+        duration.add_metric([name], max(outcome.duration for outcome in found))
+    yield from (failing, duration)
 
 
 @cache

@@ -3,7 +3,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -19,6 +19,7 @@ from ashapp.server.management.workers import Workers, WorkerStatus
 __all__ = ["ManagementPages"]
 
 _Page = tuple[HTTPStatus, dict[str, Any]]
+_PATHS = ["/", "/livez", "/metrics", "/readyz"]
 
 
 class ManagementPages:
@@ -34,45 +35,48 @@ class ManagementPages:
         registry.register(Gauges(workers))
         registry.register(workers)
         self._metrics: WsgiApplication = make_wsgi_app(registry)
-        self._pages: dict[str, Callable[[], _Page]] = {
-            "/": self._index,
-            "/livez": self._liveness,
-            "/readyz": self._readiness,
-        }
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request (PEP 3333)."""
         path, method = environ["PATH_INFO"] or "/", environ["REQUEST_METHOD"]
         if path == "/metrics":
             return self._metrics(environ, start_response)
-        page = self._pages.get(path)
-        if page is None:
-            status, content = _problem(HTTPStatus.NOT_FOUND, f"There are only {', '.join(self._paths())}.")
+        if path not in _PATHS:
+            status, content = _problem(HTTPStatus.NOT_FOUND, f"There are only {', '.join(_PATHS)}.")
         elif method not in {"GET", "HEAD"}:
             status, content = _problem(HTTPStatus.METHOD_NOT_ALLOWED, "Use GET or HEAD.")
         else:
-            status, content = page()
-        return _answer(start_response, status, content, has_body=method != "HEAD")
+            status, content = self._page(path)
+        body = json.dumps(content, indent=2).encode() + b"\n"
+        headers = [
+            ("Content-Type", "application/problem+json" if "detail" in content else "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+        ]
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers.append(("Allow", "GET, HEAD"))
+        start_response(f"{int(status)} {status.phrase}", headers)
+        return [] if method == "HEAD" else [body]
 
-    def _paths(self) -> list[str]:
-        return sorted([*self._pages, "/metrics"])
-
-    def _index(self) -> _Page:
-        return HTTPStatus.OK, {"paths": self._paths()}
-
-    def _liveness(self) -> _Page:
-        stalled = [status.pid for status in self._workers.statuses() if self._is_stalled(status)]
-        return _page(not stalled, {"stalled_workers": stalled})
-
-    def _readiness(self) -> _Page:
-        workers = [self._worker(status) for status in self._workers.statuses()]
-        return _page(any(worker["ready"] for worker in workers), {"workers": workers})
-
-    def _is_stalled(self, status: WorkerStatus) -> bool:
-        return status.age > self._stalled
+    def _page(self, path: str) -> _Page:
+        statuses = self._workers.statuses()
+        if path == "/":
+            return HTTPStatus.OK, {"paths": _PATHS}
+        if path == "/livez":
+            stalled = [status.pid for status in statuses if status.age > self._stalled]
+            is_good = not stalled
+            content: dict[str, Any] = {"stalled_workers": stalled}
+        else:
+            workers = [self._worker(status) for status in statuses]
+            is_good = any(worker["ready"] for worker in workers)
+            content = {"workers": workers}
+        if is_good:
+            return HTTPStatus.OK, {"status": "ok", **content}
+        return HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unavailable", **content}
 
     def _worker(self, status: WorkerStatus) -> dict[str, Any]:
-        reason = f"no sign of life for {status.age:.1f} s" if self._is_stalled(status) else status.reason
+        is_stalled = status.age > self._stalled
+        reason = f"no sign of life for {status.age:.1f} s" if is_stalled else status.reason
         return {
             "pid": status.pid,
             "ready": reason is None,
@@ -93,28 +97,6 @@ def _check(outcome: Outcome) -> dict[str, Any]:
     return {**asdict(outcome), "ok": outcome.error is None, "time": ended, "age": time.time() - outcome.time}
 
 
-def _page(is_good: bool, content: dict[str, Any]) -> _Page:  # noqa: FBT001 - what the page is about
-    if is_good:
-        return HTTPStatus.OK, {"status": "ok", **content}
-    return HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unavailable", **content}
-
-
 def _problem(status: HTTPStatus, detail: str) -> _Page:
     """Return problem details (RFC 9457)."""
     return status, {"title": status.phrase, "status": int(status), "detail": detail}
-
-
-def _answer(
-    start_response: StartResponse, status: HTTPStatus, content: dict[str, Any], *, has_body: bool
-) -> list[bytes]:
-    body = json.dumps(content, indent=2).encode() + b"\n"
-    kind = "application/problem+json" if "detail" in content else "application/json"
-    headers = [
-        ("Content-Type", kind),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-    ]
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append(("Allow", "GET, HEAD"))
-    start_response(f"{int(status)} {status.phrase}", headers)
-    return [body] if has_body else []

@@ -6,12 +6,11 @@ supervisor of several workers it speaks for all of them. Its server is the one o
 prometheus-client uses too: what asks here is a scraper or a person, not the public.
 """
 
-import contextlib
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -45,7 +44,7 @@ def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
     if settings.management_port == "off":
         yield None, []
         return
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         sockets = tcp(settings.management_host, settings.management_port, _OPTION)
         for sock in sockets:
             stack.enter_context(sock)

@@ -29,7 +29,6 @@ class StatusFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd: int | None = None
-        self._size = 0
 
     def write(self, text: str) -> None:
         """Write *text* in the place of the last.
@@ -38,17 +37,15 @@ class StatusFile:
             OSError: there is no room or no folder for the file, which is not there yet, or not as long.
 
         """
-        data = text.encode()
         if self._fd is not None and not os.fstat(self._fd).st_nlink:  # who cleans up has removed it
             self.close()
         if self._fd is None:
             self._fd = _open(self._path)
-            self._size = os.fstat(self._fd).st_size
+        data, size = text.encode(), os.fstat(self._fd).st_size
         needed = -(-(len(data) + _CHECKSUM) // _BLOCK) * _BLOCK
-        if needed > self._size:
-            write_whole(self._fd, self._size, bytes(needed - self._size))
-            self._size = needed
-        data = data.ljust(self._size - _CHECKSUM)
+        if needed > size:
+            write_whole(self._fd, size, bytes(needed - size))
+        data = data.ljust(max(needed, size) - _CHECKSUM)
         write_whole(self._fd, 0, b"%08x" % zlib.crc32(data) + data)
 
     def close(self) -> None:
