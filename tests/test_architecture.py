@@ -48,16 +48,13 @@ ORDER = (
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("ashapp.api.version", "ashapp"): "the version stands there, where the build looks for it",
     ("ashapp.server.management.gauges", "ashapp"): "the same",
-    ("ashapp.server.inspection.announcements", "ashapp.server.assembly.application"): "to be undone",
     ("ashapp.bridge.request.handoffs", "ashapp.bridge.request.loop_call"): "to be undone",
 }
 
 #: Folders with more files than can be taken in at once. One that has become smaller has to go from this list.
 CROWDED = {
-    "tests/benchmarks",
     "tests/bridge/native",
     "tests/bridge/sockets",
-    "tests/integration/httpbin",
 }
 
 # With ``__init__.py``.

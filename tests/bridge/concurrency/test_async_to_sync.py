@@ -297,13 +297,12 @@ async def test_complete_elsewhere_finds_a_loop() -> None:
     assert await on_a_thread(lambda: asyncio.run(as_coroutine(view()))) == "none"
 
 
-async def test_the_exchange_is_told_of_the_task_unless_that_is_shielded() -> None:
+async def test_the_call_is_told_of_the_task() -> None:
     call: Any = WsgiCall(asyncio.get_running_loop())
 
     def on_thread() -> None:
         enter_call(call)
         run_coroutine(asyncio.sleep(0))
-        run_coroutine(asyncio.sleep(0), shielded=True)
 
     await on_a_thread(on_thread)
 

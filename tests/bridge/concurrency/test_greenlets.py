@@ -1,192 +1,231 @@
 # SPDX-License-Identifier: MIT
+"""Sync code that waits, in a greenlet that a task drives."""
+
+import asyncio
 import gc
+import sys
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
-from types import coroutine
 from typing import Any
 
+import flask
 import pytest
+from greenlet import greenlet
 
+from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.concurrency import greenlets
-from ashapp.bridge.concurrency.greenlets import DONE, PooledGreenlet, acquire, current_greenlet, release
-from tests.support.waiting import PATIENCE
+from ashapp.bridge.concurrency.call import Call
+from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
+from ashapp.bridge.concurrency.greenlets import PooledGreenlet, current_call, current_greenlet, running_call
+from tests.support.asgi import fetch
+from tests.support.waiting import PATIENCE, eventually, on_a_thread
 
-_variable: ContextVar[str] = ContextVar("variable")
-
-
-class _Thing:
-    def do(self) -> None:
-        pass
+mark = ContextVar("mark", default="none")
 
 
-@pytest.fixture(autouse=True)
-def _no_idle_fibers() -> Iterator[None]:
-    """Begin without greenlets that other tests have left, and leave none."""
-    vars(greenlets._thread).pop("idle", None)
-    yield
-    vars(greenlets._thread).pop("idle", None)
+def here() -> Any:
+    """Return what drives the greenlet that runs now."""
+    found = current_greenlet()
+    assert found is not None
+    return found.driver
 
 
-@coroutine
-def _wait(item: Any) -> Generator[Any, Any, Any]:
-    return (yield item)
+def wait(*results: Any) -> list[Any]:
+    """Wait so often, in sync code, and return *results*."""
+    return [here().run_coroutine(asyncio.sleep(0, result)) for result in results]
 
 
-def _run(greenlet: PooledGreenlet, call: Callable[[], object], *answers: Any) -> list[Any]:
-    """Run *call* with *answers* to what it waits for; return what that was."""
+async def run(function: Callable[[], Any], context: Context | None = None) -> Any:
+    """Run sync code as a coroutine of a request calls it."""
 
-    def begin() -> None:
-        call()
+    async def call() -> Any:
+        await asyncio.sleep(0)
+        return function()
 
-    return [greenlet.start(begin), *(_answer(greenlet, answer) for answer in answers)]
-
-
-def _answer(greenlet: PooledGreenlet, answer: Any) -> Any:
-    return greenlet.fail(answer) if isinstance(answer, BaseException) else greenlet.resume(answer)
+    return await run_in_greenlet(call(), Context() if context is None else context)
 
 
-def test_a_call_that_does_not_wait_is_done_at_once() -> None:
-    greenlet, seen = acquire(), []
-    assert _run(greenlet, lambda: seen.append(current_greenlet())) == [DONE]
-    assert seen == [greenlet]
+async def cancel(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """Cancel a task when it waits, and return it when it is done."""
+    task = asyncio.ensure_future(coroutine)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=PATIENCE)
+    return task
+
+
+async def test_sync_code_waits_for_coroutines_one_in_the_other() -> None:
+    async def outer() -> list[Any]:
+        first = wait("a")
+        await asyncio.sleep(0)
+        return [*first, *wait("b", "c"), here().greenlet.depth]
+
+    def function() -> list[Any]:
+        return [*here().run_coroutine(outer()), here().greenlet.depth]
+
+    assert await run(function) == ["a", "b", "c", 2, 1]
     assert current_greenlet() is None
 
 
-def test_what_is_asked_for_is_handed_to_the_caller_and_the_answer_to_the_call() -> None:
-    greenlet, seen = acquire(), []
-    assert _run(greenlet, lambda: seen.append(greenlet.ask("a") + greenlet.ask("b")), 1, 2) == [
-        "a",
-        "b",
-        DONE,
-    ]
-    assert seen == [3]
+async def test_a_greenlet_of_the_application_waits_for_the_one_around_it() -> None:
+    """As ``run_sync`` of SQLAlchemy's does."""
+
+    def function() -> list[Any]:
+        inner = greenlet(lambda: wait("a", "b"))
+        return [*inner.switch(), *wait("c")]
+
+    assert await run(function) == ["a", "b", "c"]
 
 
-def test_an_error_is_raised_where_the_call_waits() -> None:
-    greenlet, seen = acquire(), []
+@pytest.mark.parametrize("error", [ValueError, SystemExit, asyncio.CancelledError])
+async def test_it_raises_what_the_coroutine_raises(error: type[BaseException]) -> None:
+    def function() -> None:
+        raise error("oops")
 
-    def call() -> None:
+    with pytest.raises(error, match="oops"):
+        await run(function)
+
+
+async def test_what_is_awaited_raises_where_the_sync_code_waits() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise OSError("no luck")
+
+    def function() -> list[Any]:
         with pytest.raises(OSError, match="no luck"):
-            greenlet.ask("a")
-        seen.append("raised")
+            here().run_coroutine(fail())
+        return wait("went on")
 
-    assert _run(greenlet, call, OSError("no luck")) == ["a", DONE]
-    assert seen == ["raised"]
+    assert await run(function) == ["went on"]
 
 
-def test_a_coroutine_is_run_to_its_end() -> None:
-    greenlet, seen = acquire(), []
+async def test_it_is_cancelled_where_it_waits() -> None:
+    seen = list[str]()
 
-    async def view() -> str:
-        first: str = await _wait("first")
+    def function() -> None:
         try:
-            await _wait("second")
-        except KeyError as error:
-            return f"{first}, {error.args[0]}"
-        raise AssertionError
+            here().run_coroutine(asyncio.Event().wait())
+        finally:
+            seen.extend(wait("cleaned up"))
 
-    assert _run(greenlet, lambda: seen.append(greenlet.wait_for(view())), "a", KeyError("b")) == [
-        "first",
-        "second",
-        DONE,
-    ]
-    assert seen == ["a, b"]
-    assert greenlet.depth == 0
+    assert (await cancel(run(function))).cancelled()
+    assert seen == ["cleaned up"]
 
 
-def test_sync_code_that_a_coroutine_calls_may_wait_in_turn() -> None:
-    greenlet, seen = acquire(), []
+async def test_it_has_a_context_that_others_may_enter_while_it_waits() -> None:
+    context, go_on = Context(), asyncio.Event()
 
-    async def inner() -> Any:
-        seen.append(greenlet.depth)
-        return await _wait("inner")
+    def function() -> str:
+        mark.set("of the greenlet")
+        here().run_coroutine(go_on.wait())
+        return mark.get()
 
-    async def outer() -> Any:
-        seen.append(greenlet.depth)
-        return greenlet.wait_for(inner()), await _wait("outer")
-
-    assert _run(greenlet, lambda: seen.append(greenlet.wait_for(outer())), 1, 2) == ["inner", "outer", DONE]
-    assert seen == [1, 2, (1, 2)]
-
-
-def test_a_coroutine_that_fails_fails_in_the_call() -> None:
-    greenlet, seen = acquire(), []
-
-    async def view() -> None:
-        raise ValueError("of the view")
-
-    def call() -> None:
-        with pytest.raises(ValueError, match="of the view"):
-            greenlet.wait_for(view())
-        seen.append(greenlet.depth)
-
-    assert _run(greenlet, call) == [DONE]
-    assert seen == [0]
+    task = asyncio.ensure_future(run(function, context))
+    await eventually(lambda: mark in context)
+    context.run(mark.set, "from outside")
+    go_on.set()
+    assert await task == "from outside"
+    assert mark.get() == "none"
 
 
-def test_a_fiber_has_a_context_of_its_own_that_others_may_run_in_while_it_waits() -> None:
-    greenlet, context, seen = acquire(), Context(), []
-    greenlet.gr_context = context
+async def test_sync_functions_run_where_asgiref_runs_them() -> None:
+    def function() -> Any:
+        mark.set("of the greenlet")
+        return here().run_on_request_thread(lambda: (threading.current_thread(), mark.get()))
 
-    def call() -> None:
-        _variable.set("of the greenlet")
-        greenlet.ask("pause")
-        seen.append(_variable.get())
-
-    greenlet.start(call)
-    assert _variable.get(None) is None
-    assert context[_variable] == "of the greenlet"
-    context.run(_variable.set, "from outside")
-    assert greenlet.resume(None) is DONE
-    assert seen == ["from outside"]
+    thread, seen = await run(function)
+    assert thread is not threading.current_thread()
+    assert seen == "of the greenlet"
 
 
-def test_a_fiber_is_used_again_without_what_it_had() -> None:
-    greenlet = acquire()
-    greenlet.gr_context = Context()
-    greenlet.start(lambda: None)
-    release(greenlet)
-    assert acquire() is greenlet
-    assert greenlet.gr_context is None
-    assert acquire() is not greenlet
-
-
-def test_an_idle_fiber_holds_nothing_of_its_last_call() -> None:
-    greenlet, things = acquire(), [_Thing(), _Thing()]
-    for thing in things:
-        greenlet.start(thing.do)
-    held = [weakref.ref(thing) for thing in things]
-    del thing
-    things.clear()
-    assert [reference() for reference in held] == [None, None]
-
-
-def test_fibers_beyond_those_that_are_kept_are_freed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(greenlets, "_MAX_IDLE", 2)
-    at_once = [acquire() for _ in range(5)]
-    references = [weakref.ref(greenlet) for greenlet in at_once]
-    while at_once:
-        greenlet = at_once.pop()
-        greenlet.start(lambda: None)
-        release(greenlet)
-    del greenlet
-    gc.collect()
-    assert sum(reference() is not None for reference in references) == 2
-
-
-def test_fibers_are_freed_with_their_thread() -> None:
-    references = []
+async def test_nothing_runs_beside_a_function_on_a_thread() -> None:
+    seen, go_on = list[str](), threading.Event()
 
     def work() -> None:
-        greenlet = acquire()
-        greenlet.start(lambda: None)
-        release(greenlet)
-        references.append(weakref.ref(greenlet))
+        go_on.wait(PATIENCE)
+        seen.append("worked")
 
-    thread = threading.Thread(target=work)
+    def function() -> None:
+        try:
+            here().run_on_request_thread(work)
+        finally:
+            seen.append("went on")
+
+    asyncio.get_running_loop().call_later(0.05, go_on.set)
+    assert (await cancel(run(function))).cancelled()
+    assert seen == ["worked", "went on"]
+
+
+async def test_greenlets_are_used_again_and_hold_nothing_meanwhile() -> None:
+    class Thing:
+        pass
+
+    things = [Thing() for _ in range(3)]
+    held = [weakref.ref(thing) for thing in things]
+    found = [await run(lambda thing=thing: (here().greenlet, thing)[0]) for thing in things]  # type: ignore[misc]
+    del things
+    gc.collect()
+    assert found == [found[0]] * 3
+    assert found[0].gr_context is None
+    assert not hasattr(found[0], "driver")
+    assert [reference() for reference in held] == [None] * 3
+
+
+async def test_not_too_many_greenlets_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(greenlets, "_MAX_IDLE", 2)
+    monkeypatch.setattr(greenlets, "_thread", greenlets._Thread())
+    used: list[weakref.ref[PooledGreenlet]] = []
+
+    def function() -> None:
+        used.append(weakref.ref(here().greenlet))
+        here().run_coroutine(asyncio.sleep(0.01))
+
+    await asyncio.gather(*(run(function) for _ in range(5)))
+    gc.collect()
+    assert sum(reference() is not None for reference in used) == 2
+
+
+async def test_greenlets_are_freed_with_their_thread() -> None:
+    held = await on_a_thread(lambda: asyncio.run(run(lambda: weakref.ref(here().greenlet))))
+    gc.collect()
+    assert held() is None
+
+
+# -- whose call is current
+
+
+def look_from_outside() -> Call | None:
+    """Return what another thread finds for this one, which waits."""
+    me, found = threading.get_ident(), list[Call | None]()
+    thread = threading.Thread(target=lambda: found.append(running_call(sys._current_frames()[me])))
     thread.start()
     thread.join(PATIENCE)
-    gc.collect()
-    assert [reference() for reference in references] == [None]
+    return found[0]
+
+
+@pytest.mark.parametrize("is_behind_a_decorator", [False, True], ids=["loop", "thread"])
+async def test_the_call_whose_coroutine_runs_is_found(*, is_behind_a_decorator: bool) -> None:
+    found = list[str]()
+
+    async def view() -> str:
+        for _ in range(2):
+            assert threading.current_thread() is threading.main_thread()
+            found.extend((str(look_from_outside()), str(current_call())))
+            await asyncio.sleep(0)
+        return "done"
+
+    def sync_view() -> Any:
+        return flask.current_app.ensure_sync(view)()
+
+    app = flask.Flask(__name__, static_folder=None)
+    app.add_url_rule("/slow", "slow", sync_view if is_behind_a_decorator else view)
+    assert (await fetch(FlaskToAsgi(app), target=b"/slow")).body == b"done"
+    assert found == ["GET /slow"] * 4
+
+
+async def test_what_belongs_to_no_call_has_none() -> None:
+    assert await run(lambda: (look_from_outside(), current_call())) == (None, None)
+    assert (look_from_outside(), current_call(), running_call(None)) == (None, None, None)

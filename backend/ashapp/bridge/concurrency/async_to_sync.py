@@ -44,11 +44,11 @@ __all__ = ["WaitingThread", "run_coroutine", "run_on_loop", "set_main_event_loop
 T = TypeVar("T")
 
 
-def run_coroutine(coroutine: Coroutine[Any, Any, T], *, shielded: bool = False) -> T:
+def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run *coroutine* from sync code, wherever that runs, and return its result.
 
     In a greenlet, the greenlet waits. On a thread that serves a request, the thread waits for the loop.
-    Elsewhere asgiref finds a loop. A coroutine that is *shielded* is not cancelled with its request.
+    Elsewhere asgiref finds a loop.
     """
     greenlet = current_greenlet()
     if greenlet is not None:
@@ -59,7 +59,7 @@ def run_coroutine(coroutine: Coroutine[Any, Any, T], *, shielded: bool = False) 
         return AsyncToSync(as_coroutine)(coroutine)
     # Where the application has entered a context of its own, a copy of it has to do.
     context = call.context if getcurrent().gr_context is call.context else copy_context()
-    return run_on_loop(coroutine, call.coroutine_loop(), context, call, shielded=shielded)
+    return run_on_loop(coroutine, call.coroutine_loop(), context, call)
 
 
 def run_on_loop(
@@ -67,12 +67,10 @@ def run_on_loop(
     loop: asyncio.AbstractEventLoop,
     context: Context,
     call: Call | None = None,
-    *,
-    shielded: bool = False,
 ) -> T:
     """Run *coroutine* on *loop*, in *context*, and wait for its result, on a thread other than the loop's.
 
-    If the thread is that of a *call*, the task is cancelled with its request unless it is *shielded*.
+    If the thread is that of a *call*, the coroutine is cancelled with its request.
 
     Raises:
         BaseException: what the coroutine raises.
@@ -85,7 +83,7 @@ def run_on_loop(
     def start() -> None:
         task = loop.create_task(running, context=TEMPLATE.copy())
         task.add_done_callback(end)
-        if call is not None and not shielded:
+        if call is not None:
             call.note_task(task)
 
     def end(_task: asyncio.Task[None]) -> None:

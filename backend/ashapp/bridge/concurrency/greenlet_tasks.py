@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Tasks in which sync code can wait.
 
-The call of an async view drives a greenlet (see ``loop_call``). Other coroutines of a request run as tasks,
-such as those that a thread waits for (see ``async_to_sync``). What they call may be sync, and have to wait
-all the same: for the body of the request, for an async context processor, or for a sync one that is to run
-on a thread. So each of these tasks drives a greenlet too, in which its coroutine is stepped.
+Coroutines of a request that are not the view on the loop run as tasks, such as those that a thread waits
+for. What they call may be sync, and have to wait all the same: for the body of the request, for an async
+context processor, or for a sync one that is to run on a thread. So each of these tasks drives a greenlet, in
+which its coroutine is stepped.
 """
 
 from __future__ import annotations
@@ -42,20 +42,18 @@ async def run_in_greenlet(coroutine: Coroutine[Any, Any, T], context: Context, c
 class GreenletTask(Driver):
     """The task of a coroutine, as sync code that the coroutine calls sees it."""
 
+    #: The call whose thread waits for the coroutine, if one does.
+    call: Call | None = None
+
     def __init__(self, call: Call | None) -> None:
-        self._call = call
+        self.call = call
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Return the result of *coroutine*. In the greenlet."""
-        if self._call is not None and request_locals.get() is None:
+        if self.call is not None and request_locals.get() is None:
             open_request_locals()
         result: T = self.greenlet.wait_for(coroutine)
         return result
-
-    @property
-    def call(self) -> Call | None:
-        """The call whose thread waits for the coroutine."""
-        return self._call
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], *, in_task: bool = True) -> Any:  # noqa: ARG002
         """Run *coroutine*, always in this task; see ``Driver``."""
@@ -64,21 +62,19 @@ class GreenletTask(Driver):
     def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run *function* where asgiref runs what is thread-sensitive; see ``Driver``.
 
-        That is the thread that waits for the coroutine, if one does, or the request thread of the request.
+        That is the thread that waits for the coroutine, if one does, or the thread of the request.
         """
-        # A task that is not cancelled, because nothing is to run beside the function.
-        loop = asyncio.get_running_loop()
-        awaited = sync_to_async(function)(*args, **kwargs)
-        return self.greenlet.wait_for(_end_of(loop.create_task(awaited, context=self.greenlet.gr_context)))
+        return self.greenlet.ask(self._await_end(sync_to_async(function)(*args, **kwargs)))
 
-
-async def _end_of(task: asyncio.Task[T]) -> T:
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()
+    async def _await_end(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await *coroutine*, also where this task is cancelled: nothing is to run beside the function."""
+        task = asyncio.get_running_loop().create_task(coroutine, context=self.greenlet.gr_context)
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        return task.result()
