@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -120,93 +121,67 @@ async def test_a_provider_that_does_nothing_leaves_the_ids_as_they_are() -> None
     assert int(seen[0].trace_id, 16)
 
 
-async def test_a_span_that_could_not_begin_is_not_ended() -> None:
-    observations: list[Observation] = []
-
-    class Broken(Tracer):
-        def begin(self, observation: Observation) -> None:
-            raise RuntimeError
-
-    client = await fetch(Observer(answer, [Broken(TracerProvider()), observations.append]))
-    assert client.complete
-    assert observations[0].span is None
+def server(name: str | None, port: int | None) -> dict[str, Any]:
+    return {"server.address": name, "server.port": port}
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "expected"),
+    ("request_line", "host", "address", "query", "expected"),
     [
-        ("PATCH", "PATCH", {"http.request.method": "PATCH"}),
-        ("BREW", "HTTP", {"http.request.method": "_OTHER", "http.request.method_original": "BREW"}),
+        ("PATCH /", b"shop", None, False, {"http.request.method": "PATCH"}),
+        (
+            *("BREW /", b"shop", None, False),
+            {"http.request.method": "_OTHER", "http.request.method_original": "BREW"},
+        ),
+        ("GET /", b"shop.example", ("127.0.0.1", 5000), False, server("shop.example", 5000)),
+        ("GET /", b"[2001:db8::1]", ("127.0.0.1", 5000), False, server("[2001:db8::1]", 5000)),
+        ("GET /", b"[2001:db8::1]:81", ("127.0.0.1", 5000), False, server("[2001:db8::1]", 81)),
+        ("GET /", b"shop.example:\xb2", None, False, server("shop.example:\xb2", None)),
+        ("GET /", b"", None, False, {**server(None, None), "client.address": None}),
+        ("GET /?token=secret", b"shop", None, False, {"url.query": None}),
+        ("GET /?token=secret", b"shop", None, True, {"url.query": "token=secret"}),
+        ("GET /", b"shop", None, True, {"url.query": None}),
     ],
 )
-async def test_a_method_that_is_not_known_makes_no_name(
-    method: str, name: str, expected: dict[str, str]
+async def test_attributes(
+    request_line: str, host: bytes, address: Any, query: object, expected: dict[str, Any]
 ) -> None:
-    traced = Traced(answer)
-    await traced.fetch(method)
-    assert expected.items() <= attributes(traced.spans[name]).items()
+    traced = Traced(answer, query=bool(query))
+    method, target = request_line.split()
+    await traced.fetch(method, target.encode(), headers=[(b"host", host)], server=address, client=None)
+    ((name, span),) = traced.spans.items()
+    assert name == ("HTTP" if method == "BREW" else method)
+    found = attributes(span)
+    assert {key: found.get(key) for key in expected} == expected
+
+
+async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+    raise LookupError("no such item")
+
+
+async def leave(scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
 @pytest.mark.parametrize(
-    ("host", "server", "expected"),
+    ("app", "code", "error_type", "status"),
     [
-        (b"shop.example", ("127.0.0.1", 5000), ("shop.example", 5000)),
-        (b"[2001:db8::1]", ("127.0.0.1", 5000), ("[2001:db8::1]", 5000)),
-        (b"[2001:db8::1]:81", ("127.0.0.1", 5000), ("[2001:db8::1]", 81)),
-        (b"shop.example:\xb2", None, ("shop.example:\xb2", None)),
-        (b"", None, (None, None)),
+        (answer, StatusCode.ERROR, "503", 503),
+        (fail, StatusCode.ERROR, "LookupError", 500),
+        (leave, StatusCode.UNSET, None, None),
     ],
 )
-async def test_the_server_is_that_which_the_client_names(
-    host: bytes, server: Any, expected: tuple[Any, Any]
+async def test_what_failed_is_an_error(
+    app: AsgiApplication, code: StatusCode, error_type: str | None, status: int | None
 ) -> None:
-    traced = Traced(answer)
-    await traced.fetch(headers=[(b"host", host)], server=server, client=None)
-    found = attributes(traced.spans["GET"])
-    assert (found.get("server.address"), found.get("server.port")) == expected
-    assert "client.address" not in found
-
-
-@pytest.mark.parametrize("target", [b"/?token=secret", b"/"])
-@pytest.mark.parametrize("query", [True, False])
-async def test_the_query_is_told_only_if_asked_for(target: bytes, *, query: bool) -> None:
-    traced = Traced(answer, query=query)
-    await traced.fetch("GET", target)
-    expected = "token=secret" if query and target != b"/" else None
-    assert attributes(traced.spans["GET"]).get("url.query") == expected
-
-
-async def test_a_failure_of_the_server_is_an_error() -> None:
-    traced = Traced(answer)
-    await traced.fetch(wanted=503)
+    traced = Traced(app)
+    with suppress(LookupError):
+        await traced.fetch(wanted=503)
     span = traced.spans["GET"]
-    assert attributes(span)["error.type"] == "503"
-    assert span.status.status_code is StatusCode.ERROR
-
-
-async def test_an_exception_is_recorded() -> None:
-    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
-        raise LookupError("no such item")
-
-    traced = Traced(fail)
-    with pytest.raises(LookupError):
-        await traced.fetch()
-    span = traced.spans["GET"]
-    assert attributes(span)["error.type"] == "LookupError"
-    assert span.status.status_code is StatusCode.ERROR
-    (event,) = span.events
-    assert event.attributes is not None
-    assert event.attributes["exception.message"] == "no such item"
-
-
-async def test_a_client_that_has_gone_is_no_error() -> None:
-    async def give_up(scope: Scope, receive: Receive, send: Send) -> None: ...
-
-    traced = Traced(give_up)
-    await traced.fetch()
-    span = traced.spans["GET"]
-    assert span.status.status_code is StatusCode.UNSET
-    assert "http.response.status_code" not in attributes(span)
+    assert span.status.status_code is code
+    assert attributes(span).get("error.type") == error_type
+    assert attributes(span).get("http.response.status_code") == status
+    messages = [(event.attributes or {})["exception.message"] for event in span.events]
+    assert messages == (["no such item"] if app is fail else [])
 
 
 async def test_spans_of_loop_and_thread_have_that_of_their_request_for_parent() -> None:
@@ -265,26 +240,23 @@ async def test_spans_of_loop_and_thread_have_that_of_their_request_for_parent() 
     assert not trace.get_current_span().get_span_context().is_valid
 
 
-async def test_what_is_recorded_can_be_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    traced = Traced(answer)
-    await traced.fetch()
-    flushed: list[int] = []
-    monkeypatch.setattr(traced.provider, "force_flush", flushed.append)
-    Tracer(traced.provider).flush()
-    assert flushed == [3000]
-    Tracer(trace.NoOpTracerProvider()).flush()
-
-
-def test_a_failure_of_the_last_flush_is_logged_and_disturbs_no_shutdown(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("error", [None, OSError("oops")])
+def test_a_flush_disturbs_no_shutdown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception | None
 ) -> None:
-    def fail(_: int) -> None:
-        raise OSError("oops")
+    flushed: list[int] = []
+
+    def flush(milliseconds: int) -> None:
+        flushed.append(milliseconds)
+        if error:
+            raise error
 
     provider = TracerProvider()
-    monkeypatch.setattr(provider, "force_flush", fail)
+    monkeypatch.setattr(provider, "force_flush", flush)
     Tracer(provider).flush()
-    assert caplog.messages == ["The last traces can't be sent"]
+    Tracer(trace.NoOpTracerProvider()).flush()
+    assert flushed == [3000]
+    assert caplog.messages == (["The last traces can't be sent"] if error else [])
     provider.shutdown()
 
 
