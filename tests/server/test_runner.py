@@ -24,9 +24,6 @@ from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.single_process import MainServer
 from ashapp.server.settings.loading import load
 
-LOOKS_SYNC = "Async views that look sync to Flask, and hold a thread while they wait"
-WRAPPED = "the WSGI middleware WhiteNoise around wsgi_app is not marked nonblocking"
-
 LOCAL = {"host": "127.0.0.1", "port": "0"}
 
 
@@ -224,46 +221,6 @@ def test_one_worker_is_reloaded(
     told = [line for line in caplog.messages if not line.startswith("Metrics and readiness on")]
     assert told == ["Serving shop", f"Reloading when a file changes in {tmp_path}"]
     assert len(caplog.messages) == (2 if port == "off" else 3)
-
-
-@pytest.mark.parametrize(
-    ("source", "lines"),
-    [
-        ("app.add_url_rule('/wait', 'wait', wait)", []),
-        (
-            "app.add_url_rule('/wait', 'wait', wait)\napp.wsgi_app = WhiteNoise(app.wsgi_app)",
-            [f"WARNING 1 async view runs on a thread: {WRAPPED}"],
-        ),
-        (
-            "app.add_url_rule('/wait', 'wait', functools.wraps(wait)(lambda: wait()))",
-            [f"INFO {LOOKS_SYNC}: 1 (wait); to see why: ashapp routes shop"],
-        ),
-    ],
-)
-def test_async_views_that_hold_a_thread_are_told_of(
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    project: Callable[..., Path],
-    source: str,
-    lines: list[str],
-) -> None:
-    start = """
-import functools
-from flask import Flask
-class WhiteNoise:
-    def __init__(self, application): self.application = application
-    def __call__(self, environ, start_response): return self.application(environ, start_response)
-async def wait(): return "waited"
-app = Flask("shop")
-app.secret_key = "9f2c6d0b1e7a4538"
-"""
-    project(shop=start + source)
-    serve_with(monkeypatch, lambda server, sockets: None)
-    caplog.set_level(logging.INFO, "ashapp.server")
-    runner.run(load({**LOCAL, "app": "shop"}))
-    told = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
-    assert told[:-1] == lines
-    assert told[-1].startswith("INFO Serving shop on ")
 
 
 def test_uvicorn_logs_as_we_do(

@@ -99,7 +99,11 @@ def test_a_service_drains_before_it_ends(folder: Path, mode: str) -> None:
         assert [future.result().body for future in slow] == [b"waited", b"slept"]
         assert server.process.wait(PATIENCE) == 0
         assert "Traceback" not in server.stderr
-    assert len(list(folder.glob("*.left"))) == (2 if mode == "workers" else 1)
+    left = [int(path.stem) for path in folder.glob("*.left")]
+    assert len(left) == (2 if mode == "workers" else 1)
+    for pid in left:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 _HOOKS = {
