@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-import io
 import json
 from pathlib import Path
 
@@ -13,12 +12,6 @@ def test_it_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) ->
     error.show()
     assert capsys.readouterr() == ("", "Error: first second\n")
     assert error.exit_code == 2
-
-
-def test_it_can_be_shown_elsewhere() -> None:
-    file = io.StringIO()
-    StartupError("reason").show(file)
-    assert file.getvalue() == "Error: reason\n"
 
 
 @pytest.mark.parametrize(("level", "shown"), [("info", False), ("debug", True), ("trace", True)])

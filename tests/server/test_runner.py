@@ -94,24 +94,6 @@ def test_a_startup_that_fails_is_no_success(monkeypatch: pytest.MonkeyPatch) -> 
     assert runner.run(load(LOCAL)) == 3
 
 
-def test_a_port_that_was_taken_meanwhile_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
-        raise OSError(98, "Address already in use")
-
-    serve_with(monkeypatch, run)
-    assert refusal() == "can't listen: Address already in use"
-
-
-def test_a_later_error_of_the_server_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
-        server.started = True
-        raise OSError(24, "Too many open files")
-
-    serve_with(monkeypatch, run)
-    with pytest.raises(OSError, match="Too many open files"):
-        runner.run(load(LOCAL))
-
-
 class Stub:
     """Stands for a supervisor or a reloader: checks what it gets, and ends at once."""
 

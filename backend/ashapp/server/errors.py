@@ -5,7 +5,6 @@ import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
 
 import click
 
@@ -25,10 +24,6 @@ class StartupError(click.ClickException):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Write the line to standard error."""
-        click.echo(f"Error: {self.message}", file=file, err=file is None)
 
     def show_cause(self, log_level: str) -> None:
         """Write the traceback of the cause, if there is one, where *log_level* asks for it."""

@@ -55,12 +55,7 @@ def _serve_alone(
     settings: Settings, sockets: list[socket.socket], workers: Workers | None, tell: Tell
 ) -> int:
     server = MainServer(_config(settings), settings, Health())
-    try:
-        serve(server, sockets, workers, tell)
-    except OSError as error:
-        if server.started:
-            raise
-        raise StartupError(f"can't listen: {error.strerror}") from error
+    serve(server, sockets, workers, tell)
     return 0 if server.started or server.should_exit else STARTUP_FAILURE
 
 

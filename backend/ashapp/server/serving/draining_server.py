@@ -32,6 +32,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
+from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving.accept_queue import SETTLING, accept_queued, refuse_new
@@ -39,7 +40,7 @@ from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
 from ashapp.server.serving.connections import Connections
 from ashapp.server.settings import Settings
 from ashapp.server.system.signals import failures, handle, keep, numbers
-from ashapp.server.system.sockets import SocketFile
+from ashapp.server.system.sockets import SocketFile, listen
 
 __all__ = ["DrainingServer", "Ending"]
 
@@ -154,6 +155,10 @@ class DrainingServer(uvicorn.Server):
         """Start the application, and listen on *sockets*.
 
         If it is told to end before that, the start is cancelled, and there is nothing to shut down.
+
+        Raises:
+            StartupError: another process has begun to listen at one of *sockets*.
+
         """
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.create_task(self.lifespan.startup())
@@ -168,6 +173,11 @@ class DrainingServer(uvicorn.Server):
             return
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
+        try:
+            listen(sockets or [], self.config.backlog)  # uvloop does not tell if that fails
+        except StartupError:
+            await self._end_application()
+            raise
         self.servers = [await self._acceptor.listen(sock, self.config.backlog) for sock in sockets or []]
         self.started = True
         for monitor in self.health.monitors:

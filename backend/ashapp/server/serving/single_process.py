@@ -9,14 +9,12 @@ import threading
 
 import uvicorn
 
-from ashapp.server.errors import StartupError
 from ashapp.server.health.last_words import abandon, abandon_after
 from ashapp.server.health.stalls import call_when_stalled
 from ashapp.server.health.state import Health
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings import Settings
 from ashapp.server.system.signals import handle, is_on_terminal, noted
-from ashapp.server.system.sockets import is_listening
 
 __all__ = ["MainServer"]
 
@@ -61,23 +59,12 @@ class MainServer(DrainingServer):
             self._start_is_over.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and watch the loop.
-
-        Raises:
-            StartupError: another process has begun to listen at one of *sockets*. uvloop does not tell.
-
-        """
+        """Start, and watch the loop."""
         threading.Thread(target=self._watch_start, name="ashapp-start", daemon=True).start()
         await super().startup(sockets)
         if not self.started:
             return
         self._start_is_over.set()
-        refused = [sock for sock in sockets or [] if not is_listening(sock)]
-        if refused:
-            for sock in refused:
-                sock.detach()  # uvloop has closed its descriptor, which may be another's by now
-            await self._end_application()
-            raise StartupError("another process has begun to listen at the same address; choose another")
         seconds = self.settings.stall_timeout
         if seconds:
             reason = f"The event loop has not answered for {seconds:g} s: the process ends"

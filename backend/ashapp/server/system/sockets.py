@@ -14,7 +14,7 @@ from typing import Self
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
 
-__all__ = ["SocketFile", "bound", "is_listening", "listen", "tcp", "url"]
+__all__ = ["SocketFile", "bound", "listen", "tcp", "url"]
 
 # Any user may connect, as a proxy under another one does. uvicorn has the same.
 _UNIX_MODE = 0o666
@@ -92,14 +92,6 @@ def listen(sockets: list[socket.socket], backlog: int) -> None:
             sock.listen(backlog)
         except OSError as error:
             raise StartupError(f"can't listen on {url(sock)}: {error.strerror}") from None
-
-
-def is_listening(sock: socket.socket) -> bool:
-    """Return whether *sock* listens; True where the system does not tell."""
-    try:
-        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-    except (OSError, AttributeError) as error:  # its descriptor has been closed; or there is no such option
-        return not (isinstance(error, OSError) and error.errno == errno.EBADF)
 
 
 def url(sock: socket.socket, *, tls: bool = False) -> str:
