@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The layers of a WSGI application: itself, what it wraps, what is mounted in it, and so on.
 
-No standard says where a middleware keeps what it wraps. So all that a callable holds is looked through, as
-long as it can be called itself: attributes, closures, bound and partial arguments, and the globals that a
-function names. No code of the application is run.
+No standard says where a middleware keeps what it wraps. So all that a callable refers to is looked through, if
+it can be called itself: attributes, closures, bound and partial arguments, and the globals that a function
+names. No code of the application is run.
 """
 
 import contextlib
-import functools
+import gc
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import FunctionType, MethodType
+from collections.abc import Iterable, Iterator
+from types import FunctionType
 from typing import Any
 
 from flask.app import Flask
@@ -49,10 +49,16 @@ def _may_be_layer(part: object) -> bool:
 
 def _parts(layer: Any) -> Iterable[object]:
     kind = type(layer)
-    for known, parts in _KNOWN.items():
-        if issubclass(kind, known):
-            return parts(layer)
-    return _attributes(layer)
+    if issubclass(kind, Flask):  # its other attributes hold views, and whatever extensions keep
+        return [layer.wsgi_app]
+    if issubclass(kind, WsgiToAsgi):
+        return [layer.wsgi_application]
+    if issubclass(kind, FunctionType):
+        return _parts_of_function(layer)
+    # A class may keep what it wraps in the globals that its method names, or in a closure.
+    call = inspect.getattr_static(kind, "__call__", None)
+    of_call = _parts_of_function(call) if isinstance(call, FunctionType) else ()
+    return [*gc.get_referents(layer), *of_call]
 
 
 def _parts_of_function(function: FunctionType) -> Iterator[object]:
@@ -67,35 +73,3 @@ def _parts_of_function(function: FunctionType) -> Iterator[object]:
         found = function.__globals__.get(name)
         if not isinstance(found, FunctionType):
             yield found
-
-
-def _attributes(layer: object) -> Iterator[object]:
-    with contextlib.suppress(AttributeError):
-        yield from list(object.__getattribute__(layer, "__dict__").values())
-    for kind in type(layer).__mro__:
-        slots = kind.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            slot = kind.__dict__.get(name)
-            if inspect.ismemberdescriptor(slot):
-                with contextlib.suppress(AttributeError):  # nothing has been set
-                    yield slot.__get__(layer)
-    # A class may keep what it wraps in the globals that its method names, or in a closure.
-    call = inspect.getattr_static(type(layer), "__call__", None)
-    if isinstance(call, FunctionType):
-        yield from _parts_of_function(call)
-
-
-_KNOWN: Mapping[type, Callable[[Any], Iterable[object]]] = {
-    # Its other attributes hold views, and whatever extensions keep.
-    Flask: lambda app: [app.wsgi_app],
-    WsgiToAsgi: lambda bridge: [bridge.wsgi_application],
-    # Copies, as a thread of the application may change them meanwhile.
-    dict: lambda items: list(items.values()),
-    list: list,
-    tuple: list,
-    set: list,
-    frozenset: list,
-    MethodType: lambda method: [method.__self__, method.__func__],
-    FunctionType: _parts_of_function,
-    functools.partial: lambda partial: [partial.func, *partial.args, *partial.keywords.values()],
-}

@@ -46,11 +46,8 @@ def hold_to_rules(settings: Settings) -> None:
     """Hold what uvicorn logs of requests to the settings of the access log, whatever configures logging."""
     rules = RequestRecords(access=settings.access_log, query=settings.access_log_query)
     for name in LOGGERS:
-        logger = logging.getLogger(name)
-        logger.filters[:] = [
-            rules,
-            *(other for other in logger.filters if not isinstance(other, RequestRecords)),
-        ]
+        filters = logging.getLogger(name).filters
+        filters[:] = [rules, *(other for other in filters if not isinstance(other, RequestRecords))]
 
 
 def keep_loggers() -> None:
@@ -71,5 +68,4 @@ def _format(settings: Settings) -> LogFormat:
 
 
 def _colors(settings: Settings) -> bool:
-    given: bool | None = getattr(settings, "use_colors", None)
-    return sys.stderr.isatty() if given is None else given
+    return sys.stderr.isatty() if settings.use_colors is None else settings.use_colors

@@ -44,12 +44,17 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         connection, url, path = _target(options)
-        status, text = _ask(connection, path)
+        try:
+            connection.request("GET", path, headers={"User-Agent": "ashapp-check", "Connection": "close"})
+            response = connection.getresponse()
+            text = response.read(_SHOWN).decode(errors="replace")
+        finally:
+            connection.close()
     except (OSError, ValueError, http.client.HTTPException) as error:
         return _fail(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}")
-    line = f"{status} from {url}"
+    line = f"{response.status} from {url}"
     # As the probes of Kubernetes have it.
-    if 200 <= status < 400:
+    if 200 <= response.status < 400:
         print(f"ok: {line}")  # noqa: T201 - the command's output
         return 0
     return _fail(f"{line}: {text}")
@@ -133,15 +138,6 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._socket_path)
-
-
-def _ask(connection: http.client.HTTPConnection, path: str) -> tuple[int, str]:
-    try:
-        connection.request("GET", path, headers={"User-Agent": "ashapp-check", "Connection": "close"})
-        response = connection.getresponse()
-        return response.status, response.read(_SHOWN).decode(errors="replace")
-    finally:
-        connection.close()
 
 
 def _settings() -> dict[str, Any]:

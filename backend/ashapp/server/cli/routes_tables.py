@@ -32,44 +32,45 @@ def print_report(report: Report, file: IO[str] | None = None) -> None:
         line = f"{report.target} is no Flask application: each request runs on a thread as a whole."
         console.print(line, soft_wrap=True)
         return
-    notes = _number(map(_note, report.routes))
+    # Each note once, with a number.
+    distinct = dict.fromkeys(note for route in report.routes if (note := _note(route)))
+    notes = {note: number for number, note in enumerate(distinct, 1)}
     console.print(_routes(report.routes, notes))
     for note, number in notes.items():
         console.print(f"[{number}] {note}")
     if report.hooks:
         console.print("\nHooks, and where they run around an async view (request_thread: of its own)")
         console.print(_hooks(report.hooks))
-    console.print(f"\n{_summary(report.routes)}")
+    count, on_loop = len(report.routes), sum(route.runs_on == "loop" for route in report.routes)
+    console.print(f"\nRules: {count}, of them {on_loop} on the loop and {count - on_loop} on threads.")
     if report.reason:
         console.print(f"No async view can run on the loop: {report.reason}.")
 
 
-def _note(route: Route) -> str | None:
+def _note(route: Route) -> str:
+    """Return what should be told of a route besides, or nothing."""
     if route.held_by:
         return f"holds a thread while it waits, as these are sync: {', '.join(route.held_by)}"
-    if route.own_loop and route.reason and route.reason != _PLAIN:
-        return f"{route.reason} (on an event loop of its own)"
-    return route.reason
-
-
-def _number(notes: Iterable[str | None]) -> dict[str, int]:
-    """Number the notes that are needed, each once."""
-    distinct = dict.fromkeys(note for note in notes if note and note != _PLAIN)
-    return {note: number for number, note in enumerate(distinct, 1)}
+    if route.reason is None or route.reason == _PLAIN:
+        return ""
+    return f"{route.reason} (on an event loop of its own)" if route.own_loop else route.reason
 
 
 def _routes(routes: Iterable[Route], notes: Mapping[str, int]) -> Table:
     table = _table("Rule", "Methods", "Endpoint", "View")
     for route in routes:
-        place = _place(route.runs_on)
-        note = _note(route)
-        if note is not None and note in notes:
+        place = Text(route.runs_on, style=_STYLES[route.runs_on])
+        if note := _note(route):
             place.append(f" [{notes[note]}]")
         table.add_row(
             Text(f"{route.domain}|{route.rule}" if route.domain else route.rule),
             Text(", ".join(method for method in route.methods if method not in _IMPLIED)),
             Text(route.endpoint),
-            Text(_kind(route)),
+            Text(
+                f"{route.kind} (async {', '.join(route.async_methods)})"
+                if route.async_methods
+                else route.kind
+            ),
             place,
         )
     return table
@@ -83,7 +84,7 @@ def _hooks(hooks: Iterable[Hook]) -> Table:
             Text(hook.name),
             Text(f"blueprint {hook.blueprint}" if hook.blueprint else "app"),
             Text(hook.kind),
-            _place(hook.runs_on),
+            Text(hook.runs_on, style=_STYLES[hook.runs_on]),
         )
     return table
 
@@ -94,16 +95,3 @@ def _table(*headers: str) -> Table:
         table.add_column(header, overflow="fold")
     table.add_column("Runs on", no_wrap=True)
     return table
-
-
-def _kind(route: Route) -> str:
-    return f"{route.kind} (async {', '.join(route.async_methods)})" if route.async_methods else route.kind
-
-
-def _place(runs_on: str) -> Text:
-    return Text(runs_on, style=_STYLES[runs_on])
-
-
-def _summary(routes: list[Route]) -> str:
-    on_loop = sum(route.runs_on == "loop" for route in routes)
-    return f"Rules: {len(routes)}, of them {on_loop} on the loop and {len(routes) - on_loop} on threads."

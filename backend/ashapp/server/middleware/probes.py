@@ -10,13 +10,12 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
-from ashapp.bridge.messages.types import Message, Receive, Scope, Send
+from ashapp.bridge.messages.types import AsgiApplication, Message, Receive, Scope, Send
 from ashapp.server.health.state import Health, Phase
 
-__all__ = ["Probes"]
+__all__ = ["Probes", "below"]
 
 _Check = Callable[[], str | None]
-_AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Probes:
@@ -26,7 +25,7 @@ class Probes:
     A probe is answered with 200 ``{"status": "ok"}``, or with 503 and the reason.
     """
 
-    def __init__(self, app: _AsgiApplication, health: Health, checks: Mapping[str, _Check]) -> None:
+    def __init__(self, app: AsgiApplication, health: Health, checks: Mapping[str, _Check]) -> None:
         self.app = app
         self.health = health
         self._checks = dict(checks)
@@ -37,7 +36,7 @@ class Probes:
         What is passed on costs no coroutine of ours: the application's own is returned.
         """
         if scope["type"] == "http":
-            check = self._checks.get(_path(scope))
+            check = self._checks.get(below(scope.get("root_path", ""), scope["path"]))
             if check is not None:
                 return _answer(scope["method"], check, send)
         elif scope["type"] == "lifespan":
@@ -60,12 +59,9 @@ class Probes:
         await self.app(scope, receive_and_note, send_and_note)
 
 
-def _path(scope: Scope) -> str:
-    path: str = scope["path"]
-    root_path: str = scope.get("root_path", "")
-    if root_path and path.startswith(f"{root_path}/"):
-        return path[len(root_path) :]
-    return path
+def below(root: str, path: str) -> str:
+    """Return the part of *path* below the *root* path, or all of it where it is not below."""
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 async def _answer(method: str, check: _Check, send: Send) -> None:

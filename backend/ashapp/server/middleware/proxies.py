@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 from ashapp.server.middleware.forwarded import Forwarded, resolve
+from ashapp.server.middleware.probes import below
 from ashapp.server.settings.proxies import FORWARDED_HEADERS
 from ashapp.server.settings.trusted_proxies import UNIX, TrustedProxies, normal_address
 
@@ -104,12 +105,7 @@ def _apply_prefix(prefix: str, scope: Scope) -> None:
     root = scope.get("root_path", "")
     decoded = unquote(prefix)
     scope["root_path"] = decoded
-    scope["path"] = decoded + _below(root, scope["path"])
+    scope["path"] = decoded + below(root, scope["path"])
     raw_path = scope.get("raw_path")
     if raw_path is not None:
-        below = _below(root, raw_path.decode("latin-1"))
-        scope["raw_path"] = f"{prefix}{below}".encode("latin-1")
-
-
-def _below(root: str, path: str) -> str:
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+        scope["raw_path"] = f"{prefix}{below(root, raw_path.decode('latin-1'))}".encode("latin-1")
