@@ -66,7 +66,7 @@ class UrlAdapters:
         except Exception:
             return None  # Flask meets it again, and tells the client
         environ[_MATCHED] = (adapter, key, *_target(environ))
-        return None if adapter.result is None else adapter.result[0]
+        return adapter.outcome[0] if isinstance(adapter.outcome, tuple) else None
 
     @nonblocking
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
@@ -75,8 +75,9 @@ class UrlAdapters:
             return None if self._app.config["SERVER_NAME"] is None else self._create(None)
         environ = request.environ
         key = self._key(environ)
-        matched, *made_for = environ.pop(_MATCHED, (None,))
-        return self._make(request, key, matched if made_for == [key, *_target(environ)] else None)
+        early = environ.pop(_MATCHED, None)
+        is_valid = early is not None and early[1:] == (key, *_target(environ))
+        return self._make(request, key, early[0] if is_valid else None)
 
     def _make(self, request: flask.Request, key: Any, matched: _Adapter | None = None) -> MapAdapter | None:
         if not self._is_ordinary(request):
@@ -127,10 +128,10 @@ class UrlAdapters:
 class _Adapter(MapAdapter):
     """An adapter that tells the outcome of an early match when Flask asks first, or a template of such."""
 
-    __slots__ = ("failure", "host", "number_of_rules", "result", "rules", "template")
+    __slots__ = ("host", "number_of_rules", "outcome", "rules", "template")
 
-    result: tuple[Rule, Mapping[str, Any]] | None
-    failure: HTTPException | None
+    # Of an early match, until it is told.
+    outcome: tuple[Rule, Mapping[str, Any]] | HTTPException | None
     template: _Adapter | None
     # Of a template: the host of its requests, and the rules without arguments that their paths have led to.
     host: str | None
@@ -142,10 +143,9 @@ class _Adapter(MapAdapter):
         """Return an adapter that binds as *adapter* does, but for *changes*."""
         made = cls.__new__(cls)
         vars(made).update(vars(adapter), **changes)
-        made.result = made.failure = None
+        made.outcome = None
         made.template = template
-        if template is None:
-            made.number_of_rules = -1
+        made.number_of_rules = -1
         return made
 
     def bind(self, environ: Environ) -> _Adapter:
@@ -160,19 +160,18 @@ class _Adapter(MapAdapter):
 
     def match_early(self) -> None:
         try:
-            self.result = self.match(return_rule=True)
+            self.outcome = self.match(return_rule=True)
         except HTTPException as error:  # no such path or method, or a redirect
-            self.failure = error
+            self.outcome = error
 
     def match(self, *args: Any, **kwargs: Any) -> Any:
         if args or kwargs != _AS_FLASK_DOES:
             return super().match(*args, **kwargs)
-        if self.result is not None:
-            result, self.result = self.result, None
-            return result
-        if self.failure is not None:
-            failure, self.failure = self.failure, None
-            raise failure.with_traceback(None)
+        if self.outcome is not None:
+            outcome, self.outcome = self.outcome, None
+            if isinstance(outcome, HTTPException):
+                raise outcome.with_traceback(None)
+            return outcome
         if self.template is None:
             return super().match(return_rule=True)
         path: str = self.path_info
