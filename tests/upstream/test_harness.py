@@ -9,7 +9,6 @@ from typing import Any
 
 import flask
 import pytest
-from werkzeug.datastructures import Headers
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
 from tests.upstream.harness.through_bridge import Server
@@ -121,18 +120,6 @@ def test_an_async_view_runs_on_the_loop() -> None:
     assert app.test_client().get("/").text == "server"
 
 
-def test_status_and_headers_arrive(server: Server) -> None:
-    def application(_environ: Any, start_response: Any) -> list[bytes]:
-        start_response("404 Gone fishing", [("X-One", "1"), ("X-One", "2")])
-        return [b"x"]
-
-    body, status, headers = server.run_wsgi_app(application, EnvironBuilder().get_environ())
-    assert status == "404 NOT FOUND"
-    assert isinstance(headers, Headers)
-    assert headers.getlist("X-One") == ["1", "2"]
-    assert list(body) == [b"x"]
-
-
 def test_a_stream_is_made_as_it_is_read(server: Server) -> None:
     stream = Stream(b"a", b"b", b"c")
     body, _, _ = server.run_wsgi_app(stream, EnvironBuilder().get_environ())
@@ -142,13 +129,6 @@ def test_a_stream_is_made_as_it_is_read(server: Server) -> None:
         assert stream.log == made
     assert list(chunks) == [b""]
     assert stream.log == ["a", "b", "c", "close"]
-
-
-def test_a_buffered_stream_is_made_at_once(server: Server) -> None:
-    stream = Stream(b"a", b"b")
-    body, _, _ = server.run_wsgi_app(stream, EnvironBuilder().get_environ(), buffered=True)
-    assert stream.log == ["a", "b", "close"]
-    assert b"".join(body) == b"ab"
 
 
 @pytest.mark.parametrize("leave", ["close", "drop"])
@@ -171,52 +151,3 @@ def test_what_the_application_raises_reaches_the_client(server: Server) -> None:
         with pytest.raises(type(error)) as raised:
             server.run_wsgi_app(application, EnvironBuilder().get_environ())
         assert raised.value is error
-
-
-def test_what_a_stream_raises_reaches_the_client_after_its_chunks(server: Server) -> None:
-    def application(_environ: Any, start_response: Any) -> Iterator[bytes]:
-        start_response("200 OK", [])
-        yield b"a"
-        raise ValueError("an error")
-
-    body, _, _ = server.run_wsgi_app(application, EnvironBuilder().get_environ())
-    chunks = iter(body)
-    assert next(chunks) == b"a"
-    with pytest.raises(ValueError, match="an error"):
-        next(chunks)
-
-
-@pytest.mark.usefixtures("bridged")
-def test_a_redirect_repeats_the_body() -> None:
-    app = flask.Flask("served")
-    app.add_url_rule("/from", view_func=lambda: flask.redirect("/to", 307), methods=["POST"], endpoint="from")
-    app.add_url_rule("/to", view_func=lambda: flask.request.data, methods=["POST"], endpoint="to")
-    assert app.test_client().post("/from", data=b"body", follow_redirects=True).data == b"body"
-
-
-@pytest.mark.usefixtures("bridged")
-@pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_client_may_preserve_the_contexts_of_a_request(asynchronous: bool) -> None:  # noqa: FBT001
-    app = flask.Flask("served")
-    torn_down: list[object] = []
-    app.teardown_appcontext(torn_down.append)
-
-    def chunks() -> Iterator[str]:
-        yield flask.g.name
-        yield flask.request.path
-
-    def view() -> flask.Response:
-        flask.g.name = "g"
-        return flask.Response(flask.stream_with_context(chunks()))
-
-    async def async_view() -> flask.Response:
-        return view()
-
-    app.add_url_rule("/view", view_func=async_view if asynchronous else view)
-    with app.test_client() as client:
-        response = client.get("/view")
-        assert (flask.g.name, flask.request.path) == ("g", "/view")
-        assert response.text == "g/view"
-        assert len(torn_down) == 2  # of the request and of the stream
-    assert not flask.has_request_context()
-    assert len(torn_down) == 3

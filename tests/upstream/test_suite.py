@@ -62,40 +62,34 @@ def test_a_suite_that_can_not_run_is_an_error(source: Path) -> None:
         run_suite(source, source / "report.json", "no_such_plugin")
 
 
-def test_a_module_that_can_not_be_imported_is_told(source: Path) -> None:
-    (source / "tests" / "test_it.py").write_text("import no_such_module")
-    with pytest.raises(SuiteError, match="no_such_module"):
-        run_suite(source, source / "report.json", "harness.plain")
-
-
 def compare(plain: dict[str, str], bridged: dict[str, str], *exceptions: str) -> Comparison:
     return Comparison(
         "suite", Run(plain, {}, {}), Run(bridged, {}, {}), dict.fromkeys(exceptions, "for a reason")
     )
 
 
-def test_a_test_that_passes_on_plain_wsgi_only_is_broken() -> None:
-    comparison = compare({"a": PASSED, "b": PASSED, "c": PASSED}, {"a": PASSED, "b": FAILED})
-    assert set(comparison.broken) == {"b", "c"}
-
-
-def test_a_test_that_fails_on_plain_wsgi_is_not() -> None:
-    assert compare({"a": FAILED}, {"a": FAILED}).broken == {}
-
-
-def test_an_exception_is_not() -> None:
-    comparison = compare({"a": PASSED}, {"a": FAILED}, "a")
-    assert comparison.broken == {}
-    assert comparison.needless == []
-
-
 @pytest.mark.parametrize(
-    ("plain", "bridged"),
-    [({"a": PASSED}, {"a": PASSED}), ({"a": FAILED}, {"a": FAILED}), ({}, {})],
-    ids=["passes", "fails on plain WSGI", "is no test"],
+    ("plain", "bridged", "exceptions", "broken", "needless"),
+    [
+        ({"a": PASSED, "b": PASSED, "c": PASSED}, {"a": PASSED, "b": FAILED}, [], {"b", "c"}, []),
+        ({"a": FAILED}, {"a": FAILED}, [], set(), []),
+        ({"a": PASSED}, {"a": FAILED}, ["a"], set(), []),
+        ({"a": PASSED}, {"a": PASSED}, ["a"], set(), ["a"]),
+        ({"a": FAILED}, {"a": FAILED}, ["a"], set(), ["a"]),
+        ({}, {}, ["a"], set(), ["a"]),
+    ],
 )
-def test_an_exception_without_need_is_told(plain: dict[str, str], bridged: dict[str, str]) -> None:
-    assert compare(plain, bridged, "a").needless == ["a"]
+def test_a_test_is_broken_that_passes_on_plain_wsgi_only(
+    plain: dict[str, str],
+    bridged: dict[str, str],
+    exceptions: list[str],
+    broken: set[str],
+    needless: list[str],
+) -> None:
+    """Unless an exception is made, and that has to be needed."""
+    comparison = compare(plain, bridged, *exceptions)
+    assert set(comparison.broken) == broken
+    assert comparison.needless == needless
 
 
 def test_requests_that_took_another_way_are_told() -> None:

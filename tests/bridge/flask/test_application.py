@@ -3,6 +3,7 @@
 
 import asyncio
 import functools
+import inspect
 import io
 import json
 import threading
@@ -14,7 +15,7 @@ import flask
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 
-from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge import BridgeOptions, FlaskToAsgi, WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually, on_a_thread
 
@@ -62,6 +63,12 @@ async def whereabouts() -> dict[str, Any]:
 def test_only_a_flask_object_will_do(thing: Any) -> None:
     with pytest.raises(TypeError, match=r"expected a flask\.Flask object, got"):
         FlaskToAsgi(thing)
+
+
+def test_the_options_are_those_of_wsgi_to_asgi() -> None:
+    parameters = inspect.signature(WsgiToAsgi.__init__).parameters.values()
+    keywords = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    assert set(BridgeOptions.__annotations__) == keywords
 
 
 async def coroutine_view() -> Any:
@@ -221,7 +228,7 @@ async def test_on_a_running_loop_flask_refuses_as_before(app: flask.Flask) -> No
     await on_a_thread(run)
 
 
-async def test_a_test_client_inside_a_view(app: flask.Flask, placed: Decorator) -> None:
+async def test_a_test_client_inside_a_view(app: flask.Flask) -> None:
     app.add_url_rule("/inner", "inner", coroutine_view)
 
     @app.get("/")

@@ -37,7 +37,7 @@ from ashapp.bridge.flask.copied_contexts import current_context
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.converters import on_loop
 from ashapp.bridge.placement.hindrances import binds_as_flask, is_original
-from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking
+from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking, nonblocking
 from ashapp.bridge.placement.rules import Placement, keeps_all
 from ashapp.bridge.placement.views import makes
 
@@ -79,9 +79,10 @@ class Dispatch:
         if getattr(app.inject_url_defaults, "__func__", None) is Flask.inject_url_defaults:
             methods["inject_url_defaults"] = partial(self._inject_url_defaults, app.inject_url_defaults)
         for name in ("async_to_sync", "ensure_sync"):
-            if name in vars(app):
-                self.placement.kept = name
-            elif getattr(type(app), name) is getattr(Flask, name) and is_original(Flask, name, "flask.app"):
+            is_flasks = getattr(type(app), name) is getattr(Flask, name) and is_original(
+                Flask, name, "flask.app"
+            )
+            if is_flasks and name not in vars(app):
                 methods[name] = getattr(self, name)
         if binds_as_flask(app):
             self._match = partial(_match, app)
@@ -120,6 +121,7 @@ class Dispatch:
         endpoint = flask.request.endpoint if flask.has_request_context() else None
         return endpoint is not None and self.placement.of(endpoint).own_loop
 
+    @nonblocking
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return *func* as something that sync code may call here; see ``flask.Flask.ensure_sync``."""
         if (type(func) is FunctionType and func.__code__.co_flags & inspect.CO_COROUTINE) or (
@@ -131,6 +133,7 @@ class Dispatch:
             return func
         return partial(_call_sync, func)
 
+    @nonblocking
     def async_to_sync(self, func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
         """Return a sync function that runs the coroutine of *func* on the server's loop, or on its own."""
         kept = is_kept(func)

@@ -28,9 +28,9 @@ _DISPATCH = (
     *("ensure_sync", "async_to_sync", "make_response", "create_url_adapter"),
 )
 # Those that also count if they are replaced on the application object. Extensions replace those that handle
-# errors, which does no harm; others the bridge replaces itself.
+# errors, which does no harm.
 _DISPATCH_ON_OBJECT = ("full_dispatch_request", "dispatch_request")
-# Those that the bridge replaces, unless a tool has done so for all applications.
+# Those that the bridge replaces, by functions that are marked, unless the application or a tool has done so.
 _REPLACED_BY_BRIDGE = ("ensure_sync", "async_to_sync", "create_url_adapter")
 # The attributes in which WSGI middleware has the application that it wraps.
 _WRAPPED = ("app", "wsgi_app", "application", "_app", "__wrapped__")
@@ -38,7 +38,7 @@ _WRAPPED = ("app", "wsgi_app", "application", "_app", "__wrapped__")
 
 def find_hindrance(app: Flask) -> str | None:
     """Return what keeps every async view of *app* off the loop, by name, or None."""
-    looks = (_overridden, _wrapped, _own_binding, _own_session, _preprocessor)
+    looks = (_replaced, _overridden, _wrapped, _own_binding, _own_session, _preprocessor)
     return next(filter(None, (look(app) for look in looks)), None)
 
 
@@ -70,6 +70,13 @@ def binds_as_flask(app: Flask) -> bool:
     )
 
 
+def _replaced(app: Flask) -> str | None:
+    for name in ("ensure_sync", "async_to_sync"):
+        if name in vars(app) and not is_nonblocking(vars(app)[name]):
+            return f"{name} is replaced on the application object"
+    return None
+
+
 def _overridden(app: Flask) -> str | None:
     for name in _DISPATCH:
         if getattr(type(app), name, None) is not getattr(Flask, name, None):
@@ -95,7 +102,7 @@ def _wrapped(app: Flask) -> str | None:
 
 def _own_binding(app: Flask) -> str | None:
     create = vars(app).get("create_url_adapter")
-    if is_nonblocking(create) or binds_as_flask(app):  # the bridge's own is marked
+    if is_nonblocking(create) or binds_as_flask(app):
         return None
     if create is not None:
         return f"create_url_adapter is replaced by {name_of(create)}"

@@ -76,8 +76,6 @@ class Placement:
     """Decides for the views of *app*; remembers it until the view or the application changes."""
 
     def __init__(self, app: Flask) -> None:
-        #: A method of the dispatch that the application had replaced on the object: it was left alone.
-        self.kept: str | None = None
         #: Whether a URL converter may block: see ``converters``.
         self.guarded = False
         self._app = app
@@ -114,8 +112,6 @@ class Placement:
         """Return what keeps every async view off the loop, by name, or None."""
         if keeps_all(self._app):
             return f"{ASYNC_VIEWS} is 'thread'"
-        if self.kept is not None:
-            return f"{self.kept} is replaced on the application object"
         return find_hindrance(self._app)
 
     def of(self, endpoint: str) -> Place:
