@@ -1,24 +1,16 @@
 # SPDX-License-Identifier: MIT
 import logging
-import pickle
 import socket
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import httpx
 import pytest
 import uvicorn
 
 from ashapp.server import runner
 from ashapp.server.errors import StartupError
-from ashapp.server.inspection.announcements import Kind, Tell
-from ashapp.server.management.shared_folder import SharedFolder
-from ashapp.server.management.workers import Workers, WorkerStatus
 from ashapp.server.middleware.probes import Probes
-from ashapp.server.processes.worker_process import WorkerOptions
 from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.single_process import MainServer
@@ -94,115 +86,12 @@ def test_a_startup_that_fails_is_no_success(monkeypatch: pytest.MonkeyPatch) -> 
     assert runner.run(load(LOCAL)) == 3
 
 
-class Stub:
-    """Stands for a supervisor or a reloader: checks what it gets, and ends at once."""
-
-    made: ClassVar[list["Stub"]]
-
-    def __init__(self, options: WorkerOptions, shown: Workers | None, tell: Tell) -> None:
-        self.options, self.shown, self.tell = options, shown, tell
-        self.made.append(self)
-
-    def run(self) -> int:
-        (sock,) = self.options.sockets
-        with socket.socket() as client:
-            assert client.connect_ex(sock.getsockname()) == 0
-        in_worker = pickle.loads(pickle.dumps(replace(self.options, sockets=[])))
-        assert in_worker.settings == self.options.settings
-        assert not in_worker.config.reload
-        self.tell(Kind.SERVING, "Serving shop")
-        return 3
-
-
-@pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> type[Stub]:
-    class Fresh(Stub):
-        made: ClassVar[list[Stub]] = []
-
-    monkeypatch.setattr(runner, "Supervisor", Fresh)
-    return Fresh
-
-
-@pytest.mark.parametrize("flags", [{"workers": "2"}, {"supervisor": True}, {"limit_max_requests": "9"}])
-def test_workers_are_supervised(stub: type[Stub], flags: dict[str, Any]) -> None:
-    assert runner.run(load({**LOCAL, **flags})) == 3
-    assert len(stub.made) == 1
-
-
-def managed(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
-    """Ask the management port for how the workers are."""
-    (message,) = [m for m in caplog.messages if m.startswith("Metrics and readiness on http")]
-    url = message.removeprefix("Metrics and readiness on ").removesuffix(", not for the public")
-    answer: dict[str, Any] = httpx.get(f"{url}/readyz", trust_env=False).json()
-    return answer
-
-
-MANAGED = {**LOCAL, "management_host": "127.0.0.1", "management_port": "0"}
-
-
-def test_the_management_port_is_open_before_the_server_is(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
-        server.started = True
-        asked.append(managed(caplog))
-
-    serve_with(monkeypatch, run)
-    caplog.set_level(logging.INFO, "ashapp.server")
-    assert runner.run(load(MANAGED)) == 0
-    assert asked == [{"status": "unavailable", "workers": []}]
-
-
-def test_the_supervisor_speaks_for_its_workers_and_forgets_those_that_have_ended(
-    stub: type[Stub], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def run(supervisor: Stub) -> int:
-        supervisor.tell(Kind.SERVING, "Serving shop")
-        runtime = SharedFolder.inherited()
-        assert runtime is not None
-        assert supervisor.shown is not None
-        runtime.write(WorkerStatus(11, time.monotonic(), None))
-        assert [worker["pid"] for worker in managed(caplog)["workers"]] == [11]
-        supervisor.shown.forget(11)
-        assert managed(caplog)["workers"] == []
-        return 0
-
-    monkeypatch.setattr(stub, "run", run)
-    caplog.set_level(logging.INFO, "ashapp.server")
-    assert runner.run(load({**MANAGED, "workers": "2"})) == 0
-    assert SharedFolder.inherited() is None
-
-
 def test_a_management_port_in_use_refuses_the_start() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert refusal(management_host="127.0.0.1", management_port=port) == (
             f"port {port} on 127.0.0.1 is in use by another process; choose another with --management-port"
         )
-
-
-@pytest.mark.parametrize("port", ["off", 0])
-def test_one_worker_is_reloaded(
-    stub: type[Stub],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    tmp_path: Path,
-    port: str | int,
-) -> None:
-    def reloader(config: uvicorn.Config, *arguments: Any) -> Stub:
-        assert config.should_reload
-        assert config.reload_dirs == [tmp_path]
-        return stub(*arguments)
-
-    monkeypatch.setattr(runner, "Reloader", reloader)
-    caplog.set_level(logging.INFO)
-    flags = {**MANAGED, "management_port": port, "reload": True, "reload_dirs": str(tmp_path)}
-    assert runner.run(load(flags)) == 3
-    told = [line for line in caplog.messages if not line.startswith("Metrics and readiness on")]
-    assert told == ["Serving shop", f"Reloading when a file changes in {tmp_path}"]
-    assert len(caplog.messages) == (2 if port == "off" else 3)
 
 
 def test_uvicorn_logs_as_we_do(

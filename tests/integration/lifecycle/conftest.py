@@ -59,7 +59,10 @@ _APP = """
     def leave():
         Path(f"{os.getpid()}.left").touch()
 
-    app.on_shutdown = leave
+    async def leave_slowly():
+        time.sleep(600)
+
+    app.on_shutdown = leave_slowly if "STUCK" in os.environ else leave
     """
 
 

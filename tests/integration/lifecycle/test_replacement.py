@@ -82,6 +82,28 @@ def test_workers_are_recycled_by_requests_without_a_failed_request(folder: Path)
     assert load.failures == []
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGQUIT"])
+def test_a_worker_that_alone_gets_a_signal_is_replaced_without_a_failed_request(
+    folder: Path, name: str
+) -> None:
+    with service(folder, 1, "--supervisor") as server, Load(server.address, 4, pause=0.01) as load:
+        (worker,) = started(server)
+        os.kill(worker, getattr(signal, name))
+        until(lambda: ended(server) == 1)
+        load.goes_on()
+        assert f"Worker {worker} is to be replaced: it got {name}" in server.stderr
+    assert load.failures == []
+
+
+def test_what_blocks_the_loop_of_one_worker_is_kept_off_those_of_the_others(folder: Path) -> None:
+    with service(folder, 2, "--limit-blocking", "0.2", "--loop-guard", "0.1") as server:
+        first, _ = _to_both_workers(server)
+        for _ in range(2):
+            assert first.request("GET", "/block/0.8").body == b"blocked"
+        server.wait_for_log(r"GET '/block/<float:seconds>' \(endpoint 'block'\) is moved to threads")
+        server.wait_for_log("The view of endpoint 'block' is kept on threads")
+
+
 def test_workers_are_recycled_by_memory_without_a_failed_request(folder: Path) -> None:
     eater = """
         @app.get("/eat")

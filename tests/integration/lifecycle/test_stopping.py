@@ -132,6 +132,15 @@ def test_a_signal_ends_a_service_that_starts(tmp_path: Path, mode: str, hook: st
         assert server.stop() == (4 if mode == "alone" and hook == "that blocks the loop" else 0)
 
 
+@in_each_mode
+def test_a_service_whose_shutdown_is_stuck_ends_in_its_time(folder: Path, mode: str) -> None:
+    args = ["clock:app", *MODES[mode], *_SOON, "--timeout-lifespan-shutdown", "1"]
+    with serving(args, cwd=folder, env={"STUCK": "yes"}) as server:
+        assert server.stop() == (4 if mode == "alone" else 0)
+        assert "The process has not ended in the time that it has" in server.stderr
+        assert "in leave_slowly" in server.stderr
+
+
 _SLOW_IMPORT = """
     while not Path("go").exists():
         begin()
@@ -152,6 +161,15 @@ def test_signals_without_an_effect_do_not_end_a_service_that_imports(tmp_path: P
         assert fetch(server.address, "/").body == b"served"
 
 
+_OF_NO_USE = {
+    "HUP": "a process that serves alone can't be replaced; use --supervisor",
+    "TTIN": "a process that serves alone has no workers; use --supervisor",
+    "TTOU": "a process that serves alone has no workers; use --supervisor",
+    "USR1": "there is no log file to open anew; the log goes to standard error",
+    "USR2": "a new version is started by whoever has started this one",
+}
+
+
 @in_each_mode
 def test_no_signal_that_operators_of_other_servers_send_ends_a_service(folder: Path, mode: str) -> None:
     with service(folder, mode) as server:
@@ -161,8 +179,8 @@ def test_no_signal_that_operators_of_other_servers_send_ends_a_service(folder: P
                 os.kill(pid, getattr(signal, f"SIG{name}"))
             assert fetch(server.address, "/").status == 200
         if mode == "alone":
-            server.wait_for_log("SIGHUP is ignored: a process that serves alone can't be replaced")
-            server.wait_for_log("SIGUSR1 is ignored: there is no log file to open anew")
+            for name, why in _OF_NO_USE.items():
+                server.wait_for_log(f"SIG{name} is ignored: {why}")
         assert server.stop() == 0
         # A worker that had not yet started is killed where its import takes long.
         assert not re.search("was ended by SIG(?!KILL)", server.stderr)

@@ -121,12 +121,6 @@ def test_a_connection_that_is_used_again_is_idle_anew() -> None:
     assert protocol.ended == 0
 
 
-def test_a_connection_with_a_request_is_left_alone() -> None:
-    protocol = Protocol(Cycle(started=True))
-    Connections({protocol}).close_idle(0)
-    assert protocol.ended == 0
-
-
 def test_a_request_of_which_a_part_has_been_read_is_waited_for() -> None:
     first, next_, by_h11 = Protocol(), Protocol(Cycle(complete=True)), Protocol()
     first.scope = {}

@@ -35,7 +35,7 @@ def make(**flags: Any) -> DrainingServer:
 def steps(monkeypatch: pytest.MonkeyPatch, project: Callable[..., Path]) -> list[object]:
     done: list[object] = []
     monkeypatch.setattr("builtins.prepared", done, raising=False)
-    monkeypatch.setattr(process, "prepare_process", lambda settings: done.append("prepared"))
+    monkeypatch.setattr(gevent_patches, "limit", lambda: done.append("prepared"))
     monkeypatch.setattr(uvicorn.Config, "get_loop_factory", lambda config: done.append("loop"))
     monkeypatch.setattr(DrainingServer, "run", lambda server, sockets: done.append(server.config.loop))
     project(shop=SHOP)

@@ -3,7 +3,6 @@ import asyncio
 import signal
 import socket
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ import uvicorn
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.errors import StartupError
-from ashapp.server.health.loop_monitor import LoopMonitor
 from ashapp.server.health.state import Health
 from ashapp.server.serving import draining_server, single_process
 from ashapp.server.serving.single_process import MainServer
@@ -40,33 +38,6 @@ def make(**flags: Any) -> MainServer:
     return MainServer(uvicorn.Config(application, log_config=None, lifespan="on"), settings, Health())
 
 
-def start(server: MainServer) -> threading.Thread:
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    until(lambda: server.started)
-    return thread
-
-
-def end(server: MainServer, thread: threading.Thread) -> None:
-    server.drain()
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
-
-
-def test_a_process_with_a_stalled_loop_is_given_up(abandoned: list[Any]) -> None:
-    server = make(stall_timeout=0.3)
-    server.health.monitors.append(LoopMonitor(server.health.beats, timeout=0.3))
-    thread = start(server)
-    time.sleep(0.5)
-    assert abandoned == []
-    server.servers[0].get_loop().call_soon_threadsafe(time.sleep, 1)
-    until(lambda: abandoned)
-    assert abandoned == ["The event loop has not answered for 0.3 s: the process ends"]
-    end(server, thread)
-
-
 def test_an_address_that_another_process_listens_at_by_now_is_refused() -> None:
     with socket.socket() as other, socket.socket() as sock:
         for each in (other, sock):
@@ -76,33 +47,6 @@ def test_an_address_that_another_process_listens_at_by_now_is_refused() -> None:
         other.listen()
         with pytest.raises(StartupError, match=r"can.t listen on http://.*: Address already in use"):
             make().run([sock])
-
-
-def test_the_end_has_a_limit(abandoned: list[Any]) -> None:
-    server = make(timeout_graceful_shutdown=3, timeout_lifespan_shutdown=4)
-    end(server, start(server))
-    assert abandoned == [8]
-
-
-@pytest.mark.usefixtures("abandoned")
-def test_that_a_signal_is_of_no_use_is_told(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = {
-        signal.SIGHUP: "a process that serves alone can't be replaced; use --supervisor",
-        signal.SIGTTIN: "a process that serves alone has no workers; use --supervisor",
-        signal.SIGTTOU: "a process that serves alone has no workers; use --supervisor",
-        signal.SIGUSR1: "there is no log file to open anew; the log goes to standard error",
-        signal.SIGUSR2: "a new version is started by whoever has started this one",
-    }
-    come = list(told)
-    monkeypatch.setattr(single_process, "noted", lambda: [come.pop(0)] if come else [])
-    server = make()
-    thread = start(server)
-    until(lambda: not come)
-    end(server, thread)
-    logged = [message for message in caplog.messages if "is ignored" in message]
-    assert logged == [f"{signum.name} is ignored: {text}" for signum, text in told.items()]
 
 
 @pytest.mark.parametrize(

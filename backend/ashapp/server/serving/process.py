@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a process that serves does, in this order and in every mode, with workers, alone or reloaded.
 
-Theory of operation. The application is imported by the process that serves it and by no other: what it does
-at its import (to start a scheduler, to bind a port, to take a lock) is done once for each worker. And it is
-imported before there is an event loop, so that its import may run one of its own. Nothing that the
-application may have replaced by then (``asyncio.run`` above all) is looked up afterwards.
+Theory of operation. Only the process that serves the application imports it, so what an import does (to start
+a scheduler, to bind a port, to take a lock) is done once for each worker. It is imported before there is an
+event loop, so that the import may run one of its own. What the application may have replaced by then
+(``asyncio.run`` above all) is not looked up afterwards.
 """
 
 import contextlib
@@ -21,20 +21,9 @@ from ashapp.server.errors import StartupError
 from ashapp.server.inspection.announcements import Tell, announcements
 from ashapp.server.management.workers import Workers
 from ashapp.server.serving.draining_server import DrainingServer
-from ashapp.server.settings import Settings
 from ashapp.server.system.sockets import url
 
-__all__ = ["prepare_process", "serve"]
-
-
-def prepare_process(settings: Settings) -> None:
-    """Do what must be done in each process that serves before its application is imported.
-
-    This is the one place for that: nothing of the application has run yet, and there is no event loop.
-    """
-    if settings.thread_locals == "request":
-        isolate_thread_locals()
-    gevent_patches.limit()
+__all__ = ["serve"]
 
 
 def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers | None, tell: Tell) -> None:
@@ -45,7 +34,10 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
 
     """
     settings, config = server.settings, server.config
-    prepare_process(settings)
+    # Before anything of the application runs.
+    if settings.thread_locals == "request":
+        isolate_thread_locals()
+    gevent_patches.limit()
     with contextlib.suppress(ImportError, ImportFromStringError):  # that is told of below
         if config.loop in LOOP_FACTORIES:
             # uvloop keeps asyncio's task as it finds it: before an application replaces that (nest_asyncio).
