@@ -22,7 +22,7 @@ def route(rule: str, endpoint: str, kind: ViewKind, reason: str | None, **fields
     return Route(rule, endpoint=endpoint, view=endpoint, kind=kind, runs_on=runs_on, reason=reason, **values)
 
 
-SURVEY = Report(
+REPORT = Report(
     target="shop:app",
     flask=True,
     reason=None,
@@ -72,7 +72,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
-def printed(report: Report = SURVEY, file: io.StringIO | None = None) -> list[str]:
+def printed(report: Report = REPORT, file: io.StringIO | None = None) -> list[str]:
     file = file or io.StringIO()
     print_report(report, file)
     return file.getvalue().splitlines()
@@ -127,7 +127,7 @@ def test_a_terminal_has_colours_and_all_its_columns(monkeypatch: pytest.MonkeyPa
 
 
 def test_where_there_are_no_hooks_nothing_is_said_of_them() -> None:
-    text = "\n".join(printed(Report("shop:app", flask=True, reason=None, routes=SURVEY.routes, hooks=[])))
+    text = "\n".join(printed(Report("shop:app", flask=True, reason=None, routes=REPORT.routes, hooks=[])))
     assert "Hooks" not in text
     assert text.endswith("Rules: 8, of them 2 on the loop and 6 on threads.")
 

@@ -33,12 +33,19 @@ PLACES = [
     (block, "async", "request_thread"),
 ]
 
-HOOKS: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
-    "before_request": lambda scaffold: scaffold.before_request,
-    "after_request": lambda scaffold: scaffold.after_request,
-    "teardown_request": lambda scaffold: scaffold.teardown_request,
-    "context_processor": lambda scaffold: scaffold.context_processor,
-}
+#: Each hook, what it is on, and what registers a function for an application or a blueprint.
+HOOKS: list[tuple[str, str | None, Callable[[Any, Any], Any]]] = [
+    ("before_request", None, lambda scaffold, function: scaffold.before_request(function)),
+    ("after_request", None, lambda scaffold, function: scaffold.after_request(function)),
+    ("teardown_request", None, lambda scaffold, function: scaffold.teardown_request(function)),
+    ("context_processor", None, lambda scaffold, function: scaffold.context_processor(function)),
+    ("errorhandler", "404", lambda scaffold, function: scaffold.register_error_handler(404, function)),
+    (
+        "errorhandler",
+        "ValueError",
+        lambda scaffold, function: scaffold.register_error_handler(ValueError, function),
+    ),
+]
 
 
 @pytest.fixture
@@ -49,44 +56,41 @@ def app() -> flask.Flask:
 
 
 @pytest.mark.parametrize(("function", "kind", "runs_on"), PLACES)
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize(("hook", "on", "register"), HOOKS)
 def test_a_hook_is_told_of_for_the_application_and_for_a_blueprint(
-    app: flask.Flask, hook: str, function: Any, kind: str, runs_on: Any
+    app: flask.Flask,
+    hook: str,
+    on: str | None,
+    register: Callable[[Any, Any], Any],
+    function: Any,
+    kind: str,
+    runs_on: Any,
 ) -> None:
     orders = flask.Blueprint("orders", __name__)
-    HOOKS[hook](orders)(function)
+    register(orders, function)
     app.register_blueprint(orders)
-    HOOKS[hook](app)(function)
+    register(app, function)
     assert list_hooks(app) == [
-        Hook(hook, None, f"{HERE}.{function.__name__}", blueprint, kind, runs_on)
+        Hook(hook, on, f"{HERE}.{function.__name__}", blueprint, kind, runs_on)
         for blueprint in (None, "orders")
     ]
 
 
-@pytest.mark.parametrize(("function", "kind", "runs_on"), PLACES)
-def test_a_teardown_of_the_application_context_is_told_of(
-    app: flask.Flask, function: Any, kind: str, runs_on: Any
-) -> None:
-    app.teardown_appcontext(function)
-    name = f"{HERE}.{function.__name__}"
-    assert list_hooks(app) == [Hook("teardown_appcontext", None, name, None, kind, runs_on)]
-
-
-@pytest.mark.parametrize(("function", "kind", "runs_on"), PLACES)
 @pytest.mark.parametrize(
-    ("error", "on"), [(404, "404"), (ValueError, "ValueError"), (Exception, "Exception")]
+    ("hook", "function", "kind", "runs_on"),
+    [
+        *(("teardown_appcontext", *place) for place in PLACES),
+        ("url_value_preprocessor", plain, "sync", "thread"),
+        ("url_value_preprocessor", quick, "nonblocking", "loop"),
+        ("url_defaults", plain, "sync", "request_thread"),
+        ("url_defaults", quick, "nonblocking", "loop"),
+    ],
 )
-def test_an_error_handler_is_told_of_with_its_error(
-    app: flask.Flask, error: Any, on: str, function: Any, kind: str, runs_on: Any
+def test_a_hook_of_the_application_alone_is_told_of(
+    app: flask.Flask, hook: str, function: Any, kind: str, runs_on: Any
 ) -> None:
-    orders = flask.Blueprint("orders", __name__)
-    orders.register_error_handler(error, function)
-    app.register_blueprint(orders)
-    app.register_error_handler(error, function)
-    name = f"{HERE}.{function.__name__}"
-    assert list_hooks(app) == [
-        Hook("errorhandler", on, name, blueprint, kind, runs_on) for blueprint in (None, "orders")
-    ]
+    getattr(app, hook)(function)
+    assert list_hooks(app) == [Hook(hook, None, f"{HERE}.{function.__name__}", None, kind, runs_on)]
 
 
 @pytest.fixture(params=PLACES, ids=lambda place: place[1])
@@ -101,25 +105,6 @@ def test_a_receiver_of_a_signal_is_told_of(app: flask.Flask, connected: tuple[An
     name = f"{HERE}.{function.__name__}"
     assert list_hooks(app) == [Hook("signal", "request_started", name, None, kind, runs_on)]
     assert list_hooks(flask.Flask("other")) == []
-
-
-@pytest.mark.parametrize(
-    ("function", "kind", "runs_on"), [(plain, "sync", "thread"), (quick, "nonblocking", "loop")]
-)
-def test_an_url_value_preprocessor_runs_where_the_view_does(
-    app: flask.Flask, function: Any, kind: str, runs_on: Any
-) -> None:
-    app.url_value_preprocessor(function)
-    name = f"{HERE}.{function.__name__}"
-    assert list_hooks(app) == [Hook("url_value_preprocessor", None, name, None, kind, runs_on)]
-
-
-@pytest.mark.parametrize(
-    ("function", "kind", "runs_on"), [(plain, "sync", "request_thread"), (quick, "nonblocking", "loop")]
-)
-def test_url_defaults_are_told_of(app: flask.Flask, function: Any, kind: str, runs_on: Any) -> None:
-    app.url_defaults(function)
-    assert list_hooks(app) == [Hook("url_defaults", None, f"{HERE}.{function.__name__}", None, kind, runs_on)]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The layers of a WSGI application: itself, what it wraps, what is mounted in it, and so on.
 
-No standard says where a middleware keeps what it wraps. So all that a callable refers to is looked through, if
+No standard says where a middleware keeps what it wraps. So all that a callable refers to is looked at, if
 it can be called itself: attributes, closures, bound and partial arguments, and the globals that a function
 names. No code of the application is run.
 """
