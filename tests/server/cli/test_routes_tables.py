@@ -13,13 +13,15 @@ from ashapp.server.inspection.routes import Route
 
 LONG = "/shops/<int:shop_number>/orders/<uuid:order>/items/<any('new', 'used', '[red]'):state>"
 
+SYNC, ASYNC = ViewKind.SYNC, ViewKind.ASYNC
 CLASS, DECORATED = ViewKind.CLASS_BASED, ViewKind.DECORATED_ASYNC
 
 
-def route(rule: str, endpoint: str, kind: ViewKind, reason: str | None, **fields: Any) -> Route:
-    values = {"domain": None, "methods": ["GET"], "async_methods": [], **fields}
+def route(endpoint: str, kind: ViewKind, reason: str | None = None, **fields: Any) -> Route:
+    values: dict[str, Any] = {"rule": f"/{endpoint}", "domain": None, "methods": ["GET"], **fields}
     runs_on: Literal["loop", "thread"] = "thread" if reason else "loop"
-    return Route(rule, endpoint=endpoint, view=endpoint, kind=kind, runs_on=runs_on, reason=reason, **values)
+    values = {"view": endpoint, "async_methods": [], "runs_on": runs_on, "reason": reason, **values}
+    return Route(endpoint=endpoint, kind=kind, **values)
 
 
 REPORT = Report(
@@ -27,31 +29,14 @@ REPORT = Report(
     flask=True,
     reason=None,
     routes=[
-        Route(
-            "/", None, ["GET", "HEAD", "OPTIONS"], "index", "index", ViewKind.SYNC, [], "thread", "sync view"
-        ),
-        Route("/wait", None, ["GET", "POST"], "wait", "wait", ViewKind.ASYNC, [], "loop", None),
-        Route(
-            "/item", "admin", [], "item", "Item", ViewKind.CLASS_BASED, ["GET", "PUT"], "thread", "a class"
-        ),
-        Route(LONG, None, ["GET"], "items", "items", ViewKind.DECORATED_ASYNC, [], "thread", "a decorator"),
-        Route("/x", None, ["GET"], "x", "x", ViewKind.DECORATED_ASYNC, [], "thread", "a decorator"),
-        Route(
-            "/held",
-            None,
-            ["GET"],
-            "held",
-            "held",
-            ViewKind.ASYNC,
-            [],
-            "loop",
-            None,
-            held_by=["one a", "two b"],
-        ),
-        Route("/kept", None, ["GET"], "kept", "kept", ViewKind.ASYNC, [], "thread", "a mark", own_loop=True),
-        Route(
-            "/page", None, ["GET"], "page", "page", ViewKind.SYNC, [], "thread", "sync view", own_loop=True
-        ),
+        route("index", SYNC, "sync view", rule="/", methods=["GET", "HEAD", "OPTIONS"]),
+        route("wait", ASYNC, methods=["GET", "POST"]),
+        route("item", CLASS, "a class", domain="admin", methods=[], async_methods=["GET", "PUT"]),
+        route("items", DECORATED, "a decorator", rule=LONG),
+        route("x", DECORATED, "a decorator"),
+        route("held", ASYNC, held_by=["one a", "two b"]),
+        route("kept", ASYNC, "a mark", own_loop=True),
+        route("page", SYNC, "sync view", own_loop=True),
     ],
     hooks=[
         Hook("before_request", None, "shop.load_user", None, "sync", "request_thread"),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import json
 import logging
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -32,27 +33,26 @@ class Application:
         self.scopes.append(scope)
 
 
-async def seen(headers: dict[str, str], *, trusted: str = "10.0.0.0/8", **entries: Any) -> Scope:
-    """Return the scope that the application gets, of a request with *headers* by a proxy."""
-    app = Application()
-    proxies = Proxies(app, TrustedProxies(trusted), FORWARDED_HEADERS)
-    fields = [(name.encode(), value.encode()) for name, value in headers.items()]
-    client = Client()
-    scope = http_scope(headers=fields, **{"client": PROXY, **entries})
-    await proxies(scope, client.receive, client.send)
+async def passed(scope: Scope, trusted: str = "*", believed: Collection[str] = FORWARDED_HEADERS) -> Scope:
+    """Pass *scope* through, and return what the application gets."""
+    app, client = Application(), Client()
+    await Proxies(app, TrustedProxies(trusted), believed)(scope, client.receive, client.send)
     (got,) = app.scopes
     assert got is scope, "the layers around see what has been found out"
     return got
 
 
-async def test_a_request_without_forwarded_headers_is_passed_on_as_it_is() -> None:
-    scope = http_scope(client=STRANGER)
-    headers = scope["headers"]
-    expected = dict(scope)
-    app = Application()
-    await Proxies(app, TrustedProxies("*"), FORWARDED_HEADERS)(scope, Client().receive, Client().send)
-    assert app.scopes == [expected]
-    assert app.scopes[0]["headers"] is headers
+async def seen(headers: dict[str, str], *, trusted: str = "10.0.0.0/8", **entries: Any) -> Scope:
+    """Return the scope that the application gets, of a request with *headers* by a proxy."""
+    fields = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return await passed(http_scope(headers=fields, **{"client": PROXY, **entries}), trusted)
+
+
+@pytest.mark.parametrize("scope", [http_scope(client=STRANGER), {"type": "lifespan"}])
+async def test_what_has_no_forwarded_headers_is_passed_on_as_it_is(scope: Scope) -> None:
+    before = dict(scope)
+    assert await passed(scope) == before
+    assert scope.get("headers") is before.get("headers")
 
 
 async def test_a_trusted_proxy_is_believed() -> None:
@@ -93,13 +93,10 @@ async def test_the_host_has_the_port(headers: dict[str, str], scheme: str, host:
 
 
 async def test_a_request_without_host_gets_none_from_a_port() -> None:
-    app = Application()
     scope = http_scope(client=PROXY, server=None)
     scope["headers"] = [(b"x-forwarded-port", b"81")]
-    client = Client()
-    await Proxies(app, TrustedProxies("*"), FORWARDED_HEADERS)(scope, client.receive, client.send)
-    assert scope["headers"] == [(b"x-forwarded-port", b"81")]
-    assert scope["server"] == ("localhost", 81)
+    await passed(scope)
+    assert (scope["headers"], scope["server"]) == ([(b"x-forwarded-port", b"81")], ("localhost", 81))
 
 
 @pytest.mark.parametrize(
@@ -121,10 +118,9 @@ async def test_a_prefix_is_the_root_path(
 
 
 async def test_a_server_may_leave_the_raw_path_out() -> None:
-    app = Application()
     scope = http_scope(client=PROXY, headers=[(b"x-forwarded-prefix", b"/api")])
     del scope["raw_path"]
-    await Proxies(app, TrustedProxies("*"), FORWARDED_HEADERS)(scope, Client().receive, Client().send)
+    await passed(scope)
     assert (scope["root_path"], scope["path"], "raw_path" in scope) == ("/api", "/api/", False)
 
 
@@ -134,12 +130,9 @@ async def test_a_scheme_is_that_of_the_protocol(kind: str, scheme: str) -> None:
 
 
 async def test_headers_that_a_proxy_may_not_have_set_are_left_to_the_application() -> None:
-    app = Application()
     headers = [(b"x-forwarded-for", CLIENT[0].encode()), (b"x-forwarded-host", b"evil.example")]
-    scope = http_scope(client=PROXY, headers=headers)
-    await Proxies(app, TrustedProxies("*"), ["x-forwarded-for"])(scope, Client().receive, Client().send)
-    assert scope["client"] == CLIENT
-    assert scope["headers"] == [(b"host", b"localhost"), *headers]
+    scope = await passed(http_scope(client=PROXY, headers=headers), believed=["x-forwarded-for"])
+    assert (scope["client"], scope["headers"]) == (CLIENT, [(b"host", b"localhost"), *headers])
 
 
 async def test_forwarded_headers_of_strangers_are_removed_and_that_is_told_once(
@@ -180,12 +173,6 @@ async def test_who_connects_by_a_unix_socket_may_be_trusted(
     assert (b"x-forwarded-for" in dict(scope["headers"])) is believed
 
 
-async def test_other_scopes_are_passed_on() -> None:
-    app = Application()
-    await Proxies(app, TrustedProxies("*"), [])({"type": "lifespan"}, Client().receive, Client().send)
-    assert app.scopes == [{"type": "lifespan"}]
-
-
 @pytest.mark.parametrize(("client", "expected"), [(PROXY, "198.51.100.7"), (STRANGER, "203.0.113.9")])
 async def test_the_applications_own_proxy_fix_is_not_fooled(client: tuple[str, int], expected: str) -> None:
     flask = Flask("shop")
@@ -216,16 +203,12 @@ async def test_flask_sees_what_the_first_proxy_saw() -> None:
     assert answer.body.decode() == "198.51.100.7 /api /item https://shop.example/api/item"
 
 
-async def tell_client(scope: Scope, receive: Receive, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": scope["client"][0].encode()})
-
-
 class Bridged(FlaskToAsgi):
     """Tells what client it is shown."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await tell_client(scope, receive, send)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["client"][0].encode()})
 
 
 @pytest.mark.parametrize(
