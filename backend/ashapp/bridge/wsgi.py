@@ -14,7 +14,7 @@ from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.admission.in_flight import Admission
 from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
 from ashapp.bridge.concurrency.context import new_context
-from ashapp.bridge.concurrency.private_loop import drain_own_loops
+from ashapp.bridge.concurrency.own_loop import drain_own_loops
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.bridge.keywords import renamed

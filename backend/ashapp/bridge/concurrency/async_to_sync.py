@@ -30,7 +30,7 @@ from greenlet import getcurrent
 from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import as_coroutine, await_into
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
-from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
+from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet, enter_call
 from ashapp.bridge.concurrency.request_threads import submit_by_default
 
 if TYPE_CHECKING:
@@ -39,7 +39,14 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.concurrency.call import Call
 
-__all__ = ["WaitingThread", "run_coroutine", "run_on_loop", "set_main_event_loop", "while_handling"]
+__all__ = [
+    "WaitingThread",
+    "run_coroutine",
+    "run_for",
+    "run_on_loop",
+    "set_main_event_loop",
+    "while_handling",
+]
 
 T = TypeVar("T")
 
@@ -153,6 +160,25 @@ async def while_handling(handled: BaseException | None, coroutine: Coroutine[Any
     except BaseException as error:
         error.__traceback__ = traceback
         return await coroutine
+
+
+def run_for(call: Call, context: Context | None, function: Callable[[], object]) -> None:
+    """Run *function* on this thread, which serves *call*, with *context* for the current one.
+
+    The context is not entered (``Context.run``): a coroutine of the same request could not run in it on the
+    loop while the thread waits.
+    """
+    # No variable holds the greenlet: a traceback would keep it longer than its thread, and then the garbage
+    # collector can meet it freed (greenlet 2.0 to 3.5).
+    outer_context = getcurrent().gr_context
+    getcurrent().gr_context = context
+    outer_call = enter_call(call)
+    set_main_event_loop(call.loop)
+    try:
+        function()
+    finally:
+        enter_call(outer_call)
+        getcurrent().gr_context = outer_context
 
 
 def set_main_event_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -30,10 +30,6 @@ class Cancellable(Protocol):
         """Return the loop that it runs on."""
         ...
 
-    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
-        """Call *callback* when it is done."""
-        ...
-
 
 class Call(Protocol):
     """The WSGI call of one request: what the code that runs for it may ask.

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The task factory of the bridge, for what needs to be known of each task that a loop creates.
 
-The event loop has only weak references to tasks, so one that a view starts and forgets could be
-collected half-way, and would be cut off when the server stops. Tasks that are created in the context of a
-request are kept until they are done, and waited for at shutdown.
+The event loop has only weak references to tasks. One that a view starts and forgets could be collected
+half-way, and would be cut off when the server stops. So tasks that are created in the context of a request
+are kept until they are done, and waited for at shutdown.
 
-Sync code in such a task may read the body of the request, and has to wait for what has not arrived. So while
-the body is incomplete, the task runs in a greenlet.
+Sync code in such a task may read the body of the request, and has to wait for what has not come. So while the
+body is incomplete, the task drives a greenlet.
 
-A task of uvicorn's for a request does not begin in the context of the request before it (see ``contexts``).
+A task of uvicorn's for a request does not begin in the context of the request before it (see ``context``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TaskKeeper"]
+__all__ = ["TaskKeeper", "end_tasks"]
 
 _log = logging.getLogger("ashapp.bridge")
 
@@ -71,20 +71,25 @@ class TaskKeeper:
     async def drain(self, grace: float) -> None:
         """Wait *grace* seconds for the tasks of this loop; cancel those that are not done by then."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + grace
-        while tasks := self._left(loop):  # again, for a task may leave others
-            _, late = await asyncio.wait(tasks, timeout=max(deadline - loop.time(), 0))
-            if late:
-                break
-        late = self._left(loop)
-        for task in late:
-            _log.warning("%r was not done when its time at shutdown was over: cancelled", task)
-            task.cancel()
-        if late:
-            await asyncio.wait(late, timeout=1)
+        late = "%r was not done when its time at shutdown was over: cancelled"
+        await end_tasks(
+            lambda: {task for task in self.tasks if not task.done() and task.get_loop() is loop}, grace, late
+        )
 
-    def _left(self, loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[Any]]:
-        return {task for task in self.tasks if not task.done() and task.get_loop() is loop}
+
+async def end_tasks(left: Callable[[], set[Any]], grace: float, late: str) -> None:
+    """Wait *grace* seconds for the tasks that *left* returns; cancel those that are *late*, as is logged."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + grace
+    while tasks := left():  # again, for a task may leave others
+        if (await asyncio.wait(tasks, timeout=max(deadline - loop.time(), 0)))[1]:
+            break
+    tasks = left()
+    for task in tasks:
+        _log.warning(late, task)
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=1)
 
 
 def _able_to_wait(coro: Any, options: dict[str, Any]) -> Any:

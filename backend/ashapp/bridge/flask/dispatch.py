@@ -28,7 +28,7 @@ from werkzeug.exceptions import HTTPException
 from ashapp.bridge.concurrency.async_to_sync import run_coroutine, run_on_loop
 from ashapp.bridge.concurrency.futures import as_coroutine
 from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
-from ashapp.bridge.concurrency.private_loop import OwnLoop, is_own_loop
+from ashapp.bridge.concurrency.own_loop import OwnLoop, is_own_loop
 from ashapp.bridge.flask import accelerators, patches
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
 from ashapp.bridge.flask.accelerators.stages import skip_idle
@@ -219,8 +219,11 @@ def _call_on_own_loop(func: Callable[..., Coroutine[Any, Any, Any]], /, *args: A
     call = current_call()
     if call is None or is_own_loop(call.coroutine_loop()):
         return run_coroutine(func(*args, **kwargs))
-    with OwnLoop(call.grace) as own:
+    own = OwnLoop(call.grace)
+    try:
         return run_on_loop(func(*args, **kwargs), own.loop, call.context, call)
+    finally:
+        own.leave()
 
 
 def _preprocess(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

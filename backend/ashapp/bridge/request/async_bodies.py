@@ -32,12 +32,12 @@ from ashapp.bridge.concurrency.async_to_sync import WaitingThread
 from ashapp.bridge.concurrency.futures import await_into
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
 from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
-from ashapp.bridge.concurrency.private_loop import OwnLoop
+from ashapp.bridge.concurrency.own_loop import OwnLoop
 from ashapp.bridge.messages.errors import BodyOverdue
 from ashapp.bridge.request.wsgi_call import RUN_OUT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
     from contextvars import Context
 
     from ashapp.bridge.concurrency.call import Call
@@ -204,11 +204,6 @@ class BodyTask:
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop of the task."""
         return self._loop
-
-    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        """Call *callback* when it has ended."""
-        if self._task is not None:
-            self._task.add_done_callback(callback)
 
     # -- on the loop
 

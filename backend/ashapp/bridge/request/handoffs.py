@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
-from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop, while_handling
+from ashapp.bridge.concurrency.async_to_sync import run_for, while_handling
 from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
-from ashapp.bridge.concurrency.greenlets import enter_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -100,30 +99,23 @@ class ThreadHandoff(Handoff):
         return getattr(self._function, "__qualname__", repr(self._function))
 
     def _run(self) -> None:
-        call = self._call
-        outer_context = getcurrent().gr_context
-        getcurrent().gr_context = self._context  # in no variable: see ``ThreadCall.run``
-        enter_call(call)
-        set_main_event_loop(call.loop)
         try:
-            self._value = self._invoke()
+            run_for(self._call, self._context, self._invoke)
         except BaseException as error:
             self._error = error
-        finally:
-            enter_call(None)
-            getcurrent().gr_context = outer_context
         with suppress(RuntimeError):  # the loop has been closed: nobody waits
-            call.loop.call_soon_threadsafe(self._finish)
+            self._call.loop.call_soon_threadsafe(self._finish)
 
-    def _invoke(self) -> Any:
+    def _invoke(self) -> None:
         if self._handled is None:
-            return self._function(*self._args, **self._kwargs)
+            self._value = self._function(*self._args, **self._kwargs)
+            return
         traceback = self._handled.__traceback__
         try:
             raise self._handled  # noqa: TRY301 - to be what is handled while the function runs
         except BaseException as error:
             error.__traceback__ = traceback
-            return self._function(*self._args, **self._kwargs)
+            self._value = self._function(*self._args, **self._kwargs)
 
 
 class TaskHandoff(Handoff):

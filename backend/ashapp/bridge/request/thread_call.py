@@ -13,10 +13,6 @@ for that only where too much waits for clients already (``behind``). Else the re
 
 Sync code can't be stopped. So the client is watched while the call waits for a thread, while a body is
 streamed, and while the thread waits for a coroutine, which can be cancelled.
-
-The context is made current through greenlet's ``gr_context``, not with ``Context.run``, because that marks
-it as entered, and then a coroutine of the same request could not run in it on the loop while the
-thread waits (see ``async_to_sync``).
 """
 
 from __future__ import annotations
@@ -26,16 +22,15 @@ import logging
 import math
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from greenlet import getcurrent
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
+from ashapp.bridge.concurrency.async_to_sync import run_for
 from ashapp.bridge.concurrency.futures import resolve
-from ashapp.bridge.concurrency.greenlets import enter_call
-from ashapp.bridge.concurrency.private_loop import OwnLoop, RemoteTask
+from ashapp.bridge.concurrency.own_loop import OwnLoop
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE, STREAM, BodyStream, pieces
@@ -82,8 +77,8 @@ class ThreadCall(WsgiCall):
         self._opening: asyncio.Future[_Opening] = self.loop.create_future()
         self._stream: BodyStream | None = None
         self._own_loop: OwnLoop | None = None
-        # What the thread waits for, on a loop.
-        self._task: Cancellable | RemoteTask | None = None
+        # What the thread waits for on a loop; each but the last waits for sync code that waits for the next.
+        self._tasks: list[Cancellable] = []
         # Who waits for the thread to be done with the request.
         self._waiter: asyncio.Future[None] | None = None
         self._thread = 0
@@ -177,7 +172,7 @@ class ThreadCall(WsgiCall):
     def _disconnect(self) -> None:
         if self._withdraw():
             self._settle(None, ClientDisconnected("the client went away before a thread was free"))
-        elif self._task is not None or self._stream is not None:  # else there is nothing to stop
+        elif self._tasks or self._stream is not None:  # else there is nothing to stop
             self._give_up(Ending.CLIENT_GONE)
 
     def _give_up(self, ending: Ending) -> None:
@@ -201,22 +196,23 @@ class ThreadCall(WsgiCall):
         if task.get_loop() is self.loop:
             self._note_task(task)
         else:
-            self._cross(self._note_task, RemoteTask(task, self.loop))
+            self._cross(self._note_task, task)
 
-    def _note_task(self, task: Cancellable | RemoteTask) -> None:
-        outer, self._task = self._task, task
-        if outer is not None:  # which waits for sync code that waits for *task*
-            task.add_done_callback(lambda _: self._note_end(task, outer))
+    def _note_task(self, task: Cancellable) -> None:
+        self._tasks = [outer for outer in self._tasks if not outer.done()]
+        self._tasks.append(task)
         self._interrupt()
         if self._watch_timer is None and not self._ending:
             self._watch_later()
 
-    def _note_end(self, task: Cancellable | RemoteTask, outer: Cancellable | RemoteTask) -> None:
-        if self._task is task:
-            self._task = outer
-
     def _cancel(self) -> bool:
-        return self._task is not None and self._task.cancel()
+        task = next((task for task in reversed(self._tasks) if not task.done()), None)
+        if task is None or task.get_loop() is self.loop:
+            return task is not None and task.cancel()
+        with suppress(RuntimeError):  # its loop has ended
+            task.get_loop().call_soon_threadsafe(task.cancel)
+            return True
+        return False
 
     def _expire(self) -> None:
         if self._opening.done():
@@ -245,27 +241,21 @@ class ThreadCall(WsgiCall):
         """Make the response: the application's whole part in this request. Raises nothing."""
         self.phase = Phase.RUNNING
         self._thread = threading.get_ident()
-        # No variable holds the greenlet: a traceback would keep it longer than its thread, and then the
-        # garbage collector can meet it freed (greenlet 2.0 to 3.5).
-        outer_context = getcurrent().gr_context
-        getcurrent().gr_context = self.context
-        outer_call = enter_call(self)
-        set_main_event_loop(self.loop)
         if self.info is not None:
             self.info.queued = time.perf_counter() - self._submitted
+        run_for(self, self.context, self._make_response)
+        if self._own_loop is not None:
+            self._own_loop.leave()
+        self.phase = Phase.ENDED
+        if self._waiter is not None:
+            self._cross(resolve, self._waiter)
+
+    def _make_response(self) -> None:
         try:
             if not self._ending:
                 self._call_application()
         except BaseException as error:
             self._fail(error)
-        finally:
-            enter_call(outer_call)
-            getcurrent().gr_context = outer_context
-            if self._own_loop is not None:
-                self._own_loop.leave()
-            self.phase = Phase.ENDED
-            if self._waiter is not None:
-                self._cross(resolve, self._waiter)
 
     def note_match(self, endpoint: str) -> None:
         """Begin with no thread-local values, where the view is awaited on a loop of its own.

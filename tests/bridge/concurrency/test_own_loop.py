@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: MIT
+"""Loops of one request each; see ``placement/test_thread_views.py`` for the requests."""
+
 import asyncio
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from ashapp.bridge.concurrency.private_loop import OwnLoop, RemoteTask, drain_own_loops, is_own_loop
+from ashapp.bridge.concurrency.own_loop import OwnLoop, drain_own_loops, is_own_loop
 from tests.support.waiting import PATIENCE, eventually, until
+
+
+@contextmanager
+def running(grace: float = PATIENCE) -> Iterator[OwnLoop]:
+    own = OwnLoop(grace)
+    yield own
+    own.leave()
 
 
 def submit(own: OwnLoop, coroutine: Any) -> Any:
@@ -19,23 +30,23 @@ async def whereabouts() -> tuple[int, asyncio.AbstractEventLoop]:
 
 
 def test_it_runs_on_a_thread_of_its_own_until_it_is_left() -> None:
-    with OwnLoop(PATIENCE) as own:
+    with running() as own:
         thread, loop = submit(own, whereabouts()).result(PATIENCE)
         assert thread != threading.get_ident()
         assert loop is own.loop
         assert is_own_loop(loop)
     until(own.loop.is_closed)
+    assert not is_own_loop(own.loop)
 
 
 def test_tasks_that_are_left_are_waited_for() -> None:
-    done = threading.Event()
-    go_on = asyncio.Event()
+    done, go_on = threading.Event(), asyncio.Event()
 
     async def finish() -> None:
         await go_on.wait()
         done.set()
 
-    with OwnLoop(PATIENCE) as own:
+    with running() as own:
         submit(own, finish())
     own.loop.call_soon_threadsafe(go_on.set)
     assert done.wait(PATIENCE)
@@ -58,13 +69,14 @@ def test_tasks_that_take_too_long_are_cancelled_and_told(caplog: pytest.LogCaptu
         finally:
             ended.append("generator")
 
-    generator = endless()
-    with caplog.at_level(logging.WARNING), OwnLoop(0.01) as own:
-        submit(own, _next(generator)).result(PATIENCE)
-        begun = threading.Event()
-        submit(own, hang())
-        own.loop.call_soon_threadsafe(begun.set)
-        assert begun.wait(PATIENCE)
+    async def begin() -> None:
+        await anext(generator)
+        left.append(asyncio.create_task(hang()))
+        await asyncio.sleep(0)
+
+    generator, left = endless(), list[Any]()
+    with caplog.at_level(logging.WARNING), running(0.01) as own:
+        submit(own, begin()).result(PATIENCE)
     until(own.loop.is_closed)
     assert ended == ["task", "generator"]
     (line,) = caplog.messages
@@ -80,42 +92,12 @@ def test_without_a_thread_there_is_no_loop(monkeypatch: pytest.MonkeyPatch) -> N
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError, match="can't start"):
             OwnLoop(1)
-    asyncio.run(drain_own_loops(0))
+    asyncio.run(drain_own_loops(PATIENCE))
 
 
 async def test_the_end_of_all_is_waited_for() -> None:
-    assert not is_own_loop(asyncio.get_running_loop())
-    own = OwnLoop(PATIENCE)
-    await drain_own_loops(0.02)
-    assert not own.loop.is_closed()
-    own.leave()
+    with running() as own:
+        await drain_own_loops(0.02)
+        assert not own.loop.is_closed()
     await drain_own_loops(PATIENCE)
     await eventually(own.loop.is_closed)
-
-
-async def test_a_task_there_is_cancelled_from_here_and_its_end_is_told_here() -> None:
-    told: asyncio.Queue[int] = asyncio.Queue()
-    with OwnLoop(PATIENCE) as own:
-        waiting: asyncio.Task[Any] = await asyncio.wrap_future(submit(own, _started()))
-        remote = RemoteTask(waiting, asyncio.get_running_loop())
-        remote.add_done_callback(lambda _: told.put_nowait(threading.get_ident()))
-        assert remote.cancel()
-        async with asyncio.timeout(PATIENCE):
-            assert await told.get() == threading.get_ident()
-        assert waiting.cancelled()
-        assert not remote.cancel()
-
-
-async def test_a_task_of_a_loop_that_has_ended_is_left_alone() -> None:
-    with OwnLoop(PATIENCE) as own:
-        waiting = own.loop.create_future()
-    await eventually(own.loop.is_closed)
-    assert not RemoteTask(waiting, asyncio.get_running_loop()).cancel()
-
-
-async def _next(generator: Any) -> None:
-    await anext(generator)
-
-
-async def _started() -> asyncio.Task[Any]:
-    return asyncio.get_running_loop().create_task(asyncio.sleep(PATIENCE))

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Event loops of one request each, for coroutines that are not to run on the server's.
+
+Theory of operation. A view that is kept on threads may be async, and may block all the same. As under a WSGI
+server, its coroutine runs on a loop that nobody else has, on a thread that is made for it. Meanwhile the
+thread of the request waits and lends itself to ``sync_to_async``. All coroutines of the request, hooks and
+the items of a stream too, have that one loop, which ends with the request. Tasks that are left have some
+seconds more, as at the end of the server, and then are cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from ashapp.bridge.concurrency.task_factory import end_tasks
+from ashapp.bridge.concurrency.thread_locals import mark_thread
+
+__all__ = ["OwnLoop", "drain_own_loops", "is_own_loop"]
+
+# Seconds between looks at loops that have not ended.
+_INTERVAL = 0.01
+
+_loops: set[asyncio.AbstractEventLoop] = set()
+
+
+class OwnLoop:
+    """A loop that runs on a thread of its own until it is left; tasks have *grace* seconds from then on.
+
+    Raises:
+        RuntimeError: the system gives no more threads.
+
+    """
+
+    def __init__(self, grace: float) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._grace = grace
+        _loops.add(self.loop)
+        try:
+            threading.Thread(target=self._run, name="ashapp-own-loop", daemon=True).start()
+        except RuntimeError:
+            self._close()
+            raise
+
+    def leave(self) -> None:
+        """Let it end by and by. From any thread, once."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def _run(self) -> None:
+        mark_thread()
+        try:
+            self.loop.run_forever()
+            self.loop.run_until_complete(self._end())
+        finally:
+            self._close()
+
+    async def _end(self) -> None:
+        this = asyncio.current_task()
+        late = f"%r was not done {self._grace:g} s after the end of its request: cancelled"
+        await end_tasks(lambda: asyncio.all_tasks() - {this}, self._grace, late)
+        await self.loop.shutdown_asyncgens()
+        await self.loop.shutdown_default_executor()
+
+    def _close(self) -> None:
+        _loops.discard(self.loop)
+        self.loop.close()
+
+
+def is_own_loop(loop: asyncio.AbstractEventLoop | None) -> bool:
+    """Say whether *loop* is that of a request, which has not ended."""
+    return loop in _loops
+
+
+async def drain_own_loops(grace: float) -> None:
+    """Wait until the loops of all requests have ended, *grace* seconds at most."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + grace
+    while _loops and loop.time() < deadline:  # noqa: ASYNC110 - they end on threads
+        await asyncio.sleep(_INTERVAL)
