@@ -1,0 +1,750 @@
+# SPDX-License-Identifier: MIT
+"""What ends a request before its time: the client leaves, the time is up, the server cancels it.
+
+Whichever it is and wherever the application runs, a coroutine that waits is cancelled, the request is torn
+down in peace, and nothing is left.
+"""
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import flask
+import pytest
+
+from ashapp.bridge import ClientDisconnected, FlaskToAsgi
+from ashapp.bridge.messages.types import Message
+from tests.support.applications.decorators import ensured
+from tests.support.asgi import Client, fetch, http_scope, lifespan
+from tests.support.flask import Pending, begin
+from tests.support.journal import Journal
+from tests.support.waiting import eventually, until_set
+
+PLACES = ["loop", "thread"]
+CAUSES = ["disconnect", "time-out", "cancellation"]
+TORN_DOWN = ["async teardown", "sync teardown"]
+CHUNKED = [(b"transfer-encoding", b"chunked")]
+EXPECT = [(b"content-length", b"5"), (b"expect", b"100-continue")]
+
+in_each_place = pytest.mark.parametrize("place", PLACES)
+by_each_cause = pytest.mark.parametrize("cause", CAUSES)
+
+
+class Service:
+    """An application whose view, at "/", is a coroutine, on the loop or behind a sync decorator."""
+
+    def __init__(self, app: flask.Flask, journal: Journal, place: str = "loop") -> None:
+        self.app = app
+        self.journal = journal
+        self.place = place
+        self.started = asyncio.Event()
+        self.held, self.release = threading.Event(), threading.Event()
+        app.add_url_rule("/next", "next", lambda: "next")
+
+    def add_view(self, view: Callable[[], Awaitable[Any]]) -> None:
+        async def started() -> Any:
+            self.started.set()
+            return await view()
+
+        function = started if self.place == "loop" else ensured(started)
+        self.app.add_url_rule("/", "view", function, methods=["GET", "POST"])
+
+    def add_teardowns(self) -> None:
+        @self.app.teardown_request
+        def teardown(error: BaseException | None) -> None:
+            if flask.request.path == "/":
+                self.journal.note("sync teardown", error)
+
+        @self.app.teardown_request
+        async def async_teardown(error: BaseException | None) -> None:
+            await asyncio.sleep(0.01)
+            if flask.request.path == "/":
+                self.journal.note("async teardown", error)
+
+    def hold(self) -> None:
+        """Wait where nothing can interrupt it."""
+        self.held.set()
+        self.release.wait(20)
+
+    def begin(self, cause: str = "", **options: Any) -> Pending:
+        timeout = 0.3 if cause == "time-out" else None
+        self.bridge = FlaskToAsgi(self.app, request_timeout=timeout, **options)
+        return begin(self.bridge)
+
+    async def end(self, request: Pending, cause: str) -> None:
+        """Let *cause* end the *request*, and wait until nothing is left of it."""
+        await bring_about(request, cause)
+        self.release.set()
+        await asyncio.wait([request.task], timeout=20)
+        assert request.task.cancelled() == (cause == "cancellation")
+        await eventually(lambda: self.bridge.admission.in_flight == 0)
+        await eventually(lambda: (self.bridge.threads.busy, self.bridge.request_threads.busy) == (0, 0))
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        if cause == "time-out":
+            assert (request.client.status, request.client.complete) == (504, True)
+        else:
+            assert request.client.sent == []
+        assert (await fetch(self.bridge, target=b"/next")).body == b"next"
+
+
+async def bring_about(request: Pending, cause: str) -> None:
+    if cause == "disconnect":
+        await request.client.until(lambda client: client.asked)  # which is looked for after a while
+        request.client.leave()
+    elif cause == "cancellation":
+        request.task.cancel()
+    else:
+        await request.client.until(lambda client: len(client.sent) == 2)
+    await asyncio.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ashapp.bridge.request.wsgi_call._WATCH_DELAY", 0.02)
+
+
+@pytest.fixture
+def service(app: flask.Flask, journal: Journal) -> Service:
+    return Service(app, journal)
+
+
+@pytest.fixture
+def service_at(app: flask.Flask, journal: Journal, place: str) -> Service:
+    return Service(app, journal, place)
+
+
+async def wait() -> None:
+    await asyncio.Event().wait()
+
+
+# -- a coroutine that waits
+
+
+@in_each_place
+@by_each_cause
+async def test_a_view_is_cancelled_and_torn_down_in_peace(
+    service_at: Service, journal: Journal, cause: str
+) -> None:
+    service_at.add_teardowns()
+    service_at.add_view(journal.note_cancellation)
+    request = service_at.begin(cause)
+    await service_at.started.wait()
+    await service_at.end(request, cause)
+
+    assert journal.names == ["cancelled", *TORN_DOWN]
+    assert all(isinstance(entry.value, asyncio.CancelledError) for entry in journal.entries[1:])
+    assert [entry.on_loop for entry in journal.entries] == [True, True, False]
+
+
+@pytest.mark.parametrize("where", ["hook", "spinning", "group"])
+@by_each_cause
+async def test_so_is_whatever_else_of_it_waits(
+    service: Service, journal: Journal, where: str, cause: str
+) -> None:
+    async def view() -> str:
+        if where == "group":
+            async with asyncio.TaskGroup() as group:
+                group.create_task(wait())
+        while True:  # noqa: ASYNC110 - spins
+            await asyncio.sleep(0)
+
+    service.add_teardowns()
+    if where == "hook":
+
+        @service.app.before_request
+        async def before() -> None:
+            if flask.request.path == "/":
+                service.started.set()
+                await wait()
+
+    service.add_view(view)
+    request = service.begin(cause)
+    await service.started.wait()
+    await service.end(request, cause)
+
+    assert journal.names == TORN_DOWN
+
+
+@in_each_place
+@by_each_cause
+async def test_a_view_may_clean_up_first(service_at: Service, journal: Journal, cause: str) -> None:
+    async def view() -> None:
+        try:
+            await wait()
+        finally:
+            await asyncio.sleep(0.01)
+            await asyncio.create_task(asyncio.sleep(0.01))
+            journal.note("cleaned up")
+
+    service_at.add_teardowns()
+    service_at.add_view(view)
+    request = service_at.begin(cause)
+    await service_at.started.wait()
+    await service_at.end(request, cause)
+
+    assert journal.names == ["cleaned up", *TORN_DOWN]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_view_may_answer_to_nobody_or_raise_another_error(
+    service: Service, journal: Journal, caplog: pytest.LogCaptureFixture, *, answers: bool
+) -> None:
+    async def view() -> str:
+        with suppress(asyncio.CancelledError):
+            await wait()
+        if not answers:
+            raise LookupError
+        await asyncio.sleep(0.01)
+        return "to nobody"
+
+    service.add_teardowns()
+    service.add_view(view)
+    request = service.begin()
+    await service.end(request, "disconnect")
+
+    assert journal.names == TORN_DOWN
+    assert isinstance(journal["sync teardown"].value, LookupError) or answers
+    told = [record.exc_info[0] for record in caplog.records if record.exc_info]
+    assert told == ([] if answers else [LookupError])
+
+
+@pytest.mark.parametrize("cause", ["disconnect", "time-out"])
+async def test_a_teardown_that_fails_is_told_to_the_server_or_logged(
+    service: Service, cause: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    @service.app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        raise ZeroDivisionError
+
+    service.add_view(wait)
+    request = service.begin(cause)
+    await bring_about(request, cause)
+    with pytest.raises(ZeroDivisionError) if cause == "disconnect" else nullcontext():
+        await request.end()
+    told = [record.exc_info[0] for record in caplog.records if record.exc_info]
+    assert told == ([] if cause == "disconnect" else [ZeroDivisionError])
+
+
+# -- phases that may not be interrupted
+
+
+def in_sync_teardown(service: Service) -> None:
+    @service.app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        if flask.request.path == "/":
+            service.hold()
+
+
+def in_async_teardown(service: Service) -> None:
+    @service.app.teardown_request
+    async def teardown(error: BaseException | None) -> None:
+        if flask.request.path == "/":
+            await asyncio.to_thread(service.hold)
+
+
+def in_teardown_of_a_context_of_the_view(service: Service) -> None:
+    @service.app.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        if "inner" in flask.g:
+            service.hold()
+
+
+PHASES: dict[str, tuple[Callable[[Service], None], str]] = {
+    "sync teardown": (in_sync_teardown, "stream"),
+    "async teardown": (in_async_teardown, "stream"),
+    "teardown of a context of the view": (in_teardown_of_a_context_of_the_view, "inner"),
+    "a view that goes on": (lambda service: None, "swallow"),
+}
+CASES = [
+    (place, phase, cause)
+    for place in PLACES
+    for phase in PHASES
+    for cause in CAUSES
+    # A coroutine that swallows the cancellation of its own task has decided to go on, as anywhere in asyncio.
+    if (place, phase, cause) != ("loop", "a view that goes on", "cancellation")
+]
+
+
+@pytest.mark.parametrize(("place", "phase", "cause"), CASES)
+async def test_what_comes_in_such_a_phase_ends_the_next_one(
+    service_at: Service, journal: Journal, phase: str, cause: str
+) -> None:
+    """So nothing waits for ever, though nobody waits for it."""
+    prepare, act = PHASES[phase]
+
+    async def body() -> AsyncIterator[bytes]:
+        await journal.note_cancellation()
+        yield b"never"
+
+    async def view() -> Any:
+        if act == "inner":
+            with service_at.app.app_context():
+                flask.g.inner = True
+            await journal.note_cancellation()
+        if act == "swallow":
+            service_at.held.set()
+            with suppress(asyncio.CancelledError):
+                await journal.note_cancellation()
+        return body()
+
+    prepare(service_at)
+    service_at.add_view(view)
+    request = service_at.begin(cause)
+    await until_set(service_at.held)
+    await service_at.end(request, cause)
+
+    assert journal.names[:1] == ([] if act == "stream" else ["cancelled"])
+
+
+@pytest.mark.parametrize("where", ["hook", "sync teardown", "async teardown"])
+@by_each_cause
+async def test_sync_code_and_teardowns_run_to_their_end(
+    service: Service, journal: Journal, where: str, cause: str
+) -> None:
+    def hook(error: BaseException | None = None) -> None:
+        if flask.request.path == "/":
+            service.hold()
+            journal.note("hook", error)
+
+    async def teardown(error: BaseException | None) -> None:
+        await asyncio.to_thread(hook, error)
+
+    async def view() -> str:
+        journal.note("view")
+        return "hello"
+
+    if where == "hook":
+        service.app.before_request(hook)
+    else:
+        service.app.teardown_request(hook if where == "sync teardown" else teardown)
+    service.add_view(view)
+    request = service.begin(cause)
+    await until_set(service.held)
+    await service.end(request, cause)
+
+    assert journal.names == (["hook"] if where == "hook" else ["view", "hook"])
+    assert journal["hook"].value is None
+
+
+# -- cancellation by the server
+
+
+async def test_cancelled_again_and_again(service: Service, journal: Journal) -> None:
+    """As the cancel scopes of anyio do, each turn of the loop, until the task has ended."""
+    service.add_teardowns()
+    service.add_view(wait)
+    request = service.begin()
+    await service.started.wait()
+    while not request.task.done():
+        request.task.cancel()
+        await asyncio.sleep(0)
+
+    assert request.task.cancelled()
+    assert journal.names == TORN_DOWN
+
+
+async def test_cancelled_before_it_began(service: Service) -> None:
+    service.add_view(wait)
+    request = service.begin()
+    request.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request.end()
+    assert not service.started.is_set()
+
+
+async def test_cancelled_together_with_a_disconnect(service: Service, journal: Journal) -> None:
+    service.add_teardowns()
+    service.add_view(wait)
+    request = service.begin()
+    await request.client.until(lambda client: client.asked)
+    request.client.leave()
+    await asyncio.sleep(0)
+    request.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request.end()
+    assert journal.names == TORN_DOWN
+
+
+async def test_a_cancellation_of_ours_is_not_left_for_the_server_to_find(service: Service) -> None:
+    service.add_view(wait)
+    request = service.begin()
+    async with asyncio.timeout(10):
+        await asyncio.sleep(0)
+        request.client.leave()
+        await request.task
+    assert request.task.cancelling() == 0
+
+
+@pytest.mark.parametrize("where", ["view", "body"])
+async def test_what_a_task_group_leaves_behind_is_no_cancellation_by_the_server(
+    service: Service, journal: Journal, where: str
+) -> None:
+    """Up to Python 3.12 a task group whose task fails leaves its own task with a count too high."""
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("failed")
+
+    async def body() -> AsyncIterator[str]:
+        yield "first"
+        await journal.note_cancellation()
+
+    async def view() -> Any:
+        with suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+        if where == "body":
+            return body()
+        return await journal.note_cancellation()
+
+    service.add_view(view)
+    request = service.begin()
+    await request.client.until(lambda client: client.sent if where == "body" else client.asked)
+    request.client.leave()
+    await request.end()
+
+    assert journal.names == ["cancelled"]
+
+
+@pytest.mark.parametrize("error", [SystemExit, ZeroDivisionError])
+async def test_cancelled_in_a_teardown_of_a_view_that_raised(
+    service: Service, journal: Journal, error: type[BaseException]
+) -> None:
+    """Where Flask passes on what the view raised, no response has been started."""
+    service.app.config["PROPAGATE_EXCEPTIONS"] = True
+
+    @service.app.teardown_request
+    async def teardown(error: BaseException | None) -> None:
+        service.started.set()
+        await asyncio.sleep(0.02)
+        journal.note("teardown", error)
+
+    @service.app.get("/")
+    async def view() -> str:
+        raise error
+
+    request = service.begin()
+    await service.started.wait()
+    request.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request.end()
+    assert isinstance(journal["teardown"].value, error)
+
+
+@pytest.mark.parametrize("closes", [False, True])
+async def test_cancelled_while_a_complete_response_is_sent(
+    service: Service, journal: Journal, *, closes: bool
+) -> None:
+    async def view() -> flask.Response:
+        response = flask.Response("x")
+        if closes:
+            response.call_on_close(lambda: journal.note("closed"))
+        return response
+
+    sending = asyncio.Event()
+
+    async def send(_: Message) -> None:
+        sending.set()
+        await wait()
+
+    async def receive() -> Message:
+        raise AssertionError("nobody waits for the client here")
+
+    service.add_teardowns()
+    service.add_view(view)
+    bridge = FlaskToAsgi(service.app)
+    task = asyncio.create_task(bridge(http_scope(), receive, send))
+    await sending.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert journal.names == [*TORN_DOWN, *(["closed"] if closes else [])]
+    await eventually(lambda: bridge.request_threads.busy == 0)
+
+
+@pytest.mark.parametrize("where", ["before", "teardown"])
+async def test_a_request_thread_that_is_stuck_does_not_keep_the_server(
+    service: Service, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stuck(error: BaseException | None = None) -> None:
+        service.hold()
+
+    async def view() -> str:
+        return "hello"
+
+    if where == "before":
+        service.app.before_request(stuck)
+    else:
+        service.app.teardown_request(stuck)
+    service.add_view(view)
+    request = service.begin(task_grace=0.05)
+    await until_set(service.held)
+    request.task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await request.end()
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "GET /" in record.getMessage()
+    assert "stuck" in record.getMessage()
+    service.release.set()
+    assert (await fetch(service.bridge)).body == b"hello"
+
+
+@pytest.mark.parametrize("served", [True, False])
+async def test_a_timeout_of_the_views_own_waits_for_the_request_thread(
+    service: Service, *, served: bool
+) -> None:
+    """For longer than ``task_grace``, which is for a server that stops."""
+
+    @service.app.context_processor
+    def slow() -> dict[str, str]:
+        service.hold()
+        return {"name": "x"}
+
+    async def view() -> str:
+        try:
+            async with asyncio.timeout(0.05):  # noqa: ASYNC100 - the request thread is waited for
+                return flask.render_template_string("{{ name }}")
+        except TimeoutError:
+            return "too late"
+
+    service.add_view(view)
+    bridge = FlaskToAsgi(service.app, task_grace=0.05)
+    async with lifespan(bridge) if served else nullcontext():
+        request = begin(bridge)
+        await until_set(service.held)
+        await asyncio.sleep(0.3)
+        service.release.set()
+        assert (await request.end()).body == b"too late"
+
+
+# -- a client that leaves
+
+
+@pytest.mark.parametrize("delay", [0.01, 10])
+async def test_a_client_is_watched_only_while_it_waits(
+    service: Service, delay: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ashapp.bridge.request.wsgi_call._WATCH_DELAY", delay)
+
+    async def view() -> str:
+        await asyncio.sleep(0.05)
+        return "hello"
+
+    service.add_view(view)
+    client = await service.begin().end()
+    asked = client.asked
+    assert (asked > 0) == (delay < 1)
+    await asyncio.sleep(0.05)
+    assert client.asked == asked
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@in_each_place
+async def test_a_client_that_expects_100_continue_is_not_asked_for_its_body(service_at: Service) -> None:
+    async def view() -> str:
+        await asyncio.sleep(0.1)
+        return "no, thanks"
+
+    service_at.add_view(view)
+    bridge = FlaskToAsgi(service_at.app)
+    client = await begin(bridge, "POST", client=Client(more=True), headers=EXPECT).end()
+    assert (client.body, client.asked) == (b"no, thanks", 0)
+
+
+async def test_a_client_that_has_left_before(service: Service, journal: Journal) -> None:
+    service.add_teardowns()
+    service.add_view(wait)
+    client = Client()
+    client.leave()
+    await begin(FlaskToAsgi(service.app), client=client).end()
+    assert service.started.is_set()
+    assert journal.names == TORN_DOWN
+
+
+@pytest.mark.parametrize("read", ["get_data", "task", "thread"])
+async def test_a_client_that_leaves_while_its_body_is_read(
+    service: Service, journal: Journal, read: str
+) -> None:
+    async def view() -> None:
+        try:
+            if read == "get_data":
+                flask.request.get_data()
+            elif read == "task":
+                await asyncio.create_task(asyncio.to_thread(flask.request.get_data))
+            else:
+                await asyncio.to_thread(flask.request.get_data)
+        except ClientDisconnected:
+            journal.note("disconnected")
+            raise
+
+    service.add_teardowns()
+    service.add_view(view)
+    client = Client(b"part", more=True)
+    request = begin(FlaskToAsgi(service.app), "POST", client=client, headers=CHUNKED)
+    await service.started.wait()
+    await asyncio.sleep(0.01)
+    client.leave()
+    await request.end()
+
+    assert journal.names == ["disconnected", *TORN_DOWN]
+    assert journal["sync teardown"].value is None
+
+
+@in_each_place
+async def test_a_client_that_leaves_while_its_body_is_read_for_long(
+    service_at: Service, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The read tells the view, though its client is watched by then; what it awaits later is cancelled."""
+    monkeypatch.setattr("ashapp.bridge.request.wsgi_call._WATCH_DELAY", 0)
+
+    async def view() -> None:
+        with suppress(ClientDisconnected):
+            flask.request.get_data()
+        await journal.note_cancellation()
+
+    service_at.add_teardowns()
+    service_at.add_view(view)
+    client = Client(b"part", more=True)
+    request = begin(FlaskToAsgi(service_at.app), "POST", client=client, headers=CHUNKED)
+    await service_at.started.wait()
+    await asyncio.sleep(0.1)
+    client.leave()
+    await request.end()
+
+    assert journal.names == ["cancelled", *TORN_DOWN]
+
+
+async def test_a_client_that_leaves_behind_a_body_that_nobody_reads(
+    service: Service, journal: Journal
+) -> None:
+    service.add_teardowns()
+    service.add_view(wait)
+    client = Client(*[b"x" * 1000] * 20, more=True)
+    request = begin(FlaskToAsgi(service.app), "POST", client=client, headers=CHUNKED)
+    await service.started.wait()
+    client.leave()
+    await request.end()
+    assert journal.names == TORN_DOWN
+
+
+# -- the time that a request has
+
+
+async def test_the_answer_tells_the_time(service: Service) -> None:
+    service.add_view(wait)
+    client = await fetch(FlaskToAsgi(service.app, request_timeout=0.05))
+    assert json.loads(client.body)["detail"] == "The application took longer than 0.05 s."
+
+
+async def test_a_view_that_is_quick_is_left_alone(service: Service) -> None:
+    async def view() -> str:
+        await asyncio.sleep(0.001)
+        return "hello"
+
+    service.add_view(view)
+    bridge = FlaskToAsgi(service.app, request_timeout=0.05)
+    assert (await fetch(bridge)).body == b"hello"
+    await asyncio.sleep(0.1)
+
+
+async def test_a_view_that_will_not_be_cancelled_is_answered_for(service: Service, journal: Journal) -> None:
+    end = asyncio.Event()
+
+    async def view() -> str:
+        while not end.is_set():
+            with suppress(asyncio.CancelledError):
+                await end.wait()
+        return "too late"
+
+    service.add_teardowns()
+    service.add_view(view)
+    request = service.begin("time-out")
+    await bring_about(request, "time-out")
+    assert not request.task.done()
+    end.set()
+    client = await request.end()
+
+    assert (client.status, client.complete) == (504, True)
+    assert journal.names == TORN_DOWN
+
+
+async def test_the_time_for_hooks_counts(service: Service) -> None:
+    @service.app.before_request
+    def before() -> None:
+        time.sleep(2)
+
+    service.add_view(wait)
+    started = time.monotonic()
+    request = begin(FlaskToAsgi(service.app, request_timeout=2.5))
+    await request.client.until(lambda client: client.sent)
+
+    assert time.monotonic() - started < 4.4
+    assert (await request.end()).status == 504
+
+
+async def test_the_time_for_an_upload_counts(service: Service) -> None:
+    async def view() -> str:
+        return str(len(flask.request.get_data()))
+
+    service.add_view(view)
+    bridge = FlaskToAsgi(service.app, request_timeout=0.05)
+    headers = [(b"content-length", b"5")]
+    request = begin(bridge, "POST", client=Client(b"ab", more=True), headers=headers)
+    assert (await request.end()).status == 504
+
+
+@pytest.mark.parametrize("begins", [True, False])
+async def test_the_time_is_for_a_stream_to_begin(service: Service, journal: Journal, *, begins: bool) -> None:
+    async def body() -> AsyncIterator[str]:
+        try:
+            if begins:
+                yield "a"
+            await asyncio.sleep(0.15)
+            yield "b"
+        finally:
+            journal.note("closed")
+
+    async def view() -> Any:
+        return body()
+
+    service.add_view(view)
+    client = await fetch(FlaskToAsgi(service.app, request_timeout=0.05))
+
+    assert (client.status, client.complete) == (200 if begins else 504, True)
+    assert client.body == b"ab" or not begins
+    assert journal.names == ["closed"]
+
+
+async def test_a_client_that_has_gone_is_not_told_that_its_time_is_up(service: Service) -> None:
+    class Gone(Client):
+        async def send(self, message: Any) -> None:
+            raise ConnectionResetError
+
+    service.add_view(wait)
+    await begin(FlaskToAsgi(service.app, request_timeout=0.05), client=Gone()).end()
+
+
+async def test_a_view_on_a_thread_that_begins_too_late_is_cancelled(
+    app: flask.Flask, journal: Journal
+) -> None:
+    """The thread finds out that its request is over when it hands the view to the loop."""
+    service = Service(app, journal, "thread")
+
+    @app.before_request
+    def before() -> None:
+        time.sleep(0.1)
+
+    service.add_teardowns()
+    service.add_view(wait)
+    client = await fetch(FlaskToAsgi(app, request_timeout=0.05))
+
+    assert client.status == 504
+    await eventually(lambda: journal.names == TORN_DOWN)
+    assert isinstance(journal["sync teardown"].value, asyncio.CancelledError)
