@@ -201,18 +201,6 @@ async def test_a_thread_keeps_nothing_of_a_request() -> None:
     assert await asyncio.wrap_future(bridge._pool.call(current_call)) is None
 
 
-async def test_many_requests_at_once() -> None:
-    bridge = WsgiToAsgi(echo, threads=4)
-
-    async def one(number: int) -> None:
-        client = await fetch(bridge, "POST", b"/?%d" % number, b"%d" % number, b"", b"x")
-        environ = json.loads(client.body)
-        assert (environ["QUERY_STRING"], environ["body"]) == (str(number), f"{number}x")
-
-    await asyncio.gather(*[one(number) for number in range(500)])
-    assert bridge._pool.started <= 4
-
-
 def test_one_bridge_serves_one_loop_after_the_other() -> None:
     bridge = WsgiToAsgi(echo)
     for _ in range(3):

@@ -119,23 +119,6 @@ async def test_what_a_teardown_raises(app: flask.Flask, kind: str, error: type[B
         await request.end()
 
 
-async def test_after_an_error_the_next_request_is_served(app: flask.Flask) -> None:
-    @app.before_request
-    def before() -> None:
-        if flask.request.args:
-            raise SystemExit
-
-    @app.get("/")
-    async def view() -> str:
-        return "hello"
-
-    bridge = FlaskToAsgi(app)
-    for _ in range(3):
-        with pytest.raises(RuntimeError):
-            await fetch(bridge, target=b"/?fail=1")
-        assert (await fetch(bridge)).body == b"hello"
-
-
 async def test_an_error_that_is_to_be_propagated(app: flask.Flask, journal: Journal) -> None:
     app.testing = True
     app.add_url_rule("/", "view", raising(ZeroDivisionError, "async"))
@@ -161,15 +144,6 @@ async def test_a_result_that_is_no_response(
 
     assert (await fetch(FlaskToAsgi(app))).status == 500
     assert isinstance(exceptions[0], TypeError)
-
-
-async def test_a_header_that_cannot_be_sent(app: flask.Flask) -> None:
-    @app.get("/")
-    async def view() -> Any:
-        return "hello", {"X-Header": "\u20ac"}
-
-    with pytest.raises(ValueError, match="outside latin-1"):
-        await fetch(FlaskToAsgi(app))
 
 
 async def test_send_that_fails_is_not_taken_for_the_application(app: flask.Flask, journal: Journal) -> None:

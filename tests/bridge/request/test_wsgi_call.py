@@ -16,14 +16,13 @@ from wsgiref.validate import validator
 import pytest
 
 from ashapp.bridge.concurrency.context import loop_context
-from ashapp.bridge.concurrency.greenlets import current_call, enter_call
 from ashapp.bridge.concurrency.request_threads import RequestThreadPool
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse, WsgiApplication
 from ashapp.bridge.request.loop_call import LoopCall
 from ashapp.bridge.request.output_queue import HIGH_WATER
 from ashapp.bridge.request.request_body import RequestBody
-from ashapp.bridge.request.wsgi_call import WsgiCall, as_exception
+from ashapp.bridge.request.wsgi_call import WsgiCall
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually
@@ -199,9 +198,7 @@ async def test_head_has_the_headers_and_no_body(
 
 async def test_too_much_body_is_logged(adapt: Adapter, caplog: pytest.LogCaptureFixture) -> None:
     await fetch(adapt(answer([b"hello world"], length(5))))
-    assert [record.getMessage() for record in caplog.records] == [
-        "the response body is longer than its Content-Length: cut off"
-    ]
+    assert caplog.messages == ["the response body is longer than its Content-Length: cut off"]
 
 
 @pytest.mark.parametrize("kind", [list, iter])
@@ -544,13 +541,6 @@ async def test_what_an_application_raises_reaches_the_server(
     assert not client.complete
 
 
-def test_as_exception_keeps_exceptions() -> None:
-    error = ValueError()
-    assert as_exception(error) is error
-    stop = as_exception(StopIteration())
-    assert isinstance(stop, RuntimeError)
-
-
 @pytest.mark.parametrize(
     ("method", "headers", "chunks", "on_close", "sent", "raised"),
     [
@@ -661,22 +651,6 @@ async def test_a_disconnect_stops_the_body(adapt: Adapter, caplog: pytest.LogCap
     assert not caplog.records
 
 
-async def test_a_truncated_upload_that_goes_unhandled_is_no_error(
-    adapt: Adapter, caplog: pytest.LogCaptureFixture
-) -> None:
-    client = Client(b"ab", more=True)
-    client.leave()
-    scope = http_scope("POST", headers=[(b"content-length", b"9")])
-    application = reading if adapt is WsgiToAsgi else raise_disconnected
-    await adapt(application)(scope, client.receive, client.send)
-    assert client.sent == []
-    assert not caplog.records
-
-
-def raise_disconnected(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    raise ClientDisconnected("gone")
-
-
 # -- the context of a request
 
 
@@ -709,15 +683,6 @@ async def test_send_runs_in_the_context_of_the_server(adapt: Adapter) -> None:
     client = Server()
     await adapt(answer_noting(Body(b"a", b"b"), PLAIN))(http_scope(), client.receive, client.send)
     assert seen == ["server"] * 4
-
-
-def test_current_exchange_is_one_of_the_thread() -> None:
-    call: Any = object()
-    assert current_call() is None
-    assert enter_call(call) is None
-    assert current_call() is call
-    assert enter_call(None) is call
-    assert current_call() is None
 
 
 @pytest.mark.parametrize("chunks", [[b"a"], [b"a", b"b"], [b"a", ValueError], [ValueError]])

@@ -13,7 +13,6 @@ from flask import Flask, Response, request, stream_with_context
 
 from ashapp.bridge import FlaskToAsgi
 from tests.support.client import Connection
-from tests.support.outcomes import Outcomes
 from tests.support.server import Serve, on_every_server, serving
 
 
@@ -72,19 +71,6 @@ def test_pieces_go_to_and_fro(serve: Serve, target: str) -> None:
         assert len(next(chunks)) == len(piece)
         connection.send(b"0\r\n\r\n")
         assert list(chunks) == []
-
-
-@on_every_server
-@pytest.mark.parametrize("target", ["/sync", "/async", "/async/sync"])
-def test_an_echo_ends_when_the_client_goes(serve: Serve, target: str) -> None:
-    """Rules 5 and 8: it is told as it reads. Stock asgiref does not call it."""
-    outcomes = Outcomes(FlaskToAsgi(echo()))
-    connection = Connection(serve(outcomes))
-    connection.send_request("POST", target, [("Content-Length", "20001")])
-    connection.send(bytes(10_000))
-    connection.receive_head()
-    connection.close()
-    assert outcomes.next() is None
 
 
 @pytest.mark.parametrize("size", [10, 2_000_000])

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+"""Rules 2, 3 and 4: the environ, and what of the head of a request is in it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from wsgiref.validate import validator
+
+import pytest
+from flask import Flask, Response, request, send_file
+
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge.messages.types import Receive, Scope, Send
+from tests.support import process
+from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.applications.environ import describe, read_environ
+from tests.support.client import Connection, fetch
+from tests.support.server import Serve, on_every_server, serving
+
+
+@stock_fails("many entries are missing, and wsgi.multiprocess does not tell the truth", everywhere=True)
+def test_the_environ_is_complete(serve: Serve, adapter: Adapter) -> None:
+    """Rule 2."""
+    address = serve(adapter(describe))
+    with Connection(address) as connection:
+        fields = [("Content-Type", "text/plain"), ("X-Token", "t")]
+        response = connection.request("POST", "/a%20b;c?x=%20&y", fields, b"body")
+        port = connection.port
+    environ = json.loads(response.body)
+    assert environ.pop("SERVER_SOFTWARE", None)
+    assert environ == {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/a b;c",
+        "QUERY_STRING": "x=%20&y",
+        "REQUEST_URI": "/a%20b;c?x=%20&y",
+        "RAW_URI": "/a%20b;c?x=%20&y",
+        "CONTENT_TYPE": "text/plain",
+        "CONTENT_LENGTH": "4",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": str(address[1]),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "REMOTE_PORT": str(port),
+        "HTTP_HOST": "localhost",
+        "HTTP_X_TOKEN": "t",
+        "wsgi.url_scheme": "http",
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": True,
+        "asgi.scope": "http",
+    }
+
+
+def test_a_worker_among_others_is_multiprocess(tmp_path: Path) -> None:
+    """Rule 2. Stock asgiref says so always, which is true here."""
+    (tmp_path / "worker_app.py").write_text(
+        "from ashapp.bridge import WsgiToAsgi\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(environ['wsgi.multiprocess']).encode()]\n"
+        "app = WsgiToAsgi(application)\n"
+    )
+    args = ["worker_app:app", "--app-dir", str(tmp_path), "--workers", "2", "--loop", "asyncio"]
+    with process.serving(args, command=[sys.executable, "-m", "uvicorn"]) as server:
+        address = ("127.0.0.1", int(server.base_url.rpartition(":")[2]))
+        assert fetch(address, "/").body == b"True"
+
+
+VALIDATED = [
+    ("GET", "/hello", None),
+    ("GET", "/", None),
+    ("GET", "/caf%E9?q=%FF&r=%C3%A9", None),
+    ("HEAD", "/hello", None),
+    ("POST", "/echo", b"x" * 100_000),
+    ("POST", "/echo", b""),
+    ("DELETE", "/hello", None),
+    ("GET", "/nothing", None),
+    ("GET", "/unchanged", None),
+    ("GET", "/stream", None),
+    ("GET", "/file", None),
+    ("OPTIONS", "/hello", None),
+]
+
+
+def bodiless(status: int) -> Response:
+    response = Response(status=status)
+    del response.headers["Content-Type"]
+    return response
+
+
+def validated() -> Flask:
+    app = Flask(__name__)
+    app.add_url_rule("/hello", view_func=lambda: "hello", endpoint="hello")
+    app.add_url_rule(
+        "/echo", view_func=lambda: request.stream.read(200_000), endpoint="echo", methods=["POST"]
+    )
+    app.add_url_rule("/stream", view_func=lambda: (f"{n}" for n in range(9)), endpoint="stream")
+    app.add_url_rule("/file", view_func=lambda: send_file(__file__), endpoint="file")
+    app.add_url_rule("/nothing", view_func=lambda: bodiless(204), endpoint="nothing")
+    app.add_url_rule("/unchanged", view_func=lambda: bodiless(304), endpoint="unchanged")
+    app.wsgi_app = validator(app.wsgi_app)  # type: ignore[assignment,method-assign]
+    return app
+
+
+@on_every_server
+def test_the_validator_has_nothing_to_say(
+    serve: Serve, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rule 2. ``wsgiref.validate`` raises, warns (an error in tests), or complains on standard error.
+
+    Stock asgiref never calls ``close()``; the validator says so when the garbage is collected, which no
+    test can expect at a certain time.
+    """
+    with Connection(serve(FlaskToAsgi(validated()))) as connection:
+        for method, target, body in VALIDATED:
+            response = connection.request(method, target, body=body)
+            assert response.status in {200, 204, 304, 404, 405}, (method, target)
+    assert caplog.text == ""
+    assert capfd.readouterr().err == ""
+
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@stock_fails("X_User is merged into X-User", everywhere=True)
+@pytest.mark.parametrize("name", ["X_User", "x_user", "X_USER"])
+def test_a_name_with_an_underscore_can_not_spoof(serve: Serve, adapter: Adapter, name: str) -> None:
+    """Rule 3, with the forged field before and after the real one, and alone."""
+    real, forged = ("X-User", "real"), (name, "forged")
+    for fields in [(real, forged), (forged, real)]:
+        assert read_environ(serve, adapter, "/", *fields)["HTTP_X_USER"] == "real"
+    assert "HTTP_X_USER" not in read_environ(serve, adapter, "/", forged)
+
+
+@stock_fails("cookies are joined by a comma, which makes one of them", everywhere=True)
+def test_cookies_are_joined_by_semicolons_and_other_fields_by_commas(serve: Serve, adapter: Adapter) -> None:
+    """Rule 3."""
+    fields = [("Cookie", "a=1"), ("X-A", "1"), ("Cookie", "b=2; c=3"), ("X-A", "2, 3"), ("X-A", "")]
+    environ = read_environ(serve, adapter, "/", *fields)
+    assert environ["HTTP_COOKIE"] == "a=1; b=2; c=3"
+    assert environ["HTTP_X_A"] == "1, 2, 3, "
+
+
+REPEATED = {
+    "host": "Host: other",
+    "type": "Content-Type: a/b\r\nContent-Type: c/d",
+    "length": "Content-Length: 4\r\nContent-Length: 5",
+    "length and chunked": "Content-Length: 4\r\nTransfer-Encoding: chunked",
+}
+
+
+@on_every_server
+@pytest.mark.parametrize("fields", REPEATED.values(), ids=REPEATED)
+def test_a_field_that_must_not_be_repeated_is_refused(serve: Serve, fields: str) -> None:
+    """Rule 3, by the parser or by the bridge: 400 in any case. For stock asgiref see below."""
+    with Connection(serve(WsgiToAsgi(describe))) as connection:
+        connection.send(GET + fields.encode() + b"\r\n\r\n0\r\n\r\n")
+        assert connection.receive().status == 400
+
+
+@on_every_server
+@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip", "chunked, gzip"])
+def test_a_transfer_coding_that_is_not_understood_is_refused(serve: Serve, coding: str) -> None:
+    """By the parser or by the bridge: the application would take what is still coded for the body."""
+    with Connection(serve(WsgiToAsgi(describe))) as connection:
+        connection.send(GET + f"Transfer-Encoding: {coding}\r\n\r\n0\r\n\r\n".encode())
+        assert connection.receive().status in {400, 501}
+
+
+@stock_fails("repeated fields are joined by a comma, which no parser in front refuses")
+@pytest.mark.parametrize("fields", [REPEATED["host"], REPEATED["type"]], ids=["host", "type"])
+def test_a_refusal_is_told_as_problem_details(serve: Serve, adapter: Adapter, fields: str) -> None:
+    """Rule 3. The connection stays usable, and the application is not called."""
+    with Connection(serve(adapter(describe))) as connection:
+        connection.send(GET + fields.encode() + b"\r\n\r\n")
+        response = connection.receive()
+        assert response.status == 400
+        assert response.head.one("content-type") == "application/problem+json"
+        assert "more than once" in json.loads(response.body)["detail"]
+        assert connection.request("GET", "/").status == 200
+
+
+# The target on the wire, PATH_INFO and QUERY_STRING.
+TARGETS = [
+    ("/caf%E9", "/caf\xe9", ""),
+    ("/%FF%FE/%80", "/\xff\xfe/\x80", ""),
+    ("/%C3%A9%E9", "/\xc3\xa9\xe9", ""),
+    ("/%E2%82", "/\xe2\x82", ""),
+    ("/%ED%A0%80", "/\xed\xa0\x80", ""),
+    ("/%EF%BF%BD", "/\xef\xbf\xbd", ""),
+]
+
+
+@stock_fails("bytes that are not UTF-8 become U+FFFD", everywhere=True)
+@pytest.mark.parametrize(("target", "path", "query"), TARGETS[:-1])
+def test_a_path_that_is_not_utf_8_passes_byte_for_byte(
+    serve: Serve, adapter: Adapter, target: str, path: str, query: str
+) -> None:
+    """Rule 4."""
+    environ = read_environ(serve, adapter, target)
+    assert environ["PATH_INFO"] == path
+    assert environ.get("REQUEST_URI", target) == target
+
+
+ORDINARY_TARGETS = [
+    *TARGETS[-1:],
+    ("/%C3%A9?q=%C3%A9", "/\xc3\xa9", "q=%C3%A9"),
+    ("/?q=%FF", "/", "q=%FF"),
+    ("/a%2Fb", "/a/b", ""),
+    ("/a%00b%0A%3F%23?%00", "/a\x00b\n?#", "%00"),
+    ("/a+b?c+d", "/a+b", "c+d"),
+    ("/%", "/%", ""),
+    ("/%zz%4", "/%zz%4", ""),
+    ("//evil/x", "//evil/x", ""),
+    ("/a//b/./../c", "/a//b/./../c", ""),
+    ("/" + "x" * 8000, "/" + "x" * 8000, ""),
+    ("/?" + "x" * 8000, "/", "x" * 8000),
+    ("*", "*", ""),
+]
+
+
+@stock_passes(everywhere=True)
+@pytest.mark.parametrize(("target", "path", "query"), ORDINARY_TARGETS)
+def test_a_path_passes_byte_for_byte(
+    serve: Serve, adapter: Adapter, target: str, path: str, query: str
+) -> None:
+    """Rule 4. Stock asgiref does so where the path is UTF-8."""
+    environ = read_environ(serve, adapter, target)
+    assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == (path, query)
+    assert environ.get("REQUEST_URI", target) == target
+
+
+def test_an_absolute_target_is_reduced_to_its_path(serve: Serve) -> None:
+    """Rule 4. uvicorn's work with httptools; with h11 it leaves scheme and host in the path."""
+    environ = read_environ(serve, WsgiToAsgi, "http://example.com/x?y")
+    assert (environ["PATH_INFO"], environ["REQUEST_URI"]) == ("/x", "/x?y")
+
+
+@on_every_server
+@pytest.mark.parametrize("target", ["/caf\xe9", "/caf\xc3\xa9", "/?q=\xe9", "/\xff?\xfe", "/\x80"])
+def test_bytes_above_ascii_in_the_target_are_no_error_of_the_server(serve: Serve, target: str) -> None:
+    """Rule 4. The parsers refuse them before any application sees them; 500 it must not be."""
+    assert fetch(serve(WsgiToAsgi(describe)), target).status == 400
+
+
+class RootPath:
+    """Serves an application below *root_path*, as a server does that is told so."""
+
+    def __init__(self, application: Any, root_path: str) -> None:
+        self._application = application
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._application({**scope, "root_path": self._root_path}, receive, send)
+
+
+@stock_fails("a root path is taken for a prefix of any path that begins with the same letters")
+@pytest.mark.parametrize("target", ["/apiv2/x", "/api-x"])
+def test_a_root_path_is_not_stripped_inside_a_segment(serve: Serve, adapter: Adapter, target: str) -> None:
+    """Rule 4."""
+    environ = read_environ(serve, lambda app: RootPath(adapter(app), "/api"), target)
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/api", target)
+
+
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+@pytest.mark.parametrize(("root_path", "script_name"), [("/api", "/api"), ("/api/", "/api"), ("/", "")])
+def test_the_root_path_of_the_server_may_end_in_a_slash(http: str, root_path: str, script_name: str) -> None:
+    """Rule 4. uvicorn joins the two as they are. Stock asgiref has no REQUEST_URI to compare."""
+    app = Flask(__name__)
+    app.add_url_rule("/x", view_func=lambda: {"url": request.url, "uri": request.environ["REQUEST_URI"]})
+    with serving(FlaskToAsgi(app), root_path=root_path, http=http) as address:
+        response = fetch(address, "/x")
+    assert response.status == 200
+    uri = f"{script_name}/x"
+    assert json.loads(response.body) == {"url": f"http://localhost{uri}", "uri": uri}
