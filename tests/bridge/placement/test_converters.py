@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: MIT
-import threading
-from typing import Any
+"""URL converters of the application's own around async views."""
 
+import asyncio
+
+import flask
 import pytest
-from werkzeug.routing import BaseConverter, Map, Rule
+from werkzeug.routing import BaseConverter, Map, Rule, ValidationError
 
-from ashapp.bridge.placement.converters import guard_converters, may_block, on_loop
-from ashapp.bridge.placement.nonblocking import nonblocking
+from ashapp.bridge import FlaskToAsgi, nonblocking
+from ashapp.bridge.placement.converters import guard_converters, may_block
+from tests.support.asgi import fetch
+from tests.support.journal import Journal
+
+pytestmark = pytest.mark.usefixtures("accelerated")
 
 
 class Upper(BaseConverter):
@@ -23,15 +29,6 @@ class Regex(BaseConverter):
     regex = "[a-z]+"
 
 
-def make_map(*rules: str) -> Map:
-    converters = {"upper": Upper, "quick": Quick, "other": Upper, "regex": Regex}
-    return Map([Rule(rule, endpoint=rule) for rule in rules], converters=converters)
-
-
-def match(url_map: Map, path: str) -> Any:
-    return url_map.bind("localhost").match(path)[1]
-
-
 @pytest.mark.parametrize(
     ("rule", "name"),
     [
@@ -43,40 +40,65 @@ def match(url_map: Map, path: str) -> Any:
     ],
 )
 def test_a_rule_may_block_by_a_converter_of_its_own(rule: str, name: str | None) -> None:
-    url_map = make_map(rule)
+    converters = {"upper": Upper, "quick": Quick, "other": Upper, "regex": Regex}
+    url_map = Map([Rule(rule)], converters=converters)
     [found] = url_map.iter_rules()
     assert may_block(found) == name
     assert guard_converters(url_map) == (name is not None)
-
-
-def test_one_that_is_not_registered_any_more_has_the_name_of_its_class() -> None:
-    url_map = make_map("/<upper:value>")
     url_map.converters.clear()
-    [found] = url_map.iter_rules()
-    assert may_block(found) == "Upper"
+    assert may_block(found) == (name and "Upper"), "one that is not registered any more"
 
 
-def test_a_guarded_converter_is_not_called_on_the_loop() -> None:
-    url_map = make_map("/items/<upper:value>", "/items", "/quick/<quick:value>")
-    for _ in range(2):
-        assert guard_converters(url_map)
-    assert match(url_map, "/items/tea") == {"value": "TEA"}
-    assert on_loop(match, url_map, "/items") == {}
-    assert on_loop(match, url_map, "/quick/tea") == {"value": "TEA"}
-    with pytest.raises(Exception, match="Upper"):
-        on_loop(match, url_map, "/items/tea")
-    assert match(url_map, "/items/tea") == {"value": "TEA"}
+@pytest.mark.parametrize("mark", [False, True])
+async def test_a_converter_runs_on_the_loop_if_it_is_marked(
+    app: flask.Flask, journal: Journal, *, mark: bool
+) -> None:
+    """Else the views of its rules are on a thread, and so is what it says no to."""
+
+    class Converter(BaseConverter):
+        def to_python(self, value: str) -> str:
+            journal.note("converter", value)
+            if value == "no":
+                raise ValidationError
+            return value.upper()
+
+    app.url_map.converters["own"] = nonblocking(Converter) if mark else Converter
+
+    @app.get("/items/<own:value>")
+    async def own(value: str) -> str:
+        await asyncio.sleep(0)
+        return value
+
+    app.add_url_rule("/", "view", of_flask)
+    bridge = FlaskToAsgi(app)
+    yes, no = [await fetch(bridge, target=b"/items/" + value) for value in (b"yes", b"no")]
+
+    assert (yes.body, no.status) == (b"YES", 404)
+    assert {entry.on_loop for entry in journal.entries if entry.value == "yes"} == {mark}
+    journal.clear()
+    assert (await fetch(bridge)).status == 200
+    assert "converter" not in journal
+    placement = bridge._dispatch.placement
+    assert [placement.of(name).on_loop for name in ("own", "view")] == [mark, True]
 
 
-def test_a_thread_is_not_concerned_with_what_the_loop_does() -> None:
-    url_map = make_map("/items/<upper:value>")
-    guard_converters(url_map)
-    seen: list[Any] = []
+async def test_a_guarded_converter_is_as_ever_for_others(app: flask.Flask) -> None:
+    """For Flask's own test client, on a loop too."""
 
-    def elsewhere() -> None:
-        thread = threading.Thread(target=lambda: seen.append(match(url_map, "/items/tea")))
-        thread.start()
-        thread.join()
+    class Converter(BaseConverter):
+        def to_python(self, value: str) -> str:
+            return value.upper()
 
-    on_loop(elsewhere)
-    assert seen == [{"value": "TEA"}]
+    app.url_map.converters["own"] = Converter
+    app.add_url_rule("/items/<own:value>", "own", lambda value: value)
+
+    @app.get("/")
+    async def view() -> str:
+        return "hello"
+
+    assert (await fetch(FlaskToAsgi(app), target=b"/items/tea")).body == b"TEA"
+    assert app.test_client().get("/items/tea").data == b"TEA"
+
+
+async def of_flask() -> str:
+    return "hello"

@@ -298,3 +298,17 @@ async def test_an_overridden_error_handling_runs_on_a_thread(name: str) -> None:
         raise ZeroDivisionError
 
     assert (await fetch(FlaskToAsgi(app), target=b"/fail")).status == (418 if "http" in name else 500)
+
+
+async def test_a_middleware_may_change_the_address_and_the_path() -> None:
+    """And so lead to an application of which the bridge knows nothing."""
+    other = flask.Flask("other")
+    other.add_url_rule("/inner", "inner", lambda: f"{flask.request.script_root} {flask.request.path}")
+    app = make_app()
+    app.add_url_rule("/address", "address", lambda: str(flask.request.remote_addr))
+    wrap(ProxyFix, lambda inner: DispatcherMiddleware(inner, {"/other": other.wsgi_app}))(app)
+    bridge = FlaskToAsgi(app)
+
+    headers = [(b"x-forwarded-for", b"198.51.100.7")]
+    assert (await fetch(bridge, target=b"/address", headers=headers)).body == b"198.51.100.7"
+    assert (await fetch(bridge, target=b"/other/inner")).body == b"/other /inner"

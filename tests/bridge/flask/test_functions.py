@@ -249,6 +249,42 @@ async def test_what_ensure_sync_wrapped_runs_where_it_is_called(app: flask.Flask
     ]
 
 
+@pytest.mark.parametrize("mark", [False, True])
+async def test_url_defaults(app: flask.Flask, journal: Journal, *, mark: bool) -> None:
+    """Flask calls them without ``ensure_sync``, from ``url_for``."""
+
+    def add_language(endpoint: str, values: dict[str, Any]) -> None:
+        journal.note("defaults")
+        values.setdefault("language", flask.g.language)
+
+    app.url_defaults(nonblocking(add_language) if mark else add_language)
+
+    @app.before_request
+    def before() -> None:
+        journal.note("before")
+        flask.g.language = "de"
+
+    @app.get("/<language>/")
+    async def view(language: str) -> str:
+        return flask.url_for("view")
+
+    @app.get("/<language>/sync")
+    def sync_view(language: str) -> str:
+        return flask.url_for("view")
+
+    bridge = FlaskToAsgi(app)
+
+    assert (await fetch(bridge, target=b"/en/")).body == b"/de/"
+    assert journal["defaults"].on_loop == mark
+    assert mark or journal["defaults"].thread == journal["before"].thread
+    journal.clear()
+    assert (await fetch(bridge, target=b"/en/sync")).body == b"/de/"
+    assert journal["defaults"].thread == journal["before"].thread
+    with app.test_request_context():
+        flask.g.language = "fr"
+        assert flask.url_for("view") == "/fr/"
+
+
 # -- in which order, and with what
 
 
