@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""Rules 6, 8 and 17: streams over sockets, held back by their clients, and stopped when these have gone."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import flask
+import pytest
+
+from ashapp.bridge import FlaskToAsgi
+from tests.bridge.request.streams.conftest import Stream
+from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.client import Connection, fetch
+from tests.support.journal import Journal
+from tests.support.server import Serve, on_every_server
+from tests.support.waiting import PATIENCE, until
+
+BLOCK = bytes(65536)
+ENDINGS = {"GeneratorExit", "CancelledError"}
+GO: dict[str, Callable[[Connection], None]] = {"close": Connection.close, "reset": Connection.vanish}
+
+
+def play_slowly(stream: Stream, chunk: bytes, *first: bytes) -> Stream:
+    """Let *stream* make the same chunk again and again, for as long as a test may take."""
+    stream.script = itertools.chain(first, itertools.repeat(chunk, 20_000))
+    stream.pause = 0.001
+    return stream
+
+
+@on_every_server
+def test_a_chunk_arrives_when_it_is_yielded(app: flask.Flask, stream: Stream, serve: Serve) -> None:
+    """The producer waits until the client has the chunk."""
+    go = [threading.Event() for _ in range(5)]
+    stream.script = [step for number, event in enumerate(go) for step in (b"%d" % number, event)]
+    with Connection(serve(FlaskToAsgi(app))) as connection:
+        connection.send_request("GET", "/")
+        assert connection.receive_head().status == 200
+        for number, chunk in enumerate(connection.receive_chunks()):
+            assert (chunk, stream.produced) == (b"%d" % number, number + 1)
+            go[number].set()
+
+
+@on_every_server
+def test_a_slow_reader_holds_the_producer_and_stops_it_when_it_goes(
+    app: flask.Flask, journal: Journal, stream: Stream, serve: Serve
+) -> None:
+    """What is produced ahead is bounded by the buffers of the sockets and of the bridge.
+
+    Stock asgiref keeps producing into the void, for ever.
+    """
+    stream.script = itertools.repeat(BLOCK)
+    connection = Connection(serve(FlaskToAsgi(app)), receive_buffer=65536)
+    connection.send_request("GET", "/")
+    ahead = -1
+    while ahead != stream.produced:
+        ahead = stream.produced
+        time.sleep(0.1)
+    assert 0 < ahead * len(BLOCK) < 16 << 20
+    connection.receive_head()
+    connection.receive_bytes(4 << 20)
+    until(lambda: stream.produced > ahead)
+    connection.vanish()
+    until(lambda: "closed" in journal)
+    assert journal.names[0] in ENDINGS
+
+
+@on_every_server
+@pytest.mark.parametrize("go", GO)
+@pytest.mark.parametrize("chunk", [b"x", b""], ids=["much", "nothing"])
+def test_a_producer_is_stopped_when_the_client_goes(
+    app: flask.Flask, journal: Journal, stream: Stream, serve: Serve, go: str, chunk: bytes
+) -> None:
+    """A generator may yield b"" while it has nothing to say. It ends on its own thread."""
+    app.before_request(lambda: journal.note("before"))
+    play_slowly(stream, chunk, b"begin")
+    connection = Connection(serve(FlaskToAsgi(app)))
+    connection.send_request("GET", "/")
+    connection.receive_head()
+    GO[go](connection)
+    until(lambda: "closed" in journal, 10)
+    assert journal.names[1] in ENDINGS
+    assert len(journal.threads) == 1
+
+
+@pytest.mark.parametrize("size", [1000, 500_000, 20_000_000])
+def test_a_producer_is_stopped_though_a_body_is_unread(
+    app: flask.Flask, journal: Journal, stream: Stream, serve: Serve, size: int
+) -> None:
+    """The disconnect comes after all that the client has sent, and nobody reads that.
+
+    Stock asgiref takes the body in first, and then never stops to produce.
+    """
+    play_slowly(stream, bytes(1000))
+    connection = Connection(serve(FlaskToAsgi(app)))
+    connection.send_request("POST", "/", [("Content-Length", str(size))])
+    connection.send_until_held(size)
+    connection.receive_head()
+    connection.vanish()
+    until(lambda: "closed" in journal)
+    assert journal.names[0] in ENDINGS
+
+
+def test_the_next_request_of_a_connection_follows_a_stream(
+    app: flask.Flask, stream: Stream, serve: Serve
+) -> None:
+    """The end of a stream is the end of its watching. Stock asgiref fails at the second request."""
+    stream.script = [b"one", b"two"]
+    with Connection(serve(FlaskToAsgi(app))) as connection:
+        for _ in range(10):
+            assert connection.request("GET", "/").body == b"onetwo"
+            assert connection.request("POST", "/", body=b"unread").body == b"onetwo"
+        connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10)
+        assert [connection.receive().body for _ in range(10)] == [b"onetwo"] * 10
+
+
+@stock_passes(FlaskToAsgi)
+def test_a_chunk_of_a_sync_stream_arrives_when_it_is_yielded(
+    app: flask.Flask, journal: Journal, serve: Serve, adapter: Adapter
+) -> None:
+    go = [threading.Event() for _ in range(3)]
+    stream = Stream(journal, [step for event in go for step in (b"x", event)])
+    app.add_url_rule("/", view_func=stream.sync)
+    with Connection(serve(adapter(app))) as connection:
+        connection.send_request("GET", "/")
+        connection.receive_head()
+        for event, chunk in zip(go, connection.receive_chunks(), strict=True):
+            assert chunk == b"x"
+            event.set()
+
+
+@stock_fails("call_on_close never happens", FlaskToAsgi)
+@pytest.mark.parametrize("abandoned", [False, True], ids=["read", "abandoned"])
+def test_a_stream_is_closed_in_its_context(
+    app: flask.Flask, journal: Journal, serve: Serve, adapter: Adapter, *, abandoned: bool
+) -> None:
+    """``stream_with_context``, ``call_on_close`` and the teardown, on one thread."""
+    is_ours = adapter is FlaskToAsgi
+    stream = Stream(journal, [b"x"])
+    if abandoned and is_ours:
+        play_slowly(stream, b"x")
+
+    @app.get("/")
+    def view() -> Any:
+        response = flask.Response(flask.stream_with_context(stream.sync()))
+        response.call_on_close(lambda: journal.note("on close"))
+        return response
+
+    app.teardown_request(lambda _: journal.note("teardown"))
+    address = serve(adapter(app))
+    if abandoned:
+        connection = Connection(address)
+        connection.send_request("GET", "/")
+        connection.receive_head()
+        connection.close()
+    else:
+        assert fetch(address, "/").body == b"x"
+    until(lambda: "on close" in journal, PATIENCE if is_ours else 0.5)
+    assert [name for name in journal.names if name not in {"teardown", *ENDINGS}] == ["closed", "on close"]
+    assert "teardown" in journal.names
+    assert journal["closed"].value == "/"
+    assert len(journal.threads) == 1
+
+
+@stock_fails("the first of them occupies its only thread", FlaskToAsgi)
+def test_sixty_abandoned_streams_do_not_delay_the_next_request(
+    app: flask.Flask, journal: Journal, serve: Serve, adapter: Adapter
+) -> None:
+    """More than there are threads."""
+    is_ours = adapter is FlaskToAsgi
+    over = threading.Event()
+
+    @app.get("/stream")
+    def stream() -> Any:
+        stream = Stream(journal, iter(lambda: None if over.is_set() else b"x", None))
+        stream.pause = 0.001
+        return stream.sync()
+
+    app.add_url_rule("/", "hello", lambda: "hello")
+    address = serve(adapter(app))
+    try:
+        for number in range(60 if is_ours else 1):
+            connection = Connection(address)
+            connection.send_request("GET", "/stream")
+            connection.receive_head()
+            (connection.vanish if number % 2 else connection.close)()
+        with Connection(address, timeout=10 if is_ours else 1) as connection:
+            assert connection.request("GET", "/").body == b"hello"
+        until(lambda: journal.names.count("closed") == 60)
+    finally:
+        over.set()
+
+
+@pytest.mark.parametrize("form", ["sync", "view"], indirect=True)
+def test_sixty_streams_at_once_are_abandoned_at_once(
+    app: flask.Flask, journal: Journal, stream: Stream, serve: Serve, form: str, place: str
+) -> None:
+    """On threads, thirty run, thirty wait for a thread, and all their clients go."""
+    play_slowly(stream, bytes(100))
+    app.add_url_rule("/hello", "hello", lambda: "hello")
+    address = serve(FlaskToAsgi(app, threads=30))
+    connections = [Connection(address) for _ in range(60)]
+    for connection in connections:
+        connection.send_request("GET", "/")
+    begun = 30 if place == "thread" else 60
+    until(lambda: stream.begun == begun)
+    for connection in connections:
+        connection.vanish()
+    assert fetch(address, "/hello").body == b"hello"
+    until(lambda: journal.names.count("closed") >= begun)
