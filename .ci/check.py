@@ -20,8 +20,6 @@ from pathlib import Path
 #: Seconds that one of the optional environments may need.
 NEEDED = 600
 
-FAILED = Path(".pytest_cache", "v", "cache", "lastfailed")
-
 
 class Report:
     """What was run a second time, and whether it passed then."""
@@ -54,10 +52,12 @@ class Report:
 def check(environment: str, seconds: float, report: Report) -> bool:
     """Run *environment*, and what failed in it once more; return whether it is green in the end."""
     end = time.monotonic() + seconds
-    FAILED.unlink(missing_ok=True)
+    # pytest keeps its cache in the folder of tox's environment.
+    failed = Path(".tox", environment, ".pytest_cache", "v", "cache", "lastfailed")
+    failed.unlink(missing_ok=True)
     if tox(environment, seconds):
         return True
-    names = sorted(json.loads(FAILED.read_text())) if FAILED.exists() else []
+    names = sorted(json.loads(failed.read_text())) if failed.exists() else []
     print(f"Once more: {environment}", *names, sep="\n  ", flush=True)
     options = "--last-failed --cov-append" if environment.startswith("py3") else "--last-failed"
     passed = tox(environment, end - time.monotonic(), PYTEST_ADDOPTS=options)

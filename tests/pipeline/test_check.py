@@ -20,7 +20,7 @@ left.write_text(str(count - 1))
 if count <= 0:
     sys.exit(0)
 if sys.argv[-1] != "lint":
-    found = pathlib.Path(".pytest_cache/v/cache/lastfailed")
+    found = pathlib.Path(".tox", sys.argv[-1], ".pytest_cache/v/cache/lastfailed")
     found.parent.mkdir(parents=True, exist_ok=True)
     found.write_text(json.dumps({"tests/test_a.py::test_b": True}))
 sys.exit(1)
