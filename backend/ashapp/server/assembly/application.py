@@ -101,7 +101,7 @@ def assemble(
 
 
 def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
-    """Return *found* as an ASGI application; of one that its own code has bridged, its limits stay."""
+    """Return *found* as an ASGI application. One that its own code has bridged keeps its own limits."""
     options: dict[str, Any] = {
         "threads": settings.threads,
         "multiprocess": settings.worker_count > 1,
@@ -126,7 +126,7 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
 
 
 def _sinks(bridge: WsgiToAsgi, settings: Settings) -> list[Sink]:
-    """Return what is told of each request when it has ended."""
+    """Return what gets the observation of each request when it has ended: traces and the access log."""
     hold_to_rules(settings)
     sinks = access_logs(settings)
     tracer = make_tracer(os.environ, query=settings.access_log_query)
@@ -149,7 +149,7 @@ def _note_error(_app: Flask, exception: BaseException, **_: Any) -> None:
 def _watch(
     bridge: WsgiToAsgi, health: Health, settings: Settings, workers: Workers | None, sinks: list[Sink]
 ) -> None:
-    """Let *health* tell of the bridge and of readiness checks, and the management port of both."""
+    """Add what watches the worker to its *health*, and what it counts to *sinks*."""
     app = flask_application(bridge)
     # What asks a database is written for the context of its application.
     checker = Checker(

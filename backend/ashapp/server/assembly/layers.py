@@ -20,7 +20,7 @@ from ashapp.bridge import WsgiToAsgi
 
 __all__ = ["layers"]
 
-# More objects than that are not looked at: what holds so many is no layer.
+# No more objects are looked at: what holds more is no layer.
 _MOST = 10_000
 
 _CONTAINERS = (dict, list, tuple, set, frozenset)

@@ -142,7 +142,7 @@ def _metavar(parts: list[Any], theirs: click.Option | None) -> str:
 
 
 def _section(name: str) -> str:
-    """Return the title of the group of a setting; another option of uvicorn goes where its likes are."""
+    """Return the title of a setting's group; for another option of uvicorn, of the group with its prefix."""
     name = ALIASES.get(name, name)
     family = f"{name.partition('_')[0]}_"
     groups = cast("tuple[type[BaseModel], ...]", Settings.__bases__)[::-1]

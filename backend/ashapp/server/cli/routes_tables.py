@@ -48,7 +48,7 @@ def print_report(report: Report, file: IO[str] | None = None) -> None:
 
 
 def _note(route: Route) -> str:
-    """Return what should be told of a route besides, or nothing."""
+    """Return the note on a route, or nothing."""
     if route.held_by:
         return f"holds a thread while it waits, as these are sync: {', '.join(route.held_by)}"
     if route.reason is None or route.reason == _PLAIN:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What is told of an application when a service starts: by the process that has imported it, once for all.
+"""The lines that the start of a service logs of its application.
 
-Only a process that serves imports the application. So a worker tells its supervisor what is to be told, and
-that logs each line once, however many workers tell it, and again only where a new release brings another.
+Only a process that serves imports the application. So each worker sends the lines to its supervisor, which
+logs each of them once. A line that is new, as after an upgrade of the application, is logged when it comes.
 """
 
 import logging

@@ -72,9 +72,9 @@ def list_hooks(found: object) -> list[Hook]:
 
 
 def holders(hooks: Iterable[Hook], endpoint: str) -> list[str]:
-    """Return which of *hooks*, by kind and name, let the view of *endpoint* hold a thread while it waits.
+    """Return the hooks that make the view of *endpoint* hold a thread while it waits, by kind and name.
 
-    These are those that run before an async view, and take such a thread.
+    They run before the view, on a thread of the request.
     """
     return [
         f"{hook.on if hook.hook == 'signal' else hook.hook} {hook.name}"

@@ -25,7 +25,7 @@ _PATHS = ["/", "/livez", "/metrics", "/readyz"]
 class ManagementPages:
     """A WSGI application about *workers*.
 
-    A worker whose loop has given no sign of life for *stalled* seconds is told to be stalled.
+    A worker whose loop has given no sign of life for *stalled* seconds counts as stalled.
     """
 
     def __init__(self, workers: Workers, stalled: float) -> None:

@@ -30,16 +30,16 @@ _BACKLOG = 16
 _PATIENCE = 10
 # Seconds until the end is noticed.
 _POLL = 0.2
-# Seconds without a sign of life after which a worker is told to be stalled, if it is not watched.
+# Seconds without a sign of life after which a worker counts as stalled, if it is not watched.
 _STALLED = 5.0
 
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
-    """Serve the management port until the block ends; yield what it tells of, and its URLs.
+    """Serve the management port until the block ends; yield the workers that it shows, and its URLs.
 
-    There are none if it is off. To be called before there are workers, and before the application is
-    imported: both look for the folder that they count in. Raises `StartupError` if the port can't be had.
+    If it is off, there are none. It is called before there are workers and before the application is
+    imported, as both look for the folder that they count in. Raises `StartupError` if the port can't be had.
     """
     if settings.management_port == "off":
         yield None, []

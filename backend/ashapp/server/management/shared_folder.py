@@ -31,10 +31,10 @@ __all__ = ["SharedFolder", "make_shared_folder"]
 
 _log = logging.getLogger("ashapp.server")
 
-_VARIABLE = "ASHAPP_RUNTIME_FOLDER"
+_VARIABLE = "ASHAPP_SHARED_FOLDER"
 _PREFIX = "ashapp-"
 _LOCK = "lock"
-# Files for the status of so many workers: for some that start when the folder has been filled by others.
+# Spare files for the status of workers: for those that start when others have filled the folder.
 _SPARES = 8
 # Seconds after which a folder that is in use has been locked.
 _NEW = 60.0

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A small text in a file that another process reads, and that can be written even when the disk is full.
 
-Theory of operation. A new text takes the place of the last in the same bytes, through a descriptor that stays
-open: neither room nor a descriptor is needed for that. The file is made of a spare one, which has been filled
-before, where there is any. A reader may meet a text that is just being written; its checksum tells.
+Theory of operation. A text overwrites the last one in the same bytes, through a descriptor that stays open:
+so it needs neither room nor a descriptor. A new file takes over a spare one, which has been filled before, if
+there is one. A reader may meet a text that is just being written: its checksum tells.
 """
 
 import os
@@ -15,7 +15,7 @@ from ashapp.observe.metrics.files import write_whole
 
 __all__ = ["StatusFile", "make_spares", "read_text", "set_aside"]
 
-# Bytes: a file is as long as a multiple of them, which is what file systems give.
+# Bytes. File systems give room in blocks: the length of a file is a multiple of this.
 _BLOCK = 4096
 _CHECKSUM = 8
 _SPARE = "spare-"
@@ -66,10 +66,10 @@ def read_text(path: Path) -> str | None:
 
 
 def make_spares(folder: Path, count: int) -> None:
-    """Make so many files in *folder* that can become ones of texts without more room.
+    """Make *count* files in *folder* that texts can take over, so that these need no more room.
 
     Raises:
-        OSError: there is not so much room.
+        OSError: there is no room for them.
 
     """
     for number in range(count):

@@ -8,8 +8,8 @@ address is right; if that is a trusted proxy too, the one before it is, and so o
 that is not trusted, or the leftmost if all are. An entry that is no address ("unknown", an obfuscated name,
 nonsense) ends the walk before it.
 
-Scheme, host, port and prefix are those that the same proxy has added: at the same place of a list as long as
-that of addresses, else the last one. Values that a URL can't hold are left out.
+Scheme, host, port and prefix are taken from the same proxy: from the same place, if the list is as long as
+that of the addresses, else from the end. Values that a URL can't hold are left out.
 """
 
 import re

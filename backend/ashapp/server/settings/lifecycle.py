@@ -19,12 +19,12 @@ __all__ = ["LONE_STALL_TIMEOUT", "STALL_TIMEOUT", "Stopping", "Workers", "is_dev
 
 #: Seconds that no event loop needs for one step unless something blocks it.
 STALL_TIMEOUT = 4.0
-#: The same where no supervisor has another worker at hand: with the process all that it does is lost.
+#: The same without a supervisor: nothing takes the place of the process, and its requests are lost.
 LONE_STALL_TIMEOUT = 30.0
 
-# Seconds until no load balancer sends new connections to a server that is not ready: polled or told.
+# Seconds in which a load balancer notices that a server is not ready, and sends no more connections.
 _DRAIN_DELAY = 5.0
-# Seconds for what is in flight: what Kubernetes grants by default, less what Python needs to begin and end.
+# Seconds for requests in flight: with the others they fit into the 30 that Kubernetes grants by default.
 _GRACEFUL = 15
 # Seconds beyond the time-outs after which a process that should have ended is given up.
 _END_SLACK = 1.0
@@ -74,8 +74,8 @@ class Workers(BaseModel, title="Workers", use_attribute_docstrings=True):
     """Threads of each worker for the sync hooks of async views. A request that has such hooks holds one of
     its own, from the first to its end. Never more than 1 with --threads 1."""
     thread_locals: Literal["request", "thread"] = "request"
-    """Whose the values of a threading.local are in a request with an async view: the request's own, or those
-    of the thread, which all such requests share."""
+    """What a threading.local holds in a request with an async view: values of this request alone, or those of
+    the thread, which all such requests share."""
     limit_max_requests: Count | None = None
     """Replace a worker that has answered this many requests."""
     limit_max_requests_jitter: Annotated[int, Ge(0)] = 0

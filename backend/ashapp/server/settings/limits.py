@@ -33,26 +33,26 @@ class Limits(BaseModel, title="Limits and time-outs", use_attribute_docstrings=T
     limit_body: Size = ByteSize(16 << 30)
     """Bytes of a request's body, such as 20MiB; then 413. 0 for any. [default: 16GiB]"""
     limit_buffered: Annotated[ByteSize, Ge(1)] | None = None
-    """Bytes of bodies that a worker's requests may have in hand, such as 8MiB; more wait.
-    [default: as many as the memory that is left to the container stands]"""
+    """Bytes of bodies that a worker's requests may hold at once, such as 8MiB; further ones wait.
+    [default: by the memory that is left to the container]"""
     read_ahead: Size = ByteSize(1 << 20)
     """Bytes of a body that are read before its request takes a thread; 0 for none. [default: 1MiB]"""
     request_timeout: PositiveSeconds | None = None
     """Seconds until a response must have begun; then the answer is 504."""
     limit_blocking: Seconds = 1
-    """Seconds for which an async view may block the event loop; done twice, it is moved to threads.
-    0 for any time, and with --loop-guard 0."""
+    """Seconds for which an async view may block the event loop. One that does so twice is moved to threads.
+    0, or --loop-guard 0, for any time."""
     timeout_thread: Seconds = 60
     """Seconds after which a thread that is busy with the same request counts as stuck; /readyz is 503 while
     all of them are. 0 for any time."""
     timeout_head: Seconds = 10
-    """Seconds until a new connection, or a request that has begun, must have sent a whole head; then 408.
-    A TLS handshake has as many. 0 for any time."""
+    """Seconds in which a new connection, or a request that has begun, must send a whole head; then 408.
+    The same for a TLS handshake. 0 for any time."""
     timeout_body: Seconds = 30
     """Seconds in which a client must send more of a body, until the response begins; then 408.
     0 for any time."""
     min_body_rate: Annotated[int, Ge(0)] = 240
-    """Bytes per second that must come of a body, over --timeout-body."""
+    """Lowest rate of a request's body, in bytes per second over --timeout-body; then 408."""
     # The system of a client that reads 1 KB/s may say only every 100 KB that there is room again.
     timeout_send: Seconds = 120
     """Seconds in which a client must take something of a response that is ready; then the connection is cut.
