@@ -301,7 +301,7 @@ T, Q = signal.SIGTERM, signal.SIGQUIT
         ([T, signal.SIGHUP], [Order.DRAIN], 27),
         ([T, T], [Order.DRAIN, Order.HURRY], 22),
         ([Q], [Order.HURRY], 22),
-        ([signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH], [], float("inf")),
+        ([signal.SIGUSR1, signal.SIGUSR2], [], float("inf")),
     ],
 )
 def test_what_a_signal_orders(

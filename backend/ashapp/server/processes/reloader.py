@@ -72,6 +72,8 @@ class Reloader(Supervisor):
             self._changed.clear()
             self._options.blocks.clear()
             self._launch(None)
+            if not self.workers:  # it is tried again
+                self._changed.set()
 
     def _take(self, worker: Worker, report: Report | Kind, text: str) -> None:
         if report is not Report.WORN:

@@ -76,6 +76,7 @@ class Supervisor:
         self._tell = tell
         self._start = start
         self._target = self._settings.workers
+        self._signals: deque[int] = deque()
         self._to_replace: deque[Worker] = deque()
         self._back_off = BackOff(allowance=2 * self._target)
         self._is_ending = False
@@ -96,10 +97,9 @@ class Supervisor:
                     sentinels = [worker.process.sentinel for worker in self.workers]
                     channels = [worker.channel for worker in self.workers if not worker.channel.closed]
                     wait([woken, *sentinels, *channels], _TICK)
-                    signals = b""
                     with contextlib.suppress(BlockingIOError):
-                        signals = woken.recv(4096)
-                    self.act(*signals)
+                        woken.recv(4096)
+                    self.act(*[self._signals.popleft() for _ in range(len(self._signals))])
         finally:
             for worker in self.workers:
                 worker.channel.close()  # which ends it
@@ -109,9 +109,8 @@ class Supervisor:
 
     def act(self, *signals: int) -> None:
         """Do one round, after these signals."""
-        for signum in map(signal.Signals, signals):
-            if signum.name in self.signals:
-                self._handle(signum)
+        for signum in signals:
+            self._handle(signal.Signals(signum))
         for worker in list(self.workers):
             for report, text in worker.reports():
                 self._take(worker, report, text)
@@ -124,14 +123,14 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _wakeup(self) -> Iterator[socket.socket]:
-        """Handle signals; yield a socket from which their numbers are read."""
+        """Note signals; yield a socket that can be read when one has come."""
         woken, waker = socket.socketpair()
         with woken, waker:
             woken.settimeout(0)
             waker.settimeout(0)
             before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
             for signum in numbers(*self.signals):
-                signal.signal(signum, lambda *_: None)
+                signal.signal(signum, lambda signum, _: self._signals.append(signum))
             try:
                 yield woken
             finally:
@@ -144,14 +143,14 @@ class Supervisor:
         elif signum.name == "SIGQUIT":
             self._is_ending = True
             self._end()
-        elif self._is_ending:
+        elif self._is_ending or signum.name in {"SIGUSR1", "SIGUSR2"}:
             return
         elif signum.name == "SIGHUP":
             self._to_replace.extend(worker for worker in self._active() if worker not in self._to_replace)
             self._options.blocks.clear()  # the application is imported anew, and may be another
         elif signum.name == "SIGTTIN":
             self._target += 1
-        elif signum.name == "SIGTTOU" and self._target > 1:
+        elif self._target > 1:
             self._target -= 1
 
     def _take(self, worker: Worker, report: Report | Kind, text: str) -> None:
