@@ -3,17 +3,14 @@
 
 Theory of operation. On the loop all requests share one thread. A plain ``threading.local`` would show the
 values of one request to the others, and keep them after it: SQLAlchemy's ``scoped_session`` and the
-connections of peewee and Django are such values. So ``isolate_thread_locals`` puts a subclass in the place of
-``threading.local``. In the context of such a request an object of that class has values that belong to the
-request: a set on the loop's thread, and one on each thread that the bridge lends to the request, as its
-request thread. They end with the request, and with the tasks that it leaves. Everywhere else it is what it
-was: sync views keep the values of their thread.
-
-There are several sets because what is kept in such an object may belong to the thread that has made it, as a
-connection of SQLite does. Under a WSGI server it is so too: Flask runs an async view on a thread of its own.
+connections of peewee and Django are such values. So ``isolate_thread_locals`` puts a subclass in its place.
+In the context of such a request an object of that class has values that belong to the request, and end with
+it and the tasks that it leaves. There is one set of them on the loop's thread, and one on each thread that
+the bridge lends to the request: what is kept there may belong to the thread that has made it, as a connection
+of SQLite does. Everywhere else sync code sees the values of its thread, as ever.
 
 The values are found by a context variable, which the tasks of a request have too. Another thread that has a
-copy of the context (``asyncio.to_thread``) sees its own values, as ever.
+copy of the context (``asyncio.to_thread``) sees its own values.
 
 It has to be done before the application is imported: it applies to objects and to subclasses that are made
 from then on. ``ashapp serve`` does it.
@@ -27,7 +24,6 @@ from contextvars import ContextVar
 from typing import Any, Self
 
 __all__ = [
-    "RequestLocals",
     "isolate_thread_locals",
     "local",
     "mark_thread",
@@ -35,23 +31,15 @@ __all__ = [
     "request_locals",
 ]
 
+# By the thread, and then by the identity of the local, which is kept so that no other gets the same.
+_Values = dict[int, dict[int, tuple["local", dict[str, Any]]]]
+
 #: What ``threading.local`` objects hold for the request whose context is current.
-request_locals: ContextVar[RequestLocals | None] = ContextVar("ashapp_request_locals", default=None)
+request_locals: ContextVar[_Values | None] = ContextVar("ashapp_request_locals", default=None)
 
 _thread = _local()
 _UNSET = object()
 _VALUES = property(doc="What ``__dict__`` is to who would replace it: read-only.")
-
-
-class RequestLocals:
-    """The values of one request, whose coroutines run on *thread*."""
-
-    __slots__ = ("of_threads",)
-
-    def __init__(self, thread: int) -> None:
-        # By the thread, and then by the identity of the local, which is kept so that no other gets the same
-        # meanwhile.
-        self.of_threads: dict[int, dict[int, tuple[local, dict[str, Any]]]] = {thread: {}}
 
 
 class local(_local):  # noqa: N801 - the name that it replaces
@@ -117,7 +105,7 @@ def isolate_thread_locals() -> bool:
 def open_request_locals() -> None:
     """Begin with no values in the current context, that of a request. On the loop's thread."""
     if threading.local is local:
-        request_locals.set(RequestLocals(get_ident()))
+        request_locals.set({get_ident(): {}})
 
 
 def mark_thread() -> None:
@@ -131,11 +119,11 @@ def _values_of(self: local) -> dict[str, Any] | None:
     if request is None:
         return None
     thread = get_ident()
-    known = request.of_threads.get(thread)
+    known = request.get(thread)
     if known is None:
         if not hasattr(_thread, "is_lent"):
             return None
-        known = request.of_threads[thread] = {}
+        known = request[thread] = {}
     entry = known.get(id(self))
     if entry is not None:
         return entry[1]

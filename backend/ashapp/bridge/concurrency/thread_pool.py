@@ -5,12 +5,11 @@ Threads are started as they are needed, up to the given number. Work that finds 
 order of arrival. Threads are daemons: one that is stuck in an application does not keep the process from
 ending.
 
-Theory of operation. Waking a thread is what costs, far more than the queue: it must be scheduled, and
-then wait for the interpreter lock. So at most one thread is on its way (``waking``) at any time. When
-it arrives and takes its hand-off, it wakes the next one if there is more to do: hand-offs that block spread
-over the threads one after the other, at once, while hand-offs that are quick are all done by the
-thread that is running already, before the next one gets to run. The thread that became idle last is
-woken first.
+Theory of operation. Waking a thread is what costs, far more than the queue: it must be scheduled, and then
+wait for the interpreter lock. So at most one thread is on its way (``waking``) at any time. When it arrives
+and takes its hand-off, it wakes the next one if there is more to do. Hand-offs that block spread over the
+threads at once. Quick ones are all done by the thread that runs already, before the next one gets to run.
+The thread that became idle last is woken first.
 """
 
 import logging
@@ -20,6 +19,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -38,8 +38,7 @@ class ThreadPool:
     """Runs callables on at most *size* threads, which end with the pool itself.
 
     *option* is what the size is called in the message of an error, *name* what the threads' names begin with.
-    Threads that have had nothing to do for *idle_time* seconds end; those that are needed next are started
-    anew. With None they stay.
+    Threads that have had nothing to do for *idle_time* seconds end, until more are needed.
 
     Raises:
         ValueError: *size* is less than one.
@@ -56,13 +55,10 @@ class ThreadPool:
     ) -> None:
         if size < 1:
             raise ValueError(f"{option} is {size!r}: expected 1 or more")
+        #: How many threads there may be.
+        self.size = size
         self._state = _State(size, name, idle_time)
         weakref.finalize(self, self._state.stop).atexit = False
-
-    @property
-    def size(self) -> int:
-        """How many threads there may be."""
-        return self._state.size
 
     @property
     def started(self) -> int:
@@ -74,15 +70,15 @@ class ThreadPool:
         """How many threads have something to do."""
         return self._state.started - len(self._state.idle)
 
-    def stuck(self, seconds: float) -> int:
-        """Return how many threads have been busy with the same callable for so many *seconds*."""
-        latest = time.monotonic() - seconds
-        return sum(0 < since <= latest for since in list(self._state.busy_since.values()))
-
     @property
     def queued(self) -> int:
         """How many callables wait for a thread."""
         return len(self._state.handoffs)
+
+    def stuck(self, seconds: float) -> int:
+        """Return how many threads have been busy with the same callable for so many *seconds*."""
+        latest = time.monotonic() - seconds
+        return sum(0 < since <= latest for since in list(self._state.busy_since.values()))
 
     def submit(self, handoff: Handoff) -> None:
         """Run *handoff* on a thread, as soon as one is free. From any thread.
@@ -99,10 +95,6 @@ class ThreadPool:
             except RuntimeError:  # there is no thread at all, so it has not been taken
                 state.handoffs.remove(handoff)
                 raise
-
-    def waiting(self) -> list[Handoff]:
-        """Return the callables that wait for a thread, the next one first."""
-        return list(self._state.handoffs)
 
     def withdraw(self, handoff: Handoff) -> bool:
         """Take *handoff* back, and say whether it was still waiting; else it runs, or has run."""
@@ -128,10 +120,11 @@ class _State:
         self.timeout = -1 if idle_time is None else idle_time
         self.handoffs: deque[Handoff] = deque()
         self.mutex = threading.Lock()
+        # What wakes each of the threads that have nothing to do.
         self.idle: list[threading.Lock] = []
-        self.started = 0
         # When each thread took its hand-off, by ``time.monotonic``; 0 for one that has none.
         self.busy_since: dict[threading.Lock, float] = {}
+        self.started = 0
         self.waking = False
         self.stopped = False
 
@@ -143,31 +136,40 @@ class _State:
             if self.idle:
                 self.waking = True
                 self.idle.pop().release()
-                return
-            if self.started == self.size:
-                return
-            self.waking = True
-            self.started += 1
-            name = f"{self.name}-{self.started}"
-            try:
-                threading.Thread(target=_work, args=(self,), name=name, daemon=True).start()
-            except RuntimeError:  # the system gives no more threads: those that there are must do
-                # None of them has become idle meanwhile, trusting this one: that takes the mutex.
-                self.waking = False
-                self.started -= 1
-                if not self.started:
-                    raise
+            elif self.started < self.size:
+                self.waking = True
+                self.started += 1
+                name = f"{self.name}-{self.started}"
+                try:
+                    threading.Thread(target=_work, args=(self,), name=name, daemon=True).start()
+                except RuntimeError:  # the system gives no more threads: those that there are must do
+                    # None of them has become idle meanwhile, trusting this one: that takes the mutex.
+                    self.waking = False
+                    self.started -= 1
+                    if not self.started:
+                        raise
 
-    def retire(self, alarm: threading.Lock) -> bool:
-        """End the thread of *alarm*, unless it has just been woken; say whether it ends."""
-        with self.mutex:
-            try:
-                self.idle.remove(alarm)
-            except ValueError:
-                return False
+    def take(self, alarm: threading.Lock) -> Handoff | None:
+        """Return the next hand-off; where there is none, be among the idle, to be woken by *alarm*."""
+        try:
+            return self.handoffs.popleft()
+        except IndexError:
+            with self.mutex:
+                if self.handoffs:
+                    return self.handoffs.popleft()
+                self.idle.append(alarm)
+            return None
+
+    def rest(self, alarm: threading.Lock) -> bool:
+        """Wait to be woken; say whether that came to pass, else the thread is to end."""
+        if alarm.acquire(timeout=self.timeout):
+            return True
+        with self.mutex, suppress(ValueError):
+            self.idle.remove(alarm)
             self.busy_since.pop(alarm, None)
             self.started -= 1
-            return True
+            return False
+        return alarm.acquire()  # it has just been taken from the idle, to be woken
 
     def stop(self) -> None:
         # Without the mutex: the garbage collector may call this on a thread that holds it.
@@ -183,14 +185,10 @@ def _work(state: _State) -> None:
     while True:
         if arriving:
             state.waking = False
-        handoff = _take(state, alarm)
+        handoff = state.take(alarm)
         if handoff is None:
-            if state.stopped:
+            if state.stopped or not state.rest(alarm):
                 return
-            if not alarm.acquire(timeout=state.timeout):
-                if state.retire(alarm):
-                    return
-                alarm.acquire()
             arriving = True
             continue
         if arriving and state.handoffs:
@@ -203,15 +201,3 @@ def _work(state: _State) -> None:
             _log.exception("a hand-off failed on %s", threading.current_thread().name)
         state.busy_since[alarm] = 0.0
         del handoff
-
-
-def _take(state: _State, alarm: threading.Lock) -> Handoff | None:
-    """Return the next hand-off; where there is none, be among the idle, to be woken by *alarm*."""
-    try:
-        return state.handoffs.popleft()
-    except IndexError:
-        with state.mutex:
-            if state.handoffs:
-                return state.handoffs.popleft()
-            state.idle.append(alarm)
-        return None
