@@ -14,7 +14,7 @@ from flask.views import MethodView, View
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.adapters import Adapter, stock_passes
-from tests.support.applications.decorators import ensured, forgetful
+from tests.support.applications.decorators import ensured
 from tests.support.client import fetch
 from tests.support.server import Serve, serving
 from tests.support.waiting import until
@@ -90,19 +90,6 @@ def test_coroutines_run_on_the_loop_of_the_server(serve: Serve, adapter: Adapter
     for target in PLACES:
         assert fetch(address, target).body == b"view", target
     assert loops == [application.loop] * len(PLACES)
-
-
-def test_a_decorator_that_forgets_to_await_works(serve: Serve) -> None:
-    """Rule 15. It returns a bare coroutine, which Flask refuses as a response under stock asgiref."""
-    app = Flask(__name__)
-
-    async def view() -> tuple[str, int]:
-        await asyncio.sleep(0)
-        return "view", 201
-
-    app.add_url_rule("/", view_func=forgetful(view))
-    response = fetch(serve(FlaskToAsgi(app)), "/")
-    assert (response.status, response.body) == (201, b"view")
 
 
 @stock_passes(FlaskToAsgi, everywhere=True)

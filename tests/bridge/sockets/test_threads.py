@@ -33,22 +33,6 @@ def test_sync_views_run_at_the_same_time(serve: Serve, adapter: Adapter) -> None
     assert asyncio.run(hammer(serve(adapter(app)), 8, 1, GET)) == {200: 8}
 
 
-@stock_fails("it has one thread for all requests", FlaskToAsgi)
-def test_eight_views_do_not_wait_for_each_other(serve: Serve, adapter: Adapter) -> None:
-    """Rule 11."""
-    app = Flask(__name__)
-
-    @app.get("/")
-    def view() -> str:
-        time.sleep(1)
-        return "slept"
-
-    address = serve(adapter(app))
-    began = time.monotonic()
-    assert asyncio.run(hammer(address, 8, 1, GET)) == {200: 8}
-    assert time.monotonic() - began < 4
-
-
 @pytest.mark.parametrize("threads", [1, 3])
 def test_there_are_no_more_threads_than_told(serve: Serve, threads: int) -> None:
     """Rule 11. Further requests wait and are served in order. Stock asgiref has one, and no such option."""
@@ -71,33 +55,6 @@ def test_there_are_no_more_threads_than_told(serve: Serve, threads: int) -> None
 
     assert asyncio.run(hammer(serve(FlaskToAsgi(app, threads=threads)), 16, 4, GET)) == {200: 64}
     assert (most, len(names)) == (threads, threads)
-
-
-def test_requests_are_served_in_order_of_arrival(serve: Serve) -> None:
-    """Rule 11, where every thread is busy. Stock asgiref: the same, with its one thread."""
-    app = Flask(__name__)
-    proceed = threading.Event()
-    order: list[int] = []
-
-    @app.get("/<int:number>")
-    def view(number: int) -> str:
-        order.append(number)
-        proceed.wait(10)
-        return "done"
-
-    address = serve(FlaskToAsgi(app, threads=1))
-    connections = []
-    for number in range(6):
-        connection = Connection(address)
-        connections.append(connection)
-        connection.send_request("GET", f"/{number}")
-        time.sleep(0.02)
-        until(lambda: order)
-    proceed.set()
-    for connection in connections:
-        assert connection.receive().status == 200
-        connection.close()
-    assert order == list(range(6))
 
 
 def noting(threads: dict[str, list[int]]) -> Flask:

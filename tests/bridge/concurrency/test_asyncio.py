@@ -38,23 +38,6 @@ async def timeout() -> str:
     return "never"
 
 
-async def wait_for() -> str:
-    try:
-        await asyncio.wait_for(asyncio.Event().wait(), 0.01)
-    except TimeoutError:
-        return "timeout"
-    return "never"
-
-
-async def nested_timeouts() -> str:
-    try:
-        async with asyncio.timeout(10), asyncio.timeout(0.01):
-            await asyncio.Event().wait()
-    except TimeoutError:
-        return "timeout"
-    return "never"
-
-
 async def timeout_around_a_body() -> str:
     try:
         async with asyncio.timeout(0.01):  # noqa: ASYNC100 - the greenlet waits
@@ -96,26 +79,6 @@ async def task_group_that_fails() -> str:
     return failure
 
 
-async def cancelled_task() -> str:
-    task = asyncio.create_task(asyncio.sleep(10))
-    await asyncio.sleep(0)
-    task.cancel()
-    try:
-        await task
-    except asyncio.CancelledError:
-        return "cancelled"
-    return "never"
-
-
-async def shield() -> str:
-    return await asyncio.shield(asyncio.sleep(0.001, "shielded"))
-
-
-async def as_completed() -> str:
-    waits = [asyncio.sleep(delay, str(delay)) for delay in (0.002, 0.001)]
-    return " ".join([await done for done in asyncio.as_completed(waits)])
-
-
 async def condition() -> str:
     lock = asyncio.Condition()
 
@@ -135,15 +98,6 @@ async def executor() -> str:
     return "ran"
 
 
-async def future_that_fails() -> str:
-    future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_soon(future.set_exception, LookupError())
-    try:
-        return await future
-    except LookupError:
-        return "failed"
-
-
 async def subprocess() -> str:
     process = await asyncio.create_subprocess_exec("/bin/echo", "hello", stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
@@ -152,17 +106,11 @@ async def subprocess() -> str:
 
 VIEWS: dict[Callable[[], Awaitable[str]], bytes] = {
     timeout: b"timeout",
-    wait_for: b"timeout",
-    nested_timeouts: b"timeout",
     gather: b"apbp",
     task_group: b"apbp",
     task_group_that_fails: b"(LookupError(),)",
-    cancelled_task: b"cancelled",
-    shield: b"shielded",
-    as_completed: b"0.001 0.002",
     condition: b"told",
     executor: b"ran",
-    future_that_fails: b"failed",
     subprocess: b"hello",
 }
 
