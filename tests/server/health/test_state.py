@@ -21,18 +21,9 @@ def test_a_worker_is_ready_between_startup_and_its_end_and_always_alive(
     assert health.liveness() is None
 
 
-def test_a_worker_begins_by_starting() -> None:
-    assert Health().phase is Phase.STARTING
-
-
 def test_a_running_worker_is_ready_under_its_conditions_and_the_first_reason_is_told() -> None:
     health = Health(Phase.RUNNING, [lambda: None, lambda: "saturated", lambda: "no database"])
     assert health.readiness() == "saturated"
     assert health.liveness() is None
     health.phase = Phase.DRAINING
     assert health.readiness() == "draining"
-
-
-def test_each_worker_has_conditions_of_its_own() -> None:
-    Health().conditions.append(lambda: "saturated")
-    assert Health(Phase.RUNNING).readiness() is None

@@ -67,7 +67,7 @@ class StubWorker(Worker):
             self.theirs.close()
             os.close(self._life)
 
-    def bury(self) -> str:
+    def reap(self) -> str:
         self.channel.close()
         os.close(self._sentinel)
         return f"ended with exit code {self.code}"
@@ -133,7 +133,7 @@ class Service:
         for worker in self.started:
             worker.end_with(0)
             if worker in self.supervisor.workers:
-                worker.bury()
+                worker.reap()
 
 
 @contextmanager

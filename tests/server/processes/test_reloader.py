@@ -86,7 +86,7 @@ def test_a_process_may_be_slow_but_not_to_end(service: Service, caplog: pytest.L
     first.deadline = 0
     service.ready(first)
     first.has_stalled = True
-    first.reported(Report.WORN, "it has answered 9 requests")
+    first.reported(Report.RECYCLE, "it has answered 9 requests")
     service.act()
     assert service.states == {100: "READY"}
     change(service)

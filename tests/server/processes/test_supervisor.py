@@ -191,11 +191,11 @@ def test_a_worker_that_is_worn_is_replaced_once(service: Service, caplog: pytest
     caplog.set_level(logging.INFO, "ashapp.server")
     first, _ = service.begin()
     for _ in range(2):
-        first.reported(Report.WORN, "it has answered 9 requests")
+        first.reported(Report.RECYCLE, "it has answered 9 requests")
         service.act()
     assert [worker.replaces for worker in service.started[2:]] == [first]
     service.ready(service.started[2])
-    first.reported(Report.WORN, "it has answered 9 requests")
+    first.reported(Report.RECYCLE, "it has answered 9 requests")
     service.ended(first, 0)
     assert service.states == {101: "READY", 102: "READY"}
     assert caplog.messages.count("Worker 100 is to be replaced: it has answered 9 requests") == 1

@@ -51,7 +51,7 @@ def test_a_worker_starts_obeys_and_ends(listener: socket.socket) -> None:
     assert started.state is State.DRAINING
     assert not started.is_overdue
     until(lambda: list(started.reports()) == [] and started.channel.closed, 60)
-    assert started.bury() == "ended with exit code 0"
+    assert started.reap() == "ended with exit code 0"
     assert list(started.reports()) == []
     started.order(Order.HURRY)
 
@@ -67,7 +67,7 @@ def test_a_worker_that_is_stalled_has_last_words(
     wait_for(started, Report.STACKS_LOGGED)
     started.abort(60)
     assert (started.state, started.is_overdue) == (State.ABORTED, False)
-    assert started.bury() == f"was ended by {signal.SIGABRT.name}"
+    assert started.reap() == f"was ended by {signal.SIGABRT.name}"
     assert "Fatal Python error: Aborted" in capfd.readouterr().err
 
 
@@ -81,4 +81,4 @@ def test_a_worker_that_is_gone_is_no_trouble(listener: socket.socket) -> None:
     assert list(started.reports()) == []
     started.order(Order.DRAIN)
     started.abort(1)
-    assert started.bury() == "was ended by SIGKILL"
+    assert started.reap() == "was ended by SIGKILL"

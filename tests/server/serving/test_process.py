@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -62,14 +61,3 @@ def test_greenlets_get_a_loop_beside_which_they_run(
     process.serve(make(**flags), [], None, lambda kind, line: steps.append(line.partition(",")[0]))
     assert steps[3] == "shop calls gevent.monkey.patch_all()"
     assert steps[-1] == loop
-
-
-def test_a_server_does_not_depend_on_asyncio_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def serve(server: DrainingServer, sockets: list[socket.socket]) -> None:
-        served.append(asyncio.get_running_loop())
-
-    served: list[Any] = []
-    monkeypatch.setattr(asyncio, "run", None)
-    monkeypatch.setattr(DrainingServer, "serve", serve)
-    make().run([])
-    assert len(served) == 1

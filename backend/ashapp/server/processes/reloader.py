@@ -76,7 +76,7 @@ class Reloader(Supervisor):
                 self._changed.set()
 
     def _take(self, worker: Worker, report: Report | Kind, text: str) -> None:
-        if report is not Report.WORN:
+        if report is not Report.RECYCLE:
             super()._take(worker, report, text)
         self._has_served = self._has_served or worker.has_served
 

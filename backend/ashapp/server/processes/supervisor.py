@@ -117,7 +117,7 @@ class Supervisor:
             if worker.process.is_alive():
                 self._check(worker)
             else:
-                self._bury(worker)
+                self._reap(worker)
         if not self._is_ending:
             self._maintain()
 
@@ -160,8 +160,8 @@ class Supervisor:
             worker.refusal = text
         elif report is Report.STACKS_LOGGED and worker.state is State.STALLED:
             worker.kill()
-        elif report is Report.WORN and worker.state is State.READY:
-            self._take_worn(worker, text)
+        elif report is Report.RECYCLE and worker.state is State.READY:
+            self._recycle(worker, text)
         elif report is Report.READY:
             self._take_ready(worker)
         elif report is Report.BLOCKED:
@@ -175,7 +175,7 @@ class Supervisor:
             for worker in self._active():
                 worker.order(Order.KEEP_OFF, endpoint)
 
-    def _take_worn(self, worker: Worker, reason: str) -> None:
+    def _recycle(self, worker: Worker, reason: str) -> None:
         is_being_replaced = any(other.replaces is worker for other in self.workers)
         if not is_being_replaced and worker not in self._to_replace:
             _log.info("Worker %d is to be replaced: %s", worker.pid, reason)
@@ -215,8 +215,8 @@ class Supervisor:
             seconds,
         )
 
-    def _bury(self, worker: Worker) -> None:
-        end = worker.bury()
+    def _reap(self, worker: Worker) -> None:
+        end = worker.reap()
         self.workers.remove(worker)
         if self._shown is not None:
             self._shown.forget(worker.pid)

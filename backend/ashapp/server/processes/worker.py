@@ -121,7 +121,7 @@ class Worker:
         self.process.kill()
         self._enter(State.LATE if self.state is State.STARTING else State.KILLED, float("inf"))
 
-    def bury(self) -> str:
+    def reap(self) -> str:
         """Release what belongs to a process that has ended; return how it has ended."""
         self.process.join()
         self.channel.close()

@@ -57,7 +57,7 @@ class Report(StrEnum):
 
     READY = "ready"
     #: It should be replaced; the text says why.
-    WORN = "worn"
+    RECYCLE = "recycle"
     STACKS_LOGGED = "stacks logged"
     #: It can't serve the application; the text says why.
     REFUSED = "refused"
@@ -114,8 +114,8 @@ class WorkerServer(DrainingServer):
 
     async def on_tick(self, counter: int) -> bool:
         """Ask to be replaced, once a second where that is due."""
-        if counter % 10 == 0 and not self.should_exit and (reason := self._worn_by()):
-            self.report(Report.WORN, reason)
+        if counter % 10 == 0 and not self.should_exit and (reason := self._reason_to_recycle()):
+            self.report(Report.RECYCLE, reason)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -126,7 +126,7 @@ class WorkerServer(DrainingServer):
     def _terminate(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
         self._terminated_by = signal.Signals(signum).name
 
-    def _worn_by(self) -> str:
+    def _reason_to_recycle(self) -> str:
         requests, memory = self.server_state.total_requests, self.settings.limit_max_memory
         if self._terminated_by:
             return f"it got {self._terminated_by}"
