@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: MIT
+"""Rule 21: what runs when the server starts and stops. And rule 20 as far as it goes: no WebSocket yet."""
+
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import flask
 import pytest
 from asgiref.sync import async_to_sync
 from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Environ, Message, StartResponse
+from tests.support.adapters import Adapter, stock_fails
+from tests.support.applications import wsgi
 from tests.support.asgi import lifespan
+from tests.support.client import Connection, fetch
 from tests.support.flask import begin
+from tests.support.server import ServerDidNotStart, serving
 from tests.support.waiting import PATIENCE, until_set
 
 
@@ -41,12 +49,8 @@ async def run(bridge: WsgiToAsgi, *events: str, **scope: Any) -> list[Message]:
 STARTED, STOPPED = {"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}
 
 
-async def test_without_callables_it_starts_and_stops() -> None:
-    assert await run(WsgiToAsgi(application)) == [STARTED, STOPPED]
-
-
-async def test_unknown_messages_are_passed_over() -> None:
-    assert await run(WsgiToAsgi(application), "pause", "startup", "pause", "shutdown") == [STARTED, STOPPED]
+async def test_messages_that_say_nothing_new_are_passed_over() -> None:
+    assert await run(WsgiToAsgi(application), "pause", "startup", "startup", "shutdown") == [STARTED, STOPPED]
 
 
 class Async:
@@ -59,63 +63,30 @@ class Async:
         return self._function()
 
 
-Note = Callable[..., None]
+# How a coroutine function is registered.
+ASYNC: dict[str, Callable[[Any], Callable[[], object]]] = {
+    "itself": lambda function: function,
+    "lambda": lambda function: lambda: function(),  # noqa: PLW0108 - what is tested
+    "partial": partial,
+    "object": Async,
+    "async_to_sync": async_to_sync,
+}
 
 
-def a_function(note: Note) -> Callable[[], object]:
-    return lambda: note("function")
-
-
-def a_coroutine_function(note: Note) -> Callable[[], object]:
-    async def function() -> None:
-        note("coroutine")
-
-    return function
-
-
-def a_lambda_around_it(note: Note) -> Callable[[], object]:
-    function = a_coroutine_function(note)
-    return lambda: function()  # noqa: PLW0108 - what is tested
-
-
-def a_partial(note: Note) -> Callable[[], object]:
-    async def function(what: str) -> None:
-        note(what)
-
-    return partial(function, "coroutine")
-
-
-def a_callable_object(note: Note) -> Callable[[], object]:
-    return Async(a_coroutine_function(note))  # type: ignore[arg-type]
-
-
-def one_that_reaches_the_loop(note: Note) -> Callable[[], object]:
-    return async_to_sync(a_coroutine_function(note))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("make", "on_loop"),
-    [
-        (a_function, False),
-        (a_coroutine_function, True),
-        (a_lambda_around_it, True),
-        (a_partial, True),
-        (a_callable_object, True),
-        (one_that_reaches_the_loop, True),
-    ],
-)
+@pytest.mark.parametrize("kind", ["sync", *ASYNC])
 @pytest.mark.parametrize("event", ["on_startup", "on_shutdown"])
-async def test_callables_run_where_they_may(
-    make: Callable[[Note], Callable[[], object]], event: str, *, on_loop: bool
-) -> None:
-    noted: list[tuple[str, bool]] = []
+async def test_callables_run_where_they_may(kind: str, event: str) -> None:
+    on_loop: list[bool] = []
 
-    def note(what: str) -> None:
-        noted.append((what, threading.current_thread() is threading.main_thread()))
+    def note() -> None:
+        on_loop.append(threading.current_thread() is threading.main_thread())
 
-    options: dict[str, Any] = {event: [make(note)]}
+    async def note_async() -> None:
+        note()
+
+    options: dict[str, Any] = {event: [note if kind == "sync" else ASYNC[kind](note_async)]}
     assert await run(WsgiToAsgi(application, **options)) == [STARTED, STOPPED]
-    assert noted == [("coroutine" if on_loop else "function", on_loop)]
+    assert on_loop == [kind != "sync"]
 
 
 def noting(log: list[str], name: str, error: type[BaseException] | None = None) -> Callable[[], None]:
@@ -176,16 +147,6 @@ async def test_shutdown_calls_all_whatever_fails(
     assert len(caplog.records) == 2
 
 
-@pytest.mark.parametrize("error", [ValueError, SystemExit])
-async def test_a_coroutine_may_fail_as_well(error: type[BaseException]) -> None:
-    async def connect() -> None:
-        raise error("no route")
-
-    (answer, _) = await run(WsgiToAsgi(application, on_startup=[connect]))
-    assert answer["type"] == "lifespan.startup.failed"
-    assert answer["message"].endswith(f"connect failed: {error.__name__}: no route")
-
-
 async def test_what_has_no_name_is_told_by_its_repr() -> None:
     (answer, _) = await run(WsgiToAsgi(application, on_startup=[partial(int, "x")]))
     assert "functools.partial(<class 'int'>, 'x') failed: ValueError" in answer["message"]
@@ -208,18 +169,6 @@ def manager_of(log: list[str], name: str = "manager", state: Any = None, fail: s
             raise ValueError(fail)
 
     return manager
-
-
-async def test_a_manager_is_around_the_callables() -> None:
-    log: list[str] = []
-    bridge = WsgiToAsgi(
-        application,
-        on_startup=[noting(log, "up")],
-        on_shutdown=[noting(log, "down")],
-        lifespan=manager_of(log),
-    )
-    assert await run(bridge) == [STARTED, STOPPED]
-    assert log == ["enter manager", "up", "down", "leave manager"]
 
 
 @pytest.mark.parametrize(
@@ -309,3 +258,112 @@ async def test_the_shutdown_waits_for_requests_on_threads_that_the_server_has_gi
 
     assert order == ["finally", "shutdown"]
     assert bridge.admission.in_flight == 0
+
+
+# -- over sockets
+
+
+def hello() -> Flask:
+    app = Flask(__name__)
+    app.add_url_rule("/", "hello", lambda: "hello")
+    return app
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_what_is_opened_at_startup_is_used_by_views(loop: str) -> None:
+    """Rules 12 and 21: all async parts have the loop of the views. Stock asgiref has no lifespan."""
+    app = hello()
+    calls: list[str] = []
+    opened: dict[str, Any] = {}
+
+    async def work(queue: asyncio.Queue[asyncio.Future[str]]) -> None:
+        while True:
+            (await queue.get()).set_result("from the task")
+
+    async def start() -> None:
+        opened["queue"] = asyncio.Queue()
+        opened["task"] = asyncio.create_task(work(opened["queue"]))
+
+    @asynccontextmanager
+    async def manager(app: Flask) -> AsyncIterator[dict[str, str]]:
+        calls.append("opened")
+        yield {"greeting": "hi"}
+        opened["task"].cancel()
+        calls.append("closed")
+
+    @app.get("/async")
+    async def view() -> str:
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        await opened["queue"].put(answer)
+        return f"{await answer} {flask.request.environ['asgi.scope']['state']['greeting']}"
+
+    bridge = FlaskToAsgi(
+        app, lifespan=manager, on_startup=[start], on_shutdown=[lambda: calls.append("down")]
+    )
+    with serving(bridge, loop=loop, lifespan="on") as address:
+        for _ in range(3):
+            assert fetch(address, "/async").body == b"from the task hi"
+        assert fetch(address, "/").body == b"hello"
+        assert calls == ["opened"]
+    assert calls == ["opened", "down", "closed"]
+    assert opened["task"].cancelled()
+
+
+def fail() -> None:
+    raise ValueError("no database")
+
+
+async def async_fail() -> None:
+    raise ValueError("no database")
+
+
+@pytest.mark.parametrize("function", [fail, async_fail, lambda: sys.exit("no database"), partial(async_fail)])
+@pytest.mark.parametrize("mode", ["on", "auto"])
+def test_a_failure_at_startup_stops_the_server_with_its_reason(
+    caplog: pytest.LogCaptureFixture, function: Callable[[], Any], mode: str
+) -> None:
+    later: list[str] = []
+    bridge = FlaskToAsgi(hello(), on_startup=[function, lambda: later.append("later")])
+    with pytest.raises(ServerDidNotStart), serving(bridge, lifespan=mode):
+        pass
+    assert later == []
+    messages = [record.getMessage() for record in caplog.records if record.name == "uvicorn.error"]
+    assert any("no database" in message and message.startswith("startup: ") for message in messages)
+    assert messages[-1] == "Application startup failed. Exiting."
+
+
+def test_a_failure_at_shutdown_is_told_and_the_rest_is_run(caplog: pytest.LogCaptureFixture) -> None:
+    called: list[str] = []
+    bridge = FlaskToAsgi(hello(), on_shutdown=[lambda: called.append("first"), fail, async_fail])
+    with serving(bridge, lifespan="on") as address:
+        assert fetch(address, "/").body == b"hello"
+    assert called == ["first"]
+    messages = [record.getMessage() for record in caplog.records if record.name == "uvicorn.error"]
+    reason = "shutdown: async_fail failed: ValueError: no database; shutdown: fail failed: "
+    assert any(message.startswith(reason) for message in messages)
+
+
+@stock_fails("it raises for a scope that is not HTTP, so that the server does not start")
+def test_the_protocol_is_spoken_without_callables(adapter: Adapter) -> None:
+    """With ``lifespan="on"``, which takes silence for a failure."""
+    with serving(adapter(wsgi.application(lambda: [b"hello"])), lifespan="on") as address:
+        assert fetch(address, "/").body == b"hello"
+
+
+HANDSHAKE = [
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+]
+
+
+@stock_fails("it raises for a scope that is not HTTP: 500")
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+def test_a_websocket_is_refused(adapter: Adapter, http: str) -> None:
+    """Rule 20. The handshake is answered with 403, and requests are served as before."""
+    bridge = adapter(wsgi.application(lambda: [b"hello"]))
+    with serving(bridge, http=http, ws="websockets-sansio", lifespan="off") as address:
+        with Connection(address) as connection:
+            assert connection.request("GET", "/", HANDSHAKE).status == 403
+        assert fetch(address, "/").body == b"hello"

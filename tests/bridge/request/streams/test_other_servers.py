@@ -69,10 +69,6 @@ def by_the_client(app: flask.Flask, path: str) -> bytes:
     return app.test_client().get(path).get_data()
 
 
-def by_a_client_that_is_told_to_buffer(app: flask.Flask, path: str) -> bytes:
-    return app.test_client().get(path, buffered=True).get_data()
-
-
 def by_a_wsgi_server(app: flask.Flask, path: str) -> bytes:
     environ = flask.Flask.test_request_context(app, path).request.environ
     items, _, _ = run_wsgi_app(validator(app), environ)
@@ -83,7 +79,7 @@ def by_a_wsgi_server(app: flask.Flask, path: str) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/sync", "/async", "/view"])
-@pytest.mark.parametrize("get", [by_the_client, by_a_client_that_is_told_to_buffer, by_a_wsgi_server])
+@pytest.mark.parametrize("get", [by_the_client, by_a_wsgi_server])
 def test_all_items_come_from_one_task_of_one_loop(
     app: flask.Flask, body: Body, get: Callable[[flask.Flask, str], bytes], path: str
 ) -> None:
