@@ -38,57 +38,62 @@ async def answer(scope: Scope, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-async def test_a_request_that_is_answered_ends_once() -> None:
-    journal = Journal()
-    client = await fetch(Observer(answer, [journal]))
-    assert client.body == b"hello"
+def application(*sent: str, then: BaseException | None = None) -> Any:
+    """Return an application that sends a start, a part of a body or its end, and ends or raises *then*."""
+    messages: dict[str, Message] = {
+        "start": {"type": "http.response.start", "status": 202, "headers": []},
+        "part": {"type": "http.response.body", "body": b"par", "more_body": True},
+        "end": {"type": "http.response.body", "body": b"t"},
+    }
+
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        for name in sent:
+            await send(messages[name])
+        if then is not None:
+            raise then
+
+    return app
+
+
+LOOKUP = LookupError("nothing here")
+CANCELLED = asyncio.CancelledError()
+
+
+@pytest.mark.parametrize(
+    ("app", "raised", "status", "sent", "disconnected", "noted"),
+    [
+        (application("start", "part", "end"), None, 202, 4, False, None),
+        (application("start", "part"), None, 202, 3, True, None),
+        (application(), None, None, 0, True, None),
+        (application(then=LOOKUP), LOOKUP, 500, 0, False, LOOKUP),
+        (application("start", "part", then=LOOKUP), LOOKUP, 202, 3, False, LOOKUP),
+        (application("start", "end", then=LOOKUP), LOOKUP, 202, 1, False, None),
+        # The application cancels itself.
+        (application(then=CANCELLED), CANCELLED, 500, 0, False, CANCELLED),
+    ],
+)
+async def test_a_request_ends_once_with_what_came_of_it(
+    app: Any,
+    raised: BaseException | None,
+    status: int | None,
+    sent: int,
+    disconnected: object,
+    noted: BaseException | None,
+) -> None:
+    async def never(send: Any) -> None:
+        raise AssertionError
+
+    journal, client = Journal(), Client()
+    try:
+        await Observer(app, [journal], answer_cancelled=never)(http_scope(), client.receive, client.send)
+    except (LookupError, asyncio.CancelledError) as error:
+        assert error is raised  # noqa: PT017 - there may be none
     (seen,) = journal.seen
-    assert client.headers == {"x-request-id": seen.request_id}
     assert journal.events == ["begin", "end"]
-    assert (seen.status, seen.sent, seen.disconnected, journal.errors) == (200, 5, False, [None])
-
-
-@pytest.mark.parametrize("begun", [False, True])
-async def test_an_error_is_noted_and_goes_on_to_the_server(begun: bool) -> None:  # noqa: FBT001 - a parameter
-    error = LookupError("nothing here")
-
-    async def fail(scope: Scope, receive: Any, send: Any) -> None:
-        if begun:
-            await send({"type": "http.response.start", "status": 202})
-            await send({"type": "http.response.body", "body": b"par", "more_body": True})
-        raise error
-
-    journal = Journal()
-    with pytest.raises(LookupError, match="nothing here"):
-        await fetch(Observer(fail, [journal]))
-    (seen,) = journal.seen
-    assert (seen.status, seen.disconnected, journal.errors) == (202 if begun else 500, False, [error])
+    assert (seen.status, seen.sent, seen.disconnected) == (status, sent, disconnected)
+    assert journal.errors == [noted]
     assert seen.error is None, "its traceback refers to the observation"
-
-
-async def test_an_error_after_the_end_is_none_of_the_request() -> None:
-    async def fail_late(scope: Scope, receive: Any, send: Any) -> None:
-        await answer(scope, receive, send)
-        raise LookupError
-
-    journal = Journal()
-    with pytest.raises(LookupError):
-        await fetch(Observer(fail_late, [journal]))
-    assert journal.errors == [None]
-    assert journal.seen[0].status == 200
-
-
-@pytest.mark.parametrize("status", [None, 200])
-async def test_a_response_without_an_end_is_a_disconnect(status: int | None) -> None:
-    async def give_up(scope: Scope, receive: Any, send: Any) -> None:
-        if status:
-            await send({"type": "http.response.start", "status": status})
-
-    journal = Journal()
-    client = Client()
-    await Observer(give_up, [journal])(http_scope(), client.receive, client.send)
-    (seen,) = journal.seen
-    assert (seen.status, seen.disconnected, journal.errors) == (status, True, [None])
+    assert not client.sent or client.headers == {"x-request-id": seen.request_id}
 
 
 @pytest.mark.parametrize("disconnected", [True, False])
@@ -149,19 +154,6 @@ async def test_one_that_the_server_cancels_may_be_answered(begun: bool) -> None:
     assert journal.events == ["begin", "end"]
     assert client.status == journal.seen[0].status == (200 if begun else 503)
     assert [type(error) for error in journal.errors] == [asyncio.CancelledError if begun else type(None)]
-
-
-async def test_an_application_that_cancels_itself_fails() -> None:
-    async def give_up(scope: Scope, receive: Any, send: Any) -> None:
-        raise asyncio.CancelledError
-
-    async def never(send: Any) -> None:
-        raise AssertionError
-
-    journal = Journal()
-    with pytest.raises(asyncio.CancelledError):
-        await fetch(Observer(give_up, [journal], answer_cancelled=never))
-    assert journal.seen[0].status == 500
 
 
 async def test_what_a_sink_raises_is_logged_only_and_not_each_time(caplog: pytest.LogCaptureFixture) -> None:
