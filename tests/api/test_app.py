@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from werkzeug.test import Client
 
 from ashapp.api import create_app
-from ashapp.api.response import ApiResponse
+from ashapp.api.app import ApiResponse
 
 
 def test_defaults_are_safe() -> None:

@@ -3,6 +3,7 @@
 
 import hashlib
 import io
+import tracemalloc
 
 import pytest
 from flask import Flask
@@ -14,6 +15,7 @@ from ashapp.api import create_app
 from ashapp.api.body import read_body
 from tests.support.problem_details import assert_problem
 
+MIB = 1024**2
 ENDPOINTS = pytest.mark.parametrize(("path", "limit"), [("/upload", 200_000), ("/echo", 1000)])
 
 
@@ -131,3 +133,49 @@ def test_bytes_after_the_announced_ones_are_not_read(app: Flask) -> None:
     environ = {"wsgi.input": io.BytesIO(b"abcNEXT"), "CONTENT_LENGTH": "3"}
     with app.test_request_context("/", environ_overrides=environ):
         assert read_body(None) == b"abc"
+
+
+class Zeros(io.RawIOBase):
+    """An unbuffered stream of so many zero bytes, that remembers the largest read it was asked for."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+        self.largest = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]  # narrower than Buffer
+        self.largest = max(self.largest, len(buffer))
+        count = min(self.left, len(buffer))
+        buffer[:count] = bytes(count)
+        self.left -= count
+        return count
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("data", [b"", b"abc", b"\0" * 65536, b"x" * 65537, b"x" * 200_000])
+def test_size_and_digest(client: FlaskClient, method: str, data: bytes) -> None:
+    response = client.open("/upload", method=method, data=data, content_type="application/x-thing")
+    assert response.status_code == 200
+    assert response.get_json() == {
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "content_type": "application/x-thing",
+    }
+
+
+@pytest.mark.parametrize("environ", [{"CONTENT_LENGTH": str(64 * MIB)}, {"wsgi.input_terminated": True}])
+def test_memory_is_bounded_whatever_the_size(environ: dict[str, object]) -> None:
+    stream = Zeros(64 * MIB)
+    client = create_app().test_client()
+    client.post("/upload", data=b"warm up")
+    tracemalloc.start()
+    try:
+        response = client.post("/upload", environ_overrides={"wsgi.input": stream, **environ})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert response.get_json()["size"] == 64 * MIB
+    assert peak < 4 * MIB
+    assert stream.largest <= MIB

@@ -4,11 +4,13 @@ import hashlib
 import platform
 import re
 import socket
+from importlib.metadata import version
 
 import pytest
 from flask.testing import FlaskClient
 
 import ashapp
+from ashapp.api import create_app
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -85,3 +87,29 @@ def test_host_cannot_put_markup_into_the_page(client: FlaskClient) -> None:
         "/", headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": '/"><script>alert(1)</script>'}
     )
     assert "<script" not in response.text
+
+
+def test_versions_of_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASHAPP_COMMIT", raising=False)
+    response = create_app().test_client().get("/version")
+    assert response.status_code == 200
+    assert response.get_json() == {
+        "name": "ashapp-backend",
+        "version": ashapp.__version__,
+        "commit": None,
+        "python": platform.python_version(),
+        "flask": version("flask"),
+        "werkzeug": version("werkzeug"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "commit"), [({}, "8a4ea4a"), ({"ASHAPP_COMMIT": "configured"}, "configured")]
+)
+def test_the_commit_comes_from_the_configuration_or_else_the_environment(
+    monkeypatch: pytest.MonkeyPatch, config: dict[str, str], commit: str
+) -> None:
+    monkeypatch.setenv("ASHAPP_COMMIT", "8a4ea4a")
+    app = create_app(config)
+    monkeypatch.delenv("ASHAPP_COMMIT")
+    assert app.test_client().get("/version").get_json()["commit"] == commit

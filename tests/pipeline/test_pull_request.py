@@ -63,7 +63,7 @@ def test_lint_is_green(checkout: Checkout) -> None:
 
 
 def test_lint_is_red_where_a_rule_is_broken(checkout: Checkout) -> None:
-    checkout.replace("backend/ashapp/api/version.py", "import platform\n", "import os\nimport platform\n")
+    checkout.replace("backend/ashapp/api/card.py", "import platform\n", "import os\nimport platform\n")
     run = pull_request(checkout, *LINT)
     assert run.failed_steps() == ["Check"]
     assert "F401" in run.output
@@ -91,7 +91,7 @@ def test_the_image_is_built_and_its_tests_are_green(chosen: Checkout) -> None:
 
 @pytest.mark.usefixtures("engine")
 def test_the_image_is_red_where_the_service_is_broken(short: Checkout) -> None:
-    short.replace("backend/ashapp/api/version.py", '"ashapp-backend"', '"something-else"')
+    short.replace("backend/ashapp/api/card.py", '"ashapp-backend"', '"something-else"')
     run = pull_request(short, *IMAGE)
     assert run.failed_steps() == ["Smoke"]
     assert "FAILED tests/container/black_box/test_endpoints.py::" in run.output

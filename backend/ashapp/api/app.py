@@ -3,21 +3,20 @@
 
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
 from ashapp.api import problems
-from ashapp.api.card import card
+from ashapp.api.body import upload
+from ashapp.api.card import card, version
 from ashapp.api.delay import delay
 from ashapp.api.echo import echo, headers
-from ashapp.api.response import ApiResponse
 from ashapp.api.status import status
-from ashapp.api.upload import upload
-from ashapp.api.version import version
 
-__all__ = ["create_app"]
+__all__ = ["ApiResponse", "create_app"]
 
 _ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -26,6 +25,31 @@ _DEFAULTS = {
     "MAX_DELAY_SECONDS": 10,
     "MAX_UPLOAD_SIZE": 1024**3,
 }
+
+
+_HEADERS = MappingProxyType(
+    {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+)
+
+
+class ApiResponse(Response):
+    """A response with protective headers, each of which a view may override.
+
+    A class, where an ``after_request`` function would do too: such a function is synchronous, and would cost
+    an async view a thread.
+    """
+
+    default_mimetype = "text/plain"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, value in _HEADERS.items():
+            self.headers.setdefault(name, value)
 
 
 class _OrderedJson(DefaultJSONProvider):

@@ -28,7 +28,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import TextIO
-from weakref import WeakSet
 
 from ashapp.observe.logs.outlet import Outlet, identity
 
@@ -48,8 +47,6 @@ _POLL = 0.005
 # Seconds from one report of lost lines to the next.
 _PAUSE = 1.0
 
-_all: "WeakSet[Lines]" = WeakSet()
-
 
 class Lines:
     """The lines that go to a *stream*; standard error, as it is when they are written, if that is None.
@@ -62,8 +59,6 @@ class Lines:
         self._limit = limit
         self._is_forked = False
         self._begin()
-        _all.add(self)
-        atexit.register(self.finish)
 
     def _begin(self) -> None:
         self._flushed_by: asyncio.AbstractEventLoop | None = None
@@ -146,20 +141,20 @@ class Lines:
                 self._dropped += 1
 
     def _write(self, lines: list[str]) -> None:
-        stream = self._stream or sys.stderr
+        stream, text = self._stream or sys.stderr, "".join(lines)
         try:
             fd = stream.fileno()
             if self._outlet is None or self._outlet.identity != identity(fd):
                 self._outlet = Outlet(fd)
         except (OSError, ValueError, AttributeError):  # it has none
             try:
-                stream.write("".join(lines))
+                stream.write(text)
                 stream.flush()
             except (OSError, ValueError, AttributeError):  # it is closed, or there is none
                 self._dropped += len(lines)
             return
         encoding = getattr(stream, "encoding", None) or "utf-8"
-        for chunk in _chunks("".join(lines).encode(encoding, "backslashreplace")):
+        for chunk in _chunks(text.encode(encoding, "backslashreplace")):
             self._put(self._outlet, chunk)
 
     def _put(self, outlet: Outlet, chunk: bytes) -> None:
@@ -208,13 +203,8 @@ def _chunks(text: bytes) -> Iterator[bytes]:
         begin = end
 
 
-def _begin_anew() -> None:
-    for lines in list(_all):
-        lines.begin_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
-
 #: The lines of this process.
 stderr_lines = Lines()
+atexit.register(stderr_lines.finish)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=stderr_lines.begin_anew)
