@@ -483,9 +483,9 @@ async def test_the_stack_of_a_thread_that_has_gone_on_is_not_logged(
 async def test_the_time_is_for_the_response_to_begin(app: Application) -> None:
     client = Client()
     client.reads.clear()
-    serving = serve(WsgiToAsgi(app, request_timeout=0.01), b"/stream", client)
+    serving = serve(WsgiToAsgi(app, request_timeout=0.5), b"/stream", client)
     await client.until(lambda client: client.sent)
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.6)
     client.reads.set()
     await serving
     assert client.complete
