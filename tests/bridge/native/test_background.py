@@ -6,12 +6,8 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import flask
-import httpx
-import pytest
 
 from ashapp.bridge import FlaskToAsgi
 from tests.support.asgi import fetch
@@ -19,7 +15,7 @@ from tests.support.client import Connection
 from tests.support.client import fetch as fetch_over_socket
 from tests.support.flask import begin
 from tests.support.journal import Journal
-from tests.support.server import ServerDidNotStart, serving
+from tests.support.server import serving
 
 
 async def test_a_task_outlives_its_request(app: flask.Flask, journal: Journal) -> None:
@@ -104,73 +100,6 @@ def test_tasks_that_take_too_long_are_cancelled_at_shutdown(app: flask.Flask, jo
         fetch_over_socket(address, "/")
 
     assert journal.names == ["cancelled"]
-
-
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_startup_and_shutdown_share_the_loop_with_views(
-    app: flask.Flask, journal: Journal, loop: str
-) -> None:
-    async def on_startup() -> None:
-        app.extensions["loop"] = asyncio.get_running_loop()
-        app.extensions["lock"] = asyncio.Lock()
-
-    async def on_shutdown() -> None:
-        journal.note("shutdown", asyncio.get_running_loop() is app.extensions["loop"])
-
-    app.on_startup = on_startup  # type: ignore[attr-defined]
-    app.on_shutdown = [on_shutdown, lambda: journal.note("sync shutdown")]  # type: ignore[attr-defined]
-
-    @app.get("/")
-    async def view() -> str:
-        async with app.extensions["lock"]:
-            await asyncio.sleep(0)
-        return str(asyncio.get_running_loop() is app.extensions["loop"])
-
-    with serving(FlaskToAsgi(app), lifespan="on", loop=loop) as address:
-        assert fetch_over_socket(address, "/").body == b"True"
-
-    assert [(entry.name, entry.value) for entry in journal.entries] == [
-        ("sync shutdown", None),
-        ("shutdown", True),
-    ]
-    assert not journal["sync shutdown"].on_loop
-
-
-def test_a_client_of_the_lifespan_is_shared(app: flask.Flask) -> None:
-    """The pool of an ``httpx.AsyncClient`` belongs to a loop."""
-
-    @asynccontextmanager
-    async def lifespan(app: flask.Flask) -> AsyncIterator[None]:
-        async with httpx.AsyncClient() as client:
-            app.extensions["client"] = client
-            yield
-        app.extensions["closed"] = client.is_closed
-
-    app.lifespan = lifespan  # type: ignore[attr-defined]
-
-    @app.get("/inner")
-    async def inner() -> str:
-        return "inner"
-
-    @app.get("/outer")
-    async def outer() -> str:
-        response = await app.extensions["client"].get(flask.request.host_url + "inner")
-        return str(response.text)
-
-    with serving(FlaskToAsgi(app), lifespan="on") as address:
-        for _ in range(5):
-            with httpx.Client() as client:
-                assert client.get(f"http://127.0.0.1:{address[1]}/outer").text == "inner"
-
-    assert app.extensions["closed"] is True
-
-
-def test_a_startup_that_fails_stops_the_server(app: flask.Flask) -> None:
-    def on_startup() -> None:
-        raise LookupError("no database")
-
-    with pytest.raises(ServerDidNotStart), serving(FlaskToAsgi(app, on_startup=[on_startup]), lifespan="on"):
-        pass
 
 
 def add_waiting_view(app: flask.Flask, journal: Journal, teardown_seconds: float) -> threading.Event:

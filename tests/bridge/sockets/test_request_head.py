@@ -5,10 +5,9 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
-from wsgiref.validate import validator
 
 import pytest
-from flask import Flask, Response, request, send_file
+from flask import Flask, request
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Receive, Scope, Send
@@ -68,59 +67,6 @@ def test_a_worker_among_others_is_multiprocess(tmp_path: Path) -> None:
     with process.serving(args, command=[sys.executable, "-m", "uvicorn"]) as server:
         address = ("127.0.0.1", int(server.base_url.rpartition(":")[2]))
         assert fetch(address, "/").body == b"True"
-
-
-VALIDATED = [
-    ("GET", "/hello", None),
-    ("GET", "/", None),
-    ("GET", "/caf%E9?q=%FF&r=%C3%A9", None),
-    ("HEAD", "/hello", None),
-    ("POST", "/echo", b"x" * 100_000),
-    ("POST", "/echo", b""),
-    ("DELETE", "/hello", None),
-    ("GET", "/nothing", None),
-    ("GET", "/unchanged", None),
-    ("GET", "/stream", None),
-    ("GET", "/file", None),
-    ("OPTIONS", "/hello", None),
-]
-
-
-def bodiless(status: int) -> Response:
-    response = Response(status=status)
-    del response.headers["Content-Type"]
-    return response
-
-
-def validated() -> Flask:
-    app = Flask(__name__)
-    app.add_url_rule("/hello", view_func=lambda: "hello", endpoint="hello")
-    app.add_url_rule(
-        "/echo", view_func=lambda: request.stream.read(200_000), endpoint="echo", methods=["POST"]
-    )
-    app.add_url_rule("/stream", view_func=lambda: (f"{n}" for n in range(9)), endpoint="stream")
-    app.add_url_rule("/file", view_func=lambda: send_file(__file__), endpoint="file")
-    app.add_url_rule("/nothing", view_func=lambda: bodiless(204), endpoint="nothing")
-    app.add_url_rule("/unchanged", view_func=lambda: bodiless(304), endpoint="unchanged")
-    app.wsgi_app = validator(app.wsgi_app)  # type: ignore[assignment,method-assign]
-    return app
-
-
-@on_every_server
-def test_the_validator_has_nothing_to_say(
-    serve: Serve, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    """Rule 2. ``wsgiref.validate`` raises, warns (an error in tests), or complains on standard error.
-
-    Stock asgiref never calls ``close()``; the validator says so when the garbage is collected, which no
-    test can expect at a certain time.
-    """
-    with Connection(serve(FlaskToAsgi(validated()))) as connection:
-        for method, target, body in VALIDATED:
-            response = connection.request(method, target, body=body)
-            assert response.status in {200, 204, 304, 404, 405}, (method, target)
-    assert caplog.text == ""
-    assert capfd.readouterr().err == ""
 
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
