@@ -4,6 +4,7 @@
 import ast
 import graphlib
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,3 +125,12 @@ def test_a_folder_can_be_taken_in_at_once() -> None:
     folders = {path.parent for top in tops for path in top.rglob("*.py")}
     crowded = {folder for folder in folders if len(list(folder.glob("*.py"))) > MOST_FILES}
     assert crowded == set()
+
+
+def test_the_page_about_the_architecture_lists_the_folders_in_this_order() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    listed = [folder.replace("/", ".") for folder in re.findall(r"^\| `([\w/]+)`", page, re.MULTILINE)]
+    folders = [line for line in ORDER if (BACKEND / line.replace(".", "/")).is_dir()]
+    assert [f"ashapp.{folder}" for folder in listed] == [
+        folder for folder in folders if folder not in {"ashapp", "ashapp.server"}
+    ]
