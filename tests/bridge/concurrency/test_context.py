@@ -108,36 +108,6 @@ async def test_a_view_and_the_body_share_it(app: flask.Flask) -> None:
     assert (await fetch(bridge, target=b"/async")).body == b"viewunset"
 
 
-async def test_a_task_has_a_copy(app: flask.Flask) -> None:
-    @app.get("/")
-    async def view() -> list[str]:
-        variable.set("view")
-
-        async def task() -> list[str]:
-            before = variable.get()
-            variable.set("task")
-            return [before, variable.get(), flask.request.path]
-
-        return [*await asyncio.create_task(task()), variable.get()]
-
-    assert (await fetch(FlaskToAsgi(app))).body == b'["view","task","/","view"]\n'
-
-
-async def test_a_thread_has_a_copy(app: flask.Flask) -> None:
-    @app.get("/")
-    async def view() -> list[str]:
-        variable.set("view")
-
-        def work() -> list[str]:
-            before = variable.get()
-            variable.set("thread")
-            return [before, variable.get(), flask.request.path]
-
-        return [*await asyncio.to_thread(work), variable.get()]
-
-    assert (await fetch(FlaskToAsgi(app))).body == b'["view","thread","/","view"]\n'
-
-
 @pytest.mark.parametrize("kind", KINDS)
 async def test_nothing_gets_from_one_request_into_the_next(app: flask.Flask, kind: str) -> None:
     seen: list[str] = []
@@ -161,24 +131,6 @@ async def test_nothing_gets_from_one_request_into_the_next(app: flask.Flask, kin
 
     assert seen == ["unset"] * 6
     assert (variable.get(), other.get()) == ("unset", "unset")
-
-
-async def test_requests_under_way_do_not_see_each_other(app: flask.Flask) -> None:
-    @app.before_request
-    def before() -> None:
-        variable.set(flask.request.args["name"])
-
-    @app.get("/")
-    async def view() -> str:
-        for _ in range(5):
-            await asyncio.sleep(0)
-        return variable.get() + flask.request.args["name"]
-
-    bridge = FlaskToAsgi(app)
-    names = [f"n{number}" for number in range(50)]
-    clients = await asyncio.gather(*(fetch(bridge, target=f"/?name={name}".encode()) for name in names))
-
-    assert [client.body.decode() for client in clients] == [name * 2 for name in names]
 
 
 async def test_the_context_of_the_server_is_not_that_of_the_request(app: flask.Flask) -> None:
@@ -282,29 +234,6 @@ async def test_an_app_context_around_the_client_is_that_of_the_request(app: flas
     assert (await fetch(FlaskToAsgi(app))).body == b"['hook']"
 
 
-async def test_it_is_one_object(app: flask.Flask) -> None:
-    """On the request thread and on the loop: no copy, whose changes would have to be carried back."""
-    copies: list[contextvars.Context] = []
-
-    def note(*args: Any) -> None:
-        variable.set(variable.get() + "+")
-        copies.append(contextvars.copy_context())
-
-    app.before_request(make(note, "sync"))
-    app.before_request(make(note, "async"))
-    app.teardown_request(make(note, "sync"))
-    app.teardown_request(make(note, "async"))
-
-    @app.get("/")
-    async def view() -> str:
-        note()
-        return "hello"
-
-    await fetch(FlaskToAsgi(app))
-
-    assert [copy[variable] for copy in copies] == ["unset" + "+" * count for count in range(1, 6)]
-
-
 async def test_it_stays_whole_where_the_request_is_cancelled(app: flask.Flask) -> None:
     seen: list[str] = []
 
@@ -373,3 +302,25 @@ async def test_a_context_that_the_view_enters_is_that_of_what_runs_in_it(
 
     assert (await fetch(FlaskToAsgi(app))).body == b"entered / unset"
     assert seen == [("/", "unset")] * 2 + [("/inner", "entered")] * 6 + [("/", "unset")] * 4
+
+
+async def start_task(function: Callable[[], Any]) -> Any:
+    async def work() -> Any:
+        return function()
+
+    return await asyncio.create_task(work())
+
+
+@pytest.mark.parametrize("start", [start_task, asyncio.to_thread])
+async def test_tasks_and_threads_of_a_view_have_a_copy(app: flask.Flask, start: Any) -> None:
+    def work() -> list[str]:
+        before = variable.get()
+        variable.set("work")
+        return [before, variable.get(), flask.request.path]
+
+    @app.get("/")
+    async def view() -> list[str]:
+        variable.set("view")
+        return [*await start(work), variable.get()]
+
+    assert (await fetch(FlaskToAsgi(app))).body == b'["view","work","/","view"]\n'

@@ -12,8 +12,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from flask.views import MethodView, View
 
-from ashapp.bridge import ClientDisconnected, FlaskToAsgi, nonblocking
-from ashapp.bridge.request.request_body import HIGH_WATER
+from ashapp.bridge import FlaskToAsgi, nonblocking
 from tests.support.asgi import Client, fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal
@@ -135,16 +134,6 @@ async def test_the_body_is_asked_for_when_it_is_read(app: flask.Flask, add: Add)
     assert asked == [0]
 
 
-async def test_a_refusal_does_not_wait_for_the_upload(app: flask.Flask, add: Add) -> None:
-    async def view() -> tuple[str, int]:
-        return "no", 403
-
-    add(view)
-    request = begin(FlaskToAsgi(app), "POST", client=Client(b"abc", more=True), headers=[CHUNKED])
-
-    assert (await request.end()).status == 403
-
-
 async def test_a_body_that_comes_late_leaves_the_loop_to_others(app: flask.Flask, add: Add) -> None:
     async def view() -> bytes:
         return b"|".join(iter(lambda: flask.request.stream.read(3), b""))
@@ -158,62 +147,6 @@ async def test_a_body_that_comes_late_leaves_the_loop_to_others(app: flask.Flask
     client.say(b"e")
 
     assert (await request.end()).body == b"abc|de"
-
-
-async def test_a_large_body_is_not_held(app: flask.Flask, add: Add) -> None:
-    go = asyncio.Event()
-
-    async def view() -> str:
-        await go.wait()
-        size = 0
-        while chunk := flask.request.stream.read(1 << 16):
-            size += len(chunk)
-        return str(size)
-
-    add(view)
-    client = Client(*[b"x" * 10_000] * 1000)
-    request = begin(FlaskToAsgi(app, read_ahead=0), "POST", client=client, headers=[CHUNKED])
-    await asyncio.sleep(0.05)
-    assert client.asked * 10_000 <= HIGH_WATER + 10_000
-    go.set()
-
-    assert (await request.end()).body == b"10000000"
-
-
-async def test_a_body_that_is_too_long(app: flask.Flask, add: Add) -> None:
-    app.config["MAX_CONTENT_LENGTH"] = 10
-
-    async def view() -> str:
-        return str(len(flask.request.get_data()))
-
-    add(view)
-    bridge = FlaskToAsgi(app)
-
-    async def post(*chunks: bytes) -> int:
-        return (await fetch(bridge, "POST", b"/", *chunks)).status
-
-    assert await post(b"x" * 5, b"x" * 5) == 200
-    assert await post(*[b"x" * 4] * 3) == 413
-    assert await post(b"x" * 11) == 413
-
-
-async def test_a_body_that_is_cut_off(app: flask.Flask, add: Add, journal: Journal) -> None:
-    async def view() -> str:
-        try:
-            flask.request.get_data()
-        except ClientDisconnected as error:
-            journal.note("cut off", error)
-            raise
-        return "never"
-
-    add(view)
-    client = Client(b"abc", more=True)
-    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
-    await asyncio.sleep(0.02)
-    client.leave()
-    await request.end()
-
-    assert "cut off" in journal
 
 
 # -- sync code within

@@ -3,6 +3,7 @@
 
 import asyncio
 import gc
+import queue
 import threading
 import weakref
 from concurrent.futures import Future
@@ -10,9 +11,11 @@ from contextvars import Context
 from functools import partial
 from typing import Any
 
+import flask
 import pytest
 from asgiref.sync import AsyncToSync, sync_to_async
 
+from ashapp.bridge import FlaskToAsgi, nonblocking
 from ashapp.bridge.concurrency.context import loop_context
 from ashapp.bridge.concurrency.request_threads import (
     RequestThread,
@@ -20,7 +23,9 @@ from ashapp.bridge.concurrency.request_threads import (
     RequestThreadPool,
     current_request_thread,
 )
-from tests.support.waiting import PATIENCE, until
+from tests.support.asgi import fetch
+from tests.support.flask import begin
+from tests.support.waiting import PATIENCE, eventually, until
 
 
 def submit(request_thread: RequestThread | None, *args: Any) -> Future[Any]:
@@ -44,16 +49,6 @@ def test_what_a_request_submits_runs_in_order_on_one_thread() -> None:
     assert seen == [(number, thread_of(request_thread)) for number in range(100)]
 
 
-def test_no_two_requests_share_a_thread() -> None:
-    pool = RequestThreadPool(50)
-    requests = [RequestThread(pool) for _ in range(50)]
-    threads = [thread_of(request) for request in requests]
-
-    assert len(set(threads)) == 50
-    assert [thread_of(request) for request in requests] == threads
-    assert (pool.started, pool.busy, pool.queued) == (50, 50, 0)
-
-
 def test_past_the_limit_requests_wait_in_order() -> None:
     pool = RequestThreadPool(2)
     held, waiting = [RequestThread(pool) for _ in range(2)], [RequestThread(pool) for _ in range(3)]
@@ -65,17 +60,6 @@ def test_past_the_limit_requests_wait_in_order() -> None:
         (held[number] if number < 2 else waiting[0]).end()
         assert found[number].result(PATIENCE) == thread
     assert (pool.started, pool.queued) == (2, 0)
-
-
-def test_a_nested_request_does_not_wait_for_a_thread() -> None:
-    pool = RequestThreadPool(1)
-    outer, nested = RequestThread(pool), RequestThread(pool, is_nested=True)
-    thread_of(outer)
-    thread = thread_of(nested)
-    nested.end()
-
-    until(lambda: not thread.is_alive())
-    assert (pool.started, pool.busy) == (1, 1)
 
 
 def test_one_thread_is_enough_for_one_request_after_the_other() -> None:
@@ -208,3 +192,207 @@ def test_each_loop_has_an_executor_of_its_own() -> None:
     thread.join(PATIENCE)
     look(found)
     assert [type(executor) for executor in found] == [RequestThreadExecutor] * 2
+
+
+# -- requests
+
+
+async def test_requests_do_not_wait_for_each_other_for_ever(app: flask.Flask) -> None:
+    """A hook that waits for what another request gives back in its teardown, as for a pooled connection.
+
+    On one thread with that request it would wait for itself.
+    """
+    pool: queue.Queue[int] = queue.Queue()
+    for number in range(3):
+        pool.put(number)
+
+    go = asyncio.Event()
+
+    @app.before_request
+    def take() -> None:
+        if flask.request.path == "/":
+            flask.g.taken = pool.get(timeout=20)
+
+    @app.teardown_request
+    def give_back(error: BaseException | None) -> None:
+        if "taken" in flask.g:
+            pool.put(flask.g.taken)
+
+    @app.get("/")
+    async def view() -> str:
+        await asyncio.sleep(0.001)
+        return "hello"
+
+    @app.get("/wait")
+    async def wait() -> str:
+        await go.wait()
+        return "waited"
+
+    bridge = FlaskToAsgi(app, threads=8)
+    waiting = [asyncio.create_task(fetch(bridge, target=b"/wait")) for _ in range(8)]
+    await asyncio.sleep(0.02)
+    async with asyncio.timeout(15):
+        clients = await asyncio.gather(*(fetch(bridge) for _ in range(60)))
+    go.set()
+    await asyncio.gather(*waiting)
+
+    assert {client.status for client in clients} == {200}
+
+
+async def test_no_request_sees_what_is_thread_local_to_another(app: flask.Flask) -> None:
+    """With more requests under way than threads for sync views, and all of them waiting at once."""
+    local = threading.local()
+    threads: dict[str, set[int]] = {}
+    waiting = 0
+    all_wait = asyncio.Event()
+
+    def note() -> None:
+        threads.setdefault(flask.request.args["name"], set()).add(threading.get_ident())
+
+    @app.before_request
+    def before() -> None:
+        local.name = flask.request.args["name"]
+        note()
+
+    @app.after_request
+    def after(response: flask.Response) -> flask.Response:
+        response.headers["Name"] = local.name
+        note()
+        return response
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        assert local.name == flask.request.args["name"]
+        note()
+
+    @app.get("/")
+    async def view() -> str:
+        nonlocal waiting
+        waiting += 1
+        if waiting == 200:
+            all_wait.set()
+        await all_wait.wait()
+        return str(await sync_to_async(getattr)(local, "name"))
+
+    bridge = FlaskToAsgi(app, threads=8)
+    names = [f"n{number}" for number in range(200)]
+    clients = await asyncio.gather(*(fetch(bridge, target=f"/?name={name}".encode()) for name in names))
+
+    assert [client.body.decode() for client in clients] == names
+    assert [client.headers["name"] for client in clients] == names
+    assert {len(idents) for idents in threads.values()} == {1}
+    assert len(set.union(*threads.values())) == 200
+
+
+async def test_past_the_limit_requests_wait_for_a_thread(app: flask.Flask) -> None:
+    seen: set[int] = set()
+    go = asyncio.Event()
+
+    @app.before_request
+    def before() -> None:
+        if flask.request.path != "/free":
+            seen.add(threading.get_ident())
+
+    @app.get("/")
+    async def view() -> str:
+        await go.wait()
+        return "hello"
+
+    bridge = FlaskToAsgi(app, async_threads=3)
+    requests = [begin(bridge) for _ in range(10)]
+    await eventually(lambda: bridge.request_threads.queued == 7)
+    requests[5].client.leave()  # one that waits
+    await requests[5].end()
+    assert bridge.request_threads.queued == 6
+    go.set()
+    clients = [await request.end() for request in requests]
+
+    assert [client.status for client in clients if client.sent] == [200] * 9
+    assert len(seen) == 3
+
+
+async def test_a_request_takes_a_thread_at_its_first_sync_callable(app: flask.Flask) -> None:
+    busy: list[int] = []
+
+    @app.before_request
+    async def before() -> None:
+        busy.append(bridge.request_threads.busy)
+
+    @app.before_request
+    @nonblocking
+    def quick() -> None:
+        busy.append(bridge.request_threads.busy)
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        busy.append(bridge.request_threads.busy)
+
+    @app.get("/")
+    async def view() -> str:
+        await asyncio.sleep(0)
+        busy.append(bridge.request_threads.busy)
+        return "hello"
+
+    bridge = FlaskToAsgi(app)
+    await fetch(bridge)
+
+    assert busy == [0, 0, 0, 1]
+
+
+async def test_one_thread_means_one_request_thread(app: flask.Flask) -> None:
+    """The application is told that it is not entered twice at once (``wsgi.multithread``)."""
+    seen: set[int] = set()
+
+    @app.before_request
+    def before() -> None:
+        seen.add(threading.get_ident())
+
+    @app.get("/")
+    async def view() -> str:
+        await asyncio.sleep(0.001)
+        return "hello"
+
+    bridge = FlaskToAsgi(app, threads=1)
+    await asyncio.gather(*(fetch(bridge) for _ in range(20)))
+
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("end", ["answered", "left"])
+async def test_a_request_that_the_application_makes_to_itself_waits_for_no_thread(
+    app: flask.Flask, end: str
+) -> None:
+    """The one that waits for it has the last: both would wait for ever, even where the client has gone."""
+    inner_began = asyncio.Event()
+
+    @app.before_request
+    def before() -> None:
+        flask.g.begun = True
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        pass
+
+    @app.get("/")
+    async def outer() -> Any:
+        return (await fetch(bridge, "GET", b"/inner")).body
+
+    @app.get("/inner")
+    async def inner() -> str:
+        inner_began.set()
+        if end == "left":
+            await asyncio.Event().wait()
+        return "inner"
+
+    bridge = FlaskToAsgi(app, async_threads=1)
+    requests = [begin(bridge) for _ in range(3)]
+    await asyncio.wait_for(inner_began.wait(), 20)
+    if end == "left":
+        for request in requests:
+            request.client.leave()
+    clients = await asyncio.wait_for(asyncio.gather(*(request.end() for request in requests)), 20)
+
+    if end == "answered":
+        assert [client.body for client in clients] == [b"inner"] * 3
+    await eventually(lambda: bridge.request_threads.busy == 0)
+    assert bridge.request_threads.started <= 1

@@ -58,20 +58,6 @@ async def test_one_flask_application_inside_another(app: flask.Flask, journal: J
     assert [entry.value for entry in journal.entries if entry.value] == ["inner", "outer"]
 
 
-async def test_the_same_bridge_inside_itself(app: flask.Flask) -> None:
-    bridge = FlaskToAsgi(app)
-
-    @app.get("/<int:depth>")
-    async def view(depth: int) -> str:
-        await asyncio.sleep(0)
-        if depth == 0:
-            return "0"
-        client = await fetch(bridge, target=f"/{depth - 1}".encode())
-        return f"{depth} {client.body.decode()} {flask.request.path}"
-
-    assert (await fetch(bridge, target=b"/3")).body == b"3 2 1 0 /1 /2 /3"
-
-
 @pytest.mark.parametrize("kind", ["sync", "async"])
 async def test_a_sync_view_inside_an_async_one(app: flask.Flask, kind: str) -> None:
     bridge = FlaskToAsgi(app)

@@ -66,37 +66,6 @@ async def test_ensure_sync_in_a_thread_of_the_view_returns_the_result(app: flask
     assert (await fetch(FlaskToAsgi(app))).body == b"/thread"
 
 
-async def test_ensure_sync_in_a_sync_hook_returns_the_result(app: flask.Flask) -> None:
-    @app.before_request
-    def before() -> None:
-        flask.g.result = flask.current_app.ensure_sync(coroutine_function)("hook")
-
-    @app.get("/")
-    async def view() -> str:
-        return str(flask.g.result)
-
-    assert (await fetch(FlaskToAsgi(app))).body == b"/hook"
-
-
-async def test_what_a_sync_hook_awaits_shares_the_context(app: flask.Flask) -> None:
-    async def inner() -> str:
-        await asyncio.sleep(0)
-        before = variable.get()
-        variable.set("inner")
-        return before
-
-    @app.before_request
-    def before() -> None:
-        variable.set("hook")
-        flask.g.seen = [flask.current_app.ensure_sync(inner)(), variable.get()]
-
-    @app.get("/")
-    async def view() -> list[str]:
-        return [*flask.g.seen, variable.get()]
-
-    assert (await fetch(FlaskToAsgi(app))).body == b'["hook","inner","inner"]\n'
-
-
 # -- Flask's own sync functions, called in an async view
 
 
@@ -120,19 +89,6 @@ async def test_render_template_with_a_context_processor(
 
     assert (await fetch(FlaskToAsgi(app))).body == b"hello /"
     assert journal["processor"].on_loop == (kind == "async")
-
-
-async def test_stream_template_with_an_async_context_processor(app: flask.Flask) -> None:
-    @app.context_processor
-    async def process() -> dict[str, str]:
-        await asyncio.sleep(0)
-        return {"name": "me"}
-
-    @app.get("/")
-    async def view() -> Any:
-        return flask.stream_template_string("hello {{ name }} at {{ request.path }}")
-
-    assert (await fetch(FlaskToAsgi(app))).body == b"hello me at /"
 
 
 async def test_copy_current_request_context(app: flask.Flask) -> None:
@@ -231,20 +187,6 @@ async def test_sync_to_async_runs_on_the_lane(app: flask.Flask, journal: Journal
     assert len(journal.threads) == 1
 
 
-async def test_sync_to_async_of_different_requests_runs_side_by_side(app: flask.Flask) -> None:
-    together = threading.Barrier(4)
-
-    @app.get("/")
-    async def view() -> str:
-        await sync_to_async(together.wait)(20)
-        return "hello"
-
-    bridge = FlaskToAsgi(app)
-    clients = await asyncio.gather(*(fetch(bridge) for _ in range(4)))
-
-    assert [client.body for client in clients] == [b"hello"] * 4
-
-
 async def test_sync_to_async_shares_context_variables(app: flask.Flask) -> None:
     def work() -> str:
         variable.set("thread")
@@ -255,22 +197,6 @@ async def test_sync_to_async_shares_context_variables(app: flask.Flask) -> None:
         return [await sync_to_async(work)(), variable.get()]
 
     assert (await fetch(FlaskToAsgi(app))).body == b'["/","thread"]\n'
-
-
-async def test_sync_to_async_after_a_hook_that_awaited(app: flask.Flask, journal: Journal) -> None:
-    @app.before_request
-    def before() -> None:
-        journal.note("hook")
-        flask.current_app.ensure_sync(coroutine_function)()
-
-    @app.get("/")
-    async def view() -> str:
-        await sync_to_async(journal.note)("view")
-        return "hello"
-
-    await fetch(FlaskToAsgi(app))
-
-    assert len(journal.threads) == 1
 
 
 async def test_async_to_sync_on_the_loop_says_what_to_do(app: flask.Flask) -> None:
