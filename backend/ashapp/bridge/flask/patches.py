@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["READ", "REPLACED", "TABLE", "TESTED", "Patch", "replace"]
 
-#: The releases that the tests have been run with, the oldest and the newest.
+#: The releases that the tests of this folder and of ``placement`` have been run with.
 TESTED = {
-    "flask": ("3.0.3", "3.1.3", "3.2 (its shape, see tests/support/merged_flask.py)"),
-    "werkzeug": ("3.0.3", "3.1.9"),
+    "flask": ("3.0.3", "3.1.3", "3.2.0.dev"),
+    "werkzeug": ("3.0.6", "3.1.9"),
     "blinker": ("1.8.2", "1.9.0"),
     "asgiref": ("3.11.1", "3.13.0"),
 }
