@@ -62,7 +62,7 @@ _APP = """
     async def leave_slowly():
         time.sleep(600)
 
-    app.on_shutdown = leave_slowly if "STUCK" in os.environ else leave
+    app.on_shutdown = leave_slowly if Path("stuck").exists() else leave
     """
 
 

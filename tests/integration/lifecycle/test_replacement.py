@@ -96,8 +96,9 @@ def test_a_worker_that_alone_gets_a_signal_is_replaced_without_a_failed_request(
 
 
 def test_what_blocks_the_loop_of_one_worker_is_kept_off_those_of_the_others(folder: Path) -> None:
-    with service(folder, 2, "--limit-blocking", "0.2", "--loop-guard", "0.1") as server:
-        first, _ = _to_both_workers(server)
+    limits = ["--limit-blocking", "0.2", "--loop-guard", "0.1"]
+    with service(folder, 2, *limits) as server, ExitStack() as stack:
+        first, _ = (stack.enter_context(connection) for connection in _to_both_workers(server))
         for _ in range(2):
             assert first.request("GET", "/block/0.8").body == b"blocked"
         server.wait_for_log(r"GET '/block/<float:seconds>' \(endpoint 'block'\) is moved to threads")

@@ -137,11 +137,12 @@ def test_a_signal_ends_a_service_that_starts(tmp_path: Path, mode: str, hook: st
 
 @in_each_mode
 def test_a_service_whose_shutdown_is_stuck_ends_in_its_time(folder: Path, mode: str) -> None:
-    args = ["clock:app", *MODES[mode], *_SOON, "--timeout-lifespan-shutdown", "1"]
-    with serving(args, cwd=folder, env={"STUCK": "yes"}) as server:
+    (folder / "stuck").touch()
+    with service(folder, mode, *_SOON) as server:
         assert server.stop() == (4 if mode == "alone" else 0)
-        assert "The process has not ended in the time that it has" in server.stderr
-        assert "in leave_slowly" in server.stderr
+        if mode == "alone":  # a worker that writes for too long is killed
+            assert "The process has not ended in the time that it has" in server.stderr
+            assert "in leave_slowly" in server.stderr
 
 
 _SLOW_IMPORT = """
