@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Hold the records that a server and its libraries log of requests to the rules of our access log.
+"""Apply the rules of the access log to what uvicorn and its libraries log of requests by themselves.
 
-uvicorn logs each WebSocket by itself, with its query string, whether there is an access log or not; and all
-requests, where it is configured by the user. The library that it uses for WebSockets logs heads and messages
-as they are at level debug.
-
-uvicorn also logs an error for a response that is not complete, though that is on purpose where a proxy sends
-a file in place of the body (``X-Sendfile``).
+uvicorn logs each WebSocket with its query string, whether there is an access log or not. It logs all requests
+where the user configures logging. The library for WebSockets logs heads and messages as they are, at level
+debug. uvicorn also logs an error for each response that is not complete, though that is on purpose where a
+proxy sends a file in place of the body (``X-Sendfile``).
 """
 
 import logging
@@ -22,21 +20,17 @@ __all__ = ["LOGGERS", "RequestRecords"]
 LOGGERS = ("uvicorn.access", "uvicorn.asgi", "uvicorn.error", "websockets.server")
 
 _QUERY = re.compile(r"((?:[a-z]+:/)?/[^\s?]*)\?\S*", re.IGNORECASE)
-
 # A line of a head, or a message, that was received or sent.
 _RAW = ("< ", "> ")
-
 _OF_CONNECTIONS = ('%s - "WebSocket %s" ', "connection rejected (", "connection open", "connection closed")
-
-
 _OF_INCOMPLETE = ("ASGI callable returned without completing response.", "Exception in ASGI application")
 
 
 class RequestRecords(logging.Filter):
-    """Takes query strings out of records, unless *query* is true, and drops those that show more than that.
+    """Takes query strings out of records, unless *query* is true.
 
-    Without *access*, drops all that are made for each WebSocket, too. What is told of a response that is
-    incomplete on purpose is dropped in any case.
+    It drops records that show heads and messages, and errors about a response that is incomplete on purpose.
+    Without *access* it also drops what is logged for each WebSocket.
     """
 
     def __init__(self, *, access: bool, query: bool) -> None:
@@ -51,16 +45,12 @@ class RequestRecords(logging.Filter):
             return False
         if not self._access and message.startswith(_OF_CONNECTIONS):
             return False
-        if message.startswith(_OF_INCOMPLETE) and _is_handed_over():
+        observation = current.get()
+        if message.startswith(_OF_INCOMPLETE) and observation is not None and observation.handed_over:
             return False
         if not self._query and isinstance(record.args, tuple):
             record.args = tuple(map(_without_query, record.args))
         return True
-
-
-def _is_handed_over() -> bool:
-    observation = current.get()
-    return observation is not None and observation.handed_over
 
 
 def _without_query(value: Any) -> Any:
