@@ -93,6 +93,11 @@ class Application:
         await self._answer(send, bytes(20_000_000))
         self.ends.append("sent")
 
+    async def block(self, receive: Receive, send: Send) -> None:
+        """Send a complete response that a kernel holds until the client reads."""
+        await self._answer(send, bytes(300_000))
+        self.ends.append("sent")
+
     async def _read(self, receive: Receive) -> bool:
         """Read the body to its end, and say whether it came."""
         message = await receive()
@@ -111,7 +116,11 @@ def app() -> Application:
     return Application()
 
 
-@pytest.fixture(params=COMBINATIONS, ids="-".join)
+#: For a module whose tests depend on the loop as well: each parser on each loop.
+on_each_loop = pytest.mark.parametrize("combination", COMBINATIONS, indirect=True, ids="-".join)
+
+
+@pytest.fixture(params=[COMBINATIONS[0], COMBINATIONS[-1]], ids="-".join)
 def combination(request: pytest.FixtureRequest) -> Combination:
     chosen: Combination = request.param
     return chosen

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ashapp.server.protocols.refusal import Refusal
-from tests.server.protocols.conftest import Application, ServeLimited
+from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
 from tests.support.network.tls import make_certificate, needs_openssl
 from tests.support.server import Combination
@@ -289,6 +289,7 @@ def test_so_is_the_preface_of_http_2(serve: ServeLimited) -> None:
         assert_refused(connection, 505)
 
 
+@on_each_loop
 def test_a_client_that_goes_on_sending_can_read_the_answer(serve: ServeLimited) -> None:
     address = serve()
     with Connection(address) as connection:
@@ -297,6 +298,7 @@ def test_a_client_that_goes_on_sending_can_read_the_answer(serve: ServeLimited) 
 
 
 @needs_openssl
+@on_each_loop
 def test_what_is_wrong_is_told_by_tls_too(serve: ServeLimited, tmp_path: Path) -> None:
     files = make_certificate(tmp_path)
     address = serve(**files)
@@ -339,6 +341,7 @@ def test_a_request_may_be_for_a_websocket(serve: ServeLimited) -> None:
         assert connection.is_closed()
 
 
+@on_each_loop
 def test_who_does_not_read_from_a_websocket_is_cut_off(serve: ServeLimited) -> None:
     ended = threading.Event()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ashapp.server.protocols.responses import DefaultHeaders
-from tests.server.protocols.conftest import ServeLimited
+from tests.server.protocols.conftest import ServeLimited, on_each_loop
 from tests.support.client import Connection, fetch
 
 DEFAULT = [(b"date", b"now"), (b"server", b"uvicorn"), (b"connection", b"close"), (b"vary", b"origin")]
@@ -71,6 +71,7 @@ def test_a_stream_to_http_1_0_ends_with_the_connection(serve: ServeLimited) -> N
             assert response.body == b"one two"
 
 
+@on_each_loop
 def test_a_stream_to_http_1_0_that_is_cut_off_does_not_look_complete(serve: ServeLimited) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

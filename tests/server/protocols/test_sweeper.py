@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 import asyncio
 import time
-from asyncio import FIRST_COMPLETED as FIRST
 
 import pytest
 
@@ -57,10 +56,10 @@ async def test_only_a_portion_is_looked_at_in_one_go() -> None:
     connections = [Connection() for _ in range(200)]
     for connection in connections:
         sweeper.add(connection)
-    await asyncio.wait([loop.create_task(connection.wait()) for connection in connections], return_when=FIRST)
+    waiting = [loop.create_task(connection.wait()) for connection in connections]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     assert sum(connection.seconds > 0 for connection in connections) < 100
-    for connection in connections:
-        await connection.wait()
+    await asyncio.gather(*waiting)
 
 
 async def test_a_loop_that_was_blocked_takes_it_for_one_interval() -> None:

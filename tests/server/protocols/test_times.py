@@ -12,7 +12,7 @@ from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.protocols import connection as limited
 from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.delivery import has_arrived
-from tests.server.protocols.conftest import Application, ServeLimited
+from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST, assert_refused
 from tests.support.client import Connection, TruncatedResponse, chunk, fetch
 from tests.support.waiting import until
@@ -57,6 +57,7 @@ def drip(connection: Connection, data: bytes, pause: float = 0.05) -> int:
     return sent
 
 
+@on_each_loop
 def test_a_head_must_come_in_time_however_lively_the_client_is(serve: ServeLimited, app: Application) -> None:
     address = serve(head_seconds=0.3)
     for begin in (b"", HEAD + b"\r\n"):
@@ -69,6 +70,7 @@ def test_a_head_must_come_in_time_however_lively_the_client_is(serve: ServeLimit
     assert len(app.headers) == 1
 
 
+@on_each_loop
 def test_a_new_connection_that_says_nothing_is_closed_without_an_answer(serve: ServeLimited) -> None:
     address = serve(head_seconds=0.3)
     with Connection(address) as connection:
@@ -81,6 +83,7 @@ def test_a_new_connection_that_says_nothing_is_closed_without_an_answer(serve: S
             connection.wait_for_close(10)
 
 
+@on_each_loop
 def test_many_slow_clients_do_not_harm_others(serve: ServeLimited) -> None:
     address = serve(head_seconds=1)
     slow = [Connection(address) for _ in range(100)]
@@ -95,6 +98,7 @@ def test_many_slow_clients_do_not_harm_others(serve: ServeLimited) -> None:
 
 
 @pytest.mark.parametrize("pause", [None, 0.1], ids=["nothing", "drops"])
+@on_each_loop
 def test_a_body_must_come_in_time(serve: ServeLimited, app: Application, pause: float | None) -> None:
     with Connection(serve(body_seconds=0.5)) as connection:
         connection.send(POST + b"Content-Length: 1000\r\n\r\nbegin")
@@ -104,6 +108,7 @@ def test_a_body_must_come_in_time(serve: ServeLimited, app: Application, pause: 
     until(lambda: app.ends == ["disconnected"])
 
 
+@on_each_loop
 def test_a_body_may_take_long_as_long_as_it_comes(serve: ServeLimited) -> None:
     with Connection(serve(body_seconds=0.4, body_rate=10)) as connection:
         connection.send(CHUNKED)
@@ -114,6 +119,7 @@ def test_a_body_may_take_long_as_long_as_it_comes(serve: ServeLimited) -> None:
         assert connection.receive().body == b"1000"
 
 
+@on_each_loop
 def test_an_application_may_let_a_body_wait(serve: ServeLimited) -> None:
     address = serve(body_seconds=0.2, head_seconds=0.2, keep_alive=1)
     with Connection(address) as connection:
@@ -127,6 +133,7 @@ def test_an_application_may_let_a_body_wait(serve: ServeLimited) -> None:
         assert connection.receive().body == b"5"
 
 
+@on_each_loop
 def test_a_body_may_wait_for_a_response_that_has_begun(serve: ServeLimited) -> None:
     with Connection(serve(body_seconds=0.2)) as connection:
         connection.send(CHUNKED.replace(b"/", b"/early", 1))
@@ -136,6 +143,7 @@ def test_a_body_may_wait_for_a_response_that_has_begun(serve: ServeLimited) -> N
         assert b"".join(connection.receive_chunks()) == b"begunended"
 
 
+@on_each_loop
 def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(
     serve: ServeLimited, app: Application
 ) -> None:
@@ -150,6 +158,7 @@ def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(
         assert time.monotonic() - began >= 0.9
 
 
+@on_each_loop
 def test_a_request_that_comes_at_the_end_of_its_time_is_answered(
     serve: ServeLimited, connections: list[LimitedProtocol]
 ) -> None:
@@ -170,6 +179,19 @@ def test_a_request_that_comes_at_the_end_of_its_time_is_answered(
             assert connection.receive().status == 200
 
 
+def test_a_connection_is_not_idle_while_its_client_reads(
+    serve: ServeLimited, app: Application, connections: list[LimitedProtocol]
+) -> None:
+    with Connection(serve(keep_alive=1), receive_buffer=4096) as connection:
+        connection.send_request("GET", "/block")
+        until(lambda: app.ends)
+        time.sleep(2.5)
+        assert not connections[0].transport.is_closing()
+        assert len(connection.receive().body) == 300_000
+        assert connection.is_closed()
+
+
+@on_each_loop
 def test_an_unread_body_is_thrown_away_for_a_while_only(serve: ServeLimited) -> None:
     with Connection(serve(keep_alive=1, head_seconds=0.2)) as connection:
         connection.send(CHUNKED.replace(b"/", b"/unread", 1))
@@ -178,6 +200,7 @@ def test_an_unread_body_is_thrown_away_for_a_while_only(serve: ServeLimited) -> 
         assert connection.is_closed()
 
 
+@on_each_loop
 def test_an_unread_body_that_ends_leaves_the_connection_usable(serve: ServeLimited) -> None:
     with Connection(serve()) as connection:
         connection.send(CHUNKED.replace(b"/", b"/unread", 1))
@@ -187,6 +210,7 @@ def test_an_unread_body_that_ends_leaves_the_connection_usable(serve: ServeLimit
 
 
 @pytest.mark.parametrize("target", ["/flood", "/large"], ids=["stream", "complete response"])
+@on_each_loop
 def test_a_client_that_does_not_read_is_cut_off(
     serve: ServeLimited, app: Application, connections: list[LimitedProtocol], target: str
 ) -> None:
@@ -201,6 +225,7 @@ def test_a_client_that_does_not_read_is_cut_off(
         assert len(received) < 20_000_000
 
 
+@on_each_loop
 def test_a_client_may_read_slowly(serve: ServeLimited) -> None:
     with Connection(serve(send_seconds=0.5), receive_buffer=65536) as connection:
         connection.send_request("GET", "/large")
@@ -210,6 +235,7 @@ def test_a_client_may_read_slowly(serve: ServeLimited) -> None:
             time.sleep(0.1)
 
 
+@on_each_loop
 def test_a_producer_may_be_silent(serve: ServeLimited, app: Application) -> None:
     limits = {"head_seconds": 0.1, "body_seconds": 0.1, "send_seconds": 0.1}
     with Connection(serve(**limits)) as connection:
@@ -219,6 +245,7 @@ def test_a_producer_may_be_silent(serve: ServeLimited, app: Application) -> None
             connection.wait_for_close(1.5)
 
 
+@on_each_loop
 def test_a_producer_may_be_given_a_time(serve: ServeLimited, app: Application) -> None:
     address = serve(stream_seconds=0.6)
     assert fetch(address, "/ticks").body == b"." * 20
@@ -231,6 +258,7 @@ def test_a_producer_may_be_given_a_time(serve: ServeLimited, app: Application) -
     until(lambda: app.ends == ["complete", "disconnected"])
 
 
+@on_each_loop
 def test_who_does_not_close_after_a_refusal_is_closed(serve: ServeLimited) -> None:
     with Connection(serve(head_seconds=0.4)) as connection:
         connection.send(HEAD + b"A: b\x00\r\n\r\n")

@@ -9,12 +9,14 @@ import pytest
 from ashapp.server.protocols import turns
 from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.turns import Backlog, Turns
-from tests.server.protocols.conftest import Application, ServeLimited
+from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST
 from tests.support.client import Connection, chunk
+from tests.support.server import Combination
 from tests.support.waiting import PATIENCE, until
 
-LABORIOUS = chunk(b"x") * 50_000
+# So many chunks take each parser some tenths of a second.
+CHUNKS = {"httptools": 100_000, "h11": 15_000}
 
 
 class Waiting:
@@ -61,48 +63,61 @@ async def test_each_has_its_turn_and_the_loop_goes_on_between_rounds(
     assert caplog.messages == ["What was received could not be taken in: connection aborted"]
 
 
+@on_each_loop
 def test_what_is_laborious_is_taken_in_whole(serve: ServeLimited, app: Application) -> None:
     with Connection(serve(), timeout=60) as connection:
         gets = (HEAD + b"\r\n") * 80
         text = b"line\r\n" * 20_000
-        connection.send(CHUNKED + LABORIOUS + chunk() + HEAD + b"\r\n")
+        connection.send(CHUNKED + chunk(b"x") * 10_000 + chunk() + HEAD + b"\r\n")
         connection.send(POST + b"Content-Length: %d\r\n\r\n" % len(text) + text)
-        assert [connection.receive().body for _ in range(3)] == [b"50000", b"0", b"120000"]
+        assert [connection.receive().body for _ in range(3)] == [b"10000", b"0", b"120000"]
         connection.send(gets)
         assert [connection.receive().body for _ in range(80)] == [b"0"] * 80
-        connection.send(CHUNKED + LABORIOUS[:-1] + b"x")
+        connection.send(CHUNKED + (chunk(b"x") * 10_000)[:-1] + b"x")
         assert connection.receive().status == 400
         assert connection.is_closed()
     until(lambda: app.ends == ["complete"] * 83 + ["disconnected"])
 
 
+@on_each_loop
 def test_others_are_served_between_what_is_laborious(
-    serve: ServeLimited, connections: list[LimitedProtocol], app: Application
+    serve: ServeLimited, connections: list[LimitedProtocol], app: Application, combination: Combination
 ) -> None:
-    address = serve()
+    address, size = serve(), CHUNKS[combination[0]]
     with Connection(address, timeout=60) as busy, Connection(address, timeout=60) as other:
         assert busy.request("GET", "/").body == b"0"
         (first, *_) = connections
         ended = threading.Event()
 
         def send() -> None:
-            busy.send(CHUNKED + LABORIOUS * 4 + chunk())
+            busy.send(CHUNKED + chunk(b"x") * size + chunk())
             ended.set()
 
         threading.Thread(target=send).start()
         until(lambda: first.flow.held)
         assert other.request("GET", "/").body == b"0"
         assert app.ends == ["complete"] * 2
-        assert busy.receive().body == b"200000"
+        assert busy.receive().body == b"%d" % size
         assert ended.wait(PATIENCE)
 
 
+@on_each_loop
 def test_what_waits_is_forgotten_with_its_client(
-    serve: ServeLimited, connections: list[LimitedProtocol]
+    serve: ServeLimited, connections: list[LimitedProtocol], combination: Combination
 ) -> None:
-    address = serve()
-    with Connection(address) as connection:
-        connection.send(CHUNKED + LABORIOUS)
+    laborious = chunk(b"x") * CHUNKS[combination[0]]
+    with Connection(serve()) as connection:
+        connection.send(CHUNKED + laborious)
         until(lambda: connections and connections[0].flow.held)
         connection.vanish()
     until(lambda: not connections[0].flow.held)
+
+
+def test_no_more_than_a_megabyte_may_wait(serve: ServeLimited, connections: list[LimitedProtocol]) -> None:
+    with Connection(serve()) as connection:
+        connection.send(CHUNKED)
+        until(lambda: connections and connections[0].received)
+        (first,) = connections
+        for _ in range(2):  # as a transport does that can't be paused at once
+            first.loop.call_soon_threadsafe(first.data_received, chunk(b"x") * 100_000)
+        assert connection.is_closed()

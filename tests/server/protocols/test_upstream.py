@@ -18,7 +18,7 @@ from ashapp.server.protocols import ConnectionLimits, limited_protocol
 from ashapp.server.protocols.h11_protocol import LimitedH11Protocol
 from ashapp.server.protocols.httptools_protocol import LimitedHttpToolsProtocol
 from ashapp.server.protocols.upstream import REACHED, TESTED, HeldFlow, LeanEvent
-from tests.server.protocols.conftest import Application, ServeLimited
+from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.support.client import Connection
 from tests.support.waiting import until
 
@@ -91,6 +91,7 @@ async def test_a_lean_event_is_an_event_and_small() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio has eager tasks since Python 3.12")
+@on_each_loop
 def test_a_request_whose_task_begins_at_once_gets_its_body(serve: ServeLimited, app: Application) -> None:
     # asyncio.eager_task_factory of Python 3.13.0 does not take what uvloop passes.
     def begin(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
 """A connection with limits: what both protocols share.
 
-Theory of operation. Nothing of this runs while requests are served; the state of a connection is read from
-what uvicorn keeps anyway. A sweeper looks at each connection now and then. What it waits for is told by its
-phase and its cycle (the request that it has last begun to serve): as long as neither changes, the time that
-it waits adds up, until the limit of that phase is reached. Whether the client takes what is written is asked
-of the kernel (see `delivery`): as long as some of it is left, no other time runs, not even after its end.
+Theory of operation. Nothing of this runs while requests are served: the state of a connection is read from
+what uvicorn keeps anyway. A sweeper looks at each connection now and then. As long as the phase of the
+connection and its cycle (the request that has come last) stay the same, the time that it waits adds up, until
+the limit of that phase is reached. Whether the client takes what is written is asked of the kernel (see
+`delivery`): as long as some of it is left, no other time runs, not even after the end of the connection.
 
-A request is refused in its turn. If its head is wrong, those before it on the connection are answered first;
-nothing after it is read. If its body is wrong, or does not come, the application is told that the client has
-gone; the client gets the refusal if the response has not begun, and a truncated response else. Then the
-sending half of the connection is closed, and what the client still sends is thrown away for a while: closing
-at once would reset the connection, and the client could lose the answer before it reads it (RFC 9112, 9.6).
+A request is refused in its turn: those before it on the connection are answered first, and nothing after it
+is read. If its body is wrong, or does not come, the application is told that the client has gone. The client
+gets the refusal if the response has not begun, and a truncated response else. Then the sending half of the
+connection is closed, and what the client still sends is thrown away for a while: closing at once would reset
+the connection, and the client could lose the answer before it reads it (RFC 9112, 9.6).
 
 A WebSocket has one of uvicorn's protocols, with time limits of its own for pings and for the end. But at its
 end it waits until the client has taken what is left, for ever. So its connection is looked at here, too.
@@ -45,26 +45,16 @@ _LONGEST_BACKLOG = 1 << 20
 class Phase(Enum):
     """What a connection waits for."""
 
-    #: The client, to complete the head of a request; or to begin the first one.
-    HEAD = auto()
-    #: The client, to send more of a body.
-    BODY = auto()
-    #: Its turn: to take in what has been received, or to refuse the request that was received last.
-    TURN = auto()
-    #: The application, to begin the response.
-    RESPONSE = auto()
-    #: The application, to go on with the response.
-    STREAM = auto()
-    #: The client, to take what has been written.
-    SENDING = auto()
-    #: The client, to send another request, or the rest of a body that nobody reads.
-    IDLE = auto()
-    #: The client, to close a connection on which a request has been refused.
-    LINGER = auto()
-    #: Whatever its other protocol waits for.
-    WEBSOCKET = auto()
-    #: The client, to close its half of a TLS connection that is closed here.
-    END = auto()
+    HEAD = auto()  # the client, to complete the head of a request, or to begin the first one
+    BODY = auto()  # the client, to send more of a body
+    TURN = auto()  # its turn: to take in what has been received, or to refuse the request that was
+    RESPONSE = auto()  # the application, to begin the response
+    STREAM = auto()  # the application, to go on with the response
+    SENDING = auto()  # the client, to take what has been written
+    IDLE = auto()  # the client, to send another request, or the rest of a body that nobody reads
+    LINGER = auto()  # the client, to close a connection on which a request has been refused
+    WEBSOCKET = auto()  # whatever its other protocol waits for
+    END = auto()  # the client, to close its half of a TLS connection that is closed here
 
 
 # What begins only when the client has taken what there is.
@@ -123,7 +113,7 @@ class LimitedProtocol(asyncio.Protocol):
 
     @property
     def served(self) -> Any:
-        """The request that is being served, or was the last; uvicorn's ``cycle`` may be one that waits."""
+        """The request that is being served, or was last; ``cycle`` may be one that waits for its turn."""
         return self.cycle
 
     def connection_made(self, transport: Any) -> None:

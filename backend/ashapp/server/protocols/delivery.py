@@ -98,13 +98,13 @@ def unsent(transport: Transport) -> int:
 
 def queued(transport: Transport) -> int:
     """Return how many bytes are queued in the kernel until the peer takes them; 0 if it does not tell."""
-    descriptor = _descriptor(transport)
-    if sys.platform != "linux" or descriptor < 0:
+    if sys.platform != "linux":
         return 0
     try:
-        return int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-    except OSError:
+        answer = fcntl.ioctl(_descriptor(transport), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # there is no such descriptor, or none any more
         return 0
+    return int.from_bytes(answer, sys.byteorder)
 
 
 def has_arrived(transport: Transport) -> bool:

@@ -16,8 +16,6 @@ from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
 
 __all__ = [
-    "VERSIONS",
-    "Fields",
     "check_head",
     "check_lines",
     "check_nothing_follows",
@@ -56,9 +54,8 @@ _OF_HANDSHAKE = {b"sec-websocket-key", b"sec-websocket-version"}
 def check_head(received: bytes, limits: ConnectionLimits) -> None:
     """Check *received*, which begins with a head and may end before it does, or go on after it.
 
-    Raises:
-        Refusal: it is too long, 414 or 431, not what RFC 9112 says, 400, or of another version, 505.
-
+    A `Refusal` is raised where it is too long, 414 or 431, not what RFC 9112 says, 400, or of another
+    version, 505.
     """
     head, end, _ = received.partition(_END)
     head += end
@@ -77,24 +74,14 @@ def check_head(received: bytes, limits: ConnectionLimits) -> None:
 
 
 def check_lines(received: bytes | bytearray) -> None:
-    """Check lines between the chunks of a body, or behind them; *received* may end within one.
-
-    Raises:
-        Refusal: a line is not what RFC 9112 says: 400.
-
-    """
+    """Refuse lines between the chunks of a body, or behind them, that are not what RFC 9112 says: 400."""
     for pattern, what in _WRONG:
         if pattern.search(received):
             raise Refusal(400, f"The body of the request has {what}, between its chunks or behind them.")
 
 
 def check_size(target: int, fields: int, head: int, limits: ConnectionLimits) -> None:
-    """Check the length of the target, the number of fields and the length of the head, as far as known.
-
-    Raises:
-        Refusal: one is too great: 414 for the target, 431 for the others (RFC 6585, 5).
-
-    """
+    """Refuse a target that is too long, 414, and too many fields or too long a head, 431 (RFC 6585, 5)."""
     if target > limits.target:
         raise Refusal(414, f"The request target is longer than {limits.target} bytes.")
     if fields > limits.fields:
@@ -106,12 +93,8 @@ def check_size(target: int, fields: int, head: int, limits: ConnectionLimits) ->
 def in_origin_form(method: bytes, target: bytes, fields: Fields) -> tuple[bytes, Fields]:
     """Return *target* as a path with its query, and *fields* with the host that it names for Host.
 
-    A path, and the asterisk that stands for the whole server, come back as they are (RFC 9112, 3.2).
-
-    Raises:
-        Refusal: it is of no other form for which a server is asked, or names a user: 400 (RFC 9110, 4.2.4).
-            Or it is for a tunnel: 501. What follows a CONNECT is for another server (RFC 9110, 9.3.6).
-
+    A path, and the asterisk that stands for the whole server, come back as they are (RFC 9112, 3.2). Refused
+    are targets of other forms, or with a user, 400 (RFC 9110, 4.2.4), and tunnels, 501 (RFC 9110, 9.3.6).
     """
     if method == b"CONNECT":
         raise Refusal(501, "CONNECT is not served here: the service is no proxy.")
@@ -130,9 +113,7 @@ def in_origin_form(method: bytes, target: bytes, fields: Fields) -> tuple[bytes,
 def is_handshake(method: bytes, version: str, fields: Fields) -> bool:
     """Whether it is a WebSocket handshake, though maybe one with a wrong key or version (RFC 6455, 4.2).
 
-    Raises:
-        Refusal: it is one, but has a body: 400.
-
+    One that has a body is refused: 400.
     """
 
     def values(wanted: bytes) -> list[bytes]:
@@ -149,11 +130,6 @@ def is_handshake(method: bytes, version: str, fields: Fields) -> bool:
 
 
 def check_nothing_follows(received: bytes) -> None:
-    """Check that nothing was *received* with a handshake: the client has to wait (RFC 6455, 4.1).
-
-    Raises:
-        Refusal: something was: 400.
-
-    """
+    """Refuse what was *received* with a handshake, 400: the client has to wait (RFC 6455, 4.1)."""
     if received:
         raise Refusal(400, "Something follows the WebSocket handshake: wait for its answer.")

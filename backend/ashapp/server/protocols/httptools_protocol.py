@@ -13,15 +13,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ashapp.bridge.messages.headers import IGNORED
+from ashapp.server.protocols import head
 from ashapp.server.protocols.connection import LimitedProtocol
-from ashapp.server.protocols.head import (
-    VERSIONS,
-    Fields,
-    check_nothing_follows,
-    check_size,
-    in_origin_form,
-    is_handshake,
-)
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
 from ashapp.server.protocols.responses import close_delimited, respect_own_fields
@@ -59,7 +52,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         self._piece = self._progress_at = 0
         self._is_handshake = False
         # The fields of a request whose upgrade is not taken, while its head is parsed again.
-        self._untaken: Fields | None = None
+        self._untaken: head.Fields | None = None
 
     @property
     def head_has_begun(self) -> bool:
@@ -96,7 +89,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
                 self._check_unfinished()
                 return
             if self._is_handshake:
-                check_nothing_follows(rest)
+                head.check_nothing_follows(rest)
                 self.handle_websocket_upgrade()
                 self.parser = None  # type: ignore[assignment]
                 return
@@ -117,7 +110,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         self._check_head(version)
         upgrades = self.parser.should_upgrade()
         if upgrades or self.url[0] != _SLASH:
-            self.url, self.headers[:] = in_origin_form(self.parser.get_method(), self.url, self.headers)
+            self.url, self.headers[:] = head.in_origin_form(self.parser.get_method(), self.url, self.headers)
         if upgrades:
             self._take_or_ignore_upgrade(version)
             return
@@ -146,7 +139,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
 
     def _take_or_ignore_upgrade(self, version: str) -> None:
         method = self.parser.get_method()
-        if self.ws_protocol_class is None or not is_handshake(method, version, self.headers):
+        if self.ws_protocol_class is None or not head.is_handshake(method, version, self.headers):
             self._untaken = self.headers
             return
         if self.cycle is not None and not self.cycle.response_complete:
@@ -187,12 +180,12 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         limits, headers = self.limits, self.headers
         longest = self._piece + self.received - self._progress_at
         if longest > limits.head or len(headers) > limits.fields or len(self.url) > limits.target:
-            check_size(len(self.url), len(headers), self._known_size(), limits)
+            head.check_size(len(self.url), len(headers), self._known_size(), limits)
         if version == "1.1":
             if (not headers or headers[0][0] != b"host") and all(name != b"host" for name, _ in headers):
                 raise Refusal(400, "The request has no Host field.")  # RFC 9112, 3.2
         elif version != "1.0":
-            raise Refusal(505, VERSIONS)
+            raise Refusal(505, head.VERSIONS)
 
     def _known_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + _PUNCTUATION for name, value in self.headers)
@@ -203,7 +196,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         if cycle is None or cycle.scope is not self.scope:
             if self.scope is not None:  # else there were only empty lines before the first request
                 size = max(unfinished, self._known_size())
-                check_size(len(self.url), len(self.headers), size, self.limits)
+                head.check_size(len(self.url), len(self.headers), size, self.limits)
         elif cycle.more_body and unfinished > self.limits.head:
             # What is no body is chunk extensions, or trailer fields: the parser keeps each until its end.
             raise Refusal(431, f"The trailer of the request is longer than {self.limits.head} bytes.")
@@ -218,6 +211,6 @@ def _new_parser(protocol: HttpToolsProtocol) -> httptools.HttpRequestParser:
 
 def _not_valid(error: httptools.HttpParserError) -> Refusal:
     if str(error) in _OTHER_VERSIONS:
-        return Refusal(505, VERSIONS)
+        return Refusal(505, head.VERSIONS)
     why = "" if isinstance(error, httptools.HttpParserCallbackError) else f": {error}"
     return Refusal(400, f"The request is not valid HTTP/1.1{why}.")
