@@ -14,10 +14,9 @@ limits of workers do not stop what they do.
 import contextlib
 import logging
 import signal
-import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import wait
 
 from uvicorn.config import STARTUP_FAILURE
@@ -29,7 +28,7 @@ from ashapp.server.management.workers import Workers
 from ashapp.server.processes.backoff import BackOff
 from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
-from ashapp.server.system.signals import numbers
+from ashapp.server.system.signals import noting
 
 __all__ = ["Supervisor"]
 
@@ -76,7 +75,6 @@ class Supervisor:
         self._tell = tell
         self._start = start
         self._target = self._settings.workers
-        self._signals: deque[int] = deque()
         self._to_replace: deque[Worker] = deque()
         self._back_off = BackOff(allowance=2 * self._target)
         self._is_ending = False
@@ -91,7 +89,7 @@ class Supervisor:
 
         """
         try:
-            with self._wakeup() as woken:
+            with noting(self.signals) as (woken, noted):
                 self.act()
                 while not (self._is_ending and not self.workers):
                     sentinels = [worker.process.sentinel for worker in self.workers]
@@ -99,7 +97,7 @@ class Supervisor:
                     wait([woken, *sentinels, *channels], _TICK)
                     with contextlib.suppress(BlockingIOError):
                         woken.recv(4096)
-                    self.act(*[self._signals.popleft() for _ in range(len(self._signals))])
+                    self.act(*[noted.popleft() for _ in range(len(noted))])
         finally:
             for worker in self.workers:
                 worker.channel.close()  # which ends it
@@ -120,21 +118,6 @@ class Supervisor:
                 self._reap(worker)
         if not self._is_ending:
             self._maintain()
-
-    @contextlib.contextmanager
-    def _wakeup(self) -> Iterator[socket.socket]:
-        """Note signals; yield a socket that can be read when one has come."""
-        woken, waker = socket.socketpair()
-        with woken, waker:
-            woken.settimeout(0)
-            waker.settimeout(0)
-            before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-            for signum in numbers(*self.signals):
-                signal.signal(signum, lambda signum, _: self._signals.append(signum))
-            try:
-                yield woken
-            finally:
-                signal.set_wakeup_fd(before)
 
     def _handle(self, signum: signal.Signals) -> None:
         _log.info("Received %s", signum.name)

@@ -12,10 +12,11 @@ import contextlib
 import faulthandler
 import os
 import signal
+import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ __all__ = [
     "is_on_terminal",
     "keep",
     "noted",
+    "noting",
     "numbers",
     "outlive",
     "release",
@@ -87,6 +89,26 @@ def keep() -> None:
     if threading.current_thread() is threading.main_thread():
         for disposition in _dispositions.values():
             disposition.keep()
+
+
+@contextlib.contextmanager
+def noting(names: Iterable[str]) -> Iterator[tuple[socket.socket, deque[int]]]:
+    """Note these signals, and do nothing else for them; on the main thread.
+
+    Yields a socket that can be read when one has come, and those that have.
+    """
+    come: deque[int] = deque()
+    woken, waker = socket.socketpair()
+    with woken, waker:
+        woken.settimeout(0)
+        waker.settimeout(0)
+        before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        for signum in numbers(*names):
+            signal.signal(signum, lambda signum, _: come.append(signum))
+        try:
+            yield woken, come
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 def is_on_terminal() -> bool:
