@@ -119,6 +119,16 @@ async def test_a_body_that_leaves_no_trace_streams_through() -> None:
     assert budget.kept == 2 * MIB
 
 
+async def test_one_that_waits_for_room_while_it_is_found_to_stream_goes_on() -> None:
+    budget, _ = budget_of(60 * MIB)
+    favoured, one = share(budget, MIB), share(budget, MIB)
+    waiting = [asyncio.create_task(other.wait_for_growth()) for other in (favoured, one)]
+    await eventually(waiting[0].done)
+    one.note_given(PROOF)
+    await waiting[1]
+    assert one.may_grow()
+
+
 async def test_one_that_is_kept_does_not() -> None:
     budget, memory = budget_of(100 * MIB)
     one = share(budget, 10 * MIB)

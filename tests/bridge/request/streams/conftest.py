@@ -10,7 +10,6 @@ from typing import Any
 import flask
 import pytest
 
-from ashapp.bridge import FlaskToAsgi
 from tests.support.journal import Journal
 from tests.support.waiting import PATIENCE
 
@@ -86,33 +85,10 @@ FORMS: dict[str, Callable[[Stream], Any]] = {
     "view": lambda stream: stream.asynchronous(),
 }
 
-Bridged = Callable[..., FlaskToAsgi]
-
-
-@pytest.fixture(params=["thread", "loop"])
-def place(request: pytest.FixtureRequest) -> str:
-    """Where the view runs."""
-    return str(request.param)
-
 
 @pytest.fixture(params=FORMS)
 def form(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def add_view(app: flask.Flask, place: str) -> Callable[..., None]:
-    """A function that adds a view of what a sync function returns, in that place."""
-
-    def add(function: Callable[[], Any], target: str = "/") -> None:
-        async def on_loop() -> Any:
-            await asyncio.sleep(0)
-            return function()
-
-        view = on_loop if place == "loop" else function
-        app.add_url_rule(target, target, view, methods=["GET", "POST"])
-
-    return add
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Ways to send a body, in memory and over sockets, and places where a view reads it."""
+"""Ways to send a body, in memory and over sockets."""
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import flask
 import pytest
 
 from tests.support.asgi import Application, Client
@@ -89,23 +88,3 @@ def post(request: pytest.FixtureRequest, _servers: Callable[[Combination], Share
 
     yield post_by_socket
     server.application = None
-
-
-@pytest.fixture(params=["thread", "loop"])
-def place(request: pytest.FixtureRequest) -> str:
-    """Where the views of the application run."""
-    return str(request.param)
-
-
-@pytest.fixture
-def add_view(app: flask.Flask, place: str) -> Callable[..., None]:
-    """A function that adds a view of what a sync function returns, in that place."""
-
-    def add(function: Callable[[], Any], target: str = "/") -> None:
-        async def on_loop() -> Any:
-            await asyncio.sleep(0)
-            return function()
-
-        app.add_url_rule(target, target, on_loop if place == "loop" else function, methods=["GET", "POST"])
-
-    return add

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Bodies that the tasks of an async view read, and threads that it hands them to, while they are late."""
+"""Bodies that are late, and read by tasks of an async view, or by threads that it hands them to."""
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import flask
 import pytest
@@ -21,84 +21,64 @@ MULTIPART = (b"content-type", b"multipart/form-data; boundary=b")
 CHUNKED = (b"transfer-encoding", b"chunked")
 FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\ncontent\r\n--b--\r\n'
 
-
-@pytest.mark.parametrize("where", ["task", "thread", "task in a thread"])
-async def test_a_part_of_the_view_reads_it(app: flask.Flask, where: str) -> None:
-    @app.post("/")
-    async def view() -> bytes:
-        if where == "task":
-
-            async def task() -> bytes:
-                return await asyncio.to_thread(flask.request.get_data)
-
-            return await asyncio.create_task(task())
-        if where == "thread":
-            return await asyncio.to_thread(flask.request.get_data)
-        return await asyncio.get_running_loop().run_in_executor(
-            None, flask.copy_current_request_context(flask.request.get_data)
-        )
-
-    request = begin(FlaskToAsgi(app), "POST", client=Client(b"abc", more=True), headers=[CHUNKED])
-    await asyncio.sleep(0.02)
-    request.client.say(b"def")
-
-    assert (await request.end()).body == b"abcdef"
+Read = Callable[[], bytes]
+T = TypeVar("T")
 
 
-def with_gather(read: Callable[[], bytes]) -> Awaitable[Any]:
-    async def task() -> bytes:
-        return read()
-
-    return asyncio.gather(task(), asyncio.sleep(0))
+async def task(read: Callable[[], T]) -> T:
+    return read()
 
 
-def with_task_group(read: Callable[[], bytes]) -> Awaitable[Any]:
-    async def task() -> bytes:
+async def with_gather(read: Read) -> bytes:
+    return (await asyncio.gather(task(read), asyncio.sleep(0)))[0]
+
+
+async def with_task_group(read: Read) -> bytes:
+    async def outer() -> bytes:
         await asyncio.sleep(0)
-        return await asyncio.create_task(inner())
+        return await asyncio.create_task(task(read))
 
-    async def inner() -> bytes:
-        return read()
-
-    async def run() -> list[bytes]:
-        async with asyncio.TaskGroup() as group:
-            made = group.create_task(task())
-        return [made.result()]
-
-    return run()
+    async with asyncio.TaskGroup() as group:
+        made = group.create_task(outer())
+    return made.result()
 
 
-def with_wait_for(read: Callable[[], bytes]) -> Awaitable[Any]:
-    async def task() -> list[bytes]:
-        return [read()]
-
-    return asyncio.wait_for(task(), 20)
-
-
-async def with_greenlets(read: Callable[[], bytes]) -> list[bytes]:
+async def with_greenlets(read: Read) -> bytes:
     """As ``AsyncSession.run_sync`` does."""
     engine = create_async_engine("sqlite+aiosqlite://")
     async with engine.connect() as connection:
-        result = [await connection.run_sync(lambda _: read())]
+        result = await connection.run_sync(lambda _: read())
     await engine.dispose()
     return result
 
 
-@pytest.mark.parametrize("read", [with_gather, with_task_group, with_wait_for, with_greenlets])
+async def with_an_executor(read: Read) -> bytes:
+    copied = flask.copy_current_request_context(read)
+    return await asyncio.get_running_loop().run_in_executor(None, copied)
+
+
+WAYS: dict[str, Callable[[Read], Awaitable[bytes]]] = {
+    "gather": with_gather,
+    "task group": with_task_group,
+    "wait_for": lambda read: asyncio.wait_for(task(read), 20),
+    "run_sync": with_greenlets,
+    "thread": asyncio.to_thread,
+    "thread of a task": lambda read: asyncio.create_task(asyncio.to_thread(read)),
+    "executor": with_an_executor,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["async", "decorated"])
-async def test_one_that_is_late_is_read_in_a_task(
-    app: flask.Flask, kind: str, read: Callable[[Callable[[], bytes]], Awaitable[Any]]
-) -> None:
+async def test_a_part_of_the_view_reads_it(app: flask.Flask, kind: str, way: str) -> None:
     async def view() -> str:
-        result = await read(flask.request.get_data)
-        return f"{len(result[0])} {flask.request.endpoint}"
+        result = await WAYS[way](flask.request.get_data)
+        return f"{len(result)} {flask.request.endpoint}"
 
     app.add_url_rule("/", "view", view if kind == "async" else ensured(view), methods=["POST"])
     bridge = FlaskToAsgi(app)
-    requests = [
-        begin(bridge, "POST", client=Client(more=True), headers=[(b"content-length", b"200000")])
-        for _ in range(10)
-    ]
+    headers = [(b"content-length", b"200000")]
+    requests = [begin(bridge, "POST", client=Client(more=True), headers=headers) for _ in range(10)]
     for request in requests:
         await request.client.until(lambda client: client.asked)
     for part in range(2):
@@ -123,18 +103,15 @@ async def test_one_that_is_late_is_read_in_a_task(
 async def test_several_that_read_a_late_one_all_see_the_whole(
     app: flask.Flask, read: Any, sent: Any, expected: Any, where: str, framing: str
 ) -> None:
-    async def task() -> Any:
-        return read()
-
     async def view() -> Any:
         if where == "tasks":
-            seen = list(await asyncio.gather(task(), task(), asyncio.wait_for(task(), 20)))
+            seen = list(await asyncio.gather(task(read), task(read), asyncio.wait_for(task(read), 20)))
         elif where == "view and task":
-            other = asyncio.create_task(task())
+            other = asyncio.create_task(task(read))
             await asyncio.sleep(0)
             seen = [read(), await other]
         else:
-            seen = list(await asyncio.gather(asyncio.to_thread(read), task(), asyncio.to_thread(read)))
+            seen = list(await asyncio.gather(asyncio.to_thread(read), task(read), asyncio.to_thread(read)))
         return ["whole" if result == expected else repr(result)[:80] for result in seen]
 
     app.add_url_rule("/", view_func=view, methods=["POST"])
@@ -151,47 +128,28 @@ async def test_several_that_read_a_late_one_all_see_the_whole(
     assert set(json.loads((await request.end()).body)) == {"whole"}
 
 
-async def test_no_half_of_one_is_taken_for_the_whole(app: flask.Flask) -> None:
-    """The first half is lost with the task that has read it."""
+@pytest.mark.parametrize("begun", [True, False], ids=["half-way", "before it has anything"])
+async def test_one_whose_first_reader_is_cancelled(app: flask.Flask, *, begun: bool) -> None:
+    """What that has read is lost with its task: no half is taken for the whole."""
 
     @app.post("/")
-    async def view() -> str:
-        async def task() -> bytes:
-            return flask.request.get_data()
-
-        first, second = asyncio.create_task(task()), asyncio.create_task(task())
-        await client.until(lambda client: client.asked == 2)
+    async def view() -> bytes:
+        first, second = (asyncio.create_task(task(flask.request.get_data)) for _ in range(2))
+        await client.until(lambda client: client.asked == (2 if begun else 1))
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait([first])
         client.say(b"def")
-        with pytest.raises(RuntimeError, match="cancelled half-way"):
-            await second
-        return "told"
-
-    client = Client(b"abc", more=True)
-    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
-
-    assert (await request.end()).body == b"told"
-
-
-async def test_a_read_that_is_cancelled_before_it_has_anything_does_no_harm(app: flask.Flask) -> None:
-    @app.post("/")
-    async def view() -> bytes:
-        async def task() -> bytes:
-            return flask.request.get_data()
-
-        first, second = asyncio.create_task(task()), asyncio.create_task(task())
-        await client.until(lambda client: client.asked == 1)
-        first.cancel()
-        await asyncio.wait([first])
-        client.say(b"abc")
+        if begun:
+            with pytest.raises(RuntimeError, match="cancelled half-way"):
+                await second
+            return b"told"
         return await second
 
-    client = Client(more=True)
+    client = Client(b"abc", more=True) if begun else Client(more=True)
     request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
 
-    assert (await request.end()).body == b"abc"
+    assert (await request.end()).body == (b"told" if begun else b"def")
 
 
 async def test_a_client_that_leaves_is_told_to_a_task_that_reads(app: flask.Flask) -> None:
@@ -199,11 +157,8 @@ async def test_a_client_that_leaves_is_told_to_a_task_that_reads(app: flask.Flas
 
     @app.post("/")
     async def view() -> str:
-        async def task() -> bytes:
-            return flask.request.get_data()
-
         try:
-            await asyncio.create_task(task())
+            await asyncio.create_task(task(flask.request.get_data))
         except ClientDisconnected as error:
             raised.append(error)
             raise
@@ -218,34 +173,28 @@ async def test_a_client_that_leaves_is_told_to_a_task_that_reads(app: flask.Flas
     assert len(raised) == 1
 
 
-async def test_a_callback_that_would_block_the_loop_is_told_so(app: flask.Flask) -> None:
+@pytest.mark.parametrize("read_before", [True, False])
+async def test_a_callback_that_would_block_the_loop_is_told_so(
+    app: flask.Flask, *, read_before: bool
+) -> None:
     """It is no greenlet, and can't wait; what has been read already it may have."""
 
     @app.post("/")
     async def view() -> str:
         def read() -> None:
             try:
-                result.set_result(flask.request.get_data().decode())
+                result.set_result(flask.request.get_data(as_text=True))
             except RuntimeError as error:
-                result.set_exception(error)
+                result.set_result(str(error))
 
         result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        if "first" in flask.request.args:
+        if read_before:
             flask.request.get_data()
         asyncio.get_running_loop().call_soon(read)
-        try:
-            return await result
-        except RuntimeError as error:
-            return str(error)
+        return await result
 
-    bridge = FlaskToAsgi(app)
-
-    async def post(target: bytes) -> bytes:
-        client = Client(more=True)
-        request = begin(bridge, "POST", target, client=client, headers=[CHUNKED])
-        await asyncio.sleep(0.01)
-        client.say(b"abc")
-        return (await request.end()).body
-
-    assert b"read it in the view or in a task" in await post(b"/")
-    assert await post(b"/?first=1") == b"abc"
+    client = Client(more=True)
+    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
+    await asyncio.sleep(0.01)
+    client.say(b"abc")
+    assert (b"abc" if read_before else b"read it in the view or in a task") in (await request.end()).body
