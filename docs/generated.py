@@ -2,7 +2,7 @@
 """Directives whose tables are made from the code: ``settings`` and ``problems``."""
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -80,29 +80,30 @@ class _Sections(click.HelpFormatter):
 def refusals(folder: Path) -> Iterator[tuple[int, str]]:
     """Return status and detail of each refusal that the Python files of *folder* have in so many words."""
     trees = [ast.parse(path.read_text()) for path in sorted(folder.rglob("*.py"))]
-    everywhere = {name: text for tree in trees for name, text in _texts(tree) if name.isupper()}
+    constants = [(name, text) for tree in trees for name, text in _texts(tree) if name.isupper()]
     for tree in trees:
-        texts = {**everywhere, **dict(_texts(tree))}
+        texts = [*constants, *_texts(tree)]
         for call in ast.walk(tree):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
                 yield from _refusal(call, call.func.id, texts)
 
 
 def _texts(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Return the texts that have a name."""
+    """Return the texts that have a name; one name may stand for several."""
     for node in ast.walk(tree):
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str()) | ast.JoinedStr()):
                 yield name, node.value
 
 
-def _refusal(call: ast.Call, name: str, texts: Mapping[str, ast.expr]) -> Iterator[tuple[int, str]]:
+def _refusal(call: ast.Call, name: str, texts: Iterable[tuple[str, ast.expr]]) -> Iterator[tuple[int, str]]:
     if name in REFUSALS:
         status, detail = call.args[REFUSALS[name] : REFUSALS[name] + 2]
+        details = [detail]
         if isinstance(detail, ast.Name):
-            detail = texts.get(detail.id, detail)
+            details = [text for other, text in texts if other == detail.id]
         if isinstance(status, ast.Constant):
-            yield status.value, _text(detail)
+            yield from ((status.value, _text(text)) for text in details)
     elif name not in UNANSWERED and call.args:
         code = getattr(getattr(exceptions, name, None), "code", None)
         if isinstance(code, int):
@@ -123,8 +124,14 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+def skip_methods(_app: Sphinx, what: str, _name: str, member: object, *_: object) -> bool | None:
+    """Leave out what is there for the server to look at: an application is made, and called by a server."""
+    return True if what == "class" and (callable(member) or isinstance(member, property)) else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
+    app.connect("autodoc-skip-member", skip_methods)
     app.add_directive("settings", SettingsTable)
     app.add_directive("problems", ProblemsTable)
     return {"parallel_read_safe": True}

@@ -40,6 +40,10 @@ def test_each_status_of_a_refusal_is_there(status: int) -> None:
     assert f"<p>{status}</p>" in page("errors")
 
 
+def test_each_refusal_says_when() -> None:
+    assert "<p>…</p>" not in page("errors")
+
+
 @pytest.mark.parametrize("name", sorted(set(ashapp.__all__) - {"__version__"}))
 def test_each_public_name_is_there(name: str) -> None:
     assert f'id="ashapp.{name}"' in page("api")
