@@ -2,7 +2,6 @@
 """Flask applications through the bridge: where coroutines run, and in what context."""
 
 import asyncio
-import functools
 import inspect
 import io
 import json
@@ -16,6 +15,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 
 from ashapp.bridge import BridgeOptions, FlaskToAsgi, WsgiToAsgi
+from tests.support.applications.decorators import ensured
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually, on_a_thread
 
@@ -24,21 +24,7 @@ mark = ContextVar("mark", default="none")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def on_loop(view: Callable[..., Any]) -> Callable[..., Any]:
-    return view
-
-
-def on_thread(view: Callable[..., Any]) -> Callable[..., Any]:
-    """What extensions do: a sync function around the view, which so runs on a thread."""
-
-    @functools.wraps(view)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return flask.current_app.ensure_sync(view)(*args, **kwargs)
-
-    return wrapper
-
-
-@pytest.fixture(params=[on_loop, on_thread])
+@pytest.fixture(params=[lambda view: view, ensured], ids=["on loop", "on thread"])
 def placed(request: pytest.FixtureRequest) -> Decorator:
     """A decorator that makes an async view run on the loop, or be reached from a thread."""
     decorator: Decorator = request.param

@@ -4,7 +4,6 @@
 import asyncio
 import functools
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -13,6 +12,7 @@ from asgiref.sync import async_to_sync
 from flask.views import MethodView, View
 
 from ashapp.bridge import FlaskToAsgi
+from tests.support.applications.decorators import ensured, forgetful
 from tests.support.asgi import fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal
@@ -119,26 +119,6 @@ async def test_it_returns_what_flask_takes(app: flask.Flask, result: Any, status
 # -- views that only look sync
 
 
-def sync_decorator(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A decorator as extensions write it that know of async views."""
-
-    @functools.wraps(function)
-    def decorated(*args: Any, **kwargs: Any) -> Any:
-        return flask.current_app.ensure_sync(function)(*args, **kwargs)
-
-    return decorated
-
-
-def forgetful_decorator(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A decorator as extensions write it that are older than async views: returns a bare coroutine."""
-
-    @functools.wraps(function)
-    def decorated(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
-    return decorated
-
-
 class Methods(MethodView):
     async def get(self) -> str:
         return await where_am_i()
@@ -166,11 +146,11 @@ async def returns_a_coroutine() -> Any:
 
 VIEWS: dict[str, Any] = {
     "plain": where_am_i,
-    "decorated": sync_decorator(where_am_i),
-    "decorated twice": sync_decorator(sync_decorator(where_am_i)),
-    "bare coroutine": forgetful_decorator(where_am_i),
-    "bare coroutine, decorated": sync_decorator(forgetful_decorator(where_am_i)),
-    "decorated bare coroutine": forgetful_decorator(sync_decorator(where_am_i)),
+    "decorated": ensured(where_am_i),
+    "decorated twice": ensured(ensured(where_am_i)),
+    "bare coroutine": forgetful(where_am_i),
+    "bare coroutine, decorated": ensured(forgetful(where_am_i)),
+    "decorated bare coroutine": forgetful(ensured(where_am_i)),
     "MethodView": Methods.as_view("view"),
     "View": Single.as_view("view"),
     "partial": functools.partial(where_am_i),

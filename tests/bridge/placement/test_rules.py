@@ -1,42 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Where each view runs, and why."""
 
-import functools
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import flask
 import pytest
-from flask.views import MethodView
 from werkzeug.routing import BaseConverter
 
 from ashapp.bridge import nonblocking
 from ashapp.bridge.placement.rules import Place, Placement
-
-HERE = __name__
-
-
-def checked(view: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(view)
-    def wrapper(**arguments: Any) -> Any:
-        return view(**arguments)
-
-    return wrapper
-
-
-class Item(MethodView):
-    async def get(self) -> str:
-        return "item"
-
-
-class Plain(MethodView):
-    def get(self) -> str:
-        return "plain"
-
-
-class Worker:
-    async def __call__(self) -> str:
-        return "done"
 
 
 def index() -> str:
@@ -56,31 +28,6 @@ def make_app() -> flask.Flask:
     app.add_url_rule("/", view_func=index)
     app.add_url_rule("/wait", view_func=wait)
     return app
-
-
-@pytest.mark.parametrize(
-    ("view", "reason"),
-    [
-        (wait, ""),
-        (stream, ""),
-        (index, "sync view"),
-        (checked(index), "sync view"),
-        (Plain.as_view("plain"), "sync view"),
-        (Item.as_view("item"), "Flask calls the class-based view Item through a sync function"),
-        (checked(wait), f"the sync decorator {HERE}.checked in front of the async view"),
-        (
-            checked(checked(wait)),
-            f"the sync decorators {HERE}.checked, {HERE}.checked in front of the async view",
-        ),
-        (Worker(), "Worker is an object, whose async __call__ Flask does not see"),
-    ],
-)
-def test_a_view_runs_on_the_loop_or_there_is_a_reason(view: Any, reason: str) -> None:
-    app = flask.Flask(__name__)
-    app.add_url_rule("/", "view", view)
-    placement = Placement(app)
-    assert placement.of("view") == Place(on_loop=not reason, reason=reason)
-    assert placement.of("nothing") == Place(on_loop=False, reason="there is no view function")
 
 
 def test_a_view_can_be_moved_to_threads_and_back() -> None:

@@ -7,6 +7,7 @@ import flask
 import pytest
 from flask.views import MethodView, View
 
+from ashapp.bridge.placement.rules import Place, Placement
 from ashapp.bridge.placement.views import (
     ViewKind,
     async_methods,
@@ -133,6 +134,7 @@ def static_view(app: flask.Flask, endpoint: str) -> Any:
         (timed(Item.as_view("item")), ViewKind.ASYNC),
         (checked(wait), ViewKind.DECORATED_ASYNC),
         (checked(stream), ViewKind.DECORATED_ASYNC),
+        (checked(checked(wait)), ViewKind.DECORATED_ASYNC),
         (checked(timed(index)), ViewKind.DECORATED_ASYNC),
         (Recorder(wait), ViewKind.DECORATED_ASYNC),
         (Worker(), ViewKind.ASYNC_CALLABLE),
@@ -142,9 +144,31 @@ def static_view(app: flask.Flask, endpoint: str) -> Any:
         (static_view(flask.Flask(__name__), "shop.static"), ViewKind.STATIC),
     ],
 )
-def test_each_view_is_of_one_kind(view: Any, kind: ViewKind) -> None:
+def test_each_view_is_of_one_kind_and_runs_on_the_loop_or_there_is_a_reason(
+    view: Any, kind: ViewKind
+) -> None:
     assert kind_of(view) is kind
     assert is_async(view) is (kind in {ViewKind.ASYNC, ViewKind.ASYNC_GENERATOR})
+    names = ", ".join(sync_decorators(view)) if kind is ViewKind.DECORATED_ASYNC else ""
+    reasons = {
+        ViewKind.ASYNC: "",
+        ViewKind.ASYNC_GENERATOR: "",
+        ViewKind.NONE: "there is no view function",
+        ViewKind.CLASS_BASED: "Flask calls the class-based view Item through a sync function",
+        ViewKind.DECORATED_ASYNC: "the sync decorator"
+        f"{'s' * (',' in names)} {names} in front of the async view",
+        ViewKind.ASYNC_CALLABLE: "Worker is an object, whose async __call__ Flask does not see",
+    }
+    app = flask.Flask(__name__)
+    app.view_functions["view"] = view
+    reason = reasons.get(kind, "sync view")
+    assert Placement(app).of("view") == Place(on_loop=not reason, reason=reason)
+
+
+def test_a_class_without_async_methods_is_a_sync_view() -> None:
+    app = flask.Flask(__name__)
+    app.add_url_rule("/", view_func=Plain.as_view("view"))
+    assert Placement(app).of("view") == Place(on_loop=False, reason="sync view")
 
 
 @pytest.mark.parametrize(
