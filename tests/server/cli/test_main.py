@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 import re
 import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,20 +78,6 @@ def test_the_exit_code_is_that_of_the_run(monkeypatch: pytest.MonkeyPatch) -> No
     assert invoke("serve").exit_code == 3
 
 
-@pytest.mark.parametrize(
-    ("args", "line"),
-    [
-        (["serve", "--port", "x"], "port = 'x' (--port): must be a whole number from 0 to 65535"),
-        (["serve", "--env-file", "nowhere"], "env_file = 'nowhere': there is no such file"),
-    ],
-)
-def test_a_refusal_is_one_line_and_exit_code_2(served: list[Settings], args: list[str], line: str) -> None:
-    result = invoke(*args)
-    assert result.exit_code == 2
-    assert result.output == f"Error: {line}\n"
-    assert served == []
-
-
 def test_a_file_of_variables_is_read_before_the_settings(
     served: list[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,14 +145,6 @@ def test_flasks_target_wins_over_our_variable(
     group.add_command(main.flask_serve)
     assert CliRunner().invoke(group, ["--app", "shop", "serve"]).exit_code == 0
     assert [settings.app for settings in served] == ["shop"]
-
-
-def test_python_m_ashapp_is_the_command(monkeypatch: pytest.MonkeyPatch, served: list[Settings]) -> None:
-    monkeypatch.setattr(sys, "argv", ["ashapp", "shop:app"])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_module("ashapp", run_name="__main__")
-    assert caught.value.code == 0
-    assert [settings.app for settings in served] == ["shop:app"]
 
 
 def test_a_spawned_worker_that_imports_the_command_does_not_run_it(served: list[Settings]) -> None:

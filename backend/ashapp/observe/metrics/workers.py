@@ -32,6 +32,9 @@ _log = logging.getLogger("ashapp.observe")
 # What is added up. Gauges are not: those that make sense only of live processes go, the others stay.
 _ACCUMULATED = ("counter", "histogram", "summary")
 
+# How often files are read of which some may be made or removed meanwhile.
+_ATTEMPTS = 5
+
 # When this is imported, as the application may make a metric when it is imported itself.
 adopt_metric_files()
 
@@ -54,12 +57,13 @@ class WorkerMetrics:
         """Return the sums. A file that can't be read is left out."""
         with self._lock:
             files = [str(path) for path in self._folder.glob("*.db") if _is_regular(path)]
-            try:
-                metrics = MultiProcessCollector.merge(files)
-            except Exception:
-                # One is being made or removed just now, or was not written to its end.
-                metrics = MultiProcessCollector.merge([*filter(self._is_readable, files)])
-            return _sum(metrics, self._ended.values())
+            for _ in range(_ATTEMPTS):
+                try:
+                    return _sum(MultiProcessCollector.merge(files), self._ended.values())
+                except Exception:
+                    # One is being made or removed just now, or was not written to its end.
+                    files = [*filter(self._is_readable, files)]
+            return _sum(self._ended.values())
 
     def retire(self, pid: int) -> None:
         """Add the counts of a process that has ended to those of the others that have."""
