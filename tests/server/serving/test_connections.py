@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,18 +10,10 @@ import pytest
 from ashapp.server.serving.connections import Connections
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Transport:
     def __init__(self, sock: socket.socket | None) -> None:
         self.sock = sock
-        self.aborted = 0
-        self.buffered = 0
+        self.aborted = self.buffered = 0
 
     def get_write_buffer_size(self) -> int:
         return self.buffered
@@ -34,10 +27,9 @@ class Transport:
 
 
 class Cycle:
-    def __init__(self, *, started: bool = False, complete: bool = False) -> None:
+    def __init__(self, *, started: bool = True, complete: bool = True) -> None:
         self.scope: dict[str, Any] = {}
-        self.response_started = started
-        self.response_complete = complete
+        self.response_started, self.response_complete = started, complete
         self.default_headers = [(b"server", b"test")]
 
 
@@ -48,7 +40,7 @@ class Protocol:
         self.cycle = cycle
         self.scope = cycle.scope if cycle else None
         self.transport = Transport(sock)
-        self.flow = None
+        self.flow = SimpleNamespace(held=False)
         self.ended = 0
 
     def shutdown(self) -> None:
@@ -65,17 +57,6 @@ class WebSocket:
         self.ended += 1
 
 
-class Stubborn(Protocol):
-    """Fails to end."""
-
-    def shutdown(self) -> None:
-        raise ValueError
-
-
-class Parser:
-    trailing_data = (b"GET / HT", False)
-
-
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
@@ -84,60 +65,74 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def test_responses_that_have_not_begun_are_the_last() -> None:
-    waiting, begun, done = Cycle(), Cycle(started=True), Cycle(started=True, complete=True)
-    cycles = [waiting, begun, done, None]
-    connections = Connections({*map(Protocol, cycles), WebSocket()})
+    waiting, begun, done = Cycle(started=False, complete=False), Cycle(complete=False), Cycle()
+    connections = Connections({*map(Protocol, [waiting, begun, done, None]), WebSocket()})
     for _ in range(2):
         connections.announce_end()
     assert waiting.default_headers == [(b"server", b"test"), (b"connection", b"close")]
     assert begun.default_headers == done.default_headers == [(b"server", b"test")]
 
 
-@pytest.mark.parametrize("cycle", [None, Cycle(started=True, complete=True)])
+@pytest.mark.parametrize("cycle", [None, Cycle()])
 def test_a_connection_is_closed_when_it_has_been_idle_for_a_while(cycle: Cycle | None) -> None:
-    clock = Clock()
+    now = 100.0
     protocol = Protocol(cycle)
-    connections = Connections({protocol}, clock)
+    connections = Connections({protocol}, lambda: now)
     for _ in range(5):
         connections.close_idle(1.0)
-        clock.now += 0.24
+        now += 0.24
+    if cycle is not None:  # one that is used again is idle anew
+        for is_complete in (False, True):
+            cycle.response_complete = is_complete
+            now += 2
+            connections.close_idle(1.0)
+        now += 1
     assert protocol.ended == 0
     connections.close_idle(1.0)
     assert protocol.ended == 1
 
 
-def test_a_connection_that_is_used_again_is_idle_anew() -> None:
-    clock = Clock()
-    protocol = Protocol(Cycle(started=True, complete=True))
-    connections = Connections({protocol}, clock)
-    connections.close_idle(1.0)
-    assert protocol.cycle is not None
-    protocol.cycle.response_complete = False
-    clock.now += 2
-    connections.close_idle(1.0)
-    protocol.cycle.response_complete = True
-    clock.now += 2
-    connections.close_idle(1.0)
-    assert protocol.ended == 0
+#: What keeps a connection open: how it begins, and how it ends. The sockets are ours and the client's.
+KEPT: dict[str, tuple[Callable[..., object], Callable[..., object]]] = {
+    "a part of the first request": (lambda p, *_: set_(p, scope={}), lambda p, *_: set_(p, scope=None)),
+    "a part of the next one": (
+        lambda p, *_: set_(p, cycle=Cycle(), scope={}),
+        lambda p, *_: set_(p, scope=p.cycle.scope),
+    ),
+    "a part that h11 keeps": (
+        lambda p, *_: set_(p, conn=SimpleNamespace(trailing_data=(b"GET / HT", False))),
+        lambda p, *_: delattr(p, "conn"),
+    ),
+    "a response": (lambda p, *_: set_(p, cycle=Cycle(complete=False)), lambda p, *_: set_(p, cycle=None)),
+    "what is taken in by turns": (
+        lambda p, *_: set_(p.flow, held=True),
+        lambda p, *_: set_(p.flow, held=False),
+    ),
+    "what is buffered": (
+        lambda p, *_: set_(p.transport, buffered=1),
+        lambda p, *_: set_(p.transport, buffered=0),
+    ),
+    "what has arrived": (lambda _, __, theirs: theirs.send(b"GET"), lambda _, ours, __: ours.recv(3)),
+    "what was not taken": (lambda _, ours, __: ours.send(b"tail"), lambda _, __, theirs: theirs.recv(4)),
+}
 
 
-def test_a_request_of_which_a_part_has_been_read_is_waited_for() -> None:
-    first, next_, by_h11 = Protocol(), Protocol(Cycle(complete=True)), Protocol()
-    first.scope = {}
-    next_.scope = {}
-    by_h11.conn = Parser()  # type: ignore[attr-defined]
-    Connections({first, next_, by_h11}).close_idle(0)
-    assert [protocol.ended for protocol in (first, next_, by_h11)] == [0, 0, 0]
+def set_(target: object, **values: object) -> None:
+    for name, value in values.items():
+        setattr(target, name, value)
 
 
-def test_a_request_that_the_kernel_has_is_waited_for(pair: tuple[socket.socket, socket.socket]) -> None:
-    ours, theirs = pair
-    protocol = Protocol(sock=ours)
+@pytest.mark.parametrize("kept", KEPT)
+def test_what_goes_on_is_waited_for(kept: str, pair: tuple[socket.socket, socket.socket]) -> None:
+    if kept == "what was not taken" and sys.platform != "linux":
+        pytest.skip("only Linux tells")
+    protocol = Protocol(sock=pair[0])
     connections = Connections({protocol})
-    theirs.send(b"GET")
+    begin, end = KEPT[kept]
+    begin(protocol, *pair)
     connections.close_idle(0)
     assert protocol.ended == 0
-    ours.recv(3)
+    end(protocol, *pair)
     connections.close_idle(0)
     assert protocol.ended == 1
 
@@ -145,9 +140,8 @@ def test_a_request_that_the_kernel_has_is_waited_for(pair: tuple[socket.socket, 
 def test_a_connection_that_has_just_been_closed_is_no_trouble(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    ours, _ = pair
-    protocol = Protocol(sock=ours)
-    ours.close()
+    protocol = Protocol(sock=pair[0])
+    pair[0].close()
     Connections({protocol}).close_idle(0)
     assert protocol.ended == 1
 
@@ -158,11 +152,10 @@ def test_a_request_that_comes_while_others_are_closed_is_waited_for() -> None:
 
         def shutdown(self) -> None:
             super().shutdown()
-            for sock in theirs:
-                sock.send(b"GET")
+            for _, theirs in pairs:
+                theirs.send(b"GET")
 
     pairs = [socket.socketpair() for _ in range(10)]
-    theirs = [their for _, their in pairs]
     protocols = [Late(sock=ours) for ours, _ in pairs]
     Connections(set(protocols)).close_idle(0)
     assert sum(protocol.ended for protocol in protocols) == 1
@@ -170,38 +163,17 @@ def test_a_request_that_comes_while_others_are_closed_is_waited_for() -> None:
         sock.close()
 
 
-def test_a_client_that_has_not_taken_all_is_waited_for(pair: tuple[socket.socket, socket.socket]) -> None:
-    ours, theirs = pair
-    protocol = Protocol(Cycle(started=True, complete=True), ours)
-    connections = Connections({protocol})
-    protocol.transport.buffered = 1
-    connections.close_idle(0)
-    protocol.transport.buffered = 0
-    if sys.platform == "linux":
-        ours.send(b"tail")
-        connections.close_idle(0)
-        theirs.recv(4)
-    assert protocol.ended == 0
-    connections.close_idle(0)
-    assert protocol.ended == 1
-
-
 def test_one_that_fails_to_end_is_aborted_and_hinders_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    stubborn, other = Stubborn(), Protocol()
-    Connections({stubborn, other}).close_idle(0)
+    class Stubborn(Protocol):
+        def shutdown(self) -> None:
+            raise ValueError
+
+    stubborn, other, websocket = Stubborn(), Protocol(), WebSocket()
+    connections = Connections({stubborn, other, websocket})
+    connections.close_idle(0)
     assert (stubborn.transport.aborted, other.ended) == (1, 1)
     assert caplog.messages == ["A connection could not be ended in order: aborted"]
-
-
-def test_other_protocols_are_told_once_to_end() -> None:
-    protocol = WebSocket()
-    connections = Connections({protocol})
     connections.close_idle(60)
-    connections.close_idle(60)
-    assert protocol.ended == 1
-
-
-def test_what_is_left_is_aborted() -> None:
-    protocol = Protocol(Cycle())
-    Connections({protocol, WebSocket()}).abort()
-    assert protocol.transport.aborted == 1
+    assert websocket.ended == 1, "other protocols are told once"
+    connections.abort()
+    assert (stubborn.transport.aborted, other.transport.aborted) == (2, 1)
