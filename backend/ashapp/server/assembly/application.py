@@ -7,8 +7,7 @@ This is done in a process that serves, and in no other: see ``ashapp.server.serv
 import math
 import os
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from flask import Flask, got_request_exception
 
@@ -44,16 +43,11 @@ __all__ = ["Application", "assemble", "load"]
 _RETRY = ((b"retry-after", b"1"),)
 
 
-@dataclass(frozen=True)
-class Application:
-    """What a target named, and the warnings that its owner should read.
-
-    *has_greenlets* says whether gevent would have replaced threads.
-    """
+class Application(NamedTuple):
+    """What a target named, and the warnings that its owner should read."""
 
     found: object
     warnings: list[str]
-    has_greenlets: bool = False
 
 
 def load(settings: Settings) -> Application:
@@ -65,8 +59,7 @@ def load(settings: Settings) -> Application:
     found = find_application(settings.app)
     keep_loggers()
     gevent_patches.forbid_replaced_threads(settings.app)
-    has_greenlets = gevent_patches.are_limited()
-    if has_greenlets:
+    if gevent_patches.are_limited():
         warnings.append(
             f"{settings.app} calls gevent.monkey.patch_all(), which leaves threads alone here: views run on "
             "real ones, and greenlets beside them where the loop is asyncio's, which is the default now"
@@ -74,7 +67,7 @@ def load(settings: Settings) -> Application:
     if isinstance(found, WsgiToAsgi) and "threads" in settings.model_fields_set:
         warnings.append(f"threads has no effect: {settings.app} has been bridged by its own code")
     place_async_views(found, settings)
-    return Application(found, warnings + harden(found, settings), has_greenlets=has_greenlets)
+    return Application(found, warnings + harden(found, settings))
 
 
 def assemble(

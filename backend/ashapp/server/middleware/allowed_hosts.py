@@ -41,12 +41,10 @@ class AllowedHosts:
         match = _HOST.fullmatch(host.decode("latin-1").lower())
         if match is None:
             return False
-        name = match[1]
         # Of a.b.example: itself, then .a.b.example, .b.example and .example.
-        dots = [index for index, character in enumerate(name) if character == "."]
-        return name in self._patterns or any(
-            suffix in self._patterns for suffix in (f".{name}", *(name[index:] for index in dots))
-        )
+        parts = match[1].split(".")
+        suffixes = (f".{'.'.join(parts[index:])}" for index in range(len(parts)))
+        return not self._patterns.isdisjoint((match[1], *suffixes))
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

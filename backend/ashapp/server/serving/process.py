@@ -44,7 +44,7 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
             config.get_loop_factory()
     application = load(settings)
     config.app = assemble(application.found, settings, server.health, workers)
-    if application.has_greenlets and settings.loop is None:
+    if gevent_patches.are_limited() and settings.loop is None:
         config.loop = "asyncio"
     _load(server)
     for kind, line in announcements(
