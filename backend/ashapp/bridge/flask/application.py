@@ -97,7 +97,7 @@ class FlaskToAsgi(WsgiToAsgi):
         keeps_all(flask_app)  # or its config is wrong
         self._dispatch: Dispatch = flask_app.extensions.get("ashapp") or Dispatch(flask_app)
         self._wants_own_loop = self._dispatch.wants_own_loop
-        self._is_isolated = self._dispatch.is_isolated
+        self._is_isolated = self._dispatch.placement.is_isolated
         if async_threads is None:
             async_threads = DEFAULT_ASYNC_THREADS if self._pool.size > 1 else 1
         self._request_threads = RequestThreadPool(async_threads, lambda: self.lifespan.is_stopping)

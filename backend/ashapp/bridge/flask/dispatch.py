@@ -36,7 +36,7 @@ from ashapp.bridge.flask.bodies import ContextBody, adopt_body, as_body
 from ashapp.bridge.flask.copied_contexts import current_context
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.converters import on_loop
-from ashapp.bridge.placement.hindrances import binds_as_flask, is_original
+from ashapp.bridge.placement.hindrances import binds_as_flask, is_flasks_own
 from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking, nonblocking
 from ashapp.bridge.placement.rules import Placement, keeps_all
 from ashapp.bridge.placement.views import makes
@@ -79,10 +79,7 @@ class Dispatch:
         if getattr(app.inject_url_defaults, "__func__", None) is Flask.inject_url_defaults:
             methods["inject_url_defaults"] = partial(self._inject_url_defaults, app.inject_url_defaults)
         for name in ("async_to_sync", "ensure_sync"):
-            is_flasks = getattr(type(app), name) is getattr(Flask, name) and is_original(
-                Flask, name, "flask.app"
-            )
-            if is_flasks and name not in vars(app):
+            if is_flasks_own(app, name):
                 methods[name] = getattr(self, name)
         if binds_as_flask(app):
             self._match = partial(_match, app)
@@ -109,10 +106,6 @@ class Dispatch:
         rule = None if self._match is None else on_loop(self._match, environ)
         if rule is not None:
             info.route, info.endpoint = rule.rule, rule.endpoint
-
-    def is_isolated(self, endpoint: str) -> bool:
-        """Say whether requests for *endpoint* have thread-local values of their own. On a thread."""
-        return self.placement.of(endpoint).isolated
 
     def wants_own_loop(self) -> bool:
         """Say whether the coroutines of the current request are kept off the server's loop. On a thread."""

@@ -18,7 +18,7 @@ from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.nonblocking import is_nonblocking
 from ashapp.bridge.placement.views import name_of
 
-__all__ = ["binds_as_flask", "find_hindrance", "is_original"]
+__all__ = ["binds_as_flask", "find_hindrance", "is_flasks_own", "is_original"]
 
 # The methods of Flask that are the dispatch: what a subclass makes of them runs where the dispatch runs.
 _DISPATCH = (
@@ -56,17 +56,18 @@ def is_original(owner: type, name: str, module: str) -> bool:
     )
 
 
+def is_flasks_own(app: Flask, name: str) -> bool:
+    """Say whether neither *app* nor a tool has replaced the method *name* of Flask."""
+    is_inherited = name not in vars(app) and getattr(type(app), name) is getattr(Flask, name)
+    return is_inherited and is_original(Flask, name, "flask.app")
+
+
 def binds_as_flask(app: Flask) -> bool:
     """Say whether *app* makes the URL adapter of a request as Flask and Werkzeug do."""
-    return (
-        type(app).create_url_adapter is Flask.create_url_adapter
-        and "create_url_adapter" not in vars(app)
-        and is_original(Flask, "create_url_adapter", "flask.app")
-        and all(
-            getattr(type(app.url_map), name) is getattr(Map, name)
-            and is_original(Map, name, "werkzeug.routing.map")
-            for name in ("bind", "bind_to_environ")
-        )
+    return is_flasks_own(app, "create_url_adapter") and all(
+        getattr(type(app.url_map), name) is getattr(Map, name)
+        and is_original(Map, name, "werkzeug.routing.map")
+        for name in ("bind", "bind_to_environ")
     )
 
 

@@ -39,11 +39,6 @@ class Place:
     reason: str = ""
     own_loop: bool = False
 
-    @property
-    def isolated(self) -> bool:
-        """Whether each request has thread-local values of its own, as its view is awaited on a loop."""
-        return self.own_loop and self.reason != _SYNC
-
 
 def choose(app: Flask, place: str) -> None:
     """Let the async views of *app* run in *place*, "loop" or "thread".
@@ -126,6 +121,11 @@ class Placement:
             place = self._decide(endpoint, view)
             self._places[endpoint] = (view, place)
         return place
+
+    def is_isolated(self, endpoint: str) -> bool:
+        """Say whether each request has thread-local values of its own, as its view is awaited on a loop."""
+        place = self.of(endpoint)
+        return place.own_loop and place.reason != _SYNC
 
     def move(self, endpoint: str, reason: str) -> None:
         """Keep the view of *endpoint* on threads from now on, with a loop of its own. From any thread."""
