@@ -29,12 +29,6 @@ class Stream(io.StringIO):
         return super().write(text)
 
 
-def test_a_line_is_written_at_once() -> None:
-    stream = Stream()
-    Lines(stream).write("one\n")
-    assert stream.getvalue() == "one\n"
-
-
 async def test_lines_of_one_round_of_the_loop_go_out_together() -> None:
     stream = Stream()
     written = Lines(stream)
@@ -93,11 +87,6 @@ def test_a_stream_that_is_gone_disturbs_nobody(error: Exception) -> None:
             raise error
 
     Lines(Gone()).write("nobody reads this\n")
-
-
-def test_standard_error_is_looked_up_when_it_is_written_to(capsys: pytest.CaptureFixture[str]) -> None:
-    lines.stderr_lines.write("one\n")
-    assert capsys.readouterr().err == "one\n"
 
 
 def test_a_record_that_has_no_text_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
