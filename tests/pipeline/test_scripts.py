@@ -66,16 +66,14 @@ def test_what_is_no_digest_is_refused(commands: Commands, digest: str) -> None:
     assert result.stdout == ""
 
 
-def test_a_rollout_that_succeeds_is_kept(commands: Commands, manifest: Path) -> None:
-    result = script(commands, "deploy", NAMESPACE, manifest)
+@pytest.mark.parametrize("command", [(), ("docker", "version")])
+def test_a_rollout_that_succeeds_is_kept_and_its_command_runs_then(
+    commands: Commands, manifest: Path, command: tuple[str, ...]
+) -> None:
+    result = script(commands, "deploy", NAMESPACE, manifest, *command)
     assert result.returncode == 0, result.stderr
-    assert without_questions(commands) == [f"kubectl apply --filename {manifest}", STATUS]
-
-
-def test_the_command_runs_once_the_rollout_is_complete(commands: Commands, manifest: Path) -> None:
-    result = script(commands, "deploy", NAMESPACE, manifest, "docker", "version")
-    assert result.returncode == 0, result.stderr
-    assert without_questions(commands)[-2:] == [STATUS, "docker version"]
+    expected = [f"kubectl apply --filename {manifest}", STATUS, " ".join(command)]
+    assert without_questions(commands) == [call for call in expected if call]
 
 
 def check_restored(commands: Commands) -> None:
@@ -152,30 +150,30 @@ def test_nothing_is_applied_where_the_cluster_does_not_answer(commands: Commands
     assert len(commands.calls) == 1
 
 
-def test_a_smoke_test_asks_the_address_that_is_given(commands: Commands) -> None:
-    result = script(commands, "smoke", NAMESPACE, environment={"ASHAPP_SMOKE_URL": "https://staging.example"})
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://staging.example", []),
+        ("", [f"{IN_NAMESPACE} port-forward service/ashapp-backend :80"]),
+    ],
+)
+def test_a_smoke_test_asks_the_address_or_goes_through_a_port_forward(
+    commands: Commands, url: str, expected: list[str]
+) -> None:
+    result = script(commands, "smoke", NAMESPACE, environment={"ASHAPP_SMOKE_URL": url})
     assert result.returncode == 0, result.stderr
-    assert commands.calls == ["tox -e container", "smoke at https://staging.example"]
+    address = url or "http://127.0.0.1:40123"
+    assert commands.calls == [*expected, "tox -e container", f"smoke at {address}"]
 
 
-def test_a_smoke_test_without_an_address_goes_through_a_port_forward(commands: Commands) -> None:
-    result = script(commands, "smoke", NAMESPACE, environment={"ASHAPP_SMOKE_URL": ""})
-    assert result.returncode == 0, result.stderr
-    assert commands.calls == [
-        f"{IN_NAMESPACE} port-forward service/ashapp-backend :80",
-        "tox -e container",
-        "smoke at http://127.0.0.1:40123",
-    ]
-
-
-def test_a_smoke_test_that_fails_fails(commands: Commands) -> None:
-    commands.fail("tox -e container")
-    assert script(commands, "smoke", NAMESPACE, environment={"ASHAPP_SMOKE_URL": ""}).returncode == 1
-
-
-def test_a_port_forward_that_fails_is_told(commands: Commands) -> None:
-    commands.fail("port-forward")
+@pytest.mark.parametrize(
+    ("failing", "told"), [("tox -e container", ""), ("port-forward", "port-forward does not listen")]
+)
+def test_a_smoke_test_fails_with_its_tests_and_its_port_forward(
+    commands: Commands, failing: str, told: str
+) -> None:
+    commands.fail(failing)
     result = script(commands, "smoke", NAMESPACE, environment={"ASHAPP_SMOKE_URL": ""})
     assert result.returncode != 0
-    assert "port-forward does not listen" in result.stderr
-    assert "tox -e container" not in commands.calls
+    assert told in result.stderr
+    assert not [call for call in commands.calls if call.startswith("smoke")]
