@@ -70,13 +70,13 @@ async def test_it_is_saturated_while_all_threads_are_stuck(shop: Shop) -> None:
     bridge = FlaskToAsgi(shop.flask, threads=2)
     requests = [begin(bridge, b"/sync", Client())]
     await eventually(lambda: shop.entered == 1)
-    bridge.admission.stuck_after = 0
+    bridge.admission.timeout_thread = 0
     assert bridge.admission.saturation() is None
     requests.append(begin(bridge, b"/sync", Client()))
     await eventually(lambda: shop.entered == 2)
     expected = "saturated: all threads have been busy with the same requests for 0 s"
     await eventually(lambda: bridge.admission.saturation() == expected)
-    bridge.admission.stuck_after = 3600
+    bridge.admission.timeout_thread = 3600
     assert bridge.admission.saturation() is None
     shop.gate.set()
     await asyncio.gather(*requests)

@@ -175,7 +175,7 @@ def test_what_is_in_hand_is_bounded(
     bridge = WsgiToAsgi(lambda environ, start_response: [], **own)
     assemble(bridge, settings(**flags))
     budget = bridge.intake.budget
-    assert (budget.limit, budget.processes, bridge.admission.stuck_after) == limits
+    assert (budget.limit, budget.processes, bridge.admission.timeout_thread) == limits
 
 
 @pytest.mark.parametrize("limit", [None, 160 << 20])

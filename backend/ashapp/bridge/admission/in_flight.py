@@ -34,7 +34,7 @@ class Admission:
         self.limit_in_flight = limit_in_flight
         self.limit_queue = limit_queue
         #: Seconds after which a thread that is busy with the same request counts as stuck.
-        self.stuck_after = math.inf
+        self.timeout_thread = math.inf
         #: Requests that have begun and not ended, those that wait for a thread among them.
         self.in_flight = 0
         self._pool = pool
@@ -72,8 +72,9 @@ class Admission:
             return f"saturated: {self.in_flight} requests in flight"
         if self.limit_queue is not None and self._pool.queued >= self.limit_queue:
             return f"saturated: {self._pool.queued} requests wait for a thread"
-        if self._pool.stuck(self.stuck_after) >= self._pool.size:
-            return f"saturated: all threads have been busy with the same requests for {self.stuck_after:g} s"
+        if self._pool.stuck(self.timeout_thread) >= self._pool.size:
+            seconds = f"{self.timeout_thread:g} s"
+            return f"saturated: all threads have been busy with the same requests for {seconds}"
         return None
 
 

@@ -110,7 +110,7 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
         bridge = FlaskToAsgi(found, async_threads=async_threads, **options)
     else:
         bridge = WsgiToAsgi(cast("WsgiApplication", found), **options)
-    bridge.admission.stuck_after = settings.timeout_thread or math.inf
+    bridge.admission.timeout_thread = settings.timeout_thread or math.inf
     # The workers share the memory that there is for bodies.
     bridge.intake.budget.processes = settings.worker_count
     if bridge.intake.budget.memory.limit is not None:
