@@ -22,6 +22,7 @@ FLASK = (sys.executable, "-m", "flask")
 KEY = "9f2c6d0b1e7a4538"
 
 SHOP = """
+    import gc
     import os
     import time
     from pathlib import Path
@@ -38,6 +39,10 @@ SHOP = """
             "multiprocess": request.environ["wsgi.multiprocess"],
             "pid": os.getpid(),
         }
+
+    @app.get("/frozen")
+    async def frozen():
+        return f"{gc.get_freeze_count()} {len(gc.get_objects())}"
 
     @app.get("/block")
     async def block():
@@ -158,6 +163,13 @@ def test_what_blocks_the_loop_is_logged_with_its_stack(folder: Path, more: list[
         server.wait_for_log(r"The event loop goes on after \d+\.\d\d s")
         assert server.stop() == 0
         assert server.stderr.count("The event loop has not answered") == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--workers", "2"]])
+def test_the_garbage_collector_need_not_look_at_the_application(folder: Path, more: list[str]) -> None:
+    with serving(["shop", *more], cwd=folder) as server:
+        frozen, tracked = map(int, get(server, "/frozen").text.split())
+    assert frozen > 10 * tracked > 0
 
 
 def test_debug_is_never_on(folder: Path) -> None:

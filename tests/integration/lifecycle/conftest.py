@@ -44,6 +44,11 @@ _APP = """
         time.sleep(seconds)
         return "blocked"
 
+    @app.get("/eat")
+    def eat():
+        app.eaten = bytearray(os.urandom(1)) * (200 * 2**20)
+        return "eaten"
+
     stuck = Blueprint("stuck", __name__)
 
     @stuck.before_request

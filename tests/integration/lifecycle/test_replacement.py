@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -75,23 +74,32 @@ def test_a_replacement_that_cannot_start_leaves_the_old_workers_serving(folder: 
     assert load.failures == []
 
 
-def test_workers_are_recycled_by_requests_without_a_failed_request(folder: Path) -> None:
-    limits = ["--limit-max-requests", "300", "--limit-max-requests-jitter", "50"]
-    with service(folder, 1, *limits) as server, Load(server.address, 4, pause=0.01) as load:
-        until(lambda: ended(server) >= 2)
-    assert load.failures == []
+#: Settings, what lets a worker be recycled, and what is told of it.
+RECYCLED = {
+    "requests": (
+        ["--limit-max-requests", "300", "--limit-max-requests-jitter", "50"],
+        None,
+        "it has answered",
+    ),
+    "memory": (["--limit-max-memory", "200"], "/eat", "it holds"),
+    "SIGTERM": (["--supervisor"], signal.SIGTERM, "it got SIGTERM"),
+    "SIGQUIT": (["--supervisor"], signal.SIGQUIT, "it got SIGQUIT"),
+}
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGQUIT"])
-def test_a_worker_that_alone_gets_a_signal_is_replaced_without_a_failed_request(
-    folder: Path, name: str
-) -> None:
-    with service(folder, 1, "--supervisor") as server, Load(server.address, 4, pause=0.01) as load:
-        (worker,) = started(server)
-        os.kill(worker, getattr(signal, name))
-        until(lambda: ended(server) == 1)
+@pytest.mark.parametrize("reason", RECYCLED)
+def test_a_worker_is_recycled_without_a_failed_request(folder: Path, reason: str) -> None:
+    flags, cause, told = RECYCLED[reason]
+    with service(folder, 1, *flags) as server, Load(server.address, 4, pause=0.01) as load:
+        if isinstance(cause, str):
+            load.goes_on()
+            assert ended(server) == 0
+            assert fetch(server.address, cause).status == 200
+        elif cause is not None:
+            os.kill(started(server)[0], cause)
+        until(lambda: ended(server) >= 1, 60)
         load.goes_on()
-        assert f"Worker {worker} is to be replaced: it got {name}" in server.stderr
+        assert f"is to be replaced: {told}" in server.stderr
     assert load.failures == []
 
 
@@ -103,27 +111,6 @@ def test_what_blocks_the_loop_of_one_worker_is_kept_off_those_of_the_others(fold
             assert first.request("GET", "/block/0.8").body == b"blocked"
         server.wait_for_log(r"GET '/block/<float:seconds>' \(endpoint 'block'\) is moved to threads")
         server.wait_for_log("The view of endpoint 'block' is kept on threads")
-
-
-def test_workers_are_recycled_by_memory_without_a_failed_request(folder: Path) -> None:
-    eater = """
-        @app.get("/eat")
-        def eat():
-            app.eaten = bytearray(os.urandom(1)) * (200 * 2**20)
-            return "eaten"
-        """
-    with (folder / "clock.py").open("a") as file:
-        file.write(dedent(eater))
-    with (
-        service(folder, 1, "--limit-max-memory", "200") as server,
-        Load(server.address, 4, pause=0.01) as load,
-    ):
-        load.goes_on()
-        assert ended(server) == 0
-        assert fetch(server.address, "/eat").body == b"eaten"
-        until(lambda: ended(server) == 1)
-        load.goes_on()
-    assert load.failures == []
 
 
 def test_only_the_requests_of_a_worker_that_is_killed_fail(folder: Path) -> None:

@@ -132,14 +132,29 @@ def test_the_request_that_blocks_is_told_with_what_to_do(
     assert lines(caplog)[0].startswith(f"{BLOCKED} for 1.75 s. It is blocked by {name}. {remedy}")
 
 
-def test_a_request_that_blocks_for_the_limit_is_noted_once_for_each_stall(stage: Stage) -> None:
-    stage.request = observed()
+SLOW, OTHER = observed(), observed()
+
+
+@pytest.mark.parametrize(
+    ("seen", "noted"),
+    [
+        ({1: SLOW, 2: SLOW, 2.5: SLOW, 3: SLOW, 4: SLOW}, [2.25]),
+        ({1.6: None, 2.0: SLOW, 3.0: SLOW, 3.9: SLOW, 4.0: SLOW, 4.5: SLOW}, [2.0]),
+        ({1.6: SLOW, 2.5: None, 3.5: None, 4.4: None}, []),
+        ({1.6: SLOW, 2.5: OTHER, 3.5: OTHER, 4.4: OTHER}, []),
+    ],
+    ids=["it blocks", "it comes later", "it is gone", "another follows"],
+)
+def test_a_request_that_is_seen_for_the_limit_is_noted_once_for_each_stall(
+    stage: Stage, seen: dict[float, Observation | None], noted: list[float]
+) -> None:
     for start in (0, 10):
         stage.beat(start)
-        for after in (0, 1, 2, 2.5, 3, 4):
+        stage.look(start)
+        for after, stage.request in seen.items():
             stage.look(start + after)
-    assert [request for request, _ in stage.notes] == [stage.request] * 2
-    assert [seconds for _, seconds in stage.notes] == pytest.approx([2.25, 2.25])
+    assert [seconds for _, seconds in stage.notes] == pytest.approx(noted * 2)
+    assert {request for request, _ in stage.notes} <= {SLOW}
 
 
 def test_a_request_is_noted_when_its_endpoint_is_known(stage: Stage) -> None:
@@ -150,26 +165,6 @@ def test_a_request_is_noted_when_its_endpoint_is_known(stage: Stage) -> None:
     stage.request.endpoint = "slow"
     stage.look(3.0)
     assert [request.endpoint for request, _ in stage.notes] == ["slow"]
-
-
-def test_a_request_that_comes_later_in_a_stall_is_noted_for_its_own_time(stage: Stage) -> None:
-    stage.look(1.6)
-    stage.request = observed()
-    for at in (2.0, 3.0, 3.9, 4.0, 4.5):
-        stage.look(at)
-    assert stage.notes == [(stage.request, 2.0)]
-
-
-@pytest.mark.parametrize("other", [None, observed()])
-def test_a_request_that_is_not_there_to_the_end_has_not_blocked_for_so_long(
-    stage: Stage, other: Observation | None
-) -> None:
-    stage.request = observed()
-    stage.look(1.6)
-    stage.request = other
-    for at in (2.5, 3.5, 4.4):
-        stage.look(at)
-    assert stage.notes == []
 
 
 @pytest.mark.parametrize(
