@@ -23,30 +23,49 @@ LENGTH = b"Content-Length: 5\r\n"
 CHUNKS = b"Transfer-Encoding: chunked\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
-MALFORMED = {
-    "Content-Length twice": POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-    "two Content-Lengths": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-    "list of Content-Lengths": POST + b"Content-Length: 5, 5\r\n\r\nhello",
-    "signed Content-Length": POST + b"Content-Length: +5\r\n\r\nhello",
-    "Content-Length before chunked": POST + LENGTH + CHUNKS + b"\r\n0\r\n\r\n",
-    "Content-Length after chunked": POST + CHUNKS + LENGTH + b"\r\n0\r\n\r\n",
-    "chunked twice": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "bare LF": b"GET / HTTP/1.1\nHost: shop\n\n",
-    "bare LF in a field": b"GET / HTTP/1.1\r\nHost: shop\nA: b\r\n\r\n",
-    "bare LF at the end": HEAD + b"\n",
-    "bare CR": HEAD + b"A: b\rB: c\r\n\r\n",
-    "obs-fold": HEAD + b"A: b\r\n c\r\n\r\n",
-    "obs-fold with a tab": HEAD + b"A: b\r\n\tc\r\n\r\n",
-    "NUL in a value": HEAD + b"A: b\x00c\r\n\r\n",
-    "NUL in a name": HEAD + b"A\x00: b\r\n\r\n",
-    "NUL in the target": b"GET /\x00 HTTP/1.1\r\nHost: shop\r\n\r\n",
-    "control in a value": HEAD + b"A: b\x01\r\n\r\n",
-    "space before the colon": HEAD + b"A : b\r\n\r\n",
-    "no name": HEAD + b": b\r\n\r\n",
-    "no Host": b"GET / HTTP/1.1\r\nA: b\r\n\r\n",
-    "no fields": b"GET / HTTP/1.1\r\n\r\n",
-    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-}
+MALFORMED = [
+    POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+    POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    POST + b"Content-Length: 5, 5\r\n\r\nhello",
+    POST + b"Content-Length: +5\r\n\r\nhello",
+    POST + LENGTH + CHUNKS + b"\r\n0\r\n\r\n",
+    POST + CHUNKS + LENGTH + b"\r\n0\r\n\r\n",
+    POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET / HTTP/1.1\nHost: shop\n\n",
+    b"GET / HTTP/1.1\r\nHost: shop\nA: b\r\n\r\n",
+    HEAD + b"\n",
+    HEAD + b"A: b\rB: c\r\n\r\n",
+    HEAD + b"A: b\r\n c\r\n\r\n",
+    HEAD + b"A: b\r\n\tc\r\n\r\n",
+    HEAD + b"A: b\x00c\r\n\r\n",
+    HEAD + b"A\x00: b\r\n\r\n",
+    b"GET /\x00 HTTP/1.1\r\nHost: shop\r\n\r\n",
+    HEAD + b"A: b\x01\r\n\r\n",
+    HEAD + b"A : b\r\n\r\n",
+    HEAD + b": b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nA: b\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+]
+
+MALFORMED_BODIES = [
+    b"5\nhello\n0\n\n",
+    b"5\nhello\r\n",
+    b"5\r\nhello\n0\r\n\r\n",
+    b"5\r\nhello\r\n0\r\n\n",
+    b"0\nX: y\n\n",
+    b"0\r\nX: y\n\r\n",
+    b"0\r\nX: y\r\n\n",
+    b"0\r\nX: y\n\n",
+    b"0\r\nX: y\rZ: z\r\n\r\n",
+    b"0\r\nX: y\r\n z\r\n\r\n",
+    b"0\r\nX: y\x00\r\n\r\n",
+    b"0\r\nX\x00: y\r\n\r\n",
+    b"5;a=\x00\r\nhello\r\n",
+    b"5;\x01\r\nhello\r\n",
+    b"5;a=b\rc\r\nhello\r\n",
+    b'5;a="\n"\r\nhello\r\n',
+]
 
 
 def test_the_response_is_a_problem_that_ends_the_connection() -> None:
@@ -91,21 +110,49 @@ def call(address: Address, data: bytes) -> Response:
         return connection.receive()
 
 
+def assert_each_is_refused(address: Address, status: int, *cases: list[bytes]) -> None:
+    """Each of *cases* is refused, a message in pieces, and others are served meanwhile."""
+    with Connection(address) as other:
+        for pieces in cases:
+            with Connection(address) as connection:
+                try:
+                    for piece in pieces:
+                        connection.send(piece)
+                    assert_refused(connection, status)
+                except Exception as error:
+                    error.add_note(repr(pieces))
+                    raise
+            assert other.request("GET", "/unread").status == 200, pieces
+
+
 def test_what_is_not_valid_is_400_and_does_not_reach_the_application(
     serve: ServeLimited, app: Application
 ) -> None:
+    assert_each_is_refused(serve(), 400, *([data] for data in MALFORMED))
+    assert app.ends == []
+
+
+def test_lines_between_and_behind_chunks_are_as_strict_as_heads(
+    serve: ServeLimited, app: Application
+) -> None:
+    whole = ([CHUNKED + body + HEAD + b"\r\n"] for body in MALFORMED_BODIES)
+    assert_each_is_refused(serve(body_seconds=60), 400, *whole)
+    pieces = ([CHUNKED, body[:-1], body[-1:]] for body in MALFORMED_BODIES)
+    assert_each_is_refused(serve(body_seconds=60), 400, *pieces)
+    assert "complete" not in app.ends
+
+
+def test_requests_of_other_versions_are_refused(
+    serve: ServeLimited, app: Application, combination: Combination
+) -> None:
+    versions = (b"HTTP/2.0", b"HTTP/0.9", b"HTTP/3.0", b"HTTP/1.2")
+    hosts = (b"Host: shop\r\n", b"A: b\r\nHost: shop\r\n", b"")
+    requests = [b"GET / %s\r\n%s\r\n" % (version, host) for version in versions for host in hosts]
     address = serve()
-    with Connection(address) as other:
-        for name, data in MALFORMED.items():
-            with Connection(address) as connection:
-                connection.send(data)
-                try:
-                    assert_refused(connection, 400)
-                except Exception as error:
-                    error.add_note(name)
-                    raise
-            assert other.request("GET", "/").status == 200, name
-    assert len(app.headers) == len(MALFORMED)
+    assert_each_is_refused(address, 505, *([request + HEAD + b"\r\n"] for request in requests))
+    assert_each_is_refused(address, 505, [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+    assert_each_is_refused(address, 400 if combination[0] == "h11" else 505, [b"GET /\r\n\r\n"])
+    assert app.ends == []
 
 
 def test_what_is_valid_passes(serve: ServeLimited) -> None:
@@ -197,39 +244,6 @@ def test_trailer_fields_are_no_headers(serve: ServeLimited, app: Application) ->
     assert app.headers[1] == [(b"host", b"shop"), (b"a", b"b")]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"5\nhello\n0\n\n",
-        b"5\nhello\r\n",
-        b"5\r\nhello\n0\r\n\r\n",
-        b"5\r\nhello\r\n0\r\n\n",
-        b"0\nX: y\n\n",
-        b"0\r\nX: y\n\r\n",
-        b"0\r\nX: y\r\n\n",
-        b"0\r\nX: y\n\n",
-        b"0\r\nX: y\rZ: z\r\n\r\n",
-        b"0\r\nX: y\r\n z\r\n\r\n",
-        b"0\r\nX: y\x00\r\n\r\n",
-        b"0\r\nX\x00: y\r\n\r\n",
-        b"5;a=\x00\r\nhello\r\n",
-        b"5;\x01\r\nhello\r\n",
-        b"5;a=b\rc\r\nhello\r\n",
-        b'5;a="\n"\r\nhello\r\n',
-    ],
-)
-def test_lines_between_and_behind_chunks_are_as_strict_as_heads(
-    serve: ServeLimited, app: Application, body: bytes
-) -> None:
-    address = serve(body_seconds=60)
-    for pieces in ([CHUNKED + body + HEAD + b"\r\n"], [CHUNKED, body[:-1], body[-1:]]):
-        with Connection(address) as connection:
-            for piece in pieces:
-                connection.send(piece)
-            assert_refused(connection, 400)
-    assert "complete" not in app.ends
-
-
 def test_a_body_that_is_wrong_is_not_asked_for(serve: ServeLimited, app: Application) -> None:
     with Connection(serve()) as connection:
         expecting = CHUNKED.replace(b"Host", b"Expect: 100-continue\r\nHost", 1)
@@ -267,26 +281,6 @@ def test_an_endless_trailer_is_refused(serve: ServeLimited, app: Application, st
         send_in_pieces(connection, start + b"x" * 300_000, 10_000)
         assert_refused(connection, 431)
     until(lambda: app.ends == ["disconnected"])
-
-
-def test_a_request_without_a_version_is_refused(serve: ServeLimited, combination: Combination) -> None:
-    with Connection(serve()) as connection:
-        connection.send(b"GET /\r\n\r\n")
-        assert_refused(connection, 400 if combination[0] == "h11" else 505)
-
-
-@pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/0.9", b"HTTP/3.0", b"HTTP/1.2"])
-@pytest.mark.parametrize("host", [b"Host: shop\r\n", b"A: b\r\nHost: shop\r\n", b""])
-def test_requests_of_other_versions_are_refused(serve: ServeLimited, version: bytes, host: bytes) -> None:
-    with Connection(serve()) as connection:
-        connection.send(b"GET / %s\r\n%s\r\n" % (version, host) + HEAD + b"\r\n")
-        assert_refused(connection, 505)
-
-
-def test_so_is_the_preface_of_http_2(serve: ServeLimited) -> None:
-    with Connection(serve()) as connection:
-        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        assert_refused(connection, 505)
 
 
 @on_each_loop

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Requests that ask for another protocol: what is not taken changes nothing, what is taken comes alone."""
 
-import json
 from contextlib import ExitStack
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 
 from ashapp.server.protocols import ConnectionLimits, limited_protocol
 from tests.server.protocols.conftest import Application, ServeLimited
+from tests.server.protocols.test_refusals import assert_refused
 from tests.support.client import Connection, chunk
 from tests.support.server import Combination, serving
 
@@ -31,13 +31,6 @@ class Refusing(Application):
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
         else:
             await super().__call__(scope, receive, send)
-
-
-def assert_refused(connection: Connection, status: int) -> None:
-    """The next response is of that status, and the last one."""
-    response = connection.receive()
-    assert response.status == json.loads(response.body)["status"] == status
-    assert connection.is_closed()
 
 
 @pytest.mark.parametrize("ws", ["none", "websockets-sansio"])
