@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 import asyncio
+import math
 import time
+from typing import Any
 
 import pytest
 
+from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.protocols.sweeper import Sweeper
 from tests.support.waiting import PATIENCE
 
@@ -80,3 +83,28 @@ async def test_a_connection_that_fails_does_not_harm_the_others(caplog: pytest.L
     await good.wait()
     assert (bad.aborted, bad.seconds, good.aborted) == (True, 0.01, False)
     assert caplog.messages == ["A connection could not be looked after: aborted"]
+
+
+NEVER = {"head_seconds": math.inf, "body_seconds": math.inf, "send_seconds": math.inf}
+
+
+@pytest.mark.parametrize(
+    ("times", "interval"),
+    [
+        ({}, 1),
+        (NEVER, 1),
+        ({**NEVER, "send_seconds": 2}, 0.5),
+        ({"body_seconds": 0.4}, 0.1),
+        ({"stream_seconds": 0.8}, 0.2),
+        ({"head_seconds": 0.1}, 0.05),
+    ],
+)
+def test_a_look_is_taken_often_enough_for_the_shortest_time(times: dict[str, Any], interval: float) -> None:
+    assert ConnectionLimits(**times).interval == interval
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "window"), [(240, 30, 7200), (0, 30, 1), (240, math.inf, math.inf)]
+)
+def test_a_client_must_send_something(rate: int, seconds: float, window: float) -> None:
+    assert ConnectionLimits(body_rate=rate, body_seconds=seconds).body_window == window

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Clients that take their time, over sockets."""
 
-import math
 import time
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
-from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.protocols import connection as limited
 from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.delivery import has_arrived
@@ -17,29 +14,7 @@ from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST, assert_ref
 from tests.support.client import Connection, TruncatedResponse, chunk, fetch
 from tests.support.waiting import until
 
-NEVER = {"head_seconds": math.inf, "body_seconds": math.inf, "send_seconds": math.inf}
-
-
-@pytest.mark.parametrize(
-    ("times", "interval"),
-    [
-        ({}, 1),
-        (NEVER, 1),
-        ({**NEVER, "send_seconds": 2}, 0.5),
-        ({"body_seconds": 0.4}, 0.1),
-        ({"stream_seconds": 0.8}, 0.2),
-        ({"head_seconds": 0.1}, 0.05),
-    ],
-)
-def test_a_look_is_taken_often_enough_for_the_shortest_time(times: dict[str, Any], interval: float) -> None:
-    assert ConnectionLimits(**times).interval == interval
-
-
-@pytest.mark.parametrize(
-    ("rate", "seconds", "window"), [(240, 30, 7200), (0, 30, 1), (240, math.inf, math.inf)]
-)
-def test_a_client_must_send_something(rate: int, seconds: float, window: float) -> None:
-    assert ConnectionLimits(body_rate=rate, body_seconds=seconds).body_window == window
+pytestmark = on_each_loop
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +32,6 @@ def drip(connection: Connection, data: bytes, pause: float = 0.05) -> int:
     return sent
 
 
-@on_each_loop
 def test_a_head_must_come_in_time_however_lively_the_client_is(serve: ServeLimited, app: Application) -> None:
     address = serve(head_seconds=0.3)
     for begin in (b"", HEAD + b"\r\n"):
@@ -70,7 +44,6 @@ def test_a_head_must_come_in_time_however_lively_the_client_is(serve: ServeLimit
     assert len(app.headers) == 1
 
 
-@on_each_loop
 def test_a_new_connection_that_says_nothing_is_closed_without_an_answer(serve: ServeLimited) -> None:
     address = serve(head_seconds=0.3)
     with Connection(address) as connection:
@@ -83,7 +56,6 @@ def test_a_new_connection_that_says_nothing_is_closed_without_an_answer(serve: S
             connection.wait_for_close(10)
 
 
-@on_each_loop
 def test_many_slow_clients_do_not_harm_others(serve: ServeLimited) -> None:
     address = serve(head_seconds=1)
     slow = [Connection(address) for _ in range(100)]
@@ -98,7 +70,6 @@ def test_many_slow_clients_do_not_harm_others(serve: ServeLimited) -> None:
 
 
 @pytest.mark.parametrize("pause", [None, 0.1], ids=["nothing", "drops"])
-@on_each_loop
 def test_a_body_must_come_in_time(serve: ServeLimited, app: Application, pause: float | None) -> None:
     with Connection(serve(body_seconds=0.5)) as connection:
         connection.send(POST + b"Content-Length: 1000\r\n\r\nbegin")
@@ -108,7 +79,6 @@ def test_a_body_must_come_in_time(serve: ServeLimited, app: Application, pause: 
     until(lambda: app.ends == ["disconnected"])
 
 
-@on_each_loop
 def test_a_body_may_take_long_as_long_as_it_comes(serve: ServeLimited) -> None:
     with Connection(serve(body_seconds=0.4, body_rate=10)) as connection:
         connection.send(CHUNKED)
@@ -119,7 +89,6 @@ def test_a_body_may_take_long_as_long_as_it_comes(serve: ServeLimited) -> None:
         assert connection.receive().body == b"1000"
 
 
-@on_each_loop
 def test_an_application_may_let_a_body_wait(serve: ServeLimited) -> None:
     address = serve(body_seconds=0.2, head_seconds=0.2, keep_alive=1)
     with Connection(address) as connection:
@@ -133,7 +102,6 @@ def test_an_application_may_let_a_body_wait(serve: ServeLimited) -> None:
         assert connection.receive().body == b"5"
 
 
-@on_each_loop
 def test_a_body_may_wait_for_a_response_that_has_begun(serve: ServeLimited) -> None:
     with Connection(serve(body_seconds=0.2)) as connection:
         connection.send(CHUNKED.replace(b"/", b"/early", 1))
@@ -143,7 +111,6 @@ def test_a_body_may_wait_for_a_response_that_has_begun(serve: ServeLimited) -> N
         assert b"".join(connection.receive_chunks()) == b"begunended"
 
 
-@on_each_loop
 def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(
     serve: ServeLimited, app: Application
 ) -> None:
@@ -158,7 +125,6 @@ def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(
         assert time.monotonic() - began >= 0.9
 
 
-@on_each_loop
 def test_a_request_that_comes_at_the_end_of_its_time_is_answered(
     serve: ServeLimited, connections: list[LimitedProtocol]
 ) -> None:
@@ -191,7 +157,6 @@ def test_a_connection_is_not_idle_while_its_client_reads(
         assert connection.is_closed()
 
 
-@on_each_loop
 def test_an_unread_body_is_thrown_away_for_a_while_only(serve: ServeLimited) -> None:
     with Connection(serve(keep_alive=1, head_seconds=0.2)) as connection:
         connection.send(CHUNKED.replace(b"/", b"/unread", 1))
@@ -200,7 +165,6 @@ def test_an_unread_body_is_thrown_away_for_a_while_only(serve: ServeLimited) -> 
         assert connection.is_closed()
 
 
-@on_each_loop
 def test_an_unread_body_that_ends_leaves_the_connection_usable(serve: ServeLimited) -> None:
     with Connection(serve()) as connection:
         connection.send(CHUNKED.replace(b"/", b"/unread", 1))
@@ -210,7 +174,6 @@ def test_an_unread_body_that_ends_leaves_the_connection_usable(serve: ServeLimit
 
 
 @pytest.mark.parametrize("target", ["/flood", "/large"], ids=["stream", "complete response"])
-@on_each_loop
 def test_a_client_that_does_not_read_is_cut_off(
     serve: ServeLimited, app: Application, connections: list[LimitedProtocol], target: str
 ) -> None:
@@ -225,7 +188,6 @@ def test_a_client_that_does_not_read_is_cut_off(
         assert len(received) < 20_000_000
 
 
-@on_each_loop
 def test_a_client_may_read_slowly(serve: ServeLimited) -> None:
     with Connection(serve(send_seconds=0.5), receive_buffer=65536) as connection:
         connection.send_request("GET", "/large")
@@ -235,7 +197,6 @@ def test_a_client_may_read_slowly(serve: ServeLimited) -> None:
             time.sleep(0.1)
 
 
-@on_each_loop
 def test_a_producer_may_be_silent(serve: ServeLimited, app: Application) -> None:
     limits = {"head_seconds": 0.1, "body_seconds": 0.1, "send_seconds": 0.1}
     with Connection(serve(**limits)) as connection:
@@ -245,7 +206,6 @@ def test_a_producer_may_be_silent(serve: ServeLimited, app: Application) -> None
             connection.wait_for_close(1.5)
 
 
-@on_each_loop
 def test_a_producer_may_be_given_a_time(serve: ServeLimited, app: Application) -> None:
     address = serve(stream_seconds=0.6)
     assert fetch(address, "/ticks").body == b"." * 20
@@ -258,7 +218,6 @@ def test_a_producer_may_be_given_a_time(serve: ServeLimited, app: Application) -
     until(lambda: app.ends == ["complete", "disconnected"])
 
 
-@on_each_loop
 def test_who_does_not_close_after_a_refusal_is_closed(serve: ServeLimited) -> None:
     with Connection(serve(head_seconds=0.4)) as connection:
         connection.send(HEAD + b"A: b\x00\r\n\r\n")
