@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Checks of what an application depends on, registered in its own code.
 
-The registry belongs to the process: a worker runs what the code that it has imported has registered. Nothing
-else of the server is imported here, so an application may use this under any server, where it does nothing.
+Each process has a registry of its own. Nothing else of the server is imported here, so an application may use
+this under any server, where it does nothing.
 """
 
 from collections.abc import Callable, Mapping

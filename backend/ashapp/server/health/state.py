@@ -42,13 +42,12 @@ class Monitor(Protocol):
 class Health:
     """The state that the probes report, kept by the event loop's thread.
 
-    A worker is alive as long as its loop can answer; it is ready between the end of its startup and the
-    beginning of its end, as long as none of its *conditions* gives a reason not to be. The server starts and
-    stops its *monitors*.
+    A worker is alive while its loop can answer. It is ready from the end of its startup to the beginning of
+    its end, if none of its *conditions* gives a reason not to be. The server starts and stops its *monitors*.
 
-    *blocks* is how often the view of an endpoint has blocked the loop, here or in a worker that served
-    before. Each of *block_listeners* is called with the endpoint, on any thread, whenever one does.
-    *keep_off* keeps the view of an endpoint off the loop from now on.
+    *blocks* counts how often the view of an endpoint has blocked the loop, here or in another worker. Then
+    each of *block_listeners* is called with the endpoint, on any thread. *keep_off* keeps the view of an
+    endpoint off the loop from now on. *beats* counts the beats of the loop.
     """
 
     phase: Phase = Phase.STARTING

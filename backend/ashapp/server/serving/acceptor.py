@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Accept connections on the sockets of a server, with limits for TLS, and go on where no descriptor is left.
+"""Accept connections, with time limits for TLS, and go on when no descriptor is left.
 
-Theory of operation. At the limit of descriptors asyncio's own server logs that it could not accept, as many
-times as the backlog is long, and tries again after a second as many times; uvloop's closes what it accepts,
-and says nothing. So asyncio has another here, and with both it is told once a second that none is left.
+Theory of operation. At the limit of descriptors asyncio's server logs an error, and tries again after a
+second, as many times as the backlog is long. uvloop's closes what it accepts, and says nothing. So asyncio
+has another server here, and with both loops one line a second says that no descriptor is left.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ __all__ = ["Acceptor", "tell_if_exhausted"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Connections that asyncio accepts before it serves those that it has.
+# Connections that are accepted before others are served.
 _AT_ONCE = 64
-# Seconds until it tries again where it can't.
+# Seconds until the next attempt, after one that failed.
 _PAUSE = 1.0
 
-# asyncio and uvloop have no word for "any time".
-_ANY_TIME = 1e7
+# Seconds: asyncio and uvloop can't be told to wait for ever.
+_FOR_EVER = 1e7
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 
@@ -33,8 +33,8 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 class Acceptor:
     """Makes servers whose connections have the protocol that *create_protocol* returns.
 
-    *tls* is an ``ssl.SSLContext``, or None. *has_limits* says whether the protocol gives up by itself a
-    connection that is closed and does not get on.
+    *tls* is an ``ssl.SSLContext``, or None. *has_limits* says whether the protocol itself gives up a
+    connection that does not end.
     """
 
     def __init__(
@@ -48,13 +48,12 @@ class Acceptor:
         self._create_protocol = create_protocol
         self._tls: dict[str, Any] = {}
         if tls is not None:
-            self._tls = {"ssl": tls, "ssl_handshake_timeout": settings.timeout_head or _ANY_TIME}
-        if tls is not None and has_limits:
-            # It counts from the beginning: a client that reads slowly would be cut.
-            self._tls["ssl_shutdown_timeout"] = _ANY_TIME
+            self._tls = {"ssl": tls, "ssl_handshake_timeout": settings.timeout_head or _FOR_EVER}
+            if has_limits:  # this one counts from the beginning, and would cut a client that reads slowly
+                self._tls["ssl_shutdown_timeout"] = _FOR_EVER
 
     async def listen(self, sock: socket.socket, backlog: int) -> Any:
-        """Listen on *sock*, and serve what is accepted there; return something like an ``asyncio.Server``."""
+        """Serve what comes to *sock*; return something like an ``asyncio.Server``."""
         loop = asyncio.get_running_loop()
         if not isinstance(loop, asyncio.BaseEventLoop):  # uvloop
             return await loop.create_server(self._create_protocol, sock=sock, backlog=backlog, **self._tls)
@@ -69,7 +68,7 @@ class Acceptor:
 
 
 class _Listener:
-    """Lets *acceptor* serve what comes to *sock*, on asyncio's own loop."""
+    """Accepts what comes to *sock*, on asyncio's own loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, acceptor: Acceptor) -> None:
         self._loop = loop
@@ -113,7 +112,7 @@ class _Listener:
 
 
 def tell_if_exhausted(connections: int) -> None:
-    """Log it if no descriptor is left for a new connection, besides so many."""
+    """Log it if no descriptor is left for another connection."""
     try:
         socket.socket().close()
     except OSError as error:

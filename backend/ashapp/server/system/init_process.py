@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The duties of the first process of a container, for a server that was started as such.
 
-Theory of operation. Process 1 of a container inherits every orphan, and must wait for it when it ends, or
-else it stays as a zombie; and a signal whose default is to end a process does nothing to it. To wait for any
-child at all would take from the server, and from its application, the children that they wait for themselves.
-So the server runs in a child of its own, where all is as usual, and process 1 does nothing but to wait, and
-to pass signals on. It is forked before there are threads, and shares nearly all of its memory.
+Theory of operation. Process 1 of a container inherits every orphan, and has to wait for it, or it stays as a
+zombie. And no signal ends process 1 by default. If it waited for any child, the server and its application
+would lose the children that they wait for themselves. So the server runs in a child, where all is as usual,
+and process 1 only waits, and passes signals on. It forks before there are threads, and shares nearly all of
+its memory.
 """
 
 import contextlib
@@ -18,10 +18,7 @@ __all__ = ["below_init", "heed_sigterm"]
 
 
 def heed_sigterm() -> None:
-    """Let SIGTERM and SIGINT end this process from now on, with the exit code that a shell gives for it.
-
-    For process 1 until it calls `below_init`: what it imports before that takes a while.
-    """
+    """Let SIGTERM and SIGINT end process 1, with a shell's exit code, until it calls `below_init`."""
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda signum, _: os._exit(128 + signum))
 
@@ -29,7 +26,7 @@ def heed_sigterm() -> None:
 def below_init() -> int | None:
     """Fork. Return None in the child; in the parent, when the child has ended, its exit code.
 
-    That of a child that was ended by a signal is 128 and the signal's number, as shells have it.
+    If a signal has ended the child, that is 128 and the signal's number, as in a shell.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     child = os.fork()

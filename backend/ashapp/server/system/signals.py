@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What signals do to the processes of the service, and to those that an application starts.
 
-Theory of operation. What a process ignores (``SIG_IGN``), each program that it executes ignores too; what it
-handles, its forked children handle as well, though it means nothing there. So signals that have no effect are
-handled, by a function that only takes note of them: ``exec`` gives back their default. A forked child gets
-back what there was before. A handler that the application has installed itself is called after ours, whenever
-it was installed: it must not keep the service from its orderly end, nor the service it from its work.
+Theory of operation. Programs that a process executes ignore the signals that it ignores (``SIG_IGN``), and
+its forked children keep its handlers. So signals that have no effect are handled, by a function that only
+notes them: ``exec`` gives back their default, and a forked child gets back what there was before. A handler
+of the application is called after ours, whenever it was installed: neither keeps the other from its work.
 """
 
 import contextlib
@@ -35,9 +34,9 @@ __all__ = [
 
 Handler = Callable[[int, FrameType | None], Any]
 
-# Those that operators of WSGI servers send to have logs opened anew, programs upgraded and workers changed.
+# Operators of WSGI servers send these to reopen logs, to upgrade programs and to change workers.
 _OUTLIVED = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
-# A terminal sends these to what it has lost, and to what is in its background: there they have their effect.
+# A terminal sends these to jobs that it has lost, or that are in the background: there they have an effect.
 _OF_TERMINAL = {"SIGHUP", "SIGTTIN", "SIGTTOU"}
 
 _noted: deque[signal.Signals] = deque()
@@ -46,10 +45,10 @@ _dispositions: dict[int, "_Disposition"] = {}
 
 
 def outlive() -> None:
-    """Let no signal end this process by default that operators of WSGI servers send for other reasons.
+    """Let no signal end this process that operators of WSGI servers send for other reasons.
 
-    From its first instruction, on the main thread. What has another disposition already keeps it. A signal
-    that does end it by its default, as SIGABRT, has it write the stacks of all threads first.
+    On the main thread. What has another disposition than the default keeps it. SIGABRT ends the process after
+    the stacks of all threads have been written.
     """
     with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):  # there is no standard error
         if not faulthandler.is_enabled():
@@ -82,9 +81,9 @@ def handle(signum: int, handler: Handler) -> None:
 
 
 def keep() -> None:
-    """Put back what `handle` has installed, where the application has installed a handler of its own since.
+    """Install again what `handle` has installed, if the application has installed a handler since.
 
-    That one is called after ours from then on. On the main thread; from others it does nothing.
+    That is called after ours from then on. On the main thread; on others it does nothing.
     """
     if threading.current_thread() is threading.main_thread():
         for disposition in _dispositions.values():
