@@ -49,7 +49,6 @@ ORDER = (
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("ashapp.api.card", "ashapp"): "the version stands there, where the build looks for it",
     ("ashapp.server.management.gauges", "ashapp"): "the same",
-    ("ashapp.bridge.request.handoffs", "ashapp.bridge.request.loop_call"): "to be undone",
 }
 
 # With ``__init__.py``.

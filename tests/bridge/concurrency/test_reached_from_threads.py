@@ -83,7 +83,7 @@ def add_hook_of_async_view(app: flask.Flask, coroutine: Coroutine) -> None:
         return "never"
 
 
-def add_own_bridge_on_lane(app: flask.Flask, coroutine: Coroutine) -> None:
+def add_own_bridge_on_request_thread(app: flask.Flask, coroutine: Coroutine) -> None:
     @app.before_request
     def before() -> Any:
         return async_to_sync(coroutine)()
@@ -101,7 +101,7 @@ ROUTES = [
     add_hook,
     add_own_bridge,
     add_hook_of_async_view,
-    add_own_bridge_on_lane,
+    add_own_bridge_on_request_thread,
 ]
 
 
@@ -317,7 +317,7 @@ async def test_a_disconnect_cancels_it_after_one_within_it(
     assert journal.names == ["cancelled"]
 
 
-async def test_a_job_on_the_thread_is_not_left_half_way(
+async def test_a_hand_off_on_the_thread_is_not_left_half_way(
     app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ashapp.bridge.request.wsgi_call._WATCH_DELAY", 0)

@@ -45,7 +45,7 @@ def test_no_thread_is_started_before_it_is_needed(gate: threading.Event) -> None
     assert pool.started == 1
 
 
-def test_blocking_jobs_spread_over_all_threads_and_no_more(gate: threading.Event) -> None:
+def test_blocking_hand_offs_spread_over_all_threads_and_no_more(gate: threading.Event) -> None:
     pool = ThreadPool(3)
     running = threading.Semaphore(0)
 
@@ -63,7 +63,7 @@ def test_blocking_jobs_spread_over_all_threads_and_no_more(gate: threading.Event
     assert pool.started == 3
 
 
-def test_a_thread_that_stays_with_its_job_is_stuck_after_a_time(gate: threading.Event) -> None:
+def test_a_thread_that_stays_with_its_hand_off_is_stuck_after_a_time(gate: threading.Event) -> None:
     pool = ThreadPool(3)
     handoffs = [pool.call(lambda: gate.wait(PATIENCE)) for _ in range(2)]
     pool.call(lambda: None).result(PATIENCE)
@@ -76,7 +76,7 @@ def test_a_thread_that_stays_with_its_job_is_stuck_after_a_time(gate: threading.
 
 
 @pytest.mark.usefixtures("restless")
-def test_blocking_jobs_among_quick_ones_meet_each_other() -> None:
+def test_blocking_hand_offs_among_quick_ones_meet_each_other() -> None:
     # Each round passes only if all threads are running at the same time: no wake-up may be lost.
     size = 8
     pool = ThreadPool(size)
@@ -87,7 +87,7 @@ def test_blocking_jobs_among_quick_ones_meet_each_other() -> None:
     assert pool.started == size
 
 
-def test_jobs_start_in_order_of_arrival() -> None:
+def test_hand_offs_start_in_order_of_arrival() -> None:
     pool = ThreadPool(1)
     order: list[int] = []
     futures = [pool.call(lambda number=number: order.append(number)) for number in range(1000)]  # type: ignore[misc]
@@ -172,7 +172,7 @@ def test_threads_do_not_keep_the_process_from_ending() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
-def test_a_failing_job_is_logged_and_costs_no_thread(
+def test_a_failing_hand_off_is_logged_and_costs_no_thread(
     caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
     pool = ThreadPool(1)
@@ -243,7 +243,7 @@ def test_without_further_threads_the_first_does_it_all(
     assert pool.started == 1
 
 
-def test_a_thread_that_does_not_start_loses_no_job(
+def test_a_thread_that_does_not_start_loses_no_hand_off(
     gate: threading.Event, no_thread: Callable[..., None]
 ) -> None:
     pool = ThreadPool(2)

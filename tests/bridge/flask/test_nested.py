@@ -157,7 +157,7 @@ async def test_nothing_is_left_unawaited(app: flask.Flask) -> None:
 # -- asgiref
 
 
-async def test_sync_to_async_runs_on_the_lane(app: flask.Flask, journal: Journal) -> None:
+async def test_sync_to_async_runs_on_the_request_thread(app: flask.Flask, journal: Journal) -> None:
     """So what a hook has opened, a database connection for one, may be used."""
 
     @app.before_request

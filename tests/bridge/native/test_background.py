@@ -158,7 +158,7 @@ def test_shutdown_begins_when_the_requests_have_ended(app: flask.Flask, journal:
     assert journal.names == ["sync teardown", "async teardown", "shutdown"]
 
 
-def test_a_server_stops_though_a_lane_is_stuck(app: flask.Flask) -> None:
+def test_a_server_stops_though_a_request_thread_is_stuck(app: flask.Flask) -> None:
     blocked, release = threading.Event(), threading.Event()
 
     @app.before_request

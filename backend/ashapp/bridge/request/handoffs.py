@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from contextvars import Context
 
-    from ashapp.bridge.request.loop_call import LoopCall
+    from ashapp.bridge.concurrency.call import Call
+    from ashapp.bridge.concurrency.request_threads import RequestThread
 
 __all__ = ["Handoff", "TaskHandoff", "ThreadHandoff"]
 
@@ -40,7 +41,7 @@ class Handoff:
         self._context: Context | None = getcurrent().gr_context
         self._handled = sys.exception()
 
-    def start(self, call: LoopCall) -> None:
+    def start(self, call: Call) -> None:
         """Begin. On the loop, outside the greenlet."""
         raise NotImplementedError
 
@@ -75,25 +76,32 @@ class Handoff:
 
 
 class ThreadHandoff(Handoff):
-    """A sync callable on the request thread of the request.
+    """A sync callable on *thread*, that of the request.
 
-    It finds there what its caller handles (``sys.exc_info()``), as an error handler may expect.
+    It finds there what its caller handles (``sys.exception()``), as an error handler may expect.
     """
 
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        thread: RequestThread,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
         super().__init__()
+        self._thread = thread
         self._function = function
         self._args = args
         self._kwargs = kwargs
 
-    def start(self, call: LoopCall) -> None:
+    def start(self, call: Call) -> None:
         """Begin; see ``Handoff``."""
         self._call = call
-        call.thread.submit(self._run)
+        self._thread.submit(self._run)
 
     def withdraw(self) -> bool:
         """Do not run where the request still waits for its request thread; see ``Handoff``."""
-        return self._call.thread.withdraw(self._run)
+        return self._thread.withdraw(self._run)
 
     def __str__(self) -> str:
         return getattr(self._function, "__qualname__", repr(self._function))
@@ -125,7 +133,7 @@ class TaskHandoff(Handoff):
         super().__init__()
         self._coroutine = coroutine
 
-    def start(self, call: LoopCall) -> None:
+    def start(self, call: Call) -> None:
         """Begin; see ``Handoff``."""
         context = call.context if self._context is None else self._context
         self._running = self._run()

@@ -266,7 +266,7 @@ class LoopCall(WsgiCall, Driver):
 
     def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run *function* on the thread of the request; see ``Driver``."""
-        return self._do(ThreadHandoff(function, args, kwargs))
+        return self._do(ThreadHandoff(self.thread, function, args, kwargs))
 
     def _do(self, handoff: Handoff) -> Any:
         self._ask(self._await_handoff(handoff))
