@@ -52,23 +52,21 @@ class BridgeOptions(TypedDict, total=False):
 class FlaskToAsgi(WsgiToAsgi):
     """An ASGI application around the Flask object *flask_app*, with the options of ``WsgiToAsgi``.
 
-    *async_views* says where async views run: on the "loop", or each on a "thread", with a loop of its own, as
-    under any WSGI server, where a view that blocks holds up nobody. It sets ``ASHAPP_ASYNC_VIEWS`` in the
-    application's config, which counts where it is None. ``on_thread`` is for single views and blueprints.
+    *async_views* says where async views run: on the "loop", or each on a "thread", with a loop of its own,
+    where one that blocks holds up nobody. It sets ``ASHAPP_ASYNC_VIEWS`` in the application's config, which
+    counts where it is None. ``on_thread`` is for single views and blueprints.
     *async_threads* is how many threads there may be for the sync hooks, error handlers and teardown functions
     of requests whose view runs on the loop. Each such request has one of its own, from the first of these to
-    its end; further requests wait for one in order of arrival. The default is 1000, or 1 where *threads* is
-    1, because an application may then rely on not being entered twice at once.
+    its end; further requests wait in order of arrival. The default is 1000, or 1 where *threads* is 1,
+    because an application may then rely on not being entered twice at once.
 
     Flask's own code serves each request: ``flask_app.wsgi_app`` with all that wraps it, hooks, error
     handlers, signals, sessions and extensions. Coroutines, wherever Flask meets them, run on the server's
     loop, one loop for the worker's life. So a client or a pool that is bound to a loop outlives the request,
-    and so does a task that a view creates. A coroutine that a view returns, because a decorator forgot
-    ``ensure_sync``, is awaited too.
+    and so does a task that a view creates.
 
     To that end methods are replaced on *flask_app*, and some functions of Flask and Werkzeug for the process:
-    ``ashapp.bridge.flask.patches`` lists them. Outside a request of this bridge (the command line, the test
-    client) they do what they did.
+    ``ashapp.bridge.flask.patches`` lists them. Outside a request of this bridge they do what they did.
 
     Raises:
         TypeError: *flask_app* is not a ``flask.Flask`` object.

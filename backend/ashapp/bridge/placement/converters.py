@@ -26,7 +26,7 @@ __all__ = ["guard_converters", "may_block", "on_loop"]
 
 T = TypeVar("T")
 
-# Werkzeug's own. A subclass that only has another regular expression is as quick.
+# Those of Werkzeug. A subclass that only has another regular expression is as quick.
 _QUICK = {BaseConverter.to_python, *(converter.to_python for converter in DEFAULT_CONVERTERS.values())}
 
 _thread = threading.local()

@@ -6,6 +6,7 @@ passes them through ``ensure_sync``, which runs them on the request thread.
 """
 
 import sys
+from itertools import chain
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -38,7 +39,7 @@ _WRAPPED = ("app", "wsgi_app", "application", "_app", "__wrapped__")
 
 def find_hindrance(app: Flask) -> str | None:
     """Return what keeps every async view of *app* off the loop, by name, or None."""
-    looks = (_replaced, _overridden, _wrapped, _own_binding, _own_session, _preprocessor)
+    looks = (_overridden, _wrapped, _own_binding, _own_session, _preprocessor)
     return next(filter(None, (look(app) for look in looks)), None)
 
 
@@ -71,14 +72,10 @@ def binds_as_flask(app: Flask) -> bool:
     )
 
 
-def _replaced(app: Flask) -> str | None:
+def _overridden(app: Flask) -> str | None:
     for name in ("ensure_sync", "async_to_sync"):
         if name in vars(app) and not is_nonblocking(vars(app)[name]):
             return f"{name} is replaced on the application object"
-    return None
-
-
-def _overridden(app: Flask) -> str | None:
     for name in _DISPATCH:
         if getattr(type(app), name, None) is not getattr(Flask, name, None):
             return f"{type(app).__qualname__} overrides {name}"
@@ -122,8 +119,7 @@ def _own_session(app: Flask) -> str | None:
 
 
 def _preprocessor(app: Flask) -> str | None:
-    functions = (function for functions in app.url_value_preprocessors.values() for function in functions)
-    blocking = next((function for function in functions if not is_nonblocking(function)), None)
-    if blocking is None:
-        return None
-    return f"the URL value preprocessor {name_of(blocking)} is not marked nonblocking"
+    for function in chain.from_iterable(app.url_value_preprocessors.values()):
+        if not is_nonblocking(function):
+            return f"the URL value preprocessor {name_of(function)} is not marked nonblocking"
+    return None

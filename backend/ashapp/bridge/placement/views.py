@@ -28,7 +28,6 @@ __all__ = [
     "sync_decorators",
 ]
 
-
 _HTTP_METHODS = sorted(name.lower() for name in http_method_funcs)
 
 
@@ -66,7 +65,9 @@ def kind_of(view: Callable[..., Any] | None) -> ViewKind:
         return ViewKind.DECORATED_ASYNC
     if not inspect.isroutine(view) and is_async(attribute_of(type(view), "__call__")):
         return ViewKind.ASYNC_CALLABLE
-    return ViewKind.STATIC if _is_static(view) else ViewKind.SYNC
+    # The only views that Flask brings along are those of static folders.
+    is_flasks = str(attribute_of(view, "__module__")).partition(".")[0] == "flask"
+    return ViewKind.STATIC if is_flasks else ViewKind.SYNC
 
 
 def async_methods(view: Any) -> list[str]:
@@ -136,8 +137,3 @@ def _decorator_name(wrapper: Any) -> str:
     name, _, inner = code.co_qualname.rpartition(".<locals>.")
     module = attribute_of(wrapper, "__globals__", {}).get("__name__", wrapper.__module__)
     return f"{module}.{name.replace('.<locals>', '') or inner}"
-
-
-def _is_static(view: Any) -> bool:
-    # The only views that Flask brings along.
-    return str(attribute_of(view, "__module__")).partition(".")[0] == "flask"

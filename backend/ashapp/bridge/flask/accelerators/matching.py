@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["UrlAdapters"]
 
+_BOUND_BY = ("HTTP_HOST", "wsgi.url_scheme", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT")
+_TARGET = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
+
 # The key of the environ under which an adapter waits, with what it has been made for.
 _MATCHED = "ashapp.matched"
 _AS_FLASK_DOES = {"return_rule": True}
@@ -65,7 +68,7 @@ class UrlAdapters:
             adapter.match_early()
         except Exception:
             return None  # Flask meets it again, and tells the client
-        environ[_MATCHED] = (adapter, key, *_target(environ))
+        environ[_MATCHED] = (adapter, key, *map(environ.get, _TARGET))
         return adapter.outcome[0] if isinstance(adapter.outcome, tuple) else None
 
     @nonblocking
@@ -76,34 +79,35 @@ class UrlAdapters:
         environ = request.environ
         key = self._key(environ)
         early = environ.pop(_MATCHED, None)
-        is_valid = early is not None and early[1:] == (key, *_target(environ))
+        is_valid = early is not None and early[1:] == (key, *map(environ.get, _TARGET))
         return self._make(request, key, early[0] if is_valid else None)
 
     def _make(self, request: flask.Request, key: Any, matched: _Adapter | None = None) -> MapAdapter | None:
         if not self._is_ordinary(request):
-            adapter = self._create(request)  # for what else it does to the request, too
+            adapter = self._create(request)
             return matched or adapter
         template = self._template(key)
-        if template is None:
-            return self._remember(key, request)
-        if template.host is not None:
-            request.host = template.host
-        return matched or template.bind(request.environ)
+        if template is not None:
+            if template.host is not None:
+                request.host = template.host
+            return matched or template.bind(request.environ)
+        adapter = self._create(request)
+        if type(adapter) is MapAdapter:
+            if len(self._templates) >= _MAX_TEMPLATES:
+                self._templates.clear()
+            # A copy, because the request may change its adapter. Flask 3.1 sets the host, 3.0 does not.
+            template = self._templates[key] = _Adapter.like(adapter)
+            template.host = vars(request).get("host")
+        return adapter
 
     def _template(self, key: Any) -> _Adapter | None:
         template = self._templates.get(key)
         return template if template is not None and template.map is self._app.url_map else None
 
     def _key(self, environ: Environ) -> Any:
-        return (
-            environ.get("HTTP_HOST"),
-            environ["wsgi.url_scheme"],
-            environ.get("SCRIPT_NAME"),
-            environ["SERVER_NAME"],
-            environ["SERVER_PORT"],
-            self._app.config["SERVER_NAME"],
-            self._app.url_map.default_subdomain,
-        )
+        """Return all that the adapter of a request depends on, but for its path, method and query."""
+        app = self._app
+        return (*map(environ.get, _BOUND_BY), app.config["SERVER_NAME"], app.url_map.default_subdomain)
 
     def _is_ordinary(self, request: flask.Request) -> bool:
         return not (
@@ -113,16 +117,6 @@ class UrlAdapters:
             or self._app.config.get("TRUSTED_HOSTS") is not None
             or "HTTP_UPGRADE" in request.environ
         )
-
-    def _remember(self, key: Any, request: flask.Request) -> MapAdapter | None:
-        adapter = self._create(request)
-        if type(adapter) is MapAdapter:
-            if len(self._templates) >= _MAX_TEMPLATES:
-                self._templates.clear()
-            # A copy, because the request may change its adapter. Flask 3.1 sets the host, 3.0 does not.
-            template = self._templates[key] = _Adapter.like(adapter)
-            template.host = vars(request).get("host")
-        return adapter
 
 
 class _Adapter(MapAdapter):
@@ -195,10 +189,6 @@ class _Adapter(MapAdapter):
         if type(self.map) is Map and path.isascii() and len(self.rules) < _MAX_KNOWN:
             self.number_of_rules = len(self.map._rules)  # noqa: SLF001 - see ``flask/patches.py``
             self.rules[method, path] = rule
-
-
-def _target(environ: Environ) -> tuple[str | None, ...]:
-    return environ.get("REQUEST_METHOD"), environ.get("PATH_INFO"), environ.get("QUERY_STRING")
 
 
 def _decode(text: str | None) -> str | None:
