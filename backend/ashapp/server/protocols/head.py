@@ -16,6 +16,8 @@ from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
 
 __all__ = [
+    "VERSIONS",
+    "Fields",
     "check_head",
     "check_lines",
     "check_nothing_follows",
