@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Look at all connections of a server now and then: one timer, instead of one for each request.
+"""Check all connections of a server at intervals: one timer, in place of one for each request.
 
-Time is counted in intervals between looks, not by the clock. So a loop that was blocked takes its own delay
-for one interval, and not for clients that have been silent all the while.
+Time is counted in intervals, not by the clock. So when the loop was blocked, its clients are not taken to
+have been silent all the while.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ _PORTIONS = 17
 class Sweeper:
     """Calls ``look(interval)`` of each of its connections every *interval* seconds, as long as there are any.
 
-    It looks at a portion of them at a time. So nobody waits for long meanwhile, and idle connections are not
-    closed many at once, while their clients, busy with that, send requests on others of them.
+    It looks at a portion of them at a time. So nothing else waits for long, and idle connections of a client
+    are not all closed at once, when it may be sending requests on some of them.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Take in by turns what is laborious to parse: much that is short.
+"""Parse many short lines in pieces, in turn with other connections.
 
-Theory of operation. A parser has work with each chunk, field and request, however short it is. What is read
-at once, 256 KiB, may be 40,000 chunks of one byte: 0.1 s of httptools' work, and seconds of h11's, while
-nobody else is served. So what has many lines is taken in in pieces, in turns with that of other connections,
-for some milliseconds each time that the loop comes round. The connection is not read meanwhile.
+Theory of operation. Each chunk, field and request costs a parser time, however short it is. One read of
+256 KiB may hold 40,000 chunks of one byte. They cost httptools 0.1 s, and h11 seconds, in which nobody else
+is served. So data with many lines is parsed in pieces, in turn with that of other connections, for 5 ms in
+each cycle of the loop. The connection is not read meanwhile.
 """
 
 import asyncio
@@ -18,34 +18,31 @@ __all__ = ["Backlog", "Turns", "is_laborious"]
 
 _log = logging.getLogger("ashapp.server")
 
-# What has fewer lines, or bytes, is taken in at once.
+# Data with fewer lines, or bytes, is parsed at once.
 _LINES = 64
 _BYTES = 512
 
-# Seconds for all that have a turn, before others are served.
+# Seconds for all turns in one cycle of the loop.
 _ROUND = 0.005
-# Seconds that a piece should take at most, and bytes that it has at least.
+# Seconds that a piece should take at most, and its least length in bytes.
 _QUICK = 0.001
 _SMALLEST = 512
 
 
 def is_laborious(data: bytes) -> bool:
-    """Whether to take *data* in by turns."""
+    """Whether to parse *data* in turns."""
     return len(data) > _BYTES and data.count(b"\n") > _LINES
 
 
 class Backlog:
-    """What has been received on a connection, beginning with *data*, and not been taken in yet."""
+    """Received *data* of a connection that has not been parsed yet."""
 
     def __init__(self, data: bytes) -> None:
         self.data = bytearray(data)
         self._size = _SMALLEST
 
     def pass_on(self, take: Callable[[bytes], None]) -> None:
-        """Forget the next piece, and call *take* with it.
-
-        If that is quick the next one will be longer, else shorter: a plain body is no trouble.
-        """
+        """Call *take* with the next piece. The one after it is longer if that was quick, else shorter."""
         piece = bytes(self.data[: self._size])
         del self.data[: self._size]
         began = time.monotonic()
