@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from annotated_types import Ge, Le
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from ashapp.server.settings.types import Count, PositiveSeconds, Seconds
@@ -63,14 +62,14 @@ def _measurable(value: int) -> int:
 class Workers(BaseModel, title="Workers", use_attribute_docstrings=True):
     """What workers there are, and who takes their place."""
 
-    workers: Annotated[int, Ge(1), Le(1024)] = 1
+    workers: Annotated[int, Field(ge=1, le=1024)] = 1
     """Worker processes."""
-    threads: Annotated[int, Ge(1), Le(4096)] = 40
+    threads: Annotated[int, Field(ge=1, le=4096)] = 40
     """Threads of each worker that run sync views."""
     async_views: Literal["loop", "thread"] | None = None
     """Where async views run: on the event loop, or each on a thread, with a loop of its own, as they may
     block. [default: ASHAPP_ASYNC_VIEWS in the application's config, else loop]"""
-    async_threads: Annotated[int, Ge(1), Le(32768)] = 1000
+    async_threads: Annotated[int, Field(ge=1, le=32768)] = 1000
     """Threads of each worker for the sync hooks of async views. A request that has such hooks holds one of
     its own, from the first to its end. Never more than 1 with --threads 1."""
     thread_locals: Literal["request", "thread"] = "request"
@@ -78,9 +77,9 @@ class Workers(BaseModel, title="Workers", use_attribute_docstrings=True):
     the thread, which all such requests share."""
     limit_max_requests: Count | None = None
     """Replace a worker that has answered this many requests."""
-    limit_max_requests_jitter: Annotated[int, Ge(0)] = 0
+    limit_max_requests_jitter: Annotated[int, Field(ge=0)] = 0
     """Up to this many requests more, at random, for each worker."""
-    limit_max_memory: Annotated[int, Ge(1), AfterValidator(_measurable)] | None = None
+    limit_max_memory: Annotated[int, Field(ge=1), AfterValidator(_measurable)] | None = None
     """Replace a worker that has more MiB resident in memory (Linux)."""
     supervisor: bool = Field(default_factory=_needs_supervisor)
     """Run the workers below a supervisor, which replaces them: at SIGHUP, past a limit, when they die or
@@ -105,7 +104,7 @@ class Stopping(BaseModel, title="Stopping", use_attribute_docstrings=True):
     drain_delay: Seconds = Field(default_factory=lambda values: 0 if _is_attended(values) else _DRAIN_DELAY)
     """Seconds from SIGTERM, and from not being ready, until no more connections are accepted.
     [default: 5; 0 in development, with --reload and on a terminal]"""
-    timeout_graceful_shutdown: Annotated[int, Ge(0)] = Field(
+    timeout_graceful_shutdown: Annotated[int, Field(ge=0)] = Field(
         default_factory=lambda values: 1 if _is_attended(values) else _GRACEFUL
     )
     """Seconds that requests have to be finished, after the drain; then they are cancelled.

@@ -4,8 +4,7 @@
 import math
 from typing import Annotated, Any, Self
 
-from annotated_types import Ge
-from pydantic import BaseModel, ByteSize, model_validator
+from pydantic import BaseModel, ByteSize, Field, model_validator
 
 from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.settings.types import Count, PositiveSeconds, Seconds, Size
@@ -23,16 +22,16 @@ class Limits(BaseModel, title="Limits and time-outs", use_attribute_docstrings=T
     """Requests that a worker serves at once; then the answer is 503."""
     limit_queue: Count | None = None
     """Requests that wait for a thread of a worker; then the answer is 503. [default: 25 for each thread]"""
-    limit_target: Annotated[int, Ge(64)] = 16384
+    limit_target: Annotated[int, Field(ge=64)] = 16384
     """Bytes of a request's target, the path with the query; then 414."""
     limit_fields: Count = 100
     """Header fields of a request; then 431."""
-    limit_head: Annotated[int, Ge(256)] = 32768
+    limit_head: Annotated[int, Field(ge=256)] = 32768
     """Bytes of a request's line and headers together; then 431."""
     # A body is streamed: it takes time, not memory. What spools forms to a disk had better have less.
     limit_body: Size = ByteSize(16 << 30)
     """Bytes of a request's body, such as 20MiB; then 413. 0 for any. [default: 16GiB]"""
-    limit_buffered: Annotated[ByteSize, Ge(1)] | None = None
+    limit_buffered: Annotated[ByteSize, Field(ge=1)] | None = None
     """Bytes of bodies that a worker's requests may hold at once, such as 8MiB; further ones wait.
     [default: by the memory that is left to the container]"""
     read_ahead: Size = ByteSize(1 << 20)
@@ -51,7 +50,7 @@ class Limits(BaseModel, title="Limits and time-outs", use_attribute_docstrings=T
     timeout_body: Seconds = 30
     """Seconds in which a client must send more of a body, until the response begins; then 408.
     0 for any time."""
-    min_body_rate: Annotated[int, Ge(0)] = 240
+    min_body_rate: Annotated[int, Field(ge=0)] = 240
     """Lowest rate of a request's body, in bytes per second over --timeout-body; then 408."""
     # The system of a client that reads 1 KB/s may say only every 100 KB that there is room again.
     timeout_send: Seconds = 120
@@ -62,7 +61,7 @@ class Limits(BaseModel, title="Limits and time-outs", use_attribute_docstrings=T
     0 for any time."""
     # Whoever closes an idle connection first may lose a request: let it not be this side. nginx keeps one for
     # 75 s, and load balancers for 60 s.
-    timeout_keep_alive: Annotated[int, Ge(0)] = 90
+    timeout_keep_alive: Annotated[int, Field(ge=0)] = 90
     """Seconds for which a connection may be idle between two requests; longer than a proxy or load balancer
     in front keeps it."""
 

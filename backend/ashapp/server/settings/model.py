@@ -7,7 +7,6 @@ stands for "as uvicorn does it". The title of a group is that of its section on 
 
 from typing import Annotated, Any, Literal, Self
 
-from annotated_types import Ge, Gt, Le
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -89,7 +88,7 @@ class Listening(BaseModel, title="Listening", use_attribute_docstrings=True):
     """Port to listen on; 0 takes a free one."""
     uds: Text | None = None
     """Listen on a UNIX domain socket instead."""
-    fd: Annotated[int, Ge(0)] | None = None
+    fd: Annotated[int, Field(ge=0)] | None = None
     """Listen on an inherited socket instead."""
     backlog: Count | None = None
 
@@ -99,7 +98,7 @@ class Reloading(BaseModel, title="Reloading", use_attribute_docstrings=True):
 
     reload: bool = False
     """Restart when a file changes. Does not turn debug on."""
-    reload_delay: Annotated[float, Gt(0)] | None = None
+    reload_delay: Annotated[float, Field(gt=0)] | None = None
 
 
 class Probing(BaseModel, title="Probes", use_attribute_docstrings=True):
@@ -130,7 +129,7 @@ class Management(BaseModel, title="Management", use_attribute_docstrings=True):
     machines."""
     management_port: PortOrOff = 5001
     """Port of metrics and readiness in detail; 0 takes a free one, "off" leaves it out."""
-    readiness_interval: Annotated[float, Gt(0), Le(3600)] = 5.0
+    readiness_interval: Annotated[float, Field(gt=0, le=3600)] = 5.0
     """Seconds from one run of the readiness checks to the next."""
     readiness_full_errors: bool = False
     """Show and log the whole text of what a readiness check raises, with the secrets that it may hold."""
@@ -153,7 +152,7 @@ class Tls(BaseModel, title="TLS"):
     ssl_keyfile: FilePath | None = None
     ssl_certfile: FilePath | None = None
     ssl_keyfile_password: SecretStr | None = None
-    ssl_cert_reqs: Annotated[int, Ge(0), Le(2)] | None = None
+    ssl_cert_reqs: Annotated[int, Field(ge=0, le=2)] | None = None
     ssl_ca_certs: FilePath | None = None
 
     @model_validator(mode="after")
@@ -169,8 +168,8 @@ class WebSocket(BaseModel, title="WebSocket"):
     ws: Annotated[str, implementation(WS_PROTOCOLS)] | None = None
     ws_max_size: Count | None = None
     ws_max_queue: Count | None = None
-    ws_ping_interval: Annotated[float, Gt(0)] | None = None
-    ws_ping_timeout: Annotated[float, Gt(0)] | None = None
+    ws_ping_interval: Annotated[float, Field(gt=0)] | None = None
+    ws_ping_timeout: Annotated[float, Field(gt=0)] | None = None
 
 
 class Logging(BaseModel, title="Logging", use_attribute_docstrings=True):

@@ -6,8 +6,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import AfterValidator, AllowInfNan, BeforeValidator, ByteSize
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic.fields import FieldInfo
 
 __all__ = [
@@ -75,12 +74,12 @@ def implementation(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-Text = Annotated[str, MinLen(1)]
-Count = Annotated[int, Ge(1)]
-Seconds = Annotated[float, Ge(0), AllowInfNan(allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, Gt(0), AllowInfNan(allow_inf_nan=False)]
-Size = Annotated[ByteSize, Ge(0)]
-Port = Annotated[int, Ge(0), Le(65535)]
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Size = Annotated[ByteSize, Field(ge=0)]
+Port = Annotated[int, Field(ge=0, le=65535)]
 PortOrOff = Annotated[int | Literal["off"], BeforeValidator(_port_or_off)]
 Command = Annotated[str, AfterValidator(_command)]
 ProbePath = Annotated[str, AfterValidator(_probe_path)]
@@ -91,7 +90,7 @@ def parts_of(field: FieldInfo) -> list[Any]:
     """Return the types in the annotation of *field*, and what it is annotated with."""
     parts: list[Any] = [field.annotation, *field.metadata]
     for part in parts:
-        parts += get_args(part)
+        parts += part.metadata if isinstance(part, FieldInfo) else get_args(part)
     return parts
 
 
