@@ -73,7 +73,7 @@ class StubWorker(Worker):
         return f"ended with exit code {self.code}"
 
 
-class Shown(LocalWorker):
+class Management(LocalWorker):
     """Notes which workers have ended."""
 
     def __init__(self) -> None:
@@ -93,8 +93,8 @@ class Service:
         self.started: list[StubWorker] = []
         self.told: list[tuple[Kind, str]] = []
         self.failure: OSError | None = None
-        self.shown = Shown()
-        self.supervisor = kind(self.options, self.shown, self.tell, self.start)
+        self.management = Management()
+        self.supervisor = kind(self.options, self.management, self.tell, self.start)
 
     def start(self, options: WorkerOptions, replaces: Worker | None) -> Worker:
         assert options is self.options

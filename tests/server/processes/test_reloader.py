@@ -46,7 +46,7 @@ def test_a_changed_file_replaces_the_process_when_it_has_ended(service: Service)
     assert first.orders == [(Order.DRAIN, "")]
     service.ended(first, 0)
     assert service.states == {101: "STARTING"}
-    assert service.shown.forgotten == [100]
+    assert service.management.forgotten == [100]
     assert service.options.blocks == {}
 
 

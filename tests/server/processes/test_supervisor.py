@@ -42,7 +42,7 @@ def test_a_worker_that_dies_is_replaced_at_once(service: Service, caplog: pytest
     assert service.states == {100: "READY", 101: "READY"}
     service.ended(first, -9)
     assert service.states == {101: "READY", 102: "STARTING"}
-    assert service.shown.forgotten == [100]
+    assert service.management.forgotten == [100]
     assert caplog.messages == ["Worker 100 ended with exit code -9; another is started"]
 
 

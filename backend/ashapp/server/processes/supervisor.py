@@ -46,8 +46,8 @@ class Supervisor:
     """Runs workers with *options*, each of them made by *start*.
 
     SIGTERM and SIGINT end the service, SIGQUIT does so without a drain, SIGHUP replaces all workers, SIGTTIN
-    adds one and SIGTTOU removes one; SIGUSR1 and SIGUSR2 have no effect. *shown*, which the management port
-    shows, is told of each worker that has ended. *tell* gets what workers tell of the application.
+    adds one and SIGTTOU removes one; SIGUSR1 and SIGUSR2 have no effect. *management* is told of each worker
+    that has ended, *tell* gets what the workers tell of the application.
     """
 
     signals: tuple[str, ...] = (
@@ -64,14 +64,14 @@ class Supervisor:
     def __init__(
         self,
         options: WorkerOptions,
-        shown: Workers | None,
+        management: Workers | None,
         tell: Tell,
         start: Callable[[WorkerOptions, Worker | None], Worker] = Worker,
     ) -> None:
         self.workers: list[Worker] = []
         self._options = options
         self._settings = options.settings
-        self._shown = shown
+        self._management = management
         self._tell = tell
         self._start = start
         self._target = self._settings.workers
@@ -201,8 +201,8 @@ class Supervisor:
     def _reap(self, worker: Worker) -> None:
         end = worker.reap()
         self.workers.remove(worker)
-        if self._shown is not None:
-            self._shown.forget(worker.pid)
+        if self._management is not None:
+            self._management.forget(worker.pid)
         if not self._is_ending and worker.state in {State.STARTING, State.READY, State.LATE}:
             self._take_loss(worker, end)
         elif self._refusal is None:
