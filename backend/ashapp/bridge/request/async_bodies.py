@@ -38,9 +38,7 @@ from ashapp.bridge.request.wsgi_call import RUN_OUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
-    from contextvars import Context
 
-    from ashapp.bridge.concurrency.call import Call
 
 __all__ = ["AsyncBody", "BodyTask", "runs_inline"]
 
@@ -97,7 +95,7 @@ class AsyncBody:
                 step = self._task.run_here(step, closes=closes)
             return greenlet.driver.run_coroutine(step, in_task=True)
         if self._task is None:
-            self._task = _start_task(self._iterator)
+            self._task = BodyTask(self._iterator)
             if self._task.own_loop is not None:
                 # The task does not hold this object, which may be dropped without being closed.
                 weakref.finalize(self, self._task.abandon).atexit = False
@@ -129,37 +127,27 @@ async def _close(iterator: AsyncIterator[Any]) -> None:
         await close()
 
 
-def _start_task(iterator: AsyncIterator[Any]) -> BodyTask:
-    call = current_call()
-    if call is None:
-        own = OwnLoop(_GRACE)
-        return BodyTask(iterator, own.loop, copy_context(), own_loop=own)
-    # Where the application has entered a context of its own, a copy of it has to do.
-    context = call.context if getcurrent().gr_context is call.context else copy_context()
-    return BodyTask(iterator, call.coroutine_loop(), context, call=call)
-
-
 class BodyTask:
-    """The task, on *loop*, that makes the items of *iterator*; *own_loop* is left when it has ended.
+    """The task that makes the items of *iterator*, for the request of the thread that begins it.
 
-    To *call* it is a task that can be cancelled: the item that is being made is, or the next one. To close
-    the iterator is not to be interrupted.
+    To the call of that request it is a task that can be cancelled: the item that is being made is, or the
+    next one. To close the iterator is not to be interrupted.
     """
 
-    def __init__(
-        self,
-        iterator: AsyncIterator[Any],
-        loop: asyncio.AbstractEventLoop,
-        context: Context,
-        *,
-        call: Call | None = None,
-        own_loop: OwnLoop | None = None,
-    ) -> None:
+    #: The loop of the task, where no request is served; it is left when the task has ended.
+    own_loop: OwnLoop | None = None
+
+    def __init__(self, iterator: AsyncIterator[Any]) -> None:
         self._iterator = iterator
-        self._loop = loop
-        self._context = context
-        self._call = call
-        self.own_loop = own_loop
+        self._call = call = current_call()
+        if call is None:
+            self.own_loop = OwnLoop(_GRACE)
+            self._loop = self.own_loop.loop
+        else:
+            self._loop = call.coroutine_loop()
+        # Where the application has entered a context of its own, a copy of it has to do.
+        own = None if call is None else call.context
+        self._context = own if own is not None and getcurrent().gr_context is own else copy_context()
         self._task: asyncio.Task[None] | None = None
         self._steps: asyncio.Queue[_Step] = asyncio.Queue()
         self._current: _Step | None = None
