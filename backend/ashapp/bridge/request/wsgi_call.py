@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ashapp.bridge.concurrency.context import body_may_block
@@ -139,15 +139,12 @@ class WsgiCall:
 
     def _expire(self) -> None:
         """Answer with 504, unless the response has begun. On the loop."""
-        raise NotImplementedError
 
     def _open(self, head: Message, chunk: bytes) -> None:
         """Send the head and the first of the body, all of it if the response is complete."""
-        raise NotImplementedError
 
     def _continue(self, chunk: bytes) -> None:
         """Send more of the body, the last of it if the response is complete."""
-        raise NotImplementedError
 
     def _adopt(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         """Return what to iterate and to close in place of the application's *iterable*."""
@@ -259,26 +256,18 @@ class WsgiCall:
 
         The response is complete, and the client does not wait. An iterable that is endless is closed.
         """
-        try:
-            chunk = next(chunks, None)  # nearly always there is none
-            is_over = chunk is None or self._drop(chain((chunk,), chunks))
-        except BodyOverdue:
-            is_over = False
-        if not is_over:
-            _log.warning("%s: what makes the response body goes on past its end: closed", self)
-
-    def _drop(self, chunks: Iterable[bytes]) -> bool:
-        """Iterate *chunks* to their end, within bounds; say whether it was reached."""
         dropped, end = 0, float("inf")
-        for count, chunk in enumerate(chunks, 1):
-            if not dropped and chunk and not self._response.bodiless:
-                _log.warning("the response body is longer than its Content-Length: cut off")
-            dropped += len(chunk)
-            now = time.monotonic()
-            end = min(end, now + RUN_OUT_SECONDS)
-            if count >= _RUN_OUT_ITEMS or dropped > _RUN_OUT_BYTES or now > end:
-                return False
-        return True
+        with suppress(BodyOverdue):
+            for count, chunk in enumerate(chunks, 1):  # nearly always there is none
+                if not dropped and chunk and not self._response.bodiless:
+                    _log.warning("the response body is longer than its Content-Length: cut off")
+                dropped += len(chunk)
+                end = min(end, time.monotonic() + RUN_OUT_SECONDS)
+                if count >= _RUN_OUT_ITEMS or dropped > _RUN_OUT_BYTES or time.monotonic() > end:
+                    break
+            else:
+                return
+        _log.warning("%s: what makes the response body goes on past its end: closed", self)
 
     def _start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
