@@ -7,7 +7,6 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextvars import ContextVar
-from http import HTTPStatus
 from typing import Any
 
 import asgiref.wsgi
@@ -249,41 +248,6 @@ async def test_a_request_whose_thread_cannot_start_fails_for_good(monkeypatch: p
 
 
 # -- the length of a body
-
-
-@pytest.mark.parametrize(
-    ("chunks", "status"),
-    [([b"12345678"], 200), ([b"123456789"], 413), ([b"1234", b"5678"], 200), ([b"12345678", b"9"], 413)],
-)
-async def test_a_body_is_bounded(chunks: list[bytes], status: int) -> None:
-    client = await fetch(WsgiToAsgi(echo, limit_body=8), "POST", b"/", *chunks)
-    assert client.status == status
-    if status == 413:
-        assert client.headers["content-type"] == "application/problem+json"
-        assert json.loads(client.body)["title"] == HTTPStatus(413).phrase
-
-
-async def test_a_body_that_is_announced_too_long_is_refused_before_it_comes() -> None:
-    client = Client(more=True)
-    bridge = WsgiToAsgi(echo, limit_body=8)
-    scope = http_scope("POST", b"/", [(b"content-length", b"9"), (b"expect", b"100-continue")])
-    await asyncio.wait_for(bridge(scope, client.receive, client.send), PATIENCE)
-    assert client.status == 413
-    assert "has 9 bytes: this service accepts 8 at most" in json.loads(client.body)["detail"]
-    assert client.asked == 0
-
-
-async def test_an_application_may_answer_for_a_body_that_is_too_long() -> None:
-    def read(environ: Environ, start_response: StartResponse) -> list[bytes]:
-        try:
-            environ["wsgi.input"].read()
-        except RequestEntityTooLarge:
-            start_response("200 OK", [("Content-Type", "text/plain")])
-            return [b"cut"]
-        return []
-
-    client = await fetch(WsgiToAsgi(read, limit_body=8), "POST", b"/", b"12345678", b"9")
-    assert client.body == b"cut"
 
 
 async def test_a_stream_that_meets_too_long_a_body_is_broken_off() -> None:

@@ -239,7 +239,7 @@ def open_files() -> set[str]:
 
 
 @pytest.mark.timeout(600)  # of a minute's work, on a machine that has much else to do
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_nothing_is_left_of_a_storm(seed: int) -> None:
     storm = Storm(seed)
     await storm.run(

@@ -566,35 +566,6 @@ async def test_a_client_that_has_left_before(service: Service, journal: Journal)
     assert journal.names == TORN_DOWN
 
 
-@pytest.mark.parametrize("read", ["get_data", "task", "thread"])
-async def test_a_client_that_leaves_while_its_body_is_read(
-    service: Service, journal: Journal, read: str
-) -> None:
-    async def view() -> None:
-        try:
-            if read == "get_data":
-                flask.request.get_data()
-            elif read == "task":
-                await asyncio.create_task(asyncio.to_thread(flask.request.get_data))
-            else:
-                await asyncio.to_thread(flask.request.get_data)
-        except ClientDisconnected:
-            journal.note("disconnected")
-            raise
-
-    service.add_teardowns()
-    service.add_view(view)
-    client = Client(b"part", more=True)
-    request = begin(FlaskToAsgi(service.app), "POST", client=client, headers=CHUNKED)
-    await service.started.wait()
-    await asyncio.sleep(0.01)
-    client.leave()
-    await request.end()
-
-    assert journal.names == ["disconnected", *TORN_DOWN]
-    assert journal["sync teardown"].value is None
-
-
 @in_each_place
 async def test_a_client_that_leaves_while_its_body_is_read_for_long(
     service_at: Service, journal: Journal, monkeypatch: pytest.MonkeyPatch
