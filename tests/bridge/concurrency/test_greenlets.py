@@ -74,10 +74,10 @@ async def test_a_greenlet_of_the_application_waits_for_the_one_around_it() -> No
     """As ``run_sync`` of SQLAlchemy's does."""
 
     def function() -> list[Any]:
-        inner = greenlet(lambda: wait("a", "b"))
-        return [*inner.switch(), *wait("c")]
+        inner = greenlet(lambda: [*wait("a", "b"), here().run_on_request_thread(str, "c")])
+        return [*inner.switch(), *wait("d")]
 
-    assert await run(function) == ["a", "b", "c"]
+    assert await run(function) == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, asyncio.CancelledError])

@@ -30,7 +30,7 @@ from greenlet import getcurrent
 from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import as_coroutine, await_into
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
-from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet, enter_call
+from ashapp.bridge.concurrency.greenlets import current_call, enter_call
 from ashapp.bridge.concurrency.request_threads import submit_by_default
 
 if TYPE_CHECKING:
@@ -52,15 +52,10 @@ T = TypeVar("T")
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run *coroutine* from sync code, wherever that runs, and return its result.
+    """Run *coroutine* from sync code on a thread, and return its result.
 
-    In a greenlet, the greenlet waits. On a thread that serves a request, the thread waits for the loop.
-    Elsewhere asgiref finds a loop.
+    A thread that serves a request waits for the loop of that. Elsewhere asgiref finds a loop.
     """
-    greenlet = current_greenlet()
-    if greenlet is not None:
-        result: T = greenlet.driver.run_coroutine(coroutine)
-        return result
     call = current_call()
     if call is None:
         return AsyncToSync(as_coroutine)(coroutine)
