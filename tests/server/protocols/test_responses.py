@@ -67,7 +67,7 @@ def test_a_stream_to_http_1_0_ends_with_the_connection(serve: ServeLimited) -> N
             response = connection.receive()
             assert response.head.one("transfer-encoding") is None
             assert response.head.one("content-length") is None
-            assert response.head.one("connection") == "close"
+            assert response.head.one("connection") in {None, "close"}  # newer uvicorns say it
             assert response.body == b"one two"
 
 
