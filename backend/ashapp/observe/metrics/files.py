@@ -47,7 +47,7 @@ class MetricFile:
         """Return a value and its time. One that is not there is 0 from now on."""
         if self._file is None and not self.unwritten:
             self._write_rest()  # a process of the same number may have counted there before
-        if key not in self.unwritten and (self._file is None or key not in self._file):
+        if key not in self.unwritten and (self._file is None or key not in self._file.keys):
             self.write_value(key, 0.0, 0.0)
         if key in self.unwritten or self._file is None:
             return self.unwritten[key]
@@ -56,7 +56,7 @@ class MetricFile:
 
     def write_value(self, key: str, value: float, timestamp: float) -> None:
         """Set a value and its time."""
-        if self._file is not None and key in self._file:
+        if self._file is not None and key in self._file.keys:
             self._file.write_value(key, value, timestamp)
         else:
             self.unwritten[key] = value, timestamp
@@ -91,9 +91,8 @@ class _WholeFile(MmapedDict):
     def __init__(self, path: str) -> None:
         _make_whole(path)
         super().__init__(path)  # type: ignore[no-untyped-call]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._positions
+        #: The keys that have a place in it.
+        self.keys: dict[str, int] = self._positions
 
     def _init_value(self, key: str) -> None:
         length = len(key.encode())
