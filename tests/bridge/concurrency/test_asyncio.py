@@ -47,14 +47,6 @@ async def timeout_around_a_body() -> str:
     return "never"
 
 
-async def gather() -> str:
-    async def part(text: str) -> str:
-        await asyncio.sleep(0)
-        return text + flask.request.args["part"]
-
-    return "".join(await asyncio.gather(part("a"), part("b")))
-
-
 async def task_group() -> str:
     async def part(text: str) -> str:
         await asyncio.sleep(0)
@@ -79,39 +71,16 @@ async def task_group_that_fails() -> str:
     return failure
 
 
-async def condition() -> str:
-    lock = asyncio.Condition()
-
-    async def tell() -> None:
-        async with lock:
-            lock.notify_all()
-
-    task = asyncio.create_task(tell())
-    async with lock:
-        await lock.wait()
-    await task
-    return "told"
-
-
 async def executor() -> str:
     await asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.001)
     return "ran"
 
 
-async def subprocess() -> str:
-    process = await asyncio.create_subprocess_exec("/bin/echo", "hello", stdout=asyncio.subprocess.PIPE)
-    output, _ = await process.communicate()
-    return output.decode().strip()
-
-
 VIEWS: dict[Callable[[], Awaitable[str]], bytes] = {
     timeout: b"timeout",
-    gather: b"apbp",
     task_group: b"apbp",
     task_group_that_fails: b"(LookupError(),)",
-    condition: b"told",
     executor: b"ran",
-    subprocess: b"hello",
 }
 
 

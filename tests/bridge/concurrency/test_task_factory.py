@@ -142,10 +142,6 @@ async def test_drain_does_not_wait_for_ever_for_what_refuses(keeper: TaskKeeper)
     await task
 
 
-async def test_drain_has_nothing_to_do(keeper: TaskKeeper) -> None:
-    await keeper.drain(10)
-
-
 def test_drain_leaves_what_another_loop_left() -> None:
     keeper = TaskKeeper()
     lost: list[asyncio.Task[Any]] = []

@@ -2,11 +2,9 @@
 """Sync and async code inside each other, within an async view."""
 
 import asyncio
-import threading
 import warnings
 from contextvars import ContextVar
 from types import FunctionType
-from typing import Any
 
 import flask
 import pytest
@@ -91,19 +89,6 @@ async def test_render_template_with_a_context_processor(
     assert journal["processor"].on_loop == (kind == "async")
 
 
-async def test_copy_current_request_context(app: flask.Flask) -> None:
-    @app.get("/")
-    async def view() -> list[str]:
-        def sync_function() -> str:
-            return f"{flask.request.path} {threading.current_thread() is threading.main_thread()}"
-
-        copied = flask.copy_current_request_context(sync_function)
-        copied_async: Any = flask.copy_current_request_context(coroutine_function)
-        return [await asyncio.to_thread(copied), await asyncio.to_thread(copied_async), copied()]
-
-    assert (await fetch(FlaskToAsgi(app))).body == b'["/ False","/","/ False"]\n'
-
-
 async def test_after_this_request_in_a_view(app: flask.Flask) -> None:
     @app.get("/")
     async def view() -> str:
@@ -185,18 +170,6 @@ async def test_sync_to_async_runs_on_the_request_thread(app: flask.Flask, journa
     assert (await fetch(FlaskToAsgi(app))).body == b"hello"
     assert len(journal.entries) == 7
     assert len(journal.threads) == 1
-
-
-async def test_sync_to_async_shares_context_variables(app: flask.Flask) -> None:
-    def work() -> str:
-        variable.set("thread")
-        return flask.request.path
-
-    @app.get("/")
-    async def view() -> list[str]:
-        return [await sync_to_async(work)(), variable.get()]
-
-    assert (await fetch(FlaskToAsgi(app))).body == b'["/","thread"]\n'
 
 
 async def test_async_to_sync_on_the_loop_says_what_to_do(app: flask.Flask) -> None:

@@ -9,11 +9,10 @@ from contextlib import ExitStack
 
 import flask
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
-from flask import Flask, current_app
+from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi
-from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.adapters import Adapter, stock_fails
 from tests.support.applications.decorators import ensured
 from tests.support.client import Connection, chunk, fetch, hammer
 from tests.support.server import Serve, on_every_server
@@ -44,36 +43,6 @@ def test_async_views_wait_at_the_same_time(serve: Serve, adapter: Adapter, kind:
     threads = threading.active_count()
     assert asyncio.run(hammer(address, parties, 1, GET)) == {200: parties}
     assert kind == "decorated" or threading.active_count() <= threads
-
-
-@stock_passes(FlaskToAsgi, everywhere=True)
-@pytest.mark.parametrize("kind", ["plain", "decorated"])
-def test_sync_to_async_keeps_to_the_thread_of_the_request(serve: Serve, adapter: Adapter, kind: str) -> None:
-    """Rule 11: thread-sensitive code of asgiref, called by an async view, and by what such code calls."""
-    app = Flask(__name__)
-    threads: list[int] = []
-
-    def note() -> None:
-        threads.append(threading.get_ident())
-
-    async def inner() -> None:
-        await sync_to_async(note)()
-
-    def middle() -> None:
-        note()
-        current_app.ensure_sync(inner)()
-        async_to_sync(inner)()
-
-    async def view() -> str:
-        await sync_to_async(note)()
-        await sync_to_async(middle)()
-        return "ok"
-
-    app.before_request(note)
-    app.add_url_rule("/", view_func=view if kind == "plain" else ensured(view))
-    assert fetch(serve(adapter(app)), "/").body == b"ok"
-    assert len(threads) == 5
-    assert len(set(threads)) == 1
 
 
 @stock_fails("the view goes on to its end", FlaskToAsgi, everywhere=True)
