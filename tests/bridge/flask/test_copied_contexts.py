@@ -206,7 +206,7 @@ async def test_on_a_thread_it_returns_the_result(app: flask.Flask, add: Add) -> 
 
 async def test_a_sync_function_is_what_flask_makes_of_it(app: flask.Flask, add: Add) -> None:
     async def view() -> Any:
-        copied = flask.copy_current_request_context(lambda: flask.request.path)
+        copied: Any = flask.copy_current_request_context(lambda: flask.request.path)
         return [await asyncio.to_thread(copied), copied()]
 
     add(view)
