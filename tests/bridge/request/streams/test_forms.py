@@ -5,6 +5,7 @@ import asyncio
 import functools
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import flask
@@ -14,7 +15,9 @@ from flask.views import MethodView, View
 from ashapp.bridge import FlaskToAsgi
 from tests.bridge.request.streams.conftest import with_context
 from tests.support.asgi import fetch
+from tests.support.flask import begin
 from tests.support.journal import Journal
+from tests.support.waiting import eventually
 
 AsyncBody = Callable[[], AsyncIterator[Any]]
 Items = Callable[..., AsyncIterator[str]]
@@ -263,3 +266,49 @@ async def test_call_on_close_runs_once_on_the_thread(
     assert (client.status, client.complete) == (200, True)
     assert not journal["closed"].on_loop
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+async def test_one_that_is_begun_on_the_thread_goes_on_in_its_task(
+    app: flask.Flask, journal: Journal
+) -> None:
+    async def body() -> AsyncIterator[str]:
+        for item in "abc":
+            journal.note(item, asyncio.current_task())
+            yield item
+
+    @app.get("/")
+    async def view() -> Any:
+        return body()
+
+    @app.after_request
+    def peek(response: flask.Response) -> flask.Response:
+        assert next(iter(response.response)) == "a"
+        return response
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"bc"
+    assert len({entry.value for entry in journal.entries}) == 1
+
+
+async def test_its_end_is_not_interrupted_where_a_thread_waits_for_it(
+    app: flask.Flask, journal: Journal
+) -> None:
+    go, closing = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[Any]:
+        try:
+            yield "a"
+            yield 7  # which ends the iteration
+        finally:
+            closing.set()
+            await go.wait()
+            journal.note("closed")
+
+    app.add_url_rule("/", view_func=lambda: flask.Response(body()))  # type: ignore[arg-type]
+    request = begin(FlaskToAsgi(app))
+    await asyncio.wait_for(closing.wait(), 20)
+    request.client.leave()
+    await asyncio.sleep(0.05)
+    go.set()
+    with suppress(TypeError):
+        await request.end()
+    await eventually(lambda: journal.names == ["closed"])
