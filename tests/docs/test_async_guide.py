@@ -105,17 +105,6 @@ def test_a_startup_that_fails_stops_the_worker(guide: Page, tmp_path: Path) -> N
     assert "connect failed: ZeroDivisionError" in ended.stderr
 
 
-def test_the_bridge_takes_the_same(run: Run, prices: Prices) -> None:
-    shop = run(VIEW)
-    shop.app.config["PRICES"] = prices.url
-    lifespan = vars(shop.app).pop("lifespan")
-    del vars(shop.app)["on_startup"], vars(shop.app)["on_shutdown"]
-    asgi = FlaskToAsgi(shop.app, lifespan=lifespan, on_startup=[shop.connect], on_shutdown=[shop.disconnect])
-    with serving(asgi) as address:
-        assert fetch(address, "/price/tea").status == 200
-    assert shop.app.extensions["prices"].is_closed
-
-
 # -- what runs where
 
 

@@ -96,12 +96,13 @@ def order(run: Run, journal: Journal, **names: Any) -> Shop:
     return shop
 
 
-def ask(address: tuple[str, int]) -> int:
-    fields = [("Content-Type", "application/json")]
-    return fetch(address, "/orders", "POST", fields, b'{"email": "a@example.com"}').status
-
-
-def test_a_task_outlives_the_request(run: Run, journal: Journal) -> None:
+@pytest.mark.parametrize(
+    ("target", "ended"),
+    [("/orders", ["teardown", "sent"]), ("/returns?email=a@example.com", ["teardown", "sent", "teardown"])],
+)
+def test_a_task_outlives_the_request_with_a_copy_of_it_or_without(
+    run: Run, journal: Journal, target: str, ended: list[str]
+) -> None:
     asked = threading.Event()
 
     async def send_confirmation(email: str) -> None:
@@ -110,26 +111,10 @@ def test_a_task_outlives_the_request(run: Run, journal: Journal) -> None:
         journal.note("sent", email)
 
     with serving(FlaskToAsgi(order(run, journal, send_confirmation=send_confirmation).app)) as address:
-        assert ask(address) == 202
+        fields = [("Content-Type", "application/json")]
+        assert fetch(address, target, "POST", fields, b'{"email": "a@example.com"}').status == 202
         until(lambda: "teardown" in journal)
         asked.set()
-        until(lambda: "sent" in journal)
-    assert journal.names == ["teardown", "sent"]
-    assert journal["sent"].value == "a@example.com"
-
-
-def test_a_task_may_have_a_copy_of_the_request(run: Run, journal: Journal) -> None:
-    asked = threading.Event()
-
-    async def send_confirmation(email: str) -> None:
-        while not asked.is_set():  # noqa: ASYNC110 - it is set on another thread
-            await asyncio.sleep(0.005)
-        journal.note("sent", email)
-
-    with serving(FlaskToAsgi(order(run, journal, send_confirmation=send_confirmation).app)) as address:
-        assert fetch(address, "/returns?email=a@example.com", "POST").status == 202
-        until(lambda: "teardown" in journal)
-        asked.set()
-        until(lambda: len(journal.entries) == 3)
-    assert journal.names == ["teardown", "sent", "teardown"]
+        until(lambda: len(journal.entries) == len(ended))
+    assert journal.names == ended
     assert journal["sent"].value == "a@example.com"
