@@ -31,7 +31,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.context import in_request
@@ -66,6 +66,19 @@ class LoopCall(WsgiCall, Driver):
 
     request_threads: RequestThreadPool
 
+    # Few calls set these; see ``WsgiCall``. What the application raised, and what the server did.
+    _error: BaseException | None = field(default=None, init=False)
+    _refusal: Exception | None = field(default=None, init=False)
+    _timeout_answer: asyncio.Task[None] | None = field(default=None, init=False)
+    # How often the task has been cancelled: by us; by others, and the application has dealt with it. (Up to
+    # Python 3.12 a task group whose task fails cancels the task that it belongs to, and leaves that.)
+    _cancellations: int = field(default=0, init=False)
+    _left_over: int = field(default=0, init=False)
+    # How often while it waited for a hand-off, and when that is given up.
+    _interruptions: int = field(default=0, init=False)
+    _limiter: asyncio.TimerHandle | None = field(default=None, init=False)
+    _given_up: bool = field(default=False, init=False)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         #: Flask's response object, as far as it is known: it tells how the body may be iterated.
@@ -74,20 +87,9 @@ class LoopCall(WsgiCall, Driver):
         self.thread = RequestThread(self.request_threads, is_nested=in_request.get())
         # The driving task, once it waits.
         self._task: asyncio.Task[Any] | None = None
-        self._error: BaseException | None = None
         self._sent_messages = 0
-        # A response that is complete, and not sent yet; the server's error when it was; what is sent instead.
+        # A response that is complete, and not sent yet.
         self._final: tuple[Message, ...] = ()
-        self._refusal: Exception | None = None
-        self._timeout_answer: asyncio.Task[None] | None = None
-        # How often the task has been cancelled: by us; by others, and the application has dealt with it. (Up
-        # to Python 3.12 a task group whose task fails cancels the task that it belongs to, and leaves that.)
-        self._cancellations = 0
-        self._left_over = 0
-        # How often while it waited for a hand-off, and when that is given up.
-        self._interruptions = 0
-        self._limiter: asyncio.TimerHandle | None = None
-        self._given_up = False
 
     # -- the driving task
 

@@ -23,7 +23,7 @@ import math
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -70,21 +70,23 @@ class ThreadCall(WsgiCall):
     wants_own_loop: Callable[[], bool] | None = None
     is_isolated: Callable[[str], bool] | None = None
 
+    # Few calls set these; see ``WsgiCall``.
+    _submitted: float = field(default=0.0, init=False)
+    _own_loop: OwnLoop | None = field(default=None, init=False)
+    # What holds the thread until its response has been sent, and the bytes that wait for the client.
+    _sent: threading.Lock | None = field(default=None, init=False)
+    _taken: int = field(default=0, init=False)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.phase = Phase.QUEUED
-        self._submitted = 0.0
         self._opening: asyncio.Future[_Opening] = self.loop.create_future()
         self._stream: BodyStream | None = None
-        self._own_loop: OwnLoop | None = None
         # What the thread waits for on a loop; each but the last waits for sync code that waits for the next.
         self._tasks: list[Cancellable] = []
         # Who waits for the thread to be done with the request.
         self._waiter: asyncio.Future[None] | None = None
         self._thread = 0
-        # What holds the thread until its response has been sent, and the bytes that wait for the client.
-        self._sent: threading.Lock | None = None
-        self._taken = 0
 
     # -- on the loop
 
