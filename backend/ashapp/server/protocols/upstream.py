@@ -18,7 +18,7 @@ from ashapp.server.protocols.head import check_lines
 __all__ = ["REACHED", "TESTED", "BaseH11Connection", "BaseH11Protocol", "HeldFlow", "LeanEvent", "Reached"]
 
 #: The versions that the tests have run with, the first and the last.
-TESTED = {"uvicorn": ("0.51.0", "0.54.0"), "h11": ("0.16.0", "0.16.0"), "httptools": ("0.6.4", "0.8.0")}
+TESTED = {"uvicorn": ("0.51.0", "0.54.0"), "h11": ("0.16.0", "0.16.0"), "httptools": ("0.6.4", "0.9.0")}
 
 
 class Reached(NamedTuple):
