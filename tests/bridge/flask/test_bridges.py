@@ -138,7 +138,7 @@ async def test_one_of_two_bridges_is_served(app: flask.Flask, served: int) -> No
     async def view() -> list[str]:
         call: Callable[[], Any] = app.ensure_sync(coroutine_function)
         copied: Any = flask.copy_current_request_context(coroutine_function)
-        return [await asyncio.create_task(copied()), await asyncio.to_thread(call), call()]
+        return [await asyncio.create_task(copied()), await asyncio.to_thread(call), await call()]
 
     bridges = [FlaskToAsgi(app), FlaskToAsgi(app)]
 
@@ -150,7 +150,7 @@ async def test_two_bridges_on_two_loops_at_once(app: flask.Flask) -> None:
     async def view() -> str:
         copied: Any = flask.copy_current_request_context(coroutine_function)
         await asyncio.create_task(copied())
-        path: str = app.ensure_sync(coroutine_function)()
+        path: str = await asyncio.create_task(app.ensure_sync(coroutine_function)())
         return path
 
     bridges = [FlaskToAsgi(app), FlaskToAsgi(app)]

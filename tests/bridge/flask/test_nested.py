@@ -5,10 +5,12 @@ import asyncio
 import warnings
 from contextvars import ContextVar
 from types import FunctionType
+from typing import Any
 
 import flask
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from blinker import Signal
 
 from ashapp.bridge import FlaskToAsgi
 from tests.support.asgi import fetch
@@ -16,6 +18,8 @@ from tests.support.flask import make_app
 from tests.support.journal import Journal
 
 variable = ContextVar("variable", default="unset")
+
+REFUSED_BY_ASGIREF = b"You cannot use AsyncToSync in the same thread as an async event loop"
 
 
 async def coroutine_function(text: str = "") -> str:
@@ -27,33 +31,62 @@ async def coroutine_function(text: str = "") -> str:
 
 
 @pytest.mark.parametrize("module", ["shop", "flask.ctx", "flask_login", "ashapp"])
-async def test_ensure_sync_returns_the_result_whoever_calls(app: flask.Flask, module: str) -> None:
-    def helper() -> list[str]:
-        call = flask.current_app.ensure_sync(coroutine_function)
-        return [call("1"), flask.current_app.async_to_sync(coroutine_function)("2")]
+async def test_ensure_sync_in_a_coroutine_gives_an_awaitable(app: flask.Flask, module: str) -> None:
+    def helper(text: str) -> Any:
+        return flask.current_app.ensure_sync(coroutine_function)(text)
 
-    called = FunctionType(helper.__code__, {**globals(), "__name__": module})
+    call = FunctionType(helper.__code__, {**globals(), "__name__": module})
+
+    async def task() -> str:
+        result: str = await call("in a task")
+        return result
 
     @app.get("/")
     async def view() -> list[str]:
+        in_task = asyncio.create_task(call("task"))
+        gathered = await asyncio.gather(call("a"), call("b"))
+        other = await flask.current_app.async_to_sync(coroutine_function)("other")
+        return [await call("awaited"), *gathered, await in_task, other, await asyncio.create_task(task())]
+
+    expected = b'["/awaited","/a","/b","/task","/other","/in a task"]\n'
+    assert (await fetch(FlaskToAsgi(app))).body == expected
+
+
+async def test_what_flask_calls_in_a_coroutine_may_call_ensure_sync_in_turn(app: flask.Flask) -> None:
+    @app.context_processor
+    async def process() -> dict[str, str]:
+        return {"name": await flask.current_app.ensure_sync(coroutine_function)("processor")}
+
+    @app.get("/")
+    async def view() -> list[str]:
+        rendered = flask.render_template_string("{{ name }}")
+        return [rendered, await flask.current_app.ensure_sync(coroutine_function)("after")]
+
+    assert (await fetch(FlaskToAsgi(app))).body == b'["/processor","/after"]\n'
+
+
+@pytest.mark.parametrize("where", ["view", "task"])
+async def test_an_async_receiver_of_an_own_signal_is_not_forgotten(app: flask.Flask, where: str) -> None:
+    signal, received = Signal(), []
+
+    @signal.connect_via(app)
+    async def receive(sender: flask.Flask) -> str:
         await asyncio.sleep(0)
-        result: list[str] = called()
-        return result
+        received.append(sender)
+        return "received"
 
-    assert (await fetch(FlaskToAsgi(app))).body == b'["/1","/2"]\n'
+    async def send() -> str:
+        try:
+            return str(signal.send(app, _async_wrapper=app.ensure_sync)[0][1])
+        except RuntimeError as error:  # asgiref's: only a greenlet could wait
+            return str(error).partition(" - ")[0]
 
-
-async def test_ensure_sync_in_a_task_says_what_to_do(app: flask.Flask) -> None:
     @app.get("/")
     async def view() -> str:
-        async def task() -> str:
-            with pytest.raises(RuntimeError, match="just await the async function directly"):
-                flask.current_app.ensure_sync(coroutine_function)()
-            return await coroutine_function("task")
+        return await (send() if where == "view" else asyncio.create_task(send()))
 
-        return await asyncio.create_task(task())
-
-    assert (await fetch(FlaskToAsgi(app))).body == b"/task"
+    body = (await fetch(FlaskToAsgi(app))).body
+    assert (body, received) == ((b"received", [app]) if where == "view" else (REFUSED_BY_ASGIREF, []))
 
 
 async def test_ensure_sync_in_a_thread_of_the_view_returns_the_result(app: flask.Flask) -> None:

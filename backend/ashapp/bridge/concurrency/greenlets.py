@@ -73,7 +73,7 @@ _thread = _Thread()
 class PooledGreenlet(Greenlet):
     """A greenlet that runs one function after the other."""
 
-    __slots__ = ("_caller", "_inner", "depth", "driver")
+    __slots__ = ("_caller", "_inner", "depth", "driver", "sync_depth")
 
     #: What drives it, while it runs a function.
     driver: Driver
@@ -82,6 +82,8 @@ class PooledGreenlet(Greenlet):
         super().__init__(_work)
         #: How many coroutines are being stepped, one in the other.
         self.depth = 0
+        #: At which depth a sync function gets the results of coroutine functions; see ``flask.callers``.
+        self.sync_depth = 0
         self._caller = getcurrent()
         # The greenlet within this one that waits, if it is not this one itself.
         self._inner: Greenlet | None = None

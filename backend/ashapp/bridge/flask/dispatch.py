@@ -4,7 +4,8 @@
 Theory of operation. Flask passes every function that the application gave it through ``ensure_sync`` when it
 calls it, and coroutine functions from there to ``async_to_sync``. Both decide call by call. In a greenlet a
 coroutine is awaited, and a sync function goes to the thread of the request. On a thread a coroutine goes to
-the server's loop, and a sync function is simply called. In either case the caller gets the result.
+the server's loop, and a sync function is simply called. In either case the caller gets the result. Code that
+a coroutine calls gets an awaitable instead, unless it is Flask's own (see ``callers``).
 
 ``make_response`` also takes a bare coroutine, from a decorator that forgot ``ensure_sync``, and async
 iterables. Teardown is shielded from cancellation. ``inject_url_defaults`` runs on the request thread, for
@@ -33,6 +34,7 @@ from ashapp.bridge.flask import accelerators, patches
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
 from ashapp.bridge.flask.accelerators.stages import skip_idle
 from ashapp.bridge.flask.bodies import ContextBody, adopt_body, as_body
+from ashapp.bridge.flask.callers import as_flask, wants_awaitable
 from ashapp.bridge.flask.copied_contexts import current_context
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.converters import on_loop
@@ -53,6 +55,10 @@ __all__ = ["Dispatch"]
 # What most views return, and needs nothing done before Flask takes it.
 _PLAIN = {bytes, dict, list, str}
 
+# What calls functions of the application, and may itself be called in a coroutine: by a test client, or by
+# ``render_template``. Others are replaced for other reasons, too.
+_CALLERS = ("full_dispatch_request", "handle_exception", "update_template_context")
+
 
 class Dispatch:
     """Dispatches the requests of *app*, of all its bridges."""
@@ -72,10 +78,13 @@ class Dispatch:
         preprocess = skip_idle(app, "preprocess_request", app.preprocess_request)
         methods: dict[str, Callable[..., Any]] = {
             "make_response": self.make_response,
-            "preprocess_request": partial(_preprocess, preprocess),
+            "preprocess_request": partial(_preprocess, partial(as_flask, preprocess)),
         }
+        for name in _CALLERS:
+            if is_flasks_own(app, name):
+                methods[name] = nonblocking(partial(as_flask, getattr(app, name)))
         for name in ("do_teardown_request", "do_teardown_appcontext"):
-            methods[name] = skip_idle(app, name, partial(_shielded, getattr(app, name)))
+            methods[name] = skip_idle(app, name, partial(_shielded, partial(as_flask, getattr(app, name))))
         if getattr(app.inject_url_defaults, "__func__", None) is Flask.inject_url_defaults:
             methods["inject_url_defaults"] = partial(self._inject_url_defaults, app.inject_url_defaults)
         for name in ("async_to_sync", "ensure_sync"):
@@ -135,6 +144,8 @@ class Dispatch:
             # Nearly always it is this, and then each call in between would hold memory while the view waits.
             greenlet = current_greenlet()
             if greenlet is not None:
+                if greenlet.depth != greenlet.sync_depth:
+                    return func(*args, **kwargs)
                 if kept and not greenlet.depth:
                     return greenlet.driver.run_on_request_thread(_call_on_own_loop, func, *args, **kwargs)
                 return greenlet.driver.run_coroutine(func(*args, **kwargs))
@@ -149,6 +160,8 @@ class Dispatch:
     def _call_outside(
         self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any, **kwargs: Any
     ) -> Any:
+        if wants_awaitable():
+            return func(*args, **kwargs)
         loop = self._loop
         is_in_coroutine = asyncio._get_running_loop() is not None  # noqa: SLF001 - the one that does not raise
         if is_in_coroutine or loop is None or not loop.is_running() or keeps_all(self._app):

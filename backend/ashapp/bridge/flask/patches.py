@@ -14,10 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flask.ctx
+from blinker import Signal
 
 from ashapp.bridge.flask.bodies import adopt_request_reads
 from ashapp.bridge.flask.copied_contexts import update_wrapper
-from ashapp.bridge.flask.signals import SIGNALS, send
+from ashapp.bridge.flask.signals import SIGNALS, send, send_any
+from ashapp.bridge.placement.hindrances import is_original
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,8 +59,9 @@ _RESPONSE = "a view may return a bare coroutine or an async iterable"
 _URL_DEFAULTS = "its functions are called without ensure_sync, and may block the loop"
 _PREPROCESS = "the route is noted before anything that takes its time; accelerated"
 _TEARDOWN = "it is shielded from cancellation; accelerated"
+_CALLS = "it wants the results of functions that it calls, in a coroutine too, where others want awaitables"
 _COPY = "copy_current_request_context of a coroutine function gives an awaitable on the loop"
-_SIGNAL = "a sync receiver of one of Flask's signals runs on the request thread"
+_SIGNAL = "a sync receiver of one of Flask's signals runs on the request thread; a sender wants results"
 _TURNS = "tasks of a view read the body by turns"
 _CONVERTER = "a converter that may block is not called on the loop"
 _MAIN_LOOP = "its main_event_loop leads asgiref's own async_to_sync to the server's loop"
@@ -75,6 +78,9 @@ REPLACED = (
     Patch("flask.Flask.do_teardown_request", _TEARDOWN, _STAGES),
     Patch("flask.Flask.do_teardown_appcontext", _TEARDOWN, _STAGES),
     Patch("flask.Flask.create_url_adapter", "accelerated", "flask/accelerators/matching.py", "self, request"),
+    Patch("flask.Flask.full_dispatch_request", _CALLS, _DISPATCH),
+    Patch("flask.Flask.handle_exception", _CALLS, _DISPATCH),
+    Patch("flask.Flask.update_template_context", _CALLS, _DISPATCH),
     Patch("flask.ctx.update_wrapper", _COPY, "flask/patches.py"),
     Patch("blinker.Signal.send", _SIGNAL, "flask/signals.py", "self, sender, _async_wrapper, kwargs"),
     Patch("werkzeug.wrappers.Request.get_data", _TURNS, "flask/bodies.py"),
@@ -100,6 +106,8 @@ TABLE = REPLACED + READ
 def replace(app: flask.Flask, methods: dict[str, Callable[..., Any]]) -> None:
     """Replace *methods* of *app*, by their names, and for the process what the table says."""
     vars(app).update(methods)
+    if is_original(Signal, "send", "blinker.base"):
+        Signal.send = send_any  # type: ignore[method-assign]
     for signal in SIGNALS:
         if "send" not in vars(signal):
             vars(signal)["send"] = partial(send, signal)

@@ -1,31 +1,33 @@
 # SPDX-License-Identifier: MIT
-"""Flask's signals, sent where a greenlet runs the dispatch.
+"""Signals, sent where a greenlet runs the dispatch.
 
 Blinker calls a sync receiver on the spot, without asking the application. On the loop that could block it, so
 there such receivers pass through ``ensure_sync`` like all other functions of the application.
+
+The sender of any signal wants the results of its receivers, also in a coroutine (see ``callers``).
 
 ``request_finished`` also tells which response Flask iterates in the end, when all hooks have had it.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
+from blinker import Signal
 from flask import signals
 
 from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 from ashapp.bridge.flask.bodies import adopt_body
+from ashapp.bridge.flask.callers import as_flask
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.nonblocking import is_nonblocking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from blinker import Signal
-
-__all__ = ["SIGNALS", "send"]
+__all__ = ["SIGNALS", "send", "send_any"]
 
 SIGNALS = (
     *(signals.request_started, signals.request_finished, signals.request_tearing_down),
@@ -50,7 +52,19 @@ def send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[Any
         return []
     # Who sends one by hand may pass no wrapper, and a sender that is no application.
     wrap = kwargs.pop("_async_wrapper", None) or attribute_of(sender, "ensure_sync", _on_request_thread)
-    return [(receiver, wrap(receiver)(sender, **kwargs)) for receiver in signal.receivers_for(sender)]
+    return [
+        (receiver, as_flask(wrap(receiver), sender, **kwargs)) for receiver in signal.receivers_for(sender)
+    ]
+
+
+_send = Signal.send
+
+
+@wraps(_send)
+def send_any(signal: Signal, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
+    """Send *signal*, which may be one of the application's own."""
+    sent: list[tuple[Any, Any]] = as_flask(_send, signal, *args, **kwargs)
+    return sent
 
 
 def _on_request_thread(receiver: Callable[..., Any]) -> Callable[..., Any]:

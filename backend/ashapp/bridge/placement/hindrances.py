@@ -83,7 +83,7 @@ def _overridden(app: Flask) -> str | None:
         if not is_original(Flask, name, "flask.app"):
             return f"{name} is replaced in flask.Flask"
     for name in _DISPATCH_ON_OBJECT:
-        if name in vars(app):
+        if name in vars(app) and not is_nonblocking(vars(app)[name]):
             return f"{name} is replaced by {name_of(vars(app)[name])}"
     return None
 
