@@ -196,13 +196,13 @@ async def test_a_receiver_of_a_signal(app: flask.Flask, add: Add, journal: Journ
     assert journal["receiver"].thread == journal["thread"].thread
 
 
-async def test_ensure_sync_gives_the_result(app: flask.Flask, add: Add) -> None:
+async def test_ensure_sync_gives_an_awaitable(app: flask.Flask, add: Add) -> None:
     async def inner() -> str:
         await asyncio.sleep(0)
         return flask.request.path
 
     async def view() -> str:
-        result: str = flask.current_app.ensure_sync(inner)()
+        result: str = await flask.current_app.ensure_sync(inner)()
         return result
 
     add(view)
