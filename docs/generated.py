@@ -100,8 +100,9 @@ def _refusal(call: ast.Call, name: str, texts: Iterable[tuple[str, ast.expr]]) -
     if name in REFUSALS:
         status, detail = call.args[REFUSALS[name] : REFUSALS[name] + 2]
         details = [detail]
-        if isinstance(detail, ast.Name):
-            details = [text for other, text in texts if other == detail.id]
+        if isinstance(detail, ast.Name | ast.Attribute):
+            named = detail.id if isinstance(detail, ast.Name) else detail.attr
+            details = [text for other, text in texts if other == named]
         if isinstance(status, ast.Constant):
             yield from ((status.value, _text(text)) for text in details)
     elif name not in UNANSWERED and call.args:
