@@ -75,6 +75,12 @@ class ThreadPool:
         """How many callables wait for a thread."""
         return len(self._state.handoffs)
 
+    @property
+    def is_overfull(self) -> bool:
+        """Whether there are more callables than threads."""
+        state = self._state
+        return len(state.handoffs) + state.started - len(state.idle) > state.size
+
     def stuck(self, seconds: float) -> int:
         """Return how many threads have been busy with the same callable for so many *seconds*."""
         latest = time.monotonic() - seconds

@@ -36,15 +36,17 @@ def wants_awaitable() -> bool:
 
 def as_flask(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call *function*, which is Flask's and wants results of the functions that it calls."""
+    if asyncio._get_running_loop() is None:  # noqa: SLF001 - the one that does not raise
+        return function(*args, **kwargs)
     greenlet = current_greenlet()
     if greenlet is None:
-        if asyncio._get_running_loop() is None:  # noqa: SLF001 - the one that does not raise
-            return function(*args, **kwargs)
         token = _by_flask.set(True)
         try:
             return function(*args, **kwargs)
         finally:
             _by_flask.reset(token)
+    if greenlet.depth == greenlet.sync_depth:
+        return function(*args, **kwargs)
     outer, greenlet.sync_depth = greenlet.sync_depth, greenlet.depth
     try:
         return function(*args, **kwargs)

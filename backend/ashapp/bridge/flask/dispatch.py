@@ -75,10 +75,10 @@ class Dispatch:
         app.extensions["ashapp"] = self
 
     def _replacements(self, app: flask.Flask) -> dict[str, Callable[..., Any]]:
-        preprocess = skip_idle(app, "preprocess_request", app.preprocess_request)
+        preprocess = skip_idle(app, "preprocess_request", partial(as_flask, app.preprocess_request))
         methods: dict[str, Callable[..., Any]] = {
             "make_response": self.make_response,
-            "preprocess_request": partial(_preprocess, partial(as_flask, preprocess)),
+            "preprocess_request": partial(_preprocess, preprocess),
         }
         for name in _CALLERS:
             if is_flasks_own(app, name):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SIGNALS", "send", "send_any"]
 
+_FINISHED = signals.request_finished
 SIGNALS = (
     *(signals.request_started, signals.request_finished, signals.request_tearing_down),
     *(signals.got_request_exception, signals.message_flashed),
@@ -39,13 +40,12 @@ SIGNALS = (
 
 def send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[Any, Any]]:
     """Send *signal*; see ``blinker.Signal.send``."""
-    is_end = signal is signals.request_finished
-    if not signal.receivers and not is_end:
-        return []
-    if is_end and (call := current_call()) is not None:
+    if signal is _FINISHED and (call := current_call()) is not None:
         # A hook may have given it a body that is async. This is the last call before it is iterated.
         adopt_body(kwargs.get("response"))
         call.note_response(kwargs.get("response"))
+    if not signal.receivers:
+        return []
     if current_greenlet() is None:
         return type(signal).send(signal, sender, **kwargs)
     if signal.is_muted:

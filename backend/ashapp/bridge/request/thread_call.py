@@ -100,7 +100,7 @@ class ThreadCall(WsgiCall):
         if self.info is not None:
             self._submitted = time.perf_counter()
         self.pool.submit(self.run)
-        if self.pool.queued + self.pool.busy > self.pool.size:
+        if self.pool.is_overfull:
             self._watch_later()
 
     async def respond(self, send: Send) -> None:
@@ -127,7 +127,11 @@ class ThreadCall(WsgiCall):
         finally:
             self._stop_timers()
             self._withdraw()
-            self._give_up(Ending.CANCELLED)
+            if self.phase is Phase.ENDED and self._stream is None:  # nearly always
+                self._let_go()
+                self.body.stop()
+            else:
+                self._give_up(Ending.CANCELLED)
 
     def when_ended(self, callback: Callable[[], object]) -> None:
         """Call *callback* when the application has done with the request; see ``WsgiCall``."""
