@@ -17,7 +17,9 @@ def test_each_example_of_the_card_is_answered(client: httpx.Client) -> None:
 def test_version(client: httpx.Client) -> None:
     version = client.get("/version").json()
     assert set(version) == {"name", "version", "commit", "python", "flask", "werkzeug"}
-    assert version["version"] == client.get("/").json()["version"]
+    card = client.get("/").json()
+    assert (version["name"], version["version"]) == (card["name"], card["version"])
+    assert version["name"] == "ashapp-backend"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
