@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-__all__ = ["SERVE", "ServerProcess", "run", "serving"]
+__all__ = ["SERVE", "ServerProcess", "end", "run", "serving"]
 
 SERVE = (sys.executable, "-m", "ashapp", "serve")
 
@@ -120,7 +120,7 @@ def serving(
                 server.wait_until_listening(timeout)
             yield server
         finally:
-            _end(process)
+            end(process)
 
 
 def run(
@@ -152,7 +152,8 @@ def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
     return {**kept, **ours, **(added or {})}
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that was started in a session of its own, unless it has ended; at worst, the session."""
     if process.poll() is None:
         process.terminate()
         try:

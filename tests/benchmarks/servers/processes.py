@@ -4,7 +4,6 @@
 import http.client
 import os
 import re
-import signal
 import socket
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from typing import IO
 
 from tests.benchmarks.servers.apps import Workload
 from tests.benchmarks.servers.commands import Server
+from tests.support.process import end
 
 __all__ = [
     "ProcessTime",
@@ -85,7 +85,7 @@ def running(server: Server, workload: Workload, core: int, timeout: float = 20) 
                 raise ServerError(f"{server.name} {reason}: {server.command_line()}\n{_tail(log)}")
             yield RunningServer(server, process.pid, port)
         finally:
-            _end(process)
+            end(process)
 
 
 def answer(port: int, workload: Workload) -> int:
@@ -129,17 +129,6 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            # Its workers too: they are in the session that was started for it.
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
 
 
 def cores() -> tuple[int, int]:

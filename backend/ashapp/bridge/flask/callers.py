@@ -26,10 +26,10 @@ _by_flask: ContextVar[bool] = ContextVar("ashapp_by_flask", default=False)
 
 
 def wants_awaitable() -> bool:
-    """Say whether the code that runs now is called by a coroutine of a request, and not by Flask in it."""
-    greenlet = current_greenlet()
-    if greenlet is not None:
-        return greenlet.depth != greenlet.sync_depth
+    """Say whether the code that runs now is called by a coroutine of a request, and not by Flask in it.
+
+    For code in no greenlet: in one, its ``depth`` and ``sync_depth`` tell.
+    """
     is_in_coroutine = asyncio._get_running_loop() is not None  # noqa: SLF001 - the one that does not raise
     return is_in_coroutine and in_request.get() and not _by_flask.get()
 

@@ -127,11 +127,7 @@ class ThreadCall(WsgiCall):
         finally:
             self._stop_timers()
             self._withdraw()
-            if self.phase is Phase.ENDED and self._stream is None:  # nearly always
-                self._let_go()
-                self.body.stop()
-            else:
-                self._give_up(Ending.CANCELLED)
+            self._give_up(Ending.CANCELLED)
 
     def when_ended(self, callback: Callable[[], object]) -> None:
         """Call *callback* when the application has done with the request; see ``WsgiCall``."""
@@ -182,7 +178,8 @@ class ThreadCall(WsgiCall):
             self._give_up(Ending.CLIENT_GONE)
 
     def _give_up(self, ending: Ending) -> None:
-        super()._give_up(ending)
+        if self.phase is not Phase.ENDED:  # else there is nothing to cancel
+            super()._give_up(ending)
         if self._stream is not None:
             self._stream.abandon()
         self._let_go()
