@@ -22,13 +22,15 @@ class Application:
     """Answers by path, and notes how each request has ended."""
 
     def __init__(self) -> None:
+        self.paths: list[str] = []
         self.headers: list[list[tuple[bytes, bytes]]] = []
         self.ends: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
+        self.paths.append(scope["path"])
         self.headers.append(scope["headers"])
-        await getattr(self, scope["path"].strip("/") or "echo")(receive, send)
+        await getattr(self, scope["path"].strip("/"), self.echo)(receive, send)
 
     async def echo(self, receive: Receive, send: Send) -> None:
         """Answer with the length of the body, once it is complete."""

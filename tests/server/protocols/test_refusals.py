@@ -46,7 +46,17 @@ MALFORMED = [
     b"GET / HTTP/1.1\r\nA: b\r\n\r\n",
     b"GET / HTTP/1.1\r\n\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    HEAD + b"A: b\x7f\r\n\r\n",
+    POST + b"Content-Length:\r\n\r\n",
+    POST + b"content-length: 5\r\nCONTENT-LENGTH: 6\r\n\r\nhello",
+    HEAD.replace(b"\r", b"\r\r") + b"\r\n",
 ]
+
+#: What is no target for a server: no path, and no URL of HTTP, or one with a user in it.
+TARGETS = (
+    b"shop:80 shop/a http:///a http:// http://me@shop/ https://me:secret@shop/ HTTP://@shop/ "
+    b"http://me@other@shop/a ftp://shop/a **"
+).split()
 
 MALFORMED_BODIES = [
     b"5\nhello\n0\n\n",
@@ -102,6 +112,15 @@ def send_in_pieces(connection: Connection, data: bytes, size: int) -> None:
     with suppress(ConnectionError):
         for start in range(0, len(data), size):
             connection.send(data[start : start + size])
+
+
+def test_what_is_no_target_is_refused_without_a_word_of_it(serve: ServeLimited, app: Application) -> None:
+    address = serve()
+    for target in TARGETS:
+        with Connection(address) as connection:
+            connection.send(HEAD.replace(b"/", target, 1) + b"\r\n")
+            assert target.decode() not in assert_refused(connection, 400)
+    assert app.headers == []
 
 
 def call(address: Address, data: bytes) -> Response:
@@ -160,7 +179,10 @@ def test_what_is_valid_passes(serve: ServeLimited) -> None:
     assert call(address, POST + b"Content-Length: 5\r\n\r\nhello").body == b"5"
     assert call(address, CHUNKED + chunk(b"hello") + chunk(b"world") + chunk()).body == b"10"
     assert call(address, b"GET / HTTP/1.0\r\n\r\n").body == b"0"
-    assert call(address, HEAD + b"A:\r\nB: \t c\xe9 \r\n\r\n").body == b"0"
+    assert call(address, HEAD + b"A:\r\nB: \t c\xe9 \r\nC: d\te\r\n\r\n").body == b"0"
+    assert call(address, POST + b"X-Content-Length: 6\r\nContent-Length:\t5 \r\n\r\n\0 \n\r ").body == b"5"
+    assert call(address, HEAD.replace(b"/", b"*", 1) + b"\r\n").body == b"0"
+    assert call(address, HEAD.replace(b"/", b"//shop/a@b", 1) + b"\r\n").body == b"0"
     assert call(address, b"GET / HTTP/1.1\r\nA: b\r\nHost: shop\r\n\r\n").body == b"0"
     assert call(address, HEAD + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n").body == b"0"
 
@@ -265,11 +287,11 @@ def test_empty_lines_before_a_request_are_ignored(serve: ServeLimited) -> None:
 def test_a_target_may_name_the_host(serve: ServeLimited, app: Application) -> None:
     """In the absolute form of RFC 9112, 3.2.2; what it says counts, not Host."""
     address = serve()
-    for target in (b"http://other:81/unread?a=b", b"http://other:81/unread", b"HTTP://other:81/unread"):
-        response = call(address, HEAD.replace(b"/", target, 1) + b"A: b\r\n\r\n")
-        assert response.body == b"unread"
-    assert call(address, HEAD.replace(b"/", b"http://other:81?a=b", 1) + b"A: b\r\n\r\n").body == b"0"
-    assert app.headers == [[(b"host", b"other:81"), (b"a", b"b")]] * 4
+    urls = b"http://other:81/a?b=c HTTPS://other:81/a http://other:81/http://a/ http://other:81 http://other:81/a#b"
+    for target in [*urls.split(), b"http://other:81?b=c"]:
+        assert call(address, HEAD.replace(b"/", target, 1) + b"A: b\r\n\r\n").status == 200
+    assert app.paths == ["/a", "/a", "/http://a/", "/", "/a", "/"]
+    assert app.headers == [[(b"host", b"other:81"), (b"a", b"b")]] * 6
 
 
 @pytest.mark.parametrize("start", [b"0\r\nX-Long: ", b"1;extension="], ids=["trailer", "chunk extension"])

@@ -5,27 +5,8 @@ from typing import Any
 
 import pytest
 
-from ashapp.server.protocols.responses import DefaultHeaders
 from tests.server.protocols.conftest import ServeLimited, on_each_loop
 from tests.support.client import Connection, fetch
-
-DEFAULT = [(b"date", b"now"), (b"server", b"uvicorn"), (b"connection", b"close"), (b"vary", b"origin")]
-
-
-@pytest.mark.parametrize(
-    ("own", "left"),
-    [
-        ([], DEFAULT),
-        ([(b"content-type", b"text/plain")], DEFAULT),
-        ([(b"date", b"then")], DEFAULT[1:]),
-        ([(b"a", b"b"), (b"date", b"then"), (b"server", b"shop")], DEFAULT[2:]),
-        ([(b"connection", b"keep-alive"), (b"vary", b"cookie")], DEFAULT),
-    ],
-)
-def test_what_may_be_there_once_is_left_to_the_application(
-    own: list[tuple[bytes, bytes]], left: list[tuple[bytes, bytes]]
-) -> None:
-    assert DefaultHeaders(DEFAULT) + own == [*left, *own]
 
 
 def test_no_response_has_a_field_twice(serve: ServeLimited) -> None:

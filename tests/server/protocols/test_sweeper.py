@@ -35,24 +35,6 @@ class Connection:
         await asyncio.wait_for(self.looked.wait(), PATIENCE)
 
 
-async def test_each_connection_is_looked_at_until_it_is_removed() -> None:
-    sweeper = Sweeper(asyncio.get_running_loop(), 0.01)
-    first, second = Connection(), Connection()
-    sweeper.add(first)
-    sweeper.add(second)
-    await first.wait()
-    await first.wait()
-    assert second.seconds >= 0.01
-    sweeper.remove(second)
-    looked = second.seconds
-    await first.wait()
-    assert second.seconds == looked
-    sweeper.remove(first)
-    await asyncio.sleep(0.1)  # until there is no timer any more
-    sweeper.add(second)
-    await second.wait()
-
-
 async def test_only_a_portion_is_looked_at_in_one_go() -> None:
     loop = asyncio.get_running_loop()
     sweeper = Sweeper(loop, 0.05)
@@ -101,10 +83,3 @@ NEVER = {"head_seconds": math.inf, "body_seconds": math.inf, "send_seconds": mat
 )
 def test_a_look_is_taken_often_enough_for_the_shortest_time(times: dict[str, Any], interval: float) -> None:
     assert ConnectionLimits(**times).interval == interval
-
-
-@pytest.mark.parametrize(
-    ("rate", "seconds", "window"), [(240, 30, 7200), (0, 30, 1), (240, math.inf, math.inf)]
-)
-def test_a_client_must_send_something(rate: int, seconds: float, window: float) -> None:
-    assert ConnectionLimits(body_rate=rate, body_seconds=seconds).body_window == window

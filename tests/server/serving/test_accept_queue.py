@@ -22,29 +22,6 @@ def connect(listener: socket.socket, timeout: float = 5) -> socket.socket:
     return socket.create_connection(listener.getsockname(), timeout)
 
 
-def test_what_is_queued_is_accepted_and_survives_the_end_of_the_listener(listener: socket.socket) -> None:
-    clients = [connect(listener) for _ in range(5)]
-    for client in clients:
-        client.send(b"ping")
-    refuse_new([listener])
-    accepted = accept_queued([listener])
-    listener.close()
-    assert len(accepted) == 5
-    for connection in accepted:
-        assert connection.gettimeout() == 0
-        connection.settimeout(5)
-        assert connection.recv(4) == b"ping"
-        connection.send(b"pong")
-    assert [client.recv(4) for client in clients] == [b"pong"] * 5
-    for sock in (*accepted, *clients):
-        sock.close()
-
-
-def test_an_empty_queue_is_not_waited_for(listener: socket.socket) -> None:
-    listener.settimeout(None)
-    assert accept_queued([listener]) == []
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has socket filters")
 def test_no_new_connection_comes_into_the_queue(listener: socket.socket) -> None:
     with connect(listener) as before:

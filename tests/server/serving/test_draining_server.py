@@ -23,6 +23,8 @@ from tests.support.server import COMBINATIONS, Combination
 from tests.support.waiting import PATIENCE, until
 
 GET = b"GET /now HTTP/1.1\r\nHost: localhost\r\n\r\n"
+#: More than a client takes that does not read, and less than the buffers of a kernel hold.
+SIZE = 300_000
 
 
 class Ended(Exception):  # noqa: N818 - what is expected
@@ -42,11 +44,12 @@ class Application:
         if scope["type"] == "lifespan":
             await self.live(receive, send)
             return
-        length = b"%d" % len(scope["path"])
+        body = bytes(SIZE) if scope["path"] == "/large" else scope["path"].encode()
+        length = b"%d" % len(body)
         start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]}
         if scope["path"] == "/begun":
             await send(start)
-        if scope["path"] != "/now":
+        if scope["path"] not in {"/now", "/large"}:
             self.began.set()
             try:
                 await self.wait(scope["path"])
@@ -54,7 +57,7 @@ class Application:
                 return
         if scope["path"] != "/begun":
             await send(start)
-        await send({"type": "http.response.body", "body": scope["path"].encode()})
+        await send({"type": "http.response.body", "body": body})
 
     async def live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -179,8 +182,10 @@ def test_a_response_that_has_begun_does_not_end_its_connection_unannounced(combi
         assert run.has_ended()
 
 
-def test_a_request_that_is_just_arriving_is_answered(combination: Combination) -> None:
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_request_that_is_just_arriving_is_answered(combination: Combination, *, is_first: bool) -> None:
     with running(combination) as run, Connection(run.address) as connection:
+        assert is_first or connection.request("GET", "/now").status == 200
         connection.send(GET[:20])
         time.sleep(0.1)
         run.server.drain()
@@ -189,6 +194,18 @@ def test_a_request_that_is_just_arriving_is_answered(combination: Combination) -
         time.sleep(1)
         connection.send(GET[20:])
         assert connection.receive().status == 200
+        assert run.has_ended()
+
+
+def test_a_response_that_was_not_read_yet_is_not_lost(combination: Combination) -> None:
+    with running(combination) as run, Connection(run.address, receive_buffer=4096) as connection:
+        connection.send_request("GET", "/large")
+        connection.receive_head()
+        run.server.drain()
+        until(lambda: is_refused(run.address))
+        time.sleep(1)
+        assert not run.server.servers[0].get_loop().is_closed()
+        assert len(connection.receive_bytes(SIZE)) == SIZE
         assert run.has_ended()
 
 
