@@ -332,17 +332,6 @@ def test_a_failure_at_startup_stops_the_server_with_its_reason(
     assert messages[-1] == "Application startup failed. Exiting."
 
 
-def test_a_failure_at_shutdown_is_told_and_the_rest_is_run(caplog: pytest.LogCaptureFixture) -> None:
-    called: list[str] = []
-    bridge = FlaskToAsgi(hello(), on_shutdown=[lambda: called.append("first"), fail, async_fail])
-    with serving(bridge, lifespan="on") as address:
-        assert fetch(address, "/").body == b"hello"
-    assert called == ["first"]
-    messages = [record.getMessage() for record in caplog.records if record.name == "uvicorn.error"]
-    reason = "shutdown: async_fail failed: ValueError: no database; shutdown: fail failed: "
-    assert any(message.startswith(reason) for message in messages)
-
-
 @stock_fails("it raises for a scope that is not HTTP, so that the server does not start")
 def test_the_protocol_is_spoken_without_callables(adapter: Adapter) -> None:
     """With ``lifespan="on"``, which takes silence for a failure."""

@@ -13,7 +13,6 @@ import asgiref.wsgi
 import pytest
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ashapp.bridge.concurrency.greenlets import current_call
 from ashapp.bridge.messages.types import Environ, Message, Scope, StartResponse
 from ashapp.bridge.request.request_body import RequestBody
 from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
@@ -64,18 +63,6 @@ async def test_a_child_process_has_others_beside_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
     environ = json.loads((await fetch(WsgiToAsgi(echo))).body)
     assert environ["wsgi.multiprocess"] is (parent is not None)
-
-
-async def test_a_request_is_answered() -> None:
-    headers = [(b"x-user", b"a"), (b"x_user", b"b")]
-    client = await fetch(WsgiToAsgi(echo), "PUT", b"/a%FFb?c", b"body", headers=headers)
-    environ = json.loads(client.body)
-    assert (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]) == (
-        "PUT",
-        "/a\xffb",
-        "c",
-    )
-    assert (environ["HTTP_X_USER"], environ["body"]) == ("a", "body")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
@@ -135,19 +122,6 @@ async def test_a_subclass_may_add_to_the_environ() -> None:
     assert json.loads((await fetch(Own(echo))).body)["own.key"] == "value"
 
 
-async def test_requests_run_at_the_same_time_up_to_the_threads() -> None:
-    barrier = threading.Barrier(3)
-
-    def meet(environ: Environ, start_response: StartResponse) -> list[bytes]:
-        barrier.wait(PATIENCE)
-        start_response("200 OK", [])
-        return [threading.current_thread().name.encode()]
-
-    bridge = WsgiToAsgi(meet, threads=3)
-    clients = await asyncio.gather(*[fetch(bridge) for _ in range(9)])
-    assert len({client.body for client in clients}) == 3
-
-
 async def test_requests_wait_in_order_for_the_one_thread() -> None:
     order: list[str] = []
     go_on = threading.Event()
@@ -164,46 +138,6 @@ async def test_requests_wait_in_order_for_the_one_thread() -> None:
     go_on.set()
     await asyncio.gather(*serving)
     assert order == [str(number) for number in range(20)]
-
-
-async def test_the_whole_of_a_request_is_on_one_thread() -> None:
-    threads: list[int] = []
-
-    class Body:
-        def __iter__(self) -> Any:
-            for _ in range(3):
-                threads.append(threading.get_ident())
-                yield b"x"
-
-        def close(self) -> None:
-            threads.append(threading.get_ident())
-
-    def application(environ: Environ, start_response: StartResponse) -> Any:
-        threads.append(threading.get_ident())
-        start_response("200 OK", [])
-        return Body()
-
-    await fetch(WsgiToAsgi(application, threads=3))
-    assert len(threads) == 5
-    assert len(set(threads)) == 1
-
-
-async def test_a_thread_keeps_nothing_of_a_request() -> None:
-    def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
-        mark.set("request")
-        start_response("200 OK", [])
-        return []
-
-    bridge = WsgiToAsgi(application, threads=1)
-    await fetch(bridge)
-    assert await asyncio.wrap_future(bridge._pool.call(mark.get)) == "none"
-    assert await asyncio.wrap_future(bridge._pool.call(current_call)) is None
-
-
-def test_one_bridge_serves_one_loop_after_the_other() -> None:
-    bridge = WsgiToAsgi(echo)
-    for _ in range(3):
-        assert asyncio.run(fetch(bridge, "POST", b"/", b"x")).status == 200
 
 
 async def test_a_bridge_that_is_dropped_ends_its_threads() -> None:

@@ -15,7 +15,6 @@ from ashapp.bridge import FlaskToAsgi, nonblocking
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.applications.decorators import ensured
 from tests.support.asgi import Client, fetch, http_scope, lifespan
-from tests.support.flask import begin
 
 variable = ContextVar("variable", default="unset")
 other = ContextVar("other", default="unset")
@@ -106,31 +105,6 @@ async def test_a_view_and_the_body_share_it(app: flask.Flask) -> None:
 
     assert (await fetch(bridge, target=b"/sync")).body == b"viewunset"
     assert (await fetch(bridge, target=b"/async")).body == b"viewunset"
-
-
-@pytest.mark.parametrize("kind", KINDS)
-async def test_nothing_gets_from_one_request_into_the_next(app: flask.Flask, kind: str) -> None:
-    seen: list[str] = []
-
-    def before() -> None:
-        seen.append(variable.get())
-        variable.set("hook")
-
-    app.before_request(make(before, kind))
-
-    @app.get("/")
-    async def view() -> str:
-        seen.append(other.get())
-        other.set("view")
-        await asyncio.sleep(0)
-        return "hello"
-
-    bridge = FlaskToAsgi(app)
-    for _ in range(3):
-        await fetch(bridge)
-
-    assert seen == ["unset"] * 6
-    assert (variable.get(), other.get()) == ("unset", "unset")
 
 
 async def test_the_context_of_the_server_is_not_that_of_the_request(app: flask.Flask) -> None:
@@ -232,39 +206,6 @@ async def test_an_app_context_around_the_client_is_that_of_the_request(app: flas
         assert (await fetch(FlaskToAsgi(app))).body == b"['test', 'hook']"
         assert flask.g.seen == ["test", "hook"]
     assert (await fetch(FlaskToAsgi(app))).body == b"['hook']"
-
-
-async def test_it_stays_whole_where_the_request_is_cancelled(app: flask.Flask) -> None:
-    seen: list[str] = []
-
-    @app.before_request
-    def before() -> None:
-        variable.set("hook")
-
-    @app.teardown_request
-    def teardown(error: BaseException | None) -> None:
-        seen.append(variable.get())
-
-    @app.teardown_request
-    async def async_teardown(error: BaseException | None) -> None:
-        await asyncio.sleep(0)
-        seen.append(variable.get())
-
-    @app.get("/")
-    async def view() -> str:
-        variable.set("view")
-        started.set()
-        await asyncio.Event().wait()
-        return "never"
-
-    started = asyncio.Event()
-    request = begin(FlaskToAsgi(app))
-    await started.wait()
-    request.task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await request.task
-
-    assert seen == ["view", "view"]
 
 
 @pytest.mark.parametrize("inner", ["async", "sync"])

@@ -6,13 +6,12 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import Any
 
 import flask
 import pytest
-from greenlet import greenlet
 
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.concurrency import greenlets
@@ -20,7 +19,7 @@ from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
 from ashapp.bridge.concurrency.greenlets import PooledGreenlet, current_call, current_greenlet, running_call
 from tests.support.asgi import fetch
-from tests.support.waiting import PATIENCE, eventually, on_a_thread
+from tests.support.waiting import PATIENCE, on_a_thread
 
 mark = ContextVar("mark", default="none")
 
@@ -32,11 +31,6 @@ def here() -> Any:
     return found.driver
 
 
-def wait(*results: Any) -> list[Any]:
-    """Wait so often, in sync code, and return *results*."""
-    return [here().run_coroutine(asyncio.sleep(0, result)) for result in results]
-
-
 async def run(function: Callable[[], Any], context: Context | None = None) -> Any:
     """Run sync code as a coroutine of a request calls it."""
 
@@ -45,118 +39,6 @@ async def run(function: Callable[[], Any], context: Context | None = None) -> An
         return function()
 
     return await run_in_greenlet(call(), Context() if context is None else context)
-
-
-async def cancel(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """Cancel a task when it waits, and return it when it is done."""
-    task = asyncio.ensure_future(coroutine)
-    for _ in range(5):
-        await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait([task], timeout=PATIENCE)
-    return task
-
-
-async def test_sync_code_waits_for_coroutines_one_in_the_other() -> None:
-    async def outer() -> list[Any]:
-        first = wait("a")
-        await asyncio.sleep(0)
-        return [*first, *wait("b", "c"), here().greenlet.depth]
-
-    def function() -> list[Any]:
-        return [*here().run_coroutine(outer()), here().greenlet.depth]
-
-    assert await run(function) == ["a", "b", "c", 2, 1]
-    assert current_greenlet() is None
-
-
-async def test_a_greenlet_of_the_application_waits_for_the_one_around_it() -> None:
-    """As ``run_sync`` of SQLAlchemy's does."""
-
-    def function() -> list[Any]:
-        inner = greenlet(lambda: [*wait("a", "b"), here().run_on_request_thread(str, "c")])
-        return [*inner.switch(), *wait("d")]
-
-    assert await run(function) == ["a", "b", "c", "d"]
-
-
-@pytest.mark.parametrize("error", [ValueError, SystemExit, asyncio.CancelledError])
-async def test_it_raises_what_the_coroutine_raises(error: type[BaseException]) -> None:
-    def function() -> None:
-        raise error("oops")
-
-    with pytest.raises(error, match="oops"):
-        await run(function)
-
-
-async def test_what_is_awaited_raises_where_the_sync_code_waits() -> None:
-    async def fail() -> None:
-        await asyncio.sleep(0)
-        raise OSError("no luck")
-
-    def function() -> list[Any]:
-        with pytest.raises(OSError, match="no luck"):
-            here().run_coroutine(fail())
-        return wait("went on")
-
-    assert await run(function) == ["went on"]
-
-
-async def test_it_is_cancelled_where_it_waits() -> None:
-    seen = list[str]()
-
-    def function() -> None:
-        try:
-            here().run_coroutine(asyncio.Event().wait())
-        finally:
-            seen.extend(wait("cleaned up"))
-
-    assert (await cancel(run(function))).cancelled()
-    assert seen == ["cleaned up"]
-
-
-async def test_it_has_a_context_that_others_may_enter_while_it_waits() -> None:
-    context, go_on = Context(), asyncio.Event()
-
-    def function() -> str:
-        mark.set("of the greenlet")
-        here().run_coroutine(go_on.wait())
-        return mark.get()
-
-    task = asyncio.ensure_future(run(function, context))
-    await eventually(lambda: mark in context)
-    context.run(mark.set, "from outside")
-    go_on.set()
-    assert await task == "from outside"
-    assert mark.get() == "none"
-
-
-async def test_sync_functions_run_where_asgiref_runs_them() -> None:
-    def function() -> Any:
-        mark.set("of the greenlet")
-        return here().run_on_request_thread(lambda: (threading.current_thread(), mark.get()))
-
-    thread, seen = await run(function)
-    assert thread is not threading.current_thread()
-    assert seen == "of the greenlet"
-
-
-async def test_nothing_runs_beside_a_function_on_a_thread() -> None:
-    seen, go_on = list[str](), threading.Event()
-
-    def work() -> None:
-        go_on.wait(PATIENCE)
-        seen.append("worked")
-
-    def function() -> None:
-        try:
-            here().run_on_request_thread(work)
-        finally:
-            seen.append("went on")
-
-    asyncio.get_running_loop().call_later(0.05, go_on.set)
-    assert (await cancel(run(function))).cancelled()
-    assert seen == ["worked", "went on"]
 
 
 async def test_greenlets_are_used_again_and_hold_nothing_meanwhile() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.bridge.concurrency.own_loop import OwnLoop, drain_own_loops, is_own_loop
+from ashapp.bridge.concurrency.own_loop import OwnLoop, drain_own_loops
 from tests.support.waiting import PATIENCE, eventually, until
 
 
@@ -23,34 +23,6 @@ def running(grace: float = PATIENCE) -> Iterator[OwnLoop]:
 
 def submit(own: OwnLoop, coroutine: Any) -> Any:
     return asyncio.run_coroutine_threadsafe(coroutine, own.loop)
-
-
-async def whereabouts() -> tuple[int, asyncio.AbstractEventLoop]:
-    return threading.get_ident(), asyncio.get_running_loop()
-
-
-def test_it_runs_on_a_thread_of_its_own_until_it_is_left() -> None:
-    with running() as own:
-        thread, loop = submit(own, whereabouts()).result(PATIENCE)
-        assert thread != threading.get_ident()
-        assert loop is own.loop
-        assert is_own_loop(loop)
-    until(own.loop.is_closed)
-    assert not is_own_loop(own.loop)
-
-
-def test_tasks_that_are_left_are_waited_for() -> None:
-    done, go_on = threading.Event(), asyncio.Event()
-
-    async def finish() -> None:
-        await go_on.wait()
-        done.set()
-
-    with running() as own:
-        submit(own, finish())
-    own.loop.call_soon_threadsafe(go_on.set)
-    assert done.wait(PATIENCE)
-    until(own.loop.is_closed)
 
 
 def test_tasks_that_take_too_long_are_cancelled_and_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -41,39 +41,6 @@ def thread_of(request_thread: RequestThread | None) -> threading.Thread:
     return thread
 
 
-def test_what_a_request_submits_runs_in_order_on_one_thread() -> None:
-    request_thread = RequestThread(RequestThreadPool(4))
-    seen: list[tuple[int, threading.Thread]] = []
-    for number in range(100):
-        submit(request_thread, lambda number=number: seen.append((number, threading.current_thread())))
-    assert seen == [(number, thread_of(request_thread)) for number in range(100)]
-
-
-def test_past_the_limit_requests_wait_in_order() -> None:
-    pool = RequestThreadPool(2)
-    held, waiting = [RequestThread(pool) for _ in range(2)], [RequestThread(pool) for _ in range(3)]
-    threads = [thread_of(request) for request in held]
-    found = [submit(request, threading.current_thread) for request in waiting]
-    assert pool.queued == 3
-
-    for number, thread in enumerate([threads[0], threads[1], threads[0]]):
-        (held[number] if number < 2 else waiting[0]).end()
-        assert found[number].result(PATIENCE) == thread
-    assert (pool.started, pool.queued) == (2, 0)
-
-
-def test_one_thread_is_enough_for_one_request_after_the_other() -> None:
-    pool = RequestThreadPool(8)
-    RequestThread(pool).end()  # without sync parts
-    assert pool.started == 0
-    for _ in range(20):
-        request = RequestThread(pool)
-        thread_of(request)
-        request.end()
-        until(lambda: pool.busy == 0)
-    assert pool.started == 1
-
-
 def test_a_thread_is_given_on_only_when_it_has_done_with_its_request() -> None:
     pool = RequestThreadPool(1)
     first, second, waiting = (RequestThread(pool) for _ in range(3))

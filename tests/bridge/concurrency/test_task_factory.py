@@ -2,9 +2,6 @@
 """Tasks that the application leaves running."""
 
 import asyncio
-import gc
-import logging
-import weakref
 from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any
@@ -27,48 +24,12 @@ def start(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     return new_context(Context()).run(asyncio.create_task, coroutine)
 
 
-async def test_a_task_of_a_request_is_kept_until_it_is_done(keeper: TaskKeeper) -> None:
-    end = asyncio.Event()
-    task = start(end.wait())
-    assert keeper.tasks == {task}
-
-    end.set()
-    await task
-    await asyncio.sleep(0)
-    assert not keeper.tasks
-
-
-async def test_a_task_that_nobody_refers_to_is_not_collected(keeper: TaskKeeper) -> None:
-    waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    reached = weakref.ref(waiting)
-
-    async def work(future: asyncio.Future[str]) -> None:
-        await future
-
-    start(work(waiting))
-    await asyncio.sleep(0)
-    del waiting
-    gc.collect()
-
-    future = reached()
-    assert future is not None
-    future.set_result("done")
-    await keeper.drain(1)
-
-
 async def test_other_tasks_are_not_kept(keeper: TaskKeeper) -> None:
     await asyncio.create_task(asyncio.sleep(0))
     task = asyncio.get_running_loop().create_task(asyncio.sleep(0), context=new_context(Context()))
 
     assert keeper.tasks == {task}
     await task
-
-
-async def test_a_task_has_what_it_is_given(keeper: TaskKeeper) -> None:
-    task = new_context(Context()).run(lambda: asyncio.create_task(asyncio.sleep(0, "result"), name="mine"))
-
-    assert task.get_name() == "mine"
-    assert await task == "result"
 
 
 async def test_the_task_factory_of_another_is_used() -> None:
@@ -94,13 +55,6 @@ async def test_to_install_it_again_changes_nothing(keeper: TaskKeeper) -> None:
     assert loop.get_task_factory() is factory
 
 
-async def test_drain_waits(keeper: TaskKeeper) -> None:
-    task = start(asyncio.sleep(0.01, "done"))
-    await keeper.drain(10)
-
-    assert task.result() == "done"
-
-
 async def test_drain_waits_for_what_tasks_start(keeper: TaskKeeper) -> None:
     inner: list[asyncio.Task[str]] = []
 
@@ -112,15 +66,6 @@ async def test_drain_waits_for_what_tasks_start(keeper: TaskKeeper) -> None:
     await keeper.drain(10)
 
     assert [task.result() for task in inner] == ["done"]
-
-
-async def test_drain_cancels_what_is_late(keeper: TaskKeeper, caplog: pytest.LogCaptureFixture) -> None:
-    late, quick = start(asyncio.Event().wait()), start(asyncio.sleep(0, "done"))
-    await keeper.drain(0.01)
-
-    assert late.cancelled()
-    assert quick.result() == "done"
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
 async def test_drain_does_not_wait_for_ever_for_what_refuses(keeper: TaskKeeper) -> None:

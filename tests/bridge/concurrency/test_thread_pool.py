@@ -29,52 +29,6 @@ def restless() -> Iterator[None]:
     sys.setswitchinterval(interval)
 
 
-@pytest.mark.parametrize("size", [0, -1])
-def test_size_must_be_positive(size: int) -> None:
-    with pytest.raises(ValueError, match=f"threads is {size}: expected 1 or more"):
-        ThreadPool(size)
-
-
-def test_no_thread_is_started_before_it_is_needed(gate: threading.Event) -> None:
-    pool = ThreadPool(3)
-    assert (pool.size, pool.started, pool.busy, pool.queued) == (3, 0, 0, 0)
-    pool.call(lambda: None).result(PATIENCE)
-    assert pool.started == 1
-    until(lambda: pool.busy == 0)
-    pool.call(lambda: None).result(PATIENCE)
-    assert pool.started == 1
-
-
-def test_blocking_hand_offs_spread_over_all_threads_and_no_more(gate: threading.Event) -> None:
-    pool = ThreadPool(3)
-    running = threading.Semaphore(0)
-
-    def block() -> int:
-        running.release()
-        assert gate.wait(PATIENCE)
-        return threading.get_ident()
-
-    futures = [pool.call(block) for _ in range(10)]
-    assert all(running.acquire(timeout=PATIENCE) for _ in range(3))
-    assert (pool.started, pool.busy, pool.queued) == (3, 3, 7)
-    assert not running.acquire(blocking=False)
-    gate.set()
-    assert len({future.result(PATIENCE) for future in futures}) == 3
-    assert pool.started == 3
-
-
-def test_a_thread_that_stays_with_its_hand_off_is_stuck_after_a_time(gate: threading.Event) -> None:
-    pool = ThreadPool(3)
-    handoffs = [pool.call(lambda: gate.wait(PATIENCE)) for _ in range(2)]
-    pool.call(lambda: None).result(PATIENCE)
-    until(lambda: pool.busy == 2)
-    assert pool.stuck(60) == 0
-    until(lambda: pool.stuck(0.001) == 2)
-    gate.set()
-    wait(handoffs, PATIENCE)
-    until(lambda: pool.stuck(0) == 0)
-
-
 @pytest.mark.usefixtures("restless")
 def test_blocking_hand_offs_among_quick_ones_meet_each_other() -> None:
     # Each round passes only if all threads are running at the same time: no wake-up may be lost.
@@ -167,10 +121,6 @@ def test_a_pool_may_be_collected_on_a_thread_of_its_own(gate: threading.Event) -
     assert not thread.is_alive()
 
 
-def test_threads_do_not_keep_the_process_from_ending() -> None:
-    assert ThreadPool(1).call(lambda: threading.current_thread().daemon).result(PATIENCE)
-
-
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
 def test_a_failing_hand_off_is_logged_and_costs_no_thread(
     caplog: pytest.LogCaptureFixture, error: type[BaseException]
@@ -187,26 +137,6 @@ def test_a_failing_hand_off_is_logged_and_costs_no_thread(
     assert record.getMessage() == "a hand-off failed on ashapp-worker-1"
     assert record.exc_info
     assert record.exc_info[0] is error
-
-
-@pytest.mark.parametrize("error", [ValueError, SystemExit])
-def test_call_passes_on_what_the_function_raises(error: type[BaseException]) -> None:
-    def fail() -> None:
-        raise error("oops")
-
-    with pytest.raises(error, match="oops"):
-        ThreadPool(1).call(fail).result(PATIENCE)
-
-
-def test_a_cancelled_call_is_not_made(gate: threading.Event) -> None:
-    pool = ThreadPool(1)
-    calls: list[int] = []
-    pool.call(lambda: gate.wait(PATIENCE))
-    cancelled = pool.call(lambda: calls.append(1))
-    cancelled.cancel()
-    gate.set()
-    pool.call(lambda: calls.append(2)).result(PATIENCE)
-    assert calls == [2]
 
 
 @pytest.fixture

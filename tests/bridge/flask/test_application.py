@@ -3,10 +3,9 @@
 
 import asyncio
 import inspect
-import io
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,8 +15,8 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from ashapp.bridge import BridgeOptions, FlaskToAsgi, WsgiToAsgi
 from tests.support.applications.decorators import ensured
-from tests.support.asgi import Client, fetch, http_scope
-from tests.support.waiting import PATIENCE, eventually, on_a_thread
+from tests.support.asgi import fetch
+from tests.support.waiting import PATIENCE, on_a_thread
 
 mark = ContextVar("mark", default="none")
 
@@ -146,26 +145,6 @@ async def test_sync_parts_of_a_request_share_a_thread(app: flask.Flask, placed: 
     assert threads[0] != threading.get_ident()
 
 
-async def test_a_task_that_a_view_leaves_behind_goes_on(app: flask.Flask, placed: Decorator) -> None:
-    tasks: list[asyncio.Task[Any]] = []
-    go_on = asyncio.Event()
-
-    async def background() -> Any:
-        await go_on.wait()
-        return await sync_to_async(lambda: (flask.has_app_context(), mark.get()))()
-
-    @app.get("/")
-    @placed
-    async def view() -> str:
-        mark.set("view")
-        tasks.append(asyncio.create_task(background()))
-        return ""
-
-    await fetch(FlaskToAsgi(app))
-    go_on.set()
-    assert (await asyncio.wait_for(tasks[0], PATIENCE))[1] == "view"
-
-
 # -- outside a request
 
 
@@ -242,48 +221,6 @@ async def test_what_a_subclass_overrides_is_left_alone(placed: Decorator) -> Non
     assert json.loads((await fetch(FlaskToAsgi(app))).body) == {"loop": id(asyncio.get_running_loop())}
     assert "async_to_sync" in calls
     assert "ensure_sync" in calls
-
-
-async def test_send_file_is_closed(app: flask.Flask) -> None:
-    file = io.BytesIO(b"x" * 100_000)
-
-    @app.get("/")
-    def view() -> Any:
-        return flask.send_file(file, "text/plain")
-
-    assert len((await fetch(FlaskToAsgi(app))).body) == 100_000
-    await eventually(lambda: file.closed)
-
-
-@pytest.mark.parametrize("end", ["read", "leave"])
-async def test_a_stream_with_context_is_torn_down_as_by_any_server(app: flask.Flask, end: str) -> None:
-    torn_down: list[str] = []
-
-    @app.teardown_request
-    def teardown(error: Any) -> None:
-        torn_down.append(flask.request.path)
-
-    @app.get("/")
-    def view() -> Any:
-        def items() -> Iterator[str]:
-            for _ in range(1000):
-                yield flask.request.path * 1000
-
-        return flask.stream_with_context(items())
-
-    assert app.test_client().get("/").data
-    expected = torn_down.copy()
-    torn_down.clear()
-    client = Client()
-    bridge = FlaskToAsgi(app)
-    serving = asyncio.create_task(bridge(http_scope(), client.receive, client.send))
-    if end == "leave":
-        await client.until(lambda client: len(client.sent) > 2)
-        client.leave()
-    await asyncio.wait_for(serving, PATIENCE)
-    assert torn_down == expected
-    assert not flask.has_app_context()
-    assert (await fetch(bridge)).complete
 
 
 @pytest.mark.parametrize("made_before", [True, False])

@@ -329,15 +329,6 @@ async def test_a_hook_may_answer(app: flask.Flask, journal: Journal, kind: str) 
     assert journal.names == ["teardown"]
 
 
-@sync_and_async
-async def test_teardown_gets_the_error(app: flask.Flask, journal: Journal, kind: str) -> None:
-    app.teardown_request(noting(journal, "teardown", kind))
-    add_view(app, journal, error=ZeroDivisionError)
-
-    assert (await fetch(FlaskToAsgi(app))).status == 500
-    assert isinstance(journal["teardown"].value, ZeroDivisionError)
-
-
 # -- errors
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import flask
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 from blinker import Signal
 
 from ashapp.bridge import FlaskToAsgi
@@ -89,51 +89,7 @@ async def test_an_async_receiver_of_an_own_signal_is_not_forgotten(app: flask.Fl
     assert (body, received) == ((b"received", [app]) if where == "view" else (REFUSED_BY_ASGIREF, []))
 
 
-async def test_ensure_sync_in_a_thread_of_the_view_returns_the_result(app: flask.Flask) -> None:
-    @app.get("/")
-    async def view() -> str:
-        return await asyncio.to_thread(flask.current_app.ensure_sync(coroutine_function), "thread")
-
-    assert (await fetch(FlaskToAsgi(app))).body == b"/thread"
-
-
 # -- Flask's own sync functions, called in an async view
-
-
-@pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_render_template_with_a_context_processor(
-    app: flask.Flask, journal: Journal, kind: str
-) -> None:
-    def process() -> dict[str, str]:
-        journal.note("processor")
-        return {"name": flask.request.path}
-
-    async def process_async() -> dict[str, str]:
-        await asyncio.sleep(0)
-        return process()
-
-    app.context_processor(process if kind == "sync" else process_async)
-
-    @app.get("/")
-    async def view() -> str:
-        return flask.render_template_string("hello {{ name }}")
-
-    assert (await fetch(FlaskToAsgi(app))).body == b"hello /"
-    assert journal["processor"].on_loop == (kind == "async")
-
-
-async def test_after_this_request_in_a_view(app: flask.Flask) -> None:
-    @app.get("/")
-    async def view() -> str:
-        @flask.after_this_request
-        async def after(response: flask.Response) -> flask.Response:
-            await asyncio.sleep(0)
-            response.headers["X-After"] = flask.request.path
-            return response
-
-        return "hello"
-
-    assert (await fetch(FlaskToAsgi(app))).headers["x-after"] == "/"
 
 
 async def test_an_application_context_of_its_own(app: flask.Flask, journal: Journal) -> None:
@@ -156,53 +112,7 @@ async def test_an_application_context_of_its_own(app: flask.Flask, journal: Jour
     assert journal.names == ["teardown"]
 
 
-async def test_nothing_is_left_unawaited(app: flask.Flask) -> None:
-    @app.before_request
-    async def before() -> None:
-        pass
-
-    @app.get("/")
-    async def view() -> str:
-        flask.flash("x")
-        return flask.render_template_string("hello")
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        await fetch(FlaskToAsgi(app))
-    assert caught == []
-
-
 # -- asgiref
-
-
-async def test_sync_to_async_runs_on_the_request_thread(app: flask.Flask, journal: Journal) -> None:
-    """So what a hook has opened, a database connection for one, may be used."""
-
-    @app.before_request
-    def before() -> None:
-        journal.note("hook")
-
-    @app.get("/")
-    async def view() -> str:
-        await sync_to_async(journal.note)("direct")
-        await asyncio.gather(*(sync_to_async(journal.note)(name) for name in ["gathered 1", "gathered 2"]))
-        await asyncio.create_task(sync_to_async(journal.note)("task"))
-        return await sync_to_async(coroutine_in_sync_code)()
-
-    @app.teardown_request
-    def teardown(error: BaseException | None) -> None:
-        journal.note("teardown")
-
-    def coroutine_in_sync_code() -> str:
-        async def inner() -> str:
-            await sync_to_async(journal.note)("innermost")
-            return "hello"
-
-        return async_to_sync(inner)()
-
-    assert (await fetch(FlaskToAsgi(app))).body == b"hello"
-    assert len(journal.entries) == 7
-    assert len(journal.threads) == 1
 
 
 async def test_async_to_sync_on_the_loop_says_what_to_do(app: flask.Flask) -> None:

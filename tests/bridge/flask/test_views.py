@@ -36,26 +36,6 @@ async def test_it_runs_in_the_task_of_the_server(app: flask.Flask) -> None:
     assert [message["type"] for message in client.sent] == ["http.response.start", "http.response.body"]
 
 
-async def test_many_requests_wait_without_a_thread(app: flask.Flask) -> None:
-    waiting, go = 0, asyncio.Event()
-
-    @app.get("/")
-    async def view() -> str:
-        nonlocal waiting
-        waiting += 1
-        await go.wait()
-        return "hello"
-
-    bridge = FlaskToAsgi(app)
-    before = set(threading.enumerate())
-    requests = [begin(bridge) for _ in range(500)]
-    await turns(2)
-    assert waiting == 500
-    go.set()
-    assert {(await request.end()).body for request in requests} == {b"hello"}
-    assert set(threading.enumerate()) <= before
-
-
 async def test_requests_that_come_together_go_through_in_step(app: flask.Flask) -> None:
     begun = []
 

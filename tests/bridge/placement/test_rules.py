@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Where each view runs, and why."""
 
-from collections.abc import AsyncIterator
-
 import flask
-import pytest
-from werkzeug.routing import BaseConverter
 
-from ashapp.bridge import nonblocking
 from ashapp.bridge.placement.rules import Place, Placement
 
 
@@ -17,10 +12,6 @@ def index() -> str:
 
 async def wait() -> str:
     return "waited"
-
-
-async def stream() -> AsyncIterator[str]:
-    yield "item"
 
 
 def make_app() -> flask.Flask:
@@ -56,23 +47,6 @@ def test_where_there_is_no_async_view_nothing_is_worth_asking() -> None:
     assert not placement.may_be_on_loop()
     app.add_url_rule("/wait", view_func=wait)
     assert placement.may_be_on_loop()
-
-
-@pytest.mark.parametrize("mark", [False, True])
-def test_a_converter_keeps_only_the_views_of_its_rules_off_the_loop(*, mark: bool) -> None:
-    class Converter(BaseConverter):
-        def to_python(self, value: str) -> str:
-            return value.upper()
-
-    app = make_app()
-    app.url_map.converters["own"] = nonblocking(Converter) if mark else Converter
-    app.add_url_rule("/own/<own:value>", view_func=stream)
-    app.add_url_rule("/own", endpoint="stream")
-    placement = Placement(app)
-    reason = "" if mark else "the URL converter 'own' is not marked nonblocking"
-    assert placement.of("stream") == Place(on_loop=mark, reason=reason)
-    assert placement.of("wait") == Place(on_loop=True)
-    assert placement.guarded == (not mark)
 
 
 def test_a_view_that_is_replaced_is_looked_at_anew() -> None:

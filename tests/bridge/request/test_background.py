@@ -18,26 +18,6 @@ from tests.support.journal import Journal
 from tests.support.server import serving
 
 
-async def test_a_task_outlives_its_request(app: flask.Flask, journal: Journal) -> None:
-    go = asyncio.Event()
-
-    async def work() -> None:
-        await go.wait()
-        journal.note("worked", flask.request.path)
-
-    @app.get("/")
-    async def view() -> str:
-        asyncio.create_task(work())  # noqa: RUF006 - the bridge keeps it
-        return "hello"
-
-    assert (await fetch(FlaskToAsgi(app))).body == b"hello"
-    gc.collect()
-    assert journal.names == []
-    go.set()
-    await asyncio.sleep(0.01)
-    assert journal["worked"].value == "/"
-
-
 async def test_a_task_that_nobody_keeps_is_kept(app: flask.Flask, journal: Journal) -> None:
     waiting: list[weakref.ref[asyncio.Future[None]]] = []
 
@@ -125,21 +105,6 @@ def add_waiting_view(app: flask.Flask, journal: Journal, teardown_seconds: float
     return started
 
 
-def test_a_server_that_stops_cancels_views(app: flask.Flask, journal: Journal) -> None:
-    """And waits for what they do then, for their teardowns too."""
-    started = add_waiting_view(app, journal, teardown_seconds=0.01)
-
-    # With a lifespan the bridge is asked to shut down, and waits; else uvicorn ends the loop under it.
-    with serving(FlaskToAsgi(app), lifespan="on", timeout_graceful_shutdown=1) as address:
-        connection = Connection(address)
-        connection.send_request("GET", "/")
-        assert started.wait(20)
-
-    connection.close()
-    assert journal.names == ["sync teardown", "async teardown"]
-    assert isinstance(journal["sync teardown"].value, asyncio.CancelledError)
-
-
 def test_shutdown_begins_when_the_requests_have_ended(app: flask.Flask, journal: Journal) -> None:
     """What a teardown uses is taken away after it: here of a request that the server did not wait for."""
     started = add_waiting_view(app, journal, teardown_seconds=0.3)
@@ -156,6 +121,7 @@ def test_shutdown_begins_when_the_requests_have_ended(app: flask.Flask, journal:
 
     connection.close()
     assert journal.names == ["sync teardown", "async teardown", "shutdown"]
+    assert isinstance(journal["sync teardown"].value, asyncio.CancelledError)
 
 
 def test_a_server_stops_though_a_request_thread_is_stuck(app: flask.Flask) -> None:

@@ -6,10 +6,10 @@ down in peace, and nothing is left.
 """
 
 import asyncio
+import itertools
 import json
 import logging
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -29,7 +29,6 @@ PLACES = ["loop", "thread"]
 CAUSES = ["disconnect", "time-out", "cancellation"]
 TORN_DOWN = ["async teardown", "sync teardown"]
 CHUNKED = [(b"transfer-encoding", b"chunked")]
-EXPECT = [(b"content-length", b"5"), (b"expect", b"100-continue")]
 
 in_each_place = pytest.mark.parametrize("place", PLACES)
 by_each_cause = pytest.mark.parametrize("cause", CAUSES)
@@ -131,15 +130,25 @@ async def wait() -> None:
 async def test_a_view_is_cancelled_and_torn_down_in_peace(
     service_at: Service, journal: Journal, cause: str
 ) -> None:
+    """And may clean up first."""
+
+    async def view() -> None:
+        try:
+            await journal.note_cancellation()
+        finally:
+            await asyncio.sleep(0.01)
+            await asyncio.create_task(asyncio.sleep(0.01))
+            journal.note("cleaned up")
+
     service_at.add_teardowns()
-    service_at.add_view(journal.note_cancellation)
+    service_at.add_view(view)
     request = service_at.begin(cause)
     await service_at.started.wait()
     await service_at.end(request, cause)
 
-    assert journal.names == ["cancelled", *TORN_DOWN]
-    assert all(isinstance(entry.value, asyncio.CancelledError) for entry in journal.entries[1:])
-    assert [entry.on_loop for entry in journal.entries] == [True, True, False]
+    assert journal.names == ["cancelled", "cleaned up", *TORN_DOWN]
+    assert all(isinstance(entry.value, asyncio.CancelledError) for entry in journal.entries[2:])
+    assert [entry.on_loop for entry in journal.entries] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("where", ["hook", "spinning", "group"])
@@ -169,26 +178,6 @@ async def test_so_is_whatever_else_of_it_waits(
     await service.end(request, cause)
 
     assert journal.names == TORN_DOWN
-
-
-@in_each_place
-@by_each_cause
-async def test_a_view_may_clean_up_first(service_at: Service, journal: Journal, cause: str) -> None:
-    async def view() -> None:
-        try:
-            await wait()
-        finally:
-            await asyncio.sleep(0.01)
-            await asyncio.create_task(asyncio.sleep(0.01))
-            journal.note("cleaned up")
-
-    service_at.add_teardowns()
-    service_at.add_view(view)
-    request = service_at.begin(cause)
-    await service_at.started.wait()
-    await service_at.end(request, cause)
-
-    assert journal.names == ["cleaned up", *TORN_DOWN]
 
 
 @pytest.mark.parametrize("answers", [True, False])
@@ -234,49 +223,65 @@ async def test_a_teardown_that_fails_is_told_to_the_server_or_logged(
 # -- phases that may not be interrupted
 
 
-def in_sync_teardown(service: Service) -> None:
-    @service.app.teardown_request
-    def teardown(error: BaseException | None) -> None:
-        if flask.request.path == "/":
-            service.hold()
+def in_hook(service: Service, hold: Callable[..., Any]) -> None:
+    service.app.before_request(hold)
 
 
-def in_async_teardown(service: Service) -> None:
+def in_sync_teardown(service: Service, hold: Callable[..., Any]) -> None:
+    service.app.teardown_request(hold)
+
+
+def in_async_teardown(service: Service, hold: Callable[..., Any]) -> None:
     @service.app.teardown_request
     async def teardown(error: BaseException | None) -> None:
-        if flask.request.path == "/":
-            await asyncio.to_thread(service.hold)
+        await asyncio.to_thread(hold, error)
 
 
-def in_teardown_of_a_context_of_the_view(service: Service) -> None:
+def in_teardown_of_a_context_of_the_view(service: Service, hold: Callable[..., Any]) -> None:
     @service.app.teardown_appcontext
     def teardown(error: BaseException | None) -> None:
         if "inner" in flask.g:
-            service.hold()
+            hold(error)
 
 
-PHASES: dict[str, tuple[Callable[[Service], None], str]] = {
-    "sync teardown": (in_sync_teardown, "stream"),
-    "async teardown": (in_async_teardown, "stream"),
-    "teardown of a context of the view": (in_teardown_of_a_context_of_the_view, "inner"),
-    "a view that goes on": (lambda service: None, "swallow"),
+def in_context_processor(service: Service, hold: Callable[..., Any]) -> None:
+    service.app.context_processor(lambda: {"held": hold()})
+
+
+# What holds the request, what its view does, and what happens in the end.
+PHASES: dict[str, tuple[Callable[..., None], str, list[str]]] = {
+    "hook": (in_hook, "stream", ["went on"]),
+    "sync teardown": (in_sync_teardown, "stream", ["went on"]),
+    "async teardown": (in_async_teardown, "stream", ["went on"]),
+    "teardown of a context of the view": (
+        in_teardown_of_a_context_of_the_view,
+        "inner",
+        ["went on", "cancelled"],
+    ),
+    "context processor": (in_context_processor, "render", ["went on"]),
+    "a view that goes on": (lambda service, hold: None, "swallow", ["cancelled"]),
 }
-CASES = [
-    (place, phase, cause)
-    for place in PLACES
-    for phase in PHASES
-    for cause in CAUSES
+
+LEFT_OUT = {
     # A coroutine that swallows the cancellation of its own task has decided to go on, as anywhere in asyncio.
-    if (place, phase, cause) != ("loop", "a view that goes on", "cancellation")
-]
+    ("loop", "a view that goes on", "cancellation"),
+    # A client is watched while a coroutine waits, and a thread has none yet.
+    ("thread", "hook", "disconnect"),
+}
+CASES = [case for case in itertools.product(PLACES, PHASES, CAUSES) if case not in LEFT_OUT]
 
 
 @pytest.mark.parametrize(("place", "phase", "cause"), CASES)
 async def test_what_comes_in_such_a_phase_ends_the_next_one(
     service_at: Service, journal: Journal, phase: str, cause: str
 ) -> None:
-    """So nothing waits for ever, though nobody waits for it."""
-    prepare, act = PHASES[phase]
+    """So sync code and teardowns run to their end, and nothing waits for ever, though nobody waits for it."""
+    prepare, act, happened = PHASES[phase]
+
+    def hold(error: BaseException | None = None) -> None:
+        if flask.request.path == "/":
+            service_at.hold()
+            journal.note("went on", error)
 
     async def body() -> AsyncIterator[bytes]:
         await journal.note_cancellation()
@@ -286,50 +291,23 @@ async def test_what_comes_in_such_a_phase_ends_the_next_one(
         if act == "inner":
             with service_at.app.app_context():
                 flask.g.inner = True
-            await journal.note_cancellation()
+        if act == "render":
+            flask.render_template_string("text")
         if act == "swallow":
             service_at.held.set()
             with suppress(asyncio.CancelledError):
                 await journal.note_cancellation()
-        return body()
+        return body() if act in {"stream", "swallow"} else await journal.note_cancellation()
 
-    prepare(service_at)
+    prepare(service_at, hold)
     service_at.add_view(view)
     request = service_at.begin(cause)
     await until_set(service_at.held)
     await service_at.end(request, cause)
 
-    assert journal.names[:1] == ([] if act == "stream" else ["cancelled"])
-
-
-@pytest.mark.parametrize("where", ["hook", "sync teardown", "async teardown"])
-@by_each_cause
-async def test_sync_code_and_teardowns_run_to_their_end(
-    service: Service, journal: Journal, where: str, cause: str
-) -> None:
-    def hook(error: BaseException | None = None) -> None:
-        if flask.request.path == "/":
-            service.hold()
-            journal.note("hook", error)
-
-    async def teardown(error: BaseException | None) -> None:
-        await asyncio.to_thread(hook, error)
-
-    async def view() -> str:
-        journal.note("view")
-        return "hello"
-
-    if where == "hook":
-        service.app.before_request(hook)
-    else:
-        service.app.teardown_request(hook if where == "sync teardown" else teardown)
-    service.add_view(view)
-    request = service.begin(cause)
-    await until_set(service.held)
-    await service.end(request, cause)
-
-    assert journal.names == (["hook"] if where == "hook" else ["view", "hook"])
-    assert journal["hook"].value is None
+    assert journal.names == happened
+    assert "went on" not in journal or journal["went on"].value is None
+    assert phase != "hook" or not service_at.started.is_set()
 
 
 # -- cancellation by the server
@@ -544,18 +522,6 @@ async def test_a_client_is_watched_only_while_it_waits(
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-@in_each_place
-async def test_a_client_that_expects_100_continue_is_not_asked_for_its_body(service_at: Service) -> None:
-    async def view() -> str:
-        await asyncio.sleep(0.1)
-        return "no, thanks"
-
-    service_at.add_view(view)
-    bridge = FlaskToAsgi(service_at.app)
-    client = await begin(bridge, "POST", client=Client(more=True), headers=EXPECT).end()
-    assert (client.body, client.asked) == (b"no, thanks", 0)
-
-
 async def test_a_client_that_has_left_before(service: Service, journal: Journal) -> None:
     service.add_teardowns()
     service.add_view(wait)
@@ -627,20 +593,6 @@ async def test_a_view_that_will_not_be_cancelled_is_answered_for(service: Servic
     assert journal.names == TORN_DOWN
 
 
-async def test_the_time_for_hooks_counts(service: Service) -> None:
-    @service.app.before_request
-    def before() -> None:
-        time.sleep(2)
-
-    service.add_view(wait)
-    started = time.monotonic()
-    request = begin(FlaskToAsgi(service.app, request_timeout=2.5))
-    await request.client.until(lambda client: client.sent)
-
-    assert time.monotonic() - started < 4.4
-    assert (await request.end()).status == 504
-
-
 async def test_the_time_for_an_upload_counts(service: Service) -> None:
     async def view() -> str:
         return str(len(flask.request.get_data()))
@@ -652,8 +604,11 @@ async def test_the_time_for_an_upload_counts(service: Service) -> None:
     assert (await request.end()).status == 504
 
 
+@in_each_place
 @pytest.mark.parametrize("begins", [True, False])
-async def test_the_time_is_for_a_stream_to_begin(service: Service, journal: Journal, *, begins: bool) -> None:
+async def test_the_time_is_for_a_stream_to_begin(
+    service_at: Service, journal: Journal, *, begins: bool
+) -> None:
     async def body() -> AsyncIterator[str]:
         try:
             if begins:
@@ -666,12 +621,12 @@ async def test_the_time_is_for_a_stream_to_begin(service: Service, journal: Jour
     async def view() -> Any:
         return body()
 
-    service.add_view(view)
-    client = await fetch(FlaskToAsgi(service.app, request_timeout=0.05))
+    service_at.add_view(view)
+    client = await fetch(FlaskToAsgi(service_at.app, request_timeout=0.05))
 
     assert (client.status, client.complete) == (200 if begins else 504, True)
     assert client.body == b"ab" or not begins
-    assert journal.names == ["closed"]
+    await eventually(lambda: journal.names == ["closed"])
 
 
 async def test_a_client_that_has_gone_is_not_told_that_its_time_is_up(service: Service) -> None:
@@ -681,22 +636,3 @@ async def test_a_client_that_has_gone_is_not_told_that_its_time_is_up(service: S
 
     service.add_view(wait)
     await begin(FlaskToAsgi(service.app, request_timeout=0.05), client=Gone()).end()
-
-
-async def test_a_view_on_a_thread_that_begins_too_late_is_cancelled(
-    app: flask.Flask, journal: Journal
-) -> None:
-    """The thread finds out that its request is over when it hands the view to the loop."""
-    service = Service(app, journal, "thread")
-
-    @app.before_request
-    def before() -> None:
-        time.sleep(0.1)
-
-    service.add_teardowns()
-    service.add_view(wait)
-    client = await fetch(FlaskToAsgi(app, request_timeout=0.05))
-
-    assert client.status == 504
-    await eventually(lambda: journal.names == TORN_DOWN)
-    assert isinstance(journal["sync teardown"].value, asyncio.CancelledError)

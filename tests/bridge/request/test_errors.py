@@ -10,7 +10,7 @@ import pytest
 from flask.signals import got_request_exception
 
 from ashapp.bridge import FlaskToAsgi
-from tests.support.asgi import Client, fetch
+from tests.support.asgi import fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal
 
@@ -146,45 +146,20 @@ async def test_a_result_that_is_no_response(
     assert isinstance(exceptions[0], TypeError)
 
 
-async def test_send_that_fails_is_not_taken_for_the_application(app: flask.Flask, journal: Journal) -> None:
-    class Broken(Client):
-        async def send(self, message: Any) -> None:
-            raise RuntimeError("broken server")
+class Nonsense:
+    def __await__(self) -> Generator[Any, Any, Any]:
+        yield 7
+
+
+@pytest.mark.parametrize("make", [Nonsense, asyncio.new_event_loop().create_future])
+async def test_what_cannot_be_awaited_here(
+    app: flask.Flask, exceptions: list[BaseException], make: Callable[[], Any]
+) -> None:
+    """A future of another loop, for one."""
 
     @app.get("/")
     async def view() -> str:
-        return "hello"
-
-    @app.teardown_request
-    def teardown(error: BaseException | None) -> None:
-        journal.note("teardown", error)
-
-    with pytest.raises(RuntimeError, match="broken server"):
-        await begin(FlaskToAsgi(app), client=Broken()).end()
-    assert journal["teardown"].value is None
-
-
-async def test_a_future_of_another_loop(app: flask.Flask, exceptions: list[BaseException]) -> None:
-    other = asyncio.new_event_loop()
-
-    @app.get("/")
-    async def view() -> str:
-        await other.create_future()
-        return "never"
-
-    assert (await fetch(FlaskToAsgi(app))).status == 500
-    assert isinstance(exceptions[0], RuntimeError)
-    other.close()
-
-
-async def test_an_awaitable_that_yields_nonsense(app: flask.Flask, exceptions: list[BaseException]) -> None:
-    class Nonsense:
-        def __await__(self) -> Generator[Any, Any, Any]:
-            yield 7
-
-    @app.get("/")
-    async def view() -> str:
-        await Nonsense()
+        await make()
         return "never"
 
     assert (await fetch(FlaskToAsgi(app))).status == 500

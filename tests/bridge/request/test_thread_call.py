@@ -5,7 +5,6 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -153,80 +152,6 @@ def without_room(bridge: WsgiToAsgi) -> WsgiToAsgi:
     """Let responses wait for their clients as if no memory were left."""
     bridge._behind = WriteBehind(lambda: 0)
     return bridge
-
-
-async def test_the_producer_is_held_while_the_client_does_not_read(app: Application) -> None:
-    client = Client()
-    client.reads.clear()
-    serving = serve(without_room(WsgiToAsgi(app)), b"/stream", client)
-    # The first block goes with the head. Then as many as the queue holds, of which the last one waits.
-    await eventually(lambda: app.produced == 1 + 4)
-    client.reads.set()
-    await client.until(lambda client: len(client.sent) > 100)
-    client.reads.clear()
-    await asyncio.sleep(0)
-    held = len(client.sent)
-    await eventually(lambda: app.produced >= held - 1 + 2)
-    assert app.produced <= held - 1 + 5
-    client.reads.set()
-    await serving
-    assert client.complete
-    assert client.body == BLOCK * 999
-
-
-async def test_the_client_is_held_while_the_application_does_not_read(app: Application) -> None:
-    client = Client(*[bytes(1000)] * 1000)
-    bridge = WsgiToAsgi(app, read_ahead=0)
-    serving = serve(bridge, b"/wait", client, headers=[(b"transfer-encoding", b"chunked")])
-    await until_set(app.entered)
-    await client.until(lambda client: client.asked == 62)
-    await asyncio.sleep(0.05)
-    assert client.asked == 62
-    # From here on more may be asked for: to see a disconnect past it while the response is sent.
-    app.go_on.set()
-    await serving
-    assert client.complete
-
-
-@pytest.mark.parametrize("target", [b"/read", b"/wait"])
-async def test_100_continue_is_left_to_the_application(app: Application, target: bytes) -> None:
-    client = Client(more=True)
-    headers = [(b"content-length", b"1"), (b"expect", b"100-continue")]
-    client.reads.clear()
-    serving = serve(WsgiToAsgi(app), target, client, headers=headers)
-    await until_set(app.entered)
-    if target == b"/read":
-        await client.until(lambda client: client.asked == 1)
-        client.say(b"x")
-    app.go_on.set()
-    await client.until(lambda client: client.sent)
-    # To look for a disconnect, the body may be asked for when the response has begun, not before.
-    assert client.asked == (1 if target == b"/read" else 0)
-    client.reads.set()
-    await serving
-
-
-async def test_a_fast_stream_leaves_the_loop_to_others() -> None:
-    count = 5000
-    produced = threading.Event()
-
-    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", PLAIN)
-        yield from [b"x"] * count
-        produced.set()
-
-    client = Client()
-    client.reads.clear()
-    serving = serve(WsgiToAsgi(application), b"/", client)
-    await until_set(produced)
-    client.reads.set()
-    turns = [0]
-    while not serving.done():
-        turns.append(len(client.sent))
-        await asyncio.sleep(0)
-    turns.append(len(client.sent))
-    assert client.complete
-    assert max(after - before for before, after in pairwise(turns)) < 50
 
 
 # -- cancellation
@@ -478,15 +403,3 @@ async def test_the_stack_of_a_thread_that_has_gone_on_is_not_logged(
     assert caplog.messages == [
         "'GET /wait' took longer than 0.01 s and is answered with 504; it has just ended"
     ]
-
-
-async def test_the_time_is_for_the_response_to_begin(app: Application) -> None:
-    client = Client()
-    client.reads.clear()
-    serving = serve(WsgiToAsgi(app, request_timeout=0.5), b"/stream", client)
-    await client.until(lambda client: client.sent)
-    await asyncio.sleep(0.6)
-    client.reads.set()
-    await serving
-    assert client.complete
-    assert client.status == 200

@@ -629,28 +629,6 @@ async def test_a_send_that_fails_otherwise_is_the_servers_to_explain(adapt: Adap
     await eventually(lambda: body.closed == 1)
 
 
-async def test_a_disconnect_stops_the_body(adapt: Adapter, caplog: pytest.LogCaptureFixture) -> None:
-    closed: list[str] = []
-
-    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", PLAIN)
-        try:
-            while True:
-                yield b"tick"
-        except GeneratorExit:
-            closed.append(mark.get())
-            raise
-
-    client = Client()
-    serving = asyncio.create_task(adapt(application)(http_scope(), client.receive, client.send))
-    await client.until(lambda client: len(client.sent) > 3)
-    client.leave()
-    await asyncio.wait_for(serving, PATIENCE)
-    assert closed == ["none"]
-    assert not client.complete
-    assert not caplog.records
-
-
 # -- the context of a request
 
 
@@ -670,19 +648,6 @@ async def test_each_request_has_a_context_of_its_own(adapt: Adapter) -> None:
         await fetch(bridge)
     assert seen == ["server", "request"] * 3
     assert mark.get() == "server"
-
-
-async def test_send_runs_in_the_context_of_the_server(adapt: Adapter) -> None:
-    seen: list[str] = []
-
-    class Server(Client):
-        async def send(self, message: Message) -> None:
-            seen.append(mark.get())
-
-    mark.set("server")
-    client = Server()
-    await adapt(answer_noting(Body(b"a", b"b"), PLAIN))(http_scope(), client.receive, client.send)
-    assert seen == ["server"] * 4
 
 
 @pytest.mark.parametrize("chunks", [[b"a"], [b"a", b"b"], [b"a", ValueError], [ValueError]])

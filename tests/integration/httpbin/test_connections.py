@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Connections that are kept, shared, pipelined, closed; HTTP/1.0; many at once."""
 
-import asyncio
 import json
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
-from tests.support.client import Address, Connection, fetch, hammer
+from tests.support.client import Address, Connection, hammer
 
 GET = b"GET /get?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = (
@@ -24,25 +22,6 @@ async def test_no_request_of_a_thousand_fails(address: Address, connections: int
     assert await hammer(address, connections, requests, GET) == Counter({200: connections * requests})
 
 
-async def test_no_request_with_a_body_fails(address: Address) -> None:
-    assert await hammer(address, 8, 60, POST) == Counter({200: 480})
-
-
-def test_pipelined_requests_are_answered_in_order(address: Address) -> None:
-    with Connection(address) as connection:
-        for number in range(10):
-            connection.send_request("GET", f"/anything?number={number}")
-            connection.send_request("POST", f"/anything?number={number}", body=b"x" * number)
-            connection.send_request("HEAD", "/get")
-            connection.send_request("GET", "/stream/3")
-        for number in range(10):
-            for method, body in (("GET", ""), ("POST", "x" * number)):
-                answer = json.loads(connection.receive(method).body)
-                assert (answer["args"], answer["data"]) == ({"number": str(number)}, body)
-            assert connection.receive("HEAD").status == 200
-            assert connection.receive().body.count(b"\n") == 3
-
-
 def test_a_request_in_single_bytes_is_understood(address: Address) -> None:
     with Connection(address) as connection:
         for byte in POST:
@@ -50,34 +29,11 @@ def test_a_request_in_single_bytes_is_understood(address: Address) -> None:
         assert json.loads(connection.receive().body)["json"] == {"a": [1, 2]}
 
 
-def test_a_body_that_nobody_reads_does_not_disturb_the_next_request(address: Address) -> None:
-    with Connection(address) as connection:
-        for size in (10, 100_000):
-            assert connection.request("POST", "/status/201", body=b"x" * size).status == 201
-            assert connection.request("GET", "/get").status == 200
-
-
 def test_a_connection_is_closed_where_the_client_says_so(address: Address) -> None:
     with Connection(address) as connection:
         response = connection.request("GET", "/get", [("Connection", "close")])
         assert response.head.one("connection") == "close"
         assert connection.is_closed()
-
-
-def test_a_body_is_asked_for(address: Address) -> None:
-    with Connection(address) as connection:
-        head = b"POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
-        connection.send(head)
-        assert connection.receive_head().status == 100
-        connection.send(b"hello")
-        assert json.loads(connection.receive().body)["data"] == "hello"
-
-
-def test_a_body_is_not_asked_for_by_a_view_that_does_not_read(address: Address) -> None:
-    with Connection(address) as connection:
-        head = b"POST /status/403 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
-        connection.send(head)
-        assert connection.receive_head().status == 403
 
 
 @pytest.mark.parametrize("host", ["", "Host: elsewhere.example:8080\r\n"])
@@ -99,15 +55,6 @@ def test_a_stream_for_http_1_0_ends_with_the_connection(address: Address) -> Non
     assert len(response.body) == 3000
 
 
-async def test_fifty_delays_of_a_second_do_not_wait_for_each_other(client: httpx.Client) -> None:
-    began = time.monotonic()
-    async with httpx.AsyncClient(base_url=client.base_url, trust_env=False, timeout=20) as many:
-        responses = await asyncio.gather(*(many.get(f"/delay/1?n={n}") for n in range(50)))
-    elapsed = time.monotonic() - began
-    assert [response.json()["args"]["n"] for response in responses] == [str(n) for n in range(50)]
-    assert 1 <= elapsed < 20
-
-
 def test_answers_go_to_those_who_asked(client: httpx.Client) -> None:
     def ask(who: int) -> list[str]:
         wrong = []
@@ -123,13 +70,6 @@ def test_answers_go_to_those_who_asked(client: httpx.Client) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert [wrong for found in pool.map(ask, range(8)) for wrong in found] == []
-
-
-def test_a_truncated_upload_is_not_answered_and_leaves_no_trace(address: Address) -> None:
-    with Connection(address) as connection:
-        connection.send(b"POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nshort")
-        connection.vanish()
-    assert fetch(address, "/get").status == 200
 
 
 def test_head_leaves_the_connection_usable(address: Address) -> None:

@@ -7,21 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.support.client import Address, Connection
 from tests.support.process import ServerProcess, serving
-
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-
-
-def test_every_code_is_answered_on_one_connection(address: Address) -> None:
-    with Connection(address) as connection:
-        port = connection.port
-        for code in range(200, 600):
-            response = connection.request("GET", f"/status/{code}")
-            assert response.status == code
-            length = response.head.one("content-length")
-            assert length == (None if code in {204, 304} else str(len(response.body))), code
-        assert connection.port == port
 
 
 def test_one_of_several_codes_is_answered(client: httpx.Client) -> None:

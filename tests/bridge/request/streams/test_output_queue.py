@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse
 from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE, BodyStream, WriteBehind, pieces
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client
 from tests.support.flask import begin
-from tests.support.waiting import PATIENCE, eventually, until_set
+from tests.support.waiting import eventually, until_set
 
 BLOCK = bytes(HIGH_WATER // 4)
 
@@ -83,38 +82,6 @@ async def test_the_producer_waits_while_too_much_is_queued_and_goes_on_when_half
     assert len(put) == 40
 
 
-async def test_a_failed_body_is_never_said_to_end() -> None:
-    stream = BodyStream(asyncio.get_running_loop())
-    consumer = asyncio.create_task(collect(stream))
-    await asyncio.sleep(0)
-    stream.put(b"a")
-    stream.put(b"b")
-    await asyncio.sleep(0.01)
-    error = ValueError("oops")
-    await asyncio.to_thread(stream.fail, error)
-    assert await consumer == ([b"a", b"b"], False)
-    assert stream.error is error
-
-
-async def test_abandoning_stops_the_producer_and_wakes_the_consumer() -> None:
-    stream = BodyStream(asyncio.get_running_loop())
-    put: list[bytes] = []
-    producer = produce(stream, (put.append(BLOCK) or BLOCK for _ in range(9)))  # type: ignore[func-returns-value]
-    await eventually(lambda: len(put) == 4)
-    stream.abandon()
-    with pytest.raises(ClientDisconnected):
-        await producer
-    assert await stream.get() is None
-    stream = BodyStream(asyncio.get_running_loop())
-    consumer = asyncio.create_task(stream.get())
-    await asyncio.sleep(0)
-    stream.abandon()
-    assert await consumer is None
-    for last in (False, True):
-        with pytest.raises(ClientDisconnected):
-            stream.put(b"x", last=last)
-
-
 async def test_a_consumer_that_was_cancelled_may_be_woken() -> None:
     stream = BodyStream(asyncio.get_running_loop())
     consumer = asyncio.create_task(stream.get())
@@ -143,29 +110,6 @@ async def test_the_thread_crosses_to_the_loop_only_where_the_consumer_sleeps(
     stream.put(b"d", last=True)
     assert len(crossings) == 1
     assert await consumer == (b"c", True)
-
-
-@pytest.mark.parametrize("size", [1, HIGH_WATER])
-def test_a_producer_outlives_its_loop(size: int) -> None:
-    loop = asyncio.new_event_loop()
-    stream = BodyStream(loop)
-    consumer = stream.get()
-    consumer.send(None)  # it sleeps
-    loop.close()
-    outcome: list[type[Exception] | None] = []
-
-    def produce() -> None:
-        try:
-            for _ in range(3):
-                stream.put(bytes(size))
-        except ClientDisconnected as error:
-            outcome.append(type(error))
-
-    producer = threading.Thread(target=produce, daemon=True)
-    producer.start()
-    producer.join(PATIENCE)
-    consumer.close()
-    assert outcome == [ClientDisconnected]
 
 
 # -- what is complete

@@ -208,13 +208,6 @@ async def test_one_that_ends_while_it_waits_leaves_its_place(app: Application, e
     assert app.begun == 2
 
 
-async def test_the_time_of_a_request_counts_from_its_head(app: Application) -> None:
-    bridge = WsgiToAsgi(app, threads=2, request_timeout=0.05)
-    assert (await Request(bridge).send(KIB).end())[0] == 504
-    assert app.begun == 0
-    assert bridge.intake.ahead == 0
-
-
 def test_a_wrong_size_is_told() -> None:
     with pytest.raises(ValueError, match="read_ahead is -1"):
         Intake(Memory(), 1, -1)

@@ -180,33 +180,12 @@ async def test_it_receives_no_more_while_the_reader_rests() -> None:
         assert client.asked == asked
 
 
-async def test_the_context_of_the_reader_does_not_reach_the_server() -> None:
-    seen: list[str] = []
-
-    class Server(Client):
-        async def receive(self) -> Message:
-            seen.append(mark.get())
-            return await super().receive()
-
-    def read() -> bytes:
-        mark.set("reader")
-        return stream.read()
-
-    _, stream = body_of(Server(*[BLOCK] * 5))
-    assert len(await on_a_thread(read)) == 5 * HIGH_WATER
-    assert seen == ["none"] * 5
-
-
 async def test_a_body_of_single_bytes_is_bounded_in_number() -> None:
     server = Repeating(b"x", more=True)
     body, _ = body_of(server, started=True)
     await eventually(lambda: body.is_resting)
     assert server.asked == -(-HIGH_WATER // 65)
     body.stop()
-
-
-async def test_no_more_is_taken_than_the_head_has_announced() -> None:
-    assert await on_a_thread(body_of(Client(b"abc", b"def"), length=4)[1].read) == b"abcd"
 
 
 # -- a client that goes
@@ -256,14 +235,6 @@ async def test_after_the_call_a_read_raises(*, started: bool) -> None:
     body.start()
     await a_few_steps()
     assert client.asked == 0
-
-
-def test_a_reader_outlives_its_loop() -> None:
-    loop = asyncio.new_event_loop()
-    body = RequestBody(Client(more=True).receive, loop)
-    loop.close()
-    with pytest.raises(ClientDisconnected, match="server has stopped"):
-        InputStream(body).read()
 
 
 @in_both_orders
