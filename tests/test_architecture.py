@@ -36,6 +36,7 @@ ORDER = (
     "ashapp.bridge.flask",
     "ashapp.bridge.wsgi",
     "ashapp.bridge.lifespan",
+    "ashapp.bridge.websocket",
     "ashapp.bridge.placement",
     "ashapp.bridge.request",
     "ashapp.bridge.admission",

@@ -12,20 +12,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ashapp.api import create_app
     from ashapp.bridge import (
+        BlockingWebSocket,
         BridgeOptions,
         ClientDisconnected,
         FlaskToAsgi,
+        WebSocket,
+        WebSocketClosed,
         WsgiToAsgi,
         isolate_thread_locals,
         nonblocking,
         on_thread,
+        websocket,
     )
     from ashapp.server.health.readiness import readiness_check
 
 __all__ = [
+    "BlockingWebSocket",
     "BridgeOptions",
     "ClientDisconnected",
     "FlaskToAsgi",
+    "WebSocket",
+    "WebSocketClosed",
     "WsgiToAsgi",
     "__version__",
     "create_app",
@@ -33,6 +40,7 @@ __all__ = [
     "nonblocking",
     "on_thread",
     "readiness_check",
+    "websocket",
 ]
 
 __version__ = "0.1.0"

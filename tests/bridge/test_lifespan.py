@@ -349,10 +349,10 @@ HANDSHAKE = [
 
 @stock_fails("it raises for a scope that is not HTTP: 500")
 @pytest.mark.parametrize("http", ["httptools", "h11"])
-def test_a_websocket_is_refused(adapter: Adapter, http: str) -> None:
-    """Rule 20. The handshake is answered with 403, and requests are served as before."""
+def test_a_websocket_is_answered_by_an_application_that_knows_none(adapter: Adapter, http: str) -> None:
+    """Rule 20. Its response denies the handshake, and requests are served as before."""
     bridge = adapter(wsgi.application(lambda: [b"hello"]))
     with serving(bridge, http=http, ws="websockets-sansio", lifespan="off") as address:
         with Connection(address) as connection:
-            assert connection.request("GET", "/", HANDSHAKE).status == 403
+            assert connection.request("GET", "/", HANDSHAKE).body == b"hello"
         assert fetch(address, "/").body == b"hello"

@@ -13,7 +13,7 @@ import asgiref.wsgi
 import pytest
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ashapp.bridge.messages.types import Environ, Message, Scope, StartResponse
+from ashapp.bridge.messages.types import Environ, Scope, StartResponse
 from ashapp.bridge.request.request_body import RequestBody
 from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
@@ -91,19 +91,6 @@ async def test_duplicates_are_the_options_to_limit() -> None:
     headers = [(b"x-a", b"")] * 101
     assert (await fetch(WsgiToAsgi(echo, 0), headers=headers)).status == 200
     assert (await fetch(WsgiToAsgi(echo, 1), headers=headers[:2])).status == 400
-
-
-async def test_a_websocket_is_closed_before_it_opens() -> None:
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "websocket.connect"}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await WsgiToAsgi(echo)({"type": "websocket"}, receive, send)
-    assert [message["type"] for message in sent] == ["websocket.close"]
 
 
 @pytest.mark.parametrize("kind", ["webtransport", "", None])

@@ -105,8 +105,8 @@ class SharedServer:
         return self.address
 
     @contextmanager
-    def running(self, combination: Combination) -> Iterator[None]:
-        """Run it with a parser and a loop."""
+    def running(self, combination: Combination, **config: Any) -> Iterator[None]:
+        """Run it with a parser and a loop; *config* is uvicorn's."""
         http, loop = combination
-        with serving(self, http=http, loop=loop, lifespan="off") as self.address:
+        with serving(self, http=http, loop=loop, lifespan="off", **config) as self.address:
             yield

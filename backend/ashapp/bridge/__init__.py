@@ -5,15 +5,22 @@ from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals
 from ashapp.bridge.flask.application import BridgeOptions, FlaskToAsgi
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.placement.nonblocking import nonblocking, on_thread
+from ashapp.bridge.websocket.connection import WebSocketClosed
+from ashapp.bridge.websocket.faces import BlockingWebSocket, WebSocket
+from ashapp.bridge.websocket.rules import websocket
 from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
 
 __all__ = [
     "DEFAULT_THREADS",
+    "BlockingWebSocket",
     "BridgeOptions",
     "ClientDisconnected",
     "FlaskToAsgi",
+    "WebSocket",
+    "WebSocketClosed",
     "WsgiToAsgi",
     "isolate_thread_locals",
     "nonblocking",
     "on_thread",
+    "websocket",
 ]

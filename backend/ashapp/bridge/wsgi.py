@@ -39,6 +39,7 @@ from ashapp.bridge.request.output_queue import WriteBehind
 from ashapp.bridge.request.request_body import RequestBody
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.wsgi_call import as_exception
+from ashapp.bridge.websocket.serving import serve as serve_websocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -86,7 +87,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     waited for, and tasks that the application left running, have at shutdown before it goes on and
     cancels those tasks.
 
-    It answers ``http`` and ``lifespan`` scopes, and closes a ``websocket`` before it opens.
+    It serves ``http``, ``websocket`` and ``lifespan`` scopes.
 
     Raises:
         TypeError: *wsgi_application* is not callable.
@@ -125,6 +126,11 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         self.admission = Admission(self._pool, limit_in_flight, limit_queue)
         self.intake = Intake(Memory(), max(threads // 2, 1), read_ahead)
         self.intake.budget.limit = limit_buffered
+        #: How many WebSockets the application has not done with.
+        self.open_websockets = 0
+        self._websocket_pool = ThreadPool(
+            1000, option="websocket_threads", name="ashapp-websocket", idle_time=10.0
+        )
         self._behind = WriteBehind(self.intake.budget.left)
         self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
         self._tasks = TaskKeeper()
@@ -212,10 +218,14 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             self._tasks.startup_context = copy_context()
             await self.lifespan(scope, receive, send)
         elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1000, "reason": "no WebSocket is served here"})
+            self._enter_loop()
+            self.open_websockets += 1
+            await serve_websocket(self, scope, receive, send, self._note_websocket_end)
         else:
             raise ValueError(f"scope type {scope['type']!r}: expected 'http', 'websocket' or 'lifespan'")
+
+    def _note_websocket_end(self) -> None:
+        self.open_websockets -= 1
 
     def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
         """Return the environ for *scope* (PEP 3333), with *body* as ``wsgi.input``.
@@ -255,15 +265,31 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
     def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
         """Return the call that serves a request."""
+        return self._make_thread_call(environ, body, loop, self._pool, self.request_timeout)
+
+    def make_websocket_call(
+        self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop
+    ) -> WsgiCall:
+        """Return the call that serves a WebSocket."""
+        return self._make_thread_call(environ, body, loop, self._websocket_pool, None)
+
+    def _make_thread_call(
+        self,
+        environ: Environ,
+        body: RequestBody,
+        loop: asyncio.AbstractEventLoop,
+        pool: ThreadPool,
+        timeout: float | None,
+    ) -> ThreadCall:
         return ThreadCall(
             self.wsgi_application,
             environ,
             body,
             loop,
             new_context(self.startup_context),
-            self.request_timeout,
+            timeout,
             self._task_grace,
-            self._pool,
+            pool,
             self._behind,
             self._wants_own_loop,
             self._is_isolated,
@@ -302,7 +328,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         # Requests that the server gave up end with teardowns, which still use what shutdown takes away.
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._task_grace
-        while self.admission.in_flight and loop.time() < deadline:  # noqa: ASYNC110 - an event would cost each request
+        while (self.admission.in_flight or self.open_websockets) and loop.time() < deadline:  # noqa: ASYNC110 - an event would cost each request
             await asyncio.sleep(_DRAIN_INTERVAL)
         await drain_own_loops(max(deadline - loop.time(), 0))
         await self._tasks.drain(max(deadline - loop.time(), 0))

@@ -108,19 +108,32 @@ class FlaskToAsgi(WsgiToAsgi):
     def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
         """Return the call for a request: on the loop for an async view, else on a thread."""
         if self._dispatch.runs_on_loop(environ):
-            # Not the object itself: a call of its type's slot puts 750 bytes more on the stack of a greenlet.
-            application = self.wsgi_application.__call__
-            return LoopCall(
-                application,
-                environ,
-                body,
-                loop,
-                loop_context(self.startup_context),
-                self.request_timeout,
-                self._task_grace,
-                self._request_threads,
-            )
+            return self._make_loop_call(environ, body, loop, self.request_timeout)
         return super().make_call(environ, body, loop)
+
+    def make_websocket_call(
+        self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop
+    ) -> WsgiCall:
+        """Return the call for a WebSocket: on the loop for an async handler, else on a thread."""
+        if self._dispatch.handler_runs_on_loop(environ):
+            return self._make_loop_call(environ, body, loop, None)
+        return super().make_websocket_call(environ, body, loop)
+
+    def _make_loop_call(
+        self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop, timeout: float | None
+    ) -> LoopCall:
+        # Not the object itself: a call of its type's slot puts 750 bytes more on the stack of a greenlet.
+        application = self.wsgi_application.__call__
+        return LoopCall(
+            application,
+            environ,
+            body,
+            loop,
+            loop_context(self.startup_context),
+            timeout,
+            self._task_grace,
+            self._request_threads,
+        )
 
     def _note_route(self, scope: Scope) -> None:
         info = scope.get(INFO)

@@ -42,6 +42,7 @@ from ashapp.bridge.placement.hindrances import binds_as_flask, is_flasks_own
 from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking, nonblocking
 from ashapp.bridge.placement.rules import Placement, keeps_all
 from ashapp.bridge.placement.views import makes
+from ashapp.bridge.websocket.rules import is_native
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -104,11 +105,23 @@ class Dispatch:
 
     def runs_on_loop(self, environ: Environ) -> bool:
         """Say whether the view for *environ* runs on the loop; matches the request, if need be."""
+        rule = self._match_early(environ)
+        return rule is not None and self.placement.of(rule.endpoint).on_loop
+
+    def handler_runs_on_loop(self, environ: Environ) -> bool:
+        """Say whether the handler for the WebSocket of *environ* is one of ``websocket``, on the loop."""
+        rule = self._match_early(environ)
+        return (
+            rule is not None
+            and is_native(self._app.view_functions.get(rule.endpoint))
+            and self.placement.of(rule.endpoint).on_loop
+        )
+
+    def _match_early(self, environ: Environ) -> Rule | None:
         match = self._match
         if match is None or not self.placement.may_be_on_loop():
-            return False
-        rule = on_loop(match, environ) if self.placement.guarded else match(environ)
-        return rule is not None and self.placement.of(rule.endpoint).on_loop
+            return None
+        return on_loop(match, environ) if self.placement.guarded else match(environ)
 
     def note_route(self, info: RequestInfo, environ: Environ) -> None:
         """Note which rule a request matches that has not got as far as that. On the loop."""

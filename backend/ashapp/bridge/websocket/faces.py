@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""What a handler gets: the WebSocket with coroutine functions, or with functions that block."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import flask
+from werkzeug.exceptions import BadRequest
+
+from ashapp.bridge.concurrency.async_to_sync import run_on_loop
+from ashapp.bridge.concurrency.greenlets import current_call
+from ashapp.bridge.websocket.connection import WebSocketClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+
+    from ashapp.bridge.websocket.connection import Connection
+
+__all__ = ["BlockingWebSocket", "WebSocket"]
+
+T = TypeVar("T")
+
+
+class WebSocket:
+    """A WebSocket, for an ``async def`` handler.
+
+    Several tasks may send and receive at once: messages do not interleave. ``async for`` gives the messages
+    until the WebSocket is closed.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """The subprotocols that the client offers."""
+        return self._connection.subprotocols
+
+    async def accept(self, subprotocol: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Accept the handshake, with one of the ``subprotocols`` and with more *headers*.
+
+        The first message, in either direction, does it where the handler does not.
+
+        Raises:
+            RuntimeError: it has been accepted.
+            ValueError: the client has not offered *subprotocol*, or a header is malformed.
+            WebSocketClosed: the WebSocket is over.
+
+        """
+        await self._run(self._connection.accept(subprotocol, headers))
+
+    async def receive(self) -> str | bytes:
+        """Return the next message: text as ``str``, binary as ``bytes``.
+
+        Raises:
+            WebSocketClosed: the WebSocket is over, and all messages that came before have been received.
+
+        """
+        return await self._run(self._connection.receive())
+
+    async def receive_json(self) -> Any:
+        """Return the next message, which is JSON.
+
+        Raises:
+            BadRequest: it is not. Unless that is caught, the WebSocket is closed with 1008.
+            WebSocketClosed: the WebSocket is over.
+
+        """
+        return _parse(await self.receive())
+
+    async def send(self, message: str | bytes) -> None:
+        """Send *message* as text or as binary, and return when there is room for more.
+
+        Raises:
+            TypeError: *message* is neither ``str`` nor bytes.
+            WebSocketClosed: the WebSocket is over.
+
+        """
+        await self._run(self._connection.send(message))
+
+    async def send_json(self, value: Any) -> None:
+        """Send *value* as JSON, made as the application makes it (``Flask.json``); see ``send``."""
+        await self.send(flask.json.dumps(value))
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the WebSocket, or deny it by 403 if it has not been accepted; do nothing if it is over.
+
+        *code* may be 1000 to 4999 (RFC 6455, 7.4), *reason* 123 bytes of UTF-8.
+
+        Raises:
+            ValueError: *code* or *reason* is something else.
+
+        """
+        await self._run(self._connection.close(code, reason))
+
+    def __aiter__(self) -> WebSocket:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        try:
+            return await self.receive()
+        except WebSocketClosed:
+            raise StopAsyncIteration from None
+
+    async def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        loop = self._connection.loop
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one that does not raise
+            return await coroutine
+        # A handler that is kept off the server's loop has a loop of its own.
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
+
+class BlockingWebSocket:
+    """A WebSocket, for a handler that is sync. It may be used by several threads at once.
+
+    Iteration gives the messages until the WebSocket is closed.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """The subprotocols that the client offers."""
+        return self._connection.subprotocols
+
+    def accept(self, subprotocol: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Accept the handshake; see ``WebSocket.accept``."""
+        self._run(self._connection.accept(subprotocol, headers))
+
+    def receive(self) -> str | bytes:
+        """Wait for the next message and return it; see ``WebSocket.receive``."""
+        return self._run(self._connection.receive())
+
+    def receive_json(self) -> Any:
+        """Wait for the next message, which is JSON, and return it; see ``WebSocket.receive_json``."""
+        return _parse(self.receive())
+
+    def send(self, message: str | bytes) -> None:
+        """Send *message*, and return when there is room for more; see ``WebSocket.send``."""
+        self._run(self._connection.send(message))
+
+    def send_json(self, value: Any) -> None:
+        """Send *value* as JSON; see ``WebSocket.send_json``."""
+        self.send(flask.json.dumps(value))
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the WebSocket; see ``WebSocket.close``."""
+        self._run(self._connection.close(code, reason))
+
+    def __iter__(self) -> BlockingWebSocket:
+        return self
+
+    def __next__(self) -> str | bytes:
+        try:
+            return self.receive()
+        except WebSocketClosed:
+            raise StopIteration from None
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return run_on_loop(coroutine, self._connection.loop, copy_context(), current_call())
+
+
+def _parse(message: str | bytes) -> Any:
+    try:
+        return flask.json.loads(message)
+    except ValueError as error:
+        raise BadRequest(f"A message is not JSON: {error}.") from error

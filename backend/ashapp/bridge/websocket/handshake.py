@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The handshake of a WebSocket as a WSGI application sees it: a GET request for an upgrade. No I/O.
+
+A ``websocket`` scope may lack what RFC 6455, 4.1 asks of the client: over HTTP/2 (RFC 8441) there is no
+Upgrade and no key, and some servers take off what they have dealt with. Libraries look for all of it, so what
+is missing is added. The extensions are taken off: the server has agreed on them with the client.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ashapp.bridge.messages.types import Scope
+
+__all__ = ["as_request"]
+
+_SCHEMES = {"ws": "http", "wss": "https"}
+# What belongs to the handshake itself.
+_OWN = frozenset({b"connection", b"upgrade", b"sec-websocket-extensions", b"sec-websocket-version"})
+
+
+def as_request(scope: Scope) -> Scope:
+    """Return the ``http`` scope of the request that opens the WebSocket of *scope*.
+
+    Its scheme is http or https. Werkzeug makes ws of it by the upgrade, and libraries compare it with
+    ``Origin``.
+    """
+    headers = [field for field in scope["headers"] if field[0].lower() not in _OWN]
+    headers += [(b"connection", b"Upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]
+    names = {name.lower() for name, _ in headers}
+    if b"sec-websocket-key" not in names:
+        headers.append((b"sec-websocket-key", base64.b64encode(os.urandom(16))))
+    subprotocols = scope.get("subprotocols")
+    if subprotocols and b"sec-websocket-protocol" not in names:
+        headers.append((b"sec-websocket-protocol", ", ".join(subprotocols).encode("latin-1")))
+    if b"host" not in names and scope.get("server"):
+        headers.append((b"host", _host(*scope["server"])))
+    scheme = scope.get("scheme", "ws")
+    return {
+        **scope,
+        "type": "http",
+        "method": "GET",
+        "http_version": "1.1",
+        "scheme": _SCHEMES.get(scheme, scheme),
+        "headers": headers,
+    }
+
+
+def _host(host: str, port: int | None) -> bytes:
+    name = f"[{host}]" if ":" in host else host
+    return (name if port is None else f"{name}:{port}").encode("latin-1", "replace")

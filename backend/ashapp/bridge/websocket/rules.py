@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""``websocket``: URL rules of a Flask application whose handlers speak WebSocket."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import flask
+from werkzeug.exceptions import HTTPException
+
+from ashapp.bridge.concurrency.futures import as_coroutine
+from ashapp.bridge.messages.attributes import attribute_of
+from ashapp.bridge.placement.views import ViewKind, is_async, kind_of
+from ashapp.bridge.websocket.connection import CONNECTION, Connection, State, WebSocketClosed
+from ashapp.bridge.websocket.faces import BlockingWebSocket, WebSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["is_native", "websocket"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+_NATIVE = "_ashapp_websocket"
+
+
+def websocket(
+    app_or_blueprint: flask.Flask | flask.Blueprint,
+    rule: str,
+    *,
+    endpoint: str | None = None,
+    max_size: int | None = None,
+    **options: Any,
+) -> Callable[[F], F]:
+    """Let the decorated handler serve the WebSockets of *rule*, as ``add_url_rule`` does with views.
+
+    The handler is called with the WebSocket and the arguments of the URL: a ``WebSocket`` if it is an
+    ``async def``, else a ``BlockingWebSocket``, on a thread. What it returns before it has accepted is the
+    response that denies the handshake, as is what a hook returns, or an ``abort``. When it returns after that
+    the WebSocket is closed with 1000, and when it raises with 1011.
+
+    *max_size* is the greatest size of a message in bytes: a longer one closes the WebSocket with 1009. None
+    stands for what the server takes. *endpoint* and *options* are those of ``add_url_rule``.
+
+    Raises:
+        ValueError: *max_size* is less than one.
+
+    """
+    if max_size is not None and max_size < 1:
+        raise ValueError(f"max_size is {max_size!r}: expected 1 or more bytes, or None")
+
+    def decorate(handler: F) -> F:
+        make_view = _async_view if is_async(handler) else _sync_view
+        view = make_view(handler, max_size)
+        setattr(view, _NATIVE, True)
+        app_or_blueprint.add_url_rule(rule, endpoint, view, websocket=True, **options)
+        return handler
+
+    return decorate
+
+
+def is_native(view: object) -> bool:
+    """Say whether *view* was made by ``websocket``."""
+    return bool(attribute_of(view, _NATIVE))
+
+
+def _async_view(handler: Callable[..., Any], max_size: int | None) -> Callable[..., Any]:
+    @functools.wraps(handler)
+    async def view(**arguments: Any) -> Any:
+        result = None
+        with _connection(max_size) as connection:
+            result = await handler(WebSocket(connection), **arguments)
+        return _response(connection, result)
+
+    return view
+
+
+def _sync_view(handler: Callable[..., Any], max_size: int | None) -> Callable[..., Any]:
+    is_async_inside = kind_of(handler) in {ViewKind.DECORATED_ASYNC, ViewKind.ASYNC_CALLABLE}
+    face = WebSocket if is_async_inside else BlockingWebSocket
+
+    @functools.wraps(handler)
+    def view(**arguments: Any) -> Any:
+        result = None
+        with _connection(max_size) as connection:
+            result = handler(face(connection), **arguments)
+            if is_async_inside:
+                result = flask.current_app.async_to_sync(as_coroutine)(result)
+        return _response(connection, result)
+
+    return view
+
+
+@contextmanager
+def _connection(max_size: int | None) -> Iterator[Connection]:
+    connection: Connection | None = flask.request.environ.get(CONNECTION)
+    if connection is None:
+        raise RuntimeError("a WebSocket of ashapp.websocket is served by FlaskToAsgi alone")
+    connection.max_size = max_size
+    try:
+        yield connection
+    except WebSocketClosed:
+        pass  # the usual end of a handler
+    except Exception as error:
+        is_clients = isinstance(error, HTTPException) and (error.code or 500) < 500
+        connection.final_code = 1008 if is_clients else 1011
+        error.add_note(f"In the WebSocket handler of {flask.request.url_rule}")
+        raise
+
+
+def _response(connection: Connection, result: Any) -> Any:
+    if connection.state is State.CONNECTING and result is not None:
+        return result
+    return flask.Response(status=403)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Serves one ``websocket`` scope: as one call of the application, whose response may deny it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, send_problem
+from ashapp.bridge.request.request_body import RequestBody
+from ashapp.bridge.request.thread_call import ThreadCall
+from ashapp.bridge.websocket.connection import CONNECTION, Connection
+from ashapp.bridge.websocket.handshake import as_request
+from ashapp.bridge.websocket.threads_call import open_socket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ashapp.bridge.messages.types import Environ, Message, Receive, Scope, Send
+    from ashapp.bridge.request.wsgi_call import WsgiCall
+
+__all__ = ["Bridge", "serve"]
+
+
+class Bridge(Protocol):
+    """What serves the WebSocket."""
+
+    def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
+        """Return the environ for an ``http`` scope; see ``WsgiToAsgi``."""
+        ...
+
+    def make_websocket_call(
+        self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop
+    ) -> WsgiCall:
+        """Return the call that serves a WebSocket."""
+        ...
+
+
+async def serve(
+    bridge: Bridge, scope: Scope, receive: Receive, send: Send, when_ended: Callable[[], object]
+) -> None:
+    """Serve *scope*, and call *when_ended* when the application has done with it."""
+    await receive()  # websocket.connect
+    loop = asyncio.get_running_loop()
+    connection = Connection(scope, receive, send, loop)
+    call = None
+    try:
+        call = _begin(bridge, scope, connection)
+        await call.respond(connection.answer)
+        await connection.close(connection.final_code)
+    except RequestRejected as rejection:
+        await send_problem(connection.answer, rejection.status, rejection.detail, rejection.headers)
+    except ClientDisconnected:
+        pass
+    except asyncio.CancelledError:
+        await connection.close(1012)
+        raise
+    except Exception:
+        await connection.close(1011)
+        raise
+    finally:
+        connection.stop()
+        if call is None:
+            when_ended()
+        else:
+            call.when_ended(when_ended)
+
+
+def _begin(bridge: Bridge, scope: Scope, connection: Connection) -> WsgiCall:
+    body = RequestBody(_Disconnect(connection), connection.loop)
+    environ = bridge.build_environ(as_request(scope), body)
+    environ["asgi.scope"] = scope
+    environ[CONNECTION] = connection
+    call = bridge.make_websocket_call(environ, body, connection.loop)
+    if isinstance(call, ThreadCall):
+        open_socket(environ, connection)
+        call.submit()
+    return call
+
+
+class _Disconnect:
+    """``receive()`` of a request without a body, whose client has gone when its WebSocket is abandoned."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._is_begun = False
+
+    async def __call__(self) -> Message:
+        if self._is_begun:
+            await self._connection.until_abandoned()
+            return {"type": "http.disconnect"}
+        self._is_begun = True
+        return {"type": "http.request", "body": b"", "more_body": False}
