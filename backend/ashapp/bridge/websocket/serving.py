@@ -11,7 +11,7 @@ from ashapp.bridge.request.request_body import RequestBody
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.websocket.connection import CONNECTION, Connection
 from ashapp.bridge.websocket.handshake import as_request
-from ashapp.bridge.websocket.threads_call import open_socket
+from ashapp.bridge.websocket.relay import Relay, tolerating_any_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,10 +43,16 @@ async def serve(
     await receive()  # websocket.connect
     loop = asyncio.get_running_loop()
     connection = Connection(scope, receive, send, loop)
-    call = None
+    call = relay = None
     try:
-        call = _begin(bridge, scope, connection)
-        await call.respond(connection.answer)
+        call = _make_call(bridge, scope, connection)
+        answer = connection.answer
+        if isinstance(call, ThreadCall):
+            relay = Relay(call.environ, connection)
+            call.application = tolerating_any_end(call.application)
+            answer = relay.answer
+            call.submit()
+        await call.respond(answer)
         await connection.close(connection.final_code)
     except RequestRejected as rejection:
         await send_problem(connection.answer, rejection.status, rejection.detail, rejection.headers)
@@ -59,6 +65,8 @@ async def serve(
         await connection.close(1011)
         raise
     finally:
+        if relay is not None:
+            relay.stop()
         connection.stop()
         if call is None:
             when_ended()
@@ -66,16 +74,12 @@ async def serve(
             call.when_ended(when_ended)
 
 
-def _begin(bridge: Bridge, scope: Scope, connection: Connection) -> WsgiCall:
+def _make_call(bridge: Bridge, scope: Scope, connection: Connection) -> WsgiCall:
     body = RequestBody(_Disconnect(connection), connection.loop)
     environ = bridge.build_environ(as_request(scope), body)
     environ["asgi.scope"] = scope
     environ[CONNECTION] = connection
-    call = bridge.make_websocket_call(environ, body, connection.loop)
-    if isinstance(call, ThreadCall):
-        open_socket(environ, connection)
-        call.submit()
-    return call
+    return bridge.make_websocket_call(environ, body, connection.loop)
 
 
 class _Disconnect:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""How many WebSockets an application has, how many it may have, and the threads of those that hold one.
+
+A WebSocket lives for hours. So it is no request in flight, and never holds a thread that requests wait for.
+Its handler has a thread of a pool of its own, unless it runs on the loop. Nobody waits for such a thread, as
+nobody knows when one will be free: what finds none is refused.
+"""
+
+from ashapp.bridge.admission.in_flight import busy
+from ashapp.bridge.concurrency.thread_pool import ThreadPool
+
+__all__ = ["DEFAULT_WEBSOCKET_THREADS", "Websockets"]
+
+#: How many WebSockets may each hold a thread, where the application may be entered twice at once.
+DEFAULT_WEBSOCKET_THREADS = 1000
+
+# Seconds after which a thread that has nothing to do ends.
+_IDLE_TIME = 10.0
+
+
+class Websockets:
+    """Counts WebSockets and refuses those past *limit* (None: any number), or past *threads* on threads.
+
+    On the loop.
+
+    Raises:
+        ValueError: *threads* or *limit* is less than one.
+
+    """
+
+    def __init__(self, threads: int, limit: int | None) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit_websockets is {limit!r}: expected 1 or more, or None for no bound")
+        self.limit = limit
+        #: The threads of handlers.
+        self.pool = ThreadPool(
+            threads, option="websocket_threads", name="ashapp-websocket", idle_time=_IDLE_TIME
+        )
+        #: WebSockets that have begun, their handshakes included, and that the application has not done with.
+        self.open = 0
+        #: Those of them that hold a thread.
+        self.on_threads = 0
+
+    def check(self) -> None:
+        """Let the WebSocket that has just been counted go on.
+
+        Raises:
+            RequestRejected: there are too many; the status is 503.
+
+        """
+        if self.limit is not None and self.open > self.limit:
+            raise busy(f"{self.limit} WebSockets are open, which is as many as may be")
+
+    def take_thread(self) -> None:
+        """Count one more WebSocket that holds a thread.
+
+        Raises:
+            RequestRejected: there is no thread for it; the status is 503.
+
+        """
+        if self.on_threads >= self.pool.size:
+            raise busy(f"{self.pool.size} WebSockets hold a thread, which is as many as may")
+        self.on_threads += 1
+
+    def leave(self) -> None:
+        """Count a WebSocket no more: the application has done with it."""
+        self.open -= 1
+
+    def leave_thread(self) -> None:
+        """Count a WebSocket that holds a thread no more, nor its thread."""
+        self.on_threads -= 1
+        self.leave()

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""The socket that a library takes from the environ, and what leads from there to the WebSocket.
+
+Theory of operation. The application gets one end of a socket pair, which blocks as that of a connection does.
+The other end is on the loop, with two tasks. One reads what the application writes, and passes on what the
+``Translator`` makes of it. The other waits for messages and writes their frames. Each waits for the server,
+or for the application, before it reads more. So whoever is slow holds back the other side, by the buffers of
+the kernel.
+
+What the application returns when its WebSocket is over differs from library to library, and nobody waits for
+it. It may not have opened a WebSocket at all: then what it returns is the response that denies the handshake.
+Which of the two it is can be told only when all that it has written before has been read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ashapp.bridge.concurrency.futures import resolve
+from ashapp.bridge.messages.errors import RequestRejected
+from ashapp.bridge.websocket.connection import WebSocketClosed
+from ashapp.bridge.websocket.translator import Translator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ashapp.bridge.messages.types import Environ, Message, StartResponse, WsgiApplication
+    from ashapp.bridge.websocket.connection import Connection
+
+__all__ = ["SOCKET", "ApplicationSocket", "Relay", "tolerating_any_end"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+#: The key of the environ that libraries look for first. Others lead them to raise ``StopIteration``.
+SOCKET = "werkzeug.socket"
+
+_READ_SIZE = 65536
+# Reads in a row that need not wait, before other tasks have their turn.
+_READS_IN_A_ROW = 16
+
+
+class ApplicationSocket(socket.socket):
+    """The end of the application. Its peer is that of the WebSocket, where the server has told of it."""
+
+    client: tuple[str, int] | None = None
+
+    def getpeername(self) -> object:
+        """Return the address of the client."""
+        return super().getpeername() if self.client is None else self.client
+
+    def __del__(self) -> None:
+        # As a server closes a connection when a request has ended: not all libraries do.
+        self.close()
+
+
+class Relay:
+    """Leads from a socket in *environ* to *connection*. On the loop of that.
+
+    Raises:
+        RequestRejected: what libraries read of *environ* is malformed; the status is 400.
+
+    """
+
+    def __init__(self, environ: Environ, connection: Connection) -> None:
+        _check_host(environ.get("HTTP_HOST", ""))
+        self._connection = connection
+        self._loop = connection.loop
+        self._environ = environ
+        self._own, application_end = socket.socketpair()
+        self._own.setblocking(False)  # noqa: FBT003 - positional only
+        environ[SOCKET] = end = ApplicationSocket(fileno=application_end.detach())
+        end.client = environ["asgi.scope"].get("client")
+        self._translator = Translator()
+        self._has_returned = False
+        # What ends the wait for more that the application writes.
+        self._readable: asyncio.Future[None] | None = None
+        # Pongs and the answer to a close frame; they are not to cut a frame in two that is being written.
+        self._replies = b""
+        self._is_writing = False
+        self._inward: asyncio.Task[None] | None = None
+        self._outward = self._loop.create_task(self._pass_out())
+
+    async def answer(self, message: Message) -> None:
+        """Take *message*, a part of the response of the application, which has returned by now.
+
+        It denies the handshake, unless that has been answered.
+        """
+        if not self._has_returned:
+            self._has_returned = True
+            if self._readable is not None:
+                resolve(self._readable)
+            await asyncio.wait([self._outward])
+            if message["status"] >= 500:
+                self._connection.final_code = 1011
+        if not self._translator.closed:
+            await self._connection.answer(message)
+
+    def stop(self) -> None:
+        """Pass on no more: the application reads the end of the stream."""
+        self._environ.pop(SOCKET, None)
+        self._outward.cancel()
+
+    # -- from the application to the client
+
+    async def _pass_out(self) -> None:
+        try:
+            turn = 0
+            while data := await self._read():
+                messages = self._translator.feed(data)
+                if self._translator.closed and self._inward is not None:
+                    self._inward.cancel()
+                self._reply()
+                for message in messages:
+                    await self._hand_over(message)
+                turn = (turn + 1) % _READS_IN_A_ROW
+                if turn == 0:
+                    await asyncio.sleep(0)
+            if self._translator.accepted and not self._has_returned:
+                await self._connection.close(
+                    1011
+                )  # as is told of a connection that breaks; no more if it is closed
+        except Exception:
+            _log.exception("what %s wrote can't be passed on", self._environ["PATH_INFO"])
+            self._connection.final_code = 1011
+        finally:
+            if self._inward is not None:
+                self._inward.cancel()
+                await asyncio.wait([self._inward])
+            self._own.close()
+
+    async def _read(self) -> bytes:
+        """Return what the application has written, and nothing when it can write no more."""
+        while True:
+            try:
+                return self._own.recv(_READ_SIZE)
+            except BlockingIOError:
+                if self._has_returned:
+                    return b""
+            except OSError:  # it has closed its end, and has not read all
+                return b""
+            self._readable = self._loop.create_future()
+            self._loop.add_reader(self._own, resolve, self._readable)
+            try:
+                await self._readable
+            finally:
+                self._loop.remove_reader(self._own)
+
+    async def _hand_over(self, message: Message) -> None:
+        kind = message["type"]
+        with suppress(WebSocketClosed):  # it is told by the other task
+            if kind == "websocket.send":
+                await self._connection.send(message["data"])
+            elif kind == "websocket.accept":
+                await self._connection.accept(message["subprotocol"], message["headers"])
+                self._inward = self._loop.create_task(self._pass_in())
+            elif kind == "websocket.close":
+                self._end(socket.SHUT_WR)
+                await self._connection.close(message["code"], message["reason"])
+            else:
+                await self._connection.answer(message)
+
+    def _reply(self) -> None:
+        self._replies += self._translator.take_replies()
+        if self._replies and not self._is_writing:
+            with suppress(OSError):  # it does not read
+                self._replies = self._replies[self._own.send(self._replies) :]
+
+    # -- from the client to the application
+
+    async def _pass_in(self) -> None:
+        with suppress(OSError):  # it reads no more
+            try:
+                while True:
+                    await self._write(self._translator.encode(await self._connection.receive()))
+            except WebSocketClosed as end:
+                await self._write(self._translator.disconnect(end.code, end.reason))
+                self._end(socket.SHUT_RDWR if end.code == 1006 else socket.SHUT_WR)
+
+    async def _write(self, data: bytes) -> None:
+        self._is_writing = True
+        while data:
+            await self._loop.sock_sendall(self._own, data)
+            data, self._replies = self._replies, b""
+        self._is_writing = False
+
+    def _end(self, how: int) -> None:
+        with suppress(OSError):  # it has closed its end
+            self._own.shutdown(how)
+
+
+def tolerating_any_end(application: WsgiApplication) -> WsgiApplication:
+    """Return *application*, with a response also where its WebSocket is over and it makes none.
+
+    Libraries return nothing, without a call of ``start_response``, or raise what ends a thread of their
+    server: ``StopIteration`` or ``ConnectionError``.
+    """
+
+    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        has_started = False
+
+        def start(*args: Any) -> Callable[[bytes], object]:
+            nonlocal has_started
+            has_started = True
+            return start_response(*args)
+
+        iterable: Iterable[bytes] = ()
+        with suppress(StopIteration, ConnectionError):
+            iterable = application(environ, start)
+        if not (has_started or iterable):
+            start_response("500 Internal Server Error", [("Content-Length", "0")])
+        return iterable
+
+    return call
+
+
+def _check_host(host: str) -> None:
+    """Raise what is answered with 400 if *host* is not a name: wsproto would raise something else."""
+    try:
+        host.encode("latin-1").decode("idna")
+    except UnicodeError as error:
+        raise RequestRejected(400, f"Host is {host[:80]!r}, which is not a name: {error}.") from error
