@@ -2,7 +2,6 @@
 """The command as a person starts it: a process, sockets, signals, exit codes."""
 
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -16,6 +15,7 @@ from textwrap import dedent
 import httpx
 import pytest
 
+from tests.support.network.tls import make_certificate, needs_openssl
 from tests.support.process import SERVE, ServerProcess, run, serving
 
 FLASK = (sys.executable, "-m", "flask")
@@ -62,8 +62,7 @@ def get(server: ServerProcess, path: str = "/") -> httpx.Response:
     return httpx.get(f"{server.base_url}{path}", trust_env=False, timeout=10)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_the_reference_api_is_served_by_default_and_quietly(tmp_path: Path, signum: int) -> None:
+def test_the_reference_api_is_served_by_default_and_quietly(tmp_path: Path) -> None:
     with serving(cwd=tmp_path) as server:
         response = get(server)
         assert response.status_code == 200
@@ -72,7 +71,7 @@ def test_the_reference_api_is_served_by_default_and_quietly(tmp_path: Path, sign
         assert [get(server, path).json() for path in ("/livez", "/readyz", "/healthz")] == [
             {"status": "ok"}
         ] * 3
-        assert server.stop(signum) == 0
+        assert server.stop() == 0
         assert f"Serving ashapp.api:create_app() on {server.base_url} with 1 worker of 40 th" in server.stderr
         assert "WARNING" not in server.stderr
         assert "Traceback" not in server.stderr
@@ -83,11 +82,8 @@ def test_the_reference_api_is_served_by_default_and_quietly(tmp_path: Path, sign
     ("command", "args"),
     [
         (SERVE, ["shop"]),
-        (SERVE, ["shop:app"]),
-        (SERVE, ["./shop.py"]),
         ([sys.executable, "-m", "ashapp"], ["shop:app"]),
         ([str(Path(sys.executable).parent / "ashapp"), "serve"], ["shop:app"]),
-        (FLASK, ["--app", "shop", "serve"]),
         ([*FLASK, "--app", "shop.py:app", "serve"], ["--workers", "2"]),
     ],
 )
@@ -123,10 +119,9 @@ def test_a_secret_reaches_workers_but_no_list_of_processes(folder: Path) -> None
         assert "a secret of the service" not in server.stderr
 
 
-@pytest.mark.parametrize("more", [[], ["--workers", "2"]])
-def test_a_unix_socket_is_served(folder: Path, more: list[str]) -> None:
+def test_a_unix_socket_is_served(folder: Path) -> None:
     path = folder / "shop.sock"
-    with serving(["shop", "--uds", str(path), *more], cwd=folder) as server:
+    with serving(["shop", "--uds", str(path), "--workers", "2"], cwd=folder) as server:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=30) as client:
             assert client.get(f"{server.base_url}/").json()["name"] == "shop"
             assert client.get(f"{server.base_url}/readyz").status_code == 200
@@ -134,24 +129,19 @@ def test_a_unix_socket_is_served(folder: Path, more: list[str]) -> None:
     assert not path.exists()
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
+@needs_openssl
 def test_tls_is_served(folder: Path) -> None:
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    made = run(["req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *files], command=["openssl"])
-    assert made.returncode == 0, made.stderr
-    flags = ["--ssl-keyfile", str(key), "--ssl-certfile", str(certificate)]
+    files = make_certificate(folder)
+    flags = ["--ssl-keyfile", files["ssl_keyfile"], "--ssl-certfile", files["ssl_certfile"]]
     with serving(["shop", *flags], cwd=folder) as server:
         assert server.base_url.startswith("https://")
-        context = ssl.create_default_context(cafile=certificate)
-        response = httpx.get(server.base_url, verify=context, trust_env=False)
-        assert response.json()["name"] == "shop"
+        context = ssl.create_default_context(cafile=files["ssl_certfile"])
+        url = f"https://localhost:{server.address[1]}"
+        assert httpx.get(url, verify=context, trust_env=False).json()["name"] == "shop"
 
 
-@pytest.mark.parametrize("more", [[], ["--workers", "2"]])
-def test_what_blocks_the_loop_is_logged_with_its_stack(folder: Path, more: list[str]) -> None:
-    args = ["shop", "--log-format", "console", "--loop-guard", "1", *more]
+def test_what_blocks_the_loop_is_logged_with_its_stack(folder: Path) -> None:
+    args = ["shop", "--log-format", "console", "--loop-guard", "1", "--workers", "2"]
     with serving(args, cwd=folder) as server, ThreadPoolExecutor(1) as pool:
         response = pool.submit(get, server, "/block")
         server.wait_for_log(
@@ -202,23 +192,13 @@ def test_a_changed_file_is_loaded_again(folder: Path) -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize(
-    ("source", "reason"),
-    [
-        ("async def fail(): raise RuntimeError('no database')", "RuntimeError: no database"),
-        ("def fail(): raise RuntimeError('no database')", "RuntimeError: no database"),
-    ],
-)
-@pytest.mark.parametrize("more", [[], ["--workers", "2"]])
-def test_a_startup_that_fails_ends_with_its_reason(
-    folder: Path, source: str, reason: str, more: list[str]
-) -> None:
-    (folder / "failing.py").write_text(
-        f"import shop, ashapp\n{source}\napp = ashapp.FlaskToAsgi(shop.app, on_startup=[fail])"
-    )
+@pytest.mark.parametrize(("kind", "more"), [("async def", []), ("def", ["--workers", "2"])])
+def test_a_startup_that_fails_ends_with_its_reason(folder: Path, kind: str, more: list[str]) -> None:
+    source = f"import shop, ashapp\n{kind} fail(): raise RuntimeError('no database')\n"
+    (folder / "failing.py").write_text(f"{source}app = ashapp.FlaskToAsgi(shop.app, on_startup=[fail])")
     result = run(["failing", "--port", "0", *more], cwd=folder)
     assert result.returncode == 3
-    assert reason in result.stderr
+    assert "RuntimeError: no database" in result.stderr
     assert "Application startup failed. Exiting." in result.stderr
 
 
@@ -290,47 +270,30 @@ def test_an_application_is_imported_by_those_who_serve_it_and_outside_of_a_loop(
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["nowhere:app"], ["no module 'nowhere'"]),
         (["broken"], ["importing 'broken' failed", "No module named 'nosuch'", "broken.py, line 1"]),
         (["broken", "--workers", "2"], ["importing 'broken' failed"]),
         (["broken", "--reload"], ["importing 'broken' failed"]),
-        (["weak"], ["SECRET_KEY of weak is weak"]),
-        (["shop", "--port", "x"], ["port = 'x' (--port)", "from 0 to 65535"]),
         (["shop", "--no-such-option"], ["--no-such-option"]),
-        (["shop", "--config", "nowhere.toml"], ["config = 'nowhere.toml'"]),
-        (["shop", "--host", "nowhere.invalid"], ["'nowhere.invalid' can't be resolved"]),
-        (["shop", "--uds", "no/such/folder"], ["uds = 'no/such/folder' can't be made"]),
-        (["shop", "--ssl-certfile", "shop.py"], ["ssl_certfile"]),
         (["shop", "--ssl-certfile", "shop.py", "--supervisor"], ["ssl_certfile"]),
     ],
 )
 def test_a_start_that_fails_says_why_in_one_line(folder: Path, args: list[str], words: list[str]) -> None:
     (folder / "broken.py").write_text("import nosuch")
-    (folder / "weak.py").write_text("import flask; app = flask.Flask('weak'); app.secret_key = 'dev'")
-    port = [] if {"--port", "--uds"} & set(args) else ["--port", "0"]
-    check_refusal(run([*args, *port], cwd=folder), words)
+    check_refusal(run([*args, "--port", "0"], cwd=folder), words)
 
 
-@pytest.mark.parametrize("more", [[], ["--workers", "2"], ["--reload"]])
-def test_a_port_in_use_is_told_in_one_line(folder: Path, more: list[str]) -> None:
+def test_a_port_in_use_is_told_in_one_line(folder: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = str(other.getsockname()[1])
-        result = run(["shop", "--host", "127.0.0.1", "--port", port, *more], cwd=folder)
+        result = run(["shop", "--host", "127.0.0.1", "--port", port, "--workers", "2"], cwd=folder)
     check_refusal(result, [f"port {port} on 127.0.0.1 is in use", "--port"])
 
 
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        (["--app", "nowhere", "serve"], ["no module 'nowhere'"]),
-        (["serve"], ["no application is named"]),
-        (["--app", "shop", "serve", "--workers", "0"], ["workers = '0' (--workers)"]),
-    ],
-)
-def test_flask_serve_fails_in_one_line_too(folder: Path, args: list[str], words: list[str]) -> None:
-    check_refusal(run(args, command=FLASK, cwd=folder, env={"PORT": "0"}), words)
+def test_flask_serve_fails_in_one_line_too(folder: Path) -> None:
+    args = ["--app", "nowhere", "serve"]
+    check_refusal(run(args, command=FLASK, cwd=folder, env={"PORT": "0"}), ["no module 'nowhere'"])
 
 
 def check_refusal(result: subprocess.CompletedProcess[str], words: list[str]) -> None:

@@ -47,23 +47,6 @@ def test_each_alert_fires_when_it_should_and_not_before() -> None:
     assert "SUCCESS" in promtool("test", "rules", UNIT_TESTS)
 
 
-@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
-def test_without_promtool_it_is_said_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ci: str, outcome: type[BaseException]
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("CI", ci)
-    with pytest.raises(outcome, match="promtool is not on the PATH"):
-        promtool("check", "rules", RULES)
-
-
-def test_what_promtool_refuses_fails(tmp_path: Path) -> None:
-    wrong = tmp_path / "rules.yaml"
-    wrong.write_text(RULES.read_text().replace("rate(", "rat("))
-    with pytest.raises(AssertionError, match="unknown function"):
-        promtool("check", "rules", wrong)
-
-
 def test_each_alert_is_seen_to_fire_and_not_to() -> None:
     checks = [
         check for test in yaml.safe_load(UNIT_TESTS.read_text())["tests"] for check in test["alert_rule_test"]
@@ -98,3 +81,22 @@ def test_the_runbook_has_no_alerts_that_there_are_not() -> None:
     page = (MANIFESTS.parent / "docs" / "deploy.md").read_text(encoding="utf-8")
     assert re.findall(r"^### (Ashapp\w+)$", page, re.MULTILINE) == list(ALERTS)
     assert set(re.findall(r"\(#(ashapp\w+)\)", page)) <= {alert.lower() for alert in ALERTS}
+
+
+def test_it_scrapes_the_management_port_of_each_pod(observability: Objects, objects: Objects) -> None:
+    spec = observability.one("PodMonitor")["spec"]
+    (endpoint,) = spec["podMetricsEndpoints"]
+    assert endpoint["port"] in {port["name"] for port in objects.container["ports"]}
+    assert endpoint["path"] == "/metrics"
+    labels = objects.one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert labels.items() >= spec["selector"]["matchLabels"].items()
+    assert objects.one("Namespace")["metadata"]["name"] in spec["namespaceSelector"]["matchNames"]
+
+
+def test_it_comes_from_the_namespace_that_the_network_policy_lets_in(
+    observability: Objects, objects: Objects
+) -> None:
+    (namespace,) = {item["metadata"]["namespace"] for item in observability}
+    policy = objects.one("NetworkPolicy", "ashapp-backend")["spec"]
+    (source,) = next(rule["from"] for rule in policy["ingress"] if rule["ports"][0]["port"] == "management")
+    assert source["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == namespace

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from textwrap import dedent
-from typing import Any
 
 import pytest
 
@@ -17,6 +16,8 @@ from ashapp.observe.logs import lines, outlet
 from ashapp.observe.logs.formats import LineHandler
 from ashapp.observe.logs.lines import Lines
 from tests.support.waiting import PATIENCE, until
+
+DASHES = "-" * 90
 
 
 class Stream(io.StringIO):
@@ -29,7 +30,7 @@ class Stream(io.StringIO):
         return super().write(text)
 
 
-async def test_lines_of_one_round_of_the_loop_go_out_together() -> None:
+async def test_lines_of_a_round_of_the_loop_go_out_together_and_in_order() -> None:
     stream = Stream()
     written = Lines(stream)
     for number in range(3):
@@ -37,6 +38,9 @@ async def test_lines_of_one_round_of_the_loop_go_out_together() -> None:
     assert stream.writes == 0
     await asyncio.sleep(0)
     assert (stream.getvalue(), stream.writes) == ("0\n1\n2\n", 1)
+    written.write_soon("access\n".__str__)
+    written.write("error\n")
+    assert (stream.getvalue(), stream.writes) == ("0\n1\n2\naccess\nerror\n", 2)
 
 
 async def test_lines_of_many_rounds_go_out_together_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,35 +53,6 @@ async def test_lines_of_many_rounds_go_out_together_soon(monkeypatch: pytest.Mon
     assert (stream.getvalue(), stream.writes) == ("0\n", 1)
     await asyncio.sleep(0.3)
     assert (stream.getvalue(), stream.writes) == ("0\n1\n2\n", 2)
-    await asyncio.sleep(0.3)
-    written.write_soon("3\n".__str__)
-    await asyncio.sleep(0)
-    assert stream.writes == 3
-
-
-async def test_the_order_is_kept() -> None:
-    stream = Stream()
-    written = Lines(stream)
-    written.write_soon("access\n".__str__)
-    written.write("error\n")
-    assert stream.getvalue() == "access\nerror\n"
-    await asyncio.sleep(0)
-    assert stream.writes == 1
-
-
-def test_the_interpreters_exit_loses_nothing() -> None:
-    code = """
-import asyncio
-from ashapp.observe.logs.lines import stderr_lines
-async def main():
-    stderr_lines.write_soon("last\\n".__str__)
-    raise SystemExit(0)
-asyncio.run(main())
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
-    )
-    assert done.stderr == "last\n"
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file")])
@@ -98,91 +73,6 @@ def test_a_record_that_has_no_text_is_told_of(capsys: pytest.CaptureFixture[str]
     assert "--- Logging error ---" in capsys.readouterr().err
 
 
-# -- a reader that stops
-
-
-class Pipe:
-    """A pipe with a stream to write to; its other end is read only when a test says so."""
-
-    def __init__(self) -> None:
-        self.reader, writer = os.pipe()
-        self.stream = open(writer, "w")  # noqa: PTH123, SIM115 - a descriptor, closed by ``close``
-
-    def read(self) -> bytes:
-        return os.read(self.reader, 65536)
-
-    def read_until(self, end: bytes) -> list[str]:
-        found = b""
-        while end not in found:
-            found += self.read()
-        return found.decode().splitlines()
-
-    def read_lines(self, count: int) -> list[str]:
-        found = b""
-        while found.count(b"\n") < count:
-            found += self.read()
-        return found.decode().splitlines()
-
-    def close(self) -> None:
-        self.stream.close()
-        os.close(self.reader)
-
-
-@pytest.fixture
-def pipe() -> Iterator[Pipe]:
-    pipe = Pipe()
-    yield pipe
-    pipe.close()
-
-
-@pytest.fixture(params=["without waiting", "by a thread"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let a pipe be opened anew, or not."""
-    if request.param == "by a thread":
-        monkeypatch.setattr(outlet.Outlet, "try_write", lambda *_: 0)
-    return str(request.param)
-
-
-@pytest.mark.usefixtures("way")
-def test_a_reader_that_stops_stops_nobody_and_what_it_misses_is_counted_and_told(
-    pipe: Pipe, caplog: pytest.LogCaptureFixture
-) -> None:
-    written = Lines(pipe.stream, limit=100_000)
-    for number in range(5000):
-        written.write(f"{number} {'-' * 90}\n")
-    lost = written.lost
-    assert 2000 < lost < 4500
-    assert caplog.messages == []
-    threading.Thread(target=written.finish, args=(PATIENCE,), daemon=True).start()
-    found = pipe.read_lines(5000 - lost)
-    numbers = [int(line.removesuffix(" " + "-" * 90)) for line in found]
-    assert numbers == sorted(set(numbers))
-    until(lambda: caplog.messages)
-    assert caplog.messages == [f"{lost} lines of the log are lost, because nobody read them in time"]
-    written.write("on it goes\n")
-    assert pipe.read() == b"on it goes\n"
-    assert written.lost == lost
-
-
-async def test_the_last_room_is_not_for_the_access_log(pipe: Pipe) -> None:
-    written = Lines(pipe.stream, limit=100_000)
-    for _ in range(2000):
-        written.write_soon(f"access {'-' * 92}\n".__str__)
-        written.flush()
-    lost = written.lost
-    assert lost > 100
-    written.write("error\n")
-    assert written.lost == lost
-    await asyncio.to_thread(pipe.read_until, b"error\n")
-
-
-def test_a_line_that_is_longer_than_the_room_is_whole(pipe: Pipe) -> None:
-    written = Lines(pipe.stream, limit=1000)
-    long = "-" * 300_000
-    written.write(f"{long}\n")
-    assert pipe.read_until(b"\n") == [long]
-
-
 def test_a_line_that_cannot_be_made_takes_no_other_along() -> None:
     def fail() -> str:
         raise LookupError("oops")
@@ -191,8 +81,7 @@ def test_a_line_that_cannot_be_made_takes_no_other_along() -> None:
     written = Lines(stream)
     written._waiting.extend(["first\n".__str__, fail])
     written.write("last\n")
-    assert stream.getvalue() == "first\nlast\n"
-    assert written.lost == 1
+    assert (stream.getvalue(), written.lost) == ("first\nlast\n", 1)
 
 
 def test_what_is_logged_in_the_middle_of_a_write_follows() -> None:
@@ -209,43 +98,128 @@ def test_what_is_logged_in_the_middle_of_a_write_follows() -> None:
     assert stream.getvalue() == "outer\nnested\n"
 
 
-def run(code: str, **options: Any) -> subprocess.Popen[bytes]:
-    begin = "import os, sys, time\nfrom ashapp.observe.logs.lines import stderr_lines\n"
-    return subprocess.Popen([sys.executable, "-c", begin + dedent(code)], **options)
+# -- a reader that stops
 
 
-def read_to_end(fd: int) -> list[str]:
-    found = b""
-    while data := os.read(fd, 65536):
-        found += data
-    os.close(fd)
-    return found.decode().splitlines()
+class Pipe:
+    """A pipe with a stream to write to; its other end is read only when a test says so."""
+
+    def __init__(self) -> None:
+        self.reader, writer = os.pipe()
+        self.stream = open(writer, "w")  # noqa: PTH123, SIM115 - a descriptor, closed by ``close``
+
+    def read(self, count: int = 1, end: bytes = b"\n") -> list[str]:
+        """Read until *end* has come *count* times."""
+        found = b""
+        while found.count(end) < count:
+            found += os.read(self.reader, 65536)
+        return found.decode().splitlines()
+
+    def close(self) -> None:
+        self.stream.close()
+        os.close(self.reader)
 
 
-@pytest.mark.parametrize("is_read", [True, False])
-def test_the_exit_writes_what_is_read_and_waits_for_nobody(is_read: bool) -> None:  # noqa: FBT001
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    pipe = Pipe()
+    yield pipe
+    pipe.close()
+
+
+@pytest.mark.parametrize("is_opened_anew", [True, False])
+def test_a_reader_that_stops_stops_nobody_and_what_it_misses_is_counted_and_told(
+    pipe: Pipe, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, is_opened_anew: bool
+) -> None:
+    if not is_opened_anew:  # then a thread writes all of it
+        monkeypatch.setattr(outlet.Outlet, "try_write", lambda *_: 0)
+    written = Lines(pipe.stream, limit=100_000)
+    for number in range(5000):
+        written.write(f"{number} {DASHES}\n")
+    lost = written.lost
+    assert 2000 < lost < 4500
+    assert caplog.messages == []
+    threading.Thread(target=written.finish, args=(PATIENCE,), daemon=True).start()
+    numbers = [int(line.removesuffix(f" {DASHES}")) for line in pipe.read(5000 - lost)]
+    assert numbers == sorted(set(numbers))
+    until(lambda: caplog.messages)
+    assert caplog.messages == [f"{lost} lines of the log are lost, because nobody read them in time"]
+    written.write("on it goes\n")
+    assert pipe.read() == ["on it goes"]
+    assert written.lost == lost
+
+
+async def test_the_last_room_is_not_for_the_access_log(pipe: Pipe) -> None:
+    written = Lines(pipe.stream, limit=100_000)
+    for _ in range(2000):
+        written.write_soon(f"access {DASHES}\n".__str__)
+        written.flush()
+    lost = written.lost
+    assert lost > 100
+    written.write("error\n")
+    assert written.lost == lost
+    await asyncio.to_thread(pipe.read, end=b"error\n")
+
+
+def test_a_line_that_is_longer_than_the_room_is_whole(pipe: Pipe) -> None:
+    Lines(pipe.stream, limit=1000).write(f"{DASHES * 4000}\n")
+    assert pipe.read() == [DASHES * 4000]
+
+
+# -- processes, and their end
+
+BEGIN = """
+import asyncio, os, sys
+from ashapp.observe.logs.lines import stderr_lines
+def fill(name=""):
+    for n in range(3000):
+        stderr_lines.write(f"{name}{n} {'-' * 90}\\n")
+"""
+MANY = [f"{number} {DASHES}" for number in range(3000)]
+
+
+def written_by(*programs: str, is_read: bool = True) -> list[str]:
+    """Return what *programs* write to one pipe, which is read after their end unless *is_read*."""
     reader, writer = os.pipe()
-    process = run("for n in range(3000):\n    stderr_lines.write(f'{n} {\"-\" * 90}\\n')", stderr=writer)
+    processes = [subprocess.Popen([sys.executable, "-c", BEGIN + dedent(p)], stderr=writer) for p in programs]
     os.close(writer)
     try:
-        if not is_read:
-            process.wait(PATIENCE)
-        found = read_to_end(reader)
+        if is_read:
+            time.sleep(0.2)  # so that the pipe may be full
+        else:
+            for process in processes:
+                process.wait(PATIENCE)
+        with open(reader) as file:  # noqa: PTH123 - a descriptor
+            return file.read().splitlines()
     finally:
-        process.kill()
-        process.wait()
-    assert found == [f"{number} {'-' * 90}" for number in range(len(found))]
-    assert (len(found) == 3000) is is_read
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_the_exit_writes_what_is_read_and_waits_for_nobody() -> None:
+    assert written_by("fill()") == MANY
+    found = written_by("fill()", is_read=False)
+    assert found == MANY[: len(found)] != MANY
 
 
 @pytest.mark.parametrize(
-    ("code", "expected"),
+    ("program", "expected"),
     [
+        (
+            """
+            async def main():
+                stderr_lines.write_soon("last\\n".__str__)
+                raise SystemExit(0)
+            asyncio.run(main())
+            """,
+            ["last"],
+        ),
         ("stderr_lines.write('crash\\n'); os._exit(1)", ["crash"]),
         ("stderr_lines.write('crash\\n'); os.kill(os.getpid(), 9)", ["crash"]),
         (
             "stderr_lines.write('exec\\n'); os.execl('/bin/sh', 'sh', '-c', 'echo after >&2')",
-            ["exec", "after"],
+            ["after", "exec"],
         ),
         (
             """
@@ -254,53 +228,32 @@ def test_the_exit_writes_what_is_read_and_waits_for_nobody(is_read: bool) -> Non
             stderr_lines.write("child\\n" if pid == 0 else "")
             os._exit(0) if pid == 0 else os.waitpid(pid, 0)
             """,
-            ["parent", "child"],
+            ["child", "parent"],
         ),
     ],
+    ids=["exit", "_exit", "kill", "exec", "fork"],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread writes")
-def test_what_has_been_written_survives_a_crash_a_fork_and_an_exec(code: str, expected: list[str]) -> None:
-    reader, writer = os.pipe()
-    process = run(code, stderr=writer)
-    os.close(writer)
-    found = read_to_end(reader)
-    process.wait(PATIENCE)
-    assert sorted(found) == sorted(expected)
+def test_what_has_been_written_survives_a_crash_a_fork_and_an_exec(program: str, expected: list[str]) -> None:
+    assert sorted(written_by(program)) == expected
 
 
 def test_a_child_has_nothing_open_of_its_parents_and_writes_all_before_it_ends() -> None:
-    code = """
+    program = """
     stderr_lines.write("parent\\n")
     before = set(os.listdir("/proc/self/fd"))
     if os.fork() == 0:
         own = set(os.listdir("/proc/self/fd"))
-        for n in range(3000):
-            stderr_lines.write(f"{n} {'-' * 90}\\n")
+        fill()
         stderr_lines.write(f"{len(before) - len(own)} closed\\n")
         os._exit(0)
     os.wait()
     """
-    reader, writer = os.pipe()
-    process = run(code, stderr=writer)
-    os.close(writer)
-    found = read_to_end(reader)
-    process.wait(PATIENCE)
-    assert found == ["parent", *(f"{n} {'-' * 90}" for n in range(3000)), "2 closed"]
+    assert written_by(program) == ["parent", *MANY, "2 closed"]
 
 
 def test_lines_of_several_processes_stay_whole_while_the_reader_stops_now_and_then() -> None:
-    code = "for n in range(3000):\n    stderr_lines.write(f'{sys.argv[1]} {n} {\"-\" * (n % 200)}\\n')"
-    reader, writer = os.pipe()
-    begin = "import sys\nfrom ashapp.observe.logs.lines import stderr_lines\n"
-    processes = [
-        subprocess.Popen([sys.executable, "-c", begin + code, name], stderr=writer) for name in "abc"
-    ]
-    os.close(writer)
-    time.sleep(0.2)
-    found = read_to_end(reader)
-    for process in processes:
-        process.wait(PATIENCE)
+    found = written_by(*(f"fill({name!r})" for name in "abc"))
     for name in "abc":
-        own = [line for line in found if line.startswith(name)]
-        assert own == [f"{name} {n} {'-' * (n % 200)}" for n in range(3000)]
+        assert [line for line in found if line.startswith(name)] == [f"{name}{line}" for line in MANY]
     assert len(found) == 9000

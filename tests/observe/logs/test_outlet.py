@@ -15,23 +15,9 @@ fcntl = pytest.importorskip("fcntl")
 LINE = b"x" * 99 + b"\n"
 
 
-def make_pipe(stack: ExitStack) -> tuple[int, int]:
-    ends = os.pipe()
-    for end in ends:
-        stack.callback(os.close, end)
-    return ends
-
-
-def make_sockets(stack: ExitStack) -> tuple[int, int]:
+def sockets() -> tuple[int, int]:
     reader, writer = socket.socketpair()
-    return stack.enter_context(reader).fileno(), stack.enter_context(writer).fileno()
-
-
-def make_terminal(stack: ExitStack) -> tuple[int, int]:
-    ends = os.openpty()
-    for end in ends:
-        stack.callback(os.close, end)
-    return ends
+    return reader.detach(), writer.detach()
 
 
 @pytest.fixture
@@ -40,12 +26,32 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
+def open_ends(stack: ExitStack, make: Callable[[], tuple[int, int]] = os.pipe) -> tuple[int, int]:
+    """Return descriptors of a reader and a writer, which *stack* closes."""
+    ends = make()
+    for end in ends:
+        stack.callback(os.close, end)
+    return ends
+
+
+def writing(outlet: Outlet, stack: ExitStack, lines: int) -> None:
+    """Write *lines* on a thread, which waits for the reader."""
+    thread = threading.Thread(target=outlet.write, args=(LINE * lines,), daemon=True)
+    thread.start()
+    stack.callback(thread.join, PATIENCE)
+
+
+def read(reader: int, size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        received += os.read(reader, 65536).replace(b"\r\n", b"\n")
+    return received
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread writes")
-@pytest.mark.parametrize("make", [make_pipe, make_sockets, make_terminal])
-def test_a_reader_that_stops_stops_nobody(
-    make: Callable[[ExitStack], tuple[int, int]], stack: ExitStack
-) -> None:
-    reader, writer = make(stack)
+@pytest.mark.parametrize("make", [os.pipe, sockets, os.openpty])
+def test_a_reader_that_stops_stops_nobody(make: Callable[[], tuple[int, int]], stack: ExitStack) -> None:
+    reader, writer = open_ends(stack, make)
     flags = fcntl.fcntl(writer, fcntl.F_GETFL)
     outlet = Outlet(writer)
     stack.callback(outlet.close)
@@ -54,33 +60,24 @@ def test_a_reader_that_stops_stops_nobody(
     while written := outlet.try_write(LINE):
         sent += written
     assert sent > 1000
-    # Who waits goes on with the reader.
-    rest = threading.Thread(target=outlet.write, args=(LINE * 10,), daemon=True)
-    rest.start()
-    received = 0
-    while received < sent + 10 * len(LINE):
-        received += len(os.read(reader, 65536).replace(b"\r\n", b"\n"))
-    rest.join(PATIENCE)
+    with ExitStack() as writers:  # who waits goes on with the reader
+        writing(outlet, writers, 10)
+        read(reader, sent + 10 * len(LINE))
     assert outlet.try_write(LINE) == len(LINE)
 
 
 def test_a_pipe_that_others_have_made_non_blocking_loses_nothing(stack: ExitStack) -> None:
-    reader, writer = make_pipe(stack)
+    reader, writer = open_ends(stack)
     os.set_blocking(writer, False)
     outlet = Outlet(writer)
     stack.callback(outlet.close)
-    rest = threading.Thread(target=outlet.write, args=(LINE * 5000,), daemon=True)
-    rest.start()
-    received = b""
-    while len(received) < 5000 * len(LINE):
-        received += os.read(reader, 65536)
-    rest.join(PATIENCE)
-    assert received == LINE * 5000
+    writing(outlet, stack, 5000)
+    assert read(reader, 5000 * len(LINE)) == LINE * 5000
 
 
 def test_what_waits_is_not_written_to_whatever_has_got_its_number(stack: ExitStack) -> None:
-    others_reader, others_writer = make_pipe(stack)
-    reader, writer = make_pipe(stack)
+    others_reader, others_writer = open_ends(stack)
+    reader, writer = open_ends(stack)
     outlet = Outlet(writer)
     os.dup2(others_writer, writer)
     outlet.write(LINE)

@@ -13,7 +13,7 @@ import pytest
 from flask import Flask, current_app, got_request_exception, has_app_context
 
 from ashapp import readiness_check
-from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge import WsgiToAsgi
 from ashapp.observe.observation import Observation, current
 from ashapp.server.assembly.application import assemble, load
 from ashapp.server.errors import StartupError
@@ -48,19 +48,8 @@ def flask_module(*lines: str, key: str | None = KEY) -> str:
     return "\n".join(["from flask import Flask", "app = Flask('shop')", f"app.secret_key = {key!r}", *lines])
 
 
-def test_a_clean_application_is_loaded_without_a_word(project: Project) -> None:
-    project(shop=flask_module())
-    application = load(settings())
-    assert application.found is sys.modules["shop"].app
-    assert application.warnings == []
-
-
-def test_the_reference_api_needs_no_key_and_starts_quietly() -> None:
-    application = load(load_settings({}))
-    assert application.warnings == []
-
-
-def test_the_reference_api_may_be_given_no_weak_key() -> None:
+def test_the_reference_api_needs_no_key_but_may_be_given_no_weak_one() -> None:
+    assert load(load_settings({})).warnings == []
     with pytest.raises(StartupError, match="is weak"):
         load(load_settings({"secret_key": "dev"}))
 
@@ -88,94 +77,67 @@ def test_an_application_that_is_bridged_is_hardened_too(project: Project) -> Non
     assert bridge_in(assemble(application.found, settings())) is application.found
 
 
-def test_a_wsgi_callable_is_taken_as_it_is(project: Project) -> None:
-    project(shop="def application(environ, start_response): ...")
-    application = load(settings())
-    assert application.warnings == []
-    bridged = bridge_in(assemble(application.found, settings()))
-    assert not isinstance(bridged, FlaskToAsgi)
+def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+    return []
 
 
-@pytest.mark.parametrize(
-    ("flags", "options"),
-    [
-        ({}, {}),
-        ({"threads": "3", "workers": "2"}, {"threads": 3, "multiprocess": True}),
-        ({"async_threads": "7"}, {"async_threads": 7}),
-        ({"threads": "1"}, {"threads": 1, "async_threads": 1}),
-        ({"timeout_lifespan_shutdown": "10"}, {"task_grace": 8.0}),
-        ({"workers": "2", "reload": "true", "loop_guard": "0"}, {}),
-    ],
-)
-def test_the_bridge_is_told_of_the_settings_that_are_its_own(
-    project: Project,
-    monkeypatch: pytest.MonkeyPatch,
-    flags: dict[str, str],
-    options: dict[str, Any],
-) -> None:
-    project(shop=flask_module())
-    told: dict[str, Any] = {}
-
-    def bridge(app: object, **options: Any) -> WsgiToAsgi:
-        told.update(app=app, **options)
-        return WsgiToAsgi(lambda environ, start_response: [])
-
-    monkeypatch.setattr("ashapp.server.assembly.application.FlaskToAsgi", bridge)
-    found = load(settings()).found
-    assemble(found, settings(**flags))
-    defaults = {
-        "threads": 40,
-        "async_threads": 1000,
-        "multiprocess": False,
-        "task_grace": 4.0,
-        "read_ahead": 1 << 20,
-        "limit_in_flight": 20_000,
-        "limit_queue": 25 * int(flags.get("threads", 40)),
-        "limit_body": 16 << 30,
-        "limit_buffered": None,
-        "request_timeout": None,
+def options(bridge: WsgiToAsgi) -> dict[str, Any]:
+    """Return the options of *bridge* that settings of the service may have set."""
+    admission, budget = bridge.admission, bridge.intake.budget
+    return {
+        "threads": bridge.threads.size,
+        "async_threads": getattr(getattr(bridge, "request_threads", None), "size", None),
+        "task_grace": bridge._task_grace,
+        "multiprocess": bridge._constants["wsgi.multiprocess"],
+        "limit_in_flight": admission.limit_in_flight,
+        "limit_queue": admission.limit_queue,
+        "limit_body": bridge.limit_body,
+        "limit_buffered": budget.limit,
+        "request_timeout": bridge.request_timeout,
+        "timeout_thread": admission.timeout_thread,
+        "processes": budget.processes,
     }
-    assert told == {"app": found, **defaults, **options}
+
+
+DEFAULTS: dict[str, Any] = {
+    "threads": 40,
+    "async_threads": None,
+    "task_grace": 4.0,
+    "multiprocess": False,
+    "limit_in_flight": 20_000,
+    "limit_queue": 1000,
+    "limit_body": 16 << 30,
+    "limit_buffered": None,
+    "request_timeout": None,
+    "timeout_thread": 60,
+    "processes": 1,
+}
+OWN = {"task_grace": 5.0}
+TWO = {"processes": 2, "multiprocess": True}
+EACH = {"limit_in_flight": 1, "limit_queue": 2, "limit_body": 3, "request_timeout": 4, "limit_buffered": 7}
 
 
 @pytest.mark.parametrize(
-    ("own", "flags", "limits"),
+    ("app", "flags", "changed"),
     [
-        ({}, {}, (20_000, 1000, 16 << 30, None)),
-        ({"threads": 2}, {"limit_body": "0", "limit_in_flight": "7"}, (7, 50, None, None)),
-        ({}, {"limit_queue": "8", "request_timeout": "2.5"}, (20_000, 8, 16 << 30, 2.5)),
-        (
-            {"limit_in_flight": 1, "limit_queue": 2, "limit_body": 3, "request_timeout": 4},
-            {"limit_in_flight": "5", "limit_queue": "6", "limit_body": "7", "request_timeout": "8"},
-            (1, 2, 3, 4),
-        ),
+        (wsgi, {}, {}),
+        (Flask("shop"), {}, {"async_threads": 1000}),
+        (Flask("shop"), {"async_threads": "7"}, {"async_threads": 7}),
+        (Flask("shop"), {"threads": "1"}, {"threads": 1, "async_threads": 1, "limit_queue": 25}),
+        (wsgi, {"threads": "3", "workers": "2"}, {"threads": 3, "limit_queue": 75, **TWO}),
+        (wsgi, {"workers": "2", "reload": "true"}, {}),
+        (wsgi, {"timeout_lifespan_shutdown": "10"}, {"task_grace": 8.0}),
+        (wsgi, {"limit_body": "0", "timeout_thread": "0"}, {"limit_body": None, "timeout_thread": math.inf}),
+        (wsgi, {name: str(value) for name, value in EACH.items()}, EACH),
+        (WsgiToAsgi(wsgi, threads=2), {"threads": "5"}, {"threads": 2, "limit_queue": 50, **OWN}),
+        (WsgiToAsgi(wsgi), {"limit_queue": "8"}, {"limit_queue": 8, **OWN}),
+        (WsgiToAsgi(wsgi, **EACH), {name: str(value + 5) for name, value in EACH.items()}, {**EACH, **OWN}),
     ],
 )
-def test_limits_are_set_where_the_application_has_not_set_its_own(
-    own: dict[str, Any], flags: dict[str, str], limits: tuple[Any, ...]
+def test_the_bridge_has_the_options_of_the_settings_unless_the_application_sets_its_own(
+    app: Any, flags: dict[str, str], changed: dict[str, Any]
 ) -> None:
-    bridge = WsgiToAsgi(lambda environ, start_response: [], **own)
-    assert bridge_in(assemble(bridge, settings(**flags))) is bridge
-    admission = bridge.admission
-    found = (admission.limit_in_flight, admission.limit_queue, bridge.limit_body, bridge.request_timeout)
-    assert found == limits
-
-
-@pytest.mark.parametrize(
-    ("own", "flags", "limits"),
-    [
-        ({}, {}, (None, 1, 60)),
-        ({}, {"limit_buffered": "8MiB", "workers": "3", "timeout_thread": "5"}, (8 << 20, 3, 5)),
-        ({"limit_buffered": 7}, {"limit_buffered": "8MiB", "timeout_thread": "0"}, (7, 1, math.inf)),
-    ],
-)
-def test_what_is_in_hand_is_bounded(
-    own: dict[str, Any], flags: dict[str, str], limits: tuple[Any, ...]
-) -> None:
-    bridge = WsgiToAsgi(lambda environ, start_response: [], **own)
-    assemble(bridge, settings(**flags))
-    budget = bridge.intake.budget
-    assert (budget.limit, budget.processes, bridge.admission.timeout_thread) == limits
+    assert options(bridge_in(assemble(app, settings(**flags)))) == {**DEFAULTS, **changed}
 
 
 @pytest.mark.parametrize("limit", [None, 160 << 20])
@@ -185,12 +147,12 @@ def test_memory_is_given_back_where_there_is_a_limit(
     calls: list[int] = []
     monkeypatch.setattr("ashapp.server.assembly.application.give_back_freed", lambda: calls.append(1))
     monkeypatch.setattr("ashapp.bridge.admission.free_memory.Memory.limit", limit)
-    assemble(WsgiToAsgi(lambda environ, start_response: []), settings())
+    assemble(WsgiToAsgi(wsgi), settings())
     assert bool(calls) == (limit is not None)
 
 
 def test_a_worker_that_is_saturated_is_not_ready() -> None:
-    bridge = WsgiToAsgi(lambda environ, start_response: [], limit_in_flight=2)
+    bridge = WsgiToAsgi(wsgi, limit_in_flight=2)
     health = Health(Phase.RUNNING)
     assemble(bridge, settings(lifespan="off"), health)
     assert health.readiness() is None
@@ -230,7 +192,7 @@ def has_guards(count: int) -> bool:
 )
 async def test_the_loop_is_guarded_while_the_application_is_served(flags: dict[str, str], count: int) -> None:
     health = Health()
-    assemble(WsgiToAsgi(lambda environ, start_response: []), settings(**flags), health)
+    assemble(WsgiToAsgi(wsgi), settings(**flags), health)
     for monitor in health.monitors:
         await monitor.start()
     await eventually(partial(has_guards, count))

@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: MIT
-import os
+import functools
+import random
+import string
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
 from werkzeug.debug import DebuggedApplication
+from werkzeug.local import LocalProxy
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from ashapp.server.assembly.hardening import forbid_debug_variable, harden
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.server.assembly.hardening import harden
 from ashapp.server.errors import StartupError
 from ashapp.server.settings.loading import load
 
@@ -23,18 +30,6 @@ def flask_app(name: str = "shop", **config: Any) -> Flask:
 
 def warnings_of(app: object, **flags: Any) -> list[str]:
     return harden(app, load({"app": "shop:app", **flags}))
-
-
-@pytest.mark.parametrize(("value", "warned"), [(None, False), ("0", False), ("1", True), ("true", True)])
-def test_the_debug_variable_is_switched_off(
-    monkeypatch: pytest.MonkeyPatch, value: str | None, *, warned: bool
-) -> None:
-    if value is not None:
-        monkeypatch.setenv("FLASK_DEBUG", value)
-    warnings = forbid_debug_variable()
-    assert [text.split()[0] for text in warnings] == (["FLASK_DEBUG"] if warned else [])
-    assert Flask("shop").debug is False
-    assert not warned or os.environ["FLASK_DEBUG"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -58,19 +53,10 @@ def test_what_is_not_for_production_is_overruled_or_told_of(
     assert app.debug is False
 
 
-def test_werkzeugs_debugger_is_refused() -> None:
-    app = flask_app()
-    app.wsgi_app = DebuggedApplication(app.wsgi_app)  # type: ignore[method-assign]
-    with pytest.raises(StartupError, match="shop:app has Werkzeug's debugger in it"):
-        warnings_of(app)
-
-
 @pytest.mark.parametrize(
     ("config", "start"),
     [
         ({"SECRET_KEY": "dev"}, "the SECRET_KEY of shop:app is weak: it must be at least 16 bytes"),
-        ({"SECRET_KEY": b"fifteen bytes.."}, "the SECRET_KEY of shop:app is weak"),
-        ({"SECRET_KEY": "a" * 24}, "the SECRET_KEY of shop:app is weak"),
         ({"SECRET_KEY_FALLBACKS": ["changeme"]}, "one of the SECRET_KEY_FALLBACKS of shop:app is weak"),
     ],
 )
@@ -82,6 +68,36 @@ def test_a_weak_key_is_refused_in_production_only(config: dict[str, Any], start:
     assert repr(app.secret_key) not in caught.value.message
     (warning,) = warnings_of(app, environment="development")
     assert caught.value.message.startswith(warning)
+
+
+def is_weak(key: str | bytes) -> bool:
+    return bool(warnings_of(flask_app(SECRET_KEY=key), environment="development"))
+
+
+#: Two or more spaces part them.
+WEAK = """
+    dev  aaaaaaaabbbbbbbb  abababababababababab  0000000000000001  1234567890123456  0123456789abcdef
+    zyxwvutsrqponmlk  secretsecretsecret  hello world hello world  qwertyuiopasdfghjkl  supersecretkey123
+    Your-Secret-Key-Here  my_precious_secret_key  you-will-never-guess  thisisaverysecretkey
+    dev-secret-key-change-in-production  change-this-to-a-random-string  my-super-secret-key-shop
+    django-insecure-key-please-change  aaaaaaaaaaaaaaaaaaaaaaaa
+"""
+
+
+def test_what_can_be_guessed_is_weak() -> None:
+    keys = [key for line in WEAK.splitlines() for key in line.strip().split("  ") if key]
+    assert len(keys) == 20
+    assert [key for key in [*keys, b"fifteen bytes..", b"\0" * 32] if not is_weak(key)] == []
+
+
+@pytest.mark.parametrize(
+    "alphabet", [string.hexdigits[:16], string.ascii_letters + string.digits + "-_", [*map(chr, range(256))]]
+)
+def test_what_a_generator_gives_is_strong_and_so_is_a_sentence(alphabet: str) -> None:
+    numbers = random.Random(5)
+    keys = ["".join(numbers.choices(alphabet, k=length)) for length in (16, 24, 64) for _ in range(300)]
+    keys.append("correct horse battery staple")
+    assert [key for key in keys if is_weak(key.encode("latin-1"))] == []
 
 
 @pytest.mark.parametrize("own", [None, "dev"])
@@ -110,3 +126,78 @@ def test_an_application_that_is_mounted_is_hardened_too_and_keeps_its_key() -> N
     admin.secret_key = "dev"
     with pytest.raises(StartupError, match="the SECRET_KEY of 'admin' within shop:app is weak"):
         warnings_of(shop)
+
+
+# -- what is wrapped
+
+
+class Slotted:
+    __slots__ = ("_inner", "empty")
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self._inner(environ, start_response)
+
+
+def by_closure(inner: Any) -> Callable[..., Any]:
+    return lambda *arguments: inner(*arguments)  # noqa: PLW0108 - that is the point
+
+
+def by_partial(inner: Any) -> Callable[..., Any]:
+    return functools.partial(lambda inner, environ, start_response: inner(environ, start_response), inner)
+
+
+def by_global(inner: Any) -> Callable[..., Any]:
+    names: dict[str, Any] = {"inner": inner}
+    exec("def application(environ, start_response): return inner(environ, start_response)", names)
+    application: Callable[..., Any] = names["application"]
+    return application
+
+
+def by_mount(inner: Any) -> Callable[..., Any]:
+    return DispatcherMiddleware(flask_app("front"), {"/shop": inner})
+
+
+def of_flask(inner: Any) -> Flask:
+    app = flask_app("front")
+    app.wsgi_app = ProxyFix(inner)  # type: ignore[method-assign]
+    return app
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda inner: inner,
+        ProxyFix,
+        Slotted,
+        by_closure,
+        lambda inner: ProxyFix(inner).__call__,
+        by_partial,
+        by_global,
+        by_mount,
+        of_flask,
+        lambda inner: by_mount(of_flask(inner)),
+        WsgiToAsgi,
+        lambda inner: FlaskToAsgi(of_flask(inner)),
+        lambda inner: ProxyFix(Slotted(by_closure(by_mount(inner)))),
+    ],
+)
+def test_werkzeugs_debugger_is_refused_and_a_weak_key_found_in_each_layer(
+    wrap: Callable[[Any], object],
+) -> None:
+    with pytest.raises(StartupError, match="shop:app has Werkzeug's debugger in it"):
+        warnings_of(wrap(DebuggedApplication(flask_app())))
+    with pytest.raises(StartupError, match="is weak"):
+        warnings_of(wrap(flask_app(SECRET_KEY="dev")))
+
+
+def test_what_an_application_calls_is_no_layer() -> None:
+    """Such as a view, a class or a lock; and what goes round in a circle has an end."""
+    app = flask_app(DEBUG=True)
+    views: dict[str, Any] = app.view_functions
+    views["index"] = DebuggedApplication(app)
+    ring = Slotted(None)
+    ring._inner = [ring, app, threading.Lock(), DebuggedApplication, LocalProxy(lambda: app)]
+    assert len(warnings_of(ring)) == 1

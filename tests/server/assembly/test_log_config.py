@@ -2,7 +2,6 @@
 """The settings of the log, and a service that logs by them."""
 
 import json
-import logging
 import re
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ashapp.server.assembly.log_config import access_logs, keep_loggers, logging_options
+from ashapp.server.assembly.log_config import logging_options
 from ashapp.server.settings.loading import load
 from tests.support.process import serving
 
@@ -79,32 +78,6 @@ def test_the_format_is_by_setting_or_by_where_it_goes(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: at_terminal))
     assert form(options(**flags)) == expected
-
-
-@pytest.mark.parametrize(
-    ("flags", "count"),
-    [
-        ({}, 1),
-        ({"log_format": "console"}, 1),
-        ({"log_level": "debug"}, 1),
-        ({"log_level": "warning"}, 0),
-        ({"access_log": False}, 0),
-    ],
-)
-def test_requests_are_logged_unless_that_is_off(flags: dict[str, Any], count: int) -> None:
-    assert len(access_logs(load(flags))) == count
-
-
-def test_uvicorn_does_not_log_requests_a_second_time() -> None:
-    assert options()["access_log"] is False
-
-
-def test_a_configuration_of_the_users_own_wins(tmp_path: Path) -> None:
-    path = tmp_path / "log.json"
-    path.write_text(json.dumps(LOGGING))
-    settings = load({"log_config": str(path)})
-    assert logging_options(settings) == {}
-    assert access_logs(settings) == []
 
 
 @pytest.fixture
@@ -229,19 +202,6 @@ def test_an_application_that_configures_logging_does_not_silence_the_service(fol
         get(f"{server.base_url}/sync/7")
         assert server.stop() == 0
         assert "THEIRS sync 7" in server.stderr.splitlines()
-
-
-def test_only_the_loggers_of_the_service_are_kept() -> None:
-    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "ashapp.server", "uvicornish", "shop")]
-    before = [logger.disabled for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.disabled = True
-        keep_loggers()
-        assert [logger.disabled for logger in loggers] == [False, False, True, True]
-    finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
 
 
 @pytest.mark.parametrize("parser", ["httptools", "h11"])
