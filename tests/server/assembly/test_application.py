@@ -114,7 +114,13 @@ DEFAULTS: dict[str, Any] = {
 }
 OWN = {"task_grace": 5.0}
 TWO = {"processes": 2, "multiprocess": True}
-EACH: dict[str, Any] = {"limit_in_flight": 1, "limit_queue": 2, "limit_body": 3, "request_timeout": 4, "limit_buffered": 7}
+EACH: dict[str, Any] = {
+    "limit_in_flight": 1,
+    "limit_queue": 2,
+    "limit_body": 3,
+    "request_timeout": 4,
+    "limit_buffered": 7,
+}
 
 
 @pytest.mark.parametrize(
