@@ -10,7 +10,6 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
-from tests.support.asgi import fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal
 
@@ -121,20 +120,3 @@ async def test_a_view_that_cancels_its_own_task(app: flask.Flask, journal: Journ
     with pytest.raises(asyncio.CancelledError):
         await request.end()
     assert journal.names == TEARDOWNS
-
-
-async def test_a_sync_function_called_within_a_timeout(app: flask.Flask, journal: Journal) -> None:
-    """The timeout comes when the function has returned: it can't be stopped."""
-
-    @app.get("/")
-    async def view() -> str:
-        try:
-            async with asyncio.timeout(0.01):  # noqa: ASYNC100 - the greenlet waits
-                app.ensure_sync(time.sleep)(0.05)
-                journal.note("went on")
-        except TimeoutError:
-            return "timeout"
-        return "never"
-
-    assert (await fetch(FlaskToAsgi(app))).body == b"timeout"
-    assert journal.names == []

@@ -3,7 +3,6 @@
 
 import asyncio
 import contextvars
-import decimal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar, Token
 from typing import Any
@@ -12,8 +11,6 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
-from ashapp.bridge.messages.types import Receive, Scope, Send
-from tests.support.applications.decorators import ensured
 from tests.support.asgi import Client, fetch, http_scope, lifespan
 
 variable = ContextVar("variable", default="unset")
@@ -59,22 +56,6 @@ async def test_a_token_of_a_hook_is_good_everywhere(app: flask.Flask, before: st
 
     assert (await fetch(FlaskToAsgi(app))).body == b"hello"
     assert seen == ["hook", "view", "unset", "unset"]
-
-
-async def test_a_decimal_context_set_in_a_hook_holds_in_the_view(app: flask.Flask) -> None:
-    """The context of ``decimal`` is a context variable of C code."""
-
-    @app.before_request
-    def before() -> None:
-        decimal.getcontext().prec = 3
-
-    @app.get("/")
-    async def view() -> str:
-        await asyncio.sleep(0)
-        return str(decimal.Decimal(1) / 3)
-
-    assert (await fetch(FlaskToAsgi(app))).body == b"0.333"
-    assert decimal.getcontext().prec == 28
 
 
 async def test_a_view_and_the_body_share_it(app: flask.Flask) -> None:
@@ -148,28 +129,6 @@ async def test_the_context_of_the_server_is_not_that_of_the_request(app: flask.F
     assert seen == {
         (name, "server") for name in ["receive", "scheduled by receive", "send", "scheduled by send"]
     }
-
-
-@pytest.mark.parametrize("kind", ["async", "decorated", "sync"])
-async def test_a_request_sees_what_a_middleware_has_set_for_it(app: flask.Flask, kind: str) -> None:
-    async def view() -> str:
-        await asyncio.sleep(0)
-        return variable.get()
-
-    def sync_view() -> str:
-        return variable.get()
-
-    views: dict[str, Any] = {"async": view, "decorated": ensured(view), "sync": sync_view}
-    app.add_url_rule("/", "view", views[kind])
-    bridge = FlaskToAsgi(app)
-
-    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        variable.set(scope["query_string"].decode())
-        await bridge(scope, receive, send)
-
-    names = [f"n{number}" for number in range(50)]
-    clients = await asyncio.gather(*(fetch(middleware, target=f"/?{name}".encode()) for name in names))
-    assert [client.body.decode() for client in clients] == names
 
 
 async def test_a_request_sees_nothing_of_what_the_server_had_at_its_startup(app: flask.Flask) -> None:

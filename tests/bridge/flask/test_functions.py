@@ -162,27 +162,6 @@ async def test_after_this_request(app: flask.Flask, journal: Journal, kind: str)
     assert journal["after this"].on_loop == (kind == "async")
 
 
-@views
-async def test_all_sync_ones_of_a_request_share_a_thread(
-    app: flask.Flask, journal: Journal, connect: Any, view_kind: str
-) -> None:
-    for name, register in HOOKS.items():
-        register(app, noting(journal, name, "sync"))
-    for name, signal in SIGNALS.items():
-        connect(signal, noting(journal, name, "sync"))
-    add_view(app, journal, view_kind, ZeroDivisionError)
-
-    bridge = FlaskToAsgi(app)
-    clients = await asyncio.gather(*(fetch(bridge) for _ in range(8)))
-    assert {client.body for client in clients} == {b"handled"}
-    assert threading.get_ident() not in journal.threads
-    journal.clear()
-    await fetch(bridge)
-    unsent = {"message-flashed", "got-request-exception"}
-    assert set(journal.names) == {"view", *HOOKS, *SIGNALS} - unsent
-    assert len(journal.threads) == 1
-
-
 async def test_without_sync_ones_there_is_no_thread(app: flask.Flask, journal: Journal) -> None:
     for name, register in HOOKS.items():
         register(app, noting(journal, name, "async"))

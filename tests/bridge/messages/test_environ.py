@@ -61,13 +61,6 @@ def test_environ_is_complete() -> None:
     }
 
 
-@pytest.mark.parametrize("multithread", [True, False])
-@pytest.mark.parametrize("multiprocess", [True, False])
-def test_server_constants_tell_how_it_runs(*, multithread: bool, multiprocess: bool) -> None:
-    constants = server_constants(multithread=multithread, multiprocess=multiprocess)
-    assert (constants["wsgi.multithread"], constants["wsgi.multiprocess"]) == (multithread, multiprocess)
-
-
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
@@ -104,11 +97,6 @@ def test_environ_of_the_least_scope() -> None:
     assert environ["PATH_INFO"] == environ["REQUEST_URI"] == "/"
     assert environ["QUERY_STRING"] == environ["SCRIPT_NAME"] == environ["REMOTE_ADDR"] == ""
     assert all(isinstance(environ[key], str) for key in environ if key.isupper())
-
-
-def test_headers_that_contradict_each_other_are_rejected() -> None:
-    with pytest.raises(RequestRejected):
-        environ_of(headers=[(b"host", b"other")])
 
 
 @pytest.mark.parametrize(

@@ -202,19 +202,6 @@ async def test_all_coroutines_of_a_request_share_one_loop_and_one_context() -> N
     await eventually(own.is_closed)
 
 
-async def test_an_async_generator_is_a_view_there_too() -> None:
-    @on_thread
-    async def view() -> AsyncIterator[str]:
-        yield "one "
-        gate.opened.set()
-        gate()
-        assert asyncio.get_running_loop() is not server
-        yield "two"
-
-    server = asyncio.get_running_loop()
-    assert (await fetch(plain_app(view))).body == b"one two"
-
-
 @pytest.mark.parametrize("mark", [on_thread, of_dash])
 @pytest.mark.parametrize("sync_view", [True, False])
 async def test_a_hook_is_kept_off_the_loop_by_itself(mark: Any, *, sync_view: bool) -> None:
@@ -270,20 +257,6 @@ async def test_hooks_and_teardown_see_thread_local_values_of_their_request_alone
     for user in (b"1", b"2"):
         assert (await fetch(bridge, target=b"/?user=" + user)).body == user
     assert seen == [{}, {"user": "1"}, {}, {"user": "2"}]
-
-
-async def test_sync_views_of_an_application_that_is_kept_on_threads_keep_the_values_of_their_thread(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(threading, "local", local)
-    values = threading.local()
-
-    def view() -> str:
-        values.count = getattr(values, "count", 0) + 1
-        return str(values.count)
-
-    bridge = plain_app(view, async_views="thread", threads=1)
-    assert [(await fetch(bridge)).body for _ in range(2)] == [b"1", b"2"]
 
 
 @pytest.mark.parametrize("leaves", [True, False])

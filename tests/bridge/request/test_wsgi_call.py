@@ -405,25 +405,6 @@ async def test_the_validator_has_nothing_to_say(
     assert capsys.readouterr() == ("", "")
 
 
-async def test_write_sends_at_once(adapt: Adapter) -> None:
-    client = await fetch(adapt(writing))
-    assert [message["body"] for message in client.sent[1:]] == [b"a", b"b", b"c"]
-    assert client.complete
-
-
-async def test_write_after_the_end_is_ignored(adapt: Adapter) -> None:
-    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        write = start_response("200 OK", length(2))
-        write(b"")
-        write(b"abc")
-        write(b"def")
-        return [b"ghi"]
-
-    client = await fetch(adapt(application))
-    assert client.body == b"ab"
-    assert len(client.sent) == 2
-
-
 def start_twice(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", PLAIN)
     start_response("200 OK", PLAIN)
@@ -482,25 +463,6 @@ async def test_what_an_application_does_wrong(
     with pytest.raises(error, match=told):
         await adapt(application)(http_scope(), client.receive, client.send)
     assert client.sent == []
-
-
-@pytest.mark.parametrize("headers", [PLAIN, length(50)])
-async def test_exc_info_after_the_headers_truncates(adapt: Adapter, headers: list[tuple[str, str]]) -> None:
-    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", headers)
-        yield b"partial"
-        try:
-            fail()
-        except ValueError:
-            start_response("500 Oops", PLAIN, sys.exc_info())
-        yield b"never"
-
-    client = Client()
-    with pytest.raises(ValueError, match="oops"):
-        await adapt(application)(http_scope(), client.receive, client.send)
-    assert client.status == 200
-    assert client.body == b"partial"
-    assert not client.complete
 
 
 # -- failures

@@ -2,14 +2,11 @@
 """Rules 2, 3 and 4: the environ, and what of the head of a request is in it."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from flask import Flask, request
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from tests.support import process
 from tests.support.adapters import Adapter, stock_fails
 from tests.support.applications.environ import describe, read_environ
 from tests.support.client import Connection, fetch
@@ -52,21 +49,6 @@ def test_the_environ_is_complete(serve: Serve, adapter: Adapter) -> None:
     }
 
 
-def test_a_worker_among_others_is_multiprocess(tmp_path: Path) -> None:
-    """Rule 2. Stock asgiref says so always, which is true here."""
-    (tmp_path / "worker_app.py").write_text(
-        "from ashapp.bridge import WsgiToAsgi\n"
-        "def application(environ, start_response):\n"
-        "    start_response('200 OK', [])\n"
-        "    return [str(environ['wsgi.multiprocess']).encode()]\n"
-        "app = WsgiToAsgi(application)\n"
-    )
-    args = ["worker_app:app", "--app-dir", str(tmp_path), "--workers", "2", "--loop", "asyncio"]
-    with process.serving(args, command=[sys.executable, "-m", "uvicorn"]) as server:
-        address = ("127.0.0.1", int(server.base_url.rpartition(":")[2]))
-        assert fetch(address, "/").body == b"True"
-
-
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -104,15 +86,6 @@ def test_a_field_that_must_not_be_repeated_is_refused(serve: Serve, fields: str)
     with Connection(serve(WsgiToAsgi(describe))) as connection:
         connection.send(GET + fields.encode() + b"\r\n\r\n0\r\n\r\n")
         assert connection.receive().status == 400
-
-
-@on_every_server
-@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip", "chunked, gzip"])
-def test_a_transfer_coding_that_is_not_understood_is_refused(serve: Serve, coding: str) -> None:
-    """By the parser or by the bridge: the application would take what is still coded for the body."""
-    with Connection(serve(WsgiToAsgi(describe))) as connection:
-        connection.send(GET + f"Transfer-Encoding: {coding}\r\n\r\n0\r\n\r\n".encode())
-        assert connection.receive().status in {400, 501}
 
 
 # The target on the wire, PATH_INFO and QUERY_STRING.

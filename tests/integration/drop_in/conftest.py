@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support.process import SERVE, ServerProcess, serving
@@ -36,16 +35,3 @@ def server(
         if request.param != "flask run":
             assert server.stop() == 0
             assert "Exception in ASGI application" not in server.stderr
-
-
-@pytest.fixture(scope="package")
-def _client(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.base_url, trust_env=False, timeout=20) as client:
-        yield client
-
-
-@pytest.fixture
-def client(_client: httpx.Client) -> httpx.Client:
-    """A visitor who has not been here yet."""
-    _client.cookies.clear()
-    return _client

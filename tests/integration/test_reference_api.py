@@ -1,15 +1,33 @@
 # SPDX-License-Identifier: MIT
-"""What only a connection shows of the endpoints; what each of them answers is in ``tests/api``."""
+"""The reference API, as ``ashapp serve`` serves it; what each endpoint answers is in ``tests/api``."""
 
 import asyncio
 import hashlib
+import os
+import re
+import signal
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.support.client import Address, Connection
-from tests.support.process import ServerProcess
+from tests.support.client import Address, Connection, fetch, hammer
+from tests.support.process import ServerProcess, serving
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server whose log must tell of nothing but its start and its end."""
+    folder = tmp_path_factory.mktemp("reference")
+    with serving(cwd=folder, env={"ASHAPP_COMMIT": "0123abc"}) as server:
+        yield server
+        assert server.stop() == 0
+        assert "ERROR" not in server.stderr
+        assert "WARNING" not in server.stderr
+        assert "Traceback" not in server.stderr
+
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 EVERY_BYTE = bytes(range(256))
@@ -85,3 +103,50 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(
         response = connection.receive()
         assert response.status == 413
         assert response.head.one("content-type") == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/upload", "/echo"])
+@pytest.mark.parametrize(
+    ("framing", "part"),
+    [("Content-Length: 1000", "short"), ("Transfer-Encoding: chunked", "5\r\nshort\r\n")],
+)
+@pytest.mark.parametrize("vanish", [True, False])
+def test_an_upload_that_breaks_off_is_never_taken_for_whole(
+    address: Address,
+    path: str,
+    framing: str,
+    part: str,
+    vanish: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    with Connection(address) as connection:
+        connection.send(f"PUT {path} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n{part}".encode())
+        if vanish:
+            connection.vanish()
+        else:
+            connection.finish_sending()
+            assert connection.is_closed()
+    # The log of the server, when it has ended, must not tell of it either.
+    assert fetch(address, "/version").status == 200
+
+
+GET = b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+async def test_two_workers_share_the_work(tmp_path: Path) -> None:
+    with serving(["--workers", "2", "--stall-timeout", "60"], cwd=tmp_path) as server:
+        server.wait_for_log(r"(?s)(startup complete.*){2}")
+        workers = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", server.stderr)]
+        assert len(set(workers)) == 2
+        for stopped in workers:
+            # The other one answers alone.
+            os.kill(stopped, signal.SIGSTOP)
+            try:
+                assert fetch(server.address, "/version").status == 200
+                assert fetch(server.address, "/readyz").status == 200
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+        assert await hammer(server.address, 16, 50, GET) == {200: 800}
+        assert server.stop() == 0
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
