@@ -12,7 +12,8 @@ from textwrap import dedent
 
 import pytest
 
-from ashapp.observe.logs import lines, outlet
+from ashapp.observe import soon
+from ashapp.observe.logs import outlet
 from ashapp.observe.logs.formats import LineHandler
 from ashapp.observe.logs.lines import Lines
 from tests.support.waiting import PATIENCE, until
@@ -44,7 +45,7 @@ async def test_lines_of_a_round_of_the_loop_go_out_together_and_in_order() -> No
 
 
 async def test_lines_of_many_rounds_go_out_together_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "_PERIOD", 0.2)
+    monkeypatch.setattr(soon, "PERIOD", 0.2)
     stream = Stream()
     written = Lines(stream)
     for number in range(3):

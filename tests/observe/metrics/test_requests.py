@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,8 +9,16 @@ from ashapp.observe.metrics.requests import DURATION_BUCKETS, RequestMetrics
 from ashapp.observe.observation import Observation
 from ashapp.observe.observer import Observer
 from tests.support.asgi import Client, http_scope
+from tests.support.waiting import eventually
 
 DURATION = "http_server_request_duration_seconds"
+LABELS = {
+    "http_request_method": "GET",
+    "http_route": "/users/<int:id>",
+    "http_response_status_code": "200",
+    "url_scheme": "http",
+    "ashapp_place": "loop",
+}
 
 
 class Counted:
@@ -53,13 +62,7 @@ def test_a_request_is_counted_and_timed_by_route_method_status_and_place(counted
     counted.metrics(
         ended(duration=0.001, place="thread", status=404, route=None, method="POST", scheme="https")
     )
-    labels = {
-        "http_request_method": "GET",
-        "http_route": "/users/<int:id>",
-        "http_response_status_code": "200",
-        "url_scheme": "http",
-        "ashapp_place": "loop",
-    }
+    labels = LABELS
     assert counted.value(f"{DURATION}_count", **labels) == 1
     assert counted.value(f"{DURATION}_sum", **labels) == 0.3
     assert counted.value(f"{DURATION}_bucket", **labels, le="0.25") == 0
@@ -82,11 +85,10 @@ def test_what_clients_make_up_makes_no_new_series(counted: Counted) -> None:
     for number in range(50):
         counted.metrics(ended(method=f"M{number}", scheme=f"s{number}"))
     counted.metrics(ended(method="BREW", scheme="http"))
-    assert counted.count(f"{DURATION}_count", http_request_method="_OTHER", url_scheme="http") == 51
-    assert len(counted.metrics._observers) == 0
     for _ in range(3):
         counted.metrics(ended())
-    assert len(counted.metrics._observers) == 1
+    assert counted.count(f"{DURATION}_count", http_request_method="_OTHER", url_scheme="http") == 51
+    assert len(counted.metrics._tallies) == 1
 
 
 @pytest.mark.parametrize(
@@ -153,3 +155,16 @@ async def test_a_request_is_counted_before_its_client_has_the_whole_response(cou
     await observer(http_scope(), Client().receive, send)
     assert counts == [(None, 0), (b"a", 0), (b"b", 1)]
     assert counted.metrics.active == 0
+
+
+async def test_what_ends_in_a_round_of_the_loop_is_counted_once_and_without_being_asked() -> None:
+    registry = CollectorRegistry()
+    metrics = RequestMetrics(registry)
+    for duration in (0.3, 0.2):
+        metrics(ended(duration=duration))
+    await asyncio.sleep(0)
+    assert not metrics._waiting
+    metrics(ended(duration=0.4))
+    assert metrics._waiting, "so soon after the last time it waits for more"
+    await eventually(lambda: not metrics._waiting)
+    assert registry.get_sample_value(f"{DURATION}_sum", LABELS) == pytest.approx(0.9)

@@ -14,7 +14,6 @@ Whoever has the lock writes for all. So nobody waits for it: no other thread, an
 collector runs in the middle of a write, and that logs.
 """
 
-import asyncio
 import atexit
 import logging
 import os
@@ -30,13 +29,12 @@ from queue import SimpleQueue
 from typing import TextIO
 
 from ashapp.observe.logs.outlet import Outlet, identity
+from ashapp.observe.soon import Soon
 
 __all__ = ["Lines", "stderr_lines"]
 
 _log = logging.getLogger("ashapp.observe")
 
-# Seconds from one write to the next that nobody asks for: 200 in a second cost next to nothing.
-_PERIOD = 0.005
 # Bytes that wait for a reader: some ten thousand lines.
 _LIMIT = 4 << 20
 # Bytes that are written to a pipe whole, whoever else writes there (pipe(7)).
@@ -61,8 +59,7 @@ class Lines:
         self._begin()
 
     def _begin(self) -> None:
-        self._flushed_by: asyncio.AbstractEventLoop | None = None
-        self._flushed_at = float("-inf")
+        self._soon = Soon(self.flush)
         self._outlet: Outlet | None = None
         self._waiting: deque[str | Callable[[], str]] = deque()
         self._lock = threading.Lock()
@@ -92,18 +89,11 @@ class Lines:
     def write_soon(self, line: Callable[[], str]) -> None:
         """Write what *line* returns when the running loop has done what it has to do now, or a bit later."""
         self._waiting.append(line)
-        loop = asyncio.get_running_loop()
-        if self._flushed_by is not loop:
-            self._flushed_by = loop
-            if time.monotonic() - self._flushed_at < _PERIOD:
-                loop.call_later(_PERIOD, self.flush)
-            else:
-                loop.call_soon(self.flush)
+        self._soon.ask()
 
     def flush(self) -> None:
         """Write all lines that wait, or have them written if that would take time. From any thread."""
-        self._flushed_by = None
-        self._flushed_at = time.monotonic()
+        self._soon.note()
         while self._waiting and self._lock.acquire(blocking=False):
             try:
                 if lines := list(self._take(len(self._waiting))):

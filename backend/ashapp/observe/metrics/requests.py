@@ -4,14 +4,21 @@
 Names, units and labels are those of the OpenTelemetry semantic conventions for HTTP servers, as its exporter
 for Prometheus writes them. What these don't know begins with ``ashapp_``. The labels have few values: a route
 is the rule that Flask has matched, or empty, and an unknown method is ``_OTHER``.
+
+Theory of operation. A request that has ended is only put aside. All that have ended in some milliseconds are
+counted together, or before that if somebody asks.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 
+from ashapp.observe.metrics.tally import Tally
 from ashapp.observe.observation import Observation
+from ashapp.observe.soon import Soon
 
 __all__ = ["DURATION_BUCKETS", "SERVER", "RequestMetrics"]
 
@@ -26,54 +33,79 @@ SERVER = "server"
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 _Key = tuple[str, str, str | None, int | None, str | None]
+_M = TypeVar("_M", Counter, Histogram)
 
 
 class RequestMetrics:
-    """A sink of the observer whose metrics are in *registry*. On the loop.
+    """A sink of the observer, and a collector of *registry*.
 
-    A request is counted before the last message of its response is handed to the server: whoever has read a
-    response finds it counted.
+    A request is seen to be counted by whoever has read its response. In files that other processes read, that
+    is so some milliseconds later.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.begun = 0
         self.ended = 0
-        histogram = partial(Histogram, registry=registry, buckets=_SHORT_BUCKETS)
-        counter = partial(Counter, registry=registry)
-        self._durations = Histogram(
-            "http_server_request_duration_seconds",
-            "Time from the head of a request to the end of its response.",
-            ["http_request_method", "http_route", "http_response_status_code", "url_scheme", "ashapp_place"],
-            registry=registry,
-            buckets=DURATION_BUCKETS,
+        self._metrics: list[Counter | Histogram] = []
+        self._durations = self._made(
+            Histogram(
+                "http_server_request_duration_seconds",
+                "Time from the head of a request to the end of its response.",
+                [
+                    "http_request_method",
+                    "http_route",
+                    "http_response_status_code",
+                    "url_scheme",
+                    "ashapp_place",
+                ],
+                registry=None,
+                buckets=DURATION_BUCKETS,
+            )
         )
-        self._waits = histogram("ashapp_thread_wait_seconds", "Time that requests have waited for a thread.")
-        self._lags = histogram(
+        self._waits = Tally(
+            self._histogram("ashapp_thread_wait_seconds", "Time that requests have waited for a thread.")
+        )
+        self._lags = self._histogram(
             "ashapp_event_loop_lag_seconds",
             "How much later than it should the event loop has called back, measured all the time.",
         )
-        self._disconnects = counter(
+        self._disconnects = self._counter(
             "ashapp_client_disconnects", "Requests whose client has gone before the response was complete."
         )
-        self._shed = counter(
+        self._shed = self._counter(
             "ashapp_requests_shed", "Requests that were refused because there were too many."
         )
-        self._refused = counter(
+        self._refused = self._counter(
             "ashapp_requests_refused",
             "Requests that the server has refused itself, as wrong, too large or too late.",
-            ["http_response_status_code"],
+            "http_response_status_code",
         )
-        self._blocks = counter(
+        self._blocks = self._counter(
             "ashapp_event_loop_blocks",
             "Times that a view has blocked the event loop for longer than its limit.",
-            ["ashapp_endpoint"],
+            "ashapp_endpoint",
         )
-        self._lost_lines = counter(
+        self._lost_lines = self._counter(
             "ashapp_log_lines_lost", "Lines of the log that were lost, because nobody read them in time."
         )
         self._noted_refusals: dict[int, int] = {}
         self._noted_lines = 0
-        self._observers: dict[_Key, Callable[[float], None]] = {}
+        self._tallies: dict[_Key, Tally] = {}
+        # Who has ended, and is to be counted.
+        self._waiting: deque[Observation] = deque()
+        self._lock = threading.Lock()
+        self._soon = Soon(self.write)
+        registry.register(self)
+
+    def _histogram(self, name: str, text: str) -> Histogram:
+        return self._made(Histogram(name, text, registry=None, buckets=_SHORT_BUCKETS))
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return self._made(Counter(name, text, labels, registry=None))
+
+    def _made(self, metric: _M) -> _M:
+        self._metrics.append(metric)
+        return metric
 
     @property
     def active(self) -> int:
@@ -85,19 +117,37 @@ class RequestMetrics:
         self.begun += 1
 
     def __call__(self, observation: Observation) -> None:
-        """Count a request that has ended."""
+        """Count a request that has ended. On the loop."""
         self.ended += 1
-        scope = observation.scope
-        place = observation.place
+        self._waiting.append(observation)
+        self._soon.ask()
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what has been counted. From any thread."""
+        self.write()
+        for metric in self._metrics:
+            yield from metric.collect()
+
+    def write(self) -> None:
+        """Count all requests that have ended, and write what has found no room. From any thread."""
+        with self._lock:
+            self._soon.note()
+            touched = {self._count(self._waiting.popleft()) for _ in range(len(self._waiting))}
+            for tally in (*touched, self._waits):
+                tally.write()
+
+    def _count(self, observation: Observation) -> Tally:
+        scope, place = observation.scope, observation.place
         key = (scope["method"], scope.get("scheme", "http"), observation.route, observation.status, place)
-        observe = self._observers.get(key) or self._observer(key)
-        observe(observation.duration)
+        tally = self._tallies.get(key) or self._tally(key)
+        tally.add(observation.duration)
         if place == "thread":
-            self._waits.observe(observation.queued)
+            self._waits.add(observation.queued)
         elif place is None and observation.status == 503:
             self._shed.inc()
         if observation.disconnected:
             self._disconnects.inc()
+        return tally
 
     def note_lag(self, seconds: float) -> None:
         """Note how late the event loop was once."""
@@ -118,20 +168,12 @@ class RequestMetrics:
         self._lost_lines.inc(total - self._noted_lines)
         self._noted_lines = total
 
-    def write_rest(self) -> None:
-        """Write what has been counted and has found no room in a file, if there is some now."""
-        self._disconnects.inc(0)  # each write does so, but there may be none
-
-    def _observer(self, key: _Key) -> Callable[[float], None]:
+    def _tally(self, key: _Key) -> Tally:
         method, scheme, route, status, place = key
-        observe = self._durations.labels(
-            method if method in _METHODS else "_OTHER",
-            route or "",
-            status or "",
-            "https" if scheme == "https" else "http",
-            place or SERVER,
-        ).observe
+        known = method if method in _METHODS else "_OTHER"
+        labels = (known, route or "", status or "", "https" if scheme == "https" else "http", place or SERVER)
+        tally = Tally(self._durations.labels(*labels))
         # What clients make up must not fill the memory.
         if method in _METHODS and scheme in {"http", "https"}:
-            self._observers[key] = observe
-        return observe
+            self._tallies[key] = tally
+        return tally

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""Do once, for many requests, what need not be done for each."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+__all__ = ["PERIOD", "Soon"]
+
+#: Seconds from one call to the next: 200 in a second cost next to nothing.
+PERIOD = 0.005
+
+
+class Soon:
+    """Calls *function* once for all that have asked since the last time. On the loop.
+
+    That is as soon as the loop has done its round, but where the last call was only just before it is some
+    milliseconds later. Where no loop is running it is at once.
+    """
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self._function = function
+        self._asked_in: asyncio.AbstractEventLoop | None = None
+        self._done_at = float("-inf")
+
+    def ask(self) -> None:
+        """Let it be called."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._function()
+            return
+        if self._asked_in is not loop:
+            self._asked_in = loop
+            if time.monotonic() - self._done_at < PERIOD:
+                loop.call_later(PERIOD, self._function)
+            else:
+                loop.call_soon(self._function)
+
+    def note(self) -> None:
+        """Take note that it is being called, by whomever: who asks from now on asks for the next time."""
+        self._asked_in = None
+        self._done_at = time.monotonic()
