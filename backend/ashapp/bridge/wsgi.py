@@ -12,6 +12,7 @@ import asgiref.wsgi
 
 from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.admission.in_flight import Admission
+from ashapp.bridge.admission.websockets import DEFAULT_WEBSOCKET_THREADS, Websockets
 from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
 from ashapp.bridge.concurrency.context import new_context
 from ashapp.bridge.concurrency.own_loop import drain_own_loops
@@ -78,6 +79,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     *limit_in_flight* is how many requests there may be at once, and *limit_queue* how many of them may wait
     for a thread: one more is answered with 503 at once (see ``Admission``). *limit_body* is the greatest
     length in bytes of a request body: a longer one is answered with 413. None stands for no such bound.
+    *limit_websockets* is how many WebSockets there may be at once, none of which is a request in flight, and
+    *websocket_threads* how many of them may hold a thread: all do but those with an ``async def`` handler of
+    ``websocket``. One more is denied with 503. The default is 1000 threads, or 1 where *threads* is 1.
     *read_ahead* is how many bytes of a body are read before the request takes a thread (see ``Intake``), and
     *limit_buffered* how many bytes of bodies all requests together may be given at once; by default that
     depends on the memory that is left (see ``Budget``).
@@ -106,6 +110,8 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         request_timeout: float | None = None,
         limit_in_flight: int | None = None,
         limit_queue: int | None = None,
+        limit_websockets: int | None = None,
+        websocket_threads: int | None = None,
         limit_body: int | None = None,
         read_ahead: int = DEFAULT_READ_AHEAD,
         limit_buffered: int | None = None,
@@ -126,11 +132,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         self.admission = Admission(self._pool, limit_in_flight, limit_queue)
         self.intake = Intake(Memory(), max(threads // 2, 1), read_ahead)
         self.intake.budget.limit = limit_buffered
-        #: How many WebSockets the application has not done with.
-        self.open_websockets = 0
-        self._websocket_pool = ThreadPool(
-            1000, option="websocket_threads", name="ashapp-websocket", idle_time=10.0
-        )
+        if websocket_threads is None:
+            websocket_threads = DEFAULT_WEBSOCKET_THREADS if threads > 1 else 1
+        self.websockets = Websockets(websocket_threads, limit_websockets)
         self._behind = WriteBehind(self.intake.budget.left)
         self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
         self._tasks = TaskKeeper()
@@ -141,11 +145,12 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             wsgi_application, self._run_sync, self._drain, on_startup, on_shutdown, lifespan
         )
 
-    def set_default_limits(
+    def set_default_limits(  # noqa: PLR0913 - all by keyword
         self,
         *,
         limit_in_flight: int | None,
         limit_queue: int | None,
+        limit_websockets: int | None,
         limit_body: int | None,
         limit_buffered: int | None,
         request_timeout: float | None,
@@ -155,6 +160,8 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             self.admission.limit_in_flight = limit_in_flight
         if self.admission.limit_queue is None:
             self.admission.limit_queue = limit_queue
+        if self.websockets.limit is None:
+            self.websockets.limit = limit_websockets
         if self.limit_body is None:
             self.limit_body = limit_body
         if self.intake.budget.limit is None:
@@ -219,13 +226,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             await self.lifespan(scope, receive, send)
         elif scope["type"] == "websocket":
             self._enter_loop()
-            self.open_websockets += 1
-            await serve_websocket(self, scope, receive, send, self._note_websocket_end)
+            self.websockets.open += 1
+            await serve_websocket(self, scope, receive, send)
         else:
             raise ValueError(f"scope type {scope['type']!r}: expected 'http', 'websocket' or 'lifespan'")
-
-    def _note_websocket_end(self) -> None:
-        self.open_websockets -= 1
 
     def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
         """Return the environ for *scope* (PEP 3333), with *body* as ``wsgi.input``.
@@ -271,7 +275,11 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop
     ) -> WsgiCall:
         """Return the call that serves a WebSocket."""
-        return self._make_thread_call(environ, body, loop, self._websocket_pool, None)
+        return self._make_thread_call(environ, body, loop, self.websockets.pool, None)
+
+    def wants_socket(self, environ: Environ) -> bool:  # noqa: ARG002 - for subclasses
+        """Say whether the application may take the socket of the WebSocket of *environ*."""
+        return True
 
     def _make_thread_call(
         self,
@@ -328,7 +336,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         # Requests that the server gave up end with teardowns, which still use what shutdown takes away.
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._task_grace
-        while (self.admission.in_flight or self.open_websockets) and loop.time() < deadline:  # noqa: ASYNC110 - an event would cost each request
+        while (self.admission.in_flight or self.websockets.open) and loop.time() < deadline:  # noqa: ASYNC110 - an event would cost each request
             await asyncio.sleep(_DRAIN_INTERVAL)
         await drain_own_loops(max(deadline - loop.time(), 0))
         await self._tasks.drain(max(deadline - loop.time(), 0))

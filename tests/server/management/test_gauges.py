@@ -43,7 +43,7 @@ def test_what_the_workers_do_is_added_up() -> None:
     checks = [Outcome("database", None, 0.1, 1.0), Outcome("cache", "OSError: gone", 2.0, 1.0)]
     slow = [Outcome("database", None, 0.3, 1.0)]
     service = Service(
-        WorkerStatus(1, 0.0, "draining", 4, 3, 2, 1, checks, 6, {"slow": "it blocks"}, 100, 7),
+        WorkerStatus(1, 0.0, "draining", 4, 3, 2, 1, checks, 6, {"slow": "it blocks"}, 100, 7, 5, 50, 4),
         WorkerStatus(2, 0.0, None, 10, 20, 30, 25, slow),
         ended=7,
     )
@@ -54,6 +54,9 @@ def test_what_the_workers_do_is_added_up() -> None:
         "ashapp_busy_threads": 26,
         "ashapp_async_threads": 100,
         "ashapp_busy_async_threads": 7,
+        "ashapp_websockets": 5,
+        "ashapp_websocket_threads": 50,
+        "ashapp_busy_websocket_threads": 4,
         "ashapp_moved_views": 1,
         "ashapp_unwritten_metrics": 6,
         "ashapp_workers": 2,

@@ -80,6 +80,9 @@ def test_a_service_is_ready_if_one_of_its_workers_is() -> None:
         "busy_threads": 1,
         "async_threads": 1000,
         "busy_async_threads": 7,
+        "websockets": 0,
+        "websocket_threads": 0,
+        "busy_websocket_threads": 0,
         "moved_views": {"slow": "it has blocked the event loop"},
         "checks": [],
     }

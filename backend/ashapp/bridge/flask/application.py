@@ -40,6 +40,8 @@ class BridgeOptions(TypedDict, total=False):
     request_timeout: float | None
     limit_in_flight: int | None
     limit_queue: int | None
+    limit_websockets: int | None
+    websocket_threads: int | None
     limit_body: int | None
     limit_buffered: int | None
     read_ahead: int
@@ -118,6 +120,10 @@ class FlaskToAsgi(WsgiToAsgi):
         if self._dispatch.handler_runs_on_loop(environ):
             return self._make_loop_call(environ, body, loop, None)
         return super().make_websocket_call(environ, body, loop)
+
+    def wants_socket(self, environ: Environ) -> bool:
+        """Say whether the handler may take the socket of its WebSocket: not one of ``websocket``."""
+        return not self._dispatch.has_native_handler(environ)
 
     def _make_loop_call(
         self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop, timeout: float | None

@@ -117,6 +117,11 @@ class Dispatch:
             and self.placement.of(rule.endpoint).on_loop
         )
 
+    def has_native_handler(self, environ: Environ) -> bool:
+        """Say whether the handler for the WebSocket of *environ* is one of ``websocket``."""
+        rule = None if self._match is None else on_loop(self._match, environ)
+        return rule is not None and is_native(self._app.view_functions.get(rule.endpoint))
+
     def _match_early(self, environ: Environ) -> Rule | None:
         match = self._match
         if match is None or not self.placement.may_be_on_loop():

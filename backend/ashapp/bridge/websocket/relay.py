@@ -20,6 +20,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ashapp.bridge.admission.in_flight import busy
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.messages.errors import RequestRejected
 from ashapp.bridge.websocket.connection import WebSocketClosed
@@ -61,7 +62,7 @@ class Relay:
     """Leads from a socket in *environ* to *connection*. On the loop of that.
 
     Raises:
-        RequestRejected: what libraries read of *environ* is malformed; the status is 400.
+        RequestRejected: what libraries read of *environ* is malformed: 400; or no socket is left: 503.
 
     """
 
@@ -70,7 +71,10 @@ class Relay:
         self._connection = connection
         self._loop = connection.loop
         self._environ = environ
-        self._own, application_end = socket.socketpair()
+        try:
+            self._own, application_end = socket.socketpair()
+        except OSError as error:
+            raise busy(f"there is no socket for a WebSocket: {error.strerror}") from error
         self._own.setblocking(False)  # noqa: FBT003 - positional only
         environ[SOCKET] = end = ApplicationSocket(fileno=application_end.detach())
         end.client = environ["asgi.scope"].get("client")

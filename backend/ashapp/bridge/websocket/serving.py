@@ -14,8 +14,7 @@ from ashapp.bridge.websocket.handshake import as_request
 from ashapp.bridge.websocket.relay import Relay, tolerating_any_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from ashapp.bridge.admission.websockets import Websockets
     from ashapp.bridge.messages.types import Environ, Message, Receive, Scope, Send
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
@@ -29,6 +28,13 @@ class Bridge(Protocol):
         """Return the environ for an ``http`` scope; see ``WsgiToAsgi``."""
         ...
 
+    #: How many WebSockets there are, and may be.
+    websockets: Websockets
+
+    def wants_socket(self, environ: Environ) -> bool:
+        """Say whether the application may take the socket of a WebSocket."""
+        ...
+
     def make_websocket_call(
         self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop
     ) -> WsgiCall:
@@ -36,22 +42,26 @@ class Bridge(Protocol):
         ...
 
 
-async def serve(
-    bridge: Bridge, scope: Scope, receive: Receive, send: Send, when_ended: Callable[[], object]
-) -> None:
-    """Serve *scope*, and call *when_ended* when the application has done with it."""
+async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve *scope*, which has been counted as open, until the application has done with it."""
     await receive()  # websocket.connect
     loop = asyncio.get_running_loop()
     connection = Connection(scope, receive, send, loop)
+    leave = bridge.websockets.leave
     call = relay = None
     try:
-        call = _make_call(bridge, scope, connection)
+        bridge.websockets.check()
+        made = _make_call(bridge, scope, connection)
         answer = connection.answer
-        if isinstance(call, ThreadCall):
-            relay = Relay(call.environ, connection)
-            call.application = tolerating_any_end(call.application)
-            answer = relay.answer
-            call.submit()
+        if isinstance(made, ThreadCall):
+            bridge.websockets.take_thread()
+            leave = bridge.websockets.leave_thread
+            if bridge.wants_socket(made.environ):
+                relay = Relay(made.environ, connection)
+                made.application = tolerating_any_end(made.application)
+                answer = relay.answer
+            made.submit()
+        call = made
         await call.respond(answer)
         await connection.close(connection.final_code)
     except RequestRejected as rejection:
@@ -69,9 +79,9 @@ async def serve(
             relay.stop()
         connection.stop()
         if call is None:
-            when_ended()
+            leave()
         else:
-            call.when_ended(when_ended)
+            call.when_ended(leave)
 
 
 def _make_call(bridge: Bridge, scope: Scope, connection: Connection) -> WsgiCall:

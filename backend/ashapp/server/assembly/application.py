@@ -97,6 +97,7 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
     """Return *found* as an ASGI application. One that its own code has bridged keeps its own limits."""
     options: dict[str, Any] = {
         "threads": settings.threads,
+        "websocket_threads": settings.websocket_threads,
         "multiprocess": settings.worker_count > 1,
         "task_grace": settings.task_grace,
         "read_ahead": settings.read_ahead,
@@ -159,6 +160,7 @@ def _watch(
     if workers is not None:
         threads = getattr(bridge, "request_threads", None)
         reporter = StatusReporter(workers, health, bridge.threads, checker.outcomes.values, threads)
+        reporter.websockets = bridge.websockets
         sinks.append(reporter.metrics)
         if blocking is not None:
             health.block_listeners.append(reporter.metrics.note_block)

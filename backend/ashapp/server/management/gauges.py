@@ -25,6 +25,15 @@ _SUMS = {
         "Threads for the sync hooks of async views, each of one request: how many there may be.",
     ),
     "ashapp_busy_async_threads": ("busy_async_threads", "Threads for the sync hooks of async views in use."),
+    "ashapp_websockets": ("websockets", "WebSockets that are open, those in their handshake among them."),
+    "ashapp_websocket_threads": (
+        "websocket_threads",
+        "Threads for handlers of WebSockets: how many there may be.",
+    ),
+    "ashapp_busy_websocket_threads": (
+        "busy_websocket_threads",
+        "Threads for handlers of WebSockets that are held by one.",
+    ),
     "ashapp_moved_views": (
         "moved_views",
         "Views that have been moved to threads as they block the event loop, in each worker.",

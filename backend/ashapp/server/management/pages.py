@@ -87,6 +87,9 @@ class ManagementPages:
             "busy_threads": status.busy,
             "async_threads": status.async_threads,
             "busy_async_threads": status.busy_async_threads,
+            "websockets": status.websockets,
+            "websocket_threads": status.websocket_threads,
+            "busy_websocket_threads": status.busy_websocket_threads,
             "moved_views": status.moved,
             "checks": [_check(outcome) for outcome in status.checks],
         }

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
+from ashapp.bridge.admission.websockets import Websockets
 from ashapp.bridge.concurrency.request_threads import RequestThreadPool
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.observe.logs.lines import stderr_lines
@@ -36,6 +37,8 @@ class StatusReporter:
 
     #: The views that have been moved to threads, by endpoint, and why.
     moved: Mapping[str, str] = MappingProxyType({})
+    #: What counts WebSockets, where the application may have some.
+    websockets: Websockets | None = None
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class StatusReporter:
     def status(self) -> WorkerStatus:
         """Return how the worker is now. From any thread."""
         of_requests = self._request_threads
+        sockets = self.websockets
         return WorkerStatus(
             pid=os.getpid(),
             beat=self._beat_at,
@@ -85,6 +89,9 @@ class StatusReporter:
             busy=self._threads.busy,
             async_threads=of_requests.size if of_requests else 0,
             busy_async_threads=of_requests.busy if of_requests else 0,
+            websockets=sockets.open if sockets else 0,
+            websocket_threads=sockets.pool.size if sockets else 0,
+            busy_websocket_threads=sockets.on_threads if sockets else 0,
             checks=list(self._outcomes()),
             unwritten=unwritten(),
             moved=dict(self.moved),

@@ -42,6 +42,10 @@ class WorkerStatus:
     #: Threads that each belong to one request with an async view: how many there may be, and how many do.
     async_threads: int = 0
     busy_async_threads: int = 0
+    #: WebSockets that are open; and threads for their handlers: how many there may be, and how many are held.
+    websockets: int = 0
+    websocket_threads: int = 0
+    busy_websocket_threads: int = 0
 
     @property
     def age(self) -> float:

@@ -72,6 +72,10 @@ class Workers(BaseModel, title="Workers", use_attribute_docstrings=True):
     async_threads: Annotated[int, Field(ge=1, le=32768)] = 1000
     """Threads of each worker for the sync hooks of async views. A request that has such hooks holds one of
     its own, from the first to its end. Never more than 1 with --threads 1."""
+    websocket_threads: Annotated[int, Field(ge=1, le=32768)] | None = None
+    """Threads of each worker for the handlers of WebSockets, each of which holds one until it is closed; then
+    the answer is 503. None is needed by an async def handler of ashapp.websocket.
+    [default: 1000, or 1 with --threads 1]"""
     thread_locals: Literal["request", "thread"] = "request"
     """What a threading.local holds in a request with an async view: values of this request alone, or those of
     the thread, which all such requests share."""

@@ -22,6 +22,8 @@ class Limits(BaseModel, title="Limits and time-outs", use_attribute_docstrings=T
     """Requests that a worker serves at once; then the answer is 503."""
     limit_queue: Count | None = None
     """Requests that wait for a thread of a worker; then the answer is 503. [default: 25 for each thread]"""
+    limit_websockets: Count = 20_000
+    """WebSockets that a worker has at once, none of which is a request in flight; then the answer is 503."""
     limit_target: Annotated[int, Field(ge=64)] = 16384
     """Bytes of a request's target, the path with the query; then 414."""
     limit_fields: Count = 100
@@ -84,6 +86,7 @@ class Limits(BaseModel, title="Limits and time-outs", use_attribute_docstrings=T
         return {
             "limit_in_flight": self.limit_in_flight,
             "limit_queue": self.limit_queue or _QUEUED_PER_THREAD * threads,
+            "limit_websockets": self.limit_websockets,
             "limit_body": self.limit_body or None,
             "limit_buffered": self.limit_buffered,
             "request_timeout": self.request_timeout,
