@@ -5,7 +5,6 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -116,16 +115,3 @@ async def test_one_request_too_many_in_the_queue_is_refused_and_async_views_are_
     assert [client.body for client in clients] == [b"sync"] * 3
     assert bridge.admission.saturation() is None
     assert (await fetch(bridge, target=b"/sync")).status == 200
-
-
-async def test_requests_that_end_badly_are_counted_as_ended(shop: Shop) -> None:
-    def fail(environ: Any, start_response: Any) -> Any:
-        raise OSError("oops")
-
-    bridge = WsgiToAsgi(fail)
-    with pytest.raises(OSError, match="oops"):
-        await fetch(bridge)
-    task = begin(FlaskToAsgi(shop.flask), b"/async", Client())
-    task.cancel()
-    await asyncio.wait([task])
-    await eventually(lambda: bridge.admission.in_flight == 0)  # when its thread has done with it

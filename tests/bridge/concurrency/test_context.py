@@ -4,58 +4,17 @@
 import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any
 
 import flask
 import pytest
 
-from ashapp.bridge import FlaskToAsgi, nonblocking
+from ashapp.bridge import FlaskToAsgi
 from tests.support.asgi import Client, fetch, http_scope, lifespan
 
 variable = ContextVar("variable", default="unset")
 other = ContextVar("other", default="unset")
-
-KINDS = ["sync", "async", "nonblocking"]
-
-
-def make(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
-    """Return *function* as a hook of *kind*."""
-
-    async def hook(*args: Any) -> Any:
-        await asyncio.sleep(0)
-        return function(*args)
-
-    return hook if kind == "async" else nonblocking(function) if kind == "nonblocking" else function
-
-
-@pytest.mark.parametrize("teardown", KINDS)
-@pytest.mark.parametrize("before", KINDS)
-async def test_a_token_of_a_hook_is_good_everywhere(app: flask.Flask, before: str, teardown: str) -> None:
-    tokens: dict[str, Token[str]] = {}
-    seen: list[str] = []
-
-    def begin_request() -> None:
-        tokens["hook"] = variable.set("hook")
-
-    def end_request(error: BaseException | None) -> None:
-        seen.append(other.get())
-        other.reset(tokens["view"])
-        seen.extend([other.get(), variable.get()])
-
-    app.before_request(make(begin_request, before))
-    app.teardown_request(make(end_request, teardown))
-
-    @app.get("/")
-    async def view() -> str:
-        seen.append(variable.get())
-        await asyncio.sleep(0)
-        variable.reset(tokens["hook"])
-        tokens["view"] = other.set("view")
-        return "hello"
-
-    assert (await fetch(FlaskToAsgi(app))).body == b"hello"
-    assert seen == ["hook", "view", "unset", "unset"]
 
 
 async def test_a_view_and_the_body_share_it(app: flask.Flask) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ashapp.bridge.concurrency.own_loop import OwnLoop, drain_own_loops
-from tests.support.waiting import PATIENCE, eventually, until
+from tests.support.waiting import PATIENCE, until
 
 
 @contextmanager
@@ -65,11 +65,3 @@ def test_without_a_thread_there_is_no_loop(monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(RuntimeError, match="can't start"):
             OwnLoop(1)
     asyncio.run(drain_own_loops(PATIENCE))
-
-
-async def test_the_end_of_all_is_waited_for() -> None:
-    with running() as own:
-        await drain_own_loops(0.02)
-        assert not own.loop.is_closed()
-    await drain_own_loops(PATIENCE)
-    await eventually(own.loop.is_closed)

@@ -134,21 +134,6 @@ async def test_the_body_is_asked_for_when_it_is_read(app: flask.Flask, add: Add)
     assert asked == [0]
 
 
-async def test_a_body_that_comes_late_leaves_the_loop_to_others(app: flask.Flask, add: Add) -> None:
-    async def view() -> bytes:
-        return b"|".join(iter(lambda: flask.request.stream.read(3), b""))
-
-    add(view)
-    client = Client(b"ab", more=True)
-    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
-    await asyncio.sleep(0.02)
-    client.say(b"cd", more=True)
-    await asyncio.sleep(0.02)
-    client.say(b"e")
-
-    assert (await request.end()).body == b"abc|de"
-
-
 # -- sync code within
 
 
@@ -178,22 +163,6 @@ async def test_a_context_processor(app: flask.Flask, add: Add, journal: Journal,
     assert (await fetch(FlaskToAsgi(app), "POST")).body == b"hello /"
     assert journal["view"].on_loop
     assert journal["processor"].thread == journal["thread" if kind == "sync" else "view"].thread
-
-
-async def test_a_receiver_of_a_signal(app: flask.Flask, add: Add, journal: Journal) -> None:
-    def receive(sender: Any, **extra: Any) -> None:
-        journal.note("receiver")
-
-    async def view() -> str:
-        await sync_to_async(journal.note)("thread")
-        flask.flash("hello")
-        return "hello"
-
-    add(view)
-
-    with flask.message_flashed.connected_to(receive, app):
-        await fetch(FlaskToAsgi(app), "POST")
-    assert journal["receiver"].thread == journal["thread"].thread
 
 
 async def test_ensure_sync_gives_an_awaitable(app: flask.Flask, add: Add) -> None:

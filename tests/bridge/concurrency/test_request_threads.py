@@ -60,28 +60,6 @@ def test_a_thread_is_given_on_only_when_it_has_done_with_its_request() -> None:
     assert order == ["first", "second", "ended while it waited"]
 
 
-def test_what_waits_for_a_thread_can_be_withdrawn() -> None:
-    pool = RequestThreadPool(1)
-    first, second = RequestThread(pool), RequestThread(pool)
-    ran = list[str]()
-    thread_of(first)
-
-    def withdrawn() -> None:
-        ran.append("withdrawn")
-
-    second.submit(withdrawn)
-    assert not first.withdraw(withdrawn)
-    assert second.withdraw(withdrawn)
-    assert not second.withdraw(withdrawn)
-    assert pool.queued == 0
-    second.submit(withdrawn)
-    kept = submit(second, ran.append, "kept")
-    assert second.withdraw(withdrawn)
-    first.end()
-    kept.result(PATIENCE)
-    assert ran == ["kept"]
-
-
 def test_threads_that_are_not_needed_end() -> None:
     pool = RequestThreadPool(20, idle_time=0.02)
     requests = [RequestThread(pool) for _ in range(20)]
@@ -129,24 +107,6 @@ def test_threads_end_with_the_pool() -> None:
 def test_a_limit_that_is_too_small_is_refused() -> None:
     with pytest.raises(ValueError, match="async_threads is 0: expected 1 or more"):
         RequestThreadPool(0)
-
-
-async def test_sync_to_async_runs_on_the_thread_of_the_request() -> None:
-    request_thread = RequestThread(RequestThreadPool(1))
-
-    async def work() -> list[Any]:
-        current_request_thread.set(request_thread)
-        find = sync_to_async(threading.current_thread)
-        found = [await asyncio.create_task(find()), await find()]  # the first in a task of its own
-        request_thread.end()
-        return [*found, await find()]
-
-    *found, later = await asyncio.get_running_loop().create_task(work(), context=loop_context(Context()))
-    assert len(set(found)) == 1
-    assert found[0].name == "ashapp-request-1"
-    assert later not in found  # but where asgiref sends it by default
-    assert thread_of(None) is later
-    assert not hasattr(AsyncToSync.executors, "current")
 
 
 def test_each_loop_has_an_executor_of_its_own() -> None:

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-import gc
 import itertools
 import sys
 import threading
@@ -39,14 +38,6 @@ def test_blocking_hand_offs_among_quick_ones_meet_each_other() -> None:
         handoffs = [lambda: barrier.wait(PATIENCE), lambda: 0] * size
         assert not wait([pool.call(handoff) for handoff in handoffs], PATIENCE).not_done
     assert pool.started == size
-
-
-def test_hand_offs_start_in_order_of_arrival() -> None:
-    pool = ThreadPool(1)
-    order: list[int] = []
-    futures = [pool.call(lambda number=number: order.append(number)) for number in range(1000)]  # type: ignore[misc]
-    futures[-1].result(PATIENCE)
-    assert order == list(range(1000))
 
 
 def test_the_thread_that_became_idle_last_is_woken_first() -> None:
@@ -95,21 +86,6 @@ def test_no_wake_up_is_lost_between_rest_and_work(size: int) -> None:
     pool = ThreadPool(size)
     for _ in range(2000):
         pool.call(lambda: None).result(PATIENCE)
-
-
-def test_threads_end_when_the_pool_is_collected(gate: threading.Event) -> None:
-    pool = ThreadPool(4)
-    busy = [
-        pool.call(threading.current_thread),
-        pool.call(lambda: (gate.wait(PATIENCE), threading.current_thread())[1]),
-    ]
-    queued = [pool.call(threading.current_thread) for _ in range(20)]
-    del pool
-    gc.collect()
-    gate.set()
-    for thread in {future.result(PATIENCE) for future in busy + queued}:
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
 
 
 def test_a_pool_may_be_collected_on_a_thread_of_its_own(gate: threading.Event) -> None:
@@ -189,21 +165,3 @@ def test_a_thread_that_does_not_start_loses_no_hand_off(
     no_thread(meanwhile)
     pool.submit(lambda: None)
     assert late.wait(PATIENCE)
-
-
-def test_a_hand_off_that_waits_can_be_taken_back(gate: threading.Event) -> None:
-    pool, ran = ThreadPool(1), list[str]()
-    first = pool.call(lambda: gate.wait(PATIENCE))
-    until(first.running)
-
-    def withdrawn() -> None:
-        ran.append("withdrawn")
-
-    pool.submit(withdrawn)
-    last = pool.call(lambda: ran.append("last"))
-    assert pool.withdraw(withdrawn)
-    assert not pool.withdraw(withdrawn)
-    assert pool.queued == 1
-    gate.set()
-    last.result(PATIENCE)
-    assert ran == ["last"]

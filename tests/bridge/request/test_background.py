@@ -13,7 +13,6 @@ from ashapp.bridge import FlaskToAsgi
 from tests.support.asgi import fetch
 from tests.support.client import Connection
 from tests.support.client import fetch as fetch_over_socket
-from tests.support.flask import begin
 from tests.support.journal import Journal
 from tests.support.server import serving
 
@@ -122,47 +121,3 @@ def test_shutdown_begins_when_the_requests_have_ended(app: flask.Flask, journal:
     connection.close()
     assert journal.names == ["sync teardown", "async teardown", "shutdown"]
     assert isinstance(journal["sync teardown"].value, asyncio.CancelledError)
-
-
-def test_a_server_stops_though_a_request_thread_is_stuck(app: flask.Flask) -> None:
-    blocked, release = threading.Event(), threading.Event()
-
-    @app.before_request
-    def before() -> None:
-        blocked.set()
-        release.wait(60)
-
-    @app.get("/")
-    async def view() -> str:
-        return "never"
-
-    with serving(FlaskToAsgi(app, task_grace=0.1), timeout_graceful_shutdown=1) as address:
-        connection = Connection(address)
-        connection.send_request("GET", "/")
-        assert blocked.wait(20)
-
-    connection.close()
-    release.set()
-
-
-def test_asyncio_run_ends_though_requests_are_under_way(app: flask.Flask, journal: Journal) -> None:
-    @app.teardown_request
-    async def teardown(error: BaseException | None) -> None:
-        journal.note("begun")
-        await asyncio.sleep(0.01)
-        journal.note("ended")
-
-    @app.get("/")
-    async def view() -> str:
-        await asyncio.sleep(60)
-        return "never"
-
-    bridge = FlaskToAsgi(app)
-
-    async def main() -> None:
-        begin(bridge)
-        await asyncio.sleep(0.01)
-
-    asyncio.run(main())
-
-    assert journal.names == ["begun", "ended"]

@@ -26,7 +26,7 @@ from tests.support.asgi import Client, http_scope
 from tests.support.flask import make_app
 from tests.support.waiting import eventually
 
-REQUESTS = 2000
+REQUESTS = 1500
 AT_ONCE = 60
 
 THREADS = 8
@@ -239,7 +239,7 @@ def open_files() -> set[str]:
 
 
 @pytest.mark.timeout(600)  # of a minute's work, on a machine that has much else to do
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 async def test_nothing_is_left_of_a_storm(seed: int) -> None:
     storm = Storm(seed)
     await storm.run(

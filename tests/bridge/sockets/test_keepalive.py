@@ -29,7 +29,7 @@ def hello() -> Flask:
 
 
 @on_every_server
-@pytest.mark.parametrize(("connections", "requests"), [(1, 300), (8, 40), (64, 6)])
+@pytest.mark.parametrize(("connections", "requests"), [(1, 200), (32, 6)])
 def test_back_to_back_requests_never_fail(serve: Serve, connections: int, requests: int) -> None:
     """Rule 1. For stock asgiref see the pipelined requests: there its failure does not depend on timing."""
     address = serve(FlaskToAsgi(hello()))
@@ -44,40 +44,6 @@ def test_pipelined_requests_never_fail(serve: Serve, adapter: Adapter) -> None:
     with Connection(serve(adapter(hello()))) as connection:
         connection.send(GET * 20)
         assert [connection.receive().status for _ in range(20)] == [200] * 20
-
-
-@on_every_server
-def test_what_a_view_sets_is_not_seen_by_the_server(serve: Serve) -> None:
-    """Rule 1. An ASGI middleware of the next request is not touched by this request either.
-
-    The view's read makes the client send a body (``Expect``) that is long enough for the server to stop
-    reading and to start again. asyncio then keeps, for the rest of the connection, the context
-    in which it was told so. Stock asgiref passes what a view sets on to the server on purpose.
-    """
-    app = Flask(__name__)
-    seen = []
-
-    @app.post("/")
-    def view() -> str:
-        mark.set("view")
-        return str(len(request.get_data()))
-
-    bridge = FlaskToAsgi(app)
-
-    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(mark.get())
-        await bridge(scope, receive, send)
-
-    body = bytes(300_000)
-    with Connection(serve(middleware)) as connection:
-        for _ in range(3):
-            connection.send_request(
-                "POST", "/", [("Expect", "100-continue"), ("Content-Length", str(len(body)))]
-            )
-            assert connection.receive_head().status == 100
-            connection.send(body)
-            assert connection.receive().body == b"300000"
-    assert seen == ["none"] * 3
 
 
 @stock_fails("an empty message follows the last one")

@@ -9,7 +9,7 @@ import pytest
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Environ, StartResponse
-from tests.support.adapters import Adapter, stock_fails, stock_passes
+from tests.support.adapters import Adapter, stock_fails
 from tests.support.applications.wsgi import application, generate
 from tests.support.client import Connection, TruncatedResponse, fetch
 from tests.support.server import Serve, on_every_server
@@ -108,14 +108,6 @@ def test_an_iterable_that_raises_truncates_the_response(serve: Serve, error: Bas
             with pytest.raises(TruncatedResponse) as truncated:
                 connection.receive()
         assert truncated.value.partial == b"onetwo"
-
-
-@stock_passes(everywhere=True)
-def test_a_long_body_arrives_whole(serve: Serve, adapter: Adapter) -> None:
-    """Rule 10: in chunks large, small and odd, and as one."""
-    chunks = [bytes([size % 251]) * size for size in (1, 70_000, 3, 300_000, 1_000_000, 65_536)]
-    for body in (lambda: generate(*chunks), lambda: chunks, lambda: [b"".join(chunks)]):
-        assert fetch(serve(adapter(application(body))), "/").body == b"".join(chunks)
 
 
 @stock_fails("a field outside ASCII is an error: 500", everywhere=True)

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask, Response, g, request, stream_with_context
 
-from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge import FlaskToAsgi
 from tests.support.adapters import Adapter, stock_fails
-from tests.support.applications.wsgi import application
 from tests.support.client import Connection, fetch, fetch_all, hammer
 from tests.support.server import Serve
-from tests.support.waiting import until
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -155,32 +153,3 @@ def test_busy_threads_do_not_hold_up_the_loop(serve: Serve) -> None:
     for connection in connections:
         assert connection.receive().body == b"sync"
         connection.close()
-
-
-def test_a_plain_wsgi_application_has_its_threads_too(serve: Serve) -> None:
-    """Rule 11, for ``WsgiToAsgi``: the call, the iteration and ``close()`` of a request meet on one thread.
-
-    Stock asgiref has one thread.
-    """
-    meeting = threading.Barrier(4)
-    threads: list[list[int]] = []
-
-    class Body:
-        def __init__(self) -> None:
-            self.idents = [threading.get_ident()]
-            threads.append(self.idents)
-
-        def __iter__(self) -> Iterator[bytes]:
-            for _ in range(3):
-                meeting.wait(5)
-                self.idents.append(threading.get_ident())
-                yield b"x"
-
-        def close(self) -> None:
-            self.idents.append(threading.get_ident())
-
-    call = application(Body, headers=[("Content-Length", "3")])
-    assert asyncio.run(hammer(serve(WsgiToAsgi(call, threads=4)), 4, 1, GET)) == {200: 4}
-    until(lambda: all(len(idents) == 5 for idents in threads))
-    assert [len(set(idents)) for idents in threads] == [1] * 4
-    assert len({idents[0] for idents in threads}) == 4

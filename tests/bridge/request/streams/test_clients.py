@@ -31,16 +31,23 @@ def play_slowly(stream: Stream, chunk: bytes, *first: bytes) -> Stream:
 
 
 @on_every_server
-def test_a_chunk_arrives_when_it_is_yielded(app: flask.Flask, stream: Stream, serve: Serve) -> None:
-    """The producer waits until the client has the chunk."""
+def test_a_chunk_arrives_when_it_is_yielded(
+    app: flask.Flask, journal: Journal, stream: Stream, form: str, serve: Serve
+) -> None:
+    """The producer waits until the client has the chunk. A sync one is made on the request's thread."""
+    app.before_request(lambda: journal.note("before"))
     go = [threading.Event() for _ in range(5)]
     stream.script = [step for number, event in enumerate(go) for step in (b"%d" % number, event)]
     with Connection(serve(FlaskToAsgi(app))) as connection:
         connection.send_request("GET", "/")
-        assert connection.receive_head().status == 200
+        head = connection.receive_head()
+        assert (head.status, head.one("content-length")) == (200, None)
         for number, chunk in enumerate(connection.receive_chunks()):
             assert (chunk, stream.produced) == (b"%d" % number, number + 1)
             go[number].set()
+    assert journal.names == ["before", "closed"]
+    assert journal["closed"].on_loop == (not form.startswith("sync"))
+    assert len(journal.threads) == 1
 
 
 @on_every_server

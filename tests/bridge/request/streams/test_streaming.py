@@ -12,34 +12,13 @@ import pytest
 
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.errors import ClientDisconnected
-from ashapp.bridge.request.output_queue import STREAM
 from tests.bridge.request.streams.conftest import Stream
 from tests.support.asgi import Client, fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal
 from tests.support.waiting import until_set
 
-BLOCK = bytes(65536)
 HAS_CONTEXT = {"sync, context", "async, context", "view"}
-
-
-async def test_it_streams_item_by_item(app: flask.Flask, journal: Journal, stream: Stream, form: str) -> None:
-    """A sync one is made on the thread of the request, an async one on the loop."""
-    app.before_request(lambda: journal.note("before"))
-    go = [threading.Event() for _ in range(3)]
-    stream.script = ["text ", go[0], "more ", go[1], "", go[2], b"bytes"]
-    request = begin(FlaskToAsgi(app))
-    for event, sent in zip(go, (2, 3, 3), strict=True):
-        await request.client.until(lambda client, sent=sent: len(client.sent) >= sent)  # type: ignore[misc]
-        event.set()
-    client = await request.end()
-
-    assert (client.body, client.complete) == (b"text more bytes", True)
-    assert [message["body"] for message in client.sent[1:4]] == [b"text ", b"more ", b"bytes"]
-    assert "content-length" not in client.headers
-    assert journal.names == ["before", "closed"]
-    assert journal["closed"].on_loop == (not form.startswith("sync"))
-    assert len(journal.threads) == 1
 
 
 async def test_the_request_is_there_only_by_its_context(
@@ -123,26 +102,6 @@ async def test_head_closes_an_iterator_that_is_no_generator(
 
 
 # -- the client's pace
-
-
-async def test_a_slow_reader_holds_it_back(
-    app: flask.Flask, journal: Journal, stream: Stream, form: str, place: str
-) -> None:
-    """And it ends where the client leaves."""
-    stream.script = itertools.repeat(BLOCK)
-    client = Client()
-    client.reads.clear()
-    request = begin(FlaskToAsgi(app), client=client)
-    await client.until(lambda client: client.sent)
-    await asyncio.sleep(0.05)
-    assert stream.produced <= (1 if place == "loop" else STREAM // len(BLOCK) + 2)
-    client.leave()
-    await asyncio.sleep(0.01)
-    client.reads.set()
-    await asyncio.wait_for(request.end(), 5)
-
-    assert not client.complete
-    assert journal["closed"].value == ("/" if form in HAS_CONTEXT else False)
 
 
 @pytest.mark.parametrize("first", [["a"], []], ids=["later", "at once"])

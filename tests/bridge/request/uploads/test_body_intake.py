@@ -75,18 +75,6 @@ def app() -> Application:
     return Application()
 
 
-async def test_a_body_that_comes_slowly_holds_no_thread(app: Application) -> None:
-    bridge = WsgiToAsgi(app, threads=2)
-    slow = [Request(bridge).send(KIB) for _ in range(20)]
-    await eventually(lambda: bridge.intake.ahead == 20 * KIB)
-    app.go_on.set()
-    assert await Request(bridge).send().end() == (200, b"%d" % SIZE)
-    assert app.begun == 1
-    for request in slow:
-        assert await request.send().end() == (200, b"%d" % SIZE)
-    assert bridge.intake.ahead == 0
-
-
 async def test_one_that_is_large_begins_early_on_half_of_the_threads(app: Application) -> None:
     bridge = WsgiToAsgi(app, threads=4, read_ahead=SIZE)
     large = [Request(bridge, 10 * SIZE).send(SIZE) for _ in range(5)]
