@@ -15,6 +15,8 @@ BACKEND = ROOT / "backend"
 
 #: Folders and files, the highest first. A module imports from its own line and from those below it.
 ORDER = (
+    "ashapp.pytest_plugin",
+    "ashapp.testing",
     "ashapp.__main__",
     "ashapp.server.cli",
     "ashapp",
