@@ -11,8 +11,8 @@ import flask
 import httpx
 import pytest
 
-from ashapp import FlaskToAsgi
-from ashapp.testing import AsyncClient, Client, LifespanError, WebSocketClosed, WebSocketDenied
+from ashapp import FlaskToAsgi, WebSocketClosed
+from ashapp.testing import AsyncClient, Client, LifespanError, WebSocketDenied
 
 Steps = Callable[["Blocking"], None]
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")

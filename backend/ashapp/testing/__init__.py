@@ -4,17 +4,16 @@
 It needs httpx: ``pip install 'ashapp-backend[testing]'``.
 """
 
-from ashapp.testing.blocking import BlockingWebSocket, Client
+from ashapp.testing.blocking import Client, WebSocketSession
 from ashapp.testing.client import AsyncClient
 from ashapp.testing.lifespan import LifespanError
-from ashapp.testing.websocket import WebSocketClosed, WebSocketConnection, WebSocketDenied
+from ashapp.testing.websocket import AsyncWebSocketSession, WebSocketDenied
 
 __all__ = [
     "AsyncClient",
-    "BlockingWebSocket",
+    "AsyncWebSocketSession",
     "Client",
     "LifespanError",
-    "WebSocketClosed",
-    "WebSocketConnection",
     "WebSocketDenied",
+    "WebSocketSession",
 ]

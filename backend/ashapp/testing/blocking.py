@@ -16,10 +16,11 @@ import httpx
 from flask import Flask
 
 from ashapp.bridge.messages.types import AsgiApplication
+from ashapp.bridge.websocket.connection import WebSocketClosed
 from ashapp.testing.client import AsyncClient
-from ashapp.testing.websocket import WebSocketClosed, WebSocketConnection
+from ashapp.testing.websocket import AsyncWebSocketSession
 
-__all__ = ["BlockingWebSocket", "Client"]
+__all__ = ["Client", "WebSocketSession"]
 
 T = TypeVar("T")
 
@@ -88,12 +89,12 @@ class Client(httpx.Client):
     @contextmanager
     def websocket(
         self, url: str, *, subprotocols: Iterable[str] = (), headers: Any = None
-    ) -> Iterator["BlockingWebSocket"]:
+    ) -> Iterator["WebSocketSession"]:
         """Open a WebSocket as ``AsyncClient.websocket`` does."""
         request = self.build_request("GET", url, headers=headers)
         connection = self._call(self._client.connect(request, subprotocols))
         try:
-            yield BlockingWebSocket(connection, self._call)
+            yield WebSocketSession(connection, self._call)
         finally:
             self._call(connection.leave())
 
@@ -104,11 +105,11 @@ class Client(httpx.Client):
         return self._threads[-1].call(coroutine)
 
 
-class BlockingWebSocket:
-    """``WebSocketConnection`` for tests that are not async. Iterating gives messages until it is closed."""
+class WebSocketSession:
+    """``AsyncWebSocketSession`` for tests that are not async. Iterating gives messages until it is closed."""
 
     def __init__(
-        self, connection: WebSocketConnection, call: Callable[[Coroutine[Any, Any, Any]], Any]
+        self, connection: AsyncWebSocketSession, call: Callable[[Coroutine[Any, Any, Any]], Any]
     ) -> None:
         self._connection = connection
         self._call = call

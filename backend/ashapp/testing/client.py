@@ -13,7 +13,7 @@ from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.types import AsgiApplication
 from ashapp.testing.lifespan import RunningLifespan
 from ashapp.testing.transport import AsgiTransport, Tasks
-from ashapp.testing.websocket import WebSocketConnection
+from ashapp.testing.websocket import AsyncWebSocketSession
 
 __all__ = ["AsyncClient"]
 
@@ -64,7 +64,7 @@ class AsyncClient(httpx.AsyncClient):
     @asynccontextmanager
     async def websocket(
         self, url: str, *, subprotocols: Iterable[str] = (), headers: Any = None
-    ) -> AsyncIterator[WebSocketConnection]:
+    ) -> AsyncIterator[AsyncWebSocketSession]:
         """Open a WebSocket; it is closed at the end of the block.
 
         The cookies and headers of the client go with the handshake.
@@ -80,13 +80,15 @@ class AsyncClient(httpx.AsyncClient):
         finally:
             await connection.leave()
 
-    async def connect(self, request: httpx.Request, subprotocols: Iterable[str] = ()) -> WebSocketConnection:
+    async def connect(
+        self, request: httpx.Request, subprotocols: Iterable[str] = ()
+    ) -> AsyncWebSocketSession:
         """Return the WebSocket that *request* opens, which the caller closes.
 
         Raises:
             WebSocketDenied: the application has answered the handshake otherwise.
 
         """
-        connection = WebSocketConnection(request, list(subprotocols), self._tasks)
+        connection = AsyncWebSocketSession(request, list(subprotocols), self._tasks)
         await connection.open()
         return connection

@@ -9,12 +9,13 @@ from typing import Any
 import httpx
 
 from ashapp.bridge.messages.types import Message
+from ashapp.bridge.websocket.connection import WebSocketClosed
 from ashapp.testing.transport import Tasks, scope_of
 
-__all__ = ["WebSocketClosed", "WebSocketConnection", "WebSocketDenied"]
+__all__ = ["AsyncWebSocketSession", "WebSocketDenied"]
 
 
-class WebSocketDenied(Exception):  # noqa: N818 - named for what has happened, as httpx's are
+class WebSocketDenied(Exception):  # noqa: N818 - an outcome, not a fault
     """The application has answered the handshake with ``response`` in place of accepting it."""
 
     def __init__(self, response: httpx.Response) -> None:
@@ -22,16 +23,7 @@ class WebSocketDenied(Exception):  # noqa: N818 - named for what has happened, a
         self.response = response
 
 
-class WebSocketClosed(Exception):  # noqa: N818 - the same
-    """The application has closed the WebSocket, with ``code`` and ``reason`` (RFC 6455, 7.4)."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"the WebSocket was closed with {code} {reason}".rstrip())
-        self.code = code
-        self.reason = reason
-
-
-class WebSocketConnection:
+class AsyncWebSocketSession:
     """The client's end of a WebSocket; ``async for`` gives its messages until it is closed."""
 
     def __init__(self, request: httpx.Request, subprotocols: list[str], tasks: Tasks) -> None:
