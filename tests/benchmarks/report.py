@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.rounds import Plan, Turn
-from tests.benchmarks.servers.commands import BASELINE, Server
+from tests.benchmarks.servers.commands import Server
 from tests.benchmarks.servers.processes import cores
 
 __all__ = ["Summary", "facts", "markdown", "processor", "summarize", "table"]
@@ -23,9 +23,9 @@ _HEADER = (
     "server",
     "CPU per request, µs",
     "least to most",
-    f"to {BASELINE}",
+    "to {}",
     "requests/s",
-    f"to {BASELINE}",
+    "to {}",
     "core used",
     "p99, ms",
     "4xx, 5xx",
@@ -52,9 +52,9 @@ class Summary:
     socket_errors: int
 
 
-def summarize(turns: Mapping[str, Sequence[Turn]]) -> dict[str, Summary]:
-    """Return the summary of each server's turns, by its name."""
-    return {name: _summary(of_server, turns.get(BASELINE, ())) for name, of_server in turns.items()}
+def summarize(turns: Mapping[str, Sequence[Turn]], baseline: str) -> dict[str, Summary]:
+    """Return the summary of each server's turns, by its name; ratios are to the server *baseline*."""
+    return {name: _summary(of_server, turns.get(baseline, ())) for name, of_server in turns.items()}
 
 
 def _summary(turns: Sequence[Turn], baseline: Sequence[Turn]) -> Summary:
@@ -94,10 +94,10 @@ def markdown(
     lines = [
         f"**{plan.workload.name}**: {plan.workload.title}; {how}",
         "",
-        table(_HEADER, rows),
+        table([title.format(plan.baseline) for title in _HEADER], rows),
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
-        *(f"- {server.title}: `{server.command_line()}`" for server in servers),
+        *(f"- {server.title}: `{server.command_line()}`" for server in servers if server.arguments),
         *(
             f"- {server.title}: {summaries[server.name].socket_errors} socket errors"
             for server in servers

@@ -9,11 +9,13 @@ and a new process has its caches, code and threads yet to warm up.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.benchmarks import load
 from tests.benchmarks.load import Load
+from tests.benchmarks.servers import in_process
 from tests.benchmarks.servers.apps import Workload
+from tests.benchmarks.servers.commands import IN_PROCESS
 from tests.benchmarks.servers.processes import RunningServer, tree_seconds
 
 __all__ = ["Plan", "Turn", "measure"]
@@ -31,6 +33,7 @@ class Plan:
     connections: int
     rounds: int
     seconds: int
+    baseline: str
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,7 @@ def measure(
     """Return the turns of each server, by its name; *tell* hears of the progress."""
     tell("warm-up")
     for server in servers:
-        load.run(server.url, plan.workload, plan.connections, _WARM_UP)
-        _settle(server.pid)
+        _take(replace(plan, seconds=_WARM_UP), server)
     turns: dict[str, list[Turn]] = {server.server.name: [] for server in servers}
     for number in range(1, plan.rounds + 1):
         for server in servers:
@@ -74,6 +76,8 @@ def measure(
 
 
 def _take(plan: Plan, server: RunningServer) -> Turn:
+    if server.server.name == IN_PROCESS:
+        return Turn(*in_process.call_for(plan.seconds, plan.workload))
     before = tree_seconds(server.pid)
     result = load.run(server.url, plan.workload, plan.connections, plan.seconds)
     turn = Turn(result, tree_seconds(server.pid) - before)

@@ -9,7 +9,7 @@ from tests.benchmarks.rounds import Plan, Turn
 from tests.benchmarks.servers.apps import WORKLOADS
 from tests.benchmarks.servers.commands import SERVERS
 
-PLAN = Plan(WORKLOADS["hello"], connections=16, rounds=3, seconds=2)
+PLAN = Plan(WORKLOADS["hello"], connections=16, rounds=3, seconds=2, baseline="gthread")
 FACTS = {"Python": "CPython 3.11.7"}
 
 
@@ -20,7 +20,7 @@ def turn(cpu: float, requests: int = 1000, failed: int = 0, socket_errors: int =
 
 
 def test_the_median_over_the_rounds_counts_and_not_the_mean() -> None:
-    summary = summarize({"ashapp": [turn(70), turn(1000), turn(80)]})["ashapp"]
+    summary = summarize({"ashapp": [turn(70), turn(1000), turn(80)]}, "gthread")["ashapp"]
     assert summary.cpu == pytest.approx(80)
     assert summary.cpu_least == pytest.approx(70)
     assert summary.cpu_most == pytest.approx(1000)
@@ -35,7 +35,8 @@ def test_ratios_are_taken_within_a_round() -> None:
         {
             "ashapp": [turn(80, 2000), turn(80, 2000), turn(120, 1000)],
             "gthread": [turn(160, 1000), turn(160, 1000), turn(240, 500)],
-        }
+        },
+        "gthread",
     )
     assert summaries["ashapp"].cpu_ratio == pytest.approx(0.5)
     assert summaries["ashapp"].rate_ratio == pytest.approx(2)
@@ -43,7 +44,7 @@ def test_ratios_are_taken_within_a_round() -> None:
 
 
 def test_a_server_that_answers_nothing_has_no_cost_per_request() -> None:
-    summaries = summarize({"asgiref": [turn(0, requests=0)], "gthread": [turn(160)]})
+    summaries = summarize({"asgiref": [turn(0, requests=0)], "gthread": [turn(160)]}, "gthread")
     assert summaries["asgiref"].cpu is None
     assert summaries["asgiref"].cpu_ratio is None
     assert summaries["asgiref"].failed == 0
@@ -53,7 +54,7 @@ def test_a_server_that_answers_nothing_has_no_cost_per_request() -> None:
 
 def test_the_report_has_a_row_and_a_command_line_for_each_server() -> None:
     servers = [SERVERS["ashapp"], SERVERS["gthread"]]
-    summaries = summarize({"ashapp": [turn(80)], "gthread": [turn(160)]})
+    summaries = summarize({"ashapp": [turn(80)], "gthread": [turn(160)]}, "gthread")
     lines = markdown(PLAN, servers, summaries, FACTS).splitlines()
     assert lines[0].startswith("**hello**: ")
     assert "16 keep-alive connections, median of 3 rounds of 2 s" in lines[0]
@@ -67,7 +68,7 @@ def test_the_report_has_a_row_and_a_command_line_for_each_server() -> None:
 
 
 def test_the_report_tells_of_failures() -> None:
-    summaries = summarize({"asgiref": [turn(300, failed=500, socket_errors=3)]})
+    summaries = summarize({"asgiref": [turn(300, failed=500, socket_errors=3)]}, "gthread")
     report = markdown(PLAN, [SERVERS["asgiref"]], summaries, FACTS)
     assert "50.0%" in report
     assert "asgiref on uvicorn: 3 socket errors" in report

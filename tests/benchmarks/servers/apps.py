@@ -16,6 +16,7 @@ from asgiref.wsgi import WsgiToAsgi as AsgirefWsgiToAsgi
 from ashapp import FlaskToAsgi
 
 __all__ = [
+    "BIG",
     "CHUNK",
     "CHUNKS",
     "SLEEP",
@@ -34,6 +35,7 @@ THREADS = 16
 SLEEP = 0.05  # seconds
 CHUNK = b"x" * 1024
 CHUNKS = 1000
+BIG = b"x" * (1 << 20)
 
 # Where more requests than threads are under way, waitress would log a line for each of them.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -54,6 +56,11 @@ async def hello_async() -> dict[str, str]:
 @app.get("/stream")
 def stream() -> flask.Response:
     return flask.Response((CHUNK for _ in range(CHUNKS)), mimetype="application/octet-stream")
+
+
+@app.get("/big")
+def big() -> flask.Response:
+    return flask.Response(BIG, mimetype="application/octet-stream")
 
 
 @app.post("/echo")
@@ -82,12 +89,11 @@ def a2wsgi() -> Any:
 
 @dataclass(frozen=True)
 class Workload:
-    """One request, repeated on ``connections`` keep-alive connections; a POST if it has a ``body`` (JSON)."""
+    """One request, a POST if it has a ``body`` (JSON)."""
 
     name: str
     title: str
     path: str
-    connections: int = 16
     body: str | None = None
 
 
@@ -97,12 +103,13 @@ WORKLOADS = {
         Workload("hello", "sync view, a small JSON answer", "/hello"),
         Workload("async", "`async def` view, a small JSON answer", "/async"),
         Workload("stream", f"sync generator, {CHUNKS} chunks of {len(CHUNK)} bytes", "/stream"),
+        Workload("big", "sync view, 1 MiB in one piece", "/big"),
         Workload(
             "post",
             "sync view, a small JSON body in and out",
             "/echo",
             body='{"items":[1,2,3],"name":"hello","nested":{"on":true}}',
         ),
-        Workload("sleep", f"sync view that sleeps {SLEEP} s", "/sleep", connections=32),
+        Workload("sleep", f"sync view that sleeps {SLEEP} s", "/sleep"),
     )
 }

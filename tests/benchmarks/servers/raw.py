@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
-from tests.benchmarks.servers.apps import CHUNK, CHUNKS, SLEEP
+from tests.benchmarks.servers.apps import BIG, CHUNK, CHUNKS, SLEEP
 
 __all__ = ["app"]
 
@@ -18,6 +18,10 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"]
     if path == "/stream":
         await _stream(send)
+        return
+    if path == "/big":
+        await send(_start(b"application/octet-stream", (b"content-length", b"%d" % len(BIG))))
+        await send({"type": "http.response.body", "body": BIG})
         return
     content: dict[str, Any] = {"message": "hello"}
     if path == "/echo":
