@@ -7,7 +7,6 @@ processors, receivers of signals. The view is async, on the loop, or sync, on a 
 
 import asyncio
 import json
-import logging
 import sys
 import threading
 import traceback
@@ -19,7 +18,6 @@ import blinker
 import flask
 import pytest
 from flask import signals
-from werkzeug.exceptions import NotFound
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
 from tests.support.asgi import fetch
@@ -340,53 +338,6 @@ async def test_a_handler_gets_and_sees_what_was_raised(
     assert isinstance(journal["handler"].value, Oops)
     assert journal["handled"].value is journal["handler"].value
     assert ("view" in journal) == (raised_by == "view")
-
-
-@sync_and_async
-async def test_a_handler_may_raise_again(
-    app: flask.Flask, journal: Journal, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    def again(error: Exception) -> str:
-        raise  # noqa: PLE0704 - what Flask handles
-
-    app.register_error_handler(Oops, of_kind(kind, again))
-    add_view(app, journal, error=Oops)
-
-    assert (await fetch(FlaskToAsgi(app))).status == 500
-    assert caplog.records[0].exc_info is not None
-    assert isinstance(caplog.records[0].exc_info[1], Oops)
-
-
-@sync_and_async
-async def test_a_handler_of_a_status_and_one_of_500(
-    app: flask.Flask, journal: Journal, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    for status in (404, 500):
-        add_handler(app, status, kind, journal)
-    add_view(app, journal, error=Oops)
-    bridge = FlaskToAsgi(app)
-
-    assert (await fetch(bridge, target=b"/nowhere")).status == 418
-    assert (await fetch(bridge)).status == 418
-    not_found, internal = [entry.value for entry in journal.entries if entry.name == "handler"]
-    assert isinstance(not_found, NotFound)
-    assert isinstance(internal.original_exception, Oops)
-    assert caplog.records[0].levelno == logging.ERROR
-
-
-@sync_and_async
-async def test_a_handler_of_a_blueprint_is_for_its_views(
-    app: flask.Flask, journal: Journal, kind: str
-) -> None:
-    blueprint = flask.Blueprint("part", __name__)
-    add_handler(blueprint, Oops, kind, journal)
-    add_view(blueprint, journal, error=Oops)
-    app.register_blueprint(blueprint, url_prefix="/part")
-    add_view(app, journal, error=Oops)
-    bridge = FlaskToAsgi(app)
-
-    assert (await fetch(bridge, target=b"/part/")).status == 418
-    assert (await fetch(bridge)).status == 500
 
 
 @pytest.mark.parametrize(

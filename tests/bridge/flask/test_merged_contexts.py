@@ -11,7 +11,7 @@ import pytest
 from ashapp.bridge import FlaskToAsgi
 from tests.support.applications.merged_flask import merge_contexts
 from tests.support.asgi import fetch
-from tests.support.flask import begin, make_app
+from tests.support.flask import make_app
 from tests.support.journal import Journal
 
 pytestmark = pytest.mark.usefixtures("accelerated")
@@ -102,18 +102,6 @@ async def test_errors(app: flask.Flask, journal: Journal, kind: str) -> None:
 
 
 @kinds
-async def test_no_such_path(app: flask.Flask, kind: str) -> None:
-    async def view() -> str:
-        return "never"
-
-    add_view(app, view, kind)
-    bridge = FlaskToAsgi(app)
-
-    assert (await fetch(bridge, target=b"/nothing")).status == 404
-    assert (await fetch(bridge, "DELETE")).status == 405
-
-
-@kinds
 async def test_a_stream_in_the_context(app: flask.Flask, journal: Journal, kind: str) -> None:
     async def view() -> Any:
         async def body() -> AsyncIterator[str]:
@@ -146,22 +134,3 @@ async def test_a_copied_context(app: flask.Flask, journal: Journal, kind: str) -
 
     assert (await fetch(FlaskToAsgi(app))).body == b"/"
     assert journal.names == ["before", "work", *ENDS, "after", *ENDS]
-
-
-async def test_a_disconnect(app: flask.Flask, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ashapp.bridge.request.wsgi_call._WATCH_DELAY", 0)
-    waiting = asyncio.Event()
-
-    async def view() -> str:
-        waiting.set()
-        await asyncio.sleep(20)
-        return "never"
-
-    add_view(app, view, "async")
-    request = begin(FlaskToAsgi(app))
-    await waiting.wait()
-    request.client.leave()
-    await request.end()
-
-    assert journal.names == ["before", *ENDS]
-    assert isinstance(journal["application"].value, asyncio.CancelledError)

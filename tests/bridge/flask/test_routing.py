@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Routing, sessions and the like, of an application whose views are async; without the accelerators, too."""
 
-import asyncio
 from typing import Any
 from unittest.mock import patch
 
@@ -10,7 +9,7 @@ import pytest
 from werkzeug.routing import MapAdapter
 
 from ashapp.bridge import FlaskToAsgi
-from tests.support.asgi import Client, fetch, http_scope
+from tests.support.asgi import fetch
 
 pytestmark = pytest.mark.usefixtures("accelerated")
 
@@ -32,17 +31,6 @@ def app(app: flask.Flask) -> flask.Flask:
     @app.get("/<int:number>/<path:rest>")
     async def arguments(number: int, rest: str) -> dict[str, Any]:
         return {"number": number, "rest": rest, "args": flask.request.args}
-
-    @app.get("/visits")
-    async def visits() -> str:
-        flask.session["visits"] = flask.session.get("visits", 0) + 1
-        await asyncio.sleep(0)
-        flask.flash(f"visit {flask.session['visits']}")
-        return str(flask.session["visits"])
-
-    @app.get("/flashed")
-    async def flashed() -> list[Any]:
-        return list(flask.get_flashed_messages())
 
     @app.get("/url")
     async def url() -> str:
@@ -95,37 +83,7 @@ async def test_routes(
         assert len(without_options) == (1 if accelerated else 2)
 
 
-async def test_sessions_and_flashed_messages(app: flask.Flask) -> None:
-    async def get(target: bytes, last: Client | None = None) -> Client:
-        cookie = [] if last is None else [(b"cookie", last.headers["set-cookie"].partition(";")[0].encode())]
-        return await fetch(bridge, target=target, headers=cookie)
-
-    bridge = FlaskToAsgi(app)
-    first = await get(b"/visits")
-    second = await get(b"/visits", first)
-    third = await get(b"/flashed", second)
-
-    assert (first.body, second.body) == (b"1", b"2")
-    assert third.body == b'["visit 1","visit 2"]\n'
-    assert (await get(b"/flashed", third)).body == b"[]\n"
-
-
 async def test_a_root_path(app: flask.Flask) -> None:
     client = await fetch(FlaskToAsgi(app), target=b"/mount/url", root_path="/mount")
 
     assert client.body == b"/mount/item/7 http://localhost/mount/item/7"
-
-
-async def test_subdomains() -> None:
-    app = flask.Flask(__name__, subdomain_matching=True)
-    app.config["SERVER_NAME"] = "example.com"
-
-    @app.get("/", subdomain="<name>")
-    async def view(name: str) -> str:
-        return name
-
-    client = Client()
-    scope = {**http_scope(), "headers": [(b"host", b"one.example.com")]}
-    await FlaskToAsgi(app)(scope, client.receive, client.send)
-
-    assert client.body == b"one"

@@ -57,45 +57,6 @@ async def turns(number: int) -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_it_leaves_on_the_loop_serves_later_requests(app: flask.Flask) -> None:
-    @app.get("/")
-    async def view() -> str:
-        queue = app.extensions.setdefault("queue", asyncio.Queue())
-        if flask.request.args.get("put"):
-            await queue.put("item")
-            return "put"
-        return str(await queue.get())
-
-    bridge = FlaskToAsgi(app)
-    getting = [begin(bridge) for _ in range(3)]
-    await asyncio.sleep(0)
-    await asyncio.gather(*(fetch(bridge, target=b"/?put=1") for _ in range(3)))
-
-    assert {(await request.end()).body for request in getting} == {b"item"}
-
-
-@pytest.mark.parametrize(
-    ("result", "status", "body"),
-    [
-        (b"bytes", 200, b"bytes"),
-        ({"a": 1}, 200, b'{"a":1}\n'),
-        (("text", 202, {"X-Header": "1"}), 202, b"text"),
-        (flask.Response("text", 203), 203, b"text"),
-        ("", 200, b""),
-    ],
-    ids=str,
-)
-async def test_it_returns_what_flask_takes(app: flask.Flask, result: Any, status: int, body: bytes) -> None:
-    @app.get("/")
-    async def view() -> Any:
-        await asyncio.sleep(0)
-        return result
-
-    client = await fetch(FlaskToAsgi(app))
-
-    assert (client.status, client.body, client.complete) == (status, body, True)
-
-
 # -- views that only look sync
 
 

@@ -47,11 +47,3 @@ def test_where_there_is_no_async_view_nothing_is_worth_asking() -> None:
     assert not placement.may_be_on_loop()
     app.add_url_rule("/wait", view_func=wait)
     assert placement.may_be_on_loop()
-
-
-def test_a_view_that_is_replaced_is_looked_at_anew() -> None:
-    app = make_app()
-    placement = Placement(app)
-    assert placement.of("wait") is placement.of("wait")
-    app.view_functions["wait"] = index
-    assert placement.of("wait") == Place(on_loop=False, reason="sync view")

@@ -2,7 +2,6 @@
 """Rule 5: the body of a request, read in each of the ways that Flask has."""
 
 import asyncio
-import hashlib
 import json
 import threading
 from collections.abc import Callable
@@ -82,50 +81,6 @@ def test_it_is_read_in_every_way_and_place(
     answer = post(FlaskToAsgi(app), "/", parts, ("Content-Type", content_type), chunked=chunked)
 
     assert (answer.status, json.loads(answer.body)) == (200, expected)
-
-
-def digest(data: bytes) -> bytes:
-    return f"{len(data)} {hashlib.sha256(data).hexdigest()}".encode()
-
-
-@pytest.mark.parametrize("read", ["get_data", "blocks", "lines"])
-@pytest.mark.parametrize(
-    ("size", "sizes", "chunked"),
-    [
-        (300_000, [1] * 300, True),
-        (131_073, [65_536, 65_536, 1], True),
-        (300_000, [300_000], True),
-        (1_000_000, [65_535, 65_537], False),
-        (65_536, [65_536], False),
-        (0, [], False),
-        (0, [], True),
-    ],
-)
-def test_a_large_one_is_seen_whole(
-    app: flask.Flask,
-    add_view: Callable[..., None],
-    post: Post,
-    read: str,
-    size: int,
-    sizes: list[int],
-    *,
-    chunked: bool,
-) -> None:
-    ways: dict[str, Callable[[], bytes]] = {
-        "get_data": lambda: flask.request.get_data(cache=True),
-        "blocks": lambda: b"".join(iter(lambda: flask.request.stream.read(1000), b"")),
-        "lines": lambda: b"".join(flask.request.stream),
-    }
-    add_view(lambda: digest(ways[read]()))
-    body = left = (bytes(range(256)) * 4000)[:size]
-    parts = []
-    for part in sizes:
-        parts.append(left[:part])
-        left = left[part:]
-
-    assert post(FlaskToAsgi(app), "/", [*parts, left] if left else parts, chunked=chunked).body == digest(
-        body
-    )
 
 
 @stock_fails("a chunked body is empty for Flask", FlaskToAsgi)
