@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
-import shutil
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.cli import check
 from ashapp.server.settings import ServerSettings
 from tests.support import process
+from tests.support.network.nginx import free_port
+from tests.support.network.tls import make_certificate, needs_openssl
 from tests.support.server import serving
 
 
@@ -45,25 +45,28 @@ def port(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield str(address[1])
 
 
-@pytest.fixture
-def free_port() -> str:
-    """One at which nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return str(sock.getsockname()[1])
-
-
 def test_the_settings_have_the_defaults_of_the_service() -> None:
     assert {name: ServerSettings.model_fields[name].default for name in check.DEFAULTS} == check.DEFAULTS
 
 
-@pytest.mark.parametrize(("kind", "path"), [("ready", "/readyz"), ("live", "/livez")])
+@pytest.mark.parametrize(
+    ("args", "path", "query"),
+    [
+        (["ready"], "/readyz", b""),
+        (["live"], "/livez", b""),
+        (["http", "http://127.0.0.1:{port}"], "/", b""),
+        (["http", "http://127.0.0.1:{port}/"], "/", b""),
+        (["http", "http://127.0.0.1:{port}/a/b?c=d&e"], "/a/b", b"c=d&e"),
+    ],
+)
 def test_a_good_answer_is_one_line_and_exit_code_0(
-    service: Service, port: str, capsys: pytest.CaptureFixture[str], kind: str, path: str
+    service: Service, port: str, capsys: pytest.CaptureFixture[str], args: list[str], path: str, query: bytes
 ) -> None:
-    assert check.main([kind]) == 0
-    assert service.asked == [("http", "GET", path, b"")]
-    assert capsys.readouterr() == (f"ok: 200 from http://127.0.0.1:{port}{path}\n", "")
+    assert check.main([arg.format(port=port) for arg in args]) == 0
+    assert service.asked == [("http", "GET", path, query)]
+    out, err = capsys.readouterr()
+    assert out.startswith(f"ok: 200 from http://127.0.0.1:{port}")
+    assert (out.count("\n"), err) == (1, "")
 
 
 @pytest.mark.parametrize(("status", "code"), [(204, 0), (302, 0), (399, 0), (400, 1), (404, 1), (503, 1)])
@@ -77,16 +80,8 @@ def test_an_answer_is_good_from_200_to_399(
     assert capsys.readouterr().err == (failure if code else "")
 
 
-@pytest.mark.parametrize(
-    ("target", "asked"), [("", ("/", b"")), ("/", ("/", b"")), ("/a/b?c=d&e", ("/a/b", b"c=d&e"))]
-)
-def test_any_url_can_be_asked(service: Service, port: str, target: str, asked: tuple[str, bytes]) -> None:
-    assert check.main(["http", f"http://127.0.0.1:{port}{target}"]) == 0
-    assert service.asked == [("http", "GET", *asked)]
-
-
-def test_nobody_listens(free_port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check.main(["http", f"http://127.0.0.1:{free_port}/"]) == 1
+def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main(["http", f"http://127.0.0.1:{free_port()}/"]) == 1
     assert capsys.readouterr().err.startswith("failed: ConnectionRefusedError: ")
 
 
@@ -143,15 +138,6 @@ def test_what_is_no_url_is_told(capsys: pytest.CaptureFixture[str], url: str) ->
     assert capsys.readouterr().err == f"failed: {url!r} is not a URL that begins with http:// or https://\n"
 
 
-@contextmanager
-def set_to(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.delenv("ASHAPP_PORT")
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        yield
-
-
 @pytest.mark.parametrize(
     ("variables", "file"),
     [
@@ -162,9 +148,10 @@ def set_to(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Iterator[None]:
         ({"ASHAPP_PORT": ""}, "port = {port}"),
         ({"ASHAPP_ENV_FILE": "variables"}, "port = 2"),
         ({"ASHAPP_PORT": "{port}", "ASHAPP_HOST": "localhost"}, ""),
+        ({"ASHAPP_PORT": "{port}", "ASHAPP_LIVEZ_PATH": "/alive"}, ""),
     ],
 )
-def test_the_port_is_read_from_where_the_service_reads_it(
+def test_port_and_path_are_read_from_where_the_service_reads_them(
     service: Service,
     port: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -176,18 +163,12 @@ def test_the_port_is_read_from_where_the_service_reads_it(
     Path("port").write_text(f"{port}\n")
     Path("variables").write_text(f"ASHAPP_PORT={port}\n")
     Path("settings.toml").write_text(file.format(port=port))
-    given = {name: value.format(port=port) for name, value in variables.items()}
-    with set_to(monkeypatch, ASHAPP_CONFIG="settings.toml", **given):
-        assert check.main(["live"]) == 0
-    assert len(service.asked) == 1
-
-
-def test_the_path_is_that_of_the_settings(
-    service: Service, port: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ASHAPP_READYZ_PATH", "/alive")
-    assert check.main(["ready"]) == 0
-    assert service.asked[0][2] == "/alive"
+    monkeypatch.delenv("ASHAPP_PORT")
+    monkeypatch.setenv("ASHAPP_CONFIG", "settings.toml")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(port=port))
+    assert check.main(["live"]) == 0
+    assert [path for _, _, path, _ in service.asked] == [variables.get("ASHAPP_LIVEZ_PATH", "/livez")]
 
 
 @pytest.mark.parametrize(
@@ -246,21 +227,14 @@ def test_a_unix_socket_is_asked(
     assert check.main(["ready"]) == 1
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
+@needs_openssl
 def test_tls_is_spoken_without_a_look_at_the_name_in_the_certificate(
     service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    made = process.run(
-        ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=shop.test", *files],
-        command=["openssl"],
-    )
-    assert made.returncode == 0, made.stderr
-    options: dict[str, Any] = {"ssl_keyfile": str(key), "ssl_certfile": str(certificate)}
-    with serving(service, lifespan="off", **options) as (_, port):
+    files: dict[str, Any] = make_certificate(tmp_path)
+    with serving(service, lifespan="off", **files) as (_, port):
         monkeypatch.setenv("ASHAPP_PORT", str(port))
-        monkeypatch.setenv("ASHAPP_SSL_CERTFILE", str(certificate))
+        monkeypatch.setenv("ASHAPP_SSL_CERTFILE", files["ssl_certfile"])
         assert check.main(["live"]) == 0
         assert check.main(["http", f"https://127.0.0.1:{port}/"]) == 1
     assert service.asked == [("https", "GET", "/livez", b"")]

@@ -3,6 +3,7 @@ import re
 import runpy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -12,7 +13,7 @@ from flask.cli import FlaskGroup, ScriptInfo
 
 from ashapp.server.cli import main
 from ashapp.server.errors import StartupError
-from ashapp.server.settings import REFERENCE_API, Settings
+from ashapp.server.settings import REFERENCE_API, ServerSettings, Settings
 
 Project = Callable[..., Path]
 
@@ -30,26 +31,71 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     return settings
 
 
-def invoke(*args: str, command: click.Command = main.main) -> Result:
-    return CliRunner().invoke(command, args)
+def invoke(*args: str, command: click.Command = main.main, **options: Any) -> Result:
+    return CliRunner().invoke(command, args, **options)
 
 
 @pytest.mark.parametrize(
-    ("args", "app", "port"),
+    ("args", "settings"),
     [
-        ([], REFERENCE_API, 5000),
-        (["serve"], REFERENCE_API, 5000),
-        (["--port", "80"], REFERENCE_API, 80),
-        (["serve", "shop:app", "--port", "80"], "shop:app", 80),
-        (["serve", "--port", "80", "shop:app"], "shop:app", 80),
-        (["shop:app"], "shop:app", 5000),
+        ([], {}),
+        (["serve"], {}),
+        (["--port", "80"], {"port": 80}),
+        (["shop:app"], {"app": "shop:app"}),
+        (["serve", "shop:app", "--port", "80"], {"app": "shop:app", "port": 80}),
+        (["serve", "--port", "80", "shop:app"], {"app": "shop:app", "port": 80}),
+        (["--reload"], {"reload": True}),
+        (["--no-reload"], {"reload": False}),
+        (["--supervisor"], {"supervisor": True}),
+        (["--no-proxy-headers"], {"proxy_headers": False}),
+        (["--no-access-log", "--use-colors"], {"access_log": False, "use_colors": True}),
+        (["--header", "A: 1", "--header", "B: 2"], {"headers": [("A", "1"), ("B", "2")]}),
+        (["--ws-per-message-deflate", "no"], {"ws_per_message_deflate": False}),
+        (["--healthz-path", "off"], {"healthz_path": ""}),
     ],
 )
-def test_serve_is_the_command_where_none_is_named(
-    served: list[Settings], args: list[str], app: str, port: int
+def test_serve_is_the_command_where_none_is_named_and_hands_on_what_is_given(
+    served: list[Settings], args: list[str], settings: dict[str, Any]
 ) -> None:
     assert invoke(*args).exit_code == 0
-    assert [(settings.app, settings.port) for settings in served] == [(app, port)]
+    (found,) = served
+    defaults = {"app": REFERENCE_API, "port": 5000}
+    assert {name: getattr(found, name) for name in {**defaults, **settings}} == {**defaults, **settings}
+    # The management port is set for all tests.
+    assert found.model_fields_set - {"app", "management_port"} == settings.keys() - {"app"}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--prot", "80"], "--port"),
+        (["--port"], "requires an argument"),
+        (["--port", "many"], "port = 'many' (--port): must be a whole number"),
+        (["serve", "one", "two"], "unexpected extra argument"),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_line(served: list[Settings], args: list[str], message: str) -> None:
+    result = invoke(*args)
+    (line,) = result.output.splitlines()
+    assert (result.exit_code, served) == (2, [])
+    assert line.startswith("Error: ")
+    assert message in line
+
+
+def test_a_secret_is_no_flag_and_the_help_page_has_sections() -> None:
+    options = main.main.get_command(click.Context(main.main), "serve")
+    assert options is not None
+    names = {option.name for option in options.params} - {"target"}
+    assert names == {*ServerSettings.model_fields, "env_file", "limit_concurrency"} - {"secret_key"}
+    lines = invoke("serve", "--help", terminal_width=100).output.splitlines()
+    sections = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert " ".join(sections) == (
+        "Options: Listening: Reloading: Workers: Stopping: Probes: Management: Limits and time-outs: "
+        "Behind a proxy: HTTP: TLS: WebSocket: Logging:"
+    )
+    (port,) = [line for line in lines if line.strip().startswith("--port ")]
+    assert " ".join(port.split()) == "--port INTEGER Port to listen on; 0 takes a free one. [default: 5000]"
+    assert "ASHAPP_LOG_LEVEL" in "".join(lines)
 
 
 @pytest.mark.parametrize(("pid", "code", "times"), [(1, None, 1), (1, 143, 0), (2, None, 1)])
@@ -78,20 +124,30 @@ def test_the_exit_code_is_that_of_the_run(monkeypatch: pytest.MonkeyPatch) -> No
     assert invoke("serve").exit_code == 3
 
 
+@pytest.mark.parametrize(
+    ("args", "variable", "port"),
+    [([], "", 5000), ([], "a", 81), (["--env-file", "b"], "", 82), (["--env-file", "b"], "a", 82)],
+)
 def test_a_file_of_variables_is_read_before_the_settings(
-    served: list[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project,
+    served: list[Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    args: list[str],
+    variable: str,
+    port: int,
 ) -> None:
-    path = tmp_path / ".env"
-    path.write_text("ASHAPP_PORT=81\nASHAPP_THREADS=7\n")
+    folder = project()
+    (folder / "a").write_text("ASHAPP_PORT=81\nASHAPP_THREADS=7\n")
+    (folder / "b").write_text("ASHAPP_PORT=82\n")
     monkeypatch.setenv("ASHAPP_THREADS", "8")
-    monkeypatch.setenv("ASHAPP_ENV_FILE", str(path))
-    assert invoke("serve").exit_code == 0
-    assert (served[0].port, served[0].threads) == (81, 8)
+    monkeypatch.setenv("ASHAPP_ENV_FILE", variable)
+    assert invoke("serve", *args).exit_code == 0
+    assert (served[0].port, served[0].threads) == (port, 8)
 
 
 @pytest.mark.parametrize(("level", "shown"), [("info", False), ("debug", True)])
 def test_the_cause_of_a_refusal_is_shown_on_debug(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], level: str, *, shown: bool
+    monkeypatch: pytest.MonkeyPatch, level: str, *, shown: bool
 ) -> None:
     def run(settings: Settings) -> int:
         raise StartupError("importing failed") from KeyError("DATABASE_URL")
@@ -101,6 +157,9 @@ def test_the_cause_of_a_refusal_is_shown_on_debug(
     assert result.exit_code == 2
     assert ("KeyError: 'DATABASE_URL'" in result.output) is shown
     assert result.output.endswith("Error: importing failed\n")
+
+
+# -- as a command of Flask's
 
 
 def make_shop() -> Flask:
@@ -115,9 +174,10 @@ def make_shop() -> Flask:
     ],
 )
 def test_flasks_own_target_is_served(served: list[Settings], info: ScriptInfo, app: str) -> None:
-    result = CliRunner().invoke(main.flask_serve, ["--port", "80"], obj=info)
-    assert result.exit_code == 0
-    assert [(settings.app, settings.port) for settings in served] == [(app, 80)]
+    environment = {"FLASK_SERVE_THREADS": "3"}
+    options = {"obj": info, "env": environment, "auto_envvar_prefix": "FLASK_SERVE"}
+    assert invoke("--port", "80", command=main.flask_serve, **options).exit_code == 0
+    assert [(found.app, found.port, found.threads) for found in served] == [(app, 80, 3)]
 
 
 @pytest.mark.parametrize(("files", "app"), [(["app", "wsgi"], "wsgi.py"), (["app"], "app.py")])
@@ -132,9 +192,8 @@ def test_flasks_customary_files_are_served(
 def test_flask_without_a_target_is_told_of(project: Project, served: list[Settings]) -> None:
     project()
     result = invoke(command=main.flask_serve)
-    assert result.exit_code == 2
+    assert (result.exit_code, served) == (2, [])
     assert result.output.startswith("Error: no application is named: use 'flask --app'")
-    assert served == []
 
 
 def test_flasks_target_wins_over_our_variable(
@@ -143,16 +202,10 @@ def test_flasks_target_wins_over_our_variable(
     monkeypatch.setenv("ASHAPP_APP", "other:app")
     group = FlaskGroup()
     group.add_command(main.flask_serve)
-    assert CliRunner().invoke(group, ["--app", "shop", "serve"]).exit_code == 0
+    assert invoke("--app", "shop", "serve", command=group).exit_code == 0
     assert [settings.app for settings in served] == ["shop"]
 
 
 def test_a_spawned_worker_that_imports_the_command_does_not_run_it(served: list[Settings]) -> None:
     runpy.run_module("ashapp.__main__", run_name="__mp_main__")
     assert served == []
-
-
-def test_check_is_a_command_of_the_group_too() -> None:
-    result = invoke("check", "http", "nowhere", "--timeout", "1")
-    assert result.exit_code == 1
-    assert result.stderr == "failed: 'nowhere' is not a URL that begins with http:// or https://\n"

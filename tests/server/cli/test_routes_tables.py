@@ -120,9 +120,3 @@ def test_where_there_are_no_hooks_nothing_is_said_of_them() -> None:
 def test_what_keeps_all_async_views_off_the_loop_is_the_last_word() -> None:
     report = Report("shop:app", flask=True, reason="the reason", routes=[], hooks=[])
     assert printed(report)[-1] == "No async view can run on the loop: the reason."
-
-
-def test_another_wsgi_callable_is_one_line() -> None:
-    report = Report("shop:application", flask=False, reason="it is no Flask application", routes=[], hooks=[])
-    (line,) = printed(report)
-    assert line == "shop:application is no Flask application: each request runs on a thread as a whole."

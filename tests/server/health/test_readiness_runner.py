@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from ashapp import readiness_check
+from ashapp.server.health.readiness import registered_checks
 from ashapp.server.health.readiness_runner import Checker
 from ashapp.server.health.redaction import redact
 from tests.support.waiting import PATIENCE, eventually, until
@@ -218,3 +219,30 @@ async def test_no_check_runs_after_the_end() -> None:
     count = len(runs)
     await asyncio.sleep(0.02)
     assert len(runs) <= count + 1
+
+
+# -- the registry
+
+
+def test_a_decorated_function_stays_what_it_is_and_the_last_of_a_name_counts() -> None:
+    before = registered_checks()
+
+    @readiness_check("database", timeout=0.5)
+    def database() -> bool:
+        return True
+
+    assert database()
+    readiness_check("cache")(list)
+    readiness_check("cache")(dict)
+    found = [(check.name, check.function, check.timeout) for check in registered_checks().values()]
+    assert found == [("database", database, 0.5), ("cache", dict, 2)]
+    assert dict(before) == {}
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_check_must_have_a_name_and_some_time(timeout: float) -> None:
+    with pytest.raises(ValueError, match="'database': timeout must be positive, not"):
+        readiness_check("database", timeout=timeout)
+    with pytest.raises(ValueError, match="needs a name"):
+        readiness_check("")
+    assert dict(registered_checks()) == {}

@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: MIT
 import json
+import platform
 import time
+from collections.abc import Iterable
+from importlib import metadata
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from prometheus_client import Counter
+from prometheus_client import REGISTRY, Counter, Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
+from prometheus_client.registry import Collector
 
+import ashapp
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health
+from ashapp.server.management import gauges
 from ashapp.server.management.pages import ManagementPages
 from ashapp.server.management.status_reporter import StatusReporter
 from ashapp.server.management.workers import LocalWorker, WorkerStatus
@@ -60,6 +66,12 @@ def worker(pid: int, reason: str | None = None, age: float = -60.0, *checks: Out
     """Return the status of a worker seen *age* seconds ago; by default a test that is late sees no stall."""
     moved = {"slow": "it has blocked the event loop"}
     return WorkerStatus(pid, time.monotonic() - age, reason, 4, 3, 2, 1, list(checks), 0, moved, 1000, 7)
+
+
+def samples(service: LocalWorker) -> dict[str, float]:
+    """Return what /metrics tells: by the name of the series and the values of its labels."""
+    metrics = parse_prometheus(Answer(service, "/metrics").body.decode())
+    return {s.name + "".join(s.labels.values()): s.value for metric in metrics for s in metric.samples}
 
 
 def test_the_pages_are_listed() -> None:
@@ -178,3 +190,77 @@ def test_metrics_are_in_the_format_that_is_asked_for(accept: str, kind: str, par
     } <= set(metrics)
     samples = {(s.name, s.labels.get("kind")): s.value for s in metrics["jobs"].samples}
     assert samples["jobs_total", "a"] == 3
+
+
+def test_what_the_workers_do_is_added_up() -> None:
+    checks = [Outcome("database", None, 0.1, 1.0), Outcome("cache", "OSError: gone", 2.0, 1.0)]
+    slow = [Outcome("database", None, 0.3, 1.0)]
+    service = Service(
+        WorkerStatus(1, 0.0, "draining", 4, 3, 2, 1, checks, 6, {"slow": "it blocks"}, 100, 7, 5, 50, 4),
+        WorkerStatus(2, 0.0, None, 10, 20, 30, 25, slow),
+    )
+    service.ended = 7
+    expected = {
+        "http_server_active_requests": 14,
+        "ashapp_queued_requests": 23,
+        "ashapp_threads": 32,
+        "ashapp_busy_threads": 26,
+        "ashapp_async_threads": 100,
+        "ashapp_busy_async_threads": 7,
+        "ashapp_websockets": 5,
+        "ashapp_websocket_threads": 50,
+        "ashapp_busy_websocket_threads": 4,
+        "ashapp_moved_views": 1,
+        "ashapp_unwritten_metrics": 6,
+        "ashapp_workers": 2,
+        "ashapp_ready_workers": 1,
+        "ashapp_ended_workers_total": 7,
+        "ashapp_readiness_check_failing_workerscache": 1,
+        "ashapp_readiness_check_failing_workersdatabase": 0,
+        "ashapp_readiness_check_duration_secondscache": 2.0,
+        "ashapp_readiness_check_duration_secondsdatabase": 0.3,
+    }
+    assert expected.items() <= samples(service).items()
+    none = samples(Service())
+    assert none["ashapp_workers"] == none["ashapp_ready_workers"] == none["http_server_active_requests"] == 0
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_build_is_told_and_a_version_that_is_not_known_costs_no_metric(
+    monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+) -> None:
+    def refuse(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    versions = [metadata.version(name) if is_known else "unknown" for name in ("flask", "uvicorn")]
+    if not is_known:
+        monkeypatch.setattr("ashapp.server.management.gauges.metadata.version", refuse)
+    gauges._version.cache_clear()
+    try:
+        found = samples(Service())
+    finally:
+        gauges._version.cache_clear()
+    flask, uvicorn = versions
+    known = f"{flask}{platform.python_version()}{uvicorn}{ashapp.__version__}"
+    assert found[f"ashapp_build_info{known}"] == 1
+
+
+def test_a_collector_of_the_application_that_fails_takes_nothing_of_ours_along(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(Collector):
+        def collect(self) -> Iterable[Metric]:
+            raise LookupError("oops")
+
+        def describe(self) -> Iterable[Metric]:
+            return []
+
+    service, failing = Service(), Failing()
+    Counter("jobs", "Jobs.", registry=service.registry)
+    REGISTRY.register(failing)
+    try:
+        found = samples(service)
+    finally:
+        REGISTRY.unregister(failing)
+    assert (found["jobs_total"], found["ashapp_workers"], "python_info" in found) == (0, 0, False)
+    assert caplog.messages == ["The metrics of the application can't be collected"]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import errno
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from ashapp.observe.metrics.workers import MULTIPROCESS_VARIABLE
 from ashapp.server.errors import StartupError
+from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.management import shared_folder as folder_module
 from ashapp.server.management.shared_folder import SharedFolder, make_shared_folder
 from ashapp.server.management.workers import WorkerStatus
@@ -68,22 +70,64 @@ def test_a_folder_of_the_operator_that_cannot_be_used_refuses_the_start(
         make_shared_folder().__enter__()
 
 
-def test_the_last_status_of_each_worker_is_read() -> None:
+def test_the_last_status_of_each_worker_is_read_until_it_ends_which_is_counted() -> None:
+    checks = [Outcome("database", None, 0.002, 1.5), Outcome("cache", "OSError: gone", 2.0, 2.5)]
+    first = WorkerStatus(11, 3.25, "saturated", 4, 3, 2, 1, checks, 5, {"slow": "it blocks"})
+    second = WorkerStatus(2, 1.0, "starting")
     with make_shared_folder() as shared:
         assert shared.statuses() == []
-        first, second = WorkerStatus(11, 1.0, None), WorkerStatus(2, 1.0, "starting")
-        for status in (WorkerStatus(11, 0.5, "starting"), first, second):
+        for status in (WorkerStatus(11, 0.5, "ä" * 5000), first, second):
             shared.write(status)
         assert sorted(shared.statuses(), key=lambda status: status.pid) == [second, first]
-
-
-def test_a_worker_that_has_ended_is_forgotten_but_counted() -> None:
-    with make_shared_folder() as shared:
-        shared.write(WorkerStatus(11, 1.0, None))
         shared.forget(11)
         shared.forget(12)
+        assert (shared.statuses(), shared.ended) == ([second], 2)
+
+
+def test_what_a_newer_worker_tells_besides_is_left_out_and_what_an_older_one_does_not_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with make_shared_folder() as shared, monkeypatch.context() as patch:
+        values = {**json.loads(WorkerStatus(11, 1.0, None).dump()), "news": 1}
+        del values["unwritten"]
+        patch.setattr(WorkerStatus, "dump", lambda _: json.dumps(values))
+        shared.write(WorkerStatus(11, 1.0, None))
+        assert shared.statuses() == [WorkerStatus(11, 1.0, None)]
+
+
+def test_a_status_is_written_and_withdrawn_without_room_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+
+    def write_in_place(fd: int, data: bytes) -> int:
+        position, size = os.lseek(fd, 0, os.SEEK_CUR), os.fstat(fd).st_size
+        if position == size:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, bytes(data)[: size - position])
+
+    with make_shared_folder() as shared, monkeypatch.context() as patch:
+        patch.setattr(os, "write", write_in_place)
+        for beat in range(20):
+            shared.write(WorkerStatus(11, beat, None))
+            assert [status.beat for status in shared.statuses()] == [beat]
+            shared.withdraw(11)
+            assert shared.statuses() == []
+        shared.write(WorkerStatus(11, 1.0, None))
+        with pytest.raises(OSError, match="No space left"):
+            shared.write(WorkerStatus(11, 2.0, "long " * 2000))
+        assert [status.beat for status in shared.statuses()] == [1.0]
+
+
+def test_a_status_that_is_half_written_is_left_out_and_a_file_that_was_removed_is_made_again() -> None:
+    with make_shared_folder() as shared:
+        shared.write(WorkerStatus(11, 1.0, None))
+        (path,) = shared.path.glob("*.json")
+        found = bytearray(path.read_bytes())
+        found[9] ^= 1
+        path.write_bytes(found)
         assert shared.statuses() == []
-        assert shared.ended == 2
+        path.unlink()
+        shared.write(WorkerStatus(11, 2.0, None))
+        assert [status.beat for status in shared.statuses()] == [2.0]
 
 
 def test_a_status_that_vanishes_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,17 +176,6 @@ def test_a_full_place_is_taken_only_where_there_is_no_other(
         shared.write(WorkerStatus(11, 1.0, None))
         assert len(shared.statuses()) == 1
     assert not shared.path.exists()
-
-
-def test_a_status_is_written_and_withdrawn_without_room_for_it() -> None:
-    with make_shared_folder() as shared:
-        before = {path.stat().st_ino for path in shared.path.iterdir()}
-        for _ in range(20):
-            shared.write(WorkerStatus(11, 1.0, None))
-            (path,) = shared.path.glob("*.json")
-            assert path.stat().st_ino in before
-            shared.withdraw(11)
-            assert shared.statuses() == []
 
 
 def test_without_a_place_for_it_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,8 @@ async def call(app: Probes, path: str, method: str = "GET", **scope: Any) -> tup
         (Phase.STARTING, "/livez", 200, {"status": "ok"}),
         (Phase.STARTING, "/readyz", 503, {"status": "unavailable", "reason": "starting"}),
         (Phase.RUNNING, "/readyz", 200, {"status": "ok"}),
+        (Phase.DRAINING, "/livez", 200, {"status": "ok"}),
+        (Phase.DRAINING, "/readyz", 503, {"status": "unavailable", "reason": "draining"}),
         (Phase.STOPPING, "/livez", 200, {"status": "ok"}),
         (Phase.STOPPING, "/readyz", 503, {"status": "unavailable", "reason": "stopping"}),
     ],
@@ -100,6 +102,16 @@ async def test_a_probe_is_looked_up_below_the_root_path(path: str, root_path: st
     start, _ = await call(app, path, root_path=root_path)
     assert bool(start) is answered
     assert [scope["path"] for scope in behind.scopes] == ([] if answered else [path])
+
+
+async def test_the_first_condition_that_fails_is_told() -> None:
+    app, _ = probes()
+    app.health.conditions += [lambda: None, lambda: "saturated", lambda: "no database"]
+    _, body = await call(app, "/readyz")
+    assert json.loads(body)["reason"] == "saturated"
+    app.health.phase = Phase.DRAINING
+    _, body = await call(app, "/readyz")
+    assert json.loads(body)["reason"] == "draining"
 
 
 async def test_readiness_follows_the_lifespan() -> None:

@@ -28,6 +28,20 @@ def service(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) ->
     made.close()
 
 
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(service: Service) -> Clock:
+    """Let the time between the starts of workers be what a test says."""
+    service.supervisor._back_off._clock = clock = Clock()
+    return clock
+
+
 @pytest.fixture
 def handlers() -> Iterator[None]:
     """Restore the handlers of signals that a supervisor installs when it runs."""
@@ -48,13 +62,20 @@ def test_a_worker_that_dies_is_replaced_at_once(service: Service, caplog: pytest
 
 @pytest.mark.parametrize("service", [{"workers": 1}], indirect=True)
 def test_workers_that_die_before_they_serve_are_replaced_less_often(
-    service: Service, caplog: pytest.LogCaptureFixture
+    service: Service, caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     service.act()
-    for worker in range(3):
+    seconds = ["", "", " in 1 s", " in 2 s", " in 4 s", " in 8 s", " in 16 s", " in 30 s", " in 30 s"]
+    for worker in range(len(seconds)):
+        clock.now += 30
+        service.act()
         service.ended(service.started[worker], 1)
     assert service.states == {}
-    assert caplog.messages[-1] == "Worker 102 ended with exit code 1; another is started in 1 s"
+    ended = "Worker {} ended with exit code 1; another is started{}"
+    assert caplog.messages == [ended.format(100 + number, wait) for number, wait in enumerate(seconds)]
+    clock.now += 29
+    service.act()
+    assert service.states == {}
 
 
 def test_a_worker_that_serves_ends_the_back_off(service: Service) -> None:

@@ -126,26 +126,22 @@ def test_what_is_no_host_is_refused(host: str) -> None:
         settings(allowed_hosts=[host])
 
 
-@pytest.mark.parametrize(("reload", "count"), [(False, 4), (True, 1)])
-def test_reloading_is_done_with_one_process(*, reload: bool, count: int) -> None:
-    assert settings(workers=4, reload=reload).worker_count == count
-
-
 @pytest.mark.parametrize(
-    ("values", "supervisor"),
+    ("values", "supervisor", "count"),
     [
-        ({}, False),
-        ({"supervisor": False}, False),
-        ({"supervisor": True}, True),
-        ({"workers": 2}, True),
-        ({"limit_max_requests": 1000}, True),
-        ({"limit_max_memory": 512}, True),
+        ({}, False, 1),
+        ({"supervisor": False}, False, 1),
+        ({"supervisor": True}, True, 1),
+        ({"workers": 2}, True, 2),
+        ({"workers": 4, "reload": True}, True, 1),
+        ({"limit_max_requests": 1000}, True, 1),
+        ({"limit_max_memory": 512}, True, 1),
     ],
 )
 def test_there_is_a_supervisor_where_there_is_something_to_supervise(
-    values: dict[str, Any], *, supervisor: bool
+    values: dict[str, Any], count: int, *, supervisor: bool
 ) -> None:
-    assert settings(**values).supervisor is supervisor
+    assert (settings(**values).supervisor, settings(**values).worker_count) == (supervisor, count)
 
 
 _NAMES = ("drain_delay", "timeout_graceful_shutdown", "end_seconds", "stall_timeout", "loop_guard")
@@ -225,12 +221,3 @@ def test_memory_is_limited_only_where_it_can_be_measured(
 )
 def test_each_limit_of_a_connection_can_be_set(values: dict[str, Any], limits: ConnectionLimits) -> None:
     assert settings(**values).connection_limits == limits
-
-
-@pytest.mark.parametrize(
-    ("values", "in_flight", "queued"),
-    [({}, 20_000, 200), ({"limit_in_flight": 50, "limit_queue": 5}, 50, 5)],
-)
-def test_requests_are_bounded(values: dict[str, Any], in_flight: int, queued: int) -> None:
-    limits = settings(**values).bridge_limits(threads=8)
-    assert (limits["limit_in_flight"], limits["limit_queue"]) == (in_flight, queued)
