@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """One WebSocket between an application and the server, on the event loop.
 
-Theory of operation. A *pump*, a task, awaits ``receive()`` of the server. That may have only one caller, and
-also tells that the peer has gone. The pump starts where somebody wants a message or wants to know of that. It
-rests while enough messages wait for the application, and the server then stops reading from the socket.
+Theory of operation. ``receive()`` of the server may have only one caller, and also tells that the peer has
+gone. In most cases it is awaited by who wants a message (``receive``), with nothing in between. Where the
+application has not looked for a while, or several wait, a *pump*, a task, awaits it instead, and keeps what
+comes. It ends with a message that somebody waits for. It rests while enough messages wait; the server then
+stops reading from the socket.
 
 Who waits for a message, or sends one, when the peer has gone is told by ``WebSocketClosed``. A handler that
-does neither for a while is *abandoned*: its call is to be cancelled.
+does neither for a while is *abandoned*: its call is to be cancelled (``watch``).
 
 Before the handshake is answered, the application may also answer it by a response (``answer``), which denies
 the WebSocket. A first message, in either direction, accepts it.
@@ -22,9 +24,10 @@ from typing import TYPE_CHECKING
 
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.messages.headers import encode_response_headers
+from ashapp.bridge.websocket.limits import check_close, is_too_long
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ashapp.bridge.messages.types import Message, Receive, Scope, Send
 
@@ -38,8 +41,9 @@ CONNECTION = "ashapp.websocket"
 # The pump rests while so many bytes, or messages, wait for the application.
 _MOST_BYTES = 65536
 _MOST_MESSAGES = 16
-# Seconds that a handler has to look at the WebSocket, when the peer has gone, before it is cancelled.
-_PATIENCE = 1.0
+# Seconds that a handler may not look at the WebSocket until the pump does; and, when that has found that the
+# peer has gone, until the handler is cancelled.
+_PATIENCE = 0.5
 # Seconds to wait for the server to tell why it has refused a message.
 _REASON_DELAY = 0.1
 
@@ -74,29 +78,43 @@ class State(Enum):
 class Connection:
     """The WebSocket of *scope*. All of it is done on *loop*."""
 
+    # Defaults of the class: they hold for nearly every one that is idle.
+    #: The code and the reason of its end, once it is over.
+    ending: tuple[int, str] | None = None
+    #: The greatest size of a message in bytes that is taken; None: any that the server takes.
+    max_size: int | None = None
+    #: The code with which it is closed when its handler has ended.
+    final_code = 1000
+    # What has come and is not taken yet, and its bytes.
+    _messages: deque[str | bytes] | None = None
+    _size = 0
+    # Who waits for a message or the end, and who waits to send.
+    _waiters: tuple[asyncio.Future[None], ...] = ()
+    _senders: tuple[asyncio.Future[None], ...] = ()
+    _pump: asyncio.Task[None] | None = None
+    _room: asyncio.Future[None] | None = None
+    # Whether ``receive()``, and ``send()``, of the server is being awaited.
+    _is_receiving = False
+    _is_sending = False
+    # Who is told when the handler is abandoned, and what looks whether it is.
+    _on_abandoned: Callable[[], None] | None = None
+    _watch_timer: asyncio.TimerHandle | None = None
+    # How often the handler has looked, by now and at the last look of the timer; whether it knows of the end.
+    _looks = 0
+    _looks_before = 0
+    _is_told = False
+
     def __init__(self, scope: Scope, receive: Receive, send: Send, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.state = State.CONNECTING
-        #: The subprotocols that the client has offered.
-        self.subprotocols: list[str] = list(scope.get("subprotocols") or ())
-        #: The code and the reason of its end, once it is over.
-        self.ending: tuple[int, str] | None = None
-        #: The greatest size of a message in bytes that is taken; None: any that the server takes.
-        self.max_size: int | None = None
-        #: The code with which it is closed when its handler has ended.
-        self.final_code = 1000
-        self._receive = receive
+        self.scope = scope
+        self.receive_event = receive
         self._send = send
-        self._takes_response = _RESPONSE in (scope.get("extensions") or {})
-        self._sending = asyncio.Lock()
-        self._messages: deque[str | bytes] = deque()
-        self._size = 0
-        self._waiters: list[asyncio.Future[None]] = []
-        self._room: asyncio.Future[None] | None = None
-        self._pump: asyncio.Task[None] | None = None
-        # How often the handler has looked, and whether it knows of the end.
-        self._looks = 0
-        self._is_told = False
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """The subprotocols that the client offers."""
+        return list(self.scope.get("subprotocols") or ())
 
     # -- for the application
 
@@ -112,10 +130,11 @@ class Connection:
         if subprotocol is not None and subprotocol not in self.subprotocols:
             raise ValueError(f"subprotocol {subprotocol!r}: the client offers {self.subprotocols}")
         fields = encode_response_headers(headers)
-        async with self._sending:
-            if self.state is State.OPEN:
-                raise RuntimeError("the WebSocket has been accepted already, as it is by the first message")
-            await self._accept(subprotocol, fields)
+        if self.state is State.OPEN:
+            raise RuntimeError("the WebSocket has been accepted already, as it is by the first message")
+        self._check()
+        self.state = State.OPEN
+        await self._hand_over({"type": "websocket.accept", "subprotocol": subprotocol, "headers": fields})
 
     async def receive(self) -> str | bytes:
         """Return the next message.
@@ -126,17 +145,25 @@ class Connection:
         """
         self._looks += 1
         if self.state is State.CONNECTING:
-            async with self._sending:
-                if self.state is State.CONNECTING:
-                    await self._accept()
-        while not self._messages:
-            self._check()
-            await self._change()
-        message = self._messages.popleft()
-        self._size -= len(message)
-        if self._room is not None and not self._is_full():
-            resolve(self._room)
-        return message
+            await self.accept()
+        if self._is_receiving or self._messages or self.state is not State.OPEN:
+            return await self._take_message()
+        self._is_receiving = True
+        try:
+            event = await self.receive_event()
+        except Exception:
+            event = _failed()
+        finally:
+            self._is_receiving = False
+            if self._watch_timer is None:
+                self._look_later()
+            if self._waiters:
+                self._wake()
+        if event["type"] == "websocket.receive" and self.max_size is None:
+            text: str | None = event.get("text")
+            return event["bytes"] if text is None else text
+        await self._keep(event)
+        return await self._take_message()
 
     async def send(self, message: str | bytes) -> None:
         """Send *message* as text or as bytes, and return when the server has room for more.
@@ -153,10 +180,9 @@ class Connection:
         else:
             raise TypeError(f"a message is {type(message).__name__}: expected str or bytes")
         self._looks += 1
-        async with self._sending:
-            if self.state is State.CONNECTING:
-                await self._accept()
-            await self._hand_over(event)
+        if self.state is not State.OPEN:
+            await self._open()
+        await self._hand_over(event)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the WebSocket, or deny it by 403 if it has not been accepted; do nothing if it is over.
@@ -165,36 +191,55 @@ class Connection:
             ValueError: *code* is not for an application to send, or *reason* is too long.
 
         """
-        if not (1000 <= code < 5000) or code in {1004, 1005, 1006, 1015}:
-            raise ValueError(f"close code {code}: an application may send 1000 to 4999, but for 1004 to 1006")
-        if len(reason.encode()) > 123:
-            raise ValueError(f"the reason {reason[:20]!r}… is too long: 123 bytes may be sent")
-        async with self._sending:
-            if self.ending is None:
-                self._end(code, reason)
-                self._is_told = True
-                try:
-                    await self._send({"type": "websocket.close", "code": code, "reason": reason})
-                except Exception:
-                    _log.debug("the server refused to close a WebSocket", exc_info=True)
+        check_close(code, reason)
+        if self.ending is not None or self.state is State.DENIED:
+            return
+        self._is_told = True
+        try:
+            await self._hand_over({"type": "websocket.close", "code": code, "reason": reason})
+        except WebSocketClosed:
+            _log.debug("a WebSocket was over before it could be closed", exc_info=True)
+        self._end(code, reason)
 
-    async def _accept(
-        self, subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] = ()
-    ) -> None:
-        self._check()
-        self.state = State.OPEN
-        await self._hand_over(
-            {"type": "websocket.accept", "subprotocol": subprotocol, "headers": list(headers)}
-        )
+    async def _open(self) -> None:
+        """Accept the handshake, if it has not been answered.
+
+        Raises:
+            WebSocketClosed: the WebSocket is over.
+
+        """
+        if self.state is State.CONNECTING:
+            await self.accept()
+        else:
+            self._check()
 
     async def _hand_over(self, event: Message) -> None:
-        self._check()
+        if self._is_sending:
+            await self._until_turn()
+        self._is_sending = True
         try:
             await self._send(event)
         except Exception as error:  # of which kind differs from server to server
             await self._learn_reason()
             self._is_told = True
             raise WebSocketClosed(*(self.ending or (1006, ""))) from error
+        finally:
+            self._end_turn()
+
+    async def _until_turn(self) -> None:
+        """Wait until nobody sends."""
+        while self._is_sending:
+            waiter = self.loop.create_future()
+            self._senders += (waiter,)
+            await waiter
+        self._check()
+
+    def _end_turn(self) -> None:
+        self._is_sending = False
+        if self._senders:
+            senders, self._senders = self._senders, ()
+            for waiter in senders:
+                resolve(waiter)
 
     def _check(self) -> None:
         """Raise ``WebSocketClosed`` if the WebSocket is over."""
@@ -208,100 +253,136 @@ class Connection:
 
     async def answer(self, message: Message) -> None:
         """Deny the handshake by a response, of which *message* is a part; later ones are dropped."""
-        kind = message["type"]
+        takes_response = _RESPONSE in (self.scope.get("extensions") or {})
         if self.state is State.CONNECTING and self.ending is None:
             self.state = State.DENIED
-            if not self._takes_response:
-                self._end(1006, "")
+            if not takes_response:
                 await self._send({"type": "websocket.close", "code": 1000, "reason": ""})
-        elif self.state is not State.DENIED:
-            return
-        if self._takes_response:
-            await self._send({**message, "type": f"websocket.{kind}"})
+        if self.state is State.DENIED and takes_response:
+            await self._send({**message, "type": f"websocket.{message['type']}"})
 
-    async def until_abandoned(self) -> None:
-        """Return when the peer has gone and the application does not look at the WebSocket any more."""
-        while self.ending is None:
-            await self._change()
-        while not self._is_told:
-            looks = self._looks
-            await asyncio.sleep(_PATIENCE)
-            if looks == self._looks and not self._is_told:
-                return
-        await self.loop.create_future()
+    def watch(self, on_abandoned: Callable[[], None]) -> None:
+        """Call *on_abandoned* when the peer has gone and the handler does not look at the WebSocket."""
+        self._on_abandoned = on_abandoned
+        if not self._is_receiving:
+            self._look()
 
     def stop(self) -> None:
-        """Receive no more."""
+        """Receive no more, and watch no more."""
+        self._on_abandoned = None
+        if self._watch_timer is not None:
+            self._watch_timer.cancel()
         if self._pump is not None:
             self._pump.cancel()
 
-    # -- the pump
+    def _look(self) -> None:
+        """Look whether the handler has looked at the WebSocket since the last time."""
+        self._watch_timer = None
+        if self._on_abandoned is None or self._is_told:
+            return
+        is_idle, self._looks_before = self._looks == self._looks_before, self._looks
+        if self.ending is not None and is_idle:
+            self._on_abandoned()
+            return
+        if self._is_receiving and self._pump is None:
+            return  # ``receive`` goes on to look
+        if is_idle:
+            self._start_pump()
+        if self._pump is None or self.ending is not None:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        if self._on_abandoned is not None and self._watch_timer is None:
+            self._watch_timer = self.loop.call_later(_PATIENCE, self._look)
+
+    # -- what comes from the server
 
     async def _learn_reason(self) -> None:
         try:
             async with asyncio.timeout(_REASON_DELAY):
                 while self.ending is None:
+                    self._start_pump()
                     await self._change()
         except TimeoutError:
             self._end(1006, "")
 
+    async def _take_message(self) -> str | bytes:
+        while not self._messages:
+            await self._open()
+            self._start_pump()
+            await self._change()
+        message = self._messages.popleft()
+        self._size -= len(message)
+        if self._room is not None and not self._is_full():
+            resolve(self._room)
+        return message
+
     async def _change(self) -> None:
-        """Wait for a message, or for the end."""
-        if self._pump is None:
-            self._pump = self.loop.create_task(self._receive_all())
+        """Wait until a message, or the end, has come, or nobody receives."""
         waiter = self.loop.create_future()
-        self._waiters.append(waiter)
+        self._waiters += (waiter,)
         await waiter
 
-    async def _receive_all(self) -> None:
+    def _start_pump(self) -> None:
+        if not self._is_receiving and self.ending is None:
+            self._is_receiving = True
+            self._pump = self.loop.create_task(self._receive_ahead())
+
+    async def _receive_ahead(self) -> None:
         try:
             while self.ending is None:
-                self._take(await self._receive())
-                if self._is_too_long():
-                    await self.close(1009, f"a message may have {self.max_size} bytes")
+                try:
+                    event = await self.receive_event()
+                except Exception:
+                    event = _failed()
+                is_awaited = await self._keep(event)
+                if is_awaited:
+                    break
                 if self._is_full():
                     self._room = self.loop.create_future()
                     await self._room
                     self._room = None
-        except Exception:
-            _log.exception("receive() failed; taken for the end of the WebSocket")
-            self._end(1006, "")
-
-    def _is_too_long(self) -> bool:
-        """Say whether the message that has come last is, and drop it then."""
-        if self.max_size is None or not self._messages:
-            return False
-        message = self._messages[-1]
-        # A character has 1 to 4 bytes in UTF-8.
-        if len(message) * 4 <= self.max_size:
-            return False
-        size = len(message.encode()) if isinstance(message, str) else len(message)
-        if size > self.max_size:
-            self._messages.pop()
-            return True
-        return False
+        finally:
+            self._pump = None
+            self._is_receiving = False
+            self._look_later()
 
     def _is_full(self) -> bool:
-        return self._size >= _MOST_BYTES or len(self._messages) >= _MOST_MESSAGES
+        return self._size >= _MOST_BYTES or len(self._messages or ()) >= _MOST_MESSAGES
 
-    def _take(self, event: Message) -> None:
+    async def _keep(self, event: Message) -> bool:
+        """Keep what *event* brings; say whether somebody waits for it."""
+        is_awaited = bool(self._waiters)
         if event["type"] == "websocket.disconnect":
             self._end(event.get("code") or 1005, event.get("reason") or "")
         elif event["type"] == "websocket.receive":
             text = event.get("text")
             message: str | bytes = event["bytes"] if text is None else text
-            self._messages.append(message)
-            self._size += len(message)
-            self._wake()
+            if self.max_size is not None and is_too_long(message, self.max_size):
+                await self.close(1009, f"a message may have {self.max_size} bytes")
+            else:
+                if self._messages is None:
+                    self._messages = deque()
+                self._messages.append(message)
+                self._size += len(message)
+        self._wake()
+        return is_awaited
 
     def _end(self, code: int, reason: str) -> None:
         if self.ending is None:
             self.ending = code, reason
-            if self.state is not State.DENIED:
-                self.state = State.CLOSED
-            self._wake()
+            self.state = State.CLOSED
+            self._looks_before = self._looks
+            self._look_later()
+        self._wake()
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, ()
         for waiter in waiters:
             resolve(waiter)
+
+
+def _failed() -> Message:
+    """Log the exception that ``receive()`` of the server has raised, and return what it is taken for."""
+    _log.exception("receive() failed; taken for the end of the WebSocket")
+    return {"type": "websocket.disconnect", "code": 1006}

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import flask
 from werkzeug.exceptions import BadRequest
@@ -15,11 +17,11 @@ from ashapp.bridge.concurrency.greenlets import current_call
 from ashapp.bridge.websocket.connection import WebSocketClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from ashapp.bridge.websocket.connection import Connection
 
-__all__ = ["BlockingWebSocket", "WebSocket"]
+__all__ = ["BlockingWebSocket", "DistantWebSocket", "WebSocket"]
 
 T = TypeVar("T")
 
@@ -39,7 +41,9 @@ class WebSocket:
         """The subprotocols that the client offers."""
         return self._connection.subprotocols
 
-    async def accept(self, subprotocol: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
+    def accept(
+        self, subprotocol: str | None = None, headers: Iterable[tuple[str, str]] = ()
+    ) -> Coroutine[Any, Any, None]:
         """Accept the handshake, with one of the ``subprotocols`` and with more *headers*.
 
         The first message, in either direction, does it where the handler does not.
@@ -50,16 +54,16 @@ class WebSocket:
             WebSocketClosed: the WebSocket is over.
 
         """
-        await self._run(self._connection.accept(subprotocol, headers))
+        return self._connection.accept(subprotocol, headers)
 
-    async def receive(self) -> str | bytes:
+    def receive(self) -> Coroutine[Any, Any, str | bytes]:
         """Return the next message: text as ``str``, binary as ``bytes``.
 
         Raises:
             WebSocketClosed: the WebSocket is over, and all messages that came before have been received.
 
         """
-        return await self._run(self._connection.receive())
+        return self._connection.receive()
 
     async def receive_json(self) -> Any:
         """Return the next message, which is JSON.
@@ -71,7 +75,7 @@ class WebSocket:
         """
         return _parse(await self.receive())
 
-    async def send(self, message: str | bytes) -> None:
+    def send(self, message: str | bytes) -> Coroutine[Any, Any, None]:
         """Send *message* as text or as binary, and return when there is room for more.
 
         Raises:
@@ -79,13 +83,13 @@ class WebSocket:
             WebSocketClosed: the WebSocket is over.
 
         """
-        await self._run(self._connection.send(message))
+        return self._connection.send(message)
 
-    async def send_json(self, value: Any) -> None:
+    def send_json(self, value: Any) -> Coroutine[Any, Any, None]:
         """Send *value* as JSON, made as the application makes it (``Flask.json``); see ``send``."""
-        await self.send(flask.json.dumps(value))
+        return self.send(flask.json.dumps(value))
 
-    async def close(self, code: int = 1000, reason: str = "") -> None:
+    def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, Any, None]:
         """Close the WebSocket, or deny it by 403 if it has not been accepted; do nothing if it is over.
 
         *code* may be 1000 to 4999 (RFC 6455, 7.4), *reason* 123 bytes of UTF-8.
@@ -94,23 +98,38 @@ class WebSocket:
             ValueError: *code* or *reason* is something else.
 
         """
-        await self._run(self._connection.close(code, reason))
+        return self._connection.close(code, reason)
 
     def __aiter__(self) -> WebSocket:
         return self
 
     async def __anext__(self) -> str | bytes:
         try:
-            return await self.receive()
+            return await self._connection.receive()
         except WebSocketClosed:
             raise StopAsyncIteration from None
 
-    async def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        loop = self._connection.loop
-        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one that does not raise
-            return await coroutine
-        # A handler that is kept off the server's loop has a loop of its own.
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
+class DistantWebSocket(WebSocket):
+    """A ``WebSocket`` for a handler that is kept off the server's loop, and has a loop of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = cast("Connection", _Hop(connection))
+
+
+class _Hop:
+    """*connection*, whose coroutines run on its own loop."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._connection, name)
+        return partial(self._run, attribute) if inspect.iscoroutinefunction(attribute) else attribute
+
+    async def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        future = asyncio.run_coroutine_threadsafe(function(*args), self._connection.loop)
+        return await asyncio.wrap_future(future)
 
 
 class BlockingWebSocket:

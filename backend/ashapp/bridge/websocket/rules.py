@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import flask
+from greenlet import getcurrent
 from werkzeug.exceptions import HTTPException
 
 from ashapp.bridge.concurrency.futures import as_coroutine
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.views import ViewKind, is_async, kind_of
 from ashapp.bridge.websocket.connection import CONNECTION, Connection, State, WebSocketClosed
-from ashapp.bridge.websocket.faces import BlockingWebSocket, WebSocket
+from ashapp.bridge.websocket.faces import BlockingWebSocket, DistantWebSocket, WebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +73,10 @@ def _async_view(handler: Callable[..., Any], max_size: int | None) -> Callable[.
     async def view(**arguments: Any) -> Any:
         result = None
         with _connection(max_size) as connection:
-            result = await handler(WebSocket(connection), **arguments)
+            face = WebSocket if asyncio.get_running_loop() is connection.loop else DistantWebSocket
+            # In a task of its own: a greenlet would be switched to for each message.
+            coroutine = handler(face(connection), **arguments)
+            result = await asyncio.get_running_loop().create_task(coroutine, context=getcurrent().gr_context)
         return _response(connection, result)
 
     return view

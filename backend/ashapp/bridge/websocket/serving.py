@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, send_problem
 from ashapp.bridge.request.request_body import RequestBody
 from ashapp.bridge.request.thread_call import ThreadCall
-from ashapp.bridge.websocket.connection import CONNECTION, Connection
+from ashapp.bridge.websocket.connection import CONNECTION, Connection, State
 from ashapp.bridge.websocket.handshake import as_request
 from ashapp.bridge.websocket.relay import Relay, tolerating_any_end
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ashapp.bridge.admission.websockets import Websockets
-    from ashapp.bridge.messages.types import Environ, Message, Receive, Scope, Send
+    from ashapp.bridge.messages.types import Environ, Receive, Scope, Send
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["Bridge", "serve"]
@@ -72,7 +74,8 @@ async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> N
         await connection.close(1012)
         raise
     except Exception:
-        await connection.close(1011)
+        if connection.state is State.OPEN:  # else the server answers with 500
+            await connection.close(1011)
         raise
     finally:
         if relay is not None:
@@ -85,23 +88,24 @@ async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> N
 
 
 def _make_call(bridge: Bridge, scope: Scope, connection: Connection) -> WsgiCall:
-    body = RequestBody(_Disconnect(connection), connection.loop)
+    body = _NoBody(connection)
     environ = bridge.build_environ(as_request(scope), body)
     environ["asgi.scope"] = scope
     environ[CONNECTION] = connection
     return bridge.make_websocket_call(environ, body, connection.loop)
 
 
-class _Disconnect:
-    """``receive()`` of a request without a body, whose client has gone when its WebSocket is abandoned."""
+class _NoBody(RequestBody):
+    """The body of a handshake, which has none, and whose client is watched by *connection*."""
 
     def __init__(self, connection: Connection) -> None:
+        super().__init__(connection.receive_event, connection.loop)
         self._connection = connection
-        self._is_begun = False
 
-    async def __call__(self) -> Message:
-        if self._is_begun:
-            await self._connection.until_abandoned()
-            return {"type": "http.disconnect"}
-        self._is_begun = True
-        return {"type": "http.request", "body": b"", "more_body": False}
+    def watch(self, on_disconnect: Callable[[], None], *, read_ahead: int = 0) -> None:  # noqa: ARG002
+        """Call *on_disconnect* when the handler is abandoned; see ``Connection``."""
+        self._connection.watch(on_disconnect)
+
+    def next_chunk(self) -> bytes:
+        """Return the end of the body."""
+        return b""
