@@ -80,6 +80,8 @@ class Relay:
         end.client = environ["asgi.scope"].get("client")
         self._translator = Translator()
         self._has_returned = False
+        # Whether the client has gone, and the application can read that.
+        self._is_left = False
         # What ends the wait for more that the application writes.
         self._readable: asyncio.Future[None] | None = None
         # Pongs and the answer to a close frame; they are not to cut a frame in two that is being written.
@@ -114,6 +116,9 @@ class Relay:
         try:
             turn = 0
             while data := await self._read():
+                if self._is_left:
+                    # It may answer a close frame. What goes on to write is to fail, as with a connection.
+                    self._end(socket.SHUT_RDWR)
                 messages = self._translator.feed(data)
                 if self._translator.closed and self._inward is not None:
                     self._inward.cancel()
@@ -182,7 +187,8 @@ class Relay:
                     await self._write(self._translator.encode(await self._connection.receive()))
             except WebSocketClosed as end:
                 await self._write(self._translator.disconnect(end.code, end.reason))
-                self._end(socket.SHUT_RDWR if end.code == 1006 else socket.SHUT_WR)
+                self._is_left = True
+                self._end(socket.SHUT_WR)
 
     async def _write(self, data: bytes) -> None:
         self._is_writing = True
