@@ -3,19 +3,24 @@ import asyncio
 import gc
 import json
 import multiprocessing
+import subprocess
+import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
 import asgiref.wsgi
+import flask
 import pytest
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Environ, Scope, StartResponse
 from ashapp.bridge.request.request_body import RequestBody
-from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
+from ashapp.bridge.wsgi import DEFAULT_THREADS
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually
 
@@ -183,3 +188,67 @@ async def test_a_stream_that_meets_too_long_a_body_is_broken_off() -> None:
         await WsgiToAsgi(stream, limit_body=8)(scope, client.receive, client.send)
     assert client.status == 200
     assert not client.complete
+
+
+def bridge_of(kind: str, **options: Any) -> WsgiToAsgi:
+    return (
+        FlaskToAsgi(flask.Flask("app"), **options) if kind == "flask" else WsgiToAsgi(NotFound(), **options)
+    )
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "flask"])
+def test_an_old_keyword_works_and_warns_where_it_is_used(kind: str) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        bridge = bridge_of(kind, max_in_flight=1, max_queued=2, max_body=3, max_buffered=4)
+    limits = (bridge.admission.limit_in_flight, bridge.admission.limit_queue, bridge.limit_body)
+    assert (*limits, bridge.intake.budget.limit) == (1, 2, 3, 4)
+    assert {warning.category for warning in caught} == {DeprecationWarning}
+    assert {warning.filename for warning in caught} == {__file__}
+    assert "max_queued is called limit_queue now" in {str(warning.message) for warning in caught}
+
+
+def test_both_names_of_a_keyword_at_once_are_refused() -> None:
+    with pytest.raises(TypeError, match="max_body is the old name of limit_body: give limit_body alone"):
+        bridge_of("wsgi", max_body=1, limit_body=1)
+
+
+# The threads of the pool end in the middle of the collection, by the finalizer of the pool. Then greenlet
+# releases what it kept for them, and can't see the frames of the traceback that the collector has in hand.
+PROGRAM = """
+import asyncio, gc, time
+from ashapp import WsgiToAsgi
+
+def application(environ, start_response):
+    raise ValueError("from the application")
+
+async def receive():
+    return {"type": "http.request"}
+
+async def send(message):
+    pass
+
+class Slow:
+    def __del__(self):
+        time.sleep(0.05)
+        sum(range(1000))
+
+SCOPE = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/", "headers": []}
+
+gc.disable()
+for _ in range(5):
+    bridge = WsgiToAsgi(application)
+    try:
+        asyncio.run(bridge(SCOPE, receive, send))
+    except ValueError as error:
+        bridge.garbage = error, bridge, Slow()
+    del bridge
+    gc.collect()
+"""
+
+
+def test_a_traceback_may_outlive_the_thread_that_it_comes_from() -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (process.returncode, process.stderr) == (0, "")

@@ -3,7 +3,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,36 +15,6 @@ from tests.support.asgi import Client, fetch, http_scope, lifespan
 
 variable = ContextVar("variable", default="unset")
 other = ContextVar("other", default="unset")
-
-
-async def test_a_view_and_the_body_share_it(app: flask.Flask) -> None:
-    @app.get("/sync")
-    async def sync_body() -> Iterator[str]:
-        token = variable.set("view")
-
-        def body() -> Iterator[str]:
-            yield variable.get()
-            variable.reset(token)
-            yield variable.get()
-
-        return body()
-
-    @app.get("/async")
-    async def async_body() -> AsyncIterator[str]:
-        token = variable.set("view")
-
-        async def body() -> AsyncIterator[str]:
-            yield variable.get()
-            await asyncio.sleep(0)
-            variable.reset(token)
-            yield variable.get()
-
-        return body()
-
-    bridge = FlaskToAsgi(app)
-
-    assert (await fetch(bridge, target=b"/sync")).body == b"viewunset"
-    assert (await fetch(bridge, target=b"/async")).body == b"viewunset"
 
 
 async def test_the_context_of_the_server_is_not_that_of_the_request(app: flask.Flask) -> None:

@@ -3,7 +3,6 @@
 
 import asyncio
 import gc
-import queue
 import threading
 import weakref
 from concurrent.futures import Future
@@ -122,48 +121,6 @@ def test_each_loop_has_an_executor_of_its_own() -> None:
 
 
 # -- requests
-
-
-async def test_requests_do_not_wait_for_each_other_for_ever(app: flask.Flask) -> None:
-    """A hook that waits for what another request gives back in its teardown, as for a pooled connection.
-
-    On one thread with that request it would wait for itself.
-    """
-    pool: queue.Queue[int] = queue.Queue()
-    for number in range(3):
-        pool.put(number)
-
-    go = asyncio.Event()
-
-    @app.before_request
-    def take() -> None:
-        if flask.request.path == "/":
-            flask.g.taken = pool.get(timeout=20)
-
-    @app.teardown_request
-    def give_back(error: BaseException | None) -> None:
-        if "taken" in flask.g:
-            pool.put(flask.g.taken)
-
-    @app.get("/")
-    async def view() -> str:
-        await asyncio.sleep(0.001)
-        return "hello"
-
-    @app.get("/wait")
-    async def wait() -> str:
-        await go.wait()
-        return "waited"
-
-    bridge = FlaskToAsgi(app, threads=8)
-    waiting = [asyncio.create_task(fetch(bridge, target=b"/wait")) for _ in range(8)]
-    await asyncio.sleep(0.02)
-    async with asyncio.timeout(15):
-        clients = await asyncio.gather(*(fetch(bridge) for _ in range(60)))
-    go.set()
-    await asyncio.gather(*waiting)
-
-    assert {client.status for client in clients} == {200}
 
 
 async def test_no_request_sees_what_is_thread_local_to_another(app: flask.Flask) -> None:

@@ -11,7 +11,7 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
-from tests.support.asgi import fetch, http_scope
+from tests.support.asgi import fetch
 from tests.support.flask import begin, make_app
 from tests.support.journal import Journal
 
@@ -73,36 +73,6 @@ async def test_a_sync_view_inside_an_async_one(app: flask.Flask, kind: str) -> N
         return f"{client.body.decode()} {flask.request.path}"
 
     assert (await fetch(bridge, target=b"/outer")).body == b"inner /outer"
-
-
-async def test_a_disconnect_reaches_the_innermost(app: flask.Flask, journal: Journal) -> None:
-    inner = make_app()
-    hooks(app, journal, "outer")
-    hooks(inner, journal, "inner")
-    started = asyncio.Event()
-
-    @inner.get("/")
-    async def inner_view() -> str:
-        started.set()
-        await journal.note_cancellation()
-        return "never"
-
-    bridge = FlaskToAsgi(inner)
-
-    @app.get("/")
-    async def view() -> str:
-        request = begin(FlaskToAsgi(make_app()))  # one that fails to match, on a thread
-        await request.end()
-        client = type(request.client)()
-        await bridge(http_scope(), client.receive, client.send)
-        return "never"
-
-    outer = begin(FlaskToAsgi(app))
-    await started.wait()
-    outer.client.leave()
-    await asyncio.wait_for(outer.end(), 3)
-
-    assert journal.names[-3:] == ["cancelled", "inner teardown", "outer teardown"]
 
 
 # -- more than one bridge

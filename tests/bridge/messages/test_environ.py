@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 import io
 import os
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes
@@ -27,38 +26,6 @@ CONSTANTS = server_constants(multithread=True, multiprocess=False)
 
 def environ_of(*args: Any, **entries: Any) -> dict[str, Any]:
     return build_environ(http_scope(*args, **entries), io.BytesIO(), CONSTANTS, 100)
-
-
-def test_environ_is_complete() -> None:
-    scope = http_scope("POST", b"/a%20b/c?x=%20&y", [(b"content-type", b"text/plain"), (b"x-a", b"1")])
-    body = io.BytesIO()
-    assert build_environ(scope, body, CONSTANTS, 100) == {
-        "REQUEST_METHOD": "POST",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": "/a b/c",
-        "QUERY_STRING": "x=%20&y",
-        "REQUEST_URI": "/a%20b/c?x=%20&y",
-        "RAW_URI": "/a%20b/c?x=%20&y",
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "8000",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "SERVER_SOFTWARE": "ashapp",
-        "REMOTE_ADDR": "192.0.2.1",
-        "REMOTE_PORT": "51234",
-        "CONTENT_TYPE": "text/plain",
-        "HTTP_HOST": "localhost",
-        "HTTP_X_A": "1",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": body,
-        "wsgi.input_terminated": True,
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-        "wsgi.file_wrapper": file_wrapper,
-        "asgi.scope": scope,
-    }
 
 
 @pytest.mark.parametrize(

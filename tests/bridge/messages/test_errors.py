@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 import json
+from typing import Any
 
 import pytest
 from flask import Flask
 from werkzeug import exceptions
 
+from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, send_problem
 from tests.support.asgi import Client
 
@@ -48,3 +50,17 @@ async def test_a_problem_is_complete(status: int, title: str, detail: str) -> No
     }
     problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     assert json.loads(client.body) == problem
+
+
+class Moody:
+    there = 1
+
+    def __getattr__(self, name: str) -> Any:
+        raise {"absent": AttributeError, "key": KeyError, "proxy": RuntimeError}[name](name)
+
+
+@pytest.mark.parametrize("name", ["absent", "key", "proxy"])
+def test_an_attribute_that_is_not_to_be_had_is_the_default(name: str) -> None:
+    assert attribute_of(Moody(), name) is None
+    assert attribute_of(Moody(), name, 2) == 2
+    assert attribute_of(Moody(), "there", 2) == 1

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Of which kind a view is, and where it runs for that."""
+
 import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -57,13 +59,13 @@ class Recorder:
     def __call__(self) -> None: ...
 
 
-def index() -> None: ...
+def index() -> Any: ...
 
 
 def stand_in() -> None: ...
 
 
-async def wait() -> None: ...
+async def wait() -> Any: ...
 
 
 async def stream() -> AsyncIterator[str]:
@@ -217,3 +219,38 @@ def test_a_wrapper_that_no_decorator_made_is_named_itself() -> None:
 def test_a_callable_is_named(function: Any, name: str, module: str) -> None:
     assert name_of(function) == name
     assert full_name_of(function) == f"{module}.{name}"
+
+
+def make_app() -> flask.Flask:
+    app = flask.Flask(__name__)
+    app.add_url_rule("/", view_func=index)
+    app.add_url_rule("/wait", view_func=wait)
+    return app
+
+
+def test_a_view_can_be_moved_to_threads_and_back() -> None:
+    placement = Placement(make_app())
+    for endpoint in ("wait", "index"):
+        before = placement.of(endpoint)
+        placement.move(endpoint, "it has blocked")
+        assert placement.of(endpoint) == Place(on_loop=False, reason="it has blocked", own_loop=True)
+        placement.move_back(endpoint)
+        placement.move_back(endpoint)
+        assert placement.of(endpoint) == before
+
+
+def test_where_async_views_run_may_be_decided_late() -> None:
+    app = make_app()
+    placement = Placement(app)
+    assert placement.may_be_on_loop()
+    app.config["ASHAPP_ASYNC_VIEWS"] = "thread"
+    assert not placement.may_be_on_loop()
+    assert placement.of("wait").own_loop
+
+
+def test_where_there_is_no_async_view_nothing_is_worth_asking() -> None:
+    app = flask.Flask(__name__)
+    placement = Placement(app)
+    assert not placement.may_be_on_loop()
+    app.add_url_rule("/wait", view_func=wait)
+    assert placement.may_be_on_loop()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Rules 8, 9 and 18: what a stream sends, where it runs, and how it ends. In memory."""
+"""Rules 8, 9 and 18: what a stream sends, where it runs, and how it ends; what of it waits for a client."""
 
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import flask
@@ -12,11 +12,14 @@ import pytest
 
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.errors import ClientDisconnected
+from ashapp.bridge.messages.types import Environ, Message, StartResponse
+from ashapp.bridge.request.output_queue import PIECE, WriteBehind, pieces
+from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.bridge.request.streams.conftest import Stream
 from tests.support.asgi import Client, fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal
-from tests.support.waiting import until_set
+from tests.support.waiting import eventually, until_set
 
 HAS_CONTEXT = {"sync, context", "async, context", "view"}
 
@@ -257,3 +260,74 @@ async def test_a_time_out_of_its_own_past_its_length_is_logged_as_such(
 
     assert (await fetch(FlaskToAsgi(app))).complete
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [TimeoutError]
+
+
+# -- what is complete
+
+
+def test_a_part_of_memory_is_theirs() -> None:
+    behind = WriteBehind(lambda: 800)
+    assert [behind.take(size) for size in (60, 41, 40)] == [True, False, True]
+    behind.give_back(60)
+    assert behind.take(50)
+    assert behind.held == 90
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE, PIECE + 1, 3 * PIECE])
+def test_pieces_are_the_whole(size: int) -> None:
+    body = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    parts = list(pieces({"type": "http.response.body", "body": body, "more_body": False}))
+    assert b"".join(part["body"] for part in parts) == body
+    assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
+    assert all(len(part["body"]) <= PIECE for part in parts)
+    head: Message = {"type": "http.response.start", "status": 200, "headers": []}
+    assert list(pieces(head)) == [head]
+
+
+class Body(list[bytes]):
+    """A list that tells when it is closed."""
+
+    closed: threading.Event
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.mark.parametrize("parts", [1, 16], ids=["whole", "parts"])
+@pytest.mark.parametrize("end", ["behind", "read", "cancel"])
+async def test_a_slow_reader_of_what_is_complete_holds_a_thread_only_past_the_bound(
+    end: str, parts: int
+) -> None:
+    closed = threading.Event()
+    size = 16 * PIECE
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", str(size))])
+        body = Body([bytes(size // parts)] * parts)
+        body.closed = closed
+        return body
+
+    bridge = WsgiToAsgi(app, threads=1)
+    if end != "behind":
+        bridge._behind = WriteBehind(lambda: 0)
+    client = Client()
+    client.reads.clear()
+    request = begin(bridge, client=client)
+    await client.until(lambda client: client.sent)
+    if end == "behind":
+        await until_set(closed)
+        await eventually(lambda: bridge.threads.busy == 0)
+        assert not client.complete
+    else:
+        assert bridge.threads.busy == 1
+        assert not closed.is_set()
+    if end == "cancel":
+        request.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request.end()
+    else:
+        client.reads.set()
+        assert len((await request.end()).body) == size
+    await until_set(closed)
+    await eventually(lambda: bridge.threads.busy == 0)
+    assert bridge._behind.held == 0

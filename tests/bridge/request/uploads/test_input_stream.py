@@ -3,7 +3,6 @@
 
 import asyncio
 import io
-import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, cast
@@ -235,41 +234,6 @@ async def test_after_the_call_a_read_raises(*, started: bool) -> None:
     body.start()
     await a_few_steps()
     assert client.asked == 0
-
-
-@in_both_orders
-@pytest.mark.parametrize("chunks", [(), (b"x", b"y"), (BLOCK, BLOCK, b"z")], ids=["none", "two", "large"])
-@pytest.mark.parametrize("read_first", [True, False])
-async def test_watch_tells_of_a_disconnect_once(
-    chunks: tuple[bytes, ...], *, started: bool, read_first: bool
-) -> None:
-    client = Client(*chunks)
-    body, stream = body_of(client, started=started)
-    gone: list[threading.Thread] = []
-    if read_first:
-        assert await on_a_thread(stream.read) == b"".join(chunks)
-    body.watch(lambda: gone.append(threading.current_thread()))
-    await client.until(lambda client: client.asked > max(len(chunks), 1))
-    assert not gone
-    client.leave()
-    await eventually(lambda: gone)
-    await a_few_steps()
-    assert gone == [threading.current_thread()]
-    body.watch(lambda: gone.append(threading.current_thread()))
-    assert len(gone) == 2, "at once, as the client has gone"
-    assert await on_a_thread(stream.read) == (b"" if read_first else b"".join(chunks))
-
-
-@pytest.mark.parametrize("end", ["stop", "fail", "cancel"])
-async def test_watch_takes_a_failing_receive_for_a_disconnect_and_ends_with_the_call(end: str) -> None:
-    client = Client(b"x", more=True)
-    body, _ = body_of(client)
-    gone: list[int] = []
-    body.watch(lambda: gone.append(1))
-    await client.until(lambda client: client.asked == 2)
-    ENDS[end](client, body)
-    await a_few_steps()
-    assert len(gone) == (end != "stop")
 
 
 async def test_watch_takes_in_a_bounded_part_of_an_unread_body(monkeypatch: pytest.MonkeyPatch) -> None:
