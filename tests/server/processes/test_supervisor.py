@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import logging
 import os
+import re
 import signal
 import socket
 import time
@@ -51,13 +52,153 @@ def handlers() -> Iterator[None]:
         signal.signal(signum, handler)
 
 
-def test_a_worker_that_dies_is_replaced_at_once(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    first, _ = service.begin()
-    assert service.states == {100: "READY", 101: "READY"}
-    service.ended(first, -9)
-    assert service.states == {101: "READY", 102: "STARTING"}
-    assert service.management.forgotten == [100]
-    assert caplog.messages == ["Worker 100 ended with exit code -9; another is started"]
+#: What happens, round by round, and how the workers are then: S(tarting), R(eady), D(raining), T (stalled),
+#: A(borted) and K(illed). Two workers are ready before, unless a life begins with their start.
+LIVES = {
+    "a worker that dies is replaced at once": """
+        dies 100 -9       101 R  102 S      Worker 100 ended with exit code -9; another is started
+    """,
+    "a worker that serves ends the back-off": """
+        starts            100 S  101 S
+        dies 100 1        101 S  102 S      Worker 100 ended with exit code 1; another is started
+        dies 101 1        102 S  103 S      Worker 101 ended with exit code 1; another is started
+        dies 102 1        103 S  104 S      Worker 102 ended with exit code 1; another is started
+        dies 103 1        104 S  105 S      Worker 103 ended with exit code 1; another is started
+        dies 104 1        105 S             Worker 104 ended with exit code 1; another is started in 1 s
+        ready 105         105 R  106 S
+    """,
+    "workers that have served are replaced at once however often they die": """
+        dies 100 -9       101 R  102 S      Worker 100 ended with exit code -9; another is started
+        ready 102         101 R  102 R
+        dies 101 -9       102 R  103 S      Worker 101 ended with exit code -9; another is started
+        ready 103         102 R  103 R
+        dies 102 -9       103 R  104 S      Worker 102 ended with exit code -9; another is started
+        ready 104         103 R  104 R
+        dies 103 -9       104 R  105 S      Worker 103 ended with exit code -9; another is started
+        ready 105         104 R  105 R
+        dies 104 -9       105 R  106 S      another is started
+    """,
+    "it goes on without a worker that can't start any more": """
+        dies 100 -9       101 R  102 S      Worker 100 ended with exit code -9; another is started
+        dies 102 3        101 R  103 S      Worker 102 could not start; another is started
+    """,
+    "a replacement that can't start leaves the old workers": """
+        signal HUP        100 R  101 R  102 S
+        dies 102 3        100 R  101 R      Worker 102 could not start; worker 100 goes on
+        waits             100 R  101 R
+    """,
+    "and so does one that says why": """
+        signal HUP        100 R  101 R  102 S
+        refuses 102       100 R  101 R  102 S
+        dies 102 2        100 R  101 R      no module      Worker 102 could not start; worker 100 goes on
+    """,
+    "SIGHUP replaces workers one by one, and none ends before another serves": """
+        signal HUP        100 R  101 R  102 S
+        waits             100 R  101 R  102 S
+        ready 102         100 D  101 R  102 R
+        waits             100 D  101 R  102 R
+        dies 100 0        101 R  102 R  103 S
+        ready 103         101 D  102 R  103 R
+        dies 101 0        102 R  103 R
+        waits             102 R  103 R
+    """,
+    "SIGHUP while workers start replaces these too, once": """
+        starts            100 S  101 S
+        signal HUP HUP    100 S  101 S
+        ready 100         100 R  101 S  102 S
+        ready 101         100 R  101 R  102 S
+        ready 102         100 D  101 R  102 R
+        dies 100 0        101 R  102 R  103 S
+        ready 103         101 D  102 R  103 R
+        dies 101 0        102 R  103 R
+    """,
+    "a replacement stays when what it replaces dies meanwhile": """
+        signal HUP        100 R  101 R  102 S
+        dies 100 -9       101 R  102 S      Worker 100 ended with exit code -9; another is started
+        ready 102         101 R  102 R  103 S
+    """,
+    "a worker that dies before its turn is not replaced twice": """
+        signal HUP        100 R  101 R  102 S
+        dies 101 -9       100 R  102 S  103 S      Worker 101 ended with exit code -9; another is started
+        ready 102 103     100 D  102 R  103 R
+        dies 100 0        102 R  103 R
+    """,
+    "a worker that is worn is replaced once": """
+        recycle 100       100 R  101 R  102 S
+        recycle 100       100 R  101 R  102 S
+        ready 102         100 D  101 R  102 R
+        recycle 100       100 D  101 R  102 R
+        dies 100 0        101 R  102 R
+    """,
+    "a worker that is stalled is replaced at once, and killed when its stacks are logged": """
+        logged 100        100 R  101 R
+        stalls 100        100 T  101 R  102 S      worker 100 has not answered for 5 s; it is killed
+        logged 100        101 R  102 S
+    """,
+    "one that can't log its stacks is aborted, and then killed": """
+        stalls 100        100 T  101 R  102 S      worker 100 has not answered for 5 s; it is killed
+        late 100          100 A  101 R  102 S
+        late 100          100 K  101 R  102 S
+    """,
+    "a worker that does not end is killed": """
+        signal HUP        100 R  101 R  102 S
+        ready 102         100 D  101 R  102 R
+        late 100          100 K  101 R  102 R  103 S      Worker 100 takes too long to end; it is killed
+    """,
+    "workers are added and removed": """
+        signal TTIN       100 R  101 R  102 S
+        signal TTOU TTOU TTOU    100 R  101 D  102 S
+        ready 102         100 R  101 D  102 D
+    """,
+    "a worker that has not served need not drain": """
+        starts            100 S  101 S
+        ready 100         100 R  101 S
+        signal TERM       100 D  101 D
+        signal TERM       100 D
+    """,
+}
+
+
+def happens(service: Service, what: str) -> None:
+    """Let that happen, and the supervisor act on it."""
+    event, *words = what.split()
+    if event == "signal":
+        service.act(*(signal.Signals[f"SIG{word}"] for word in words))
+        return
+    for worker in [each for each in service.started if str(each.pid) in words]:
+        match event:
+            case "dies":
+                worker.end_with(int(words[1]))
+            case "late":
+                worker.deadline = 0
+            case "stalls":
+                worker.has_stalled = True
+            case _:
+                reports = {
+                    "ready": (Report.READY, ""),
+                    "refuses": (Report.REFUSED, "no module"),
+                    "recycle": (Report.RECYCLE, "it has answered 9 requests"),
+                    "logged": (Report.STACKS_LOGGED, ""),
+                }
+                worker.reported(*reports[event])
+    service.act()
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_a_life(service: Service, caplog: pytest.LogCaptureFixture, life: str) -> None:
+    if "starts" not in LIVES[life]:
+        service.begin()
+    for line in LIVES[life].strip().splitlines():
+        what, *rest = re.split(r"  +", line.strip())
+        states = [word for word in rest if re.fullmatch(r"\d+ [A-Z]", word)]
+        caplog.clear()
+        happens(service, what)
+        letters = {"STALLED": "T"}
+        found = {pid: letters.get(name, name[0]) for pid, name in service.states.items()}
+        assert [f"{pid} {letter}" for pid, letter in sorted(found.items())] == states, line
+        told = rest[len(states) :]
+        assert len(caplog.messages) == len(told), line
+        assert all(part in message for part, message in zip(told, caplog.messages, strict=True)), line
 
 
 @pytest.mark.parametrize("service", [{"workers": 1}], indirect=True)
@@ -76,24 +217,6 @@ def test_workers_that_die_before_they_serve_are_replaced_less_often(
     clock.now += 29
     service.act()
     assert service.states == {}
-
-
-def test_a_worker_that_serves_ends_the_back_off(service: Service) -> None:
-    service.act()
-    for _ in range(5):
-        service.ended(service.started[-1], 1)
-    assert service.states == {100: "STARTING"}
-    service.ready(service.started[0])
-    assert len(service.states) == 2
-
-
-def test_workers_that_have_served_are_replaced_at_once_however_often_they_die(service: Service) -> None:
-    """As an application does that one of its requests can kill: the others go on to be answered."""
-    service.begin()
-    for number in range(20):
-        service.ended(service.started[number], -9)
-        service.ready(service.started[-1])
-        assert list(service.states.values()) == ["READY", "READY"]
 
 
 @pytest.mark.parametrize(
@@ -134,94 +257,6 @@ def test_a_first_worker_that_says_why_it_can_not_start_has_said_all(
     assert caplog.messages == []
 
 
-def test_a_service_goes_on_without_a_worker_that_can_not_start_any_more(
-    service: Service, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, _ = service.begin()
-    service.ended(first, -9)
-    service.ended(service.started[2], 3)
-    assert service.states == {101: "READY", 103: "STARTING"}
-    assert "Worker 102 could not start; another is started" in caplog.messages
-
-
-@pytest.mark.parametrize("reason", ["importing 'shop' failed", None])
-def test_a_replacement_that_can_not_start_leaves_the_old_workers(
-    service: Service, caplog: pytest.LogCaptureFixture, reason: str | None
-) -> None:
-    service.begin()
-    service.act(signal.SIGHUP)
-    if reason:
-        service.started[2].reported(Report.REFUSED, reason)
-    service.ended(service.started[2], 2 if reason else 3)
-    service.act()
-    assert service.states == {100: "READY", 101: "READY"}
-    told = [reason] if reason else []
-    assert caplog.messages == [*told, "Worker 102 could not start; worker 100 goes on"]
-
-
-def test_sighup_replaces_workers_one_by_one_and_none_ends_before_another_serves(service: Service) -> None:
-    first, second = service.begin()
-    service.act(signal.SIGHUP)
-    assert service.states == {100: "READY", 101: "READY", 102: "STARTING"}
-    service.act()
-    service.ready(service.started[2])
-    assert service.states == {100: "DRAINING", 101: "READY", 102: "READY"}
-    assert first.orders == [(Order.RETIRE, "")]
-    service.act()
-    assert len(service.started) == 3, "the next waits until the first is gone"
-    service.ended(first, 0)
-    assert service.started[3].replaces is second
-    service.ready(service.started[3])
-    service.ended(second, 0)
-    service.act()
-    assert service.states == {102: "READY", 103: "READY"}
-
-
-def test_sighup_while_workers_start_replaces_these_too(service: Service) -> None:
-    service.act()
-    service.act(signal.SIGHUP, signal.SIGHUP)
-    assert len(service.started) == 2
-    service.ready(*service.started)
-    assert service.started[2].replaces is service.started[0]
-    service.ready(service.started[2])
-    service.ended(service.started[0], 0)
-    service.ready(service.started[3])
-    service.ended(service.started[1], 0)
-    assert service.states == {102: "READY", 103: "READY"}
-
-
-def test_a_replacement_stays_when_what_it_replaces_dies_meanwhile(service: Service) -> None:
-    first, _ = service.begin()
-    service.act(signal.SIGHUP)
-    service.ended(first, -9)
-    assert service.states == {101: "READY", 102: "STARTING"}
-    service.ready(service.started[2])
-    assert service.states == {101: "READY", 102: "READY", 103: "STARTING"}
-
-
-def test_a_worker_that_dies_before_its_turn_is_not_replaced_twice(service: Service) -> None:
-    first, second = service.begin()
-    service.act(signal.SIGHUP)
-    service.ended(second, -9)
-    service.ready(*service.started[2:])
-    service.ended(first, 0)
-    assert service.states == {102: "READY", 103: "READY"}
-
-
-def test_a_worker_that_is_worn_is_replaced_once(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "ashapp.server")
-    first, _ = service.begin()
-    for _ in range(2):
-        first.reported(Report.RECYCLE, "it has answered 9 requests")
-        service.act()
-    assert [worker.replaces for worker in service.started[2:]] == [first]
-    service.ready(service.started[2])
-    first.reported(Report.RECYCLE, "it has answered 9 requests")
-    service.ended(first, 0)
-    assert service.states == {101: "READY", 102: "READY"}
-    assert caplog.messages.count("Worker 100 is to be replaced: it has answered 9 requests") == 1
-
-
 def test_what_workers_tell_of_the_application_is_passed_on(service: Service) -> None:
     service.act()
     service.started[0].reported(Kind.WARNING, "no key")
@@ -251,57 +286,6 @@ def test_a_view_that_stalls_a_worker_to_its_end_does_not_do_so_to_the_next(
     first.has_stalled = True
     service.act()
     assert service.options.blocks == {"slow": times}
-
-
-def test_a_worker_that_is_stalled_is_replaced_at_once_and_killed_when_its_stacks_are_logged(
-    service: Service, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, _ = service.begin()
-    first.reported(Report.STACKS_LOGGED)
-    service.act()
-    assert service.states[100] == "READY", "that came too late"
-    first.has_stalled = True
-    service.act()
-    assert service.states == {100: "STALLED", 101: "READY", 102: "STARTING"}
-    assert first.orders == [(Order.LOG_STACKS, "")]
-    assert caplog.messages == [
-        "The event loop of worker 100 has not answered for 5 s; it is killed, and another is started"
-    ]
-    first.reported(Report.STACKS_LOGGED)
-    service.act()
-    service.act()
-    assert service.states == {101: "READY", 102: "STARTING"}
-
-
-def test_a_stalled_worker_that_can_not_log_its_stacks_is_aborted_and_then_killed(service: Service) -> None:
-    first, _ = service.begin()
-    first.has_stalled = True
-    service.act()
-    for state in ("ABORTED", "KILLED"):
-        first.deadline = 0
-        service.act()
-        assert first.state.name == state
-
-
-def test_a_worker_that_does_not_end_is_killed(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    first, _ = service.begin()
-    service.act(signal.SIGHUP)
-    service.ready(service.started[2])
-    assert 21 < first.deadline - time.monotonic() < 23
-    first.deadline = 0
-    service.act()
-    assert first.state is State.KILLED
-    assert "Worker 100 takes too long to end; it is killed" in caplog.messages
-
-
-def test_workers_are_added_and_removed(service: Service) -> None:
-    service.begin()
-    service.act(signal.SIGTTIN)
-    assert service.states == {100: "READY", 101: "READY", 102: "STARTING"}
-    service.act(signal.SIGTTOU, signal.SIGTTOU, signal.SIGTTOU)
-    assert service.states == {100: "READY", 101: "DRAINING", 102: "STARTING"}
-    service.ready(service.started[2])
-    assert service.states == {100: "READY", 101: "DRAINING", 102: "DRAINING"}
 
 
 def test_no_process_can_be_started_for_a_while(service: Service, caplog: pytest.LogCaptureFixture) -> None:
@@ -338,21 +322,15 @@ def test_what_a_signal_orders(
     assert len(service.started) == (4 if not orders else 2)
 
 
-def test_a_worker_that_has_not_served_need_not_drain(service: Service) -> None:
-    service.act()
-    service.ready(service.started[0])
-    service.act(T)
-    starting = service.started[1]
-    assert 5 < starting.deadline - time.monotonic() < 7
-    service.act(T)
-    assert service.states == {100: "DRAINING"}, "it has been killed"
-
-
 def test_a_worker_that_retires_ends_with_the_service(service: Service) -> None:
     first, _ = service.begin()
     service.act(signal.SIGHUP)
     service.ready(service.started[2])
-    service.act(T, T)
+    assert 21 < first.deadline - time.monotonic() < 23
+    service.act(signal.SIGTTIN)
+    service.act(T)
+    assert 5 < service.started[3].deadline - time.monotonic() < 7, "it has not served"
+    service.act(T)
     assert first.orders == [(Order.RETIRE, ""), (Order.DRAIN, ""), (Order.HURRY, "")]
 
 
