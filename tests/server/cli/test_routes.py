@@ -70,6 +70,7 @@ def test_the_json_is_all_that_is_printed(project: Project) -> None:
         "runs_on": "loop",
         "reason": None,
         "own_loop": False,
+        "websocket": False,
         "held_by": ["before_request shop.load_user"],
     }
     hook = {"hook": "before_request", "on": None, "name": "shop.load_user", "blueprint": None, "kind": "sync"}

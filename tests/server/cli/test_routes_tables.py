@@ -37,6 +37,7 @@ REPORT = Report(
         route("held", ASYNC, held_by=["one a", "two b"]),
         route("kept", ASYNC, "a mark", own_loop=True),
         route("page", SYNC, "sync view", own_loop=True),
+        route("chat", SYNC, "sync view", websocket=True),
     ],
     hooks=[
         Hook("before_request", None, "shop.load_user", None, "sync", "request_thread"),
@@ -73,6 +74,7 @@ def test_each_rule_and_each_hook_is_a_row() -> None:
         ["/held", "GET", "held", "async", "loop [3]"],
         ["/kept", "GET", "kept", "async", "thread [4]"],
         ["/page", "GET", "page", "sync", "thread"],
+        ["/chat", "WebSocket", "chat", "sync", "thread"],
         ["/x", "GET", "x", "decorated async", "thread [2]"],
         ["[1] a class"],
         ["[2] a decorator"],
@@ -82,7 +84,8 @@ def test_each_rule_and_each_hook_is_a_row() -> None:
         ["Hook", "Name", "Scope", "Kind", "Runs on"],
         ["before_request", "shop.load_user", "app", "sync", "request_thread"],
         ["errorhandler 404", "shop.not_found", "blueprint orders", "nonblocking", "loop"],
-        ["Rules: 8, of them 2 on the loop and 6 on threads."],
+        ["Rules: 9, of them 2 on the loop and 7 on threads."],
+        ["A WebSocket on a thread holds one of --websocket-threads until it is closed."],
     ]
     assert [row for row in expected if row not in rows] == []
 
@@ -114,7 +117,7 @@ def test_a_terminal_has_colours_and_all_its_columns(monkeypatch: pytest.MonkeyPa
 def test_where_there_are_no_hooks_nothing_is_said_of_them() -> None:
     text = "\n".join(printed(Report("shop:app", flask=True, reason=None, routes=REPORT.routes, hooks=[])))
     assert "Hooks" not in text
-    assert text.endswith("Rules: 8, of them 2 on the loop and 6 on threads.")
+    assert text.endswith("--websocket-threads until it is closed.")
 
 
 def test_what_keeps_all_async_views_off_the_loop_is_the_last_word() -> None:

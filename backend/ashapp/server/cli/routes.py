@@ -35,6 +35,7 @@ routes  a list of objects, one for each rule:
     own_loop       whether its coroutines have a loop of their own there
     held_by        hooks that let it hold a thread while it waits, if it
                    is on the loop: a list
+    websocket      whether the rule is for WebSockets
 hooks   a list of objects, one for each callable around the views:
     hook           "before_request", "after_request", "teardown_request",
                    "teardown_appcontext", "context_processor",

@@ -43,6 +43,8 @@ def print_report(report: Report, file: IO[str] | None = None) -> None:
         console.print(_hooks(report.hooks))
     count, on_loop = len(report.routes), sum(route.runs_on == "loop" for route in report.routes)
     console.print(f"\nRules: {count}, of them {on_loop} on the loop and {count - on_loop} on threads.")
+    if any(route.websocket and route.runs_on == "thread" for route in report.routes):
+        console.print("A WebSocket on a thread holds one of --websocket-threads until it is closed.")
     if report.reason:
         console.print(f"No async view can run on the loop: {report.reason}.")
 
@@ -64,7 +66,7 @@ def _routes(routes: Iterable[Route], notes: Mapping[str, int]) -> Table:
             place.append(f" [{notes[note]}]")
         table.add_row(
             Text(f"{route.domain}|{route.rule}" if route.domain else route.rule),
-            Text(", ".join(method for method in route.methods if method not in _IMPLIED)),
+            Text(_methods(route)),
             Text(route.endpoint),
             Text(
                 f"{route.kind} (async {', '.join(route.async_methods)})"
@@ -74,6 +76,12 @@ def _routes(routes: Iterable[Route], notes: Mapping[str, int]) -> Table:
             place,
         )
     return table
+
+
+def _methods(route: Route) -> str:
+    if route.websocket:
+        return "WebSocket"
+    return ", ".join(method for method in route.methods if method not in _IMPLIED)
 
 
 def _hooks(hooks: Iterable[Hook]) -> Table:

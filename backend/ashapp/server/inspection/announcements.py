@@ -13,6 +13,7 @@ from enum import StrEnum
 from ashapp.bridge import WsgiToAsgi
 from ashapp.bridge.placement.views import ViewKind
 from ashapp.server.inspection.routes import Route, list_routes
+from ashapp.server.inspection.socket_io import socket_io_warnings
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.settings import Settings
 
@@ -51,7 +52,8 @@ def announcements(
             Kind.WARNING,
             f"http = {name} has no limits of ours for heads, nor of the time for what is sent",
         )
-    for warning in [*warnings, *_never_called(routes, settings), *_kept_off_the_loop(routes)]:
+    found_here = [*_never_called(routes, settings), *_kept_off_the_loop(routes)]
+    for warning in [*warnings, *found_here, *socket_io_warnings(found, settings)]:
         yield Kind.WARNING, warning
     for note in _look_sync(routes, settings.app):
         yield Kind.NOTE, note

@@ -21,7 +21,7 @@ class Route:
     *domain* is the host or the subdomain that the rule is for, if any. *methods* is empty where any will do.
     *async_methods* are those of a class-based view. *own_loop* says that its coroutines run on a loop of
     their own there, not on the server's. *held_by* are hooks that let a view on the loop hold a thread while
-    it waits.
+    it waits. *websocket* says that the rule is for WebSockets: on a thread each holds one until it is closed.
     """
 
     rule: str
@@ -35,6 +35,7 @@ class Route:
     reason: str | None
     own_loop: bool = False
     held_by: list[str] = field(default_factory=list)
+    websocket: bool = False
 
 
 def flask_application(found: object) -> Flask | None:
@@ -81,4 +82,5 @@ def _route(app: Flask, rule: Rule, placement: Placement, common: str | None) -> 
         runs_on="thread" if reason else "loop",
         reason=reason,
         own_loop=place.own_loop,
+        websocket=bool(rule.websocket),
     )
