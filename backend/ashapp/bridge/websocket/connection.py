@@ -192,9 +192,16 @@ class Connection:
 
         """
         check_close(code, reason)
-        if self.ending is not None or self.state is State.DENIED:
-            return
-        self._is_told = True
+        if self.ending is None and self.state is not State.DENIED:
+            self._is_told = True
+            await self._close(code, reason)
+
+    async def leave(self) -> None:
+        """Close the WebSocket with 1012, if it is open: the service ends, or restarts."""
+        if self.state is State.OPEN:
+            await self._close(1012, "")
+
+    async def _close(self, code: int, reason: str) -> None:
         try:
             await self._hand_over({"type": "websocket.close", "code": code, "reason": reason})
         except WebSocketClosed:
@@ -264,7 +271,7 @@ class Connection:
     def watch(self, on_abandoned: Callable[[], None]) -> None:
         """Call *on_abandoned* when the peer has gone and the handler does not look at the WebSocket."""
         self._on_abandoned = on_abandoned
-        if not self._is_receiving:
+        if self.ending is not None or not self._is_receiving:
             self._look()
 
     def stop(self) -> None:

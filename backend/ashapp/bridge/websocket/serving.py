@@ -51,6 +51,7 @@ async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> N
     connection = Connection(scope, receive, send, loop)
     leave = bridge.websockets.leave
     call = relay = None
+    bridge.websockets.connections.add(connection)
     try:
         bridge.websockets.check()
         made = _make_call(bridge, scope, connection)
@@ -81,6 +82,7 @@ async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> N
         if relay is not None:
             relay.stop()
         connection.stop()
+        bridge.websockets.connections.discard(connection)
         if call is None:
             leave()
         else:

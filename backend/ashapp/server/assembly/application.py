@@ -151,6 +151,7 @@ def _watch(
         nullcontext if app is None else app.app_context,
         clean=str if settings.readiness_full_errors else redact,
     )
+    health.drains.append(bridge.websockets.drain)
     health.conditions += [bridge.admission.saturation, checker.failure]
     blocking = None
     if app is not None and isinstance(bridge, FlaskToAsgi):

@@ -47,7 +47,8 @@ class Health:
 
     *blocks* counts how often the view of an endpoint has blocked the loop, here or in another worker. Then
     each of *block_listeners* is called with the endpoint, on any thread. *keep_off* keeps the view of an
-    endpoint off the loop from now on. *beats* counts the beats of the loop.
+    endpoint off the loop from now on. *beats* counts the beats of the loop. When the end begins, *drains* are
+    called with the seconds in which the WebSockets are to be closed, on the loop.
     """
 
     phase: Phase = Phase.STARTING
@@ -57,6 +58,7 @@ class Health:
     block_listeners: list[Callable[[str], object]] = field(default_factory=list)
     keep_off: Callable[[str], object] = lambda _: None
     beats: Beats = field(default_factory=LocalBeats)
+    drains: list[Callable[[float], object]] = field(default_factory=list)
 
     def liveness(self) -> str | None:
         """Return why this worker should be replaced, or ``None``: that it answers is enough."""

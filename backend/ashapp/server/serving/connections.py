@@ -49,12 +49,8 @@ class Connections:
     def close_idle(self, grace: float) -> None:
         """Close those that have been seen idle for *grace* seconds; to be called again and again."""
         now = self._clock()
-        idle = []
-        for connection in list(self._connections):
-            if not hasattr(connection, "cycle"):
-                self._end_other(connection)
-            elif _is_idle(connection):
-                idle.append(connection)
+        connections = [connection for connection in self._connections if hasattr(connection, "cycle")]
+        idle = list(filter(_is_idle, connections))
         self._idle_since = {connection: self._idle_since.get(connection, now) for connection in idle}
         due = [connection for connection, since in self._idle_since.items() if now - since >= grace]
         for connection in due:
@@ -80,10 +76,12 @@ class Connections:
         for connection in list(self._connections):
             _abort(connection)
 
-    def _end_other(self, connection: Any) -> None:
-        if connection not in self._ended:
-            self._ended.add(connection)
-            _shut_down(connection)
+    def close_others(self) -> None:
+        """Close those of other protocols, once each, whose applications have not; to be called again."""
+        for connection in list(self._connections):
+            if not hasattr(connection, "cycle") and connection not in self._ended:
+                self._ended.add(connection)
+                _shut_down(connection)
 
 
 def _shut_down(connection: Any) -> None:

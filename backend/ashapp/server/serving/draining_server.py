@@ -4,13 +4,15 @@
 Theory of operation. The end has steps, each with a time limit of its own:
 
 1. Drain. Readiness is false at once, and each response says ``Connection: close``, but connections are still
-   accepted: who sends requests learns only by and by that there should be no more.
+   accepted: who sends requests learns only by and by that there should be no more. WebSockets are denied, and
+   those that are open are told to leave, one after the other.
 2. Close the listeners (see ``accept_queue``), finish requests in flight, and close idle connections.
 3. Cancel requests that take too long, and tear them down.
 4. Run the application's shutdown.
 
 A second signal ends the steps 1 and 2 at once. A worker that retires while others go on to accept begins with
-step 2. Its connections may be idle for longer before they are closed, as there is no hurry.
+step 2, in which its WebSockets leave. Its connections may be idle for longer before they are closed, as there
+is no hurry.
 """
 
 import asyncio
@@ -54,6 +56,8 @@ _POLL = 0.05
 _IDLE = 0.5
 # The same while others go on to accept.
 _RETIRING_IDLE = 5
+# Seconds that WebSockets have to answer when the last one has been told to leave.
+_FAREWELL = 1
 
 
 class Ending(Enum):
@@ -81,6 +85,8 @@ class DrainingServer(uvicorn.Server):
         self.ending = Ending.NOT
         self._signal = ""
         self._drain_end = float("-inf")
+        # When WebSockets should have left.
+        self._away = float("-inf")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._start: asyncio.Task[None] | None = None
         self._connections = Connections(self.server_state.connections)
@@ -140,6 +146,15 @@ class DrainingServer(uvicorn.Server):
         if self.ending is Ending.DRAINING and self.started and seconds > 0:
             _log.info("%sNot ready any more; connections are accepted for %.1f s", self._signal, seconds)
         self._connections.announce_end()
+        self._send_away(max(seconds, 0))
+
+    def _send_away(self, seconds: float) -> None:
+        """Tell WebSockets to leave within *seconds*; a worker that retires has not been given any."""
+        if self.ending is Ending.RETIRING:
+            seconds = min(self.settings.drain_delay, self.settings.timeout_graceful_shutdown / 2)
+        self._away = time.monotonic() + seconds + _FAREWELL
+        for drain in self.health.drains:
+            drain(seconds)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -260,6 +275,8 @@ class DrainingServer(uvicorn.Server):
             if self.ending is Ending.HURRIED or time.monotonic() >= deadline:
                 return False
             self._connections.close_idle(grace)
+            if time.monotonic() >= self._away:
+                self._connections.close_others()
             await asyncio.sleep(_POLL)
         return True
 
