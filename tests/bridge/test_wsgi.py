@@ -19,7 +19,7 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Environ, Scope, StartResponse
-from ashapp.bridge.request.request_body import RequestBody
+from ashapp.bridge.request.input_stream import InputStream
 from ashapp.bridge.wsgi import DEFAULT_THREADS
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually
@@ -108,7 +108,7 @@ async def test_an_unknown_scope_is_an_error(kind: Any) -> None:
 
 async def test_a_subclass_may_add_to_the_environ() -> None:
     class Own(WsgiToAsgi):
-        def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
+        def build_environ(self, scope: Scope, body: InputStream) -> Environ:
             return {**super().build_environ(scope, body), "own.key": "value"}
 
     assert json.loads((await fetch(Own(echo))).body)["own.key"] == "value"
@@ -126,7 +126,7 @@ async def test_requests_wait_in_order_for_the_one_thread() -> None:
 
     bridge = WsgiToAsgi(application, threads=1)
     serving = [asyncio.create_task(fetch(bridge, target=b"/?%d" % number)) for number in range(20)]
-    await eventually(lambda: bridge._pool.queued == 19)
+    await eventually(lambda: bridge.threads.queued == 19)
     go_on.set()
     await asyncio.gather(*serving)
     assert order == [str(number) for number in range(20)]

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from contextvars import Context, copy_context
+from contextvars import copy_context
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import asgiref.wsgi
@@ -14,8 +16,8 @@ from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.admission.in_flight import Admission
 from ashapp.bridge.admission.websockets import DEFAULT_WEBSOCKET_THREADS, Websockets
 from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
-from ashapp.bridge.concurrency.context import new_context
 from ashapp.bridge.concurrency.own_loop import drain_own_loops
+from ashapp.bridge.concurrency.request_threads import RequestThreadPool
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.bridge.keywords import renamed
@@ -37,7 +39,7 @@ from ashapp.bridge.messages.headers import ending_upgrade
 from ashapp.bridge.request.body_intake import DEFAULT_READ_AHEAD, Intake
 from ashapp.bridge.request.input_stream import InputStream, ReadLock
 from ashapp.bridge.request.output_queue import WriteBehind
-from ashapp.bridge.request.request_body import RequestBody
+from ashapp.bridge.request.service import Service
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.wsgi_call import as_exception
 from ashapp.bridge.websocket.serving import serve as serve_websocket
@@ -122,25 +124,30 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     ) -> None:
         if not callable(wsgi_application):
             raise TypeError(f"expected a WSGI application, got {wsgi_application!r}, which can't be called")
-        super().__init__(wsgi_application, duplicate_header_limit)  # type: ignore[no-untyped-call]
         if multiprocess is None:
             multiprocess = multiprocessing.parent_process() is not None
-        self.request_timeout = request_timeout
         self.limit_body = limit_body
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._pool = ThreadPool(threads)
-        self.admission = Admission(self._pool, limit_in_flight, limit_queue)
+        #: The pool that requests run on, to be looked at.
+        self.threads = ThreadPool(threads)
+        self.admission = Admission(self.threads, limit_in_flight, limit_queue)
         self.intake = Intake(Memory(), max(threads // 2, 1), read_ahead)
         self.intake.budget.limit = limit_buffered
         if websocket_threads is None:
             websocket_threads = DEFAULT_WEBSOCKET_THREADS if threads > 1 else 1
         self.websockets = Websockets(websocket_threads, limit_websockets)
-        self._behind = WriteBehind(self.intake.budget.left)
         self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
-        self._tasks = TaskKeeper()
-        self._task_grace = task_grace
-        self._wants_own_loop: Callable[[], bool] | None = None
-        self._is_isolated: Callable[[str], bool] | None = None
+        #: What the calls of requests share.
+        self.service = Service(
+            wsgi_application,
+            self.threads,
+            WriteBehind(self.intake.budget.left),
+            TaskKeeper(),
+            request_timeout,
+            task_grace,
+            RequestThreadPool(threads),
+        )
+        super().__init__(wsgi_application, duplicate_header_limit)  # type: ignore[no-untyped-call]
         self.lifespan = Lifespan(
             wsgi_application, self._run_sync, self._drain, on_startup, on_shutdown, lifespan
         )
@@ -156,28 +163,30 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         request_timeout: float | None,
     ) -> None:
         """Set those of the limits that were not given when this was made; None leaves one as it is."""
-        if self.admission.limit_in_flight is None:
-            self.admission.limit_in_flight = limit_in_flight
-        if self.admission.limit_queue is None:
-            self.admission.limit_queue = limit_queue
-        if self.websockets.limit is None:
-            self.websockets.limit = limit_websockets
-        if self.limit_body is None:
-            self.limit_body = limit_body
-        if self.intake.budget.limit is None:
-            self.intake.budget.limit = limit_buffered
-        if self.request_timeout is None:
-            self.request_timeout = request_timeout
+        for owner, name, limit in (
+            (self.admission, "limit_in_flight", limit_in_flight),
+            (self.admission, "limit_queue", limit_queue),
+            (self.websockets, "limit", limit_websockets),
+            (self, "limit_body", limit_body),
+            (self.intake.budget, "limit", limit_buffered),
+            (self.service, "request_timeout", request_timeout),
+        ):
+            if getattr(owner, name) is None:
+                setattr(owner, name, limit)
 
     @property
-    def startup_context(self) -> Context:
-        """The context in which the server has been started: what it has belongs to no request."""
-        return self._tasks.startup_context
+    def wsgi_application(self) -> Any:
+        """What is served; see ``asgiref.wsgi.WsgiToAsgi``."""
+        return self.service.application
 
-    @property
-    def threads(self) -> ThreadPool:
-        """The pool that requests run on, to be looked at."""
-        return self._pool
+    @wsgi_application.setter
+    def wsgi_application(self, application: WsgiApplication) -> None:
+        self.service.application = application
+
+    @cached_property
+    def websocket_service(self) -> Service:
+        """What the calls of WebSockets share: they have threads of their own, and any time."""
+        return replace(self.service, pool=self.websockets.pool, request_timeout=None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one *scope* (ASGI 3.0, "Applications").
@@ -191,12 +200,12 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             return
         send = ending_upgrade(scope, send)
         self.admission.in_flight += 1
-        call = body = None
+        prepared = call = None
         # No further coroutine around the call: each that waits holds memory.
         try:
-            prepared, body = self._begin(scope, receive)
-            if body.announced:
-                await self._take_in(prepared, body)
+            prepared = self._prepare(scope, receive)
+            if prepared.body.announced:
+                await self._take_in(prepared)
             if isinstance(prepared, ThreadCall):
                 self.admission.check_queue()
                 prepared.submit()
@@ -205,10 +214,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         except RequestRejected as rejection:
             await send_problem(send, rejection.status, rejection.detail, rejection.headers)
         except RequestTimeout:
-            self._note_route(scope)
-            await send_timeout(send, self.request_timeout)
+            self._note_route(prepared)
+            await send_timeout(send, self.service.request_timeout)
         except asyncio.CancelledError:
-            self._note_route(scope)
+            self._note_route(prepared)
             raise
         except ClientDisconnected:
             pass  # before it could begin: there is nobody to answer
@@ -216,13 +225,13 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             if call is not None:  # what the server has given up may still run on its thread
                 call.when_ended(self.admission.leave)
             else:
-                if body is not None:
-                    body.stop()
+                if prepared is not None:
+                    prepared.body.stop()
                 self.admission.leave()
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            self._tasks.startup_context = copy_context()
+            self.service.tasks.startup_context = copy_context()
             await self.lifespan(scope, receive, send)
         elif scope["type"] == "websocket":
             self._enter_loop()
@@ -231,97 +240,72 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         else:
             raise ValueError(f"scope type {scope['type']!r}: expected 'http', 'websocket' or 'lifespan'")
 
-    def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
+    def build_environ(self, scope: Scope, body: InputStream) -> Environ:
         """Return the environ for *scope* (PEP 3333), with *body* as ``wsgi.input``.
 
         Raises:
             RequestRejected: the headers contradict each other.
 
         """
-        return build_environ(scope, InputStream(body), self._constants, self.duplicate_header_limit)
+        return build_environ(scope, body, self._constants, self.duplicate_header_limit)
 
-    def announce_body(self, environ: Environ, body: RequestBody) -> None:
+    def _announce_body(self, environ: Environ, body: InputStream) -> None:
         """Prepare *body*, which the head of the request announces, for being read.
 
         Raises:
             RequestRejected: it is announced to be longer than ``limit_body``.
 
         """
-        stream = environ["wsgi.input"]
-        stream.lock = ReadLock(body.loop)
         body.announced = True
+        body.lock = ReadLock(body.loop)
         body.unasked = not expects_continue(environ)
         length = environ.get("CONTENT_LENGTH")
         if length is not None:
             body.length = int(length)
         if body.length is None:
-            stream.max_length = self._max_body_length
+            body.max_length = self._max_body_length
         elif self.limit_body is not None and body.length > self.limit_body:
             raise RequestRejected(
                 413, f"The request body has {length} bytes: this service accepts {self.limit_body} at most."
             )
 
-    def _note_route(self, scope: Scope) -> None:
+    def _note_route(self, call: WsgiCall | None) -> None:
         """Note the route of a request that is given up, if it is not known yet."""
 
     def _max_body_length(self) -> int | None:
         return self.limit_body
 
-    def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
+    def make_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call that serves a request."""
-        return self._make_thread_call(environ, body, loop, self._pool, self.request_timeout)
+        return ThreadCall(self.service, environ, body)
 
-    def make_websocket_call(
-        self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop
-    ) -> WsgiCall:
+    def make_websocket_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call that serves a WebSocket."""
-        return self._make_thread_call(environ, body, loop, self.websockets.pool, None)
+        return ThreadCall(self.websocket_service, environ, body)
 
     def wants_socket(self, environ: Environ) -> bool:  # noqa: ARG002 - for subclasses
         """Say whether the application may take the socket of the WebSocket of *environ*."""
         return True
 
-    def _make_thread_call(
-        self,
-        environ: Environ,
-        body: RequestBody,
-        loop: asyncio.AbstractEventLoop,
-        pool: ThreadPool,
-        timeout: float | None,
-    ) -> ThreadCall:
-        return ThreadCall(
-            self.wsgi_application,
-            environ,
-            body,
-            loop,
-            new_context(self.startup_context),
-            timeout,
-            self._task_grace,
-            pool,
-            self._behind,
-            self._wants_own_loop,
-            self._is_isolated,
-        )
-
-    def _begin(self, scope: Scope, receive: Receive) -> tuple[WsgiCall, RequestBody]:
+    def _prepare(self, scope: Scope, receive: Receive) -> WsgiCall:
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
             self._enter_loop()
         self.admission.check()
-        body = RequestBody(receive, loop)
+        body = InputStream(receive, loop)
         environ = self.build_environ(scope, body)
         if body_is_announced(environ):
-            self.announce_body(environ, body)
-        return self.make_call(environ, body, loop), body
+            self._announce_body(environ, body)
+        return self.make_call(environ, body)
 
-    async def _take_in(self, call: WsgiCall, body: RequestBody) -> None:
+    async def _take_in(self, call: WsgiCall) -> None:
         """Return when a request with a body may begin; see ``Intake``."""
         if not isinstance(call, ThreadCall):
-            self.intake.let_in(body)
+            self.intake.let_in(call.body)
             return
         try:
             async with asyncio.timeout_at(call.deadline):
-                await self.intake.admit(body)
+                await self.intake.admit(call.body)
         except TimeoutError as error:
             raise RequestTimeout from error
 
@@ -329,17 +313,17 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
             self.loop = loop
-            self._tasks.install(loop)
+            self.service.tasks.install(loop)
         return loop
 
     async def _drain(self) -> None:
         # Requests that the server gave up end with teardowns, which still use what shutdown takes away.
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._task_grace
+        deadline = loop.time() + self.service.grace
         while (self.admission.in_flight or self.websockets.open) and loop.time() < deadline:  # noqa: ASYNC110 - an event would cost each request
             await asyncio.sleep(_DRAIN_INTERVAL)
         await drain_own_loops(max(deadline - loop.time(), 0))
-        await self._tasks.drain(max(deadline - loop.time(), 0))
+        await self.service.tasks.drain(max(deadline - loop.time(), 0))
 
     async def _run_sync(self, function: Callable[[], Any]) -> Any:
         loop = self._enter_loop()
@@ -351,4 +335,4 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             except StopIteration as error:  # which a future can't hold
                 raise as_exception(error) from error
 
-        return await asyncio.wrap_future(self._pool.call(call))
+        return await asyncio.wrap_future(self.threads.call(call))

@@ -179,7 +179,7 @@ async def test_the_route_of_a_request_that_has_got_no_thread_is_noted() -> None:
     held = asyncio.create_task(holder.get("/sync/1"))
     try:
         await until_set(began)
-        bridge.request_timeout = 0.05
+        bridge.service.request_timeout = 0.05
         assert (await waiter.get("/sync/2")).status_code == 504
         assert (await nowhere.get("/nowhere")).status_code == 504
         assert (waiter.info.route, waiter.info.endpoint) == ("/sync/<int:number>", "sync")

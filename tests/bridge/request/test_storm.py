@@ -170,7 +170,7 @@ class Storm:
 
     async def calm(self) -> None:
         """Wait until the threads have done what they began, for requests that were left too."""
-        pool = self.bridge._pool
+        pool = self.bridge.threads
         await eventually(lambda: len(pool._state.idle) == pool.started)
         await eventually(lambda: self.bridge.request_threads.busy == 0)
         await asyncio.sleep(0.35)  # until the loop has forgotten the timers, too
@@ -263,7 +263,7 @@ async def test_nothing_is_left_of_a_storm(seed: int) -> None:
     assert storm.closed == storm.opened
     assert set(storm.answered.values()) == {1}
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert not storm.bridge._tasks.tasks
+    assert not storm.bridge.service.tasks.tasks
     assert storm.bridge.request_threads.busy == 0
     assert storm.bridge.request_threads.started <= AT_ONCE
     others = [

@@ -100,7 +100,7 @@ async def cancel(task: "asyncio.Task[None]") -> None:
 
 async def nothing_is_left(app: Application, bridge: WsgiToAsgi) -> None:
     """Every thread is free and the call has been collected."""
-    await asyncio.gather(*[fetch(bridge, target=b"/quick") for _ in range(bridge._pool.size)])
+    await asyncio.gather(*[fetch(bridge, target=b"/quick") for _ in range(bridge.threads.size)])
     app.error = None
     await eventually(lambda: [gc.collect(), app.call is not None and app.call() is None][1])
 
@@ -150,7 +150,7 @@ async def test_a_complete_response_crosses_to_the_loop_once(
 
 def without_room(bridge: WsgiToAsgi) -> WsgiToAsgi:
     """Let responses wait for their clients as if no memory were left."""
-    bridge._behind = WriteBehind(lambda: 0)
+    bridge.service.behind = WriteBehind(lambda: 0)
     return bridge
 
 
@@ -187,11 +187,11 @@ async def test_cancelled_while_queued(app: Application) -> None:
     first = serve(bridge, b"/wait")
     await until_set(app.entered)
     second = serve(bridge, b"/quick")
-    await eventually(lambda: bridge._pool.queued == 1)
+    await eventually(lambda: bridge.threads.queued == 1)
     await cancel(second)
     app.go_on.set()
     await first
-    await eventually(lambda: bridge._pool.queued == 0)
+    await eventually(lambda: bridge.threads.queued == 0)
     assert app.calls == 1
     del first, second
     await nothing_is_left(app, bridge)
@@ -334,7 +334,7 @@ def test_the_thread_outlives_the_loop(app: Application, target: bytes) -> None:
         held.set()
         assert hold.wait(PATIENCE)
 
-    bridge._pool.submit(occupy)
+    bridge.threads.submit(occupy)
 
     async def main() -> None:
         client = Client(more=True)
@@ -342,7 +342,7 @@ def test_the_thread_outlives_the_loop(app: Application, target: bytes) -> None:
             bridge, target, client, headers=[(b"expect", b"100-continue"), (b"content-length", b"1")]
         )
         await until_set(held)
-        await eventually(lambda: bridge._pool.queued == 1)
+        await eventually(lambda: bridge.threads.queued == 1)
         # Not cancelled, but forgotten: the application is to run when there is no loop any more.
         serving.get_loop().stop()
         await asyncio.sleep(PATIENCE)
@@ -353,7 +353,7 @@ def test_the_thread_outlives_the_loop(app: Application, target: bytes) -> None:
     loop.close()
     hold.set()
     assert app.ended.wait(PATIENCE)
-    assert bridge._pool.call(lambda: app.closed).result(PATIENCE) == (target != b"/read")
+    assert bridge.threads.call(lambda: app.closed).result(PATIENCE) == (target != b"/read")
     assert (
         type(app.error)
         is {b"/quick": type(None), b"/stream": GeneratorExit, b"/read": ClientDisconnected}[target]
@@ -394,7 +394,7 @@ async def test_the_stack_of_a_thread_that_has_gone_on_is_not_logged(
     def go_on_first(thread: int) -> str:
         app.go_on.set()
         assert app.ended.wait(PATIENCE)
-        assert bridge._pool.call(lambda: "next").result(PATIENCE) == "next"
+        assert bridge.threads.call(lambda: "next").result(PATIENCE) == "next"
         return "of another request"
 
     monkeypatch.setattr(thread_call, "stack_of", go_on_first)

@@ -15,13 +15,11 @@ from wsgiref.validate import validator
 
 import pytest
 
-from ashapp.bridge.concurrency.context import loop_context
-from ashapp.bridge.concurrency.request_threads import RequestThreadPool
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse, WsgiApplication
+from ashapp.bridge.request.input_stream import InputStream
 from ashapp.bridge.request.loop_call import LoopCall
 from ashapp.bridge.request.output_queue import HIGH_WATER
-from ashapp.bridge.request.request_body import RequestBody
 from ashapp.bridge.request.wsgi_call import WsgiCall
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
@@ -36,19 +34,8 @@ Adapter = Callable[[WsgiApplication], WsgiToAsgi]
 class OnLoop(WsgiToAsgi):
     """Runs any WSGI application on the loop, as ``FlaskToAsgi`` does for async views."""
 
-    request_threads = RequestThreadPool(2)
-
-    def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
-        return LoopCall(
-            self.wsgi_application,
-            environ,
-            body,
-            loop,
-            loop_context(self.startup_context),
-            None,
-            1.0,
-            self.request_threads,
-        )
+    def make_call(self, environ: Environ, body: InputStream) -> WsgiCall:
+        return LoopCall(self.service, environ, body)
 
 
 @pytest.fixture(params=[WsgiToAsgi, OnLoop], ids=["thread", "loop"])

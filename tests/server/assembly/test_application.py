@@ -87,7 +87,7 @@ def options(bridge: WsgiToAsgi) -> dict[str, Any]:
     return {
         "threads": bridge.threads.size,
         "async_threads": getattr(getattr(bridge, "request_threads", None), "size", None),
-        "task_grace": bridge._task_grace,
+        "task_grace": bridge.service.grace,
         "multiprocess": bridge._constants["wsgi.multiprocess"],
         "limit_in_flight": admission.limit_in_flight,
         "limit_queue": admission.limit_queue,
@@ -95,7 +95,7 @@ def options(bridge: WsgiToAsgi) -> dict[str, Any]:
         "websocket_threads": bridge.websockets.pool.size,
         "limit_body": bridge.limit_body,
         "limit_buffered": budget.limit,
-        "request_timeout": bridge.request_timeout,
+        "request_timeout": bridge.service.request_timeout,
         "timeout_thread": admission.timeout_thread,
         "processes": budget.processes,
     }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ashapp.bridge.messages.types import Environ, Scope, StartResponse, WsgiApplication
-    from ashapp.bridge.request.request_body import RequestBody
+    from ashapp.bridge.request.input_stream import InputStream
 
 __all__ = ["Caller", "Job", "bridge_for", "caller"]
 
@@ -75,9 +75,9 @@ class _WsgiBridge(WsgiToAsgi):
     def __init__(self, application: Any) -> None:
         super().__init__(application)
         self.wsgi_application = _Paced(self.wsgi_application)
-        self._pool = _CallersThread(self._pool.size)
+        self.service.pool = _CallersThread(self.threads.size)
 
-    def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
+    def build_environ(self, scope: Scope, body: InputStream) -> Environ:
         count_request()
         return super().build_environ(scope, body)
 

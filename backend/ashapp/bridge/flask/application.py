@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import flask
 from flask.app import Flask
 
-from ashapp.bridge.concurrency.context import loop_context
 from ashapp.bridge.concurrency.request_threads import RequestThreadPool
 from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.keywords import renamed
-from ashapp.bridge.messages.types import INFO
 from ashapp.bridge.placement.rules import choose, keeps_all
 from ashapp.bridge.request.loop_call import LoopCall
 from ashapp.bridge.wsgi import RENAMED, WsgiToAsgi
@@ -22,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ashapp.bridge.lifespan import LifespanCallable, LifespanManager
-    from ashapp.bridge.messages.types import Environ, Scope
-    from ashapp.bridge.request.request_body import RequestBody
+    from ashapp.bridge.messages.types import Environ
+    from ashapp.bridge.request.input_stream import InputStream
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["DEFAULT_ASYNC_THREADS", "BridgeOptions", "FlaskToAsgi"]
@@ -96,55 +94,36 @@ class FlaskToAsgi(WsgiToAsgi):
             choose(flask_app, async_views)
         keeps_all(flask_app)  # or its config is wrong
         self._dispatch: Dispatch = flask_app.extensions.get("ashapp") or Dispatch(flask_app)
-        self._wants_own_loop = self._dispatch.wants_own_loop
-        self._is_isolated = self._dispatch.placement.is_isolated
         if async_threads is None:
-            async_threads = DEFAULT_ASYNC_THREADS if self._pool.size > 1 else 1
-        self._request_threads = RequestThreadPool(async_threads, lambda: self.lifespan.is_stopping)
+            async_threads = DEFAULT_ASYNC_THREADS if self.threads.size > 1 else 1
+        self.service.request_threads = RequestThreadPool(async_threads, lambda: self.lifespan.is_stopping)
+        self.service.wants_own_loop = self._dispatch.wants_own_loop
+        self.service.is_isolated = self._dispatch.placement.is_isolated
 
     @property
     def request_threads(self) -> RequestThreadPool:
         """The threads for the sync callables of requests whose view runs on the loop, to be looked at."""
-        return self._request_threads
+        return self.service.request_threads
 
-    def make_call(self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop) -> WsgiCall:
+    def make_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call for a request: on the loop for an async view, else on a thread."""
         if self._dispatch.runs_on_loop(environ):
-            return self._make_loop_call(environ, body, loop, self.request_timeout)
-        return super().make_call(environ, body, loop)
+            return LoopCall(self.service, environ, body)
+        return super().make_call(environ, body)
 
-    def make_websocket_call(
-        self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop
-    ) -> WsgiCall:
+    def make_websocket_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call for a WebSocket: on the loop for an async handler, else on a thread."""
         if self._dispatch.handler_runs_on_loop(environ):
-            return self._make_loop_call(environ, body, loop, None)
-        return super().make_websocket_call(environ, body, loop)
+            return LoopCall(self.websocket_service, environ, body)
+        return super().make_websocket_call(environ, body)
 
     def wants_socket(self, environ: Environ) -> bool:
         """Say whether the handler may take the socket of its WebSocket: not one of ``websocket``."""
         return not self._dispatch.has_native_handler(environ)
 
-    def _make_loop_call(
-        self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop, timeout: float | None
-    ) -> LoopCall:
-        # Not the object itself: a call of its type's slot puts 750 bytes more on the stack of a greenlet.
-        application = self.wsgi_application.__call__
-        return LoopCall(
-            application,
-            environ,
-            body,
-            loop,
-            loop_context(self.startup_context),
-            timeout,
-            self._task_grace,
-            self._request_threads,
-        )
-
-    def _note_route(self, scope: Scope) -> None:
-        info = scope.get(INFO)
-        if info is not None and info.route is None:
-            self._dispatch.note_route(info, self.build_environ(scope, cast("RequestBody", None)))
+    def _note_route(self, call: WsgiCall | None) -> None:
+        if call is not None and call.info is not None and call.info.route is None:
+            self._dispatch.note_route(call.info, call.environ)
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = super()._enter_loop()

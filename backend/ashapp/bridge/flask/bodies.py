@@ -50,11 +50,11 @@ def _by_turns(method: Callable[..., Any]) -> Callable[..., Any]:
                     "the request body can't be read: an earlier read of it was cancelled half-way, and "
                     "what that had read is lost"
                 )
-            before = stream.body.taken
+            before = stream.taken
             try:
                 return method(self, *args, **kwargs)
             except BaseException as error:
-                stream.is_torn |= stream.body.taken != before and not isinstance(error, Exception)
+                stream.is_torn |= stream.taken != before and not isinstance(error, Exception)
                 raise
 
     read._ashapp_by_turns = True  # type: ignore[attr-defined]  # noqa: SLF001 - ours

@@ -16,19 +16,17 @@ from typing import TYPE_CHECKING
 from greenlet import getcurrent
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ashapp.bridge.request.request_body import make_wait
+from ashapp.bridge.request.request_body import RequestBody, make_wait
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
-    from ashapp.bridge.request.request_body import RequestBody
-
 __all__ = ["InputStream", "ReadLock"]
 
 
-class InputStream(io.BufferedIOBase):
-    """*body* as a readable binary file (PEP 3333, "Input and Error Streams").
+class InputStream(RequestBody, io.BufferedIOBase):
+    """The body of a request as a readable binary file (PEP 3333, "Input and Error Streams").
 
     ``read(n)`` waits until there are *n* bytes or the body ends, as of any buffered file; ``read1`` returns
     what has come. One thread or greenlet at a time may read.
@@ -37,26 +35,23 @@ class InputStream(io.BufferedIOBase):
     ``RequestEntityTooLarge`` (413) where the body is longer than ``max_length`` allows.
     """
 
-    __slots__ = ("_chunk", "_consumed", "_offset", "body", "is_torn", "lock", "max_length")
-
-    def __init__(self, body: RequestBody) -> None:
-        self.body = body
-        #: Returns how many bytes may be read, or None for any number; asked at each read.
-        self.max_length: Callable[[], int | None] | None = None
-        #: Held by who reads the whole body. To be set where the head of the request announces one.
-        self.lock: ReadLock | None = None
-        #: Whether one who held it was cancelled, and has taken a part of the body along.
-        self.is_torn = False
-        self._chunk = b""
-        self._offset = 0
-        self._consumed = 0
+    # Defaults of the class; see ``RequestBody``.
+    #: Returns how many bytes may be read, or None for any number; asked at each read.
+    max_length: Callable[[], int | None] | None = None
+    #: Held by who reads the whole body. To be set where the head of the request announces one.
+    lock: ReadLock | None = None
+    #: Whether one who held it was cancelled, and has taken a part of the body along.
+    is_torn = False
+    _chunk = b""
+    _offset = 0
+    _consumed = 0
 
     def __del__(self) -> None:
         """Skip the ``close()`` of the base class: there is nothing to close."""
 
     def may_block(self) -> bool:
         """Say whether a read may have to wait for the client, or for somebody else's read."""
-        return not self.body.is_complete or (self.lock is not None and self.lock.is_held)
+        return not self.is_complete or (self.lock is not None and self.lock.is_held)
 
     def readable(self) -> bool:
         """Return True."""
@@ -105,7 +100,7 @@ class InputStream(io.BufferedIOBase):
 
     def _has_more(self) -> bool:
         if self._offset >= len(self._chunk):
-            self._chunk, self._offset = self.body.next_chunk(), 0
+            self._chunk, self._offset = self.next_chunk(), 0
         return bool(self._chunk)
 
 

@@ -31,10 +31,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ashapp.bridge.concurrency.context import in_request
+from ashapp.bridge.concurrency.context import in_request, loop_context
 from ashapp.bridge.concurrency.greenlets import DONE, Driver, current_greenlet
 from ashapp.bridge.concurrency.request_threads import RequestThread, current_request_thread
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
@@ -48,8 +47,9 @@ from ashapp.bridge.request.wsgi_call import TURN, WsgiCall, as_exception, log_la
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
-    from ashapp.bridge.concurrency.request_threads import RequestThreadPool
-    from ashapp.bridge.messages.types import Message, Send
+    from ashapp.bridge.messages.types import Environ, Message, Send
+    from ashapp.bridge.request.input_stream import InputStream
+    from ashapp.bridge.request.service import Service
 
 __all__ = ["LoopCall"]
 
@@ -58,38 +58,38 @@ _log = logging.getLogger("ashapp.bridge")
 _END = object()
 
 
-@dataclass(eq=False, repr=False)
 class LoopCall(WsgiCall, Driver):
     """The WSGI call of one request, in a greenlet on the loop."""
 
     place = "loop"
 
-    request_threads: RequestThreadPool
-
-    # Few calls set these; see ``WsgiCall``. What the application raised, and what the server did.
-    _error: BaseException | None = field(default=None, init=False)
-    _refusal: Exception | None = field(default=None, init=False)
-    _timeout_answer: asyncio.Task[None] | None = field(default=None, init=False)
+    # Few calls set these; see ``WsgiCall``.
+    #: Flask's response object, as far as it is known: it tells how the body may be iterated.
+    response: Any = None
+    # The driving task, once it waits.
+    _task: asyncio.Task[Any] | None = None
+    _sent_messages = 0
+    # A response that is complete, and not sent yet.
+    _final: tuple[Message, ...] = ()
+    # What the application raised, and what the server did.
+    _error: BaseException | None = None
+    _refusal: Exception | None = None
+    _timeout_answer: asyncio.Task[None] | None = None
     # How often the task has been cancelled: by us; by others, and the application has dealt with it. (Up to
     # Python 3.12 a task group whose task fails cancels the task that it belongs to, and leaves that.)
-    _cancellations: int = field(default=0, init=False)
-    _left_over: int = field(default=0, init=False)
+    _cancellations = 0
+    _left_over = 0
     # How often while it waited for a hand-off, and when that is given up.
-    _interruptions: int = field(default=0, init=False)
-    _limiter: asyncio.TimerHandle | None = field(default=None, init=False)
-    _given_up: bool = field(default=False, init=False)
+    _interruptions = 0
+    _limiter: asyncio.TimerHandle | None = None
+    _given_up = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        #: Flask's response object, as far as it is known: it tells how the body may be iterated.
-        self.response: Any = None
+    def __init__(self, service: Service, environ: Environ, body: InputStream) -> None:
+        super().__init__(service, environ, body, loop_context(service.tasks.startup_context))
+        # Not the object itself: a call of its type's slot puts 750 bytes more on the stack of a greenlet.
+        self.application = service.application.__call__  # type: ignore[operator]
         #: The request thread of the request, chosen at first use.
-        self.thread = RequestThread(self.request_threads, is_nested=in_request.get())
-        # The driving task, once it waits.
-        self._task: asyncio.Task[Any] | None = None
-        self._sent_messages = 0
-        # A response that is complete, and not sent yet.
-        self._final: tuple[Message, ...] = ()
+        self.thread = RequestThread(service.request_threads, is_nested=in_request.get())
 
     # -- the driving task
 
@@ -204,7 +204,8 @@ class LoopCall(WsgiCall, Driver):
     def _expire(self) -> None:
         if not self._response.sealed:  # the time is for the response to begin: a stream may take any time
             # At once, in a task of its own: who knows when the application lets itself be cancelled.
-            self._timeout_answer = self.loop.create_task(send_timeout(self._send_to_client, self.timeout))
+            answer = send_timeout(self._send_to_client, self.service.request_timeout)
+            self._timeout_answer = self.loop.create_task(answer)
             self._give_up(Ending.TIMED_OUT)
 
     def _cancel(self) -> bool:

@@ -23,12 +23,12 @@ import math
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ashapp.bridge.concurrency.async_to_sync import run_for
+from ashapp.bridge.concurrency.context import new_context
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.own_loop import OwnLoop
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ashapp.bridge.concurrency.call import Cancellable
-    from ashapp.bridge.concurrency.thread_pool import ThreadPool
-    from ashapp.bridge.messages.types import Message, Send
-    from ashapp.bridge.request.output_queue import WriteBehind
+    from ashapp.bridge.messages.types import Environ, Message, Send
+    from ashapp.bridge.request.input_stream import InputStream
+    from ashapp.bridge.request.service import Service
 
 __all__ = ["ThreadCall"]
 
@@ -54,39 +54,28 @@ _log = logging.getLogger("ashapp.bridge")
 _Opening = tuple["Message", bytes, BodyStream | None]
 
 
-@dataclass(eq=False, repr=False)
 class ThreadCall(WsgiCall):
-    """The WSGI call of one request, on a thread of *pool*.
-
-    *behind* counts what waits for clients. On the thread, *wants_own_loop* says whether the coroutines of the
-    request are kept off the server's loop, and *is_isolated* whether an endpoint's requests have thread-local
-    values of their own; None stands for never.
-    """
+    """The WSGI call of one request, on a thread of the pool of *service*."""
 
     place = "thread"
-
-    pool: ThreadPool
-    behind: WriteBehind
-    wants_own_loop: Callable[[], bool] | None = None
-    is_isolated: Callable[[str], bool] | None = None
+    phase = Phase.QUEUED
 
     # Few calls set these; see ``WsgiCall``.
-    _submitted: float = field(default=0.0, init=False)
-    _own_loop: OwnLoop | None = field(default=None, init=False)
+    _submitted = 0.0
+    _thread = 0
+    _own_loop: OwnLoop | None = None
+    _stream: BodyStream | None = None
+    # What the thread waits for on a loop; each but the last waits for sync code that waits for the next.
+    _tasks: tuple[Cancellable, ...] = ()
+    # Who waits for the thread to be done with the request.
+    _waiter: asyncio.Future[None] | None = None
     # What holds the thread until its response has been sent, and the bytes that wait for the client.
-    _sent: threading.Lock | None = field(default=None, init=False)
-    _taken: int = field(default=0, init=False)
+    _sent: threading.Lock | None = None
+    _taken = 0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.phase = Phase.QUEUED
+    def __init__(self, service: Service, environ: Environ, body: InputStream) -> None:
+        super().__init__(service, environ, body, new_context(service.tasks.startup_context))
         self._opening: asyncio.Future[_Opening] = self.loop.create_future()
-        self._stream: BodyStream | None = None
-        # What the thread waits for on a loop; each but the last waits for sync code that waits for the next.
-        self._tasks: list[Cancellable] = []
-        # Who waits for the thread to be done with the request.
-        self._waiter: asyncio.Future[None] | None = None
-        self._thread = 0
 
     # -- on the loop
 
@@ -99,8 +88,8 @@ class ThreadCall(WsgiCall):
         """
         if self.info is not None:
             self._submitted = time.perf_counter()
-        self.pool.submit(self.run)
-        if self.pool.is_overfull:
+        self.service.pool.submit(self.run)
+        if self.service.pool.is_overfull:
             self._watch_later()
 
     async def respond(self, send: Send) -> None:
@@ -144,7 +133,7 @@ class ThreadCall(WsgiCall):
 
     def _withdraw(self) -> bool:
         """Wait for a thread no longer; say whether the call did."""
-        if self.phase is Phase.QUEUED and self.pool.withdraw(self.run):
+        if self.phase is Phase.QUEUED and self.service.pool.withdraw(self.run):
             self.phase = Phase.ENDED
             return True
         return False
@@ -192,7 +181,7 @@ class ThreadCall(WsgiCall):
             sent.release()
         taken, self._taken = self._taken, 0
         if taken:
-            self.behind.give_back(taken)
+            self.service.behind.give_back(taken)
 
     def note_task(self, task: Cancellable) -> None:
         """Cancel *task* with the request; see ``WsgiCall``."""
@@ -202,8 +191,7 @@ class ThreadCall(WsgiCall):
             self._cross(self._note_task, task)
 
     def _note_task(self, task: Cancellable) -> None:
-        self._tasks = [outer for outer in self._tasks if not outer.done()]
-        self._tasks.append(task)
+        self._tasks = (*(outer for outer in self._tasks if not outer.done()), task)
         self._interrupt()
         if self._watch_timer is None and not self._ending:
             self._watch_later()
@@ -222,12 +210,13 @@ class ThreadCall(WsgiCall):
             return
         stack = stack_of(self._thread)
         if self.phase is Phase.QUEUED:
-            where = f"it has not got one of the {self.pool.size} threads"
+            where = f"it has not got one of the {self.service.pool.size} threads"
         elif self.phase is Phase.ENDED:  # so the stack may be that of another request already
             where = "it has just ended"
         else:
             where = f"its thread is here:\n{stack}"
-        _log.warning("%r took longer than %s s and is answered with 504; %s", str(self), self.timeout, where)
+        seconds = self.service.request_timeout
+        _log.warning("%r took longer than %s s and is answered with 504; %s", str(self), seconds, where)
         self._opening.set_exception(RequestTimeout())
 
     def _settle(self, opening: _Opening | None, error: Exception | None = None) -> None:
@@ -265,12 +254,14 @@ class ThreadCall(WsgiCall):
 
         So what its hooks keep on this thread is seen by this request alone, as where the view is on the loop.
         """
-        if self.is_isolated is not None and self.is_isolated(endpoint):
+        is_isolated = self.service.is_isolated
+        if is_isolated is not None and is_isolated(endpoint):
             open_request_locals()
 
     def coroutine_loop(self) -> asyncio.AbstractEventLoop:
         """Return the server's loop, or that of the request; see ``WsgiCall``."""
-        if self._own_loop is None and self.wants_own_loop is not None and self.wants_own_loop():
+        wants_own_loop = self.service.wants_own_loop
+        if self._own_loop is None and wants_own_loop is not None and wants_own_loop():
             self._own_loop = OwnLoop(self.grace)
         return self.loop if self._own_loop is None else self._own_loop.loop
 
@@ -294,7 +285,7 @@ class ThreadCall(WsgiCall):
         return STREAM if self._take(STREAM) else HIGH_WATER
 
     def _take(self, size: int) -> bool:
-        if not self.behind.take(size):
+        if not self.service.behind.take(size):
             return False
         self._taken = size
         return True

@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ashapp.bridge.concurrency.context import body_may_block
@@ -34,8 +33,9 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ashapp.bridge.concurrency.call import Cancellable
-    from ashapp.bridge.messages.types import Environ, ExcInfo, Message, Send, WsgiApplication
-    from ashapp.bridge.request.request_body import RequestBody
+    from ashapp.bridge.messages.types import Environ, ExcInfo, Message, Send
+    from ashapp.bridge.request.input_stream import InputStream
+    from ashapp.bridge.request.service import Service
 
 __all__ = ["RUN_OUT_SECONDS", "TURN", "WsgiCall", "as_exception", "log_late_failure"]
 
@@ -54,47 +54,43 @@ TURN = 16
 _WATCH_DELAY = 0.2
 
 
-@dataclass(eq=False, repr=False)
 class WsgiCall:
-    """The WSGI call of one request.
-
-    It is answered with 504 when its response has not begun after *timeout* seconds (None: any time). *grace*
-    is how many seconds what is cancelled, or left running, has to end.
-    """
+    """The WSGI call of one request, by *service*, in *context*."""
 
     #: Where the application runs, as a middleware is told.
     place: ClassVar[str]
 
-    application: WsgiApplication
-    environ: Environ
-    body: RequestBody
-    loop: asyncio.AbstractEventLoop
-    context: Context
-    timeout: float | None
-    grace: float
+    # Defaults of the class, which few calls set: an instance has room for 30 attributes without a dict of its
+    # own, which takes 1,400 bytes.
+    phase = Phase.RUNNING
+    #: Whether Flask has matched the request.
+    matched = False
+    _ending = Ending.NONE
+    # Whether the application has been cancelled in this phase.
+    _interrupted = False
+    # Bytes of a body that is there already, as a list; else -1.
+    _size = -1
+    _watch_timer: asyncio.TimerHandle | None = None
+    _deadline_timer: asyncio.TimerHandle | None = None
 
-    def __post_init__(self) -> None:
-        # What most calls have is set here, and the rest is a default of the class: the instances of a class
-        # share a layout of up to 30 attributes. With more each gets a dict of its own, of 1,400 bytes.
-        self.phase = Phase.RUNNING
+    def __init__(self, service: Service, environ: Environ, body: InputStream, context: Context) -> None:
+        self.service = service
+        self.application = service.application
+        self.environ = environ
+        self.body = body
+        self.loop = body.loop
+        self.context = context
+        self.grace = service.grace
+        timeout = service.request_timeout
         #: When the response must have begun, by the loop's clock.
-        self.deadline = None if self.timeout is None else self.loop.time() + self.timeout
-        #: Whether Flask has matched the request.
-        self.matched = False
-        self.info: RequestInfo | None = self.environ["asgi.scope"].get(INFO)
-        self._response = Response(self.environ["REQUEST_METHOD"])
-        self._ending = Ending.NONE
-        # Whether the application has been cancelled in this phase.
-        self._interrupted = False
-        # Bytes of a body that is there already, as a list; else -1.
-        self._size = -1
-        self._watch_timer: asyncio.TimerHandle | None = None
-        self._deadline_timer: asyncio.TimerHandle | None = None
-        if self.body.announced:
-            self.context.run(body_may_block.set, self.environ["wsgi.input"].may_block)
+        self.deadline = None if timeout is None else self.loop.time() + timeout
+        self.info: RequestInfo | None = environ["asgi.scope"].get(INFO)
+        self._response = Response(environ["REQUEST_METHOD"])
+        if body.announced:
+            context.run(body_may_block.set, body.may_block)
         if self.info is not None:
             self.info.place = self.place
-            self.context.run(self.info.bind)
+            context.run(self.info.bind)
 
     def __str__(self) -> str:
         return f"{self.environ['REQUEST_METHOD']} {self.environ['PATH_INFO']}"

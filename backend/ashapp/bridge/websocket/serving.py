@@ -7,7 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, send_problem
-from ashapp.bridge.request.request_body import RequestBody
+from ashapp.bridge.request.input_stream import InputStream
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.websocket.connection import CONNECTION, Connection, State
 from ashapp.bridge.websocket.handshake import as_request
@@ -26,7 +26,7 @@ __all__ = ["Bridge", "serve"]
 class Bridge(Protocol):
     """What serves the WebSocket."""
 
-    def build_environ(self, scope: Scope, body: RequestBody) -> Environ:
+    def build_environ(self, scope: Scope, body: InputStream) -> Environ:
         """Return the environ for an ``http`` scope; see ``WsgiToAsgi``."""
         ...
 
@@ -37,9 +37,7 @@ class Bridge(Protocol):
         """Say whether the application may take the socket of a WebSocket."""
         ...
 
-    def make_websocket_call(
-        self, environ: Environ, body: RequestBody, loop: asyncio.AbstractEventLoop
-    ) -> WsgiCall:
+    def make_websocket_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call that serves a WebSocket."""
         ...
 
@@ -94,10 +92,10 @@ def _make_call(bridge: Bridge, scope: Scope, connection: Connection) -> WsgiCall
     environ = bridge.build_environ(as_request(scope), body)
     environ["asgi.scope"] = scope
     environ[CONNECTION] = connection
-    return bridge.make_websocket_call(environ, body, connection.loop)
+    return bridge.make_websocket_call(environ, body)
 
 
-class _NoBody(RequestBody):
+class _NoBody(InputStream):
     """The body of a handshake, which has none, and whose client is watched by *connection*."""
 
     def __init__(self, connection: Connection) -> None:

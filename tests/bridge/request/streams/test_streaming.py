@@ -309,7 +309,7 @@ async def test_a_slow_reader_of_what_is_complete_holds_a_thread_only_past_the_bo
 
     bridge = WsgiToAsgi(app, threads=1)
     if end != "behind":
-        bridge._behind = WriteBehind(lambda: 0)
+        bridge.service.behind = WriteBehind(lambda: 0)
     client = Client()
     client.reads.clear()
     request = begin(bridge, client=client)
@@ -330,4 +330,4 @@ async def test_a_slow_reader_of_what_is_complete_holds_a_thread_only_past_the_bo
         assert len((await request.end()).body) == size
     await until_set(closed)
     await eventually(lambda: bridge.threads.busy == 0)
-    assert bridge._behind.held == 0
+    assert bridge.service.behind.held == 0

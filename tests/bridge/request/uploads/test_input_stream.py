@@ -15,7 +15,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Message
 from ashapp.bridge.request.input_stream import InputStream
-from ashapp.bridge.request.request_body import HIGH_WATER, RequestBody
+from ashapp.bridge.request.request_body import HIGH_WATER
 from tests.support.asgi import Client
 from tests.support.waiting import eventually, on_a_thread
 
@@ -36,14 +36,12 @@ class Repeating:
         return self.message
 
 
-def body_of(
-    client: Client | Repeating, *, started: bool = False, length: int | None = None
-) -> tuple[RequestBody, InputStream]:
-    body = RequestBody(client.receive, asyncio.get_running_loop())
+def body_of(client: Client | Repeating, *, started: bool = False, length: int | None = None) -> InputStream:
+    body = InputStream(client.receive, asyncio.get_running_loop())
     body.announced, body.length = True, length
     if started:
         body.start()
-    return body, InputStream(body)
+    return body
 
 
 async def a_few_steps() -> None:
@@ -99,7 +97,7 @@ async def test_reads_equal_those_of_a_file(
 ) -> None:
     """Of what has come, and of what comes while they wait."""
     client = Client(more=True)
-    reader = asyncio.create_task(on_a_thread(compare, body_of(client)[1], whole, plan))
+    reader = asyncio.create_task(on_a_thread(compare, body_of(client), whole, plan))
     left = whole
     for length in lengths:
         if late:
@@ -113,7 +111,7 @@ async def test_reads_equal_those_of_a_file(
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 async def test_reads_return_bytes_whatever_the_server_has(kind: Callable[[bytes], Any]) -> None:
     client = Client(kind(b"ab\ncd\nef"), cast("Any", None), kind(b""))
-    _, stream = body_of(client, started=True)
+    stream = body_of(client, started=True)
     parts = await on_a_thread(
         lambda: [stream.read(1), stream.readline(), *stream.readlines(1), stream.read()]
     )
@@ -123,7 +121,7 @@ async def test_reads_return_bytes_whatever_the_server_has(kind: Callable[[bytes]
 
 
 async def test_it_may_be_wrapped_as_any_file() -> None:
-    _, stream = body_of(Client(b"a\xc3", b"\xa9\n", b"b"))
+    stream = body_of(Client(b"a\xc3", b"\xa9\n", b"b"))
     text = io.TextIOWrapper(cast("io.BufferedReader", stream), "utf-8")
     assert await on_a_thread(list, text) == ["a\u00e9\n", "b"]
     assert (stream.readable(), stream.writable(), stream.seekable()) == (True, False, False)
@@ -136,7 +134,7 @@ async def test_it_may_be_wrapped_as_any_file() -> None:
     name=st.sampled_from(["read", "read1", "readline", "readinto", "readinto1"]),
 )
 async def test_no_read_passes_the_limit(chunks: list[bytes], limit: int | None, size: int, name: str) -> None:
-    _, stream = body_of(Client(*chunks))
+    stream = body_of(Client(*chunks))
     stream.max_length = lambda: limit
     whole = b"".join(chunks)
     parts: list[bytes] = []
@@ -160,7 +158,7 @@ async def test_no_read_passes_the_limit(chunks: list[bytes], limit: int | None, 
 
 async def test_it_receives_what_is_wanted_and_no_more() -> None:
     client = Client(b"x", b"y")
-    _, stream = body_of(client)
+    stream = body_of(client)
     await a_few_steps()
     assert await on_a_thread(stream.read, 0) == b""
     assert client.asked == 0
@@ -171,7 +169,7 @@ async def test_it_receives_what_is_wanted_and_no_more() -> None:
 
 async def test_it_receives_no_more_while_the_reader_rests() -> None:
     client = Client(*[bytes(1000)] * 1000)
-    _, stream = body_of(client, started=True)
+    stream = body_of(client, started=True)
     for read, asked in [(0, 62), (10_000, 72), (990_000, 1000)]:
         assert len(await on_a_thread(stream.read, read)) == read
         await eventually(lambda asked=asked: client.asked == asked)  # type: ignore[misc]
@@ -181,7 +179,7 @@ async def test_it_receives_no_more_while_the_reader_rests() -> None:
 
 async def test_a_body_of_single_bytes_is_bounded_in_number() -> None:
     server = Repeating(b"x", more=True)
-    body, _ = body_of(server, started=True)
+    body = body_of(server, started=True)
     await eventually(lambda: body.is_resting)
     assert server.asked == -(-HIGH_WATER // 65)
     body.stop()
@@ -193,13 +191,13 @@ async def test_a_body_of_single_bytes_is_bounded_in_number() -> None:
 async def test_a_client_may_go_after_the_end() -> None:
     client = Client(b"ab")
     client.leave()
-    body, stream = body_of(client, started=True)
+    body = stream = body_of(client, started=True)
     await a_few_steps()
     body.stop()
     assert [await on_a_thread(stream.read) for _ in range(2)] == [b"ab", b""]
 
 
-ENDS: dict[str, Callable[[Client, RequestBody], None]] = {
+ENDS: dict[str, Callable[[Client, InputStream], None]] = {
     "leave": lambda client, _: client.leave(),
     "stop": lambda _, body: body.stop(),
     "fail": lambda client, _: client.fail(ValueError("oops")),
@@ -211,7 +209,7 @@ ENDS: dict[str, Callable[[Client, RequestBody], None]] = {
 @in_both_orders
 async def test_a_waiting_reader_is_told(end: str, caplog: pytest.LogCaptureFixture, *, started: bool) -> None:
     client = Client(b"ab", more=True)
-    body, stream = body_of(client, started=started)
+    body = stream = body_of(client, started=started)
     reader = asyncio.create_task(on_a_thread(stream.read))
     await client.until(lambda client: client.asked == 2)
     await eventually(lambda: body.taken)
@@ -227,7 +225,7 @@ async def test_a_waiting_reader_is_told(end: str, caplog: pytest.LogCaptureFixtu
 @in_both_orders
 async def test_after_the_call_a_read_raises(*, started: bool) -> None:
     client = Client(more=True)
-    body, stream = body_of(client, started=started)
+    body = stream = body_of(client, started=started)
     body.stop()
     with pytest.raises(ClientDisconnected):
         await on_a_thread(stream.read)
@@ -240,7 +238,7 @@ async def test_watch_takes_in_a_bounded_part_of_an_unread_body(monkeypatch: pyte
     """Then one message more, now and then."""
     monkeypatch.setattr("ashapp.bridge.request.request_body._FIRST_LOOK", 0.3)
     client = Client(*[BLOCK] * 40)
-    body, stream = body_of(client)
+    body = stream = body_of(client)
     body.watch(lambda: None)
     await eventually(lambda: client.asked == 16)
     await a_few_steps()
@@ -258,7 +256,7 @@ async def test_past_the_end_a_server_is_asked_no_more(
     *, more: bool, length: int | None, watched: str
 ) -> None:
     server = Repeating(b"hello", more=more)
-    body, stream = body_of(server, length=length)
+    body = stream = body_of(server, length=length)
     gone: list[int] = []
     if watched == "before":
         body.watch(lambda: gone.append(1))
@@ -273,7 +271,7 @@ async def test_past_the_end_a_server_is_asked_no_more(
 
 async def test_a_server_that_never_waits_leaves_the_loop_to_others() -> None:
     server = Repeating(b"", more=True)
-    body, _ = body_of(server, started=True)
+    body = body_of(server, started=True)
     await a_few_steps()
     assert server.asked < 1000
     body.stop()
