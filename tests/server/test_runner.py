@@ -10,7 +10,7 @@ import uvicorn
 
 from ashapp.server import runner
 from ashapp.server.errors import StartupError
-from ashapp.server.middleware.probes import Probes
+from ashapp.server.middleware.front import Front
 from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.single_process import MainServer
@@ -53,7 +53,7 @@ def test_one_worker_is_served_in_this_process(
     serve_with(monkeypatch, run)
     caplog.set_level(logging.INFO, "ashapp.server")
     assert runner.run(load({**LOCAL, "proxy_headers": False})) == 0
-    assert isinstance(seen["app"], Probes)
+    assert isinstance(seen["app"], Front)
     host, port = seen["address"]
     assert caplog.messages == [
         f"Serving ashapp.api:create_app() on http://{host}:{port} with 1 worker of 40 threads"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is known of one HTTP request while it is served, and ``current``, by which its code finds that.
+"""What is known of one request while it is served, and ``current``, by which its code finds that.
 
 Theory of operation. `Observer` makes an `Observation` for each request. The observer and the bridge fill it,
 and at its end the sinks read it: the access log, metrics, traces. It is also the object in the scope that the
@@ -13,9 +13,8 @@ is the request id too if none came.
 
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -35,6 +34,7 @@ INFO = "ashapp.notes"
 #: The observation of the request that the running code belongs to, on the loop and on its threads.
 current: ContextVar["Observation | None"] = ContextVar("ashapp_observation", default=None)
 
+_NAMES = frozenset({b"x-request-id", b"traceparent"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 # Version 00 ends after the flags; a later one may go on (W3C Trace Context, "Versioning of traceparent").
 _TRACEPARENT = re.compile(
@@ -43,46 +43,36 @@ _TRACEPARENT = re.compile(
 )
 
 
-def identify(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, str]:
+def identify(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str, str]:
     """Return the request id, the trace id and the id of our span, for a request with these *headers*.
 
     Of several request ids the last counts, which the nearest proxy has added. Several ``traceparent`` are
     none, as they can't be told apart.
     """
-    given = parent = b""
-    for name, value in headers:
-        if name == b"x-request-id":
-            given = value
-        elif name == b"traceparent":
-            parent = b"several" if parent else value
     # 16 bytes of a trace id, 8 of a span id. Never all zero, which is invalid, in the life of a sun.
-    trace_id = os.urandom(24).hex()
-    span_id, trace_id = trace_id[32:], trace_id[:32]
-    if parent and (match := _TRACEPARENT.fullmatch(parent)):
+    made = os.urandom(24).hex()
+    span_id, trace_id = made[32:], made[:32]
+    last = dict(headers)
+    if _NAMES.isdisjoint(last):
+        return trace_id, trace_id, span_id
+    parents = [value for name, value in headers if name == b"traceparent"]
+    if len(parents) == 1 and (match := _TRACEPARENT.fullmatch(parents[0])):
         trace_id = (match[1] or match[2]).decode("ascii")
+    given = last.get(b"x-request-id", b"")
     request_id = given.decode("ascii") if _REQUEST_ID.fullmatch(given) else trace_id
     return request_id, trace_id, span_id
 
 
-@dataclass(slots=True, eq=False)
 class Observation:
-    """One HTTP request, from its head to its end.
+    """One HTTP request with this connection *scope*, from its head to its end.
 
     It ends when the last message of its response is handed to the server, or else when the application has
     returned, raised or been cancelled. Whoever has read a whole response therefore finds it logged and
-    counted.
+    counted. *send* is the server's, and *finish* is called at the end.
     """
 
-    #: The connection scope, which layers inside may have changed: the client behind a proxy.
-    scope: Scope
-    _send: _Send = field(repr=False)
-    _finish: Callable[["Observation"], None] = field(repr=False)
-    #: `time.perf_counter` at the beginning.
-    started: float = field(default_factory=perf_counter)
-    #: 1 to 128 printable ASCII characters, 32 and 16 hex digits.
-    request_id: str = ""
-    trace_id: str = ""
-    span_id: str = ""
+    # What most requests do not set is a default of the class.
+
     #: A tracer's own, which has given ``trace_id`` and ``span_id``, and what binds it in the current context.
     span: Any = None
     bind_span: Callable[[], object] | None = None
@@ -106,9 +96,18 @@ class Observation:
     ended: bool = False
     #: Seconds, once it has ended.
     duration: float = 0.0
+    #: What is told of it beside that, if it is no plain request.
+    details: dict[str, int | None] | None = None
 
-    def __post_init__(self) -> None:
-        self.request_id, self.trace_id, self.span_id = identify(self.scope["headers"])
+    def __init__(self, scope: Scope, send: _Send, finish: Callable[["Observation"], None]) -> None:
+        #: The connection scope, which layers inside may have changed: the client behind a proxy.
+        self.scope = scope
+        self._send = send
+        self._finish = finish
+        #: `time.perf_counter` at the beginning.
+        self.started = perf_counter()
+        #: 1 to 128 printable ASCII characters, 32 and 16 hex digits.
+        self.request_id, self.trace_id, self.span_id = identify(scope["headers"])
 
     def bind(self) -> None:
         """Make this the ``current`` observation: the bridge calls it in the context of the request."""
@@ -128,15 +127,22 @@ class Observation:
                 self.end()
         elif kind == "http.response.start":
             self.status = message["status"]
-            headers = message.get("headers", ())
-            for name, _ in headers:
-                if name == b"x-request-id":
-                    break
-            else:
-                # A new message: an application may send the same one time and again.
-                own = (b"x-request-id", self.request_id.encode("ascii"))
-                message = {**message, "headers": [*headers, own]}
+            message = self._identified(message)
         return self._send(message)
+
+    def _identified(self, message: Message) -> Message:
+        headers = message.get("headers", ())
+        for name, _ in headers:
+            if name == b"x-request-id":
+                return message
+        # A new message: an application may send the same one time and again.
+        return {**message, "headers": [*headers, (b"x-request-id", self.request_id.encode("ascii"))]}
+
+    def conclude(self) -> None:
+        """Note that the application has returned: if the request has not ended, its client has gone."""
+        if not self.ended:
+            self.disconnected = True
+            self.end()
 
     def end(self) -> None:
         """Note that the request has ended, and tell the sinks."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`Observer`: the ASGI middleware that makes an observation of each HTTP request and tells the sinks.
+"""`Observer`: the ASGI middleware that makes an observation of each request or WebSocket and tells the sinks.
 
 Theory of operation. One object per request does all: the `Observation` is what the bridge notes on, and its
 method ``send`` stands in for the server's, without a coroutine in between. It is the ``current`` one in the
@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from ashapp.observe.observation import INFO, Observation, Scope, Sink, current
+from ashapp.observe.socket_observation import SocketObservation
 
 __all__ = ["Observer"]
 
@@ -24,13 +25,13 @@ _PAUSE = 10.0
 
 
 class Observer:
-    """An ASGI application around *app* that observes its HTTP requests and tells *sinks* of them.
+    """An ASGI application around *app* that observes its requests and WebSockets and tells *sinks* of them.
 
     What a sink raises is logged, once in ten seconds; the request goes on. Other scopes are passed through.
 
     A request that its server cancels, as at its end, is an error of the application to uvicorn, logged with
     the traceback. With *answer_cancelled* it is none: that answers, by the ``send`` that it is called with,
-    if no response has been begun.
+    if no response has been begun. A WebSocket has been closed by then.
     """
 
     def __init__(
@@ -47,22 +48,29 @@ class Observer:
         self._failed_at: dict[Sink, float] = {}
 
     def __call__(self, scope: Scope, receive: Any, send: Any) -> Awaitable[None]:
-        """Observe an HTTP request, or pass everything else on."""
-        if scope["type"] == "http":
-            return self._observe(scope, receive, send)
+        """Observe a request or a WebSocket, or pass everything else on."""
+        kind = scope["type"]
+        if kind == "http":
+            return self._observe(Observation(scope, send, self._finish), receive)
+        if kind == "websocket":
+            socket = SocketObservation(scope, receive, send, self._finish)
+            return self._observe(socket, socket.receive)
         return self.app(scope, receive, send)
 
-    async def _observe(self, scope: Scope, receive: Any, send: Any) -> None:
-        observation = Observation(scope, send, self._finish)
+    async def _observe(self, observation: Observation, receive: Any) -> None:
+        scope = observation.scope
         scope[INFO] = observation
         current.set(observation)
         for begin in self._beginners:
-            self._tell(begin, observation)
+            try:
+                begin(observation)
+            except Exception:
+                self._note_failure(begin)
         try:
             await self.app(scope, receive, observation.send)
         except BaseException as error:
             answer = self._answer_cancelled if _is_cancelled(error) else None
-            if answer is not None and observation.status is None:
+            if answer is not None and observation.status is None and scope["type"] == "http":
                 await answer(observation.send)
             if not observation.ended:
                 observation.error = error
@@ -71,26 +79,25 @@ class Observer:
                 observation.end()
             if answer is None:
                 raise
+        else:
+            observation.conclude()
         finally:
-            if not observation.ended:
-                observation.disconnected = True
-                observation.end()
             # Cycles would have to wait for the garbage collector.
             scope.pop(INFO, None)
             observation.error = None
 
     def _finish(self, observation: Observation) -> None:
         for sink in self._sinks:
-            self._tell(sink, observation)
+            try:
+                sink(observation)
+            except Exception:
+                self._note_failure(sink)
 
-    def _tell(self, sink: Sink, observation: Observation) -> None:
-        try:
-            sink(observation)
-        except Exception:
-            now = time.monotonic()
-            if now - self._failed_at.get(sink, float("-inf")) >= _PAUSE:
-                self._failed_at[sink] = now
-                _log.exception("%r can't take note of a request", sink)
+    def _note_failure(self, sink: Sink) -> None:
+        now = time.monotonic()
+        if now - self._failed_at.get(sink, float("-inf")) >= _PAUSE:
+            self._failed_at[sink] = now
+            _log.exception("%r can't take note of a request", sink)
 
 
 def _is_cancelled(error: BaseException) -> bool:

@@ -50,7 +50,7 @@ class Tracer:
         """Begin the span, as a child of the caller's if there is one; it gives the request its trace id."""
         scope = observation.scope
         context = propagate.extract(scope["headers"], Context(), getter=_GETTER)
-        method = scope["method"]
+        method = scope.get("method", "GET")  # that of a WebSocket's handshake
         # What a sampler may look at.
         attributes = {"http.request.method": method, "url.path": scope["path"], "url.scheme": scope["scheme"]}
         if method not in _METHODS:
@@ -76,7 +76,7 @@ class Tracer:
         if span.is_recording():
             span.set_attributes(_outcome(observation))
             if observation.route is not None:
-                span.update_name(f"{_name(observation.scope['method'])} {observation.route}")
+                span.update_name(f"{_name(observation.scope.get('method', 'GET'))} {observation.route}")
             error, status = observation.error, observation.status
             if error is not None:
                 span.record_exception(error)

@@ -40,7 +40,7 @@ def settings(**flags: Any) -> Settings:
 def bridge_in(app: Any) -> WsgiToAsgi:
     """Return the bridge below all layers."""
     while not isinstance(app, WsgiToAsgi):
-        app = app.app
+        app = app._app
     return app
 
 

@@ -52,7 +52,7 @@ def test_a_status_tells_of_requests_threads_and_checks(board: Board) -> None:
     health, threads = Health(Phase.RUNNING), ThreadPool(1)
     outcomes = [Outcome("database", None, 0.1, 1.0)]
     reporter = StatusReporter(board, health, threads, lambda: outcomes)
-    reporter.metrics.begun, reporter.metrics.ended = 5, 2
+    reporter.metrics.active = 3
     go = threading.Event()
     try:
         jobs = [threads.call(lambda: go.wait(PATIENCE)) for _ in range(3)]

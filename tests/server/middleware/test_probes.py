@@ -7,7 +7,7 @@ import pytest
 
 from ashapp.bridge.messages.types import Message, Receive, Scope, Send
 from ashapp.server.health.state import Health, Phase
-from ashapp.server.middleware.probes import Probes
+from ashapp.server.middleware.front import Front
 
 
 class Application:
@@ -24,13 +24,13 @@ class Application:
             await send({"type": "lifespan.shutdown.complete"})
 
 
-def probes(phase: Phase = Phase.RUNNING) -> tuple[Probes, Application]:
+def probes(phase: Phase = Phase.RUNNING) -> tuple[Front, Application]:
     app = Application()
     health = Health(phase)
-    return Probes(app, health, {"/livez": health.liveness, "/readyz": health.readiness}), app
+    return Front(app, health, {"/livez": health.liveness, "/readyz": health.readiness}), app
 
 
-async def call(app: Probes, path: str, method: str = "GET", **scope: Any) -> tuple[Message, bytes]:
+async def call(app: Front, path: str, method: str = "GET", **scope: Any) -> tuple[Message, bytes]:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -39,7 +39,7 @@ async def call(app: Probes, path: str, method: str = "GET", **scope: Any) -> tup
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app({"type": "http", "method": method, "path": path, **scope}, receive, send)
+    await app({"type": "http", "method": method, "path": path, "headers": [], **scope}, receive, send)
     return (sent[0], sent[1]["body"]) if sent else ({}, b"")
 
 
@@ -142,7 +142,7 @@ async def test_a_worker_whose_startup_failed_is_never_ready() -> None:
         sent.append(message)
 
     health = Health()
-    await Probes(failing, health, {})({"type": "lifespan"}, asyncio.Queue[Message]().get, send)
+    await Front(failing, health, {})({"type": "lifespan"}, asyncio.Queue[Message]().get, send)
     assert (sent, health.readiness()) == ([failed], "starting")
 
 

@@ -12,6 +12,8 @@ from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.server.assembly.application import assemble
+from ashapp.server.health.state import Health
+from ashapp.server.middleware.front import Front
 from ashapp.server.middleware.proxies import Proxies
 from ashapp.server.settings.loading import load
 from ashapp.server.settings.proxies import FORWARDED_HEADERS
@@ -33,10 +35,15 @@ class Application:
         self.scopes.append(scope)
 
 
+def behind(app: Any, trusted: str, believed: Collection[str]) -> Front:
+    """Return *app* behind proxies of which *trusted* are believed."""
+    return Front(app, Health(), {}, proxies=Proxies(TrustedProxies(trusted), believed))
+
+
 async def passed(scope: Scope, trusted: str = "*", believed: Collection[str] = FORWARDED_HEADERS) -> Scope:
     """Pass *scope* through, and return what the application gets."""
     app, client = Application(), Client()
-    await Proxies(app, TrustedProxies(trusted), believed)(scope, client.receive, client.send)
+    await behind(app, trusted, believed)(scope, client.receive, client.send)
     (got,) = app.scopes
     assert got is scope, "the layers around see what has been found out"
     return got
@@ -139,7 +146,7 @@ async def test_forwarded_headers_of_strangers_are_removed_and_that_is_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = Application()
-    proxies = Proxies(app, TrustedProxies("10.0.0.0/8"), ["x-forwarded-for"])
+    proxies = behind(app, "10.0.0.0/8", ["x-forwarded-for"])
     headers = [(name.encode(), b"1") for name in FORWARDED_HEADERS]
     with caplog.at_level(logging.WARNING, "ashapp.server"):
         for _ in range(3):
@@ -182,7 +189,7 @@ async def test_the_applications_own_proxy_fix_is_not_fooled(client: tuple[str, i
     def view() -> str:
         return f"{request.remote_addr} {url_for('view', _external=True)}"
 
-    app = Proxies(FlaskToAsgi(flask), TrustedProxies("10.0.0.0/8"), FORWARDED_HEADERS[:2])
+    app = behind(FlaskToAsgi(flask), "10.0.0.0/8", FORWARDED_HEADERS[:2])
     headers = [(b"x-forwarded-for", b"192.0.2.66, 198.51.100.7"), (b"x-forwarded-proto", b"https")]
     answer = await fetch(app, headers=headers, client=client)
     scheme = "https" if client == PROXY else "http"
@@ -196,7 +203,7 @@ async def test_flask_sees_what_the_first_proxy_saw() -> None:
     def item() -> str:
         return f"{request.remote_addr} {request.script_root} {request.path} {url_for('item', _external=True)}"
 
-    app = Proxies(FlaskToAsgi(flask), TrustedProxies("10.0.0.0/8"), FORWARDED_HEADERS)
+    app = behind(FlaskToAsgi(flask), "10.0.0.0/8", FORWARDED_HEADERS)
     value = b"for=198.51.100.7;proto=https;host=shop.example"
     headers = [(b"forwarded", value), (b"x-forwarded-prefix", b"/api")]
     answer = await fetch(app, "GET", b"/item", headers=headers, client=PROXY)

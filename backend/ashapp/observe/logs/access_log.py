@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The access log: one line for each HTTP request, when it has ended.
+"""The access log: one line for each HTTP request and each WebSocket, when it has ended.
 
 A JSON line has these members, in this order, those in brackets only where they apply:
 
@@ -9,7 +9,9 @@ A JSON line has these members, in this order, those in brackets only where they 
 - ``duration_ms``, ``queued_ms`` (waiting for a thread), ``place`` ("loop", "thread", or null for a request
   that was answered before it reached the application);
 - ``client`` (its address, as far as proxies are trusted), ``request_id``, ``trace_id``, ``span_id``;
-- [``disconnected`` (true: the client left before the end)], [``error`` (type of what was raised)].
+- [``disconnected`` (true: the client left before the end)], [``error`` (type of what was raised)];
+- of a WebSocket, whose ``event`` is "websocket" and whose ``status`` is 101 unless it was denied:
+  ``close_code`` (null if it was denied), ``sent_messages``, ``received_messages``, ``received_bytes``.
 
 Theory of operation. This line is made for each request, so it takes a short way: no log record, no chain of
 processors, but one f-string of fragments that requests of a route have in common, and of texts that are
@@ -17,6 +19,7 @@ encoded as JSON one by one. It is made when it is written, not while the request
 half the time.
 """
 
+import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -31,8 +34,8 @@ __all__ = ["AccessLog", "ConsoleLine", "JsonLine"]
 
 _text: Callable[[str], str] = encode_basestring_ascii
 
-# A method, a route, a status and a place.
-_Kind = tuple[str, str | None, int | None, str | None]
+# A method (None of a WebSocket), a route, a status and a place.
+_Kind = tuple[str | None, str | None, int | None, str | None]
 _MOST_KINDS = 10_000
 
 # To format a float takes five times as long.
@@ -77,13 +80,15 @@ class JsonLine:
             self._second = second
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         scope = observation.scope
-        kind = (scope["method"], observation.route, observation.status, observation.place)
+        kind = (scope.get("method"), observation.route, observation.status, observation.place)
         event, before_bytes, place = self._fragments.get(kind) or self._fragments_of(kind)
         client = scope.get("client")
         query = f'"query":{_text(_query(observation))},' if self._query else ""
-        failure = ',"disconnected":true' if observation.disconnected else ""
+        rest = ',"disconnected":true' if observation.disconnected else ""
         if error is not None:
-            failure += f',"error":{_text(error)}'
+            rest += f',"error":{_text(error)}'
+        if observation.details is not None:
+            rest += f",{json.dumps(dict(observation.details), separators=(',', ':'))[1:-1]}"
         micros = int((now - second) * 1e6)
         duration, queued = int(observation.duration * 1e6 + 0.5), int(observation.queued * 1e6 + 0.5)
         return (
@@ -93,14 +98,16 @@ class JsonLine:
             f'"queued_ms":{queued // 1000}.{_DIGITS[queued % 1000]}{place}'
             f"{_text(client[0]) if client else 'null'},"
             f'"request_id":"{observation.request_id}","trace_id":"{observation.trace_id}",'
-            f'"span_id":"{observation.span_id}"{failure}}}\n'
+            f'"span_id":"{observation.span_id}"{rest}}}\n'
         )
 
     def _fragments_of(self, kind: _Kind) -> tuple[str, str, str]:
         """Return what stands before the path, before the bytes and before the client."""
         method, route, status, place = kind
+        name = "websocket" if method is None else "request"
         event = (
-            f'Z","level":"info","logger":"ashapp.access","event":"request","method":{_text(method)},"path":'
+            f'Z","level":"info","logger":"ashapp.access","event":"{name}",'
+            f'"method":{_text(method or "GET")},"path":'
         )
         shown = "null" if status is None else status
         before_bytes = f'"route":{_optional(route)},"status":{shown},"bytes":'
@@ -128,7 +135,7 @@ class ConsoleLine:
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
             "level": "info",
             "logger": "ashapp.access",
-            "event": f"{scope['method']} {printable(target)} {status}",
+            "event": f"{scope.get('method', 'WebSocket')} {printable(target)} {status}",
             "route": observation.route,
             "bytes": observation.sent,
             "ms": round(observation.duration * 1e3, 1),
@@ -136,6 +143,7 @@ class ConsoleLine:
             "request_id": observation.request_id,
             **({"disconnected": True} if observation.disconnected else {}),
             **({"error": error} if error is not None else {}),
+            **(observation.details or {}),
         }
         return f"{self._render(None, 'info', event)!s}\n"
 

@@ -10,6 +10,7 @@ counted together, or before that if somebody asks.
 """
 
 import threading
+from collections import Counter as Counts
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -18,6 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 
 from ashapp.observe.metrics.tally import Tally
 from ashapp.observe.observation import Observation
+from ashapp.observe.socket_observation import SWITCHED
 from ashapp.observe.soon import Soon
 
 __all__ = ["DURATION_BUCKETS", "SERVER", "RequestMetrics"]
@@ -32,6 +34,7 @@ SERVER = "server"
 # The conventions' known methods: RFC 9110, and PATCH of RFC 5789.
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
+_SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _Key = tuple[str, str, str | None, int | None, str | None]
 _M = TypeVar("_M", Counter, Histogram)
 
@@ -44,8 +47,8 @@ class RequestMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.begun = 0
-        self.ended = 0
+        #: Requests that have begun and not ended, but for WebSockets.
+        self.active = 0
         self._metrics: list[Counter | Histogram] = []
         self._durations = self._made(
             Histogram(
@@ -88,6 +91,13 @@ class RequestMetrics:
         self._lost_lines = self._counter(
             "ashapp_log_lines_lost", "Lines of the log that were lost, because nobody read them in time."
         )
+        self._closes = self._counter(
+            "ashapp_websocket_closes", "WebSockets that were open and have ended.", "ashapp_close_code"
+        )
+        self._messages = self._counter(
+            "ashapp_websocket_messages", "Messages of WebSockets, received and sent.", "ashapp_direction"
+        )
+        self._noted_messages: Counts[str] = Counts()
         self._noted_refusals: dict[int, int] = {}
         self._noted_lines = 0
         self._tallies: dict[_Key, Tally] = {}
@@ -107,18 +117,15 @@ class RequestMetrics:
         self._metrics.append(metric)
         return metric
 
-    @property
-    def active(self) -> int:
-        """Requests that have begun and not ended."""
-        return self.begun - self.ended
-
-    def begin(self, observation: Observation) -> None:  # noqa: ARG002 - the signature of a sink
+    def begin(self, observation: Observation) -> None:
         """Count a request that begins."""
-        self.begun += 1
+        if observation.details is None:
+            self.active += 1
 
     def __call__(self, observation: Observation) -> None:
-        """Count a request that has ended. On the loop."""
-        self.ended += 1
+        """Count a request or a WebSocket that has ended. On the loop."""
+        if observation.details is None:
+            self.active -= 1
         self._waiting.append(observation)
         self._soon.ask()
 
@@ -132,13 +139,20 @@ class RequestMetrics:
         """Count all requests that have ended, and write what has found no room. From any thread."""
         with self._lock:
             self._soon.note()
-            touched = {self._count(self._waiting.popleft()) for _ in range(len(self._waiting))}
-            for tally in (*touched, self._waits):
+            touched = {self._waits}
+            for _ in range(len(self._waiting)):
+                observation = self._waiting.popleft()
+                if observation.status == SWITCHED:
+                    self._closes.labels((observation.details or {}).get("close_code") or "").inc()
+                else:
+                    touched.add(self._count(observation))
+            for tally in touched:
                 tally.write()
 
     def _count(self, observation: Observation) -> Tally:
         scope, place = observation.scope, observation.place
-        key = (scope["method"], scope.get("scheme", "http"), observation.route, observation.status, place)
+        method, scheme = scope.get("method", "GET"), scope.get("scheme", "http")
+        key = (method, scheme, observation.route, observation.status, place)
         tally = self._tallies.get(key) or self._tally(key)
         tally.add(observation.duration)
         if place == "thread":
@@ -163,6 +177,12 @@ class RequestMetrics:
             self._refused.labels(status).inc(total - self._noted_refusals.get(status, 0))
             self._noted_refusals[status] = total
 
+    def note_messages(self, totals: Mapping[str, int]) -> None:
+        """Take over how many messages WebSockets have had so far, by direction."""
+        for direction, total in totals.items():
+            self._messages.labels(direction).inc(total - self._noted_messages[direction])
+            self._noted_messages[direction] = total
+
     def note_lost_lines(self, total: int) -> None:
         """Take over how many lines of the log have been lost so far."""
         self._lost_lines.inc(total - self._noted_lines)
@@ -170,10 +190,16 @@ class RequestMetrics:
 
     def _tally(self, key: _Key) -> Tally:
         method, scheme, route, status, place = key
-        known = method if method in _METHODS else "_OTHER"
-        labels = (known, route or "", status or "", "https" if scheme == "https" else "http", place or SERVER)
-        tally = Tally(self._durations.labels(*labels))
+        tally = Tally(
+            self._durations.labels(
+                method if method in _METHODS else "_OTHER",
+                route or "",
+                status or "",
+                "https" if scheme in {"https", "wss"} else "http",
+                place or SERVER,
+            )
+        )
         # What clients make up must not fill the memory.
-        if method in _METHODS and scheme in {"http", "https"}:
+        if method in _METHODS and scheme in _SCHEMES:
             self._tallies[key] = tally
         return tally

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Make the ASGI application of a worker: found, hardened, bridged, with its probes in front.
+"""Make the ASGI application of a worker: found, hardened, bridged, with its front.
 
 This is done in a process that serves, and in no other: see ``ashapp.server.serving.process``.
 """
@@ -7,15 +7,12 @@ This is done in a process that serves, and in no other: see ``ashapp.server.serv
 import math
 import os
 from contextlib import nullcontext
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from flask import Flask, got_request_exception
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
-from ashapp.bridge.messages.errors import send_problem
-from ashapp.bridge.messages.types import AsgiApplication, Send, WsgiApplication
 from ashapp.observe.observation import Sink, current
-from ashapp.observe.observer import Observer
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.blocking import BlockingViews, find_request
 from ashapp.server.assembly.discovery import find_application, place_async_views
@@ -30,17 +27,17 @@ from ashapp.server.inspection.routes import flask_application
 from ashapp.server.management.status_reporter import StatusReporter
 from ashapp.server.management.workers import Workers
 from ashapp.server.middleware.allowed_hosts import AllowedHosts
-from ashapp.server.middleware.probes import Probes
+from ashapp.server.middleware.front import Front
 from ashapp.server.middleware.proxies import Proxies
 from ashapp.server.settings import Settings
 from ashapp.server.settings.loading import misspelt_variables
 from ashapp.server.settings.trusted_proxies import TrustedProxies
 from ashapp.server.system.resources import give_back_freed
 
-__all__ = ["Application", "assemble", "load"]
+if TYPE_CHECKING:
+    from ashapp.bridge.messages.types import WsgiApplication
 
-# At once: another instance may be there already (RFC 9110, 10.2.3).
-_RETRY = ((b"retry-after", b"1"),)
+__all__ = ["Application", "assemble", "load"]
 
 
 class Application(NamedTuple):
@@ -72,7 +69,7 @@ def load(settings: Settings) -> Application:
 
 def assemble(
     found: object, settings: Settings, health: Health | None = None, workers: Workers | None = None
-) -> Probes:
+) -> Front:
     """Return the ASGI application that serves what was found, and that reports the *health* of its server.
 
     Where there are *workers*, for the management port, requests are counted for it.
@@ -83,14 +80,21 @@ def assemble(
     bridge = _bridged(found, settings)
     sinks = _sinks(bridge, settings)
     _watch(bridge, health, settings, workers, sinks)
-    observer = Observer(_behind_proxies(bridge, settings), sinks, answer_cancelled=_answer_cancelled)
     checks = {
         settings.livez_path: health.liveness,
         settings.healthz_path: health.liveness,
         settings.readyz_path: health.readiness,
     }
     offered = {path: check for path, check in checks.items() if path and settings.probes}
-    return Probes(observer, health, offered)
+    trusted = TrustedProxies(settings.forwarded_allow_ips)
+    return Front(
+        bridge,
+        health,
+        offered,
+        proxies=Proxies(trusted, settings.forwarded_headers) if settings.proxy_headers else None,
+        hosts=None if "*" in settings.allowed_hosts else AllowedHosts(settings.allowed_hosts),
+        sinks=sinks,
+    )
 
 
 def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
@@ -176,15 +180,3 @@ def _watch(
         limit=settings.limit_blocking,
     )
     health.monitors += [monitor, checker, *([] if reporter is None else [reporter])]
-
-
-def _behind_proxies(app: AsgiApplication, settings: Settings) -> AsgiApplication:
-    if "*" not in settings.allowed_hosts:
-        app = AllowedHosts(app, settings.allowed_hosts)
-    if settings.proxy_headers:
-        app = Proxies(app, TrustedProxies(settings.forwarded_allow_ips), settings.forwarded_headers)
-    return app
-
-
-async def _answer_cancelled(send: Send) -> None:
-    await send_problem(send, 503, "The service ends, and the request has taken too long. Try again.", _RETRY)

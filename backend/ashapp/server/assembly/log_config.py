@@ -43,8 +43,12 @@ def access_logs(settings: Settings) -> list[Sink]:
 
 
 def hold_to_rules(settings: Settings) -> None:
-    """Hold what uvicorn logs of requests to the settings of the access log, whatever configures logging."""
-    rules = RequestRecords(access=settings.access_log, query=settings.access_log_query)
+    """Hold what uvicorn logs of requests to the settings of the access log, whatever configures logging.
+
+    What it logs of each WebSocket is in the access log already, unless a file configures logging.
+    """
+    is_own = settings.log_config is not None
+    rules = RequestRecords(access=settings.access_log and is_own, query=settings.access_log_query)
     for name in LOGGERS:
         filters = logging.getLogger(name).filters
         filters[:] = [rules, *(other for other in filters if not isinstance(other, RequestRecords))]

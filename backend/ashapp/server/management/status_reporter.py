@@ -13,6 +13,7 @@ from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.observe.metrics.files import unwritten
 from ashapp.observe.metrics.requests import RequestMetrics
+from ashapp.observe.socket_observation import messages
 from ashapp.server.errors import describe
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health
@@ -104,6 +105,7 @@ class StatusReporter:
         self._beat_at = time.monotonic()
         self._try("measure its lag", self.metrics.note_lag, lag)
         self._try("count refusals", self.metrics.note_refusals, refused)
+        self._try("count messages", self.metrics.note_messages, messages)
         self._try("count lost lines", self.metrics.note_lost_lines, stderr_lines.lost)
         if self._beat_at - self._written_at >= _INTERVAL:
             self._written_at = self._beat_at

@@ -5,10 +5,10 @@ In place of uvicorn's ``ProxyHeadersMiddleware``, which knows two of these heade
 """
 
 import logging
-from collections.abc import Awaitable, Collection
+from collections.abc import Collection
 from urllib.parse import unquote
 
-from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
+from ashapp.bridge.messages.types import Scope
 from ashapp.server.middleware.forwarded import Forwarded, resolve
 from ashapp.server.middleware.probes import below
 from ashapp.server.settings.proxies import FORWARDED_HEADERS
@@ -23,7 +23,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 class Proxies:
-    """An ASGI application that changes the scopes of *app*'s requests by their forwarded headers.
+    """Changes scopes by their forwarded headers.
 
     From a peer that *trusted* trusts, the headers named in *believed* change ``client``, ``scheme``,
     ``server``, ``root_path`` and the header ``Host``. They and other forwarded headers also stay as they
@@ -31,21 +31,15 @@ class Proxies:
     no middleware of the application is fooled by them; the first time that is logged.
     """
 
-    def __init__(self, app: AsgiApplication, trusted: TrustedProxies, believed: Collection[str]) -> None:
-        self.app = app
+    def __init__(self, trusted: TrustedProxies, believed: Collection[str]) -> None:
         self._trusted = trusted
         self._believed = frozenset(name.encode() for name in believed)
         self._has_told = False
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass everything on; where there is no forwarded header, as it is."""
-        for name, _ in scope.get("headers", ()):
-            if name in _KNOWN:
-                self._consider(scope)
-                break
-        return self.app(scope, receive, send)
-
-    def _consider(self, scope: Scope) -> None:
+    def consider(self, scope: Scope) -> None:
+        """Change *scope*, if it has a forwarded header."""
+        if _KNOWN.isdisjoint(dict(scope["headers"])):
+            return
         peer = _peer(scope)
         if peer is None or not self._trusted.trusts(peer):
             scope["headers"] = [field for field in scope["headers"] if field[0] not in _KNOWN]

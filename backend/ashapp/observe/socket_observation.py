@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""What is known of one WebSocket while it is open, from its handshake to its end."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from ashapp.observe.observation import Message, Observation, Scope
+
+__all__ = ["SWITCHED", "SocketObservation", "messages"]
+
+#: The status of a WebSocket that was accepted (RFC 6455, 4.2.2).
+SWITCHED = 101
+
+#: How many messages this process has received and sent so far, by direction.
+messages: Counter[str] = Counter()
+
+_DENIED = 403
+
+
+class SocketObservation(Observation):
+    """One WebSocket with this connection *scope*; see `Observation`. *receive* is the server's.
+
+    Its status is 101, or that with which the handshake was denied. It ends when the application has done with
+    it. ``sent`` counts the bytes of its messages, texts as UTF-8.
+    """
+
+    #: Messages each way, and bytes of those that the client has sent.
+    received_messages = 0
+    sent_messages = 0
+    received = 0
+    #: By which it was closed (RFC 6455, 7.4); None while it is open, and where it was denied.
+    close_code: int | None = None
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+        finish: Callable[[Observation], None],
+    ) -> None:
+        super().__init__(scope, send, finish)
+        self._receive = receive
+        self.details: dict[str, int | None] = {}
+
+    async def receive(self) -> Message:
+        """Receive a message of the client, or learn that it has gone, and take note of it."""
+        message = await self._receive()
+        kind = message["type"]
+        if kind == "websocket.receive":
+            messages["received"] += 1
+            self.received_messages += 1
+            self.received += _size(message)
+        elif kind == "websocket.disconnect" and self.close_code is None:
+            self.close_code = message.get("code") or 1005
+            self.disconnected = self.close_code == 1006
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass a *message* of the application on to the server, and take note of it."""
+        kind = message["type"]
+        if kind == "websocket.send":
+            messages["sent"] += 1
+            self.sent_messages += 1
+            self.sent += _size(message)
+        elif kind == "websocket.accept":
+            self.status = SWITCHED
+            message = self._identified(message)
+        elif kind == "websocket.close":
+            if self.status is None:
+                self.status = _DENIED
+            elif self.close_code is None:
+                self.close_code = message.get("code", 1000)
+        elif kind == "websocket.http.response.start":
+            self.status = message["status"]
+            message = self._identified(message)
+        elif kind == "websocket.http.response.body":
+            self.sent += len(message.get("body", b""))
+        return self._send(message)
+
+    def conclude(self) -> None:
+        """Note that the application has returned: that ends it."""
+        self.end()
+
+    def end(self) -> None:
+        """Note that it has ended, and tell the sinks."""
+        self.details |= {
+            "close_code": self.close_code,
+            "sent_messages": self.sent_messages,
+            "received_messages": self.received_messages,
+            "received_bytes": self.received,
+        }
+        super().end()
+
+
+def _size(message: Message) -> int:
+    text: str | None = message.get("text")
+    if text is None:
+        return len(message.get("bytes") or b"")
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""`Front`: what every connection scope passes before the application.
+
+Theory of operation. A plain request needs nothing but to be observed. So all that may be special about it is
+asked here, in this order, before anything is wrapped around it:
+
+1. a probe is answered, neither logged nor counted, whatever else is in the request;
+2. what forwarded headers tell is written into the scope, or those of a stranger are taken out of it;
+3. the host that is then named must be one that the service answers for.
+
+The observer comes next, also for a request that is refused.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from ashapp.bridge.messages.errors import send_problem
+from ashapp.bridge.messages.types import AsgiApplication, Message, Receive, Scope, Send
+from ashapp.observe.observation import Sink
+from ashapp.observe.observer import Observer
+from ashapp.server.health.state import Health, Phase
+from ashapp.server.middleware.allowed_hosts import AllowedHosts
+from ashapp.server.middleware.probes import Check, answer_probe, below
+from ashapp.server.middleware.proxies import Proxies
+
+__all__ = ["Front"]
+
+# At once: another instance may be there already (RFC 9110, 10.2.3).
+_RETRY = ((b"retry-after", b"1"),)
+
+
+class Front:
+    """An ASGI application in front of *app*, whose lifespan it follows to know when it is ready.
+
+    *checks* maps the path of a probe to a function that returns a reason to fail, or None. *proxies* and
+    *hosts* are None where no forwarded header is looked at, and where all hosts are served. *sinks* are told
+    of each request and each WebSocket.
+    """
+
+    def __init__(  # noqa: PLR0913 - what is optional by keyword
+        self,
+        app: AsgiApplication,
+        health: Health,
+        checks: Mapping[str, Check],
+        *,
+        proxies: Proxies | None = None,
+        hosts: AllowedHosts | None = None,
+        sinks: Iterable[Sink] = (),
+    ) -> None:
+        self.health = health
+        self._app = app
+        self._checks = dict(checks)
+        self._consider = None if proxies is None else proxies.consider
+        self._allows: Callable[[Scope], bool] | None = None if hosts is None else hosts.allow
+        sinks = tuple(sinks)
+        self._serve = Observer(app, sinks, answer_cancelled=_answer_cancelled)
+        self._refuse = Observer(_refuse, sinks)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass *scope* on to the application, or answer it.
+
+        What is passed on costs no coroutine of ours: the one that serves it is returned.
+        """
+        kind = scope["type"]
+        if kind == "http":
+            check = self._checks.get(below(scope.get("root_path"), scope["path"]))
+            if check is not None:
+                return answer_probe(scope["method"], check, send)
+        elif kind == "lifespan":
+            return self._follow_lifespan(scope, receive, send)
+        if self._consider is not None:
+            self._consider(scope)
+        if self._allows is not None and not self._allows(scope):
+            return self._refuse(scope, receive, send)
+        return self._serve(scope, receive, send)
+
+    async def _follow_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_and_note() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                self.health.phase = Phase.STOPPING
+            return message
+
+        async def send_and_note(message: Message) -> None:
+            # A signal may have come meanwhile.
+            if message["type"] == "lifespan.startup.complete" and self.health.phase is Phase.STARTING:
+                self.health.phase = Phase.RUNNING
+            await send(message)
+
+        await self._app(scope, receive_and_note, send_and_note)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with 400; RFC 9110, 7.4 would have 421, but that invites to try again."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1000, "reason": "not served for this host"})
+    else:
+        await send_problem(send, 400, "This service does not answer for the host that the request names.")
+
+
+async def _answer_cancelled(send: Send) -> None:
+    await send_problem(send, 503, "The service ends, and the request has taken too long. Try again.", _RETRY)
