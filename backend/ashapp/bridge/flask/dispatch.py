@@ -19,6 +19,7 @@ import asyncio
 import inspect
 from contextvars import copy_context
 from functools import partial
+from itertools import chain
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ from ashapp.bridge.placement.converters import on_loop
 from ashapp.bridge.placement.hindrances import binds_as_flask, is_flasks_own
 from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking, nonblocking
 from ashapp.bridge.placement.rules import Placement, keeps_all
-from ashapp.bridge.placement.views import makes
+from ashapp.bridge.placement.views import blueprints_of, makes
 from ashapp.bridge.websocket.rules import is_native
 
 if TYPE_CHECKING:
@@ -214,12 +215,13 @@ class Dispatch:
                 handle = partial(handle, current_context())
             return handle(error)
 
-    def _inject_url_defaults(self, function: Callable[..., None], /, *args: Any, **kwargs: Any) -> None:
-        by_blueprint = self._app.url_default_functions.values()
-        if all(is_nonblocking(function) for functions in by_blueprint for function in functions):
-            function(*args, **kwargs)
+    def _inject_url_defaults(self, function: Callable[..., None], endpoint: str, values: Any) -> None:
+        by_blueprint = self._app.url_default_functions
+        functions = (by_blueprint.get(name, ()) for name in (None, *blueprints_of(endpoint)))
+        if by_blueprint and not all(map(is_nonblocking, chain.from_iterable(functions))):
+            _call_sync(function, endpoint, values)
         else:
-            _call_sync(function, *args, **kwargs)
+            function(endpoint, values)
 
 
 def _match(app: flask.Flask, environ: Environ) -> Rule | None:

@@ -51,6 +51,7 @@ class Patch(NamedTuple):
 
 _DISPATCH = "flask/dispatch.py"
 _STAGES = "flask/dispatch.py flask/accelerators/stages.py"
+_INDEX = "flask/accelerators/rule_index.py"
 _ASGIREF = "concurrency/async_to_sync.py concurrency/context.py"
 
 _SYNC = "a sync function of an async view runs on the request thread, not on the loop"
@@ -73,7 +74,7 @@ REPLACED = (
     Patch("flask.Flask.ensure_sync", _SYNC, _DISPATCH, "self, func", "pallets/flask#3412"),
     Patch("flask.Flask.async_to_sync", _ASYNC, _DISPATCH, "self, func", "pallets/flask#4661"),
     Patch("flask.Flask.make_response", _RESPONSE, _DISPATCH, "self, rv", "pallets/flask#4641"),
-    Patch("flask.Flask.inject_url_defaults", _URL_DEFAULTS, _DISPATCH),
+    Patch("flask.Flask.inject_url_defaults", _URL_DEFAULTS, _DISPATCH, "self, endpoint, values"),
     Patch("flask.Flask.preprocess_request", _PREPROCESS, _STAGES),
     Patch("flask.Flask.do_teardown_request", _TEARDOWN, _STAGES),
     Patch("flask.Flask.do_teardown_appcontext", _TEARDOWN, _STAGES),
@@ -86,6 +87,7 @@ REPLACED = (
     Patch("werkzeug.wrappers.Request.get_data", _TURNS, "flask/bodies.py"),
     Patch("werkzeug.wrappers.Request._load_form_data", _TURNS, "flask/bodies.py"),
     Patch("werkzeug.routing.BaseConverter.to_python", _CONVERTER, "placement/converters.py", "self, value"),
+    Patch("werkzeug.routing.Map._matcher", "accelerated", _INDEX),
     Patch("asgiref.sync.SyncToAsync.threadlocal", _MAIN_LOOP, "concurrency/async_to_sync.py"),
     Patch("asgiref.sync.AsyncToSync.executors", _EXECUTOR, _ASGIREF, issue="django/asgiref#347"),
 )
@@ -93,7 +95,7 @@ REPLACED = (
 #: Internals that are read.
 READ = (
     Patch("werkzeug.routing.Rule._converters", "there is no public way to them", "placement/converters.py"),
-    Patch("werkzeug.routing.Map._rules", "their number tells of a new one", "flask/accelerators/matching.py"),
+    Patch("werkzeug.routing.matcher.StateMachineMatcher._root", "the tree that is indexed", _INDEX),
     Patch("werkzeug.wrappers.Response._on_close", "close() may call nothing", "request/async_bodies.py"),
     Patch("werkzeug.local.LocalProxy._get_current_object", "documented", "flask/copied_contexts.py"),
     Patch("asgiref.sync.SyncToAsync.single_thread_executor", _OUTLIVED, "concurrency/request_threads.py"),

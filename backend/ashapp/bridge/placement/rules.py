@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from ashapp.bridge.placement.converters import guard_converters, may_block
 from ashapp.bridge.placement.hindrances import find_hindrance
 from ashapp.bridge.placement.nonblocking import is_on_thread, why_it_blocks
-from ashapp.bridge.placement.views import ViewKind, async_methods, is_async, kind_of, name_of, sync_decorators
+from ashapp.bridge.placement.views import (
+    ViewKind,
+    async_methods,
+    blueprints_of,
+    is_async,
+    kind_of,
+    name_of,
+    sync_decorators,
+)
 
 if TYPE_CHECKING:
     from flask.app import Flask
@@ -150,15 +158,16 @@ class Placement:
             return f"{ASYNC_VIEWS} is 'thread'"
         if is_on_thread(view):
             return "it is marked on_thread"
-        # The name of a nested blueprint begins with that of the outer one.
-        parts = endpoint.split(".")[:-1]
-        for name in (".".join(parts[:length]) for length in range(1, len(parts) + 1)):
+        for name in blueprints_of(endpoint):
             if is_on_thread(self._app.blueprints.get(name)):
                 return f"the blueprint {name!r} is marked on_thread"
         return why_it_blocks(view)
 
     def _why_matched_on_thread(self, endpoint: str) -> str | None:
-        rules = (rule for rule in self._app.url_map.iter_rules() if rule.endpoint == endpoint)
+        try:
+            rules = self._app.url_map.iter_rules(endpoint)
+        except KeyError:  # it has none
+            return None
         name = next(filter(None, map(may_block, rules)), None)
         return None if name is None else f"the URL converter {name!r} is not marked nonblocking"
 

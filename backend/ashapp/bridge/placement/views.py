@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 from enum import StrEnum
 from functools import partial
+from itertools import accumulate
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ from flask.views import MethodView, http_method_funcs
 from ashapp.bridge.messages.attributes import attribute_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import AsyncGeneratorType
 
 __all__ = [
     "ViewKind",
     "async_methods",
+    "blueprints_of",
     "full_name_of",
     "is_async",
     "kind_of",
@@ -68,6 +70,11 @@ def kind_of(view: Callable[..., Any] | None) -> ViewKind:
     # The only views that Flask brings along are those of static folders.
     is_flasks = str(attribute_of(view, "__module__")).partition(".")[0] == "flask"
     return ViewKind.STATIC if is_flasks else ViewKind.SYNC
+
+
+def blueprints_of(endpoint: str) -> Iterator[str]:
+    """Iterate the names of the blueprints around *endpoint*: that of a nested one begins with the outer's."""
+    return accumulate(endpoint.split(".")[:-1], "{}.{}".format)
 
 
 def async_methods(view: Any) -> list[str]:

@@ -12,6 +12,7 @@ from werkzeug.test import EnvironBuilder
 
 from ashapp.bridge.flask.accelerators import matching
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
+from ashapp.bridge.flask.accelerators.rule_index import index_of
 from ashapp.bridge.messages.types import Environ
 
 
@@ -395,11 +396,14 @@ def test_a_rule_with_defaults_gives_its_arguments_anew() -> None:
 def test_paths_are_known_in_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matching, "_MAX_KNOWN", 2)
     app = make_app()
-    adapters = quick(app)
-    for slashes in range(1, 6):
-        endpoint_of(app, "/" * slashes)
-    (template,) = adapters._templates.values()
-    assert len(template.rules) <= 2
+    app.url_map.add(Rule("/any", endpoint="any"))
+    quick(app)
+    index = index_of(app.url_map)
+    assert index is not None
+    for method in ("GET", "POST", "PUT", "A", "B"):
+        assert endpoint_of(app, "/any", method) == ("any", "Non")
+        assert endpoint_of(app, "//any" + "/" * len(method), method)[0] is None
+        assert len(index.known) <= 2
 
 
 def test_a_map_of_the_applications_own_decides_each_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, MapAdapter, Rule
+from werkzeug.routing import MapAdapter, Rule
 
+from ashapp.bridge.flask.accelerators.rule_index import index_of
 from ashapp.bridge.placement.nonblocking import nonblocking
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     import flask
 
+    from ashapp.bridge.flask.accelerators.rule_index import RuleIndex
     from ashapp.bridge.messages.types import Environ
 
 __all__ = ["UrlAdapters"]
@@ -40,8 +42,8 @@ _AS_FLASK_DOES = {"return_rule": True}
 
 # Clients choose the Host header: when there are this many templates, all are forgotten.
 _MAX_TEMPLATES = 64
-# And they choose the path, which may have any number of slashes more.
-_MAX_KNOWN = 1024
+# And they choose the method, of which a rule may take any.
+_MAX_KNOWN = 10_000
 
 
 class UrlAdapters:
@@ -51,6 +53,7 @@ class UrlAdapters:
         self._app = app
         self._create: Callable[[Any], MapAdapter | None] = app.create_url_adapter
         self._templates: dict[Any, _Adapter] = {}
+        index_of(app.url_map)
 
     def match(self, environ: Environ) -> Rule | None:
         """Match the request of *environ* before Flask does; return the rule, or None for no match."""
@@ -85,7 +88,7 @@ class UrlAdapters:
     def _make(self, request: flask.Request, key: Any, matched: _Adapter | None = None) -> MapAdapter | None:
         if not self._is_ordinary(request):
             adapter = self._create(request)
-            return matched or adapter
+            return matched or (_Adapter.like(adapter) if type(adapter) is MapAdapter else adapter)
         template = self._template(key)
         if template is not None:
             if template.host is not None:
@@ -122,30 +125,26 @@ class UrlAdapters:
 class _Adapter(MapAdapter):
     """An adapter that tells the outcome of an early match when Flask asks first, or a template of such."""
 
-    __slots__ = ("host", "number_of_rules", "outcome", "rules", "template")
+    __slots__ = ("host", "index", "outcome")
 
     # Of an early match, until it is told.
     outcome: tuple[Rule, Mapping[str, Any]] | HTTPException | None
-    template: _Adapter | None
-    # Of a template: the host of its requests, and the rules without arguments that their paths have led to.
+    index: RuleIndex | None
+    # Of a template: the host of its requests.
     host: str | None
-    rules: dict[tuple[str, str], Rule]
-    number_of_rules: int
 
     @classmethod
-    def like(cls, adapter: MapAdapter, template: _Adapter | None = None, **changes: Any) -> _Adapter:
+    def like(cls, adapter: MapAdapter, **changes: Any) -> _Adapter:
         """Return an adapter that binds as *adapter* does, but for *changes*."""
         made = cls.__new__(cls)
         vars(made).update(vars(adapter), **changes)
         made.outcome = None
-        made.template = template
-        made.number_of_rules = -1
+        made.index = adapter.index if isinstance(adapter, _Adapter) else index_of(adapter.map)
         return made
 
     def bind(self, environ: Environ) -> _Adapter:
         """Return the adapter for a request, of this template."""
         return _Adapter.like(
-            self,
             self,
             path_info=_decode(environ.get("PATH_INFO", "/")),
             default_method=environ["REQUEST_METHOD"],
@@ -166,29 +165,31 @@ class _Adapter(MapAdapter):
             if isinstance(outcome, HTTPException):
                 raise outcome.with_traceback(None)
             return outcome
-        if self.template is None:
-            return super().match(return_rule=True)
-        path: str = self.path_info
-        rule = self.template.known(self.default_method, path)
+        rule = self.known(self.default_method, self.path_info)
         if rule is not None:
             return rule, {}
-        result = super().match(return_rule=True)
-        if not result[1]:
-            self.template.remember(self.default_method, path, result[0])
-        return result
+        known = {} if self.index is None else self.index.known
+        rule, values = super().match(return_rule=True)
+        # What is not ASCII has two forms, raw and decoded. Other paths that lead to the rule are countless.
+        if not values and self.path_info == rule.rule and rule.rule.isascii():
+            if len(known) >= _MAX_KNOWN:
+                known.clear()
+            known[(*self._place(), self.default_method, rule.rule)] = rule
+        return rule, values
 
     def known(self, method: str, path: str) -> Rule | None:
         """Return the rule without arguments that *path* is known to lead to."""
-        if len(self.map._rules) != self.number_of_rules:  # noqa: SLF001 - see ``flask/patches.py``
-            self.rules = {}
-        return self.rules.get((method, path))
+        return None if self.index is None else self.index.known.get((*self._place(), method, path))
 
-    def remember(self, method: str, path: str, rule: Rule) -> None:
-        """Take note that *path* leads to *rule* and gives no arguments."""
-        # A subclass of Map may have reasons of its own. What is not ASCII has two forms, raw and decoded.
-        if type(self.map) is Map and path.isascii() and len(self.rules) < _MAX_KNOWN:
-            self.number_of_rules = len(self.map._rules)  # noqa: SLF001 - see ``flask/patches.py``
-            self.rules[method, path] = rule
+    def _place(self) -> tuple[str | None, bool]:
+        """Return what a match depends on, but for the method and the path."""
+        is_by_host = self.map.host_matching or self.subdomain is None
+        return self.server_name if is_by_host else self.subdomain, self.websocket
+
+    def get_default_redirect(self, rule: Rule, *args: Any) -> str | None:
+        if self.index is not None and not self.index.has_defaults(rule.endpoint):
+            return None
+        return super().get_default_redirect(rule, *args)
 
 
 def _decode(text: str | None) -> str | None:

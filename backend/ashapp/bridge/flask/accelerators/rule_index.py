@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""Werkzeug's matching of paths, at a cost that does not grow with the number of rules.
+
+Theory of operation. Werkzeug's matcher is a tree of states. The host and each part of a path, between its
+slashes, lead from one state to the next: by a dict where a rule has literal text there, else by a list of
+regular expressions, which are tried one after the other. Here that list offers, while a path is matched, only
+those expressions whose literal text at both ends is that of the part. All others can't match. So Werkzeug's
+own code does the matching, meets the same rules in the same order, and comes to the same result.
+
+A state that *n* transitions away from the root looks at part *n*. A path with repeated slashes is tried by
+Werkzeug a second time, with single ones, so an expression is offered if it fits in either way.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import replace
+from functools import cache
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.routing import Map, Rule
+from werkzeug.routing.matcher import State, StateMachineMatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, MutableMapping
+
+    from werkzeug.routing.rules import RulePart
+
+    Transition = tuple[RulePart, State]
+
+__all__ = ["RuleIndex", "index_of"]
+
+# A shorter list is gone through as quickly as it is looked up.
+_FEW = 8
+_parser: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - of Python
+
+_thread = threading.local()
+
+
+def index_of(url_map: Map) -> RuleIndex | None:
+    """Return the index of *url_map*, made if need be, or None for a map that matches in its own way."""
+    matcher: Any = url_map._matcher  # noqa: SLF001 - see ``flask/patches.py``
+    if type(matcher) is StateMachineMatcher and type(url_map) is Map:
+        url_map.update()
+        matcher = vars(url_map)["_matcher"] = RuleIndex(matcher, url_map.iter_rules())
+    return matcher if type(matcher) is RuleIndex else None
+
+
+class RuleIndex(StateMachineMatcher):
+    """A matcher in place of *plain*, to which *rules* have been added."""
+
+    def __init__(self, plain: StateMachineMatcher, rules: Iterable[Rule]) -> None:
+        super().__init__(plain.merge_slashes)
+        self._root = plain._root  # noqa: SLF001 - see ``flask/patches.py``
+        #: What has been found for a request before, for who matches; it is forgotten when a rule is added.
+        self.known: dict[Any, Rule] = {}
+        self._is_needed = False
+        # The endpoints with a rule that other rules may redirect to, for its defaults.
+        self._defaulting: set[Any] = set()
+        for rule in rules:
+            self._note(rule)
+        self.update()
+
+    def add(self, rule: Rule) -> None:
+        """Add *rule*; see ``StateMachineMatcher.add``."""
+        super().add(rule)
+        self._note(rule)
+        self.known = {}
+
+    def has_defaults(self, endpoint: Any) -> bool:
+        """Say whether a rule of *endpoint* may be the default for another one of it."""
+        return endpoint in self._defaulting
+
+    def update(self) -> None:
+        """Sort the transitions and index them; see ``StateMachineMatcher.update``."""
+        super().update()
+        self._is_needed = _index(self._root, 0)
+
+    def match(
+        self,
+        domain: str,
+        path: str,
+        method: str,
+        websocket: bool,  # noqa: FBT001 - as Werkzeug has it
+    ) -> tuple[Rule, MutableMapping[str, Any]]:
+        """Return the rule for a request with its arguments; see ``StateMachineMatcher.match``."""
+        if not self._is_needed:
+            return super().match(domain, path, method, websocket)
+        paths = {path, re.sub("/{2,}", "/", path)}
+        _thread.paths = [[domain, *path.split("/")] for path in paths]
+        try:
+            return super().match(domain, path, method, websocket)
+        finally:
+            _thread.paths = ()
+
+    def _note(self, rule: Rule) -> None:
+        if rule.defaults or type(rule).provides_defaults_for is not Rule.provides_defaults_for:
+            self._defaulting.add(rule.endpoint)
+
+
+def _index(state: State, depth: int) -> bool:
+    """Index the transitions of *state*, and of those below it; say whether there are any to index."""
+    is_needed = len(state.dynamic) > _FEW
+    if is_needed:
+        state.dynamic = _Transitions(state.dynamic, depth)
+    # Behind a final transition there is no part to look at.
+    dynamic = [below for part, below in state.dynamic if not part.final]
+    found = [_index(below, depth + 1) for below in (*state.static.values(), *dynamic)]
+    return is_needed or any(found)
+
+
+class _Transitions(list["Transition"]):
+    """The dynamic *transitions* of a state: while a path is matched, it iterates those that may apply."""
+
+    def __init__(self, transitions: list[Transition], depth: int) -> None:
+        super().__init__(transitions)
+        self._depth = depth
+        self._compiled: dict[int, Transition] = {}
+        self._by_ends: dict[tuple[bool, str, str], list[int]] = {}
+        for position, (part, _) in enumerate(transitions):
+            self._by_ends.setdefault((part.final, *_ends(part.content)), []).append(position)
+        self._shapes = {(final, len(start), len(end)) for final, start, end in self._by_ends}
+
+    def __iter__(self) -> Iterator[Transition]:
+        paths = getattr(_thread, "paths", ())
+        return map(self._compile, sorted(self._fitting(paths))) if paths else super().__iter__()
+
+    def _fitting(self, paths: list[list[str]]) -> set[int]:
+        found: set[int] = set()
+        for parts in paths:
+            for final, start, end in self._shapes:
+                target = "/".join(parts[self._depth :][: None if final else 1])
+                ends = (final, target[:start], target[len(target) - end :])
+                found.update(self._by_ends.get(ends, ()))
+        return found
+
+    def _compile(self, position: int) -> Transition:
+        """Return a transition with its expression compiled. Python keeps no more than 512."""
+        compiled = self._compiled.get(position)
+        if compiled is None:
+            part, state = self[position]
+            pattern: Any = re.compile(part.content)
+            compiled = self._compiled[position] = (replace(part, content=pattern), state)
+        return compiled
+
+
+@cache
+def _ends(pattern: str) -> tuple[str, str]:
+    """Return the literal text at the start and at the end of all that the whole of *pattern* matches."""
+    try:
+        items = list(_parser.parse(pattern))
+    except re.error:  # which the client of a path meets that gets as far
+        return "", ""
+    is_anchored = str(items[-1][1]) == "AT_END_STRING"
+    return _literal(items), _literal(items[-2::-1])[::-1] if is_anchored else ""
+
+
+def _literal(items: list[Any]) -> str:
+    return "".join(chr(code) for _, code in takewhile(lambda item: str(item[0]) == "LITERAL", items))
