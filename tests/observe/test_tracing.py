@@ -79,6 +79,11 @@ async def test_a_span_follows_the_conventions() -> None:
     assert span.status.status_code is StatusCode.UNSET
 
 
+def ids(span: ReadableSpan) -> tuple[str, str]:
+    assert span.context is not None
+    return trace.format_trace_id(span.context.trace_id), trace.format_span_id(span.context.span_id)
+
+
 async def test_the_trace_of_the_caller_goes_on() -> None:
     traced = Traced(answer)
     client = await traced.fetch(headers=[TRACEPARENT])
@@ -86,10 +91,8 @@ async def test_the_trace_of_the_caller_goes_on() -> None:
     (seen,) = traced.observations
     assert span.parent is not None
     assert trace.format_span_id(span.parent.span_id) == CALLER
-    assert span.context is not None
-    assert trace.format_trace_id(span.context.trace_id) == TRACE == seen.trace_id == seen.request_id
-    assert trace.format_span_id(span.context.span_id) == seen.span_id
-    assert client.headers["x-request-id"] == TRACE
+    assert ids(span) == (seen.trace_id, seen.span_id)
+    assert client.headers["x-request-id"] == TRACE == seen.trace_id == seen.request_id
 
 
 async def test_a_trace_that_begins_here_gives_the_ids() -> None:
@@ -97,28 +100,23 @@ async def test_a_trace_that_begins_here_gives_the_ids() -> None:
     await traced.fetch()
     await traced.fetch(headers=[(b"x-request-id", b"r1")])
     first, second = traced.observations
-    spans = traced.exporter.get_finished_spans()
-    assert [span.context and trace.format_trace_id(span.context.trace_id) for span in spans] == [
-        first.trace_id,
-        second.trace_id,
-    ]
-    assert first.request_id == first.trace_id
-    assert second.request_id == "r1"
+    traces = [ids(span)[0] for span in traced.exporter.get_finished_spans()]
+    assert traces == [first.trace_id, second.trace_id]
+    assert (first.request_id, second.request_id) == (first.trace_id, "r1")
 
 
-async def test_what_is_not_sampled_has_ids_but_is_not_recorded() -> None:
+async def test_what_is_not_recorded_has_ids() -> None:
     traced = Traced(answer, sampler=ALWAYS_OFF)
     await traced.fetch(headers=[TRACEPARENT])
     assert traced.spans == {}
     assert traced.observations[0].trace_id == TRACE
-
-
-async def test_a_provider_that_does_nothing_leaves_the_ids_as_they_are() -> None:
     seen: list[Observation] = []
-    app = Observer(answer, [Tracer(trace.NoOpTracerProvider()), seen.append])
-    client = await fetch(app)
+    client = await fetch(Observer(answer, [Tracer(trace.NoOpTracerProvider()), seen.append]))
     assert client.headers["x-request-id"] == seen[0].request_id == seen[0].trace_id
     assert int(seen[0].trace_id, 16)
+
+
+METHOD = "http.request.method"
 
 
 def server(name: str | None, port: int | None) -> dict[str, Any]:
@@ -128,11 +126,8 @@ def server(name: str | None, port: int | None) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("request_line", "host", "address", "query", "expected"),
     [
-        ("PATCH /", b"shop", None, False, {"http.request.method": "PATCH"}),
-        (
-            *("BREW /", b"shop", None, False),
-            {"http.request.method": "_OTHER", "http.request.method_original": "BREW"},
-        ),
+        ("PATCH /", b"shop", None, False, {METHOD: "PATCH"}),
+        ("BREW /", b"shop", None, False, {METHOD: "_OTHER", f"{METHOD}_original": "BREW"}),
         ("GET /", b"shop.example", ("127.0.0.1", 5000), False, server("shop.example", 5000)),
         ("GET /", b"[2001:db8::1]", ("127.0.0.1", 5000), False, server("[2001:db8::1]", 5000)),
         ("GET /", b"[2001:db8::1]:81", ("127.0.0.1", 5000), False, server("[2001:db8::1]", 81)),
@@ -305,16 +300,8 @@ def test_a_provider_is_made_by_the_variables(
     assert provider() is made, "there is one for the process"
 
 
-@pytest.mark.parametrize(
-    ("environ", "message"),
-    [
-        ({"OTEL_TRACES_EXPORTER": "jaeger"}, "OTEL_TRACES_EXPORTER = 'jaeger': no such exporter"),
-        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"}, "OTEL_EXPORTER_OTLP_PROTOCOL = 'smoke': no such exporter"),
-    ],
-)
-def test_an_exporter_that_is_not_there_is_told(
-    provider: Callable[..., Any], environ: dict[str, str], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message) as caught:
-        provider(**environ)
+@pytest.mark.parametrize("variable", ["OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL"])
+def test_an_exporter_that_is_not_there_is_told(provider: Callable[..., Any], variable: str) -> None:
+    with pytest.raises(ValueError, match=f"{variable} = 'smoke': no such exporter") as caught:
+        provider(**{variable: "smoke"})
     assert "console, otlp_proto_http" in str(caught.value)

@@ -63,16 +63,25 @@ def test_the_time_goes_on() -> None:
     ]
 
 
-def test_the_query_is_told_only_if_asked_for() -> None:
-    assert "secret" not in json_line(observation())
-    assert json.loads(json_line(observation(), query=True))["query"] == "token=secret"
-
-
-def test_what_is_not_known_is_null() -> None:
+@pytest.mark.parametrize(
+    ("changes", "query", "error", "told"),
+    [
+        ({}, False, None, {"query": None, "disconnected": None, "error": None}),
+        ({}, True, None, {"query": "token=secret"}),
+        ({"status": None, "route": None, "place": None}, False, None, {"status": None, "route": None}),
+        ({"disconnected": True}, False, "LookupError", {"disconnected": True, "error": "LookupError"}),
+        ({"disconnected": False}, False, "LookupError", {"disconnected": None, "error": "LookupError"}),
+    ],
+)
+def test_what_there_is_to_tell_is_told(
+    changes: dict[str, Any], query: object, error: str | None, told: dict[str, Any]
+) -> None:
     seen = observation(client=None)
-    seen.status = seen.route = seen.place = None
-    line = json.loads(json_line(seen))
-    assert [line[name] for name in ("status", "route", "place", "client")] == [None] * 4
+    for name, value in changes.items():
+        setattr(seen, name, value)
+    line = json.loads(json_line(seen, query=bool(query), error=error))
+    assert {name: line.get(name) for name in told} == told
+    assert line["client"] is None
 
 
 @pytest.mark.parametrize(
@@ -87,35 +96,23 @@ def test_a_path_cannot_break_a_line(path: str) -> None:
     assert json.loads(line)["path"] == path
 
 
-def test_how_it_ended_is_told_where_it_went_wrong() -> None:
-    seen = observation()
-    seen.disconnected = True
-    line = json.loads(json_line(seen, error="LookupError"))
-    assert (line["disconnected"], line["error"]) == (True, "LookupError")
-    seen.disconnected = False
-    assert "disconnected" not in json.loads(json_line(seen, error="LookupError"))
-
-
 def console_line(seen: Observation, *, query: bool = False, error: str | None = None) -> str:
     return ConsoleLine(console_renderer(colors=False), query=query)(seen, NOW, error)
 
 
 def test_a_line_for_a_reader() -> None:
-    line = console_line(observation())
+    seen = observation()
+    line = console_line(seen)
     assert line.startswith("2026-07-02T13:46:40Z ")
     assert "[info     ] GET /users/7 200 " in line
     assert "route=/users/<int:id> bytes=12 ms=12.3 place=thread request_id=r1\n" in line
-    assert "GET /users/7?token=secret 200" in console_line(observation(), query=True)
+    assert "GET /users/7?token=secret 200" in console_line(seen, query=True)
     assert "GET /users/7 200" in console_line(observation(b"/users/7"), query=True)
-
-
-def test_a_line_for_a_reader_tells_what_went_wrong() -> None:
-    seen = observation()
     seen.status, seen.disconnected = None, True
     line = console_line(seen, error="LookupError")
-    assert "GET /users/7 disconnected" in line
-    assert "disconnected=True" in line
-    assert "error=LookupError" in line
+    assert all(
+        told in line for told in ("GET /users/7 disconnected", "disconnected=True", "error=LookupError")
+    )
 
 
 def test_no_control_sequence_reaches_a_terminal() -> None:
