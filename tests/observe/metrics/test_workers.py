@@ -50,11 +50,10 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_nothing_has_been_counted(metrics: WorkerMetrics) -> None:
-    assert values(metrics) == {}
-
-
 def test_what_several_workers_have_counted_is_added_up(metrics: WorkerMetrics, tmp_path: Path) -> None:
+    assert values(metrics) == {}
+    metrics.retire(1)
+    assert files(tmp_path) == set()
     work(tmp_path, 2)
     work(tmp_path, 3)
     assert values(metrics) == {
@@ -101,29 +100,19 @@ def test_a_folder_that_others_read_keeps_the_files_of_the_ended(tmp_path: Path) 
     assert (found["jobs_totala"], found["live"], found["most"]) == (5, 3, 3)
 
 
-def test_a_worker_that_counted_nothing_may_end(metrics: WorkerMetrics, tmp_path: Path) -> None:
-    metrics.retire(1)
-    assert files(tmp_path) == set()
-
-
-def test_a_file_that_was_not_written_to_its_end_takes_nothing_else_along(
+def test_what_was_not_written_to_its_end_and_what_is_no_file_take_nothing_else_along(
     metrics: WorkerMetrics, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     work(tmp_path, 2)
+    os.mkfifo(tmp_path / "counter_12.db")
+    (tmp_path / "counter_13.db").symlink_to(tmp_path / "counter_12.db")
+    (tmp_path / "counter_14.db").mkdir()
     (tmp_path / "counter_11.db").touch()
     (tmp_path / "histogram_11.db").write_bytes(b"\xff\xff\xff\x7f" + bytes(100))
     for _ in range(2):
         assert values(metrics)["jobs_totala"] == 2
     (told,) = caplog.messages
     assert "histogram_11.db can't be read" in told
-
-
-def test_what_is_no_file_is_left_alone(metrics: WorkerMetrics, tmp_path: Path) -> None:
-    work(tmp_path, 2)
-    os.mkfifo(tmp_path / "counter_11.db")
-    (tmp_path / "counter_12.db").symlink_to(tmp_path / "counter_11.db")
-    (tmp_path / "counter_13.db").mkdir()
-    assert values(metrics)["jobs_totala"] == 2
 
 
 def test_no_scrape_sees_counts_twice_or_not_at_all(metrics: WorkerMetrics, tmp_path: Path) -> None:

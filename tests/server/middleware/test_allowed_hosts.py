@@ -26,38 +26,28 @@ async def ask(patterns: Iterable[str], host: bytes | None, **entries: Any) -> Cl
     return client
 
 
-@pytest.mark.parametrize(
-    ("patterns", "host", "allowed"),
-    [
-        (["example.com"], b"example.com", True),
-        (["example.com"], b"EXAMPLE.com:8443", True),
-        (["example.com"], b"example.com.", True),
-        (["example.com"], b"example.com.:80", True),
-        (["example.com"], b"example.com:", True),
-        (["example.com"], b"www.example.com", False),
-        (["example.com"], b"example.com.evil.example", False),
-        (["example.com"], b"evil-example.com", False),
-        (["example.com"], b"example.com:80:80", False),
-        (["example.com"], b"user@example.com", False),
-        (["example.com"], b"example.com/", False),
-        (["example.com"], b" example.com", False),
-        (["example.com"], b"\xe9xample.com", False),
-        (["example.com"], b"", False),
-        (["example.com"], None, False),
-        ([".example.org"], b"example.org", True),
-        ([".example.org"], b"www.example.org", True),
-        ([".example.org"], b"a.b.example.org:81", True),
-        ([".example.org"], b"wwwexample.org", False),
-        (["example.com", ".example.org"], b"x.example.org", True),
-        (["127.0.0.1", "[::1]"], b"127.0.0.1:5000", True),
-        (["127.0.0.1", "[::1]"], b"[::1]:5000", True),
-        (["127.0.0.1", "[::1]"], b"[::2]", False),
-    ],
-)
+#: Patterns, hosts that fit one of them, and hosts that do not.
+HOSTS: list[tuple[str, list[bytes | None], list[bytes | None]]] = [
+    (
+        "example.com",
+        [b"example.com", b"EXAMPLE.com:8443", b"example.com.", b"example.com.:80", b"example.com:"],
+        [
+            *(b"www.example.com", b"example.com.evil.example", b"evil-example.com", b"example.com:80:80"),
+            *(b"user@example.com", b"example.com/", b" example.com", b"\xe9xample.com", b"", None),
+        ],
+    ),
+    (".example.org", [b"example.org", b"www.example.org", b"a.b.example.org:81"], [b"wwwexample.org"]),
+    ("example.com .example.org", [b"x.example.org"], []),
+    ("127.0.0.1 [::1]", [b"127.0.0.1:5000", b"[::1]:5000"], [b"[::2]"]),
+]
+
+
+@pytest.mark.parametrize(("patterns", "allowed", "others"), HOSTS)
 async def test_a_host_fits_a_pattern_or_is_refused(
-    patterns: list[str], host: bytes | None, *, allowed: bool
+    patterns: str, allowed: list[bytes | None], others: list[bytes | None]
 ) -> None:
-    assert (await ask(patterns, host)).status == (204 if allowed else 400)
+    asked = {host: (await ask(patterns.split(), host)).status for host in [*allowed, *others]}
+    assert asked == {**dict.fromkeys(allowed, 204), **dict.fromkeys(others, 400)}
 
 
 async def test_the_refusal_is_problem_details_that_repeat_nothing() -> None:

@@ -29,6 +29,17 @@ _START = """
 """
 
 
+# Counts some signals.
+COUNT = """
+seen = []
+for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGINT):
+    signal.signal(signum, lambda signum, frame: seen.append(signum))
+Path("begun").touch()
+while True:
+    time.sleep(0.01)
+    Path("seen").write_text("|" * len(seen))
+"""
+
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process inherit orphans")
 
 
@@ -36,7 +47,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a
 def running(tmp_path: Path, child: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run *child* below an init process until the block ends; it has begun when it has touched ``begun``."""
     script = tmp_path / "script.py"
-    script.write_text(dedent(_START) + dedent(child))
+    script.write_text(f"{dedent(_START)}\n{dedent(child)}")
     command = [*options.pop("command", []), sys.executable, str(script)]
     with subprocess.Popen(command, cwd=tmp_path, text=True, **options) as process:
         try:
@@ -76,17 +87,8 @@ def test_orphans_do_not_stay_as_zombies(tmp_path: Path) -> None:
 
 @on_linux
 def test_signals_are_passed_on_and_the_exit_code_is_the_childs(tmp_path: Path) -> None:
-    child = """
-        seen = []
-        for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN):
-            signal.signal(signum, lambda signum, frame: seen.append(signum))
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(7 if len(seen) == 3 else 1))
-        Path("begun").touch()
-        while True:
-            time.sleep(0.01)
-            Path("seen").write_text("|" * len(seen))
-        """
-    with running(tmp_path, child) as process:
+    child = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7 if len(seen) == 3 else 1))"
+    with running(tmp_path, child + COUNT) as process:
         for number, signum in enumerate((signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN), 1):
             process.send_signal(signum)
             until(partial(has_seen, tmp_path, number))
@@ -95,30 +97,29 @@ def test_signals_are_passed_on_and_the_exit_code_is_the_childs(tmp_path: Path) -
 
 
 @on_linux
-def test_the_child_waits_for_its_own_children_itself(tmp_path: Path) -> None:
-    child = "print(subprocess.run(['sh', '-c', 'exit 5']).returncode); Path('begun').touch()"
-    with running(tmp_path, child, stdout=subprocess.PIPE) as process:
-        assert process.communicate(timeout=PATIENCE)[0] == "5\n"
+@pytest.mark.parametrize(
+    ("child", "told"),
+    [
+        ("subprocess.run(['sh', '-c', 'exit 5']).returncode", "5"),
+        ("signal.getsignal(signal.SIGTERM).name", "SIG_DFL"),
+    ],
+)
+def test_in_the_child_all_is_as_usual(tmp_path: Path, child: str, told: str) -> None:
+    program = f"print({child}); Path('begun').touch()"
+    with running(tmp_path, program, stdout=subprocess.PIPE) as process:
+        assert process.communicate(timeout=PATIENCE)[0] == f"{told}\n"
         assert process.returncode == 0
 
 
 @on_linux
 def test_a_signal_of_the_terminal_reaches_the_child_once(tmp_path: Path) -> None:
-    child = """
-        seen = []
-        signal.signal(signal.SIGINT, lambda signum, frame: seen.append(signum))
-        Path("begun").touch()
-        while True:
-            time.sleep(0.01)
-            Path("seen").write_text("|" * len(seen))
-        """
     # As a shell would start it: the leader of a session whose terminal this is.
     session = (
         "import os, sys; os.setsid(); os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
     )
     controller, terminal = os.openpty()
     try:
-        with running(tmp_path, child, stdin=terminal, command=[sys.executable, "-c", session]) as process:
+        with running(tmp_path, COUNT, stdin=terminal, command=[sys.executable, "-c", session]) as process:
             os.write(controller, b"\x03")
             until(partial(has_seen, tmp_path, 1))
             process.send_signal(signal.SIGINT)
@@ -130,20 +131,15 @@ def test_a_signal_of_the_terminal_reaches_the_child_once(tmp_path: Path) -> None
         os.close(terminal)
 
 
-@on_linux
-def test_in_the_child_all_is_as_usual(tmp_path: Path) -> None:
-    child = "print(signal.getsignal(signal.SIGTERM).name); Path('begun').touch()"
-    with running(tmp_path, child, stdout=subprocess.PIPE) as process:
-        assert process.communicate(timeout=PATIENCE)[0] == "SIG_DFL\n"
+# The import is slow. A signal that comes just before a sleep is handled only after it, so it sleeps often.
+SLOW = "import pathlib, time\npathlib.Path('begun').touch()\nfor _ in range(6000): time.sleep(0.01)"
+START = "import os, ashapp.__main__; os.getpid = lambda: {}; ashapp.__main__.main()"
 
 
 def test_process_1_can_be_ended_while_the_command_is_still_imported(tmp_path: Path) -> None:
     """The kernel gives it no default action, so it has one of its own, which tells by its exit code."""
-    # A signal that comes just before a sleep is handled only after it.
-    slow = "import pathlib, time\npathlib.Path('begun').touch()\nfor _ in range(6000): time.sleep(0.01)"
-    (tmp_path / "click.py").write_text(slow)
-    start = "import os, ashapp.__main__; os.getpid = lambda: 1; ashapp.__main__.main()"
-    with subprocess.Popen([sys.executable, "-c", start], cwd=tmp_path) as process:
+    (tmp_path / "click.py").write_text(SLOW)
+    with subprocess.Popen([sys.executable, "-c", START.format(1)], cwd=tmp_path) as process:
         try:
             until((tmp_path / "begun").exists)
             process.terminate()
@@ -156,11 +152,11 @@ def test_process_1_can_be_ended_while_the_command_is_still_imported(tmp_path: Pa
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_what_comes_while_the_interpreter_starts_counts(tmp_path: Path, pid: int, signum: int) -> None:
     """The image's entry point blocks signals before it starts the interpreter, as is done here."""
-    (tmp_path / "click.py").write_text("import time\nfor _ in range(6000): time.sleep(0.01)")
-    start = f"import os, ashapp.__main__; os.getpid = lambda: {pid}; ashapp.__main__.main()"
+    (tmp_path / "click.py").write_text(SLOW)
+    command = [sys.executable, "-c", START.format(pid)]
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
     try:
-        process = subprocess.Popen([sys.executable, "-c", start], cwd=tmp_path, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     with process:
