@@ -114,12 +114,7 @@ def test_a_terminal_has_colours_and_all_its_columns(monkeypatch: pytest.MonkeyPa
     assert any(LONG in line for line in lines)
 
 
-def test_where_there_are_no_hooks_nothing_is_said_of_them() -> None:
-    text = "\n".join(printed(Report("shop:app", flask=True, reason=None, routes=REPORT.routes, hooks=[])))
-    assert "Hooks" not in text
-    assert text.endswith("--websocket-threads until it is closed.")
-
-
-def test_what_keeps_all_async_views_off_the_loop_is_the_last_word() -> None:
-    report = Report("shop:app", flask=True, reason="the reason", routes=[], hooks=[])
-    assert printed(report)[-1] == "No async view can run on the loop: the reason."
+def test_where_there_are_no_hooks_nothing_is_said_of_them_and_the_reason_is_the_last_word() -> None:
+    lines = printed(Report("shop:app", flask=True, reason="the reason", routes=REPORT.routes, hooks=[]))
+    assert "Hooks" not in "\n".join(lines)
+    assert lines[-1] == "No async view can run on the loop: the reason."

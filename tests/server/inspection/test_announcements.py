@@ -140,8 +140,5 @@ def test_async_views_that_look_sync_are_one_line(views: Views, shown: str | None
     start = "Async views that look sync to Flask, and hold a thread while they wait: "
     end = "; to see why: ashapp routes shop:app"
     assert lines_of(app_of(views), Kind.NOTE) == ([f"{start}{shown}{end}"] if shown else [])
-
-
-def test_the_command_that_is_named_can_be_typed() -> None:
-    (line,) = lines_of(app_of({"a": decorated}), Kind.NOTE, app='shop:make("x")')
-    assert line.endswith("ashapp routes 'shop:make(\"x\")'")
+    typed = "ashapp routes 'shop:make(\"x\")'"
+    assert all(line.endswith(typed) for line in lines_of(app_of(views), Kind.NOTE, app='shop:make("x")'))

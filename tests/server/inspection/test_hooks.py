@@ -33,18 +33,14 @@ PLACES = [
     (block, "async", "request_thread"),
 ]
 
-#: Each hook, what it is on, and what registers a function for an application or a blueprint.
-HOOKS: list[tuple[str, str | None, Callable[[Any, Any], Any]]] = [
-    ("before_request", None, lambda scaffold, function: scaffold.before_request(function)),
-    ("after_request", None, lambda scaffold, function: scaffold.after_request(function)),
-    ("teardown_request", None, lambda scaffold, function: scaffold.teardown_request(function)),
-    ("context_processor", None, lambda scaffold, function: scaffold.context_processor(function)),
-    ("errorhandler", "404", lambda scaffold, function: scaffold.register_error_handler(404, function)),
-    (
-        "errorhandler",
-        "ValueError",
-        lambda scaffold, function: scaffold.register_error_handler(ValueError, function),
-    ),
+#: Each hook, what it is on, and the arguments with which it is registered for an application or a blueprint.
+HOOKS: list[tuple[str, str | None, list[Any]]] = [
+    ("before_request", None, []),
+    ("after_request", None, []),
+    ("teardown_request", None, []),
+    ("context_processor", None, []),
+    ("errorhandler", "404", [404]),
+    ("errorhandler", "ValueError", [ValueError]),
 ]
 
 
@@ -56,24 +52,17 @@ def app() -> flask.Flask:
 
 
 @pytest.mark.parametrize(("function", "kind", "runs_on"), PLACES)
-@pytest.mark.parametrize(("hook", "on", "register"), HOOKS)
 def test_a_hook_is_told_of_for_the_application_and_for_a_blueprint(
-    app: flask.Flask,
-    hook: str,
-    on: str | None,
-    register: Callable[[Any, Any], Any],
-    function: Any,
-    kind: str,
-    runs_on: Any,
+    function: Any, kind: Any, runs_on: Any
 ) -> None:
-    orders = flask.Blueprint("orders", __name__)
-    register(orders, function)
-    app.register_blueprint(orders)
-    register(app, function)
-    assert list_hooks(app) == [
-        Hook(hook, on, f"{HERE}.{function.__name__}", blueprint, kind, runs_on)
-        for blueprint in (None, "orders")
-    ]
+    for hook, on, arguments in HOOKS:
+        app, orders = flask.Flask("shop", static_folder=None), flask.Blueprint("orders", __name__)
+        for scaffold in (orders, app):
+            register = getattr(scaffold, hook)
+            (register(*arguments) if arguments else register)(function)
+        app.register_blueprint(orders)
+        name = f"{HERE}.{function.__name__}"
+        assert list_hooks(app) == [Hook(hook, on, name, where, kind, runs_on) for where in (None, "orders")]
 
 
 @pytest.mark.parametrize(

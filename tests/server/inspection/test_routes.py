@@ -11,12 +11,7 @@ from werkzeug.routing import Rule
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, on_thread
 from ashapp.server.assembly.discovery import place_async_views
 from ashapp.server.errors import StartupError
-from ashapp.server.inspection.routes import (
-    Route,
-    flask_application,
-    hindrance,
-    list_routes,
-)
+from ashapp.server.inspection.routes import flask_application, hindrance, list_routes
 from ashapp.server.settings.loading import load
 
 HERE = __name__
@@ -72,47 +67,30 @@ def app() -> flask.Flask:
     return app
 
 
-@pytest.mark.parametrize(
-    ("view", "kind", "name", "async_methods", "reason"),
-    [
-        (index, "sync", f"{HERE}.index", [], "sync view"),
-        (wait, "async", f"{HERE}.wait", [], None),
-        (stream, "async generator", f"{HERE}.stream", [], None),
-        (functools.partial(wait), "async", f"{HERE}.wait", [], None),
-        (
-            checked(wait),
-            "decorated async",
-            f"{HERE}.wait",
-            [],
-            f"the sync decorator {HERE}.checked in front of the async view",
-        ),
-        (
-            Item.as_view("item"),
-            "class-based",
-            f"{HERE}.Item",
-            ["POST"],
-            "Flask calls the class-based view Item through a sync function",
-        ),
-    ],
-)
+DECORATOR = f"the sync decorator {HERE}.checked in front of the async view"
+CLASS = "Flask calls the class-based view Item through a sync function"
+
+#: A view, and what is told of it.
+VIEWS: list[tuple[Any, str, str, list[str], str | None]] = [
+    (index, "sync", "index", [], "sync view"),
+    (wait, "async", "wait", [], None),
+    (stream, "async generator", "stream", [], None),
+    (functools.partial(wait), "async", "wait", [], None),
+    (checked(wait), "decorated async", "wait", [], DECORATOR),
+    (Item.as_view("item"), "class-based", "Item", ["POST"], CLASS),
+]
+
+
+@pytest.mark.parametrize(("view", "kind", "name", "async_methods", "reason"), VIEWS)
 def test_a_view_is_told_of(
     view: Any, kind: str, name: str, async_methods: list[str], reason: str | None
 ) -> None:
     app = flask.Flask("shop", static_folder=None)
     app.add_url_rule("/view", "view", view, methods=["GET"])
-    assert list_routes(app) == [
-        Route(
-            rule="/view",
-            domain=None,
-            methods=IMPLIED,
-            endpoint="view",
-            view=name,
-            kind=kind,  # type: ignore[arg-type]
-            async_methods=async_methods,
-            runs_on="thread" if reason else "loop",
-            reason=reason,
-        )
-    ]
+    (route,) = list_routes(app)
+    assert (route.rule, route.domain, route.methods, route.endpoint) == ("/view", None, IMPLIED, "view")
+    assert (route.kind, route.view, route.async_methods) == (kind, f"{HERE}.{name}", async_methods)
+    assert (route.runs_on, route.reason) == ("thread" if reason else "loop", reason)
 
 
 def test_every_rule_is_listed_by_its_path(app: flask.Flask) -> None:
@@ -122,10 +100,8 @@ def test_every_rule_is_listed_by_its_path(app: flask.Flask) -> None:
     app.add_url_rule("/again", endpoint="wait")
     app.url_map.add(Rule("/nothing", endpoint="nothing"))
     app.url_map.add(Rule("/", endpoint="shop.index", subdomain="admin"))
-    listed = [
-        (route.domain, route.rule, route.methods, route.endpoint, route.kind) for route in list_routes(app)
-    ]
-    assert listed == [
+    listed = list_routes(app)
+    assert [(route.domain, route.rule, route.methods, route.endpoint, route.kind) for route in listed] == [
         (None, "/again", IMPLIED, "wait", "async"),
         (None, "/nothing", [], "nothing", "none"),
         (None, "/shop/<int:item>", ["DELETE", *IMPLIED], "shop.index", "sync"),
@@ -133,12 +109,8 @@ def test_every_rule_is_listed_by_its_path(app: flask.Flask) -> None:
         (None, "/wait", IMPLIED, "wait", "async"),
         ("admin", "/", [], "shop.index", "sync"),
     ]
-
-
-def test_an_endpoint_without_a_view_has_none(app: flask.Flask) -> None:
-    app.url_map.add(Rule("/nothing", endpoint="nothing"))
-    route = list_routes(app)[0]
-    assert (route.view, route.runs_on, route.reason) == (None, "thread", "there is no view function")
+    nothing = listed[1]
+    assert (nothing.view, nothing.runs_on, nothing.reason) == (None, "thread", "there is no view function")
 
 
 def test_the_host_of_a_rule_is_told() -> None:
@@ -151,27 +123,17 @@ MIDDLEWARE = "the WSGI middleware WhiteNoise around wsgi_app is not marked nonbl
 WRONG_BRIDGE = "it is bridged by WsgiToAsgi, which knows nothing of views, and not by FlaskToAsgi"
 
 
-@pytest.mark.parametrize(
-    ("bridge", "middleware", "reason"),
-    [
-        (None, False, None),
-        (None, True, MIDDLEWARE),
-        (FlaskToAsgi, False, None),
-        (FlaskToAsgi, True, MIDDLEWARE),
-        (WsgiToAsgi, False, WRONG_BRIDGE),
-        (WsgiToAsgi, True, WRONG_BRIDGE),
-    ],
-)
-def test_what_keeps_an_async_view_off_the_loop_is_told(
-    app: flask.Flask, bridge: Callable[[Any], Any] | None, reason: str | None, *, middleware: bool
-) -> None:
+def test_what_keeps_an_async_view_off_the_loop_is_told(app: flask.Flask) -> None:
     app.add_url_rule("/", view_func=index)
-    if middleware:
+    reasons = {"plain": None, "bridged": None, "wrongly bridged": WRONG_BRIDGE}
+    for _ in range(2):
+        found = {"plain": app, "bridged": FlaskToAsgi(app), "wrongly bridged": WsgiToAsgi(app)}
+        for name, each in found.items():
+            assert flask_application(each) is app
+            assert hindrance(each) == reasons[name]
+            assert [route.reason for route in list_routes(each)] == ["sync view", reasons[name]]
         app.wsgi_app = WhiteNoise(app.wsgi_app)  # type: ignore[method-assign]
-    found = bridge(app) if bridge else app
-    assert flask_application(found) is app
-    assert hindrance(found) == reason
-    assert [route.reason for route in list_routes(found)] == ["sync view", reason]
+        reasons = {"plain": MIDDLEWARE, "bridged": MIDDLEWARE, "wrongly bridged": WRONG_BRIDGE}
 
 
 def test_a_view_that_is_kept_on_threads_is_told_of_with_the_reason(app: flask.Flask) -> None:
@@ -186,12 +148,7 @@ def test_a_view_that_is_kept_on_threads_is_told_of_with_the_reason(app: flask.Fl
 
 @pytest.mark.parametrize(
     ("config", "setting", "kept"),
-    [
-        (None, None, False),
-        ("thread", None, True),
-        (None, "thread", True),
-        ("thread", "loop", False),
-    ],
+    [(None, None, False), ("thread", None, True), (None, "thread", True), ("thread", "loop", False)],
 )
 def test_the_setting_counts_for_more_than_the_config(
     app: flask.Flask, config: str | None, setting: str | None, *, kept: bool
