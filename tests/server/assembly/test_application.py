@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-import asyncio
 import math
-import os
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,11 @@ from ashapp.bridge import WsgiToAsgi
 from ashapp.observe.observation import Observation, current
 from ashapp.server.assembly.application import assemble, load
 from ashapp.server.errors import StartupError
-from ashapp.server.health.loop_monitor import LoopMonitor
-from ashapp.server.health.readiness_runner import Checker
 from ashapp.server.health.state import Health, Phase
-from ashapp.server.management.shared_folder import SharedFolder, make_shared_folder
-from ashapp.server.management.status_reporter import StatusReporter
 from ashapp.server.management.workers import LocalWorker
 from ashapp.server.settings import Settings
 from ashapp.server.settings.loading import load as load_settings
-from tests.support.asgi import fetch, http_scope
+from tests.support.asgi import fetch
 from tests.support.waiting import eventually
 
 Project = Callable[..., Path]
@@ -193,6 +189,18 @@ async def test_probes_are_where_the_settings_say(flags: dict[str, Any], statuses
     assert tuple([(await fetch(app, "GET", path)).status for path in paths]) == statuses
 
 
+@asynccontextmanager
+async def monitored(health: Health) -> AsyncIterator[None]:
+    """Run what watches a worker, as its server does."""
+    for monitor in health.monitors:
+        await monitor.start()
+    try:
+        yield
+    finally:
+        for monitor in health.monitors:
+            await monitor.stop()
+
+
 def has_guards(count: int) -> bool:
     return [thread.name for thread in threading.enumerate()].count("ashapp-loop-monitor") == count
 
@@ -209,27 +217,25 @@ def has_guards(count: int) -> bool:
 async def test_the_loop_is_guarded_while_the_application_is_served(flags: dict[str, str], count: int) -> None:
     health = Health()
     assemble(WsgiToAsgi(wsgi), settings(**flags), health)
-    for monitor in health.monitors:
-        await monitor.start()
-    await eventually(partial(has_guards, count))
-    for monitor in health.monitors:
-        await monitor.stop()
+    async with monitored(health):
+        await eventually(partial(has_guards, count))
     await eventually(partial(has_guards, 0))
 
 
-async def test_views_that_block_the_loop_are_counted_and_told_of() -> None:
+async def test_a_view_that_blocks_the_loop_is_counted_and_told_of() -> None:
     app, health, workers = Flask("shop"), Health(Phase.RUNNING), LocalWorker()
-    app.add_url_rule("/", "slow", lambda: "done")
-    assemble(app, settings(loop_guard="0.01", limit_blocking="0.02"), health, workers)
-    (guard,) = (monitor for monitor in health.monitors if isinstance(monitor, LoopMonitor))
-    (reporter,) = (monitor for monitor in health.monitors if isinstance(monitor, StatusReporter))
-    assert (guard._threshold, guard._limit, guard._note is not None) == (0.01, 0.02, True)
-    request = Observation(http_scope(), None, lambda _: None)  # type: ignore[arg-type]
-    request.endpoint = "slow"
-    for _ in range(2):
-        assert guard._note is not None
-        guard._note(request, 0.03)
-    assert list(reporter.status().moved) == ["slow"]
+
+    @app.get("/")
+    async def slow() -> str:
+        time.sleep(0.3)  # noqa: ASYNC251 - on purpose
+        return "done"
+
+    assembled = assemble(app, settings(loop_guard="0.01", limit_blocking="0.05"), health, workers)
+    async with monitored(health):
+        for _ in range(2):
+            await fetch(assembled)
+        (status,) = workers.statuses()
+        assert list(status.moved) == ["slow"]
     labels = {"ashapp_endpoint": "slow"}
     assert workers.registry.get_sample_value("ashapp_event_loop_blocks_total", labels) == 2
 
@@ -248,11 +254,9 @@ async def test_readiness_checks_run_in_the_context_of_a_flask_application(*, is_
     health = Health(Phase.RUNNING)
     assemble(app if is_flask else app.wsgi_app, settings(), health)
     assert health.readiness() is None
-    (checker,) = (monitor for monitor in health.monitors if isinstance(monitor, Checker))
-    await checker.start()
-    assert found == ["shop" if is_flask else None]
-    assert health.readiness() == "readiness checks failed: database"
-    await checker.stop()
+    async with monitored(health):
+        assert found == ["shop" if is_flask else None]
+        assert health.readiness() == "readiness checks failed: database"
 
 
 async def test_requests_are_counted_for_the_management_port_but_probes_are_not() -> None:
@@ -261,34 +265,13 @@ async def test_requests_are_counted_for_the_management_port_but_probes_are_not()
     app = assemble(Flask("shop"), settings(), health, workers)
     for path in (b"/livez", b"/readyz", b"/nosuch", b"/nosuch"):
         await fetch(app, "GET", path)
-    (durations,) = [m for m in workers.registry.collect() if m.name == "http_server_request_duration_seconds"]
-    assert [
-        (s.labels["http_response_status_code"], s.value) for s in durations.samples if s.name[-5:] == "count"
-    ] == [("404", 2)]
-    assert len(health.monitors) == 3
-    for monitor in health.monitors:
-        await monitor.start()
-    (status,) = workers.statuses()
-    assert (status.reason, status.active, status.threads) == (None, 0, 40)
-    for monitor in health.monitors:
-        await monitor.stop()
-
-
-def test_a_worker_of_a_supervisor_writes_its_status_for_it() -> None:
-    with make_shared_folder() as shared:
-        health = Health(Phase.RUNNING)
-        assemble(Flask("shop"), settings(), health, SharedFolder.inherited())
-
-        async def pids() -> list[int]:
-            for monitor in health.monitors:
-                await monitor.start()
-            found = [status.pid for status in shared.statuses()]
-            for monitor in health.monitors:
-                await monitor.stop()
-            return found
-
-        assert asyncio.run(pids()) == [os.getpid()]
-        assert shared.statuses() == []
+    samples = [sample for metric in workers.registry.collect() for sample in metric.samples]
+    counts = [each for each in samples if each.name == "http_server_request_duration_seconds_count"]
+    assert [(each.labels["http_response_status_code"], each.value) for each in counts] == [("404", 2)]
+    async with monitored(health):
+        (status,) = workers.statuses()
+        assert (status.reason, status.active, status.threads) == (None, 0, 40)
+    assert workers.statuses() == []
 
 
 @pytest.mark.parametrize(
@@ -299,18 +282,18 @@ async def test_what_flask_answers_itself_is_noted_with_the_request(
 ) -> None:
     app = Flask("shop")
 
+    @app.get("/sync")
     def fail() -> str:
         raise LookupError("no such item")
 
+    @app.get("/async")
     async def fail_later() -> str:
         raise LookupError("no such item")
 
+    @app.get("/handled")
     def fail_as_expected() -> str:
         raise KeyError("known")
 
-    app.add_url_rule("/sync", view_func=fail)
-    app.add_url_rule("/async", view_func=fail_later)
-    app.add_url_rule("/handled", view_func=fail_as_expected)
     app.register_error_handler(KeyError, lambda error: ("handled", 409))
     ended: list[Observation] = []
     errors: list[type] = []

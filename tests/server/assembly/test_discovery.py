@@ -69,24 +69,12 @@ def name_of(target: str) -> str:
     return found.import_name
 
 
-@pytest.mark.parametrize(
-    ("target", "name"),
-    [
-        ("shop", "shop"),
-        ("shop:app", "shop"),
-        ("shop: app ", "shop"),
-        ("shop:Box.app", "shop"),
-        ("shop:box.make", "boxed"),
-        ("shop:box.make()", "boxed"),
-        ('shop:make("toys")', "toys"),
-        ('shop:make("toys", suffix="-2")', "toys-2"),
-        ("shop.py", "shop"),
-        ("./shop.py:app", "shop"),
-    ],
-)
-def test_a_flask_application_is_found(project: Project, target: str, name: str) -> None:
+def test_a_flask_application_is_found(project: Project) -> None:
     project(shop=SHOP)
-    assert name_of(target) == name
+    targets = ["shop", "shop:app", "shop: app ", "shop:Box.app", "shop.py", "./shop.py:app"]
+    assert [name_of(target) for target in targets] == ["shop"] * 6
+    calls = ["shop:box.make", "shop:box.make()", 'shop:make("toys")', 'shop:make("toys", suffix="-2")']
+    assert [name_of(target) for target in calls] == ["boxed", "boxed", "toys", "toys-2"]
 
 
 def test_a_windows_drive_is_part_of_the_path() -> None:
@@ -192,35 +180,27 @@ def test_a_server_is_not_started_by_the_module_itself(
     assert "Ignoring a call to 'app.run()'" in capsys.readouterr().out
 
 
+ASGI = "is an ASGI application"
+NEITHER = "is neither a name nor a call with literal arguments"
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (
-            "shop:number",
-            "shop:number is an object of type int; expected a Flask application, a WSGI callable",
-        ),
+        ("shop:number", "shop:number is an object of type int; expected a Flask application, a WSGI call"),
         ("shop:Box", "shop:Box is the class Box; expected"),
         ("shop:box", "shop:box is an object of type shop.Box; expected"),
         ("shop:make", "shop:make is the function make(name, *, suffix=''); expected"),
         ("shop:json", "shop:json is a module (json); expected"),
         ("shop:request", "shop:request is an object of type werkzeug.local.LocalProxy; expected"),
-        (
-            "shop:asgi",
-            "shop:asgi is an ASGI application, the function asgi(scope, receive, send), and needs no",
-        ),
-        (
-            "shop:framework",
-            "shop:framework is an ASGI application, an object of type shop.Asgi, and needs no",
-        ),
+        ("shop:asgi", f"shop:asgi {ASGI}, the function asgi(scope, receive, send), and needs no"),
+        ("shop:framework", f"shop:framework {ASGI}, an object of type shop.Asgi, and needs no"),
         ("shop:make()", "shop:make() can't be called so: it is the function make(name, *, suffix='')"),
         ("shop:number()", "shop:number() can't be called so: it is an object of type int"),
         ("shop:make_later", "shop:make_later is an async function; expected"),
         ("shop:nothing", "module 'shop' has no 'nothing'"),
         ("shop:Box.nothing", "module 'shop' has no 'Box.nothing'"),
-        ("shop:make(app)", "'make(app)' is neither a name nor a call with literal arguments"),
-        ("shop:make(**{})", "'make(**{})' is neither a name nor a call with literal arguments"),
-        ("shop:app[0]", "'app[0]' is neither a name nor a call with literal arguments"),
-        ("shop:1 +", "'1 +' is neither a name nor a call with literal arguments"),
+        *((f"shop:{odd}", f"{odd!r} {NEITHER}") for odd in ("make(app)", "make(**{})", "app[0]", "1 +")),
         ("shop:", "'shop:' is no target: it must be 'module', 'module:name' or the path of a file"),
         (":app", "':app' is no target"),
         ("shop.sub", "there is no module 'shop.sub'"),
@@ -241,16 +221,10 @@ def test_what_is_no_application_is_told_as_what_it_is(project: Project, target: 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (
-            "a = Flask('a'); b = Flask('b')",
-            "module 'site_' has several Flask applications; name one: 'site_:name'",
-        ),
+        ("a = Flask('a'); b = Flask('b')", "has several Flask applications; name one: 'site_:name'"),
         ("", "module 'site_' has no Flask application and no factory create_app or make_app; name the app"),
         ("def create_app(): return 5", "what site_:create_app returned is an object of type int; expected"),
-        (
-            "def create_app(name): ...",
-            "site_:create_app can't be called so: it is the function create_app(name)",
-        ),
+        ("def create_app(name): ...", "create_app can't be called so: it is the function create_app(name)"),
         ("import json as app", "module 'site_' has no Flask application"),
     ],
 )

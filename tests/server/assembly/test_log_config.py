@@ -119,17 +119,6 @@ def test_all_that_a_service_tells_is_json(folder: Path, workers: str) -> None:
     assert {"ashapp.server", "uvicorn.error"} <= {line["logger"] for line in lines}
 
 
-def test_the_traceback_of_a_failed_request_has_its_id(folder: Path) -> None:
-    with serving(["shop:plain"], cwd=folder) as server:
-        assert get(f"{server.base_url}/", **{"X-Request-ID": "r1"}).status_code == 500
-        assert server.stop() == 0
-        told = server.stderr
-    lines = [json.loads(line) for line in told.splitlines()]
-    request, failed = [line for line in lines if line.get("request_id") == "r1"]
-    assert failed["exception"][0]["exc_value"] == "out of stock"
-    assert (request["status"], request["error"]) == (500, "LookupError")
-
-
 def test_lines_for_a_reader(folder: Path) -> None:
     args = ["shop", "--log-format", "console", "--access-log-query"]
     with serving(args, cwd=folder) as server:
@@ -176,7 +165,9 @@ def test_what_uvicorn_logs_of_requests_has_no_query_string(
     assert bool(re.search(r'uvicorn\.access.*"GET /sync/7 HTTP/1\.1" 200', told)) is own
 
 
-def test_an_application_that_configures_logging_does_not_silence_the_service(folder: Path) -> None:
+def test_an_application_that_configures_logging_does_not_silence_the_service_nor_its_errors(
+    folder: Path,
+) -> None:
     # As in Flask's documentation.
     source = """
         from logging.config import dictConfig
@@ -194,11 +185,13 @@ def test_an_application_that_configures_logging_does_not_silence_the_service(fol
         """
     (folder / "shop.py").write_text(dedent(source) + dedent(SHOP))
     with serving(["shop:plain"], cwd=folder) as server:
-        assert get(f"{server.base_url}/").status_code == 500
+        assert get(f"{server.base_url}/", **{"X-Request-ID": "r1"}).status_code == 500
         assert server.stop() == 0
-        told = server.stderr
-    events = [json.loads(line)["event"] for line in told.splitlines() if not line.startswith("THEIRS")]
-    assert {"request", "Exception in ASGI application\n"} <= set(events)
+        lines = [json.loads(line) for line in server.stderr.splitlines() if not line.startswith("THEIRS")]
+    request, failed = [line for line in lines if line.get("request_id") == "r1"]
+    assert (request["event"], request["status"], request["error"]) == ("request", 500, "LookupError")
+    assert failed["event"] == "Exception in ASGI application\n"
+    assert failed["exception"][0]["exc_value"] == "out of stock"
     with serving(["shop"], cwd=folder) as server:
         get(f"{server.base_url}/sync/7")
         assert server.stop() == 0
