@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -267,6 +268,18 @@ class Connection:
                 await self._send({"type": "websocket.close", "code": 1000, "reason": ""})
         if self.state is State.DENIED and takes_response:
             await self._send({**message, "type": f"websocket.{message['type']}"})
+
+    async def until_denied(self) -> None:
+        """Wait, for a moment, until the server has ended the connection, if the handshake has been denied.
+
+        uvicorn would log that it has not been answered. It tells twice of the end, the second time behind it.
+        """
+        if self.state is State.DENIED:
+            self.stop()
+            with suppress(Exception):
+                async with asyncio.timeout(_REASON_DELAY):
+                    for _ in range(2):
+                        await self.receive_event()
 
     def watch(self, on_abandoned: Callable[[], None]) -> None:
         """Call *on_abandoned* when the peer has gone and the handler does not look at the WebSocket."""

@@ -111,7 +111,7 @@ class WebSocket:
 
 
 class DistantWebSocket(WebSocket):
-    """A ``WebSocket`` for a handler that is kept off the server's loop, and has a loop of its own."""
+    """A ``WebSocket`` for a handler that may be kept off the server's loop, and have a loop of its own."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = cast("Connection", _Hop(connection))
@@ -128,8 +128,10 @@ class _Hop:
         return partial(self._run, attribute) if inspect.iscoroutinefunction(attribute) else attribute
 
     async def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-        future = asyncio.run_coroutine_threadsafe(function(*args), self._connection.loop)
-        return await asyncio.wrap_future(future)
+        loop = self._connection.loop
+        if asyncio.get_running_loop() is loop:
+            return await function(*args)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(*args), loop))
 
 
 class BlockingWebSocket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -84,14 +85,14 @@ def _async_view(handler: Callable[..., Any], max_size: int | None) -> Callable[.
 
 def _sync_view(handler: Callable[..., Any], max_size: int | None) -> Callable[..., Any]:
     is_async_inside = kind_of(handler) in {ViewKind.DECORATED_ASYNC, ViewKind.ASYNC_CALLABLE}
-    face = WebSocket if is_async_inside else BlockingWebSocket
+    face = DistantWebSocket if is_async_inside else BlockingWebSocket
 
     @functools.wraps(handler)
     def view(**arguments: Any) -> Any:
         result = None
         with _connection(max_size) as connection:
             result = handler(face(connection), **arguments)
-            if is_async_inside:
+            if inspect.isawaitable(result):
                 result = flask.current_app.async_to_sync(as_coroutine)(result)
         return _response(connection, result)
 

@@ -65,8 +65,10 @@ async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> N
         call = made
         await call.respond(answer)
         await connection.close(connection.final_code)
+        await connection.until_denied()
     except RequestRejected as rejection:
         await send_problem(connection.answer, rejection.status, rejection.detail, rejection.headers)
+        await connection.until_denied()
     except ClientDisconnected:
         pass
     except asyncio.CancelledError:
