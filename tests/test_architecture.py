@@ -38,6 +38,8 @@ ORDER = (
     "ashapp.bridge.flask",
     "ashapp.bridge.wsgi",
     "ashapp.bridge.lifespan",
+    "ashapp.bridge.mounts",
+    "ashapp.bridge.lifespan_runner",
     "ashapp.bridge.websocket",
     "ashapp.bridge.placement",
     "ashapp.bridge.request",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ashapp.bridge.messages.types import Receive, Scope, Send
+    from ashapp.bridge.mounts import Mount
 
 __all__ = ["Lifespan", "LifespanCallable", "LifespanManager", "RunSync"]
 
@@ -31,6 +32,8 @@ class Lifespan:
     into the ``state`` of the server's scopes. Startup stops at the first that fails, and tells the
     server, which then does not serve; shutdown calls all, the last registered first.
 
+    *mounts* have lifespans of their own, which are entered after those of *app* and left before them.
+
     What *app* has in attributes of the names ``on_startup``, ``on_shutdown`` (a callable, or several) and
     ``lifespan`` counts too, at the time of the startup.
     """
@@ -43,6 +46,7 @@ class Lifespan:
         on_startup: Iterable[LifespanCallable] = (),
         on_shutdown: Iterable[LifespanCallable] = (),
         manager: LifespanManager | None = None,
+        mounts: Iterable[Mount] = (),
     ) -> None:
         self.on_startup = list(on_startup)
         self.on_shutdown = list(on_shutdown)
@@ -50,6 +54,7 @@ class Lifespan:
         #: Whether the shutdown has begun; None as long as the server has not started by this protocol.
         self.is_stopping: bool | None = None
         self._app = app
+        self._mounts = mounts
         self._run_sync = run_sync
         self._drain = drain
 
@@ -63,6 +68,8 @@ class Lifespan:
                 elif event == "lifespan.startup":
                     has_started = True
                     failures = await self._start(scope, stack)
+                    if failures:  # no shutdown has to follow: what has been entered is left now
+                        await self._leave(stack, failures)
                     self.is_stopping = None if failures else False
                     await send(_answer("lifespan.startup", failures))
             self.is_stopping = True
@@ -70,7 +77,8 @@ class Lifespan:
 
     async def _start(self, scope: Scope, stack: AsyncExitStack) -> list[str]:
         failures: list[str] = []
-        for manager in (self.manager, getattr(self._app, "lifespan", None)):
+        mounted = (mount.lifespan for mount in self._mounts)
+        for manager in (self.manager, getattr(self._app, "lifespan", None), *mounted):
             if manager is not None and not failures:
                 with _noting("startup", manager, failures):
                     state = await stack.enter_async_context(manager(self._app))
@@ -88,9 +96,12 @@ class Lifespan:
         for function in reversed(self.on_shutdown + self._own("on_shutdown")):
             with _noting("shutdown", function, failures):
                 await self._call(function)
-        with _noting("shutdown", self.manager or getattr(self._app, "lifespan", None), failures):
-            await stack.aclose()
+        await self._leave(stack, failures)
         return failures
+
+    async def _leave(self, stack: AsyncExitStack, failures: list[str]) -> None:
+        with _noting("shutdown", "lifespan", failures):
+            await stack.aclose()
 
     def _own(self, name: str) -> list[LifespanCallable]:
         """Return the callables that the application has in an attribute."""
@@ -109,7 +120,7 @@ def _noting(event: str, function: Any, failures: list[str]) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:  # a startup may well give up by sys.exit()
-        name = getattr(function, "__qualname__", repr(function))
+        name = getattr(function, "__qualname__", str(function))
         _log.error("%s: %s failed", event, name, exc_info=error)
         failures.append(f"{event}: {name} failed: {type(error).__name__}: {error}")
 

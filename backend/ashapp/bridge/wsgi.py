@@ -36,6 +36,7 @@ from ashapp.bridge.messages.errors import (
     send_timeout,
 )
 from ashapp.bridge.messages.headers import ending_upgrade
+from ashapp.bridge.mounts import Mounts
 from ashapp.bridge.request.body_intake import DEFAULT_READ_AHEAD, Intake
 from ashapp.bridge.request.input_stream import InputStream, ReadLock
 from ashapp.bridge.request.output_queue import WriteBehind
@@ -45,10 +46,10 @@ from ashapp.bridge.request.wsgi_call import as_exception
 from ashapp.bridge.websocket.serving import serve as serve_websocket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from ashapp.bridge.lifespan import LifespanCallable, LifespanManager
-    from ashapp.bridge.messages.types import Environ, Receive, Scope, Send, WsgiApplication
+    from ashapp.bridge.messages.types import AsgiApplication, Environ, Receive, Scope, Send, WsgiApplication
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["DEFAULT_TASK_GRACE", "DEFAULT_THREADS", "RENAMED", "WsgiToAsgi"]
@@ -89,9 +90,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     depends on the memory that is left (see ``Budget``).
     *on_startup* and *on_shutdown* are callables without arguments, sync or async, that run when the
     server starts and stops; *lifespan* makes an async context manager of *wsgi_application* that is
-    open in between (see ``Lifespan``). *task_grace* is how many seconds requests that the server has not
-    waited for, and tasks that the application left running, have at shutdown before it goes on and
-    cancels those tasks.
+    open in between (see ``Lifespan``). *mounts* are other ASGI applications by the prefixes of their paths,
+    such as ``{"/mcp": app}`` (see ``ashapp.bridge.mounts``). *task_grace* is how many seconds requests that
+    the server has not waited for, and tasks that the application left running, have at shutdown before it
+    goes on and cancels those tasks.
 
     It serves ``http``, ``websocket`` and ``lifespan`` scopes.
 
@@ -120,6 +122,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         on_startup: Iterable[LifespanCallable] = (),
         on_shutdown: Iterable[LifespanCallable] = (),
         lifespan: LifespanManager | None = None,
+        mounts: Mapping[str, AsgiApplication] | None = None,
         task_grace: float = DEFAULT_TASK_GRACE,
     ) -> None:
         if not callable(wsgi_application):
@@ -148,8 +151,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             RequestThreadPool(threads),
         )
         super().__init__(wsgi_application, duplicate_header_limit)  # type: ignore[no-untyped-call]
+        #: Other ASGI applications, by the prefixes of their paths.
+        self.mounts = Mounts(mounts or {})
         self.lifespan = Lifespan(
-            wsgi_application, self._run_sync, self._drain, on_startup, on_shutdown, lifespan
+            wsgi_application, self._run_sync, self._drain, on_startup, on_shutdown, lifespan, self.mounts.values()
         )
 
     def set_default_limits(  # noqa: PLR0913 - all by keyword
@@ -195,7 +200,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             ValueError: *scope* is of a type unknown to ASGI's HTTP and lifespan specifications.
 
         """
-        if scope["type"] != "http":
+        if scope["type"] != "http" or (self.mounts and self.mounts.find(scope)):
             await self._serve_other(scope, receive, send)
             return
         send = ending_upgrade(scope, send)
@@ -230,7 +235,10 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
                 self.admission.leave()
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        mount = self.mounts.find(scope)
+        if mount is not None:
+            await mount.serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
             self.service.tasks.startup_context = copy_context()
             await self.lifespan(scope, receive, send)
         elif scope["type"] == "websocket":

@@ -4,9 +4,9 @@
 It needs httpx: ``pip install 'ashapp-backend[testing]'``.
 """
 
+from ashapp.bridge.lifespan_runner import LifespanError
 from ashapp.testing.blocking import Client, WebSocketSession
 from ashapp.testing.client import AsyncClient
-from ashapp.testing.lifespan import LifespanError
 from ashapp.testing.websocket import AsyncWebSocketSession, WebSocketDenied
 
 __all__ = [

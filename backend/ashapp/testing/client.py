@@ -10,8 +10,8 @@ import httpx
 from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge.lifespan_runner import LifespanRunner
 from ashapp.bridge.messages.types import AsgiApplication
-from ashapp.testing.lifespan import RunningLifespan
 from ashapp.testing.transport import AsgiTransport, Tasks
 from ashapp.testing.websocket import AsyncWebSocketSession
 
@@ -41,7 +41,7 @@ class AsyncClient(httpx.AsyncClient):
     ) -> None:
         application = FlaskToAsgi(app) if isinstance(app, Flask) else app
         self._tasks = Tasks(application)
-        self._lifespan = RunningLifespan(application)
+        self._lifespan = LifespanRunner(application)
         #: What carries the requests.
         self.transport = AsgiTransport(self._tasks, raise_app_exceptions=raise_app_exceptions)
         super().__init__(transport=self.transport, base_url=base_url, **options)

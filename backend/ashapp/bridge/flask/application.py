@@ -17,10 +17,10 @@ from ashapp.bridge.wsgi import RENAMED, WsgiToAsgi
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ashapp.bridge.lifespan import LifespanCallable, LifespanManager
-    from ashapp.bridge.messages.types import Environ
+    from ashapp.bridge.messages.types import AsgiApplication, Environ
     from ashapp.bridge.request.input_stream import InputStream
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
@@ -46,6 +46,7 @@ class BridgeOptions(TypedDict, total=False):
     on_startup: Iterable[LifespanCallable]
     on_shutdown: Iterable[LifespanCallable]
     lifespan: LifespanManager | None
+    mounts: Mapping[str, AsgiApplication] | None
     task_grace: float
 
 
