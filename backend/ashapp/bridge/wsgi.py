@@ -154,7 +154,13 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         #: Other ASGI applications, by the prefixes of their paths.
         self.mounts = Mounts(mounts or {})
         self.lifespan = Lifespan(
-            wsgi_application, self._run_sync, self._drain, on_startup, on_shutdown, lifespan, self.mounts.values()
+            wsgi_application,
+            self._run_sync,
+            self._drain,
+            on_startup,
+            on_shutdown,
+            lifespan,
+            self.mounts.values(),
         )
 
     def set_default_limits(  # noqa: PLR0913 - all by keyword

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.server.assembly.discovery import find_application
+from ashapp.server.assembly.discovery import find_application, find_mounted
 from ashapp.server.errors import StartupError
 
 Project = Callable[..., Path]
@@ -279,3 +279,31 @@ def test_a_file_whose_name_is_taken_is_told_of(project: Project) -> None:
     text = refusal("json.py")
     assert text.startswith("'json.py' can't be imported: its name is taken by ")
     assert text.endswith("rename the file")
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("shop:asgi", "function"),
+        ("shop:framework", "Asgi"),
+        ("shop:make_framework", "Asgi"),
+        ("shop", "Flask"),
+        ("shop:wsgi", "function"),
+    ],
+)
+def test_what_is_mounted_may_be_an_asgi_application(project: Project, target: str, kind: str) -> None:
+    project(shop=SHOP + "\n    def make_framework():\n        return framework\n")
+    assert type(find_mounted(target)).__name__ == kind
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("shop:nothing", "module 'shop' has no 'nothing'"),
+        ("shop:number", "shop:number is an object of type int"),
+    ],
+)
+def test_what_can_not_be_mounted_is_told(project: Project, target: str, told: str) -> None:
+    project(shop=SHOP)
+    with pytest.raises(StartupError, match=told):
+        find_mounted(target)

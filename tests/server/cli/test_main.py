@@ -207,5 +207,5 @@ def test_flasks_target_wins_over_our_variable(
 
 
 def test_a_spawned_worker_that_imports_the_command_does_not_run_it(served: list[Settings]) -> None:
-    runpy.run_module("ashapp.__main__", run_name="__mp_main__")
+    runpy.run_path(ashapp.__main__.__file__, run_name="__mp_main__")
     assert served == []

@@ -83,7 +83,14 @@ def test_another_wsgi_callable_is_one_line(project: Project) -> None:
     (line,) = routes("shop:application").output.splitlines()
     told = "it is no Flask application"
     assert line == "shop:application is no Flask application: each request runs on a thread as a whole."
-    expected = {"target": "shop:application", "flask": False, "reason": told, "routes": [], "hooks": []}
+    expected = {
+        "target": "shop:application",
+        "flask": False,
+        "reason": told,
+        "routes": [],
+        "hooks": [],
+        "mounts": {},
+    }
     assert json.loads(routes("shop:application", "--json").output) == expected
 
 

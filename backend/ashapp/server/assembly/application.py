@@ -6,7 +6,9 @@ This is done in a process that serves, and in no other: see ``ashapp.server.serv
 
 import math
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from flask import Flask, got_request_exception
@@ -15,7 +17,7 @@ from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
 from ashapp.observe.observation import Sink, current
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.blocking import BlockingViews, find_request
-from ashapp.server.assembly.discovery import find_application, place_async_views
+from ashapp.server.assembly.discovery import find_application, find_mounted, is_asgi, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable, harden
 from ashapp.server.assembly.log_config import access_logs, hold_to_rules, keep_loggers
 from ashapp.server.assembly.traces import make_tracer
@@ -35,16 +37,17 @@ from ashapp.server.settings.trusted_proxies import TrustedProxies
 from ashapp.server.system.resources import give_back_freed
 
 if TYPE_CHECKING:
-    from ashapp.bridge.messages.types import WsgiApplication
+    from ashapp.bridge.messages.types import AsgiApplication, WsgiApplication
 
 __all__ = ["Application", "assemble", "load"]
 
 
 class Application(NamedTuple):
-    """What a target named, and the warnings that its owner should read."""
+    """What a target named, what is mounted beside it, and the warnings that its owner should read."""
 
     found: object
     warnings: list[str]
+    mounted: dict[str, object]
 
 
 def load(settings: Settings) -> Application:
@@ -64,20 +67,32 @@ def load(settings: Settings) -> Application:
     if isinstance(found, WsgiToAsgi) and "threads" in settings.model_fields_set:
         warnings.append(f"threads has no effect: {settings.app} has been bridged by its own code")
     place_async_views(found, settings)
-    return Application(found, warnings + harden(found, settings))
+    mounted = {prefix: find_mounted(target) for prefix, target in (settings.mount or {}).items()}
+    return Application(found, warnings + harden(found, settings, mounted.values()), mounted)
 
 
 def assemble(
-    found: object, settings: Settings, health: Health | None = None, workers: Workers | None = None
+    found: object,
+    settings: Settings,
+    health: Health | None = None,
+    workers: Workers | None = None,
+    mounted: Mapping[str, object] = MappingProxyType({}),
 ) -> Front:
     """Return the ASGI application that serves what was found, and that reports the *health* of its server.
 
-    Where there are *workers*, for the management port, requests are counted for it.
+    Where there are *workers*, for the management port, requests are counted for it. *mounted* has other
+    applications by the prefixes of their paths.
     """
     health = health or Health()
     if settings.lifespan == "off":
         health.phase = Phase.RUNNING
     bridge = _bridged(found, settings)
+    bridge.mounts.add(
+        {
+            prefix: cast("AsgiApplication", each) if is_asgi(each) else _bridged(each, settings)
+            for prefix, each in mounted.items()
+        }
+    )
     sinks = _sinks(bridge, settings)
     _watch(bridge, health, settings, workers, sinks)
     checks = {

@@ -29,7 +29,7 @@ from ashapp.server.errors import StartupError, describe
 from ashapp.server.inspection.routes import flask_application
 from ashapp.server.settings import Settings
 
-__all__ = ["find_application", "place_async_views"]
+__all__ = ["find_application", "find_mounted", "is_asgi", "place_async_views"]
 
 _EXPECTED = "expected a Flask application, a WSGI callable, or a factory that returns one"
 
@@ -39,12 +39,21 @@ def find_application(target: str) -> object:
 
     Raises `StartupError` when there is none. Its cause is the exception of the application's code, if any.
     """
-    # As under Flask's own command line, a call of app.run() in the module must not start a server.
-    os.environ["FLASK_RUN_FROM_CLI"] = "true"
-    path, expression = _split(target)
-    module = _import(path)
+    module, expression = _module(target)
     found = _evaluate(module, expression) if expression else _search(module)
     return _checked(found, target)
+
+
+def find_mounted(target: str) -> object:
+    """Return what *target* names, which may also be an ASGI application.
+
+    Raises `StartupError` when there is none.
+    """
+    module, expression = _module(target)
+    found = _evaluate(module, expression, may_be_asgi=True) if expression else getattr(module, "app", None)
+    if found is None:
+        found = _search(module)
+    return found if is_asgi(found) else _checked(found, target)
 
 
 def place_async_views(found: object, settings: Settings) -> None:
@@ -60,6 +69,14 @@ def place_async_views(found: object, settings: Settings) -> None:
             keeps_all(app)
     except ValueError as error:
         raise StartupError(f"{settings.app}: {error}") from error
+
+
+def _module(target: str) -> tuple[ModuleType, str]:
+    """Import the module of a target; return it with the expression after the colon."""
+    # As under Flask's own command line, a call of app.run() in the module must not start a server.
+    os.environ["FLASK_RUN_FROM_CLI"] = "true"
+    path, expression = _split(target)
+    return _import(path), expression
 
 
 def _split(target: str) -> tuple[str, str]:
@@ -140,7 +157,7 @@ def _search(module: ModuleType) -> object:
     )
 
 
-def _evaluate(module: ModuleType, expression: str) -> object:
+def _evaluate(module: ModuleType, expression: str, *, may_be_asgi: bool = False) -> object:
     """Look up ``name``, ``name.attribute`` or a call of it with literal arguments."""
     try:
         name, arguments = _parse(expression)
@@ -155,7 +172,8 @@ def _evaluate(module: ModuleType, expression: str) -> object:
     is_function = inspect.isfunction(found) or inspect.ismethod(found)
     if arguments is None and not (is_function and _accepts(found)):
         return found
-    return _call(found, f"{module.__name__}:{expression}", *(arguments or ([], {})))
+    label = f"{module.__name__}:{expression}"
+    return _call(found, label, *(arguments or ([], {})), may_be_asgi=may_be_asgi)
 
 
 def _parse(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | None]:
@@ -170,7 +188,9 @@ def _parse(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | Non
     return name, (args, kwargs) if call is node else None
 
 
-def _call(factory: Any, label: str, args: list[Any], kwargs: dict[str, Any]) -> object:
+def _call(
+    factory: Any, label: str, args: list[Any], kwargs: dict[str, Any], *, may_be_asgi: bool = False
+) -> object:
     if not callable(factory) or not _accepts(factory, *args, **kwargs):
         raise StartupError(f"{label} can't be called so: it is {_kind(factory)}")
     try:
@@ -180,7 +200,7 @@ def _call(factory: Any, label: str, args: list[Any], kwargs: dict[str, Any]) -> 
     if inspect.iscoroutine(made):
         made.close()
         raise StartupError(f"{label} is an async function; {_EXPECTED}")
-    return _checked(made, f"what {label} returned")
+    return made if may_be_asgi and is_asgi(made) else _checked(made, f"what {label} returned")
 
 
 def _checked(found: object, label: str) -> object:
@@ -188,7 +208,7 @@ def _checked(found: object, label: str) -> object:
         return found
     # A proxy such as flask.request can't be looked at outside of a request.
     is_proxy = isinstance(found, LocalProxy)
-    if not is_proxy and _is_asgi(found):
+    if not is_proxy and is_asgi(found):
         raise StartupError(
             f"{label} is an ASGI application, {_kind(found)}, and needs no bridge: serve it with uvicorn"
         )
@@ -197,7 +217,8 @@ def _checked(found: object, label: str) -> object:
     return found
 
 
-def _is_asgi(found: object) -> bool:
+def is_asgi(found: object) -> bool:
+    """Say whether *found* can be called as an ASGI application is."""
     return callable(found) and any(map(inspect.iscoroutinefunction, (found, type(found).__call__)))
 
 
@@ -205,7 +226,7 @@ def _is_wsgi(found: object) -> bool:
     # PEP 3333 allows a class, one written in Python, whose instances are the iterables.
     if inspect.isclass(found) and not (hasattr(found, "__iter__") and inspect.isfunction(found.__init__)):
         return False
-    return callable(found) and not _is_asgi(found) and _accepts(found, {}, None)
+    return callable(found) and not is_asgi(found) and _accepts(found, {}, None)
 
 
 def _accepts(function: Callable[..., object], *args: object, **kwargs: object) -> bool:

@@ -2,17 +2,21 @@
 """What a Flask application may not be while it is served: in debug mode, or signing with a guessable key."""
 
 import os
+from collections.abc import Iterable
 
 from flask.app import Flask
 from flask.helpers import get_debug_flag
 from werkzeug.debug import DebuggedApplication
 
+from ashapp.server.assembly.discovery import is_asgi
 from ashapp.server.assembly.layers import layers
 from ashapp.server.assembly.secret_keys import SHORTEST_KEY, is_weak
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import REFERENCE_API, Settings
 
 __all__ = ["forbid_debug_variable", "harden"]
+
+_DEBUG_IS_OFF = "{} sets debug, but 'serve' never runs in debug mode: it is off"
 
 
 def forbid_debug_variable() -> list[str]:
@@ -23,13 +27,15 @@ def forbid_debug_variable() -> list[str]:
     return ["FLASK_DEBUG is set, but 'serve' never runs in debug mode: it is off"]
 
 
-def harden(found: object, settings: Settings) -> list[str]:
+def harden(found: object, settings: Settings, mounted: Iterable[object] = ()) -> list[str]:
     """Harden what is to be served, with all that is wrapped or mounted in it; return warnings.
+
+    *mounted* are applications beside it.
 
     The operator's SECRET_KEY is for the outermost application. Raises `StartupError` if Werkzeug's debugger
     is in it, or in production a weak key, old keys that are still accepted among them.
     """
-    parts = list(layers(found))
+    parts = [part for each in (found, *mounted) for part in layers(each)]
     if any(issubclass(type(part), DebuggedApplication) for part in parts):
         raise StartupError(
             f"{settings.app} has Werkzeug's debugger in it, which runs a visitor's code: remove it"
@@ -44,6 +50,10 @@ def harden(found: object, settings: Settings) -> list[str]:
         if app.secret_key or key or needs_key:
             warnings += _require_strong_key(app, label, settings, key)
         label, key, needs_key = "", None, False
+    for other in filter(is_asgi, parts):
+        if getattr(other, "debug", False) is True:  # Starlette's, and so FastAPI's
+            other.debug = False  # type: ignore[attr-defined]
+            warnings.append(_DEBUG_IS_OFF.format(f"{type(other).__name__} within {settings.app}"))
     return warnings
 
 
@@ -51,7 +61,7 @@ def _forbid_debug(app: Flask, label: str) -> list[str]:
     warnings = []
     if app.debug:
         app.debug = False
-        warnings.append(f"{label} sets debug, but 'serve' never runs in debug mode: it is off")
+        warnings.append(_DEBUG_IS_OFF.format(label))
     if app.testing:
         warnings.append(f"{label} sets TESTING: exceptions go past Flask's error pages")
     return warnings

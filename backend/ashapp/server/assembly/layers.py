@@ -52,7 +52,7 @@ def _parts(layer: Any) -> Iterable[object]:
     if issubclass(kind, Flask):  # its other attributes hold views, and whatever extensions keep
         return [layer.wsgi_app]
     if issubclass(kind, WsgiToAsgi):
-        return [layer.wsgi_application]
+        return [layer.wsgi_application, *(mount.app for mount in layer.mounts.values())]
     if issubclass(kind, FunctionType):
         return _parts_of_function(layer)
     # A class may keep what it wraps in the globals that its method names, or in a closure.

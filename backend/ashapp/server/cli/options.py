@@ -108,7 +108,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     return click.Option(
         [name, flag(name)],
         metavar=_metavar(parts_of(field), theirs),
-        multiple=bool(theirs and theirs.multiple),
+        multiple=dict[str, str] in parts_of(field) or bool(theirs and theirs.multiple),
         help=help_text,
     )
 
@@ -132,6 +132,8 @@ def _help(field: FieldInfo, theirs: click.Option | None) -> Iterator[str]:
 
 def _metavar(parts: list[Any], theirs: click.Option | None) -> str:
     choices = [get_args(part) for part in parts if get_origin(part) is Literal]
+    if dict[str, str] in parts:
+        return "/PREFIX=TARGET"
     if int in parts and choices:
         return f"INTEGER|{choices[0][0]}"
     if choices:

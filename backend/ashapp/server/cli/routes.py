@@ -47,6 +47,7 @@ hooks   a list of objects, one for each callable around the views:
     kind           as for a view, or "nonblocking"
     runs_on        around an async view: "loop", "request_thread" (a thread that
                    the request has from then on), or "thread"
+mounts  an object: the targets that are mounted, by the prefixes of their paths
 """
 
 
@@ -68,7 +69,7 @@ def routes(app: str | None, env_file: str | None, *, as_json: bool) -> None:
     with contextlib.redirect_stdout(sys.stderr):  # what the application prints is no part of the answer
         found = find_application(settings.app)
         place_async_views(found, settings)
-        report = Report.of(found, settings.app)
+        report = Report.of(found, settings.app, settings.mount or {})
     if as_json:
         click.echo(report.to_json())
     else:

@@ -28,6 +28,8 @@ def print_report(report: Report, file: IO[str] | None = None) -> None:
     What is too long is folded. There are colours at a terminal only.
     """
     console = Console(file=file, highlight=False, markup=False, emoji=False)
+    for prefix, mounted in report.mounts.items():
+        console.print(f"Mounted below {prefix}: {mounted}", soft_wrap=True)
     if not report.flask:
         line = f"{report.target} is no Flask application: each request runs on a thread as a whole."
         console.print(line, soft_wrap=True)

@@ -2,9 +2,12 @@
 """Where the code of what is served runs: its routes and its hooks."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Self
 
+from ashapp.bridge.placement.views import full_name_of
 from ashapp.server.inspection.hooks import Hook, holders, list_hooks
 from ashapp.server.inspection.routes import Route, flask_application, hindrance, list_routes
 
@@ -16,7 +19,8 @@ class Report:
     """The routes and hooks of what *target* names.
 
     *flask* is false, and there are no routes and hooks, for another WSGI callable. *reason* is what keeps
-    every async view off the loop, None if nothing does.
+    every async view off the loop, None if nothing does. *mounts* are the prefixes of other applications, with
+    what is below them.
     """
 
     target: str
@@ -24,17 +28,19 @@ class Report:
     reason: str | None
     routes: list[Route]
     hooks: list[Hook]
+    mounts: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: object, target: str) -> Self:
-        """Report on what was *found* for *target*."""
+    def of(cls, found: object, target: str, mounted: Mapping[str, str] = MappingProxyType({})) -> Self:
+        """Report on what was *found* for *target*, with the targets that are *mounted* beside it."""
         is_flask = flask_application(found) is not None
         hooks = list_hooks(found)
         routes = [
             replace(route, held_by=holders(hooks, route.endpoint)) if route.runs_on == "loop" else route
             for route in list_routes(found)
         ]
-        return cls(target, is_flask, hindrance(found), routes, hooks)
+        own = {mount.prefix: full_name_of(mount.app) for mount in getattr(found, "mounts", {}).values()}
+        return cls(target, is_flask, hindrance(found), routes, hooks, {**own, **mounted})
 
     def to_json(self) -> str:
         """Return it as a JSON object, whose members have the names of the fields."""

@@ -43,7 +43,7 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
             # uvloop keeps asyncio's task as it finds it: before an application replaces that (nest_asyncio).
             config.get_loop_factory()
     application = load(settings)
-    config.app = assemble(application.found, settings, server.health, workers)
+    config.app = assemble(application.found, settings, server.health, workers, application.mounted)
     if gevent_patches.are_limited() and settings.loop is None:
         config.loop = "asyncio"
     _load(server)

@@ -26,6 +26,7 @@ from ashapp.server.settings.types import (
     Command,
     Count,
     Headers,
+    Mounted,
     Port,
     PortOrOff,
     ProbePath,
@@ -65,6 +66,9 @@ class Service(BaseModel, title="Options", use_attribute_docstrings=True):
 
     app: Text = REFERENCE_API
     """The application to serve."""
+    mount: Mounted | None = None
+    """Serve another ASGI or WSGI application below a prefix of the path, as in /mcp=module:name. May be given
+    several times; separated by commas in a variable."""
     prestart: Command | None = None
     """Command that is run before the application is imported; if it fails, nothing is served, and its exit
     code is that of the service. "auto" is ./prestart.sh, if there is one. [default: off]"""

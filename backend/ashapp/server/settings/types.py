@@ -13,6 +13,7 @@ __all__ = [
     "Command",
     "Count",
     "Headers",
+    "Mounted",
     "Port",
     "PortOrOff",
     "PositiveSeconds",
@@ -63,6 +64,24 @@ def _headers(lines: list[str]) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for _, match in matches if match]
 
 
+def _mounted(value: Any) -> Any:
+    if isinstance(value, str):
+        value = [part.strip() for part in re.split(r"[,\n]", value) if part.strip()]
+    if not isinstance(value, list | tuple):
+        return value
+    pairs = [str(part).partition("=")[::2] for part in value]
+    if len({prefix for prefix, _ in pairs}) < len(pairs):
+        raise ValueError("each prefix may be given once")
+    return dict(pairs)
+
+
+def _mounts(value: dict[str, str]) -> dict[str, str]:
+    for prefix, target in value.items():
+        if not re.fullmatch(r"(/[^/?#\s]+)+", prefix) or not target:
+            raise ValueError(f"{prefix}={target} is not of the form '/prefix=module:application'")
+    return value
+
+
 def implementation(known: Iterable[str]) -> AfterValidator:
     """Return what checks that a text is one of *known*, or names something else that can be imported."""
 
@@ -83,6 +102,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 PortOrOff = Annotated[int | Literal["off"], BeforeValidator(_port_or_off)]
 Command = Annotated[str, AfterValidator(_command)]
 ProbePath = Annotated[str, AfterValidator(_probe_path)]
+Mounted = Annotated[dict[str, str], BeforeValidator(_mounted), AfterValidator(_mounts)]
 Headers = Annotated[list[str], BeforeValidator(_header_lines), AfterValidator(_headers)]
 
 
