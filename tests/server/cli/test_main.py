@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from flask.cli import FlaskGroup, ScriptInfo
 
+from ashapp import __main__
 from ashapp.server.cli import main
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import REFERENCE_API, ServerSettings, Settings
@@ -207,5 +208,5 @@ def test_flasks_target_wins_over_our_variable(
 
 
 def test_a_spawned_worker_that_imports_the_command_does_not_run_it(served: list[Settings]) -> None:
-    runpy.run_path(ashapp.__main__.__file__, run_name="__mp_main__")
+    runpy.run_path(__main__.__file__, run_name="__mp_main__")
     assert served == []
