@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ashapp.bridge.admission.in_flight import busy
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
 
-__all__ = ["DEFAULT_WEBSOCKET_THREADS", "Websockets"]
+__all__ = ["DEFAULT_WEBSOCKET_THREADS", "Leaving", "Websockets"]
 
 #: How many WebSockets may each hold a thread, where the application may be entered twice at once.
 DEFAULT_WEBSOCKET_THREADS = 1000
