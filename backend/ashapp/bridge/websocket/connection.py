@@ -39,9 +39,10 @@ _log = logging.getLogger("ashapp.bridge")
 #: The key of the environ under which the connection is.
 CONNECTION = "ashapp.websocket"
 
-# The pump rests while so many bytes, or messages, wait for the application.
-_MOST_BYTES = 65536
-_MOST_MESSAGES = 16
+# The pump rests while so many bytes wait for the application: that the peer has gone is seen behind them.
+_MOST_BYTES = 1 << 18
+# Memory of a message besides its bytes: it bounds the number of those that are short.
+_MESSAGE_COST = 64
 # Seconds that a handler may not look at the WebSocket until the pump does; and, when that has found that the
 # peer has gone, until the handler is cancelled.
 _PATIENCE = 0.5
@@ -332,7 +333,7 @@ class Connection:
             self._start_pump()
             await self._change()
         message = self._messages.popleft()
-        self._size -= len(message)
+        self._size -= len(message) + _MESSAGE_COST
         if self._room is not None and not self._is_full():
             resolve(self._room)
         return message
@@ -368,7 +369,7 @@ class Connection:
             self._look_later()
 
     def _is_full(self) -> bool:
-        return self._size >= _MOST_BYTES or len(self._messages or ()) >= _MOST_MESSAGES
+        return self._size >= _MOST_BYTES
 
     async def _keep(self, event: Message) -> bool:
         """Keep what *event* brings; say whether somebody waits for it."""
@@ -384,7 +385,7 @@ class Connection:
                 if self._messages is None:
                     self._messages = deque()
                 self._messages.append(message)
-                self._size += len(message)
+                self._size += len(message) + _MESSAGE_COST
         self._wake()
         return is_awaited
 

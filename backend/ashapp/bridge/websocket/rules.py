@@ -107,13 +107,20 @@ def _connection(max_size: int | None) -> Iterator[Connection]:
     connection.max_size = max_size
     try:
         yield connection
-    except WebSocketClosed:
-        pass  # the usual end of a handler
     except Exception as error:
+        if _is_usual(error):
+            return
         is_clients = isinstance(error, HTTPException) and (error.code or 500) < 500
         connection.final_code = 1008 if is_clients else 1011
         error.add_note(f"In the WebSocket handler of {flask.request.url_rule}")
         raise
+
+
+def _is_usual(error: Exception) -> bool:
+    """Say whether *error* tells of the end of the WebSocket alone, if only from several tasks of a group."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(WebSocketClosed)[1] is None
+    return isinstance(error, WebSocketClosed)
 
 
 def _response(connection: Connection, result: Any) -> Any:
