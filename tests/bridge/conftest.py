@@ -36,6 +36,12 @@ def accelerated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     return enabled
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an application begin soon though its client is silent in the middle of a body."""
+    monkeypatch.setattr("ashapp.bridge.request.body_intake._SILENCE", 0.1)
+
+
 @pytest.fixture(scope="session")
 def _servers() -> Iterator[Callable[[Combination], SharedServer]]:
     running: dict[Combination, SharedServer] = {}

@@ -24,6 +24,8 @@ from ashapp.bridge.wsgi import DEFAULT_THREADS
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 mark = ContextVar("mark", default="none")
 
 

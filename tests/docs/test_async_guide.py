@@ -2,7 +2,6 @@
 """What docs/async.md says, of its own snippets: where views run, and the code around them."""
 
 import asyncio
-import itertools
 import sys
 import threading
 from pathlib import Path
@@ -21,7 +20,6 @@ from tests.support.page import Page
 from tests.support.server import serving
 
 VIEW = "Turn one view into `async def`"
-IMPORTS = "import asyncio\nimport time\n"
 ROUTES = (sys.executable, "-m", "ashapp", "routes")
 
 
@@ -129,24 +127,6 @@ def test_a_nonblocking_hook_runs_on_the_loop(run: Run) -> None:
 
 
 # -- what blocks
-
-
-def test_what_blocks_the_loop_is_logged_and_moved_to_threads(tmp_path: Path) -> None:
-    source = (
-        f"{IMPORTS}import flask, threading\napp = flask.Flask(__name__)\n@app.get('/')\nasync def view():\n"
-    )
-    source += "    time.sleep(1.5)\n    return threading.current_thread().name\n"
-    (tmp_path / "shop.py").write_text(source)
-    options = ["--environment", "development", "--limit-blocking", "0.3"]
-    with process.serving(["shop:app", *options], cwd=tmp_path) as server:
-        # Not every time, perhaps, on a busy machine.
-        answers = (httpx.get(f"{server.base_url}/", timeout=20).text for _ in range(10))
-        assert list(itertools.islice(answers, 2)) == ["MainThread"] * 2
-        server.wait_for_log(
-            r"is blocked by GET '/' \(endpoint 'view'\)\. Let it await[\s\S]*time\.sleep\(1\.5\)"
-        )
-        assert "ashapp-own-loop" in answers
-        server.wait_for_log(r"GET '/' \(endpoint 'view'\) is moved to threads")
 
 
 def test_sync_code_on_threads(run: Run) -> None:

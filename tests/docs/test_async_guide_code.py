@@ -157,25 +157,6 @@ async def test_the_test_of_the_page_passes(run: Run, guide: Page, prices: Prices
     await shop.test_price()
 
 
-def test_the_test_client_works_on_a_loop_of_its_own(run: Run) -> None:
-    shop, loops = run(VIEW), []
-
-    @shop.app.get("/async")
-    async def view() -> str:
-        loops.append(asyncio.get_running_loop())
-        return "answer"
-
-    @shop.app.get("/sync")
-    def sync() -> str:
-        return "answer"
-
-    FlaskToAsgi(shop.app)
-    client = shop.app.test_client()
-    assert [client.get(path).text for path in ("/async", "/async", "/sync")] == ["answer"] * 3
-    assert all(loop.is_closed() for loop in loops)
-    assert "prices" not in shop.app.extensions
-
-
 # -- the way back
 
 

@@ -2,7 +2,8 @@
 """Flask applications for tests, and requests to them that are under way."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import flask
@@ -40,8 +41,9 @@ def begin(
     *,
     client: Client | None = None,
     headers: Iterable[tuple[bytes, bytes]] = (),
+    entries: Mapping[str, Any] = MappingProxyType({}),
 ) -> Pending:
-    """Begin to serve a request, as a server does: in a task of its own."""
+    """Begin to serve a request, as a server does: in a task of its own; with *entries* of the scope."""
     client = client or Client()
-    scope = http_scope(method, target, headers)
+    scope = http_scope(method, target, headers, **entries)
     return Pending(client, asyncio.ensure_future(application(scope, client.receive, client.send)))

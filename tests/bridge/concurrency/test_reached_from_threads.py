@@ -10,7 +10,7 @@ from typing import Any
 import flask
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from flask.views import MethodView, View
+from flask.views import MethodView
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
 from tests.support.asgi import Client, fetch
@@ -29,31 +29,6 @@ def add_method_view(app: flask.Flask, coroutine: Coroutine) -> None:
             return await coroutine()
 
     app.add_url_rule("/", view_func=Item.as_view("item"))
-
-
-def add_class_based_view(app: flask.Flask, coroutine: Coroutine) -> None:
-    class Item(View):
-        methods = ("POST",)
-
-        async def dispatch_request(self) -> Any:  # type: ignore[override]
-            return await coroutine()
-
-    app.add_url_rule("/", view_func=Item.as_view("item"))
-
-
-def add_decorated(app: flask.Flask, coroutine: Coroutine) -> None:
-    @functools.wraps(coroutine)
-    def wrapper() -> Any:
-        return flask.current_app.ensure_sync(coroutine)()
-
-    app.post("/")(wrapper)
-
-
-def add_bare_coroutine(app: flask.Flask, coroutine: Coroutine) -> None:
-    def forgetful() -> Any:
-        return coroutine()
-
-    app.post("/")(forgetful)
 
 
 def add_hook(app: flask.Flask, coroutine: Coroutine) -> None:
@@ -95,9 +70,6 @@ def add_own_bridge_on_request_thread(app: flask.Flask, coroutine: Coroutine) -> 
 
 ROUTES = [
     add_method_view,
-    add_class_based_view,
-    add_decorated,
-    add_bare_coroutine,
     add_hook,
     add_own_bridge,
     add_hook_of_async_view,

@@ -140,17 +140,6 @@ def test_each_request_has_values_of_its_own_and_so_has_each_thread() -> None:
         assert [other.submit(use).result() for _ in range(2)] == [1, 3]
 
 
-def test_a_thread_with_a_copy_of_the_context_has_its_own() -> None:
-    values = threading.local()
-
-    def use() -> bool:
-        values.x = 1
-        with ThreadPoolExecutor(1) as other:
-            return other.submit(contextvars.copy_context().run, hasattr, values, "x").result()
-
-    assert in_a_request(use) is False
-
-
 def test_values_end_with_the_request_and_the_local_with_its_last_user() -> None:
     class Value:
         pass

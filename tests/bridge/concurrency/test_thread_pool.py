@@ -40,21 +40,6 @@ def test_blocking_hand_offs_among_quick_ones_meet_each_other() -> None:
     assert pool.started == size
 
 
-def test_the_thread_that_became_idle_last_is_woken_first() -> None:
-    pool = ThreadPool(2)
-    gates = [threading.Event(), threading.Event()]
-
-    def block(gate: threading.Event) -> int:
-        assert gate.wait(PATIENCE)
-        return threading.get_ident()
-
-    futures = [pool.call(lambda gate=gate: block(gate)) for gate in gates]  # type: ignore[misc]
-    for count, gate in enumerate(gates, 1):
-        gate.set()
-        until(lambda count=count: len(pool._state.idle) == count)  # type: ignore[misc]
-    assert pool.call(threading.get_ident).result(PATIENCE) == futures[1].result()
-
-
 @pytest.mark.usefixtures("restless")
 @pytest.mark.parametrize("size", [1, 2, 8])
 def test_no_wake_up_is_lost_under_many_submitters(size: int) -> None:
@@ -127,14 +112,6 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]],
         monkeypatch.setattr(threading.Thread, "start", start)
 
     return forbid
-
-
-def test_the_first_thread_must_start(no_thread: Callable[..., None]) -> None:
-    pool = ThreadPool(2)
-    no_thread()
-    with pytest.raises(RuntimeError, match="can't start new thread"):
-        pool.submit(lambda: None)
-    assert pool.started == 0
 
 
 def test_without_further_threads_the_first_does_it_all(

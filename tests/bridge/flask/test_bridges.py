@@ -78,28 +78,6 @@ async def test_a_sync_view_inside_an_async_one(app: flask.Flask, kind: str) -> N
 # -- more than one bridge
 
 
-async def test_two_bridges_on_one_application(app: flask.Flask, journal: Journal) -> None:
-    hooks(app, journal, "hook")
-
-    @app.get("/")
-    async def view() -> str:
-        await asyncio.sleep(0)
-        return flask.request.path
-
-    @app.get("/sync")
-    def sync_view() -> str:
-        result: str = app.ensure_sync(coroutine_function)()
-        return result
-
-    bridges = [FlaskToAsgi(app), FlaskToAsgi(app)]
-    clients = await asyncio.gather(
-        *(fetch(bridge, target=target) for bridge in bridges for target in [b"/", b"/sync"])
-    )
-
-    assert [client.body for client in clients] == [b"/", b"/sync"] * 2
-    assert journal.names.count("hook teardown") == 4
-
-
 @pytest.mark.parametrize("served", [0, 1])
 async def test_one_of_two_bridges_is_served(app: flask.Flask, served: int) -> None:
     """What a view hands to a task, or to a thread of its own, reaches the loop that serves it."""

@@ -2,9 +2,7 @@
 """Sync and async code inside each other, and asyncio, within an async view."""
 
 import asyncio
-import time
 import warnings
-from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from types import FunctionType
 from typing import Any
@@ -12,16 +10,13 @@ from typing import Any
 import flask
 import pytest
 from asgiref.sync import async_to_sync
-from blinker import Signal
 
 from ashapp.bridge import FlaskToAsgi
-from tests.support.asgi import fetch
+from tests.support.asgi import Client, fetch
 from tests.support.flask import begin, make_app
 from tests.support.journal import Journal
 
 variable = ContextVar("variable", default="unset")
-
-REFUSED_BY_ASGIREF = b"You cannot use AsyncToSync in the same thread as an async event loop"
 
 
 async def coroutine_function(text: str = "") -> str:
@@ -67,30 +62,6 @@ async def test_what_flask_calls_in_a_coroutine_may_call_ensure_sync_in_turn(app:
     assert (await fetch(FlaskToAsgi(app))).body == b'["/processor","/after"]\n'
 
 
-@pytest.mark.parametrize("where", ["view", "task"])
-async def test_an_async_receiver_of_an_own_signal_is_not_forgotten(app: flask.Flask, where: str) -> None:
-    signal, received = Signal(), []
-
-    @signal.connect_via(app)
-    async def receive(sender: flask.Flask) -> str:
-        await asyncio.sleep(0)
-        received.append(sender)
-        return "received"
-
-    async def send() -> str:
-        try:
-            return str(signal.send(app, _async_wrapper=app.ensure_sync)[0][1])
-        except RuntimeError as error:  # asgiref's: only a greenlet could wait
-            return str(error).partition(" - ")[0]
-
-    @app.get("/")
-    async def view() -> str:
-        return await (send() if where == "view" else asyncio.create_task(send()))
-
-    body = (await fetch(FlaskToAsgi(app))).body
-    assert (body, received) == ((b"received", [app]) if where == "view" else (REFUSED_BY_ASGIREF, []))
-
-
 # -- Flask's own sync functions, called in an async view
 
 
@@ -130,21 +101,10 @@ async def test_async_to_sync_on_the_loop_says_what_to_do(app: flask.Flask) -> No
         assert b"just await" in (await fetch(FlaskToAsgi(app))).body
 
 
-def add_teardowns(app: flask.Flask, journal: Journal) -> None:
-    @app.teardown_request
-    def teardown(error: BaseException | None) -> None:
-        journal.note("sync teardown", error)
-
-    @app.teardown_request
-    async def async_teardown(error: BaseException | None) -> None:
-        await asyncio.sleep(0.01)
-        journal.note("async teardown", error)
+# -- asyncio
 
 
-TEARDOWNS = ["async teardown", "sync teardown"]
-
-
-async def timeout() -> str:
+async def time_out() -> str:
     try:
         async with asyncio.timeout(0.01):
             await asyncio.Event().wait()
@@ -153,7 +113,7 @@ async def timeout() -> str:
     return "never"
 
 
-async def timeout_around_a_body() -> str:
+async def time_out_around_the_reading_of_a_body() -> str:
     try:
         async with asyncio.timeout(0.01):  # noqa: ASYNC100 - the greenlet waits
             flask.request.get_data()
@@ -163,12 +123,8 @@ async def timeout_around_a_body() -> str:
 
 
 async def task_group() -> str:
-    async def part(text: str) -> str:
-        await asyncio.sleep(0)
-        return text + flask.request.args["part"]
-
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part(text)) for text in "ab"]
+        tasks = [group.create_task(coroutine_function(text)) for text in "ab"]
     return "".join(task.result() for task in tasks)
 
 
@@ -186,53 +142,16 @@ async def task_group_that_fails() -> str:
     return failure
 
 
-async def executor() -> str:
-    await asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.001)
-    return "ran"
-
-
-VIEWS: dict[Callable[[], Awaitable[str]], bytes] = {
-    timeout: b"timeout",
-    task_group: b"apbp",
-    task_group_that_fails: b"(LookupError(),)",
-    executor: b"ran",
-}
-
-
-@pytest.mark.parametrize(("view", "body"), VIEWS.items(), ids=lambda item: getattr(item, "__name__", ""))
-async def test_asyncio_works_in_views(app: flask.Flask, view: Any, body: bytes, journal: Journal) -> None:
-    add_teardowns(app, journal)
-    app.add_url_rule("/", "view", view)
-    request = begin(FlaskToAsgi(app), target=b"/?part=p")
-
-    client = await request.end()
-
-    assert (client.status, client.body) == (200, body)
-    assert journal["sync teardown"].value is None
-
-
-async def test_a_timeout_around_the_reading_of_a_body(app: flask.Flask) -> None:
-    app.add_url_rule("/", "view", timeout_around_a_body, methods=["POST"])
-    headers = [(b"content-length", b"5")]
-    request = begin(FlaskToAsgi(app), "POST", headers=headers)
-    request.client._inbox.get_nowait()
-
-    assert (await request.end()).body == b"timeout"
-
-
-async def test_a_view_that_cancels_its_own_task(app: flask.Flask, journal: Journal) -> None:
-    add_teardowns(app, journal)
-
-    @app.get("/")
-    async def view() -> str:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        await asyncio.sleep(0)
-        return "never"
-
-    request = begin(FlaskToAsgi(app))
-
-    with pytest.raises(asyncio.CancelledError):
-        await request.end()
-    assert journal.names == TEARDOWNS
+@pytest.mark.parametrize(
+    ("view", "body"),
+    [
+        (time_out, b"timeout"),
+        (time_out_around_the_reading_of_a_body, b"timeout"),
+        (task_group, b"/a/b"),
+        (task_group_that_fails, b"(LookupError(),)"),
+    ],
+)
+async def test_asyncio_works_in_views(app: flask.Flask, view: Any, body: bytes) -> None:
+    app.add_url_rule("/", "view", view, methods=["POST"])
+    request = begin(FlaskToAsgi(app), "POST", client=Client(more=True), headers=[(b"content-length", b"5")])
+    assert (await request.end()).body == body

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tasks that outlive their request, and what startup and shutdown make of them; under uvicorn."""
+"""Tasks that outlive their request, and what startup and shutdown make of them."""
 
 import asyncio
 import gc
@@ -8,11 +8,11 @@ import time
 import weakref
 
 import flask
+import pytest
 
 from ashapp.bridge import FlaskToAsgi
-from tests.support.asgi import fetch
+from tests.support.asgi import fetch, lifespan
 from tests.support.client import Connection
-from tests.support.client import fetch as fetch_over_socket
 from tests.support.journal import Journal
 from tests.support.server import serving
 
@@ -43,29 +43,14 @@ async def test_a_task_that_nobody_keeps_is_kept(app: flask.Flask, journal: Journ
     assert journal.names == ["worked"]
 
 
-def test_tasks_are_waited_for_at_shutdown(app: flask.Flask, journal: Journal) -> None:
-    async def work() -> None:
-        await asyncio.sleep(0.1)
-        journal.note("worked")
-
-    @app.get("/")
-    async def view() -> str:
-        asyncio.create_task(work())  # noqa: RUF006
-        return "hello"
-
-    def on_shutdown() -> None:
-        journal.note("shutdown")
-
-    with serving(FlaskToAsgi(app, on_shutdown=[on_shutdown]), lifespan="on") as address:
-        assert fetch_over_socket(address, "/").body == b"hello"
-
-    assert journal.names == ["worked", "shutdown"]
-
-
-def test_tasks_that_take_too_long_are_cancelled_at_shutdown(app: flask.Flask, journal: Journal) -> None:
+@pytest.mark.parametrize(("seconds", "happened"), [(0.02, "worked"), (60, "cancelled")])
+async def test_tasks_have_some_time_at_shutdown(
+    app: flask.Flask, journal: Journal, seconds: float, happened: str
+) -> None:
     async def work() -> None:
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(seconds)
+            journal.note("worked")
         except asyncio.CancelledError:
             journal.note("cancelled")
             raise
@@ -75,24 +60,26 @@ def test_tasks_that_take_too_long_are_cancelled_at_shutdown(app: flask.Flask, jo
         asyncio.create_task(work())  # noqa: RUF006
         return "hello"
 
-    with serving(FlaskToAsgi(app, task_grace=0.05), lifespan="on") as address:
-        fetch_over_socket(address, "/")
+    grace = 0.05 if happened == "cancelled" else 20
+    bridge = FlaskToAsgi(app, task_grace=grace, on_shutdown=[lambda: journal.note("shutdown")])
+    async with lifespan(bridge):
+        assert (await fetch(bridge)).body == b"hello"
 
-    assert journal.names == ["cancelled"]
+    assert journal.names == [happened, "shutdown"]
 
 
-def add_waiting_view(app: flask.Flask, journal: Journal, teardown_seconds: float) -> threading.Event:
-    """Add a view that waits for longer than a test, and teardowns; return what is set when it waits."""
+def test_shutdown_begins_when_the_requests_have_ended(app: flask.Flask, journal: Journal) -> None:
+    """What a teardown uses is taken away after it: here of a request that the server did not wait for."""
     started = threading.Event()
 
     @app.teardown_request
     async def teardown(error: BaseException | None) -> None:
-        await asyncio.sleep(teardown_seconds)
+        await asyncio.sleep(0.3)
         journal.note("async teardown", error)
 
     @app.teardown_request
     def sync_teardown(error: BaseException | None) -> None:
-        time.sleep(teardown_seconds)
+        time.sleep(0.3)
         journal.note("sync teardown", error)
 
     @app.get("/")
@@ -101,18 +88,7 @@ def add_waiting_view(app: flask.Flask, journal: Journal, teardown_seconds: float
         await asyncio.sleep(60)
         return "never"
 
-    return started
-
-
-def test_shutdown_begins_when_the_requests_have_ended(app: flask.Flask, journal: Journal) -> None:
-    """What a teardown uses is taken away after it: here of a request that the server did not wait for."""
-    started = add_waiting_view(app, journal, teardown_seconds=0.3)
-
-    async def on_shutdown() -> None:
-        journal.note("shutdown")
-        await asyncio.sleep(0.4)
-
-    bridge = FlaskToAsgi(app, on_shutdown=[on_shutdown])
+    bridge = FlaskToAsgi(app, on_shutdown=[lambda: journal.note("shutdown")])
     with serving(bridge, lifespan="on", timeout_graceful_shutdown=1) as address:
         connection = Connection(address)
         connection.send_request("GET", "/")

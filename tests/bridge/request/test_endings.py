@@ -25,6 +25,8 @@ from tests.support.flask import Pending, begin
 from tests.support.journal import Journal
 from tests.support.waiting import eventually, until_set
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 PLACES = ["loop", "thread"]
 CAUSES = ["disconnect", "time-out", "cancellation"]
 TORN_DOWN = ["async teardown", "sync teardown"]
@@ -37,7 +39,7 @@ by_each_cause = pytest.mark.parametrize("cause", CAUSES)
 class Service:
     """An application whose view, at "/", is a coroutine, on the loop or behind a sync decorator."""
 
-    def __init__(self, app: flask.Flask, journal: Journal, place: str = "loop") -> None:
+    def __init__(self, app: flask.Flask, journal: Journal, place: str) -> None:
         self.app = app
         self.journal = journal
         self.place = place
@@ -45,7 +47,10 @@ class Service:
         self.held, self.release = threading.Event(), threading.Event()
         app.add_url_rule("/next", "next", lambda: "next")
 
-    def add_view(self, view: Callable[[], Awaitable[Any]]) -> None:
+    def add_view(self, view: Callable[[], Awaitable[Any]], *, teardowns: bool = False) -> None:
+        if teardowns:
+            self.add_teardowns()
+
         async def started() -> Any:
             self.started.set()
             return await view()
@@ -74,6 +79,12 @@ class Service:
         timeout = 0.3 if cause == "time-out" else None
         self.bridge = FlaskToAsgi(self.app, request_timeout=timeout, **options)
         return begin(self.bridge)
+
+    async def begin_and_end(self, cause: str) -> None:
+        """Let *cause* end a request whose view has begun."""
+        request = self.begin(cause)
+        await self.started.wait()
+        await self.end(request, cause)
 
     async def end(self, request: Pending, cause: str) -> None:
         """Let *cause* end the *request*, and wait until nothing is left of it."""
@@ -109,12 +120,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def service(app: flask.Flask, journal: Journal) -> Service:
-    return Service(app, journal)
+def place() -> str:
+    return "loop"
 
 
 @pytest.fixture
-def service_at(app: flask.Flask, journal: Journal, place: str) -> Service:
+def service(app: flask.Flask, journal: Journal, place: str) -> Service:
     return Service(app, journal, place)
 
 
@@ -128,7 +139,7 @@ async def wait() -> None:
 @in_each_place
 @by_each_cause
 async def test_a_view_is_cancelled_and_torn_down_in_peace(
-    service_at: Service, journal: Journal, cause: str
+    service: Service, journal: Journal, cause: str
 ) -> None:
     """And may clean up first."""
 
@@ -140,11 +151,8 @@ async def test_a_view_is_cancelled_and_torn_down_in_peace(
             await asyncio.create_task(asyncio.sleep(0.01))
             journal.note("cleaned up")
 
-    service_at.add_teardowns()
-    service_at.add_view(view)
-    request = service_at.begin(cause)
-    await service_at.started.wait()
-    await service_at.end(request, cause)
+    service.add_view(view, teardowns=True)
+    await service.begin_and_end(cause)
 
     assert journal.names == ["cancelled", "cleaned up", *TORN_DOWN]
     assert all(isinstance(entry.value, asyncio.CancelledError) for entry in journal.entries[2:])
@@ -173,9 +181,7 @@ async def test_so_is_whatever_else_of_it_waits(
                 await wait()
 
     service.add_view(view)
-    request = service.begin(cause)
-    await service.started.wait()
-    await service.end(request, cause)
+    await service.begin_and_end(cause)
 
     assert journal.names == TORN_DOWN
 
@@ -192,8 +198,7 @@ async def test_a_view_may_answer_to_nobody_or_raise_another_error(
         await asyncio.sleep(0.01)
         return "to nobody"
 
-    service.add_teardowns()
-    service.add_view(view)
+    service.add_view(view, teardowns=True)
     request = service.begin()
     await service.end(request, "disconnect")
 
@@ -273,14 +278,14 @@ CASES = [case for case in itertools.product(PLACES, PHASES, CAUSES) if case not 
 
 @pytest.mark.parametrize(("place", "phase", "cause"), CASES)
 async def test_what_comes_in_such_a_phase_ends_the_next_one(
-    service_at: Service, journal: Journal, phase: str, cause: str
+    service: Service, journal: Journal, phase: str, cause: str
 ) -> None:
     """So sync code and teardowns run to their end, and nothing waits for ever, though nobody waits for it."""
     prepare, act, happened = PHASES[phase]
 
     def hold(error: BaseException | None = None) -> None:
         if flask.request.path == "/":
-            service_at.hold()
+            service.hold()
             journal.note("went on", error)
 
     async def body() -> AsyncIterator[bytes]:
@@ -289,25 +294,25 @@ async def test_what_comes_in_such_a_phase_ends_the_next_one(
 
     async def view() -> Any:
         if act == "inner":
-            with service_at.app.app_context():
+            with service.app.app_context():
                 flask.g.inner = True
         if act == "render":
             flask.render_template_string("text")
         if act == "swallow":
-            service_at.held.set()
+            service.held.set()
             with suppress(asyncio.CancelledError):
                 await journal.note_cancellation()
         return body() if act in {"stream", "swallow"} else await journal.note_cancellation()
 
-    prepare(service_at, hold)
-    service_at.add_view(view)
-    request = service_at.begin(cause)
-    await until_set(service_at.held)
-    await service_at.end(request, cause)
+    prepare(service, hold)
+    service.add_view(view)
+    request = service.begin(cause)
+    await until_set(service.held)
+    await service.end(request, cause)
 
     assert journal.names == happened
     assert "went on" not in journal or journal["went on"].value is None
-    assert phase != "hook" or not service_at.started.is_set()
+    assert phase != "hook" or not service.started.is_set()
 
 
 # -- cancellation by the server
@@ -315,8 +320,7 @@ async def test_what_comes_in_such_a_phase_ends_the_next_one(
 
 async def test_cancelled_again_and_again(service: Service, journal: Journal) -> None:
     """As the cancel scopes of anyio do, each turn of the loop, until the task has ended."""
-    service.add_teardowns()
-    service.add_view(wait)
+    service.add_view(wait, teardowns=True)
     request = service.begin()
     await service.started.wait()
     while not request.task.done():
@@ -336,9 +340,20 @@ async def test_cancelled_before_it_began(service: Service) -> None:
     assert not service.started.is_set()
 
 
+async def test_cancelled_by_the_view_itself(service: Service, journal: Journal) -> None:
+    async def view() -> None:
+        request.task.cancel()
+        await asyncio.sleep(0)
+
+    service.add_view(view, teardowns=True)
+    request = service.begin()
+    with pytest.raises(asyncio.CancelledError):
+        await request.end()
+    assert journal.names == TORN_DOWN
+
+
 async def test_cancelled_together_with_a_disconnect(service: Service, journal: Journal) -> None:
-    service.add_teardowns()
-    service.add_view(wait)
+    service.add_view(wait, teardowns=True)
     request = service.begin()
     await request.client.until(lambda client: client.asked)
     request.client.leave()
@@ -431,8 +446,7 @@ async def test_cancelled_while_a_complete_response_is_sent(
         sending.set()
         await wait()
 
-    service.add_teardowns()
-    service.add_view(view)
+    service.add_view(view, teardowns=True)
     bridge = FlaskToAsgi(service.app)
     task = asyncio.create_task(bridge(http_scope(), Client().receive, send))
     await sending.wait()
@@ -523,8 +537,7 @@ async def test_a_client_is_watched_only_while_it_waits(
 
 
 async def test_a_client_that_has_left_before(service: Service, journal: Journal) -> None:
-    service.add_teardowns()
-    service.add_view(wait)
+    service.add_view(wait, teardowns=True)
     client = Client()
     client.leave()
     await begin(FlaskToAsgi(service.app), client=client).end()
@@ -534,7 +547,7 @@ async def test_a_client_that_has_left_before(service: Service, journal: Journal)
 
 @in_each_place
 async def test_a_client_that_leaves_while_its_body_is_read_for_long(
-    service_at: Service, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    service: Service, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The read tells the view, though its client is watched by then; what it awaits later is cancelled."""
     monkeypatch.setattr("ashapp.bridge.request.wsgi_call._WATCH_DELAY", 0)
@@ -544,29 +557,15 @@ async def test_a_client_that_leaves_while_its_body_is_read_for_long(
             flask.request.get_data()
         await journal.note_cancellation()
 
-    service_at.add_teardowns()
-    service_at.add_view(view)
+    service.add_view(view, teardowns=True)
     client = Client(b"part", more=True)
-    request = begin(FlaskToAsgi(service_at.app), "POST", client=client, headers=CHUNKED)
-    await service_at.started.wait()
+    request = begin(FlaskToAsgi(service.app), "POST", client=client, headers=CHUNKED)
+    await service.started.wait()
     await asyncio.sleep(0.1)
     client.leave()
     await request.end()
 
     assert journal.names == ["cancelled", *TORN_DOWN]
-
-
-async def test_a_client_that_leaves_behind_a_body_that_nobody_reads(
-    service: Service, journal: Journal
-) -> None:
-    service.add_teardowns()
-    service.add_view(wait)
-    client = Client(*[b"x" * 1000] * 20, more=True)
-    request = begin(FlaskToAsgi(service.app), "POST", client=client, headers=CHUNKED)
-    await service.started.wait()
-    client.leave()
-    await request.end()
-    assert journal.names == TORN_DOWN
 
 
 # -- the time that a request has
@@ -581,8 +580,7 @@ async def test_a_view_that_will_not_be_cancelled_is_answered_for(service: Servic
                 await end.wait()
         return "too late"
 
-    service.add_teardowns()
-    service.add_view(view)
+    service.add_view(view, teardowns=True)
     request = service.begin("time-out")
     await bring_about(request, "time-out")
     assert not request.task.done()
@@ -606,9 +604,7 @@ async def test_the_time_for_an_upload_counts(service: Service) -> None:
 
 @in_each_place
 @pytest.mark.parametrize("begins", [True, False])
-async def test_the_time_is_for_a_stream_to_begin(
-    service_at: Service, journal: Journal, *, begins: bool
-) -> None:
+async def test_the_time_is_for_a_stream_to_begin(service: Service, journal: Journal, *, begins: bool) -> None:
     async def body() -> AsyncIterator[str]:
         try:
             if begins:
@@ -621,8 +617,8 @@ async def test_the_time_is_for_a_stream_to_begin(
     async def view() -> Any:
         return body()
 
-    service_at.add_view(view)
-    client = await fetch(FlaskToAsgi(service_at.app, request_timeout=0.05))
+    service.add_view(view)
+    client = await fetch(FlaskToAsgi(service.app, request_timeout=0.05))
 
     assert (client.status, client.complete) == (200 if begins else 504, True)
     assert client.body == b"ab" or not begins

@@ -134,18 +134,6 @@ async def test_an_error_that_is_to_be_propagated(app: flask.Flask, journal: Jour
     assert isinstance(journal["teardown"].value, ZeroDivisionError)
 
 
-@pytest.mark.parametrize("result", [None, 7, object()])
-async def test_a_result_that_is_no_response(
-    app: flask.Flask, exceptions: list[BaseException], result: Any
-) -> None:
-    @app.get("/")
-    async def view() -> Any:
-        return result
-
-    assert (await fetch(FlaskToAsgi(app))).status == 500
-    assert isinstance(exceptions[0], TypeError)
-
-
 class Nonsense:
     def __await__(self) -> Generator[Any, Any, Any]:
         yield 7

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: MIT
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
 import flask
-import httpx
 import pytest
 
 from ashapp import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.messages.types import INFO, Receive, Scope, Send
+from ashapp.bridge.messages.types import INFO
+from tests.support.asgi import Client, fetch
+from tests.support.flask import begin
 from tests.support.waiting import PATIENCE, until_set
 
 _current: ContextVar[str] = ContextVar("current", default="nothing")
@@ -28,19 +29,9 @@ class RequestInfo:
         _current.set("bound")
 
 
-class Noting:
-    def __init__(self, app: WsgiToAsgi) -> None:
-        self.app = app
-        self.info = RequestInfo()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[INFO] = self.info = RequestInfo()
-        await self.app(scope, receive, send)
-
-    async def get(self, path: str) -> httpx.Response:
-        transport = httpx.ASGITransport(self)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.get(path)
+async def ask(bridge: WsgiToAsgi, target: bytes) -> tuple[Client, RequestInfo]:
+    entries: dict[str, Any] = {INFO: RequestInfo()}
+    return await fetch(bridge, target=target, **entries), entries[INFO]
 
 
 def make_app() -> flask.Flask:
@@ -70,55 +61,38 @@ def make_app() -> flask.Flask:
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "place", "route", "endpoint"),
+    ("target", "text", "place", "route", "endpoint"),
     [
-        ("/sync/3", "bound 3", "thread", "/sync/<int:number>", "sync"),
-        ("/async/x", "bound x", "loop", "/async/<name>", "asynchronous"),
-        ("/agen", "bound", "loop", "/agen", "agen"),
-        ("/stream", "bound", "thread", "/stream", "stream"),
-        ("/broken", "", "loop", "/broken", "broken"),
-        ("/nowhere", "", "thread", None, None),
+        (b"/sync/3", b"bound 3", "thread", "/sync/<int:number>", "sync"),
+        (b"/async/x", b"bound x", "loop", "/async/<name>", "asynchronous"),
+        (b"/agen", b"bound", "loop", "/agen", "agen"),
+        (b"/stream", b"bound", "thread", "/stream", "stream"),
+        (b"/broken", b"", "loop", "/broken", "broken"),
+        (b"/nowhere", b"", "thread", None, None),
     ],
 )
 async def test_it_is_noted_where_a_request_ran_and_what_it_matched(
-    path: str, text: str, place: str, route: str | None, endpoint: str | None
+    target: bytes, text: bytes, place: str, route: str | None, endpoint: str | None
 ) -> None:
-    noting = Noting(FlaskToAsgi(make_app()))
-    response = await noting.get(path)
-    assert (noting.info.place, noting.info.route, noting.info.endpoint) == (place, route, endpoint)
-    assert response.text.startswith(text)
+    client, info = await ask(FlaskToAsgi(make_app()), target)
+    assert (info.place, info.route, info.endpoint) == (place, route, endpoint)
+    assert client.body.startswith(text)
     assert _current.get() == "nothing"
+    assert (0 <= info.queued < 5) if place == "thread" else (info.queued == -1), "for a thread"
 
 
 @pytest.mark.parametrize("header", ["X-Sendfile", "X-Other"])
-@pytest.mark.parametrize("place", ["thread", "loop"])
-async def test_it_is_noted_that_a_proxy_sends_a_file_in_place_of_the_body(place: str, header: str) -> None:
-    app = flask.Flask(__name__)
-
-    def view() -> flask.Response:
-        return flask.Response(headers={"Content-Length": "9", header: "/file"})
-
-    async def async_view() -> flask.Response:
-        return view()
-
-    app.add_url_rule("/", view_func=view if place == "thread" else async_view)
-    noting = Noting(FlaskToAsgi(app))
-    await noting.get("/")
-    assert (noting.info.place, noting.info.handed_over) == (place, header == "X-Sendfile")
-
-
-async def test_it_is_noted_how_long_a_request_waited_for_a_thread() -> None:
-    noting = Noting(FlaskToAsgi(make_app()))
-    await noting.get("/sync/1")
-    assert 0 <= noting.info.queued < 5
-    await noting.get("/async/x")
-    assert noting.info.queued == -1, "on the loop nothing waits for a thread"
+async def test_it_is_noted_that_a_proxy_sends_a_file_in_place_of_the_body(
+    app: flask.Flask, add_view: Callable[..., None], place: str, header: str
+) -> None:
+    add_view(lambda: flask.Response(headers={"Content-Length": "9", header: "/file"}))
+    _, info = await ask(FlaskToAsgi(app), b"/")
+    assert (info.place, info.handed_over) == (place, header == "X-Sendfile")
 
 
 async def test_any_wsgi_application_is_noted() -> None:
-    noting = Noting(WsgiToAsgi(make_app().wsgi_app))
-    await noting.get("/sync/1")
-    assert (noting.info.place, noting.info.route) == ("thread", None)
+    _, info = await ask(WsgiToAsgi(make_app().wsgi_app), b"/sync/1")
+    assert (info.place, info.route) == ("thread", None)
 
 
 def make_blocking_app(began: threading.Event, go: threading.Event, place: str) -> flask.Flask:
@@ -141,9 +115,7 @@ def make_blocking_app(began: threading.Event, go: threading.Event, place: str) -
 
     @app.get("/async/<int:number>", endpoint="async")
     async def asynchronous(number: int) -> str:
-        if place == "view":
-            began.set()
-            await until_set(go)
+        await asyncio.to_thread(block, "view")
         return str(number)
 
     return app
@@ -153,40 +125,34 @@ def make_blocking_app(began: threading.Event, go: threading.Event, place: str) -
 @pytest.mark.parametrize("endpoint", ["sync", "async"])
 @pytest.mark.parametrize("how", ["too late", "cancelled"])
 async def test_the_route_of_a_request_that_is_given_up_is_noted(place: str, endpoint: str, how: str) -> None:
-    began, go = threading.Event(), threading.Event()
-    app = make_blocking_app(began, go, place)
-    noting = Noting(FlaskToAsgi(app, request_timeout=0.05 if how == "too late" else None))
-    asked = asyncio.create_task(noting.get(f"/{endpoint}/1"))
-    try:
-        await until_set(began)
-        # Later than the time is up: a hook can't be interrupted.
-        asyncio.get_running_loop().call_later(0.1, go.set)
-        if how == "cancelled":
-            asked.cancel()
-            with suppress(asyncio.CancelledError):
-                await asked
-        else:
-            assert (await asked).status_code == 504
-    finally:
-        go.set()
-    assert (noting.info.route, noting.info.endpoint) == (f"/{endpoint}/<int:number>", endpoint)
+    began, go, info = threading.Event(), threading.Event(), RequestInfo()
+    bridge = FlaskToAsgi(
+        make_blocking_app(began, go, place), request_timeout=0.05 if how == "too late" else None
+    )
+    request = begin(bridge, target=f"/{endpoint}/1".encode(), entries={INFO: info})
+    await until_set(began)
+    # Later than the time is up: a hook can't be interrupted.
+    asyncio.get_running_loop().call_later(0.1, go.set)
+    if how == "cancelled":
+        request.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request.end()
+    else:
+        assert (await request.end()).status == 504
+    assert (info.route, info.endpoint) == (f"/{endpoint}/<int:number>", endpoint)
 
 
 async def test_the_route_of_a_request_that_has_got_no_thread_is_noted() -> None:
     began, go = threading.Event(), threading.Event()
     bridge = FlaskToAsgi(make_blocking_app(began, go, "view"), threads=1)
-    holder, waiter, nowhere = Noting(bridge), Noting(bridge), Noting(bridge)
-    held = asyncio.create_task(holder.get("/sync/1"))
-    try:
-        await until_set(began)
-        bridge.service.request_timeout = 0.05
-        assert (await waiter.get("/sync/2")).status_code == 504
-        assert (await nowhere.get("/nowhere")).status_code == 504
-        assert (waiter.info.route, waiter.info.endpoint) == ("/sync/<int:number>", "sync")
-        assert (nowhere.info.route, nowhere.info.endpoint) == (None, None)
-    finally:
-        go.set()
-        await held
+    holder = begin(bridge, target=b"/sync/1")
+    await until_set(began)
+    bridge.service.request_timeout = 0.05
+    (waiter, waiting), (stray, nowhere) = await ask(bridge, b"/sync/2"), await ask(bridge, b"/nowhere")
+    go.set()
+    await holder.end()
+    assert (waiter.status, waiting.route, waiting.endpoint) == (504, "/sync/<int:number>", "sync")
+    assert (stray.status, nowhere.route, nowhere.endpoint) == (504, None, None)
 
 
 async def test_a_request_that_a_view_makes_by_the_test_client_leaves_its_route_alone() -> None:
@@ -196,6 +162,6 @@ async def test_a_request_that_a_view_makes_by_the_test_client_leaves_its_route_a
     def outer() -> str:
         return app.test_client().get("/sync/1").text
 
-    noting = Noting(FlaskToAsgi(app))
-    assert (await noting.get("/outer")).text.endswith(" 1")
-    assert noting.info.route == "/outer"
+    client, info = await ask(FlaskToAsgi(app), b"/outer")
+    assert client.body.endswith(b" 1")
+    assert info.route == "/outer"

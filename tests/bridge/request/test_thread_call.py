@@ -18,6 +18,8 @@ from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually, until_set
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 PLAIN = [("Content-Type", "text/plain")]
 BLOCK = bytes(HIGH_WATER // 4)
 

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from typing import Any
 
 import flask
-import httpx
 import pytest
 from flask import Flask
 
@@ -18,7 +17,7 @@ from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.adapters import Adapter, stock_fails, stock_passes
 from tests.support.applications.decorators import ensured
 from tests.support.client import Connection, fetch, hammer
-from tests.support.server import Serve, on_every_server, serving
+from tests.support.server import Serve, on_every_server
 from tests.support.waiting import until
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -202,34 +201,3 @@ def test_a_task_outlives_its_request(serve: Serve, adapter: Adapter, kind: str) 
     assert fetch(serve(adapter(app)), "/").body == b"started"
     arrived.set()
     assert ended.wait(5)
-
-
-@stock_passes(FlaskToAsgi)
-def test_a_client_is_shared_between_requests(serve: Serve, adapter: Adapter) -> None:
-    """Rule 12: ``httpx.AsyncClient``, whose connection belongs to a loop and is kept."""
-    app = Flask(__name__)
-    client = httpx.AsyncClient(trust_env=False)
-    ports = set()
-
-    async def upstream(scope: Scope, receive: Receive, send: Send) -> None:
-        ports.add(scope["client"][1])
-        headers = [(b"content-length", b"5")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"hello"})
-
-    @app.get("/close")
-    async def close() -> str:
-        await client.aclose()
-        return "closed"
-
-    with serving(upstream, lifespan="off") as (host, port):
-
-        @app.get("/")
-        async def view() -> str:
-            return (await client.get(f"http://{host}:{port}/")).text
-
-        address = serve(adapter(app))
-        for _ in range(5):
-            assert fetch(address, "/").body == b"hello"
-        assert fetch(address, "/close").body == b"closed"
-    assert len(ports) == 1

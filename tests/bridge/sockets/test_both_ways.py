@@ -15,6 +15,8 @@ from ashapp.bridge import FlaskToAsgi
 from tests.support.client import Connection
 from tests.support.server import Serve, on_every_server, serving
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 
 def echo() -> Flask:
     """An application that gives back what it gets, piece by piece."""

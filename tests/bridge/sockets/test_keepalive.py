@@ -5,6 +5,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar, Token
+from functools import partial
 from typing import Any
 
 import pytest
@@ -76,75 +77,71 @@ def test_a_complete_response_is_one_start_and_one_body_message(
     assert [message.get("more_body") for message in sent] == [None, False] * 2
 
 
-class Marks:
-    """A Flask application in which each part of a request looks at a context variable and sets it."""
+def marking(kind: str, seen: list[str], errors: list[ValueError]) -> Flask:
+    """Return an application in which each part of a request looks at a context variable and sets it."""
+    app = Flask(__name__)
+    tokens: list[Token[str]] = []
 
-    def __init__(self, kind: str) -> None:
-        self.seen: list[str] = []
-        self.errors: list[ValueError] = []
-        self.tokens: list[Token[str]] = []
-        self.app = Flask(__name__)
-        self.app.before_request(self._sync_before)
-        self.app.before_request(self._async_before)
-        view: Any = {"sync": self._view, "async": self._async_view, "decorated": ensured(self._async_view)}[
-            kind
-        ]
-        self.app.add_url_rule("/", view_func=view)
-        # Run in this order: last registered first.
-        self.app.teardown_request(self._sync_teardown)
-        self.app.teardown_request(self._async_teardown)
+    def step(name: str) -> None:
+        seen.append(mark.get())
+        tokens.append(mark.set(name))
 
-    def _step(self, name: str) -> None:
-        self.seen.append(mark.get())
-        self.tokens.append(mark.set(name))
-
-    def _undo(self) -> None:
-        self.seen.append(mark.get())
+    def undo() -> None:
+        seen.append(mark.get())
         try:
-            mark.reset(self.tokens.pop())
+            mark.reset(tokens.pop())
         except ValueError as error:
-            self.errors.append(error)
+            errors.append(error)
 
-    def _sync_before(self) -> None:
-        self._step("sync before")
-
-    async def _async_before(self) -> None:
+    async def async_step(name: str) -> str:
         await asyncio.sleep(0)
-        self._step("async before")
-
-    def _view(self) -> str:
-        self._step("view")
-        return "ok"
-
-    async def _async_view(self) -> str:
-        await asyncio.sleep(0)
-        self._step("view")
+        step(name)
         await asyncio.sleep(0)
         return "ok"
 
-    async def _async_teardown(self, error: BaseException | None) -> None:
-        await asyncio.sleep(0)
-        self._undo()
+    @app.teardown_request
+    def last(error: BaseException | None) -> None:
+        undo()
+        undo()
+        seen.append(mark.get())
 
-    def _sync_teardown(self, error: BaseException | None) -> None:
-        self._undo()
-        self._undo()
-        self.seen.append(mark.get())
+    @app.teardown_request
+    async def first(error: BaseException | None) -> None:
+        await asyncio.sleep(0)
+        undo()
+
+    @app.before_request
+    def sync_before() -> None:
+        step("sync before")
+
+    @app.before_request
+    async def async_before() -> None:
+        await async_step("async before")
+
+    def view() -> str:
+        step("view")
+        return "ok"
+
+    async_view = partial(async_step, "view")
+    views: dict[str, Any] = {"sync": view, "async": async_view, "decorated": ensured(async_view)}
+    app.add_url_rule("/", "view", views[kind])
+    return app
 
 
 @stock_fails("a token of one side can't be used on the other", FlaskToAsgi, everywhere=True)
 @pytest.mark.parametrize("kind", ["sync", "async", "decorated"])
 def test_a_request_has_one_context(serve: Serve, adapter: Adapter, kind: str) -> None:
     """Rules 1 and 17: what one part sets the next sees, and tokens can be reset."""
-    marks = Marks(kind)
-    with Connection(serve(adapter(marks.app))) as connection:
+    seen: list[str] = []
+    errors: list[ValueError] = []
+    with Connection(serve(adapter(marking(kind, seen, errors)))) as connection:
         for _ in range(3 if adapter is FlaskToAsgi else 1):
-            marks.seen.clear()
+            seen.clear()
             assert connection.request("GET", "/").body == b"ok"
-            until(lambda: len(marks.seen) == 7)
+            until(lambda: len(seen) == 7)
             steps = ["none", "sync before", "async before", "view"]
-            assert marks.seen == [*steps, "async before", "sync before", "none"]
-    assert marks.errors == []
+            assert seen == [*steps, "async before", "sync before", "none"]
+    assert errors == []
 
 
 @pytest.mark.parametrize("kind", ["sync", "async", "decorated"])

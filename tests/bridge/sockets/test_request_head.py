@@ -2,15 +2,34 @@
 """Rules 2, 3 and 4: the environ, and what of the head of a request is in it."""
 
 import json
+from collections.abc import Iterable
 
 import pytest
 from flask import Flask, request
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge.messages.types import Environ, StartResponse
 from tests.support.adapters import Adapter, stock_fails
-from tests.support.applications.environ import describe, read_environ
 from tests.support.client import Connection, fetch
 from tests.support.server import Serve, on_every_server, serving
+
+
+def describe(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """A WSGI application that answers with the environ, as far as JSON can express it."""
+    entries = {name: value for name, value in environ.items() if isinstance(value, str | bool | int)}
+    entries["wsgi.file_wrapper"] = callable(environ.get("wsgi.file_wrapper"))
+    entries["asgi.scope"] = environ.get("asgi.scope", {}).get("type")
+    body = json.dumps(entries).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def read_environ(serve: Serve, adapter: Adapter, target: str = "/", *fields: tuple[str, str]) -> Environ:
+    """Return the environ of a GET request as *adapter* makes it."""
+    response = fetch(serve(adapter(describe)), target, fields=fields)
+    assert response.status == 200, response.body
+    environ: Environ = json.loads(response.body)
+    return environ
 
 
 @stock_fails("many entries are missing, and wsgi.multiprocess does not tell the truth", everywhere=True)

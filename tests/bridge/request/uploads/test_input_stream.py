@@ -156,17 +156,6 @@ async def test_no_read_passes_the_limit(chunks: list[bytes], limit: int | None, 
 # -- backpressure
 
 
-async def test_it_receives_what_is_wanted_and_no_more() -> None:
-    client = Client(b"x", b"y")
-    stream = body_of(client)
-    await a_few_steps()
-    assert await on_a_thread(stream.read, 0) == b""
-    assert client.asked == 0
-    assert await on_a_thread(stream.read) == b"xy"
-    await a_few_steps()
-    assert client.asked == 2
-
-
 async def test_it_receives_no_more_while_the_reader_rests() -> None:
     client = Client(*[bytes(1000)] * 1000)
     stream = body_of(client, started=True)

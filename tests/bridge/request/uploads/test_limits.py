@@ -16,6 +16,8 @@ from tests.support.adapters import Adapter, stock_fails
 from tests.support.client import Connection, chunk
 from tests.support.server import Serve, on_every_server
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 LIMIT = 1000
 
 FORM = "application/x-www-form-urlencoded"

@@ -10,7 +10,7 @@ import flask
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ashapp.bridge import ClientDisconnected, FlaskToAsgi
+from ashapp.bridge import FlaskToAsgi
 from tests.support.applications.decorators import ensured
 from tests.support.asgi import Client
 from tests.support.flask import begin
@@ -150,27 +150,6 @@ async def test_one_whose_first_reader_is_cancelled(app: flask.Flask, *, begun: b
     request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
 
     assert (await request.end()).body == (b"told" if begun else b"def")
-
-
-async def test_a_client_that_leaves_is_told_to_a_task_that_reads(app: flask.Flask) -> None:
-    raised: list[Exception] = []
-
-    @app.post("/")
-    async def view() -> str:
-        try:
-            await asyncio.create_task(task(flask.request.get_data))
-        except ClientDisconnected as error:
-            raised.append(error)
-            raise
-        return "never"
-
-    client = Client(b"abc", more=True)
-    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
-    await client.until(lambda client: client.asked == 2)
-    client.leave()
-    await request.end()
-
-    assert len(raised) == 1
 
 
 @pytest.mark.parametrize("read_before", [True, False])

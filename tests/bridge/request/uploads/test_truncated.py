@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 import asyncio
+import queue
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,12 +11,13 @@ import pytest
 from flask import Flask, request
 
 from ashapp.bridge import ClientDisconnected, FlaskToAsgi
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.adapters import Adapter, stock_fails, stock_passes
 from tests.support.asgi import Client
 from tests.support.client import Connection, chunk
 from tests.support.flask import begin
-from tests.support.outcomes import Outcomes
 from tests.support.server import Serve, on_every_server
+from tests.support.waiting import PATIENCE
 
 # What the client sends before it goes, and how it does so.
 CUT: dict[str, tuple[tuple[str, str], bytes]] = {
@@ -36,6 +40,26 @@ READS: dict[str, tuple[Callable[[], Any], str]] = {
     "blocks": (lambda: list(iter(lambda: request.stream.read(7), b"")), "application/octet-stream"),
     "lines": (lambda: list(request.stream), "application/octet-stream"),
 }
+
+
+class Outcomes:
+    """An ASGI application around another that tells when it is called and what each call raised."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self.called = threading.Event()
+        self._outcomes: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.called.set()
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            self._outcomes.put(sys.exception())
+
+    def next(self) -> BaseException | None:
+        """Wait until a call ends, and return what it raised."""
+        return self._outcomes.get(timeout=PATIENCE)
 
 
 class Reading:
@@ -72,7 +96,7 @@ def upload_and_go(
     field, body = CUT[cut]
     connection.send_request("POST", "/", [field])
     connection.send(body)
-    outcomes.wait_for_call()
+    assert outcomes.called.wait(PATIENCE)
     go(connection)
     return outcomes, reading
 
