@@ -41,15 +41,20 @@ def streaming(*fields: tuple[bytes, bytes], status: int = 200) -> Any:
     return app
 
 
-def test_a_stream_to_http_1_0_ends_with_the_connection(serve: ServeLimited) -> None:
-    for fields in ([], [(b"transfer-encoding", b"chunked")]):
-        with Connection(serve(streaming(*fields))) as connection:
-            connection.send(OLD % (b"GET", b""))
-            response = connection.receive()
-            assert response.head.one("transfer-encoding") is None
-            assert response.head.one("content-length") is None
-            assert response.head.one("connection") in {None, "close"}  # newer uvicorns say it
-            assert response.body == b"one two"
+@pytest.mark.parametrize(
+    "field", [None, (b"transfer-encoding", b"chunked"), (b"content-length", b"7")], ids=lambda f: f and f[0]
+)
+def test_a_stream_to_http_1_0_ends_with_the_connection_and_its_length_is_told_if_known(
+    serve: ServeLimited, field: tuple[bytes, bytes] | None
+) -> None:
+    with Connection(serve(streaming(*([field] if field else [])))) as connection:
+        connection.send(OLD % (b"GET", b""))
+        response = connection.receive()
+        assert response.head.one("transfer-encoding") is None
+        assert response.head.one("content-length") == ("7" if field and b"length" in field[0] else None)
+        assert response.head.one("connection") in {None, "close"}  # newer uvicorns say it
+        assert response.body == b"one two"
+        assert connection.is_closed()
 
 
 @on_each_loop
@@ -62,15 +67,6 @@ def test_a_stream_to_http_1_0_that_is_cut_off_does_not_look_complete(serve: Serv
         connection.send(OLD % (b"GET", b""))
         with pytest.raises(ConnectionResetError):
             connection.receive()
-
-
-def test_a_length_that_is_known_is_told_to_http_1_0_as_well(serve: ServeLimited) -> None:
-    with Connection(serve(streaming((b"content-length", b"7")))) as connection:
-        connection.send(OLD % (b"GET", b""))
-        response = connection.receive()
-        assert response.head.one("content-length") == "7"
-        assert response.body == b"one two"
-        assert connection.is_closed()
 
 
 @pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"GET", 204), (b"GET", 304)])

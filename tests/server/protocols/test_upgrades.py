@@ -72,14 +72,13 @@ def test_many_of_them_may_be_sent_ahead(serve: ServeLimited, combination: Combin
         assert connection.receive().status in ({200, 503} if combination[0] == "httptools" else {200})
 
 
-def test_a_handshake_is_a_request_like_others_where_no_websocket_is_taken(serve: ServeLimited) -> None:
+def test_a_handshake_is_a_request_like_others_where_no_websocket_is_taken_and_in_http_1_0(
+    serve: ServeLimited,
+) -> None:
     with Connection(serve(ws="none")) as connection:
         connection.send(HANDSHAKE + WITH_LENGTH + HANDSHAKE + b"\r\n")
         assert connection.receive().body == b"%d" % len(SMUGGLED)
         assert connection.receive().body == b"0"
-
-
-def test_so_is_one_of_http_1_0(serve: ServeLimited) -> None:
     with Connection(serve(ws="websockets-sansio")) as connection:
         connection.send(HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n")
         assert connection.receive().body == b"0"
