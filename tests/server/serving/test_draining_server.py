@@ -123,6 +123,15 @@ def running(combination: Combination = COMBINATIONS[0], **flags: Any) -> Iterato
             assert run.has_ended()
 
 
+@contextmanager
+def held(path: str = "/held", **options: Any) -> Iterator[tuple[Running, Connection]]:
+    """Run a server with a request in flight, which waits until it is released."""
+    with running(**options) as run, Connection(run.address) as connection:
+        connection.send_request("GET", path)
+        assert run.application.began.wait(PATIENCE)
+        yield run, connection
+
+
 # Each parser and each loop once.
 @pytest.fixture(params=[COMBINATIONS[0], COMBINATIONS[3]], ids="-".join)
 def combination(request: pytest.FixtureRequest) -> Combination:
@@ -156,9 +165,7 @@ def test_while_it_drains_it_is_not_ready_and_accepts_but_keeps_no_connection(
 
 
 def test_what_is_in_flight_is_finished(combination: Combination) -> None:
-    with running(combination) as run, Connection(run.address) as connection:
-        connection.send_request("GET", "/held")
-        run.application.began.wait(PATIENCE)
+    with held(combination=combination) as (run, connection):
         run.server.drain()
         until(lambda: is_refused(run.address))
         run.application.released.set()
@@ -230,9 +237,7 @@ def test_a_connection_that_fails_to_end_harms_no_request(monkeypatch: pytest.Mon
         raise PermissionError
 
     monkeypatch.setattr(draining_server, "refuse_new", fail)
-    with running() as run, Connection(run.address) as connection:
-        connection.send_request("GET", "/held")
-        run.application.began.wait(PATIENCE)
+    with held() as (run, connection):
         stubborn = Stubborn(run.server.server_state.connections)
         run.server.drain()
         assert stubborn.aborted.wait(PATIENCE)
@@ -278,9 +283,7 @@ def test_what_takes_too_long_is_cancelled_and_torn_down_before_the_shutdown(
     combination: Combination, caplog: pytest.LogCaptureFixture, path: str, status: int | None
 ) -> None:
     """A response that has begun is cut off, which is no error."""
-    with running(combination, timeout_graceful_shutdown=0) as run, Connection(run.address) as connection:
-        connection.send_request("GET", path)
-        run.application.began.wait(PATIENCE)
+    with held(path, combination=combination, timeout_graceful_shutdown=0) as (run, connection):
         run.server.drain()
         if status is None:
             connection.receive_head()
@@ -299,9 +302,7 @@ def test_a_second_signal_and_sigquit_hurry(
     caplog: pytest.LogCaptureFixture, signals: tuple[int, ...]
 ) -> None:
     caplog.set_level(logging.INFO)
-    with running(drain_delay=600) as run, Connection(run.address) as connection:
-        connection.send_request("GET", "/held")
-        run.application.began.wait(PATIENCE)
+    with held(drain_delay=600) as (run, _):
         for signum in signals:
             run.server.handle_exit(signum, None)
             until(lambda: len(signals) == 1 or "SIGTERM: Not ready any more" in caplog.text)
@@ -311,12 +312,7 @@ def test_a_second_signal_and_sigquit_hurry(
 
 
 def test_what_will_not_be_cancelled_does_not_hinder_the_shutdown() -> None:
-    with (
-        running(timeout_graceful_shutdown=0, timeout_lifespan_shutdown=0.5) as run,
-        Connection(run.address) as connection,
-    ):
-        connection.send_request("GET", "/stubborn")
-        run.application.began.wait(PATIENCE)
+    with held("/stubborn", timeout_graceful_shutdown=0, timeout_lifespan_shutdown=0.5) as (run, connection):
         run.server.drain()
         until(lambda: "shutdown" in run.application.events)
         assert connection.is_closed()
@@ -350,9 +346,7 @@ def test_one_that_retires_leaves_the_listener_to_others_and_keeps_idle_connectio
 
 
 def test_a_service_may_end_while_one_retires() -> None:
-    with running(drain_delay=600) as run, Connection(run.address) as connection:
-        connection.send_request("GET", "/held")
-        run.application.began.wait(PATIENCE)
+    with held(drain_delay=600) as (run, connection):
         run.on_loop(run.server.retire)
         until(lambda: run.listener.fileno() == -1)
         run.server.drain()
