@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 import asyncio
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +16,7 @@ from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 from ashapp.observe.observation import Observation, Sink
 from ashapp.observe.observer import Observer
-from ashapp.observe.tracing import Tracer, make_provider
+from ashapp.observe.tracing import Tracer
 from tests.support.asgi import Client, fetch
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -253,55 +252,3 @@ def test_a_flush_disturbs_no_shutdown(
     assert flushed == [3000]
     assert caplog.messages == (["The last traces can't be sent"] if error else [])
     provider.shutdown()
-
-
-@pytest.fixture
-def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Make a provider by variables, as if none had been set yet."""
-    made: list[TracerProvider] = []
-    current: list[Any] = [trace.ProxyTracerProvider()]
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: current[0])
-    monkeypatch.setattr(trace, "set_tracer_provider", lambda provider: current.insert(0, provider))
-
-    def make(**environ: str) -> Any:
-        for name, value in environ.items():
-            monkeypatch.setenv(name, value)
-        found = make_provider(environ)
-        if isinstance(found, TracerProvider):
-            made.append(found)
-        return found
-
-    yield make
-    for found in made:
-        found.shutdown()
-
-
-def exporters_of(provider: TracerProvider) -> list[str]:
-    processors = provider._active_span_processor._span_processors
-    return [type(processor.span_exporter).__name__ for processor in processors]  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize(
-    ("environ", "exporters"),
-    [
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, ["OTLPSpanExporter"]),
-        ({"OTEL_TRACES_EXPORTER": "console"}, ["ConsoleSpanExporter"]),
-        ({"OTEL_TRACES_EXPORTER": "otlp, console"}, ["OTLPSpanExporter", "ConsoleSpanExporter"]),
-        ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"}, ["OTLPSpanExporter"]),
-    ],
-)
-def test_a_provider_is_made_by_the_variables(
-    provider: Callable[..., Any], environ: dict[str, str], exporters: list[str]
-) -> None:
-    made = provider(OTEL_SERVICE_NAME="shop", **environ)
-    assert exporters_of(made) == exporters
-    assert made.resource.attributes["service.name"] == "shop"
-    assert trace.get_tracer_provider() is made
-    assert provider() is made, "there is one for the process"
-
-
-@pytest.mark.parametrize("variable", ["OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL"])
-def test_an_exporter_that_is_not_there_is_told(provider: Callable[..., Any], variable: str) -> None:
-    with pytest.raises(ValueError, match=f"{variable} = 'smoke': no such exporter") as caught:
-        provider(**{variable: "smoke"})
-    assert "console, otlp_proto_http" in str(caught.value)

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import httpx
 import pytest
+from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from ashapp.server.assembly.traces import is_configured, make_tracer
+from ashapp.server.assembly.traces import make_tracer
 from ashapp.server.errors import StartupError
 from tests.support.process import serving
 
@@ -37,22 +39,61 @@ SHOP = """
     """
 
 
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The providers that there have been for the process, the last one first; none is there at first."""
+    providers: list[Any] = [trace.ProxyTracerProvider()]
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: providers[0])
+    monkeypatch.setattr(trace, "set_tracer_provider", lambda provider: providers.insert(0, provider))
+    yield providers
+    for provider in providers[:-1]:
+        provider.shutdown()
+
+
+def exporters_of(provider: Any) -> list[str]:
+    processors = provider._active_span_processor._span_processors
+    return [type(processor.span_exporter).__name__ for processor in processors]
+
+
+OTLP, CONSOLE = "OTLPSpanExporter", "ConsoleSpanExporter"
+ADDRESS = "http://127.0.0.1:9"
+
+
 @pytest.mark.parametrize(
-    ("environ", "expected"),
+    ("variables", "exporters"),
     [
-        ({}, False),
-        ({"OTEL_SERVICE_NAME": "shop"}, False),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
-        ({"OTEL_TRACES_EXPORTER": "console"}, True),
-        ({"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, False),
-        ({"OTEL_TRACES_EXPORTER": "console", "OTEL_SDK_DISABLED": "TRUE"}, False),
-        ({"OTEL_TRACES_EXPORTER": "console", "OTEL_SDK_DISABLED": "false"}, True),
+        ({}, None),
+        ({"EXPORTER_OTLP_ENDPOINT": ADDRESS}, [OTLP]),
+        ({"EXPORTER_OTLP_TRACES_ENDPOINT": f"{ADDRESS}/v1/traces"}, [OTLP]),
+        ({"EXPORTER_OTLP_ENDPOINT": ""}, None),
+        ({"TRACES_EXPORTER": "console"}, [CONSOLE]),
+        ({"TRACES_EXPORTER": "otlp, console"}, [OTLP, CONSOLE]),
+        ({"TRACES_EXPORTER": "otlp", "EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"}, [OTLP]),
+        ({"TRACES_EXPORTER": "none", "EXPORTER_OTLP_ENDPOINT": ADDRESS}, None),
+        ({"TRACES_EXPORTER": "console", "SDK_DISABLED": "TRUE"}, None),
+        ({"TRACES_EXPORTER": "console", "SDK_DISABLED": "false"}, [CONSOLE]),
     ],
 )
-def test_traces_are_asked_for_by_the_standard_variables(environ: dict[str, str], *, expected: bool) -> None:
-    assert is_configured(environ) is expected
+def test_traces_are_asked_for_by_the_standard_variables(
+    monkeypatch: pytest.MonkeyPatch, made: list[Any], variables: dict[str, str], exporters: list[str] | None
+) -> None:
+    environ = {f"OTEL_{name}": value for name, value in variables.items()}
+    for name, value in {**environ, "OTEL_SERVICE_NAME": "shop"}.items():
+        monkeypatch.setenv(name, "false" if name == "OTEL_SDK_DISABLED" else value)
+    for _ in range(2):  # there is one for the process
+        assert (make_tracer(environ, query=False) is None) is (exporters is None)
+        assert len(made) == (1 if exporters is None else 2)
+    if exporters is not None:
+        assert exporters_of(made[0]) == exporters
+        assert made[0].resource.attributes["service.name"] == "shop"
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize("variable", ["OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL"])
+def test_a_wrong_variable_stops_the_start(variable: str) -> None:
+    with pytest.raises(StartupError, match=f"{variable} = 'smoke': no such exporter") as caught:
+        make_tracer({"OTEL_TRACES_EXPORTER": "otlp", variable: "smoke"}, query=False)
+    assert "console, otlp_proto_http" in str(caught.value)
 
 
 def test_nothing_is_imported_unless_asked_for() -> None:
@@ -75,11 +116,6 @@ def test_a_missing_package_is_told_and_the_service_goes_on(
         assert make_tracer({"OTEL_TRACES_EXPORTER": "console"}, query=False) is None
     (message,) = caplog.messages
     assert "Install ashapp-backend[otel]" in message
-
-
-def test_a_wrong_variable_stops_the_start() -> None:
-    with pytest.raises(StartupError, match="OTEL_TRACES_EXPORTER = 'smoke'"):
-        make_tracer({"OTEL_TRACES_EXPORTER": "smoke"}, query=False)
 
 
 class Collector:
