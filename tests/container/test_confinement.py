@@ -47,3 +47,17 @@ def test_several_workers_need_no_folder_for_temporary_files(image: str) -> None:
         assert httpx.get(f"{container.url()}/version", trust_env=False).status_code == 200
         metrics = f"{container.url(5001)}/metrics"
         until(lambda: "ashapp_workers 2.0" in httpx.get(metrics, trust_env=False).text, "both serve")
+
+
+def test_metrics(service: Container) -> None:
+    httpx.get(f"{service.url()}/status/418", trust_env=False)
+    response = httpx.get(f"{service.url(5001)}/metrics", trust_env=False)
+    assert response.status_code == 200
+    assert "ashapp_workers 1.0" in response.text
+    assert 'http_route="/status/<code>"' in response.text
+
+
+def test_readiness_in_detail(service: Container) -> None:
+    response = httpx.get(f"{service.url(5001)}/readyz", trust_env=False)
+    assert response.status_code == 200
+    assert response.json()["status"] == "ok"

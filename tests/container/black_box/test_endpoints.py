@@ -30,21 +30,6 @@ def test_echo(client: httpx.Client, method: str) -> None:
     assert (echoed["json"], echoed["headers"]["X-A"]) == (sent, "b")
 
 
-@pytest.mark.parametrize("status", [200, 201, 204, 302, 404, 418, 500, 503])
-def test_status(client: httpx.Client, status: int) -> None:
-    response = client.get(f"/status/{status}")
-    assert response.status_code == status
-    if status >= 400:
-        assert response.headers["content-type"] == "application/problem+json"
-        assert response.json()["status"] == status
-
-
-def test_delay(client: httpx.Client) -> None:
-    response = client.get("/delay/0.5")
-    assert response.json() == {"seconds": 0.5}
-    assert response.elapsed.total_seconds() >= 0.5
-
-
 def test_upload_in_chunks(client: httpx.Client) -> None:
     chunks = [bytes([number]) * 8192 for number in range(64)]
     answer = client.post("/upload", content=iter(chunks)).json()
