@@ -40,6 +40,9 @@ def test_the_snippets_are_an_application_that_serves(capsys: pytest.CaptureFixtu
         with connect(f"ws://{host}:{port}/echo/blocking", proxy=None) as echo:
             echo.send("hello")
             assert echo.recv(5) == "hello"
+        with connect(f"ws://{host}:{port}/upper", proxy=None) as upper:
+            upper.send("hello")
+            assert upper.recv(5) == "HELLO"
         client = socketio.Client()
         ordered: list[str] = []
         client.on("ordered", ordered.append)

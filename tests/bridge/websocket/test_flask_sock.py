@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import flask
@@ -14,20 +15,31 @@ import simple_websocket
 import websocket as websocket_client
 from flask_sock import Sock
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
+from ashapp import FlaskToAsgi, nonblocking
 from tests.bridge.websocket.conftest import Open
 from tests.support.client import Address, fetch
 from tests.support.journal import Journal
+from tests.support.server import serving
 from tests.support.waiting import until
 
+#: Who reads, as the application has it or as the bridge does; and a handler that is on the loop, too.
+CLASSES: dict[str, dict[str, Any]] = {
+    "thread": {"thread_class": threading.Thread},
+    "fiber": {},
+    "nonblocking": {},
+}
 
-@pytest.fixture
-def sock(app: flask.Flask, journal: Journal) -> Sock:
-    """Handlers that send back what they receive, and note with what the client has closed."""
+
+@pytest.fixture(params=CLASSES)
+def sock(app: flask.Flask, journal: Journal, request: pytest.FixtureRequest) -> Sock:
+    """A handler that sends back what it receives, and notes with what the client has closed."""
     sock = Sock(app)
-    app.config["SOCK_SERVER_OPTIONS"] = {"subprotocols": ["chat"]}
+    app.config["SOCK_SERVER_OPTIONS"] = {"subprotocols": ["chat"], **CLASSES[request.param]}
 
     @sock.route("/echo")
+    @(nonblocking if request.param == "nonblocking" else lambda handler: handler)
     def echo(ws: simple_websocket.Server) -> None:
         try:
             while True:
@@ -182,9 +194,9 @@ def test_a_host_that_is_no_name_is_400(address: Address) -> None:
 
 
 def test_pings_of_the_library_are_answered(app: flask.Flask, sock: Sock, open_websocket: Open) -> None:
-    app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": 0.05}
+    app.config["SOCK_SERVER_OPTIONS"]["ping_interval"] = 0.3
     with open_websocket("/echo") as client:
-        time.sleep(0.5)
+        time.sleep(1)
         client.send("x")
         assert client.recv(5) == "x"
 
@@ -243,3 +255,24 @@ def test_a_slow_handler_holds_the_client_back(sock: Sock, open_websocket: Open) 
             client.send(b"x" * 10_000)
         go.set()
         assert client.recv(5) == "1000000"
+
+
+@pytest.mark.parametrize(("kind", "each"), [("thread", 2), ("fiber", 1), ("nonblocking", 0)])
+def test_how_many_threads_an_idle_websocket_holds(app: flask.Flask, kind: str, each: int) -> None:
+    sock = Sock(app)
+    app.config["SOCK_SERVER_OPTIONS"] = CLASSES[kind]
+
+    def echo(ws: simple_websocket.Server) -> None:
+        while True:
+            ws.send(ws.receive())
+
+    sock.route("/")(nonblocking(echo) if kind == "nonblocking" else echo)
+    before = set(threading.enumerate())
+    with serving(FlaskToAsgi(app), ws="auto") as (host, port), ExitStack() as stack:
+        clients = [stack.enter_context(connect(f"ws://{host}:{port}/", proxy=None)) for _ in range(10)]
+        for client in clients:
+            client.send("x")
+        assert [client.recv(10) for client in clients] == ["x"] * 10
+        names = [thread.name for thread in set(threading.enumerate()) - before]
+        held = [name for name in names if name.startswith("ashapp-websocket") or "simple_websocket" in name]
+        assert len(held) == 10 * each

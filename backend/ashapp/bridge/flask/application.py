@@ -13,6 +13,7 @@ from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.placement.rules import choose, keeps_all
 from ashapp.bridge.request.loop_call import LoopCall
+from ashapp.bridge.websocket.flask_sock import offer_fibers
 from ashapp.bridge.wsgi import RENAMED, WsgiToAsgi
 
 if TYPE_CHECKING:
@@ -113,14 +114,17 @@ class FlaskToAsgi(WsgiToAsgi):
         return super().make_call(environ, body)
 
     def make_websocket_call(self, environ: Environ, body: InputStream) -> WsgiCall:
-        """Return the call for a WebSocket: on the loop for an async handler, else on a thread."""
+        """Return the call for a WebSocket: on the loop for a handler that may run there, else on a thread."""
         if self._dispatch.handler_runs_on_loop(environ):
             return LoopCall(self.websocket_service, environ, body)
         return super().make_websocket_call(environ, body)
 
     def wants_socket(self, environ: Environ) -> bool:
         """Say whether the handler may take the socket of its WebSocket: not one of ``websocket``."""
-        return not self._dispatch.has_native_handler(environ)
+        if self._dispatch.has_native_handler(environ):
+            return False
+        offer_fibers(self.wsgi_application.config)
+        return True
 
     def _note_route(self, call: WsgiCall | None) -> None:
         if call is not None and call.info is not None and call.info.route is None:

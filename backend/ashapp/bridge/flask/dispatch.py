@@ -42,7 +42,7 @@ from ashapp.bridge.placement.converters import on_loop
 from ashapp.bridge.placement.hindrances import binds_as_flask, is_flasks_own
 from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking, nonblocking
 from ashapp.bridge.placement.rules import Placement, keeps_all
-from ashapp.bridge.placement.views import blueprints_of, makes
+from ashapp.bridge.placement.views import blueprints_of, is_async, makes
 from ashapp.bridge.websocket.rules import is_native
 
 if TYPE_CHECKING:
@@ -110,13 +110,15 @@ class Dispatch:
         return rule is not None and self.placement.of(rule.endpoint).on_loop
 
     def handler_runs_on_loop(self, environ: Environ) -> bool:
-        """Say whether the handler for the WebSocket of *environ* is one of ``websocket``, on the loop."""
+        """Say whether the handler for the WebSocket of *environ* runs on the loop.
+
+        One of ``websocket`` does if it is async, and one of a library if it is marked ``nonblocking``.
+        """
         rule = self._match_early(environ)
-        return (
-            rule is not None
-            and is_native(self._app.view_functions.get(rule.endpoint))
-            and self.placement.of(rule.endpoint).on_loop
-        )
+        if rule is None or not self.placement.of(rule.endpoint).on_loop:
+            return False
+        view = self._app.view_functions.get(rule.endpoint)
+        return is_native(view) == is_async(view)
 
     def has_native_handler(self, environ: Environ) -> bool:
         """Say whether the handler for the WebSocket of *environ* is one of ``websocket``."""

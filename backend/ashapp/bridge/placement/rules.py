@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.placement.converters import guard_converters, may_block
 from ashapp.bridge.placement.hindrances import find_hindrance
-from ashapp.bridge.placement.nonblocking import is_on_thread, why_it_blocks
+from ashapp.bridge.placement.nonblocking import is_nonblocking, is_on_thread, why_it_blocks
 from ashapp.bridge.placement.views import (
     ViewKind,
     async_methods,
@@ -96,7 +96,9 @@ class Placement:
             self._number_of_views = len(app.view_functions)
             self._places.clear()
             self.guarded = guard_converters(app.url_map)
-            self._has_async_views = any(map(is_async, app.view_functions.values()))
+            self._has_async_views = any(
+                is_async(view) or is_nonblocking(view) for view in app.view_functions.values()
+            )
         if not self._has_async_views:
             return False
         surroundings = (
@@ -146,12 +148,18 @@ class Placement:
     def _decide(self, endpoint: str, view: Any) -> Place:
         kept = self._why_kept(endpoint, view)
         reason = kept
-        if not is_async(view):
+        if not (is_async(view) or self._is_quick_websocket(endpoint, view)):
             sync = _why_sync(view)
             reason = sync if kept is None or sync == _SYNC else kept
         elif kept is None:
             reason = self._hindrance or self._why_matched_on_thread(endpoint)
         return Place(on_loop=not reason, reason=reason or "", own_loop=kept is not None)
+
+    def _is_quick_websocket(self, endpoint: str, view: Any) -> bool:
+        """Say whether *view* is a handler of WebSockets, for a library, that waits for nothing else."""
+        return is_nonblocking(view) and any(
+            rule.websocket for rule in self._app.url_map.iter_rules() if rule.endpoint == endpoint
+        )
 
     def _why_kept(self, endpoint: str, view: Any) -> str | None:
         if keeps_all(self._app):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ashapp.bridge.admission.in_flight import busy
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.messages.errors import RequestRejected
+from ashapp.bridge.websocket.application_socket import ApplicationSocket
 from ashapp.bridge.websocket.connection import WebSocketClosed
 from ashapp.bridge.websocket.translator import Translator
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.messages.types import Environ, Message, StartResponse, WsgiApplication
     from ashapp.bridge.websocket.connection import Connection
 
-__all__ = ["SOCKET", "ApplicationSocket", "Relay", "tolerating_any_end"]
+__all__ = ["SOCKET", "Relay", "tolerating_any_end"]
 
 _log = logging.getLogger("ashapp.bridge")
 
@@ -42,20 +43,6 @@ SOCKET = "werkzeug.socket"
 _READ_SIZE = 65536
 # Reads in a row that need not wait, before other tasks have their turn.
 _READS_IN_A_ROW = 16
-
-
-class ApplicationSocket(socket.socket):
-    """The end of the application. Its peer is that of the WebSocket, where the server has told of it."""
-
-    client: tuple[str, int] | None = None
-
-    def getpeername(self) -> object:
-        """Return the address of the client."""
-        return super().getpeername() if self.client is None else self.client
-
-    def __del__(self) -> None:
-        # As a server closes a connection when a request has ended: not all libraries do.
-        self.close()
 
 
 class Relay:
@@ -76,8 +63,8 @@ class Relay:
         except OSError as error:
             raise busy(f"there is no socket for a WebSocket: {error.strerror}") from error
         self._own.setblocking(False)  # noqa: FBT003 - positional only
-        environ[SOCKET] = end = ApplicationSocket(fileno=application_end.detach())
-        end.client = environ["asgi.scope"].get("client")
+        self._other = ApplicationSocket(application_end.detach(), environ["asgi.scope"].get("client"))
+        environ[SOCKET] = self._other
         self._translator = Translator()
         self._has_returned = False
         # Whether the client has gone, and the application can read that.
@@ -89,6 +76,7 @@ class Relay:
         self._is_writing = False
         self._inward: asyncio.Task[None] | None = None
         self._outward = self._loop.create_task(self._pass_out())
+        self._outward.add_done_callback(self._close)  # it may be cancelled before it begins
 
     async def answer(self, message: Message) -> None:
         """Take *message*, a part of the response of the application, which has returned by now.
@@ -109,6 +97,7 @@ class Relay:
         """Pass on no more: the application reads the end of the stream."""
         self._environ.pop(SOCKET, None)
         self._outward.cancel()
+        self._connection.stop()
 
     # -- from the application to the client
 
@@ -139,18 +128,24 @@ class Relay:
             if self._inward is not None:
                 self._inward.cancel()
                 await asyncio.wait([self._inward])
-            self._own.close()
+
+    def _close(self, _outward: asyncio.Task[None]) -> None:
+        self._own.close()
+        self._other.waiters.wake()
 
     async def _read(self) -> bytes:
         """Return what the application has written, and nothing when it can write no more."""
         while True:
             try:
-                return self._own.recv(_READ_SIZE)
+                data = self._own.recv(_READ_SIZE)
             except BlockingIOError:
                 if self._has_returned:
                     return b""
             except OSError:  # it has closed its end, and has not read all
                 return b""
+            else:
+                self._other.waiters.wake()
+                return data
             self._readable = self._loop.create_future()
             self._loop.add_reader(self._own, resolve, self._readable)
             try:
@@ -177,6 +172,7 @@ class Relay:
         if self._replies and not self._is_writing:
             with suppress(OSError):  # it does not read
                 self._replies = self._replies[self._own.send(self._replies) :]
+                self._other.waiters.wake()
 
     # -- from the client to the application
 
@@ -193,13 +189,31 @@ class Relay:
     async def _write(self, data: bytes) -> None:
         self._is_writing = True
         while data:
-            await self._loop.sock_sendall(self._own, data)
+            left = memoryview(data)
+            while left:
+                left = left[await self._write_some(left) :]
             data, self._replies = self._replies, b""
         self._is_writing = False
+
+    async def _write_some(self, data: memoryview) -> int:
+        """Write as much of *data* as there is room for, and return its size, 0 after a wait for room."""
+        try:
+            size = self._own.send(data)
+        except BlockingIOError:
+            has_room = self._loop.create_future()
+            self._loop.add_writer(self._own, resolve, has_room)
+            try:
+                await has_room
+            finally:
+                self._loop.remove_writer(self._own)
+            return 0
+        self._other.waiters.wake()
+        return size
 
     def _end(self, how: int) -> None:
         with suppress(OSError):  # it has closed its end
             self._own.shutdown(how)
+            self._other.waiters.wake()
 
 
 def tolerating_any_end(application: WsgiApplication) -> WsgiApplication:

@@ -48,22 +48,21 @@ async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> N
     loop = asyncio.get_running_loop()
     connection = Connection(scope, receive, send, loop)
     leave = bridge.websockets.leave
-    call = relay = None
+    face: Connection | Relay = connection
+    call = None
     bridge.websockets.connections.add(connection)
     try:
         bridge.websockets.check()
         made = _make_call(bridge, scope, connection)
-        answer = connection.answer
+        if bridge.wants_socket(made.environ):
+            face = Relay(made.environ, connection)
+            made.application = tolerating_any_end(made.application)
         if isinstance(made, ThreadCall):
             bridge.websockets.take_thread()
             leave = bridge.websockets.leave_thread
-            if bridge.wants_socket(made.environ):
-                relay = Relay(made.environ, connection)
-                made.application = tolerating_any_end(made.application)
-                answer = relay.answer
             made.submit()
         call = made
-        await call.respond(answer)
+        await call.respond(face.answer)
         await connection.close(connection.final_code)
         await connection.until_denied()
     except RequestRejected as rejection:
@@ -79,9 +78,7 @@ async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> N
             await connection.close(1011)
         raise
     finally:
-        if relay is not None:
-            relay.stop()
-        connection.stop()
+        face.stop()
         bridge.websockets.connections.discard(connection)
         if call is None:
             leave()

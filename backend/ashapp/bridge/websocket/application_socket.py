@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""The end of a socket pair that an application has.
+
+It blocks, as the connection of a request does under other servers. In a fiber, and in a view on the event
+loop, it waits without a thread. Who has the other end then says when there may be something to read, or room.
+
+The loop itself never watches its descriptor: uvloop would make it non-blocking for the threads as well.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from contextlib import suppress
+from typing import Any
+
+from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.websocket.fibers import Waiters
+
+__all__ = ["ApplicationSocket", "FiberSelector"]
+
+
+class ApplicationSocket(socket.socket):
+    """The end with the descriptor *fileno*; its peer is *client*, where the server has told of it."""
+
+    def __init__(self, fileno: int, client: tuple[str, int] | None) -> None:
+        super().__init__(fileno=fileno)
+        #: To be woken when the other end has read or written, or is closed.
+        self.waiters = Waiters()
+        self._client = client
+        # Whether a fiber writes, and has not written all.
+        self._is_writing = False
+
+    def getpeername(self) -> object:
+        """Return the address of the client."""
+        return super().getpeername() if self._client is None else self._client
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Return at most *size* bytes of what there is to read, as soon as there is some."""
+        if current_greenlet() is None:
+            return super().recv(size, flags)
+        read: list[bytes] = []
+        self.waiters.wait_until(lambda: self._read_into(read, size, flags), None)
+        return read[0]
+
+    def is_readable(self, timeout: float | None) -> bool:
+        """Wait in a fiber for something to read, or the end; say whether it came within *timeout* seconds."""
+        return self.waiters.wait_until(lambda: self._read_into([], 1, socket.MSG_PEEK), timeout)
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Write all of *data*, and return its size."""
+        if current_greenlet() is None:
+            return super().send(data, flags)
+        self.waiters.wait_until(lambda: not self._is_writing, None)
+        self._is_writing = True
+        left = [memoryview(data)]
+        try:
+            self.waiters.wait_until(lambda: self._write_from(left, flags), None)
+        finally:
+            self._is_writing = False
+            self.waiters.wake()
+        return len(data)
+
+    def _read_into(self, read: list[bytes], size: int, flags: int) -> bool:
+        with suppress(BlockingIOError):
+            read.append(super().recv(size, flags | socket.MSG_DONTWAIT))
+            return True
+        return False
+
+    def _write_from(self, left: list[memoryview], flags: int) -> bool:
+        with suppress(BlockingIOError):
+            left[0] = left[0][super().send(left[0], flags | socket.MSG_DONTWAIT) :]
+        return not left[0]
+
+    def __del__(self) -> None:
+        # As a server closes a connection when a request has ended: not all libraries do.
+        self.close()
+
+
+class FiberSelector:
+    """A selector with which a fiber may wait for one ``ApplicationSocket`` to be readable."""
+
+    def __init__(self) -> None:
+        self._socket: Any = None
+        # For a thread: it has a descriptor of its own.
+        self._selector: selectors.BaseSelector | None = None
+
+    def register(self, sock: Any, events: int, data: object = None) -> None:  # noqa: ARG002
+        """Wait for *sock* in ``select``."""
+        self._socket = sock
+
+    def select(self, timeout: float | None = None) -> object:
+        """Return something true if the socket is readable within *timeout* seconds."""
+        if current_greenlet() is not None:
+            return self._socket.is_readable(timeout)
+        if self._selector is None:
+            self._selector = selectors.DefaultSelector()
+            self._selector.register(self._socket, selectors.EVENT_READ)
+        return self._selector.select(timeout)
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        if self._selector is not None:
+            self._selector.close()

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Fibers and threads that wait for each other."""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from typing import Any
+
+import pytest
+
+from ashapp.bridge.concurrency.greenlet_tasks import GreenletTask
+from ashapp.bridge.websocket.fibers import FiberEvent, FiberQueue, FiberThread, fiber_sleep
+from tests.support.waiting import on_a_thread
+
+Run = Callable[..., Awaitable[Any]]
+
+
+async def in_a_fiber(function: Callable[..., Any], *args: object) -> Any:
+    async with asyncio.timeout(20):
+        return await GreenletTask(None).drive(lambda: function(*args), Context())
+
+
+@pytest.fixture(params=[in_a_fiber, on_a_thread])
+def run(request: pytest.FixtureRequest) -> Run:
+    chosen: Run = request.param
+    return chosen
+
+
+@pytest.fixture(params=[in_a_fiber, on_a_thread])
+def run_other(request: pytest.FixtureRequest) -> Run:
+    chosen: Run = request.param
+    return chosen
+
+
+async def test_an_event_is_waited_for(run: Run, run_other: Run) -> None:
+    event = FiberEvent()
+    waiting = [asyncio.ensure_future(run(event.wait, timeout)) for timeout in (None, 10, None)]
+    await asyncio.sleep(0.05)
+    assert not any(task.done() for task in waiting)
+    await run_other(event.set)
+    assert await asyncio.gather(*waiting) == [True] * 3
+
+
+async def test_an_event_is_waited_for_in_vain(run: Run) -> None:
+    event = FiberEvent()
+    began = time.monotonic()
+    assert await run(event.wait, 0.05) is False
+    assert await run(event.wait, 0) is False
+    assert time.monotonic() - began >= 0.05
+
+
+async def test_items_of_a_queue_come_in_order(run: Run, run_other: Run) -> None:
+    items = FiberQueue()
+
+    def take() -> list[int]:
+        found = []
+        for _ in range(100):
+            found.append(items.get(timeout=10))
+            items.task_done()
+        return found
+
+    def give() -> None:
+        for number in range(100):
+            items.put(number)
+            if number % 10 == 0:
+                fiber_sleep(0.001)
+        items.join()
+
+    found, _ = await asyncio.gather(run(take), run_other(give))
+    assert found == list(range(100))
+
+
+async def test_a_queue_is_asked_in_vain(run: Run) -> None:
+    items = FiberQueue()
+    for args in ((False,), (True, 0.01)):
+        with pytest.raises(queue.Empty):
+            await run(items.get, *args)
+
+
+async def test_code_of_no_request_gets_a_thread() -> None:
+    idents: list[int] = []
+    thread = FiberThread(target=idents.append, args=(1,))
+    await on_a_thread(thread.start)
+    thread.join()
+    assert (idents, thread.is_alive()) == ([1], False)
+
+
+async def test_a_fiber_is_joined_and_its_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    began = threading.get_ident()
+    idents: list[int] = []
+
+    def fail() -> None:
+        fiber_sleep(0.01)
+        idents.append(threading.get_ident())
+        raise ZeroDivisionError
+
+    def start() -> tuple[bool, bool]:
+        fiber = FiberThread(target=fail)
+        fiber.start()
+        was_alive = fiber.is_alive()
+        fiber.join()
+        return was_alive, fiber.is_alive()
+
+    assert await in_a_fiber(start) == (True, False)
+    assert idents == [began]
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
