@@ -70,6 +70,9 @@ async def test_a_child_process_has_others_beside_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
     environ = json.loads((await fetch(WsgiToAsgi(echo))).body)
     assert environ["wsgi.multiprocess"] is (parent is not None)
+    monkeypatch.setattr(WsgiToAsgi, "has_siblings", True)
+    environ = json.loads((await fetch(WsgiToAsgi(echo))).body)
+    assert environ["wsgi.multiprocess"] is True
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])

@@ -8,7 +8,7 @@ import multiprocessing
 from contextvars import copy_context
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import asgiref.wsgi
 
@@ -77,8 +77,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     *duplicate_header_limit* is how often a header may be repeated before the request is refused with
     400 (None or 0: any number). *multiprocess* is what ``wsgi.multiprocess`` says: whether other
     processes serve the same application; by default, whether this process is a child that
-    ``multiprocessing`` started, as uvicorn's workers are. *request_timeout* is the time in seconds
-    after which a request whose response has not begun is answered with 504 (None: never).
+    ``multiprocessing`` started, as uvicorn's workers are, or a worker of ``ashapp serve``.
+    *request_timeout* is the time in seconds after which a request whose response has not begun is answered
+    with 504 (None: never).
     *limit_in_flight* is how many requests there may be at once, and *limit_queue* how many of them may wait
     for a thread: one more is answered with 503 at once (see ``Admission``). *limit_body* is the greatest
     length in bytes of a request body: a longer one is answered with 413. None stands for no such bound.
@@ -102,6 +103,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         ValueError: *threads* is less than one, or a bound is.
 
     """
+
+    #: Whether other processes serve the same application, as far as a server knows that has forked this one.
+    has_siblings: ClassVar[bool] = False
 
     @renamed(**RENAMED)
     def __init__(  # noqa: PLR0913 - options, all but asgiref's two by keyword
@@ -128,7 +132,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         if not callable(wsgi_application):
             raise TypeError(f"expected a WSGI application, got {wsgi_application!r}, which can't be called")
         if multiprocess is None:
-            multiprocess = multiprocessing.parent_process() is not None
+            multiprocess = self.has_siblings or multiprocessing.parent_process() is not None
         self.limit_body = limit_body
         self.loop: asyncio.AbstractEventLoop | None = None
         #: The pool that requests run on, to be looked at.

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: MIT
 """Run the server: alone in this process, in workers below a supervisor, or in one that is reloaded."""
 
+import contextlib
+import importlib
 import logging
-import socket
 from collections import Counter
 from typing import Any
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
+from uvicorn.config import LOOP_FACTORIES, STARTUP_FAILURE, WS_PROTOCOLS
+from uvicorn.importer import ImportFromStringError, import_from_string
 
 from ashapp.server.assembly.log_config import logging_options
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
-from ashapp.server.inspection.announcements import Announcements, Tell
+from ashapp.server.inspection.announcements import Announcements
 from ashapp.server.management import server as management
-from ashapp.server.management.workers import Workers
+from ashapp.server.processes.nursery import Nursery, found_nursery
 from ashapp.server.processes.reloader import Reloader
 from ashapp.server.processes.supervisor import Supervisor
-from ashapp.server.processes.worker_process import WorkerOptions
+from ashapp.server.processes.worker_process import WorkerOptions, work
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving.process import serve
 from ashapp.server.serving.single_process import MainServer
@@ -38,25 +40,49 @@ def run(settings: Settings) -> int:
 
     """
     allow_open_files()
+    config = _config(settings)
+    if not (settings.reload or settings.supervisor):
+        return _serve_alone(config, settings)
+    _import_ahead(config)
+    nursery = found_nursery()
+    if isinstance(nursery, Nursery):
+        with contextlib.closing(nursery):
+            return _supervise(config, settings, nursery)
+    return work(config, settings, nursery)
+
+
+def _serve_alone(config: uvicorn.Config, settings: Settings) -> int:
     with bound(settings) as sockets, management.serving(settings) as (workers, urls):
-        lines = [f"Metrics and readiness on {', '.join(urls)}, not for the public"] if urls else []
-        if not (settings.reload or settings.supervisor):
-            return _serve_alone(settings, sockets, workers, Announcements(lines).tell)
-        options = WorkerOptions(_config(settings), settings, sockets, Counter())
-        listen(sockets, options.config.backlog)
+        server = MainServer(config, settings, Health())
+        serve(server, sockets, workers, Announcements(_lines(urls)).tell)
+    return 0 if server.started or server.should_exit else STARTUP_FAILURE
+
+
+def _supervise(config: uvicorn.Config, settings: Settings, nursery: Nursery) -> int:
+    with bound(settings) as sockets, management.serving(settings) as (workers, urls):
+        options = WorkerOptions(settings, sockets, Counter(), nursery)
+        listen(sockets, config.backlog)
+        lines = _lines(urls)
         if not settings.reload:
             return Supervisor(options, workers, Announcements(lines).tell).run()
-        config = _reload_config(settings)
-        lines.append(f"Reloading when a file changes in {', '.join(map(str, config.reload_dirs))}")
-        return Reloader(config, options, workers, Announcements(lines).tell).run()
+        watched = _reload_config(settings)
+        lines.append(f"Reloading when a file changes in {', '.join(map(str, watched.reload_dirs))}")
+        return Reloader(watched, options, workers, Announcements(lines).tell).run()
 
 
-def _serve_alone(
-    settings: Settings, sockets: list[socket.socket], workers: Workers | None, tell: Tell
-) -> int:
-    server = MainServer(_config(settings), settings, Health())
-    serve(server, sockets, workers, tell)
-    return 0 if server.started or server.should_exit else STARTUP_FAILURE
+def _import_ahead(config: uvicorn.Config) -> None:
+    """Import what each worker would of uvicorn; a worker tells of what can't be imported."""
+    for name in (LOOP_FACTORIES.get(config.loop), WS_PROTOCOLS.get(str(config.ws))):
+        with contextlib.suppress(ImportError, ImportFromStringError):
+            if name is not None:
+                import_from_string(name)
+    if config.loop in {"auto", "uvloop"}:
+        with contextlib.suppress(ImportError):
+            importlib.import_module("uvloop")
+
+
+def _lines(urls: list[str]) -> list[str]:
+    return [f"Metrics and readiness on {', '.join(urls)}, not for the public"] if urls else []
 
 
 def _config(settings: Settings, *, reload: bool = False) -> uvicorn.Config:

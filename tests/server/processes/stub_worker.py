@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import Pipe
 from types import SimpleNamespace
-from typing import Any
-
-import uvicorn
+from typing import Any, cast
 
 from ashapp.server.inspection.announcements import Kind
 from ashapp.server.management.workers import LocalWorker
@@ -37,7 +35,9 @@ class StubWorker(Worker):
         self.has_stalled = False
         self._sentinel, self._life = os.pipe()
         self.process: Any = SimpleNamespace(
-            sentinel=self._sentinel, is_alive=lambda: self.code is None, kill=lambda: self.end_with(-9)
+            sentinel=self._sentinel,
+            is_alive=lambda: self.code is None,
+            send_signal=lambda signum: self.end_with(-signum),
         )
 
     @property
@@ -89,7 +89,7 @@ class Service:
 
     def __init__(self, kind: Callable[..., Supervisor] = Supervisor, **flags: Any) -> None:
         settings = load({"workers": 2, "drain_delay": 5, "stall_timeout": 5, **flags})
-        self.options = WorkerOptions(uvicorn.Config("shop", log_config=None), settings, [], Counter())
+        self.options = WorkerOptions(settings, [], Counter(), cast("Any", None))
         self.started: list[StubWorker] = []
         self.told: list[tuple[Kind, str]] = []
         self.failure: OSError | None = None

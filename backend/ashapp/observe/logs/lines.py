@@ -71,9 +71,12 @@ class Lines:
         self._dropped = self._failed = self._told = 0
         self._told_at = float("-inf")
 
-    def begin_anew(self) -> None:
-        """Begin anew in a forked child: what waits is its parent's. It has no thread, and so waits itself."""
-        self._is_forked = True
+    def begin_anew(self, *, is_forked: bool = True) -> None:
+        """Begin anew in a forked child: what waits is its parent's. It has no thread, and so waits itself.
+
+        Unless it is a process of the service (*is_forked* false), which has a thread as any other.
+        """
+        self._is_forked = is_forked
         self._begin()
 
     @property

@@ -19,7 +19,7 @@ from weakref import WeakSet
 from prometheus_client import values
 from prometheus_client.mmap_dict import MmapedDict
 
-__all__ = ["MetricFile", "adopt_metric_files", "unwritten", "write_whole"]
+__all__ = ["MetricFile", "adopt_metric_files", "count_in_files", "unwritten", "write_whole"]
 
 # Bytes. A file is doubled when it is full.
 _FIRST_SIZE = 1 << 14
@@ -152,6 +152,11 @@ def write_whole(fd: int, position: int, data: bytes) -> None:
 def adopt_metric_files() -> None:
     """Let prometheus-client count in files of this kind, if it does in files at all."""
     setattr(values, "MmapedDict", MetricFile)  # noqa: B010 - it is another class to a type checker
+
+
+def count_in_files() -> None:
+    """Count in files from now on, where the environment has been given a folder since the client's import."""
+    setattr(values, "ValueClass", values.get_value_class())  # noqa: B010 - as above
 
 
 def unwritten() -> int:

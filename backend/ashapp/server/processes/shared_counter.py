@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A count in memory that a process shares with those that it spawns."""
+"""A count in memory that two processes share."""
 
 import contextlib
 import mmap
@@ -7,8 +7,6 @@ import os
 import struct
 import tempfile
 import weakref
-from multiprocessing.reduction import DupFd
-from typing import Any
 
 __all__ = ["SharedCounter"]
 
@@ -16,7 +14,7 @@ _COUNT = struct.Struct("Q")
 
 
 class SharedCounter:
-    """Counts the beats of a loop for another process. It can be pickled where a process is spawned.
+    """Counts the beats of a loop for another process, which maps the same descriptor, *fd*.
 
     The memory of `multiprocessing` is a sparse file in ``/dev/shm``: where others have filled that, the first
     write to it is a SIGBUS. A file of memfd_create(2) is in no file system. Where there is none of that kind,
@@ -28,9 +26,9 @@ class SharedCounter:
     """
 
     def __init__(self, fd: int | None = None) -> None:
-        self._fd = _zeros() if fd is None else fd
-        self._map = mmap.mmap(self._fd, _COUNT.size)
-        weakref.finalize(self, os.close, self._fd)
+        self.fd = _zeros() if fd is None else fd
+        self._map = mmap.mmap(self.fd, _COUNT.size)
+        weakref.finalize(self, os.close, self.fd)
 
     @property
     def value(self) -> int:
@@ -41,9 +39,6 @@ class SharedCounter:
     @value.setter
     def value(self, count: int) -> None:
         _COUNT.pack_into(self._map, 0, count)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _receive, (DupFd(self._fd),)
 
 
 def _zeros() -> int:
@@ -56,7 +51,3 @@ def _zeros() -> int:
             fd = os.dup(file.fileno())
     os.write(fd, bytes(_COUNT.size))
     return fd
-
-
-def _receive(descriptor: Any) -> SharedCounter:
-    return SharedCounter(descriptor.detach())

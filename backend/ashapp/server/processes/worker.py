@@ -2,25 +2,20 @@
 """A worker as its supervisor knows it: a process, its state, and the channel to it."""
 
 import contextlib
-import os
 import signal
 import time
 from collections.abc import Iterator
 from enum import Enum, auto
-from multiprocessing import allow_connection_pickling, get_context
+from multiprocessing import Pipe
 
 from uvicorn.config import STARTUP_FAILURE
 
 from ashapp.server.health.stalls import StallDetector
 from ashapp.server.inspection.announcements import Kind
 from ashapp.server.processes.shared_counter import SharedCounter
-from ashapp.server.processes.worker_process import Order, Report, WorkerOptions, work
+from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
 
 __all__ = ["State", "Worker"]
-
-# As uvicorn does: a fork would share the threads' locks and the application's connections.
-_spawn = get_context("spawn")
-allow_connection_pickling()
 
 
 class State(Enum):
@@ -52,23 +47,25 @@ class Worker:
         self.refusal: str | None = None
         #: The endpoint whose view was the last to block its loop, and when.
         self.blocked_by: tuple[str, float] | None = None
-        self.channel, theirs = _spawn.Pipe()
+        self.channel, theirs = Pipe()
         self._beats, self._pulse = SharedCounter(), SharedCounter()
         seconds = options.settings.stall_timeout
         self._detector = StallDetector(seconds) if seconds else None
-        arguments = (options, theirs, self._beats, self._pulse)
-        self.process = _spawn.Process(target=work, args=arguments, name="ashapp-worker")
-        self.process.start()
-        theirs.close()
+        with theirs:
+            sockets = [sock.fileno() for sock in options.sockets]
+            own = [self._beats.fd, self._pulse.fd, theirs.fileno()]
+            self.process = options.nursery.fork([*own, *sockets])
+        with contextlib.suppress(OSError):  # it is gone already
+            self.channel.send((options.blocks, options.nursery.variables()))
 
     @property
     def pid(self) -> int:
         """The id of its process."""
-        return self.process.pid or 0
+        return self.process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """As ``multiprocessing`` has it: None while it runs, negative for a signal."""
+        """None while it runs, negative for a signal."""
         return self.process.exitcode
 
     @property
@@ -112,13 +109,12 @@ class Worker:
 
     def abort(self, seconds: float) -> None:
         """End it by SIGABRT: ``faulthandler`` writes its stacks, which needs no lock."""
-        if self.process.is_alive():
-            os.kill(self.pid, getattr(signal, "SIGABRT", signal.SIGTERM))
+        self.process.send_signal(signal.SIGABRT)
         self._enter(State.ABORTED, seconds)
 
     def kill(self) -> None:
         """End it at once."""
-        self.process.kill()
+        self.process.send_signal(signal.SIGKILL)
         self._enter(State.LATE if self.state is State.STARTING else State.KILLED, float("inf"))
 
     def reap(self) -> str:

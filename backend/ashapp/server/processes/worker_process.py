@@ -9,12 +9,13 @@ stalled; the loop acts on the others. When the supervisor is gone the pipe ends,
 import asyncio
 import contextlib
 import functools
+import os
 import random
 import signal
 import socket
-import sys
 import threading
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.connection import Connection
@@ -22,12 +23,17 @@ from types import FrameType
 
 import uvicorn
 
+from ashapp.bridge import WsgiToAsgi
+from ashapp.observe.logs.lines import stderr_lines
+from ashapp.observe.metrics.files import count_in_files
 from ashapp.server.errors import StartupError
 from ashapp.server.health.last_words import abandon_after, log_stacks
-from ashapp.server.health.stalls import Beats, count_on_thread
+from ashapp.server.health.stalls import count_on_thread
 from ashapp.server.health.state import Health
 from ashapp.server.inspection.announcements import Kind
 from ashapp.server.management.shared_folder import SharedFolder
+from ashapp.server.processes.nursery import Nursery
+from ashapp.server.processes.shared_counter import SharedCounter
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.process import serve
 from ashapp.server.settings import Settings
@@ -69,10 +75,10 @@ class Report(StrEnum):
 class WorkerOptions:
     """What workers are started with. *blocks* counts how often the view of an endpoint has blocked a loop."""
 
-    config: uvicorn.Config
     settings: Settings
     sockets: list[socket.socket]
     blocks: Counter[str]
+    nursery: Nursery
 
 
 class WorkerServer(DrainingServer):
@@ -157,22 +163,32 @@ class WorkerServer(DrainingServer):
             signal.raise_signal(signal.SIGTERM)
 
 
-def work(options: WorkerOptions, channel: Connection, beats: Beats, pulse: Beats) -> None:
-    """Serve in a process of its own. The supervisor tells what stops the start."""
-    outlive()
-    with contextlib.suppress(OSError):  # multiprocessing has taken it away, but a debugger needs it
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the life of the process
-    settings = options.settings
-    options.config.configure_logging()
+def work(config: uvicorn.Config, settings: Settings, descriptors: Sequence[int]) -> int:
+    """Serve in a process of its own; return its exit code. The supervisor tells what stops the start."""
+    beats, pulse = map(SharedCounter, descriptors[:2])
+    channel = Connection(descriptors[2])
+    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors[3:]]
+    blocks, variables = channel.recv()
+    _begin(variables)
     if settings.stall_timeout:
         count_on_thread(pulse, settings.stall_timeout)
-    health = Health(blocks=options.blocks, beats=beats)
-    server = WorkerServer(options.config, settings, health, channel)
+    health = Health(blocks=blocks, beats=beats)
+    server = WorkerServer(config, settings, health, channel)
     health.block_listeners.append(functools.partial(server.report, Report.BLOCKED))
     server.handle_signals()
     try:
-        serve(server, options.sockets, SharedFolder.inherited(), server.report)
+        serve(server, sockets, SharedFolder.inherited(), server.report)
     except StartupError as error:
         error.show_cause(settings.log_level)
         server.report(Report.REFUSED, error.message)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    return 0
+
+
+def _begin(variables: Mapping[str, str]) -> None:
+    """Be a process with others beside it, with the environment of the supervisor."""
+    os.environ.update(variables)
+    outlive()
+    stderr_lines.begin_anew(is_forked=False)
+    count_in_files()
+    WsgiToAsgi.has_siblings = True

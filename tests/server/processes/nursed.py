@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""A nursery that is no fork of the test run: ``python -m tests.server.processes.nursed FD JOB [FLAGS]``.
+
+What it forks does the job: it serves, or it tells the descriptor that it was given what it has inherited.
+"""
+
+import errno
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import uvicorn
+
+from ashapp.server.processes import nursery
+from ashapp.server.processes.nursery import Nursery
+from ashapp.server.processes.worker_process import work
+from ashapp.server.settings.loading import load
+
+__all__ = ["founded"]
+
+
+@contextmanager
+def founded(job: str, **flags: Any) -> Iterator[Nursery]:
+    """Run a nursery whose forks do *job*."""
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "tests.server.processes.nursed", str(theirs.fileno()), job]
+    with theirs:
+        process = subprocess.Popen([*command, json.dumps(flags)], pass_fds=[theirs.fileno()])
+    made = Nursery(process.pid, ours)
+    try:
+        yield made
+    finally:
+        made.close()
+        process.returncode = 0  # it has been waited for
+
+
+def _report(descriptors: list[int]) -> None:
+    open_now = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
+    found = {
+        "descriptors": sorted(open_now - {0, 1, 2, *descriptors}),
+        "inheritable": [fd for fd in descriptors if os.get_inheritable(fd)],
+        "handled": [
+            int(signum)
+            for signum in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}
+            if signal.getsignal(signum) not in {signal.SIG_DFL, signal.default_int_handler, None}
+        ],
+        "blocked": len(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        "wakeup": signal.set_wakeup_fd(-1),
+        "threads": threading.active_count(),
+        "random": random.random(),
+    }
+    os.write(descriptors[0], json.dumps(found).encode())
+
+
+def _fail() -> NoReturn:
+    raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+
+def main(fd: str, job: str, flags: str) -> int:
+    """Be a nursery, and then what it has forked."""
+    if job == "fail":
+        os.fork = _fail
+    with socket.socket(fileno=int(fd)) as orders:
+        descriptors = nursery._tend(orders)
+    if job == "work":
+        settings = load(json.loads(flags))
+        return work(uvicorn.Config(settings.app, log_config=None, interface="asgi3"), settings, descriptors)
+    if job == "report":
+        _report(descriptors)
+    if job == "wait":
+        signal.pause()
+    return 7
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

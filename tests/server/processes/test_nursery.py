@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from ashapp.server.errors import StartupError
+from ashapp.server.processes.nursery import Child, Nursery
+from tests.server.processes.nursed import founded
+from tests.support.waiting import until
+
+
+def told(nursery: Nursery) -> tuple[Child, dict[str, object]]:
+    reader, writer = os.pipe()
+    child = nursery.fork([writer])
+    os.close(writer)
+    with os.fdopen(reader) as report:
+        return child, json.load(report)
+
+
+def test_a_worker_inherits_nothing_that_is_not_its_own() -> None:
+    with founded("report") as nursery:
+        found = []
+        for _ in range(3):
+            child, report = told(nursery)
+            child.join()
+            assert (child.exitcode, child.is_alive()) == (7, False)
+            found.append(report)
+    assert len({report.pop("random") for report in found}) == 3, "its random numbers are another's"
+    for report in found:
+        # One is that by which the folder is read.
+        assert len(report["descriptors"]) == 1, report  # type: ignore[arg-type]
+        assert (report["inheritable"], report["handled"], report["blocked"]) == ([], [], 0)
+        assert (report["wakeup"], report["threads"]) == (-1, 1)
+
+
+def test_the_end_of_a_worker_is_told_and_signals_to_the_group_do_not_end_the_nursery() -> None:
+    with founded("wait") as nursery:
+        first = nursery.fork([])
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+            os.kill(nursery._pid, signum)
+        second = nursery.fork([])
+        assert first.is_alive()
+        first.send_signal(signal.SIGKILL)
+        first.join()
+        first.send_signal(signal.SIGKILL)  # in vain
+        assert first.exitcode == -signal.SIGKILL
+        assert second.is_alive()
+        os.kill(nursery._pid, signal.SIGKILL)
+        until(lambda: not second.is_alive(), 10)
+        assert second.exitcode == 255, "nobody knows"
+        with pytest.raises(StartupError, match="process that workers are forked from was killed"):
+            nursery.fork([])
+        os.kill(second.pid, signal.SIGKILL)
+
+
+def test_what_the_system_refuses_is_an_error_of_the_system() -> None:
+    with founded("fail") as nursery, pytest.raises(OSError, match="Resource temporarily unavailable"):
+        nursery.fork([])
+
+
+def test_variables_that_are_set_later_are_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        nursery = Nursery(0, ours)
+        assert nursery.variables() == {}
+        monkeypatch.setenv("SHOP", "open")
+        assert nursery.variables() == {"SHOP": "open"}
+
+
+_FOUND = """
+import os
+from ashapp.server.processes.nursery import Nursery, found_nursery
+found = found_nursery()
+if isinstance(found, list):
+    os.write(found[0], b"forked")
+    raise SystemExit(3)
+reader, writer = os.pipe()
+child = found.fork([writer])
+child.join()
+print(os.read(reader, 10), child.exitcode)
+found.close()
+"""
+
+
+def test_a_worker_goes_on_where_its_nursery_was_founded_and_ends_as_any_process() -> None:
+    command = [sys.executable, "-W", "error", "-c", _FOUND]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("b'forked' 3\n", "")
