@@ -26,6 +26,16 @@ def test_no_response_has_a_field_twice(serve: ServeLimited) -> None:
     assert head.one("server") == "uvicorn"
 
 
+@pytest.mark.parametrize("field", [(b"x y", b"1"), (b"x", b"1\r\ny: 2"), (b"x\n", b"1")])
+def test_a_field_that_would_be_two_is_not_sent(serve: ServeLimited, field: tuple[bytes, bytes]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-first", b"1"), field]})
+
+    with Connection(serve(app)) as connection:
+        connection.send(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+        assert connection.is_closed()
+
+
 OLD = b"%s / HTTP/1.0\r\n%s\r\n"
 
 

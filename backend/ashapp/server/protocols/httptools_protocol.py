@@ -8,6 +8,7 @@ its Upgrade, so that the body of the request is read as one.
 
 from collections import deque
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -15,10 +16,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ashapp.bridge.messages.headers import IGNORED
 from ashapp.server.protocols import head
 from ashapp.server.protocols.connection import LimitedProtocol
+from ashapp.server.protocols.cycle import Cycle
 from ashapp.server.protocols.limits import ConnectionLimits
 from ashapp.server.protocols.refusal import Refusal
-from ashapp.server.protocols.responses import close_delimited, respect_own_fields
-from ashapp.server.protocols.upstream import LeanEvent
+from ashapp.server.protocols.responses import respect_own_fields
 
 __all__ = ["LimitedHttpToolsProtocol"]
 
@@ -118,24 +119,36 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
             self.headers[:] = self._untaken
             self._untaken = None
             self.scope[IGNORED] = True  # type: ignore[literal-required]
+        keep_alive = self.parser.should_keep_alive()
         if version == "1.0":
-            self.expect_100_continue = False  # RFC 9110, 10.1.1
-            self.app = close_delimited(self.app)
-        self._begin()
+            self.expect_100_continue = keep_alive = False  # RFC 9110, 10.1.1
+            self.scope["http_version"] = version
+        self._begin(keep_alive=keep_alive)
 
-    def _begin(self) -> None:
+    def _begin(self, *, keep_alive: bool) -> None:
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise Refusal(503, f"More than {_MAX_PIPELINED} requests wait on this connection.")
-        if self.cycle is not None and not self.cycle.response_complete and not self.pipeline:
-            self.pipeline = deque()
+        scope = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"], scope["raw_path"], scope["query_string"] = self._split_url()
         respect_own_fields(self.server_state)
-        super().on_headers_complete()
-        if not self.pipeline:
-            self.served = self.cycle
-        # Where tasks begin at once, the application may wait already.
-        self.cycle.message_event = LeanEvent.instead_of(self.cycle.message_event)
+        earlier, self.cycle = self.cycle, Cycle(self, scope, keep_alive=keep_alive)
         self.headers = []  # trailer fields are no headers of a request that has been begun
         self._progress_at = self.received
+        if earlier is None or earlier.response_complete:
+            self.served = self.cycle
+            self._start_asgi_task(self.cycle, self.app)
+            return
+        self.pipeline = self.pipeline or deque()
+        self.flow.pause_reading()
+        self.pipeline.appendleft((self.cycle, self.app))
+
+    def _split_url(self) -> tuple[str, bytes, bytes]:
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        if "%" in path:
+            path = unquote(path)
+        return self.root_path + path, self.root_path.encode("ascii") + url.path, url.query or b""
 
     def _take_or_ignore_upgrade(self, version: str) -> None:
         method = self.parser.get_method()

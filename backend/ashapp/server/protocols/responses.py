@@ -10,7 +10,7 @@ from typing import Any
 
 from uvicorn.server import ServerState
 
-__all__ = ["DefaultHeaders", "close_delimited", "respect_own_fields"]
+__all__ = ["DefaultHeaders", "close_delimited", "closes", "end_by_reset", "respect_own_fields"]
 
 _Field = tuple[bytes, bytes]
 
@@ -26,6 +26,18 @@ class DefaultHeaders(list[_Field]):
     def __init__(self, fields: Iterable[_Field] = ()) -> None:
         super().__init__(fields)
         self._single = _SINGLE.intersection(name for name, _ in self)
+        self._block = _block(self)
+        #: Whether they tell that the connection ends.
+        self.says_close = any(name == b"connection" and closes(value) for name, value in self)
+
+    def block_beside(self, own: list[_Field]) -> bytes:
+        """Return the lines of those that the application, which has its *own* fields, has not."""
+        single = self._single
+        for name, _ in own:
+            if name in single:
+                twice = single.intersection(name for name, _ in own)
+                return _block(field for field in self if field[0] not in twice)
+        return self._block
 
     def __add__(self, own: list[_Field]) -> list[_Field]:  # type: ignore[override]
         """Return both, but for what would be there twice."""
@@ -35,6 +47,15 @@ class DefaultHeaders(list[_Field]):
                 twice = single.intersection(name for name, _ in own)
                 return [*(field for field in self if field[0] not in twice), *own]
         return [*self, *own]
+
+
+def _block(fields: Iterable[_Field]) -> bytes:
+    return b"".join([b"%s: %s\r\n" % field for field in fields])
+
+
+def closes(value: bytes) -> bool:
+    """Return whether this *value* of the field Connection tells that the connection ends."""
+    return b"close" in map(bytes.strip, value.lower().split(b","))
 
 
 def respect_own_fields(server_state: ServerState) -> None:
@@ -74,15 +95,15 @@ class _Unframed:
             if all(name != b"content-length" for name, _ in fields):
                 self._length_is_unknown = True
                 self._cycle.chunked_encoding = False
-                _end_by_reset(self._cycle.transport, is_cut=True)
+                end_by_reset(self._cycle.transport, is_cut=True)
         elif self._length_is_unknown:
             self._cycle.expected_content_length = len(message.get("body", b""))
             if not message.get("more_body", False):
-                _end_by_reset(self._cycle.transport, is_cut=False)
+                end_by_reset(self._cycle.transport, is_cut=False)
         await self._cycle.send(message)
 
 
-def _end_by_reset(transport: asyncio.Transport, *, is_cut: bool) -> None:
+def end_by_reset(transport: asyncio.Transport, *, is_cut: bool) -> None:
     """Let the connection of *transport* end by a reset from now on, whatever ends it; or no longer so."""
     sock = transport.get_extra_info("socket")
     if sock is not None:

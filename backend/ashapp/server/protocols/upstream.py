@@ -51,8 +51,12 @@ REACHED = (
     Reached(_HTTPTOOLS + "HttpToolsProtocol", "on_response_complete()", "no timer for each response"),
     Reached(_HTTPTOOLS + "HttpToolsProtocol", "expect_100_continue", "no interim response for HTTP/1.0"),
     Reached(_HTTPTOOLS + "RequestResponseCycle", f"{_CYCLE} response_complete disconnected", *_LIMITS),
-    Reached(_HTTPTOOLS + "RequestResponseCycle", "chunked_encoding", "no chunks for HTTP/1.0"),
-    Reached(_HTTPTOOLS + "RequestResponseCycle", "expected_content_length", "no chunks for HTTP/1.0"),
+    Reached(
+        _HTTPTOOLS + "RequestResponseCycle",
+        "run_asgi(app) receive() send_500_response() body flow keep_alive logger on_response",
+        "fields of responses are looked at together",
+    ),
+    Reached(_HTTPTOOLS + "HttpToolsProtocol", "_start_asgi_task(cycle, app) root_path access_log", *_LIMITS),
     Reached(_H11 + "H11Protocol", f"{_STATE} conn send_400_response(msg)", *_LIMITS),
     Reached(_H11 + "H11Protocol", "_should_upgrade() handle_websocket_upgrade(event)", *_UPGRADES),
     Reached(
@@ -91,11 +95,6 @@ class LeanEvent(asyncio.Event):
     def __init__(self, *, is_set: bool = False) -> None:
         self._value = is_set
         self._waiters = []  # type: ignore[assignment]  # has all that is asked of a deque
-
-    @classmethod
-    def instead_of(cls, event: asyncio.Event) -> asyncio.Event:
-        """Return a lean event in the state of *event*; *event* itself if somebody waits for it already."""
-        return event if event._waiters else cls(is_set=event.is_set())  # noqa: SLF001
 
 
 class HeldFlow(FlowControl):

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: MIT
+"""A request that httptools has parsed, and its response, on its way to the transport.
+
+Theory of operation. uvicorn looks at each field of a response with two patterns, and makes a new list of all
+of them. Here all names are looked at together, and all values. What the server adds itself is made once a
+second (see ``DefaultHeaders``).
+
+A client of HTTP/1.0 knows no chunks. A body of unknown length ends with the connection (RFC 9112, 6.3). So
+that one that is cut off does not look complete, the connection ends by a reset until all of it is sent.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    RequestResponseCycle,
+)
+from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
+
+from ashapp.server.protocols.responses import closes, end_by_reset
+from ashapp.server.protocols.upstream import LeanEvent
+
+__all__ = ["Cycle"]
+
+# Fields that tell where the response ends, and whether another may follow.
+_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_BODILESS = frozenset({204, 304})
+
+
+class Cycle(RequestResponseCycle):
+    """uvicorn's, for a request with this *scope* on the connection of *protocol*."""
+
+    def __init__(self, protocol: Any, scope: Any, *, keep_alive: bool) -> None:
+        self.scope = scope
+        self.transport = protocol.transport
+        self.flow = protocol.flow
+        self.logger = protocol.logger
+        self.access_logger = protocol.access_logger
+        self.access_log = protocol.access_log
+        self.default_headers = protocol.server_state.default_headers
+        self.message_event = LeanEvent()
+        self.on_response = protocol.on_response_complete
+        self.disconnected = False
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = protocol.expect_100_continue
+        self.body = bytearray()
+        self.more_body = True
+        self.response_started = False
+        self.response_complete = False
+        self.chunked_encoding: bool | None = None
+        self.expected_content_length = 0
+        # Whether only the end of the connection tells where the body ends.
+        self._is_unframed = False
+
+    async def send(self, message: Any) -> None:
+        """Send *message*; see "Send Callable" of the ASGI specification for HTTP.
+
+        Raises:
+            RuntimeError: it is not its turn, or what it says of the body is not so.
+
+        """
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if self.response_complete:
+            raise RuntimeError(f"Unexpected ASGI message {kind!r} sent, after response already completed.")
+        expected = "http.response.body" if self.response_started else "http.response.start"
+        if kind != expected:
+            raise RuntimeError(f"Expected ASGI message {expected!r}, but got {kind!r}.")
+        if self.response_started:
+            self._send_body(message.get("body", b""), message.get("more_body", False))
+        else:
+            self.response_started = True
+            self.waiting_for_100_continue = False
+            self._send_head(message["status"], message.get("headers", ()))
+
+    def _send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        if self.access_log:
+            self._log(status)
+        fields = _checked(headers)
+        defaults: Any = self.default_headers
+        says_close = defaults.says_close
+        content = [STATUS_LINE[status], defaults.block_beside(fields)]
+        for name, value in fields:
+            if name in _FRAMING:
+                if name == b"connection":
+                    says_close = says_close or closes(value)
+                elif not self._note_framing(name, value):
+                    continue
+            content += (name, b": ", value, b"\r\n")
+        if says_close:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            content.append(b"connection: close\r\n")
+        if self.chunked_encoding is None and status not in _BODILESS and self.scope["method"] != "HEAD":
+            content.append(self._end_without_length())
+        content.append(b"\r\n")
+        self.transport.write(b"".join(content))
+
+    def _note_framing(self, name: bytes, value: bytes) -> bool:
+        """Take note of a field, and return whether to send it."""
+        if name == b"content-length":
+            if self.chunked_encoding is None:
+                self.expected_content_length = int(value)
+                self.chunked_encoding = False
+        elif self.scope["http_version"] == "1.0":
+            return False
+        elif value.lower() == b"chunked":
+            self.expected_content_length = 0
+            self.chunked_encoding = True
+        return True
+
+    def _end_without_length(self) -> bytes:
+        """Choose how a body of unknown length ends, and return the field for that."""
+        if self.scope["http_version"] == "1.0":
+            self.chunked_encoding, self._is_unframed = False, True
+            end_by_reset(self.transport, is_cut=True)
+            return b""
+        self.chunked_encoding = True
+        return b"transfer-encoding: chunked\r\n"
+
+    def _send_body(self, body: bytes, more_body: bool) -> None:  # noqa: FBT001 - as the message has it
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length = 0
+        elif self.chunked_encoding:
+            end = b"" if more_body else b"0\r\n\r\n"
+            self.transport.write(b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end)
+        elif self._is_unframed:
+            self.transport.write(body)
+        elif len(body) > self.expected_content_length:
+            raise RuntimeError("Response content longer than Content-Length")
+        else:
+            self.expected_content_length -= len(body)
+            self.transport.write(body)
+        if not more_body:
+            self._complete()
+
+    def _complete(self) -> None:
+        if self.expected_content_length != 0:
+            raise RuntimeError("Response content shorter than Content-Length")
+        if self._is_unframed:
+            end_by_reset(self.transport, is_cut=False)
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+    def _log(self, status: int) -> None:
+        scope = self.scope
+        self.access_logger.info(
+            '%s - "%s %s HTTP/%s" %d',
+            get_client_addr(scope),
+            scope["method"],
+            get_path_with_query_string(scope),
+            scope["http_version"],
+            status,
+        )
+
+
+def _checked(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return *headers* with names in lower case."""
+    fields = [(name.lower(), value) for name, value in headers]
+    if HEADER_RE.search(b"".join([name for name, _ in fields])):
+        raise RuntimeError("Invalid HTTP header name.")
+    if HEADER_VALUE_RE.search(b" ".join([value for _, value in fields])):
+        raise RuntimeError("Invalid HTTP header value.")
+    return fields
