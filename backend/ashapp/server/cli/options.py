@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import ServerSettings, Settings
+from ashapp.server.settings.descriptions import descriptions
 from ashapp.server.settings.loading import flag
 from ashapp.server.settings.types import parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
@@ -99,17 +100,23 @@ def given(ctx: click.Context) -> dict[str, Any]:
     }
 
 
+class _Option(click.Option):
+    """The option of a setting, which is described when its help is asked for."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        self.help = " ".join(_help(self.name or ""))
+        return super().get_help_record(ctx)
+
+
 def _option(name: str, field: FieldInfo) -> click.Option:
     theirs = UVICORN_OPTIONS.get(name)
-    help_text = " ".join(_help(field, theirs))
     if (theirs and theirs.is_flag) or bool in parts_of(field):
         long = flag(name)
-        return click.Option([name, f"{long}/{long.replace('--', '--no-', 1)}"], default=None, help=help_text)
-    return click.Option(
+        return _Option([name, f"{long}/{long.replace('--', '--no-', 1)}"], default=None)
+    return _Option(
         [name, flag(name)],
         metavar=_metavar(parts_of(field), theirs),
         multiple=dict[str, str] in parts_of(field) or bool(theirs and theirs.multiple),
-        help=help_text,
     )
 
 
@@ -118,8 +125,9 @@ def _alias(name: str, setting: str) -> click.Option:
     return click.Option([name, flag(name)], metavar=metavar, help=f"uvicorn's name for {flag(setting)}.")
 
 
-def _help(field: FieldInfo, theirs: click.Option | None) -> Iterator[str]:
-    text = field.description or (theirs.help if theirs else "") or ""
+def _help(name: str) -> Iterator[str]:
+    field, theirs = _FIELDS[name], UVICORN_OPTIONS.get(name)
+    text = descriptions().get(name) or (theirs.help if theirs else "") or ""
     yield text
     default = None if field.default is PydanticUndefined else field.default
     if default is None and theirs and theirs.show_default and not theirs.multiple:

@@ -59,7 +59,7 @@ def _measurable(value: int) -> int:
     return value
 
 
-class Workers(BaseModel, title="Workers", use_attribute_docstrings=True):
+class Workers(BaseModel, title="Workers", defer_build=True):
     """What workers there are, and who takes their place."""
 
     workers: Annotated[int, Field(ge=1, le=1024)] = 1
@@ -102,7 +102,7 @@ class Workers(BaseModel, title="Workers", use_attribute_docstrings=True):
         return self
 
 
-class Stopping(BaseModel, title="Stopping", use_attribute_docstrings=True):
+class Stopping(BaseModel, title="Stopping", defer_build=True):
     """How much time there is for the end of a process."""
 
     drain_delay: Seconds = Field(default_factory=lambda values: 0 if _is_attended(values) else _DRAIN_DELAY)

@@ -15,7 +15,7 @@ __all__ = ["Limits"]
 _QUEUED_PER_THREAD = 25
 
 
-class Limits(BaseModel, title="Limits and time-outs", use_attribute_docstrings=True):
+class Limits(BaseModel, title="Limits and time-outs", defer_build=True):
     """The limits. Those of requests are for each worker. A time of 0 stands for any time."""
 
     limit_in_flight: Count = 20_000

@@ -61,7 +61,7 @@ _NOT_UVICORNS |= {"limit_max_requests", "limit_max_requests_jitter"}
 _ALL = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound by this
 
 
-class Service(BaseModel, title="Options", use_attribute_docstrings=True):
+class Service(BaseModel, title="Options", defer_build=True):
     """What is served."""
 
     app: Text = REFERENCE_API
@@ -83,7 +83,7 @@ class Service(BaseModel, title="Options", use_attribute_docstrings=True):
     """Whether startup and shutdown are run."""
 
 
-class Listening(BaseModel, title="Listening", use_attribute_docstrings=True):
+class Listening(BaseModel, title="Listening", defer_build=True):
     """Where connections come in."""
 
     host: Text = "0.0.0.0"  # noqa: S104 - DESIGN: all interfaces
@@ -97,7 +97,7 @@ class Listening(BaseModel, title="Listening", use_attribute_docstrings=True):
     backlog: Count | None = None
 
 
-class Reloading(BaseModel, title="Reloading", use_attribute_docstrings=True):
+class Reloading(BaseModel, title="Reloading", defer_build=True):
     """Whether the service follows changes of its files."""
 
     reload: bool = False
@@ -105,7 +105,7 @@ class Reloading(BaseModel, title="Reloading", use_attribute_docstrings=True):
     reload_delay: Annotated[float, Field(gt=0)] | None = None
 
 
-class Probing(BaseModel, title="Probes", use_attribute_docstrings=True):
+class Probing(BaseModel, title="Probes", defer_build=True):
     """Which probes are answered, and where."""
 
     probes: bool = True
@@ -125,7 +125,7 @@ class Probing(BaseModel, title="Probes", use_attribute_docstrings=True):
         return self
 
 
-class Management(BaseModel, title="Management", use_attribute_docstrings=True):
+class Management(BaseModel, title="Management", defer_build=True):
     """Where operators and their machines ask how the service is."""
 
     management_host: Text = "127.0.0.1"
@@ -139,7 +139,7 @@ class Management(BaseModel, title="Management", use_attribute_docstrings=True):
     """Show and log the whole text of what a readiness check raises, with the secrets that it may hold."""
 
 
-class Http(BaseModel, title="HTTP", use_attribute_docstrings=True):
+class Http(BaseModel, title="HTTP", defer_build=True):
     """How HTTP is spoken."""
 
     http: Annotated[str, implementation(HTTP_PROTOCOLS)] | None = None
@@ -150,7 +150,7 @@ class Http(BaseModel, title="HTTP", use_attribute_docstrings=True):
     h11_max_incomplete_event_size: Count | None = None
 
 
-class Tls(BaseModel, title="TLS"):
+class Tls(BaseModel, title="TLS", defer_build=True):
     """Certificates and keys."""
 
     ssl_keyfile: FilePath | None = None
@@ -166,7 +166,7 @@ class Tls(BaseModel, title="TLS"):
         return self
 
 
-class WebSocket(BaseModel, title="WebSocket"):
+class WebSocket(BaseModel, title="WebSocket", defer_build=True):
     """How WebSockets are spoken."""
 
     ws: Annotated[str, implementation(WS_PROTOCOLS)] | None = None
@@ -176,7 +176,7 @@ class WebSocket(BaseModel, title="WebSocket"):
     ws_ping_timeout: Annotated[float, Field(gt=0)] | None = None
 
 
-class Logging(BaseModel, title="Logging", use_attribute_docstrings=True):
+class Logging(BaseModel, title="Logging", defer_build=True):
     """What is logged, and how it looks."""
 
     log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] = "info"
@@ -218,9 +218,7 @@ class Settings(
     it.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @model_validator(mode="after")
     def _has_an_address_for_each_port(self) -> Self:

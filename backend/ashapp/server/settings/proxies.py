@@ -53,7 +53,7 @@ def _root_path(value: str) -> str:
     return value.rstrip("/")
 
 
-class BehindProxy(BaseModel, title="Behind a proxy", use_attribute_docstrings=True):
+class BehindProxy(BaseModel, title="Behind a proxy", defer_build=True):
     """Which proxies are trusted with what, and which hosts are answered for."""
 
     root_path: Annotated[str, AfterValidator(_root_path)] = ""
