@@ -36,6 +36,7 @@ ORDER = (
     "ashapp.observe",
     "ashapp.bridge",
     "ashapp.bridge.flask",
+    "ashapp.bridge.events",
     "ashapp.bridge.wsgi",
     "ashapp.bridge.lifespan",
     "ashapp.bridge.mounts",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         BlockingWebSocket,
         BridgeOptions,
         ClientDisconnected,
+        Event,
         FlaskToAsgi,
         WebSocket,
         WebSocketClosed,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         isolate_thread_locals,
         nonblocking,
         on_thread,
+        sse,
         websocket,
     )
     from ashapp.server.health.readiness import readiness_check
@@ -30,6 +32,7 @@ __all__ = [
     "BlockingWebSocket",
     "BridgeOptions",
     "ClientDisconnected",
+    "Event",
     "FlaskToAsgi",
     "WebSocket",
     "WebSocketClosed",
@@ -40,6 +43,7 @@ __all__ = [
     "nonblocking",
     "on_thread",
     "readiness_check",
+    "sse",
     "websocket",
 ]
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from ashapp import FlaskToAsgi
+from ashapp.testing import Client
 from tests.docs.conftest import Run, Shop
 from tests.support.client import Connection, fetch
 from tests.support.journal import Journal
@@ -44,6 +45,15 @@ async def test_streams_hold_no_thread(streams: tuple[str, int]) -> None:
             response = await client.send(client.build_request("GET", "/ticks"), stream=True)
             assert await anext(response.aiter_text()) == "data: tick 0\n\n"
         assert set(threading.enumerate()) <= before
+
+
+def test_a_client_that_comes_back_goes_on(run: Run) -> None:
+    shop = run("Server-sent events by `sse`", {"sleep(1)": "sleep(0)"})
+    with Client(shop.app) as client:
+        with client.stream("GET", "/news", headers={"Last-Event-ID": "7"}) as response:
+            lines = response.iter_lines()
+            told = [next(lines) for _ in range(6)]
+    assert told == ["retry: 3000", "", "event: news", "id: 8", 'data: {"number": 8}', ""]
 
 
 def test_a_view_may_yield(streams: tuple[str, int]) -> None:

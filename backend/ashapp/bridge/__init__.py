@@ -2,6 +2,7 @@
 """Flask and WSGI on ASGI. Usable alone, under any ASGI server."""
 
 from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals
+from ashapp.bridge.events import Event, sse
 from ashapp.bridge.flask.application import BridgeOptions, FlaskToAsgi
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.placement.nonblocking import nonblocking, on_thread
@@ -15,6 +16,7 @@ __all__ = [
     "BlockingWebSocket",
     "BridgeOptions",
     "ClientDisconnected",
+    "Event",
     "FlaskToAsgi",
     "WebSocket",
     "WebSocketClosed",
@@ -22,5 +24,6 @@ __all__ = [
     "isolate_thread_locals",
     "nonblocking",
     "on_thread",
+    "sse",
     "websocket",
 ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import asgiref.wsgi
 
+from ashapp.bridge.admission.departures import DEPARTURES, Departures
 from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.admission.in_flight import Admission
 from ashapp.bridge.admission.websockets import DEFAULT_WEBSOCKET_THREADS, Websockets
@@ -142,8 +143,13 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         self.intake.budget.limit = limit_buffered
         if websocket_threads is None:
             websocket_threads = DEFAULT_WEBSOCKET_THREADS if threads > 1 else 1
-        self.websockets = Websockets(websocket_threads, limit_websockets)
-        self._constants = server_constants(multithread=threads > 1, multiprocess=multiprocess)
+        #: What is told to leave when the service ends.
+        self.departures = Departures()
+        self.websockets = Websockets(websocket_threads, limit_websockets, self.departures)
+        self._constants = {
+            **server_constants(multithread=threads > 1, multiprocess=multiprocess),
+            DEPARTURES: self.departures,
+        }
         #: What the calls of requests share.
         self.service = Service(
             wsgi_application,

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 import pytest
 
+from ashapp.bridge.admission.departures import Departures
 from ashapp.bridge.admission.websockets import Websockets
 from ashapp.bridge.messages.errors import RequestRejected
 
 
 def test_those_past_the_limit_are_refused() -> None:
-    websockets = Websockets(1, 2)
+    websockets = Websockets(1, 2, Departures())
     websockets.open = 2
     websockets.check()
     websockets.open = 3
@@ -18,7 +19,7 @@ def test_those_past_the_limit_are_refused() -> None:
 
 
 def test_those_that_find_no_thread_are_refused() -> None:
-    websockets = Websockets(1, None)
+    websockets = Websockets(1, None, Departures())
     websockets.open = 2
     websockets.check()
     websockets.take_thread()
@@ -35,4 +36,4 @@ def test_those_that_find_no_thread_are_refused() -> None:
 )
 def test_bounds_are_positive(threads: int, limit: int | None, said: str) -> None:
     with pytest.raises(ValueError, match=f"{said}: expected 1 or more"):
-        Websockets(threads, limit)
+        Websockets(threads, limit, Departures())

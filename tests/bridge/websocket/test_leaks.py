@@ -122,7 +122,7 @@ def test_nothing_is_left_behind(app: flask.Flask) -> None:
         for path, end in islice(cycle(every), _NUMBER):
             drop(address, path, end)
         until(lambda: not bridge.websockets.open, 60)
-        assert not bridge.websockets.connections
+        assert not bridge.departures.members
         until(lambda: census()["threads"] <= before["threads"] + 20)  # those of pools, which end by and by
         after = census()
     assert torn_down == begun

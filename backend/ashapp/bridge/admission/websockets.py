@@ -5,31 +5,20 @@ A WebSocket lives for hours. So it is no request in flight, and never holds a th
 Its handler has a thread of a pool of its own, unless it runs on the loop. Nobody waits for such a thread, as
 nobody knows when one will be free: what finds none is refused.
 
-When the service ends, clients had better not all come back to another worker in one moment. So WebSockets are
-told to leave one by one (``drain``), and no more are let in.
+When the service ends, no more are let in; see ``Departures``.
 """
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any, Protocol
-
+from ashapp.bridge.admission.departures import Departures
 from ashapp.bridge.admission.in_flight import busy
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
 
-__all__ = ["DEFAULT_WEBSOCKET_THREADS", "Leaving", "Websockets"]
+__all__ = ["DEFAULT_WEBSOCKET_THREADS", "Websockets"]
 
 #: How many WebSockets may each hold a thread, where the application may be entered twice at once.
 DEFAULT_WEBSOCKET_THREADS = 1000
 
 # Seconds after which a thread that has nothing to do ends.
 _IDLE_TIME = 10.0
-
-
-class Leaving(Protocol):
-    """A WebSocket that can be told to leave."""
-
-    async def leave(self) -> None:
-        """Close it with 1012, as the service restarts; do nothing if it is not open."""
 
 
 class Websockets:
@@ -42,7 +31,7 @@ class Websockets:
 
     """
 
-    def __init__(self, threads: int, limit: int | None) -> None:
+    def __init__(self, threads: int, limit: int | None, departures: Departures) -> None:
         if limit is not None and limit < 1:
             raise ValueError(f"limit_websockets is {limit!r}: expected 1 or more, or None for no bound")
         self.limit = limit
@@ -54,27 +43,7 @@ class Websockets:
         self.open = 0
         #: Those of them that hold a thread.
         self.on_threads = 0
-        #: Those whose connection has not ended.
-        self.connections: set[Leaving] = set()
-        self._is_draining = False
-        self._departures: set[asyncio.Task[None]] = set()
-
-    def drain(self, seconds: float) -> None:
-        """Let no more in, and tell those that are open to leave, evenly over so many *seconds*."""
-        self._is_draining = True
-        self._begin(self._send_away(list(self.connections), seconds))
-
-    async def _send_away(self, connections: list[Leaving], seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
-        for number, connection in enumerate(connections):
-            await asyncio.sleep(begin + seconds * number / len(connections) - loop.time())
-            self._begin(connection.leave())  # which waits for a client that is slow
-
-    def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._departures.add(task)
-        task.add_done_callback(self._departures.discard)
+        self._departures = departures
 
     def check(self) -> None:
         """Let the WebSocket that has just been counted go on.
@@ -83,7 +52,7 @@ class Websockets:
             RequestRejected: there are too many, or the service ends; the status is 503.
 
         """
-        if self._is_draining:
+        if self._departures.has_begun:
             raise busy("it ends, and another one takes its place")
         if self.limit is not None and self.open > self.limit:
             raise busy(f"{self.limit} WebSockets are open, which is as many as may be")

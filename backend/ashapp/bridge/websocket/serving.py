@@ -16,6 +16,7 @@ from ashapp.bridge.websocket.relay import Relay, tolerating_any_end
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ashapp.bridge.admission.departures import Departures
     from ashapp.bridge.admission.websockets import Websockets
     from ashapp.bridge.messages.types import Environ, Receive, Scope, Send
     from ashapp.bridge.request.wsgi_call import WsgiCall
@@ -32,6 +33,8 @@ class Bridge(Protocol):
 
     #: How many WebSockets there are, and may be.
     websockets: Websockets
+    #: What is told to leave when the service ends.
+    departures: Departures
 
     def wants_socket(self, environ: Environ) -> bool:
         """Say whether the application may take the socket of a WebSocket."""
@@ -50,7 +53,7 @@ async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> N
     leave = bridge.websockets.leave
     face: Connection | Relay = connection
     call = None
-    bridge.websockets.connections.add(connection)
+    bridge.departures.members.add(connection)
     try:
         bridge.websockets.check()
         made = _make_call(bridge, scope, connection)
@@ -79,7 +82,7 @@ async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> N
         raise
     finally:
         face.stop()
-        bridge.websockets.connections.discard(connection)
+        bridge.departures.members.discard(connection)
         if call is None:
             leave()
         else:

@@ -170,7 +170,8 @@ def _watch(
         nullcontext if app is None else app.app_context,
         clean=str if settings.readiness_full_errors else redact,
     )
-    health.drains.append(bridge.websockets.drain)
+    mounted = (mount.app for mount in bridge.mounts.values())
+    health.drains += [each.departures.drain for each in (bridge, *mounted) if isinstance(each, WsgiToAsgi)]
     health.conditions += [bridge.admission.saturation, checker.failure]
     blocking = None
     if app is not None and isinstance(bridge, FlaskToAsgi):

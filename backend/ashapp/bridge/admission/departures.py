@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""What lasts longer than a service that ends: WebSockets and event streams, which are told to leave.
+
+Their clients had better not all come back to another worker in one moment. So they are told one by one,
+evenly over the time that the service takes to drain.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+__all__ = ["DEPARTURES", "Departures", "Leaving"]
+
+#: The key of the environ under which they are.
+DEPARTURES = "ashapp.departures"
+
+
+class Leaving(Protocol):
+    """A connection that can be told to leave."""
+
+    async def leave(self) -> None:
+        """End it, as the service restarts; do nothing if it has ended."""
+
+
+class Departures:
+    """The connections that are told to leave, on the loop. Members may come and go on any thread."""
+
+    def __init__(self) -> None:
+        self.members: set[Leaving] = set()
+        #: Whether the service drains.
+        self.has_begun = False
+        self._end = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until the last is told to leave, at least 0."""
+        return max(self._end - time.monotonic(), 0.0)
+
+    def drain(self, seconds: float) -> None:
+        """Tell all to leave, evenly over so many *seconds*."""
+        self.has_begun = True
+        self._end = time.monotonic() + seconds
+        self._begin(self._send_away(list(self.members), seconds))
+
+    async def _send_away(self, members: list[Leaving], seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        for number, member in enumerate(members):
+            await asyncio.sleep(begin + seconds * number / len(members) - loop.time())
+            self._begin(member.leave())  # which may wait for a client that is slow
+
+    def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""Server-sent events: how they are written, and what becomes of their sources."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import flask
+import pytest
+
+from ashapp import Event, FlaskToAsgi, sse
+from ashapp.testing import AsyncClient
+from tests.support.waiting import eventually
+
+
+@pytest.mark.parametrize(
+    ("event", "written"),
+    [
+        (Event("hello"), b"data: hello\n\n"),
+        (Event(""), b"data: \n\n"),
+        (Event("a\nb\r\nc\rd\n"), b"data: a\ndata: b\ndata: c\ndata: d\ndata: \n\n"),
+        (Event({"n": [1, None]}), b'data: {"n": [1, null]}\n\n'),
+        (
+            Event("é", event="tick", id="7", retry=1.5),
+            "event: tick\nid: 7\nretry: 1500\ndata: é\n\n".encode(),
+        ),
+        (Event(retry=0), b"retry: 0\n\n"),
+        (Event("x", id=""), b"id: \ndata: x\n\n"),
+    ],
+)
+def test_an_event_is_written(event: Event, written: bytes) -> None:
+    assert event.encode() == written
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"event": "a\nb"}, "event = 'a\\\\nb'"),
+        ({"id": "a\rb"}, "id = 'a\\\\rb'"),
+        ({"id": "a\0"}, "id = 'a\\\\x00'"),
+        ({"retry": -1}, "retry = -1: expected seconds, 0 or more"),
+    ],
+)
+def test_what_can_not_be_written_is_refused(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Event("x", **fields)
+
+
+class Source:
+    """Makes sources of either kind, and notes what becomes of them."""
+
+    def __init__(self, *, is_async: bool) -> None:
+        self.is_async = is_async
+        self.produced = 0
+        self.closed = 0
+        self.last_id: str | None = "not asked"
+
+    def __call__(self, last_id: str | None = None) -> Any:
+        self.last_id = last_id
+        return self.asynchronous() if self.is_async else self.sync()
+
+    async def asynchronous(self) -> AsyncIterator[Any]:
+        try:
+            for item in self.items():
+                await asyncio.sleep(item if isinstance(item, float) else 0)
+                yield item
+        finally:
+            self.closed += 1
+
+    def sync(self) -> Iterator[Any]:
+        try:
+            for item in self.items():
+                time.sleep(item if isinstance(item, float) else 0)
+                yield item
+        finally:
+            self.closed += 1
+
+    def items(self) -> Iterator[Any]:
+        while True:
+            self.produced += 1
+            yield self.produced
+
+
+class Finite(Source):
+    def items(self) -> Iterator[Any]:
+        yield from ["text", {"n": 1}, Event("last", id="3")]
+
+
+class Rare(Source):
+    def items(self) -> Iterator[Any]:
+        yield from ["first", 0.6, "second"]
+
+
+class Failing(Source):
+    def items(self) -> Iterator[Any]:
+        yield "first"
+        raise KeyError("no luck")
+
+
+Make = Callable[[type[Source]], Source]
+
+
+@pytest.fixture(params=["async", "sync"])
+def make(request: pytest.FixtureRequest) -> Make:
+    return lambda kind: kind(is_async=request.param == "async")
+
+
+def serve(source: Any, **options: Any) -> FlaskToAsgi:
+    app = flask.Flask(__name__)
+
+    @app.get("/sync")
+    def sync() -> Any:
+        return sse(source, **options)
+
+    @app.get("/async")
+    async def asynchronous() -> Any:
+        return sse(source, **options)
+
+    return FlaskToAsgi(app)
+
+
+@pytest.mark.parametrize("path", ["/sync", "/async"])
+async def test_a_stream_ends_with_its_source(make: Make, path: str) -> None:
+    source = make(Finite)
+    async with AsyncClient(serve(source, retry=2)) as client:
+        answer = await client.get(path, headers={"Last-Event-ID": "é".encode()})
+    assert answer.text == 'retry: 2000\n\ndata: text\n\ndata: {"n": 1}\n\nid: 3\ndata: last\n\n'
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-cache, no-transform"
+    assert answer.headers["x-accel-buffering"] == "no"
+    assert (source.last_id, source.closed) == ("é", 1)
+
+
+@pytest.mark.parametrize("path", ["/sync", "/async"])
+async def test_a_source_is_closed_when_its_client_goes(make: Make, path: str) -> None:
+    source = make(Source)
+    async with AsyncClient(serve(source)) as client:
+        async with client.stream("GET", path) as answer:
+            async for line in answer.aiter_lines():
+                if line == "data: 5":
+                    break
+        await eventually(lambda: source.closed == 1)
+    assert source.produced < 100  # what nobody takes is not produced
+
+
+async def test_a_silent_stream_sends_comments(make: Make) -> None:
+    async with AsyncClient(serve(make(Rare), heartbeat=0.05)) as client:
+        blocks = (await client.get("/async")).text.split("\n\n")
+    assert blocks.index("data: first") < blocks.index("data: 0.6") < blocks.index("data: second")
+    assert blocks.count(":") > 3
+
+
+async def test_an_exception_of_the_source_ends_the_stream(make: Make) -> None:
+    source = make(Failing)
+    async with AsyncClient(serve(source)) as client:
+        with pytest.raises(KeyError, match="no luck"):
+            await client.get("/async")
+    assert source.closed == 1
+
+
+@pytest.mark.parametrize("path", ["/sync", "/async"])
+async def test_streams_leave_one_by_one_when_the_service_drains(make: Make, path: str) -> None:
+    source = make(Rare) if path == "/sync" else make(Source)
+    app = serve(source)
+    ends: list[float] = []
+
+    async def follow(client: AsyncClient) -> str:
+        async with client.stream("GET", path) as answer:
+            text = "".join([part async for part in answer.aiter_text()])
+        ends.append(time.monotonic())
+        return text
+
+    async with AsyncClient(app) as client:
+        streams = [asyncio.create_task(follow(client)) for _ in range(8)]
+        await eventually(lambda: len(app.departures.members) == 8)
+        begin = time.monotonic()
+        app.departures.drain(0.4)
+        last_blocks = [text.split("\n\n")[-2] for text in await asyncio.gather(*streams)]
+        late = (await client.get(path)).text
+    assert all(block.startswith("retry: ") for block in last_blocks)
+    assert late.startswith("retry: ")
+    assert ends[-1] - begin > 0.3  # spread over the time
+    assert not app.departures.members
+
+
+async def test_idle_streams_of_async_sources_hold_no_thread() -> None:
+    async def silent() -> AsyncIterator[str]:
+        await asyncio.sleep(60)
+        yield "never"
+
+    app = serve(lambda _last: silent())
+    async with AsyncClient(app) as client:
+        async with asyncio.TaskGroup() as group:
+            before = threading.active_count()
+            streams = [group.create_task(_first_line(client)) for _ in range(200)]
+            await eventually(lambda: len(app.departures.members) == 200)
+            assert threading.active_count() <= before + 1
+            for stream in streams:
+                stream.cancel()
+        await eventually(lambda: not app.departures.members)
+
+
+async def _first_line(client: AsyncClient) -> None:
+    async with client.stream("GET", "/async") as answer:
+        async for _ in answer.aiter_lines():
+            pass
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "told"),
+    [(3, {}, "expected an iterable"), ([], {"heartbeat": 0}, "heartbeat = 0: expected seconds, above 0")],
+)
+def test_a_wrong_argument_is_told(source: Any, options: dict[str, Any], told: str) -> None:
+    with flask.Flask(__name__).test_request_context(), pytest.raises((TypeError, ValueError), match=told):
+        sse(source, **options)
