@@ -125,7 +125,7 @@ def serve(source: Any, **options: Any) -> FlaskToAsgi:
 async def test_a_stream_ends_with_its_source(make: Make, path: str) -> None:
     source = make(Finite)
     async with AsyncClient(serve(source, retry=2)) as client:
-        answer = await client.get(path, headers={"Last-Event-ID": "é".encode()})
+        answer = await client.get(path, headers={b"Last-Event-ID": "é".encode()})
     assert answer.text == 'retry: 2000\n\ndata: text\n\ndata: {"n": 1}\n\nid: 3\ndata: last\n\n'
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert answer.headers["cache-control"] == "no-cache, no-transform"

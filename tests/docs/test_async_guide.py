@@ -45,7 +45,7 @@ def test_the_whole_page_is_one_program(guide: Page) -> None:
     endpoints = set(names["app"].view_functions) - {"static"}
     assert endpoints == {
         *("price", "report", "export", "ticks", "progress", "count", "quote", "order", "take_back"),
-        *("item", "item_on_the_loop", "article", "customers", "suppliers"),
+        *("item", "item_on_the_loop", "article", "customers", "suppliers", "news"),
     }
 
 

@@ -49,10 +49,10 @@ async def test_streams_hold_no_thread(streams: tuple[str, int]) -> None:
 
 def test_a_client_that_comes_back_goes_on(run: Run) -> None:
     shop = run("Server-sent events by `sse`", {"sleep(1)": "sleep(0)"})
-    with Client(shop.app) as client:
-        with client.stream("GET", "/news", headers={"Last-Event-ID": "7"}) as response:
-            lines = response.iter_lines()
-            told = [next(lines) for _ in range(6)]
+    last = {"Last-Event-ID": "7"}
+    with Client(shop.app) as client, client.stream("GET", "/news", headers=last) as response:
+        lines = response.iter_lines()
+        told = [next(lines) for _ in range(6)]
     assert told == ["retry: 3000", "", "event: news", "id: 8", 'data: {"number": 8}', ""]
 
 
