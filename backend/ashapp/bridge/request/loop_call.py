@@ -66,11 +66,7 @@ class LoopCall(WsgiCall, Driver):
     # Few calls set these; see ``WsgiCall``.
     #: Flask's response object, as far as it is known: it tells how the body may be iterated.
     response: Any = None
-    # The driving task, once it waits.
-    _task: asyncio.Task[Any] | None = None
     _sent_messages = 0
-    # A response that is complete, and not sent yet.
-    _final: tuple[Message, ...] = ()
     # What the application raised, and what the server did.
     _error: BaseException | None = None
     _refusal: Exception | None = None
@@ -88,6 +84,10 @@ class LoopCall(WsgiCall, Driver):
         super().__init__(service, environ, body, loop_context(service.tasks.startup_context))
         # Not the object itself: a call of its type's slot puts 750 bytes more on the stack of a greenlet.
         self.application = service.application.__call__  # type: ignore[operator]
+        # The driving task, once it waits.
+        self._task: asyncio.Task[Any] | None = None
+        # A response that is complete, and not sent yet.
+        self._final: tuple[Message, ...] = ()
         #: The request thread of the request, chosen at first use.
         self.thread = RequestThread(service.request_threads, is_nested=in_request.get())
 

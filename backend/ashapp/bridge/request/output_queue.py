@@ -31,7 +31,10 @@ HIGH_WATER = 1 << 18
 STREAM = 1 << 20
 
 #: Bytes of a complete response that are given to the server at once. What the server has it keeps.
-PIECE = 1 << 18
+PIECE = 1 << 20
+
+# Bytes of small chunks of a stream that are given to the server at once.
+_BATCH = 1 << 16
 
 # What waits for clients may take one part in so many of the memory that is left.
 _PART = 8
@@ -69,7 +72,8 @@ class BodyStream:
         """
         room = None
         with self._mutex:
-            self.check()
+            if self._state is _State.ABANDONED:
+                self.check()
             self._chunks.append(chunk)
             self._size += len(chunk)
             if last:
@@ -104,12 +108,11 @@ class BodyStream:
             self._wake()
 
     async def get(self) -> tuple[bytes, bool] | None:
-        """Return the next chunk and whether more follow; None where the body is broken off."""
+        """Return what is queued, or a part, and whether more follows; None where the body is broken off."""
         while True:
             with self._mutex:
                 if self._chunks:
-                    chunk = self._chunks.popleft()
-                    self._size -= len(chunk)
+                    chunk = self._take()
                     if self._size < self._bound // 2:
                         self._make_room()
                     return chunk, bool(self._chunks) or self._state is not _State.ENDED
@@ -121,6 +124,17 @@ class BodyStream:
             await waiter
 
     # -- under the mutex
+
+    def _take(self) -> bytes:
+        """Take the next chunk, and with it those after it that are small."""
+        chunks = self._chunks
+        batch = [chunks.popleft()]
+        size = len(batch[0])
+        while chunks and size + len(chunks[0]) <= _BATCH:
+            size += len(chunks[0])
+            batch.append(chunks.popleft())
+        self._size -= size
+        return b"".join(batch)  # of one it makes no copy
 
     def _abandon(self) -> None:
         self._state = _State.ABANDONED

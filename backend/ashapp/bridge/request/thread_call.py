@@ -33,7 +33,7 @@ from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.own_loop import OwnLoop
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, RequestTimeout
-from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE, STREAM, BodyStream, pieces
+from ashapp.bridge.request.output_queue import HIGH_WATER, STREAM, BodyStream, pieces
 from ashapp.bridge.request.phases import Ending, Phase
 from ashapp.bridge.request.wsgi_call import TURN, WsgiCall, as_exception, log_late_failure
 from ashapp.bridge.stacks import stack_of
@@ -58,11 +58,9 @@ class ThreadCall(WsgiCall):
     """The WSGI call of one request, on a thread of the pool of *service*."""
 
     place = "thread"
-    phase = Phase.QUEUED
 
     # Few calls set these; see ``WsgiCall``.
     _submitted = 0.0
-    _thread = 0
     _own_loop: OwnLoop | None = None
     _stream: BodyStream | None = None
     # What the thread waits for on a loop; each but the last waits for sync code that waits for the next.
@@ -75,6 +73,8 @@ class ThreadCall(WsgiCall):
 
     def __init__(self, service: Service, environ: Environ, body: InputStream) -> None:
         super().__init__(service, environ, body, new_context(service.tasks.startup_context))
+        self.phase = Phase.QUEUED
+        self._thread = 0
         self._opening: asyncio.Future[_Opening] = self.loop.create_future()
 
     # -- on the loop
@@ -269,7 +269,7 @@ class ThreadCall(WsgiCall):
         sent = None
         if not self._response.complete:
             self._stream = BodyStream(self.loop, self._bound())
-        elif len(chunk) > PIECE and not self._take(len(chunk)):
+        elif len(chunk) > HIGH_WATER and not self._take(len(chunk)):
             sent = self._sent = threading.Lock()
             sent.acquire()
         if not self._cross(self._settle, (head, chunk, self._stream)):
@@ -280,7 +280,7 @@ class ThreadCall(WsgiCall):
 
     def _bound(self) -> float:
         """Return how much of the response may wait, in bytes: all of it where it is in memory already."""
-        if self._size > PIECE and self._take(self._size):
+        if self._size > HIGH_WATER and self._take(self._size):
             return math.inf
         return STREAM if self._take(STREAM) else HIGH_WATER
 

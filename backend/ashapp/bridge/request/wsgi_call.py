@@ -60,17 +60,12 @@ class WsgiCall:
     #: Where the application runs, as a middleware is told.
     place: ClassVar[str]
 
-    # Defaults of the class, which few calls set: an instance has room for 30 attributes without a dict of its
-    # own, which takes 1,400 bytes.
-    phase = Phase.RUNNING
-    #: Whether Flask has matched the request.
-    matched = False
+    # What most calls set is set at once, and the rest is a default of the class. The instances of a class share
+    # a layout of at most 30 attributes, which those that are made first tell. With others besides, an instance
+    # gets a dict of its own, of up to 1,400 bytes.
     _ending = Ending.NONE
-    # Whether the application has been cancelled in this phase.
-    _interrupted = False
     # Bytes of a body that is there already, as a list; else -1.
     _size = -1
-    _watch_timer: asyncio.TimerHandle | None = None
     _deadline_timer: asyncio.TimerHandle | None = None
 
     def __init__(self, service: Service, environ: Environ, body: InputStream, context: Context) -> None:
@@ -85,7 +80,13 @@ class WsgiCall:
         #: When the response must have begun, by the loop's clock.
         self.deadline = None if timeout is None else self.loop.time() + timeout
         self.info: RequestInfo | None = environ["asgi.scope"].get(INFO)
+        self.phase = Phase.RUNNING
+        #: Whether Flask has matched the request.
+        self.matched = False
         self._response = Response(environ["REQUEST_METHOD"])
+        # Whether the application has been cancelled in this phase.
+        self._interrupted = False
+        self._watch_timer: asyncio.TimerHandle | None = None
         if body.announced:
             context.run(body_may_block.set, body.may_block)
         if self.info is not None:
@@ -287,6 +288,10 @@ class WsgiCall:
                 f"the application sent {type(chunk).__name__} for a body: expected bytes (PEP 3333)"
             )
         self._check_wanted()
+        if response.sealed and response.remaining is None and not last:
+            if chunk:
+                self._continue(chunk)
+            return False
         if not (chunk or last or response.bodiless):
             return False  # the headers wait for the first byte (PEP 3333, "Buffering and Streaming")
         head = None if response.sealed else response.head()
