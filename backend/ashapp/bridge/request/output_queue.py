@@ -15,7 +15,7 @@ taken what there is, as with a server that has no buffer.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 
 from ashapp.bridge.concurrency.futures import resolve
@@ -178,9 +178,13 @@ class WriteBehind:
             self.held -= size
 
 
-def pieces(message: Message) -> Iterator[Message]:
-    """Yield *message*; or parts of it, if its body is larger than a server should have at once."""
-    body = message.get("body", b"")
-    for start in range(0, len(body) - PIECE, PIECE):
-        yield {**message, "body": body[start : start + PIECE], "more_body": True}
-    yield {**message, "body": body[(len(body) - 1) // PIECE * PIECE :]} if len(body) > PIECE else message
+def pieces(message: Message) -> Iterable[Message]:
+    """Return *message*; or parts of it, if its body is larger than a server should have at once."""
+    return (message,) if len(message.get("body", b"")) <= PIECE else _parts(message)
+
+
+def _parts(message: Message) -> Iterator[Message]:
+    body = message["body"]
+    for start in range(0, len(body), PIECE):
+        end = start + PIECE
+        yield {**message, "body": body[start:end], "more_body": message["more_body"] or end < len(body)}

@@ -234,8 +234,10 @@ class RequestBody:
             self.is_gone = True
             if self._state is not _State.COMPLETE:
                 self._state = _State.BROKEN_OFF
-            self._wake_readers()
-        self._tell_change()
+            if self._wakes:
+                self._wake_readers()
+        if self.announced:
+            self._tell_change()
 
     def _tell_change(self) -> None:
         if self.share is not None and (self.is_complete or self.is_gone):

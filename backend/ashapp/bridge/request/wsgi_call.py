@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ashapp.bridge.concurrency.context import body_may_block
@@ -60,9 +59,9 @@ class WsgiCall:
     #: Where the application runs, as a middleware is told.
     place: ClassVar[str]
 
-    # What most calls set is set at once, and the rest is a default of the class. The instances of a class share
-    # a layout of at most 30 attributes, which those that are made first tell. With others besides, an instance
-    # gets a dict of its own, of up to 1,400 bytes.
+    # What most calls set is set at once, and the rest is a default of the class. The instances of a class
+    # share a layout of at most 30 attributes, which those that are made first tell. With others besides, an
+    # instance gets a dict of its own, of up to 1,400 bytes.
     _ending = Ending.NONE
     # Bytes of a body that is there already, as a list; else -1.
     _size = -1
@@ -254,17 +253,16 @@ class WsgiCall:
         The response is complete, and the client does not wait. An iterable that is endless is closed.
         """
         dropped, end = 0, float("inf")
-        with suppress(BodyOverdue):
+        try:
             for count, chunk in enumerate(chunks, 1):  # nearly always there is none
                 if not dropped and chunk and not self._response.bodiless:
                     _log.warning("the response body is longer than its Content-Length: cut off")
                 dropped += len(chunk)
                 end = min(end, time.monotonic() + RUN_OUT_SECONDS)
                 if count >= _RUN_OUT_ITEMS or dropped > _RUN_OUT_BYTES or time.monotonic() > end:
-                    break
-            else:
-                return
-        _log.warning("%s: what makes the response body goes on past its end: closed", self)
+                    raise BodyOverdue  # noqa: TRY301 - as what makes the chunks may, too
+        except BodyOverdue:
+            _log.warning("%s: what makes the response body goes on past its end: closed", self)
 
     def _start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -291,9 +289,13 @@ class WsgiCall:
         if response.sealed and response.remaining is None and not last:
             if chunk:
                 self._continue(chunk)
-            return False
-        if not (chunk or last or response.bodiless):
-            return False  # the headers wait for the first byte (PEP 3333, "Buffering and Streaming")
+        elif chunk or last or response.bodiless:
+            self._send_part(chunk, last=last)
+        # else the headers wait for the first byte (PEP 3333, "Buffering and Streaming")
+        return response.complete
+
+    def _send_part(self, chunk: bytes, *, last: bool) -> None:
+        response = self._response
         head = None if response.sealed else response.head()
         part = response.clip(chunk)
         if len(part) < len(chunk) and not response.bodiless:
@@ -311,7 +313,6 @@ class WsgiCall:
             raise RuntimeError(f"the response body ended {missing} bytes short of its Content-Length")
         if response.complete:
             self.phase = Phase.COMPLETE
-        return response.complete
 
     def _note_no_body(self) -> None:
         """Take note that there is no body at all in spite of its length: as when a proxy sends a file."""
