@@ -5,7 +5,7 @@ Theory of operation. A complete response crosses to the loop at once, which send
 goes through a ``BodyStream``, a bounded queue from the thread that iterates the response to the task that
 awaits ``send``. ``put`` returns at once while less than the bound is queued, so that the thread works while
 the loop sends. Past the bound it blocks until the client has caught up. The thread crosses to the loop only
-where the task is asleep.
+where the task is asleep. The task sends small chunks that are there together as one.
 
 ``WriteBehind`` says how much may be queued, for all responses of a worker. While there is room in memory, a
 thread is free as soon as the rest of its response has been queued. Past that it stays until the client has
