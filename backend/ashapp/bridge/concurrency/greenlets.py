@@ -47,6 +47,7 @@ __all__ = [
     "current_call",
     "current_greenlet",
     "enter_call",
+    "run_as_part",
     "running_call",
 ]
 
@@ -225,9 +226,14 @@ class Driver:
             del raised, outcome  # the traceback leads to this frame
 
 
+async def run_as_part(coroutine: Coroutine[Any, Any, T], driver: Driver) -> T:  # noqa: ARG001 - read by the frame
+    """Await *coroutine*, in a task of its own, as a part of what *driver* drives, for ``running_call``."""
+    return await coroutine
+
+
 def running_call(frame: FrameType | None) -> Call | None:
     """Return the call in whose greenlet *frame* is, the innermost one of a thread, or None."""
-    while frame is not None and frame.f_code is not _work.__code__:
+    while frame is not None and frame.f_code not in {_work.__code__, run_as_part.__code__}:
         frame = frame.f_back
     driver: Driver | None = None if frame is None else frame.f_locals.get("driver")
     return None if driver is None else driver.call

@@ -50,5 +50,7 @@ def as_request(scope: Scope) -> Scope:
 
 
 def _host(host: str, port: int | None) -> bytes:
+    if port is None:  # the path of a Unix socket
+        return b"localhost"
     name = f"[{host}]" if ":" in host else host
-    return (name if port is None else f"{name}:{port}").encode("latin-1", "replace")
+    return f"{name}:{port}".encode("latin-1")

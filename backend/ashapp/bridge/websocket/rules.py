@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import flask
-from greenlet import getcurrent
 from werkzeug.exceptions import HTTPException
 
 from ashapp.bridge.concurrency.futures import as_coroutine
+from ashapp.bridge.concurrency.greenlets import current_greenlet, run_as_part
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.views import ViewKind, is_async, kind_of
 from ashapp.bridge.websocket.connection import CONNECTION, Connection, State, WebSocketClosed
@@ -74,10 +74,15 @@ def _async_view(handler: Callable[..., Any], max_size: int | None) -> Callable[.
     async def view(**arguments: Any) -> Any:
         result = None
         with _connection(max_size) as connection:
-            face = WebSocket if asyncio.get_running_loop() is connection.loop else DistantWebSocket
-            # In a task of its own: a greenlet would be switched to for each message.
+            loop = asyncio.get_running_loop()
+            face = WebSocket if loop is connection.loop else DistantWebSocket
             coroutine = handler(face(connection), **arguments)
-            result = await asyncio.get_running_loop().create_task(coroutine, context=getcurrent().gr_context)
+            greenlet = current_greenlet()
+            if greenlet is not None:
+                # To switch to a greenlet for each message would cost more than all else that is done for it.
+                part = run_as_part(coroutine, greenlet.driver)
+                coroutine = loop.create_task(part, context=greenlet.gr_context)
+            result = await coroutine
         return _response(connection, result)
 
     return view
