@@ -8,6 +8,7 @@ from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.placement.nonblocking import nonblocking, on_thread
 from ashapp.bridge.websocket.connection import WebSocketClosed
 from ashapp.bridge.websocket.faces import BlockingWebSocket, WebSocket
+from ashapp.bridge.websocket.libraries.socket_io import adopt_socketio
 from ashapp.bridge.websocket.rules import websocket
 from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
 
@@ -21,6 +22,7 @@ __all__ = [
     "WebSocket",
     "WebSocketClosed",
     "WsgiToAsgi",
+    "adopt_socketio",
     "isolate_thread_locals",
     "nonblocking",
     "on_thread",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ashapp.bridge.concurrency.greenlet_tasks import GreenletTask
-from ashapp.bridge.websocket.fibers import FiberEvent, FiberQueue, FiberThread, fiber_sleep
+from ashapp.bridge.websocket.libraries.fibers import FiberEvent, FiberQueue, FiberThread, fiber_sleep
 from tests.support.waiting import on_a_thread
 
 Run = Callable[..., Awaitable[Any]]

@@ -1,25 +1,33 @@
 # SPDX-License-Identifier: MIT
 """Flask-SocketIO, unchanged, with the client of python-socketio."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import flask
 import flask_socketio
 import pytest
 import socketio
+from engineio.socket import Socket
+from websockets.sync.client import connect
 
+from ashapp import FlaskToAsgi, adopt_socketio
+from ashapp.bridge.websocket.libraries.socket_io import PARTS, WAITS
 from tests.support.client import Address
 from tests.support.journal import Journal
+from tests.support.server import serving
 from tests.support.waiting import until
 
 
-@pytest.fixture
-def server(app: flask.Flask, journal: Journal) -> flask_socketio.SocketIO:
-    server = flask_socketio.SocketIO(app, async_mode="threading")
+@pytest.fixture(params=["threads", "adopted"])
+def server(app: flask.Flask, journal: Journal, request: pytest.FixtureRequest) -> flask_socketio.SocketIO:
+    server = flask_socketio.SocketIO(app, async_mode="threading", ping_interval=1, ping_timeout=5)
 
     @server.on("connect")
     def connect() -> None:
+        journal.note("connect")
         flask.session["user"] = flask.request.args["user"]
 
     @server.on("echo")
@@ -35,6 +43,8 @@ def server(app: flask.Flask, journal: Journal) -> flask_socketio.SocketIO:
     def disconnect(reason: str) -> None:
         journal.note("disconnect", reason)
 
+    if request.param == "adopted":
+        adopt_socketio(server)
     return server
 
 
@@ -59,7 +69,8 @@ def test_events_go_both_ways(
     assert came == [["ada", "é"], ["ada", {"bytes": b"\0\xff"}], ["ada", "x" * 100_000]]
     until(lambda: client.transport() == transports[-1])
     client.disconnect()
-    until(lambda: journal.entries)
+    until(lambda: len(journal.entries) == 2)
+    assert [entry.on_loop for entry in journal.entries] == [False, False], "they may block"
 
 
 @pytest.mark.usefixtures("server")
@@ -68,5 +79,57 @@ def test_the_server_disconnects(address: Address, client: socketio.Client, journ
     client.on("disconnect", gone.append)
     client.connect(f"http://{address[0]}:{address[1]}?user=ada", transports=["websocket"])
     client.emit("leave")
-    until(lambda: gone and journal.entries)
+    until(lambda: gone and len(journal.entries) == 2)
     assert gone == ["server disconnect"]
+
+
+@pytest.mark.usefixtures("server")
+def test_a_client_that_vanishes_is_noticed(
+    address: Address, client: socketio.Client, journal: Journal
+) -> None:
+    client.connect(f"http://{address[0]}:{address[1]}?user=ada", transports=["websocket"])
+    client.eio.ws.sock.close()
+    until(lambda: len(journal.entries) == 2)
+
+
+def test_idle_clients_of_one_that_is_adopted_hold_no_threads(app: flask.Flask) -> None:
+    server = flask_socketio.SocketIO(app, async_mode="threading", ping_interval=1, ping_timeout=5)
+    adopt_socketio(server)
+    before = set(threading.enumerate())
+    url = "/socket.io/?EIO=4&transport=websocket"
+    with serving(FlaskToAsgi(app), ws="auto") as (host, port), ExitStack() as stack:
+        clients = [stack.enter_context(connect(f"ws://{host}:{port}{url}", proxy=None)) for _ in range(20)]
+        for client in clients:
+            assert client.recv(5)[:1] == "0"
+            client.send("40")
+            assert client.recv(5)[:2] == "40"
+        for _ in range(2):  # pings go on
+            for client in clients:
+                assert client.recv(5) == "2"
+                client.send("3")
+        ours = [thread for thread in set(threading.enumerate()) - before if "recv_events" not in thread.name]
+        assert len([thread for thread in ours if "keepalive" not in thread.name]) < 10
+
+
+def test_what_is_touched_of_python_engineio_is_there(app: flask.Flask) -> None:
+    """A release that has it otherwise is not adopted, or must be looked at."""
+    server = flask_socketio.SocketIO(app, async_mode="threading")
+    assert server.server.eio._async.keys() == PARTS
+    handler = Socket._websocket_handler.__code__
+    names = {constant.co_name for constant in handler.co_consts if hasattr(constant, "co_name")}
+    assert {"writer", Socket._send_ping.__name__} == WAITS
+    assert "writer" in names
+    assert server.sockio_mw.engineio_path == "/socket.io/"
+
+
+def test_what_can_not_be_adopted_is_told(app: flask.Flask) -> None:
+    with pytest.raises(ValueError, match="call adopt_socketio after init_app"):
+        adopt_socketio(flask_socketio.SocketIO())
+    server = flask_socketio.SocketIO(app, async_mode="threading")
+    server.server.eio.async_mode = "gevent"
+    with pytest.raises(ValueError, match="async_mode is 'gevent'"):
+        adopt_socketio(server)
+    server.server.eio.async_mode = "threading"
+    server.server.eio._async = {}
+    with pytest.raises(RuntimeError, match="keeps its threads elsewhere"):
+        adopt_socketio(server)

@@ -22,7 +22,7 @@ from ashapp import WsgiToAsgi
 from ashapp.bridge.messages.errors import RequestRejected
 from ashapp.bridge.messages.types import Environ, StartResponse
 from ashapp.bridge.websocket.connection import Connection
-from ashapp.bridge.websocket.relay import Relay
+from ashapp.bridge.websocket.libraries.relay import Relay
 from tests.bridge.websocket.conftest import Open
 from tests.support.server import serving
 from tests.support.waiting import until

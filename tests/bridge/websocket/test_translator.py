@@ -6,7 +6,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side
 
 from ashapp.bridge.messages.types import Message
-from ashapp.bridge.websocket.translator import Translator
+from ashapp.bridge.websocket.libraries.translator import Translator
 
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 ACCEPT: Message = {"type": "websocket.accept", "subprotocol": None, "headers": []}

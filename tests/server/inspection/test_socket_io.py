@@ -5,7 +5,7 @@ import pytest
 from flask import Flask
 from flask_socketio import SocketIO
 
-from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge import FlaskToAsgi, adopt_socketio
 from ashapp.server.inspection.socket_io import socket_io_warnings
 from ashapp.server.settings.loading import load
 
@@ -55,6 +55,12 @@ def test_a_mode_for_other_servers_is_told() -> None:
     extension.server.eio.async_mode = "eventlet"  # which is not installed
     (line,) = socket_io_warnings(app, load({"app": "shop:app"}))
     assert line.startswith("shop:app has SocketIO(async_mode='eventlet'): only \"threading\" works here")
+
+
+def test_polls_of_one_that_is_adopted_hold_no_thread() -> None:
+    app = Flask("shop")
+    adopt_socketio(SocketIO(app, async_mode="threading"))
+    assert list(socket_io_warnings(app, load({"app": "shop:app"}))) == []
 
 
 @pytest.mark.parametrize("found", [Flask("shop"), lambda environ, start_response: []])

@@ -13,7 +13,8 @@ from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.placement.rules import choose, keeps_all
 from ashapp.bridge.request.loop_call import LoopCall
-from ashapp.bridge.websocket.flask_sock import offer_fibers
+from ashapp.bridge.websocket.libraries.flask_sock import offer_fibers
+from ashapp.bridge.websocket.libraries.socket_io import is_adopted
 from ashapp.bridge.wsgi import RENAMED, WsgiToAsgi
 
 if TYPE_CHECKING:
@@ -109,13 +110,13 @@ class FlaskToAsgi(WsgiToAsgi):
 
     def make_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call for a request: on the loop for an async view, else on a thread."""
-        if self._dispatch.runs_on_loop(environ):
+        if self._dispatch.runs_on_loop(environ) or is_adopted(self.wsgi_application, environ):
             return LoopCall(self.service, environ, body)
         return super().make_call(environ, body)
 
     def make_websocket_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call for a WebSocket: on the loop for a handler that may run there, else on a thread."""
-        if self._dispatch.handler_runs_on_loop(environ):
+        if self._dispatch.handler_runs_on_loop(environ) or is_adopted(self.wsgi_application, environ):
             return LoopCall(self.websocket_service, environ, body)
         return super().make_websocket_call(environ, body)
 

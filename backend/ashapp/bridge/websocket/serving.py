@@ -11,7 +11,7 @@ from ashapp.bridge.request.input_stream import InputStream
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.websocket.connection import CONNECTION, Connection, State
 from ashapp.bridge.websocket.handshake import as_request
-from ashapp.bridge.websocket.relay import Relay, tolerating_any_end
+from ashapp.bridge.websocket.libraries.relay import Relay, tolerating_any_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ meet another worker with each request, and only one of them knows its session.
 
 from collections.abc import Iterator
 
+from ashapp.bridge.websocket.libraries.socket_io import adopted_path
 from ashapp.server.inspection.routes import flask_application
 from ashapp.server.settings import Settings
 
@@ -20,8 +21,8 @@ _MANY_THREADS = 100
 def socket_io_warnings(found: object, settings: Settings) -> Iterator[str]:
     """Yield a line for each thing that will not work, or not well, with what was *found*."""
     app = flask_application(found)
-    server = getattr(app.extensions.get("socketio"), "server", None) if app else None
-    if server is None:
+    server = None if app is None else getattr(app.extensions.get("socketio"), "server", None)
+    if app is None or server is None:
         return
     engine, name = server.eio, settings.app
     if engine.async_mode != "threading":
@@ -41,10 +42,10 @@ def socket_io_warnings(found: object, settings: Settings) -> Iterator[str]:
             f"{name} lets Socket.IO clients poll, whose requests reach any of {settings.worker_count} "
             'workers, but only one knows their session: SocketIO(transports=["websocket"]), or 1 worker'
         )
-    if settings.threads < _MANY_THREADS:
+    if settings.threads < _MANY_THREADS and adopted_path(app) is None:
         yield (
             f"{name} lets Socket.IO clients poll, each of which holds one of {settings.threads} threads "
-            'nearly all the time: SocketIO(transports=["websocket"]), or more threads'
+            'nearly all the time: ashapp.adopt_socketio, SocketIO(transports=["websocket"]), or more threads'
         )
     timeout = settings.request_timeout
     if timeout is not None and timeout <= engine.ping_interval:

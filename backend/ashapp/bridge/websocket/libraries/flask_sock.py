@@ -10,8 +10,8 @@ from collections.abc import MutableMapping
 from inspect import signature
 from typing import Any
 
-from ashapp.bridge.websocket.application_socket import FiberSelector
-from ashapp.bridge.websocket.fibers import FiberEvent, FiberThread
+from ashapp.bridge.websocket.libraries.application_socket import FiberSelector
+from ashapp.bridge.websocket.libraries.fibers import FiberEvent, FiberThread
 
 __all__ = ["CLASSES", "offer_fibers"]
 

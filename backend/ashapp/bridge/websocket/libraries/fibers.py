@@ -53,7 +53,8 @@ class FiberThread(threading.Thread):
             super().start()
         else:
             self._ended = FiberEvent()
-            loop.call_soon_threadsafe(self._start_fiber)
+            # It ends with the process, as a daemon thread does: it is no task of the request that is kept.
+            loop.call_soon_threadsafe(self._start_fiber, context=Context())
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended."""

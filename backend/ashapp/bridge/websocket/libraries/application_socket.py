@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from ashapp.bridge.concurrency.greenlets import current_greenlet
-from ashapp.bridge.websocket.fibers import Waiters
+from ashapp.bridge.websocket.libraries.fibers import Waiters
 
 __all__ = ["ApplicationSocket", "FiberSelector"]
 

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""``adopt_socketio``: Flask-SocketIO's clients without a thread for each.
+
+Theory of operation. In the mode ``threading`` a client that does nothing holds four threads: its request,
+what reads its WebSocket, what writes to it, and what sleeps until the next ping. All of them wait in code of
+python-engineio and simple-websocket, for queues, events and sockets. python-engineio keeps the classes for
+that in one table, as it has modes for gevent and eventlet as well. ``adopt_socketio`` puts those of
+``fibers`` in there. The requests themselves then run on the event loop, polls among them.
+
+Handlers of the application do not run there. Those for events get a thread each, as before. Engine.IO calls
+those for connections in its own code, and what it calls is handed to a pool of threads, which it waits for.
+The one thread that looks after all clients remains one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from ashapp.bridge.concurrency.futures import as_coroutine
+from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.websocket.libraries.fibers import FiberEvent, FiberQueue, FiberThread, fiber_sleep
+from ashapp.bridge.websocket.libraries.flask_sock import CLASSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
+    from ashapp.bridge.messages.types import Environ
+
+__all__ = ["PARTS", "WAITS", "adopt_socketio", "adopted_path", "is_adopted"]
+
+#: What the table of python-engineio has (``engineio.Server._async``).
+PARTS = frozenset({"thread", "queue", "queue_empty", "event", "websocket", "sleep"})
+#: Functions of python-engineio that wait for nothing but these parts.
+WAITS = frozenset({"writer", "_send_ping"})
+
+# The key of ``Flask.extensions`` under which the path of an adopted SocketIO is.
+_PATH = "ashapp.socketio"
+
+# Threads that connections and messages of clients are handled on, for a moment each.
+_MOST_THREADS = 1000
+_IDLE_TIME = 10.0
+
+
+class _Thread(FiberThread):
+    """A fiber for what python-engineio starts to wait, and a thread for all else."""
+
+    def may_be_fiber(self) -> bool:
+        module = getattr(self.target, "__module__", "")
+        return module.startswith("engineio.") and getattr(self.target, "__name__", "") in WAITS
+
+
+def adopt_socketio(socketio: Any) -> None:
+    """Let idle clients of *socketio*, a ``flask_socketio.SocketIO`` of an application, hold no threads.
+
+    Call it after ``init_app``, before the application is served. Its own WSGI middleware, if it has any, must
+    not block where a path is that of Socket.IO: that runs on the event loop then.
+
+    Raises:
+        ValueError: *socketio* has no application yet, or its ``async_mode`` is not "threading".
+        RuntimeError: the installed python-engineio is not one that this knows.
+
+    """
+    middleware = getattr(socketio, "sockio_mw", None)
+    if middleware is None:
+        raise ValueError("SocketIO has no application yet: call adopt_socketio after init_app(app)")
+    engine = socketio.server.eio
+    if engine.async_mode != "threading":
+        raise ValueError(f'async_mode is {engine.async_mode!r}: only "threading" can be adopted')
+    table = getattr(engine, "_async", None)
+    if not isinstance(table, dict) or table.keys() != PARTS:
+        raise RuntimeError(
+            "this release of python-engineio keeps its threads elsewhere: do not adopt_socketio"
+        )
+    engine._async = {  # noqa: SLF001 - what this is for; a test tells what has changed
+        **table,
+        "thread": _Thread,
+        "queue": FiberQueue,
+        "event": FiberEvent,
+        "websocket": functools.partial(table["websocket"], **CLASSES),
+        "sleep": fiber_sleep,
+    }
+    pool = ThreadPool(_MOST_THREADS, name="ashapp-socketio", idle_time=_IDLE_TIME)
+    engine.handlers = {name: _on_thread(handler, pool) for name, handler in engine.handlers.items()}
+    middleware.flask_app.extensions[_PATH] = middleware.engineio_path
+
+
+def adopted_path(app: Flask) -> str | None:
+    """Return how the paths of an adopted SocketIO of *app* begin, or None if it has none."""
+    path: str | None = app.extensions.get(_PATH)
+    return path
+
+
+def is_adopted(app: Flask, environ: Environ) -> bool:
+    """Say whether the request of *environ* is one of an adopted SocketIO of *app*."""
+    path = adopted_path(app)
+    return path is not None and environ["PATH_INFO"].startswith(path)
+
+
+def _on_thread(handler: Callable[..., Any], pool: ThreadPool) -> Callable[..., Any]:
+    @functools.wraps(handler)
+    def call(*args: Any) -> Any:
+        greenlet = current_greenlet()
+        if greenlet is None:
+            return handler(*args)
+        result = pool.call(functools.partial(Context().run, handler, *args))
+        return greenlet.wait_for(as_coroutine(asyncio.wrap_future(result)))
+
+    return call
