@@ -9,6 +9,7 @@ import click
 from ashapp.server.assembly.discovery import find_application, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable
 from ashapp.server.cli.options import ServeCommand, env_file_option, read_env_file
+from ashapp.server.cli.routes_tables import print_report
 from ashapp.server.inspection.report import Report
 from ashapp.server.settings.loading import load
 
@@ -72,6 +73,4 @@ def routes(app: str | None, env_file: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(report.to_json())
     else:
-        from ashapp.server.cli.routes_tables import print_report  # noqa: PLC0415 - it needs rich
-
         print_report(report)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""A report as tables for a person; the only module that needs rich."""
+"""A report as tables for a person."""
 
-from collections.abc import Iterable, Mapping
+import os
+import shutil
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from typing import IO
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import click
 
 from ashapp.server.inspection.hooks import Hook
 from ashapp.server.inspection.report import Report
@@ -17,9 +18,11 @@ __all__ = ["print_report"]
 
 # Flask adds these to the methods of a rule by itself.
 _IMPLIED = {"HEAD", "OPTIONS"}
-_STYLES = {"loop": "green", "request_thread": "cyan", "thread": "yellow"}
+_COLOURS = {"loop": "green", "request_thread": "cyan", "thread": "yellow"}
 # What the column of kinds tells already.
 _PLAIN = "sync view"
+# Characters that a column has at least.
+_NARROWEST = 8
 
 
 def print_report(report: Report, file: IO[str] | None = None) -> None:
@@ -27,28 +30,32 @@ def print_report(report: Report, file: IO[str] | None = None) -> None:
 
     What is too long is folded. There are colours at a terminal only.
     """
-    console = Console(file=file, highlight=False, markup=False, emoji=False)
+    width = shutil.get_terminal_size((80, 24)).columns
+    for line in _lines(report, width):
+        click.echo(line, file, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def _lines(report: Report, width: int) -> Iterator[str]:
     for prefix, mounted in report.mounts.items():
-        console.print(f"Mounted below {prefix}: {mounted}", soft_wrap=True)
+        yield f"Mounted below {prefix}: {mounted}"
     if not report.flask:
-        line = f"{report.target} is no Flask application: each request runs on a thread as a whole."
-        console.print(line, soft_wrap=True)
+        yield f"{report.target} is no Flask application: each request runs on a thread as a whole."
         return
     # Each note once, with a number.
     distinct = dict.fromkeys(note for route in report.routes if (note := _note(route)))
     notes = {note: number for number, note in enumerate(distinct, 1)}
-    console.print(_routes(report.routes, notes))
+    yield from _table(_routes(report.routes, notes), width)
     for note, number in notes.items():
-        console.print(f"[{number}] {note}")
+        yield textwrap.fill(f"[{number}] {note}", width)
     if report.hooks:
-        console.print("\nHooks, and where they run around an async view (request_thread: of its own)")
-        console.print(_hooks(report.hooks))
+        yield "\nHooks, and where they run around an async view (request_thread: of its own)"
+        yield from _table(_hooks(report.hooks), width)
     count, on_loop = len(report.routes), sum(route.runs_on == "loop" for route in report.routes)
-    console.print(f"\nRules: {count}, of them {on_loop} on the loop and {count - on_loop} on threads.")
+    yield f"\nRules: {count}, of them {on_loop} on the loop and {count - on_loop} on threads."
     if any(route.websocket and route.runs_on == "thread" for route in report.routes):
-        console.print("A WebSocket on a thread holds one of --websocket-threads until it is closed.")
+        yield "A WebSocket on a thread holds one of --websocket-threads until it is closed."
     if report.reason:
-        console.print(f"No async view can run on the loop: {report.reason}.")
+        yield textwrap.fill(f"No async view can run on the loop: {report.reason}.", width)
 
 
 def _note(route: Route) -> str:
@@ -60,24 +67,17 @@ def _note(route: Route) -> str:
     return f"{route.reason} (on an event loop of its own)" if route.own_loop else route.reason
 
 
-def _routes(routes: Iterable[Route], notes: Mapping[str, int]) -> Table:
-    table = _table("Rule", "Methods", "Endpoint", "View")
+def _routes(routes: Iterable[Route], notes: Mapping[str, int]) -> Iterator[list[str]]:
+    yield ["Rule", "Methods", "Endpoint", "View", "Runs on"]
     for route in routes:
-        place = Text(route.runs_on, style=_STYLES[route.runs_on])
-        if note := _note(route):
-            place.append(f" [{notes[note]}]")
-        table.add_row(
-            Text(f"{route.domain}|{route.rule}" if route.domain else route.rule),
-            Text(_methods(route)),
-            Text(route.endpoint),
-            Text(
-                f"{route.kind} (async {', '.join(route.async_methods)})"
-                if route.async_methods
-                else route.kind
-            ),
-            place,
-        )
-    return table
+        note = _note(route)
+        yield [
+            f"{route.domain}|{route.rule}" if route.domain else route.rule,
+            _methods(route),
+            route.endpoint,
+            f"{route.kind} (async {', '.join(route.async_methods)})" if route.async_methods else route.kind,
+            f"{route.runs_on} [{notes[note]}]" if note else route.runs_on,
+        ]
 
 
 def _methods(route: Route) -> str:
@@ -86,22 +86,34 @@ def _methods(route: Route) -> str:
     return ", ".join(method for method in route.methods if method not in _IMPLIED)
 
 
-def _hooks(hooks: Iterable[Hook]) -> Table:
-    table = _table("Hook", "Name", "Scope", "Kind")
+def _hooks(hooks: Iterable[Hook]) -> Iterator[list[str]]:
+    yield ["Hook", "Name", "Scope", "Kind", "Runs on"]
     for hook in hooks:
-        table.add_row(
-            Text(f"{hook.hook} {hook.on}" if hook.on else hook.hook),
-            Text(hook.name),
-            Text(f"blueprint {hook.blueprint}" if hook.blueprint else "app"),
-            Text(hook.kind),
-            Text(hook.runs_on, style=_STYLES[hook.runs_on]),
-        )
-    return table
+        yield [
+            f"{hook.hook} {hook.on}" if hook.on else hook.hook,
+            hook.name,
+            f"blueprint {hook.blueprint}" if hook.blueprint else "app",
+            hook.kind,
+            hook.runs_on,
+        ]
 
 
-def _table(*headers: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    table.add_column("Runs on", no_wrap=True)
-    return table
+def _table(rows: Iterable[list[str]], width: int) -> Iterator[str]:
+    """Yield the lines of a table that is *width* wide at the most, the first of *rows* as its header."""
+    header, *others = rows
+    widths = [max(map(len, column)) for column in zip(header, *others, strict=True)]
+    spaces = 2 * (len(widths) - 1)
+    while sum(widths) + spaces > width and max(widths[:-1]) > _NARROWEST:
+        widths[widths.index(max(widths[:-1]))] -= 1
+    yield from _row(header, widths)
+    yield "-" * (sum(widths) + spaces)
+    for row in others:
+        yield from _row(row, widths)
+
+
+def _row(row: list[str], widths: list[int]) -> Iterator[str]:
+    colour = _COLOURS.get(row[-1].partition(" ")[0])
+    folded = [textwrap.wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
+    for parts in zip_longest(*folded, fillvalue=""):
+        *cells, place = (part.ljust(width) for part, width in zip(parts, widths, strict=True))
+        yield "  ".join([*cells, click.style(place.rstrip(), colour) if place.strip() else ""]).rstrip()
