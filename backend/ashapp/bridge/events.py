@@ -2,8 +2,8 @@
 """Server-sent events (HTML Living Standard, 9.2) as the response of a Flask view.
 
 Theory of operation. An async source is iterated by a task, a sync one by a thread. Both belong to one
-response. What they produce waits in a queue until the client has taken what came before. The body of the
-response takes from that queue. Where nothing has come for a while it sends a comment, so that proxies and
+response. What they produce waits until the client has taken what came before. The body of the
+response takes it from there. Where nothing has come for a while it sends a comment, so that proxies and
 clients see that the connection lives.
 
 When the service drains, each stream ends at its own time (see ``Departures``), and tells its client by
@@ -19,6 +19,7 @@ import contextlib
 import queue
 import random
 import threading
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from typing import Any
 import flask
 
 from ashapp.bridge.admission.departures import DEPARTURES, Departures
+from ashapp.bridge.concurrency.futures import resolve
 
 __all__ = ["Event", "EventSource", "sse"]
 
@@ -129,6 +131,10 @@ class _AsyncStream:
     def __init__(self, source: AsyncIterable[Any], departures: Departures) -> None:
         self._source = source
         self._departures = departures
+        self._items: deque[Any] = deque()
+        # What waits for an item, and for room for one.
+        self._taker: asyncio.Future[None] | None = None
+        self._maker: asyncio.Future[None] | None = None
 
     async def body(self, start: bytes, heartbeat: float) -> AsyncIterator[bytes]:
         """Yield *start*, then the events, and a comment after *heartbeat* seconds without one."""
@@ -136,21 +142,20 @@ class _AsyncStream:
             yield _farewell(self._departures)
             return
         self._loop = asyncio.get_running_loop()
-        self._items: asyncio.Queue[Any] = asyncio.Queue()
-        self._room = asyncio.Semaphore(0)
         producer = self._loop.create_task(self._produce())
         self._departures.members.add(self)
+        self._last_time = self._loop.time()
+        self._beat(heartbeat)
         try:
             yield start
-            while (item := await self._next(heartbeat)) is not _END:
+            while (item := await self._take()) is not _END:
                 if item is _LEAVE:
                     yield _farewell(self._departures)
                     return
                 yield item
-                if item is not _HEARTBEAT:
-                    self._room.release()
             await producer  # and raise what the source has raised
         finally:
+            self._timer.cancel()
             self._departures.members.discard(self)
             producer.cancel()
             await asyncio.wait({producer})
@@ -158,22 +163,40 @@ class _AsyncStream:
     async def leave(self) -> None:
         """End the stream, as the service restarts."""
         with contextlib.suppress(RuntimeError):  # the loop of a view that is kept on a thread may be closed
-            self._loop.call_soon_threadsafe(self._items.put_nowait, _LEAVE)
+            self._loop.call_soon_threadsafe(self._give, _LEAVE)
 
-    async def _next(self, heartbeat: float) -> Any:
-        try:
-            async with asyncio.timeout(heartbeat):
-                return await self._items.get()
-        except TimeoutError:
-            return _HEARTBEAT
+    def _beat(self, heartbeat: float) -> None:
+        """Send a comment if nothing has come for *heartbeat* seconds, and look again in time."""
+        if self._loop.time() - self._last_time >= heartbeat:
+            self._give(_HEARTBEAT)
+        self._timer = self._loop.call_at(self._last_time + heartbeat, self._beat, heartbeat)
+
+    def _give(self, item: Any) -> None:
+        self._items.append(item)
+        self._last_time = self._loop.time()
+        if self._taker is not None:
+            resolve(self._taker)
+
+    async def _take(self) -> Any:
+        while not self._items:
+            self._taker = self._loop.create_future()
+            await self._taker
+            self._taker = None
+        item = self._items.popleft()
+        if self._maker is not None:
+            resolve(self._maker)
+        return item
 
     async def _produce(self) -> None:
         try:
             async for item in self._source:
-                self._items.put_nowait(_encode(item))
-                await self._room.acquire()
+                while self._items:  # what came before has not been taken
+                    self._maker = self._loop.create_future()
+                    await self._maker
+                    self._maker = None
+                self._give(_encode(item))
         finally:
-            self._items.put_nowait(_END)
+            self._give(_END)
             if hasattr(self._source, "aclose"):
                 await self._source.aclose()
 
