@@ -36,6 +36,12 @@ current: ContextVar["Observation | None"] = ContextVar("ashapp_observation", def
 
 _NAMES = frozenset({b"x-request-id", b"traceparent"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
+# Hexadecimal digits of 16 bytes and of 8; those of so many requests are asked of the system at once.
+_LENGTH = 48
+_IDS = 64
+_digits: list[str] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_digits.clear)
 # Version 00 ends after the flags; a later one may go on (W3C Trace Context, "Versioning of traceparent").
 _TRACEPARENT = re.compile(
     rb"(?:00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -49,8 +55,7 @@ def identify(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str, str]:
     Of several request ids the last counts, which the nearest proxy has added. Several ``traceparent`` are
     none, as they can't be told apart.
     """
-    # 16 bytes of a trace id, 8 of a span id. Never all zero, which is invalid, in the life of a sun.
-    made = os.urandom(24).hex()
+    made = _random_digits()
     span_id, trace_id = made[32:], made[:32]
     last = dict(headers)
     if _NAMES.isdisjoint(last):
@@ -61,6 +66,16 @@ def identify(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str, str]:
     given = last.get(b"x-request-id", b"")
     request_id = given.decode("ascii") if _REQUEST_ID.fullmatch(given) else trace_id
     return request_id, trace_id, span_id
+
+
+def _random_digits() -> str:
+    """Return those of a trace id and of a span id. Never all zero, which is invalid, in the life of a sun."""
+    try:
+        return _digits.pop()
+    except IndexError:
+        block = os.urandom(_IDS * _LENGTH // 2).hex()
+        _digits.extend(block[begin : begin + _LENGTH] for begin in range(_LENGTH, len(block), _LENGTH))
+        return block[:_LENGTH]
 
 
 class Observation:
@@ -120,23 +135,36 @@ class Observation:
 
         The response gets the header ``X-Request-ID``, unless the application has set one.
         """
+        return self._send(self.note(message))
+
+    def note(self, message: Message) -> Message:
+        """Take note of a *message* of the application, and return what to send in its place."""
         kind = message["type"]
         if kind == "http.response.body":
-            self.sent += len(message.get("body", b""))
-            if not message.get("more_body") and not self.ended:
-                self.end()
+            self.note_body(len(message.get("body", b"")), more=message.get("more_body", False))
         elif kind == "http.response.start":
-            self.status = message["status"]
-            message = self._identified(message)
-        return self._send(message)
+            message = self._answered(message, message["status"])
+        return message
 
-    def _identified(self, message: Message) -> Message:
-        headers = message.get("headers", ())
+    def _answered(self, message: Message, status: int) -> Message:
+        # A new message: an application may send the same one time and again.
+        headers = [*message.get("headers", ())]
+        self.note_head(status, headers)
+        return {**message, "headers": headers}
+
+    def note_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Note the *status* of the response, and add ``X-Request-ID`` to its *headers* if they have none."""
+        self.status = status
         for name, _ in headers:
             if name == b"x-request-id":
-                return message
-        # A new message: an application may send the same one time and again.
-        return {**message, "headers": [*headers, (b"x-request-id", self.request_id.encode("ascii"))]}
+                return
+        headers.append((b"x-request-id", self.request_id.encode("ascii")))
+
+    def note_body(self, size: int, *, more: bool) -> None:
+        """Note that *size* bytes of the body are handed to the server, and whether there are *more*."""
+        self.sent += size
+        if not (more or self.ended):
+            self.end()
 
     def conclude(self) -> None:
         """Note that the application has returned: if the request has not ended, its client has gone."""

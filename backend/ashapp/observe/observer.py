@@ -2,9 +2,11 @@
 """`Observer`: the ASGI middleware that makes an observation of each request or WebSocket and tells the sinks.
 
 Theory of operation. One object per request does all: the `Observation` is what the bridge notes on, and its
-method ``send`` stands in for the server's, without a coroutine in between. It is the ``current`` one in the
-server's task too, for what the layers around the bridge log. It stays so when the request is done, because
-the server logs what came out of it after that. The next request of a connection sets its own.
+method ``send`` stands in for the server's, without a coroutine in between. Where that is a method of an
+object that ``takes_note``, nothing stands in for it: its attribute ``observation`` is set. The observation is
+the ``current`` one in the server's task too, for what the layers around the bridge log. It stays so when the
+request is done, because the server logs what came out of it after that. The next request of a connection sets
+its own.
 """
 
 import asyncio
@@ -51,14 +53,21 @@ class Observer:
         """Observe a request or a WebSocket, or pass everything else on."""
         kind = scope["type"]
         if kind == "http":
-            return self._observe(Observation(scope, send, self._finish), receive)
+            return self._observe(
+                Observation(scope, send, self._finish), receive, getattr(send, "__self__", None)
+            )
         if kind == "websocket":
             socket = SocketObservation(scope, receive, send, self._finish)
-            return self._observe(socket, socket.receive)
+            return self._observe(socket, socket.receive, send)
         return self.app(scope, receive, send)
 
-    async def _observe(self, observation: Observation, receive: Any) -> None:
+    async def _observe(self, observation: Observation, receive: Any, send: Any) -> None:
         scope = observation.scope
+        server: Any = getattr(send, "__self__", None)
+        if getattr(server, "takes_note", False):
+            server.observation = observation
+        else:
+            server, send = None, observation.send
         scope[INFO] = observation
         current.set(observation)
         for begin in self._beginners:
@@ -67,11 +76,11 @@ class Observer:
             except Exception:
                 self._note_failure(begin)
         try:
-            await self.app(scope, receive, observation.send)
+            await self.app(scope, receive, send)
         except BaseException as error:
             answer = self._answer_cancelled if _is_cancelled(error) else None
             if answer is not None and observation.status is None and scope["type"] == "http":
-                await answer(observation.send)
+                await answer(send)
             if not observation.ended:
                 observation.error = error
                 # What the server answers then (uvicorn: 500), unless the response has begun already.
@@ -85,6 +94,8 @@ class Observer:
             # Cycles would have to wait for the garbage collector.
             scope.pop(INFO, None)
             observation.error = None
+            if server is not None:
+                server.observation = None
 
     def _finish(self, observation: Observation) -> None:
         for sink in self._sinks:

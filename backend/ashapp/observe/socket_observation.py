@@ -55,27 +55,25 @@ class SocketObservation(Observation):
             self.disconnected = self.close_code == 1006
         return message
 
-    def send(self, message: Message) -> Awaitable[None]:
-        """Pass a *message* of the application on to the server, and take note of it."""
+    def note(self, message: Message) -> Message:
+        """Take note of a *message* of the application, and return what to send in its place."""
         kind = message["type"]
         if kind == "websocket.send":
             messages["sent"] += 1
             self.sent_messages += 1
             self.sent += _size(message)
         elif kind == "websocket.accept":
-            self.status = SWITCHED
-            message = self._identified(message)
+            message = self._answered(message, SWITCHED)
         elif kind == "websocket.close":
             if self.status is None:
                 self.status = _DENIED
             elif self.close_code is None:
                 self.close_code = message.get("code", 1000)
         elif kind == "websocket.http.response.start":
-            self.status = message["status"]
-            message = self._identified(message)
+            message = self._answered(message, message["status"])
         elif kind == "websocket.http.response.body":
             self.sent += len(message.get("body", b""))
-        return self._send(message)
+        return message
 
     def conclude(self) -> None:
         """Note that the application has returned: that ends it."""

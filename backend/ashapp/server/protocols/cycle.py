@@ -10,7 +10,7 @@ that one that is cut off does not look complete, the connection ends by a reset 
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
@@ -23,6 +23,9 @@ from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 from ashapp.server.protocols.responses import closes, end_by_reset
 from ashapp.server.protocols.upstream import LeanEvent
 
+if TYPE_CHECKING:
+    from ashapp.observe.observation import Observation
+
 __all__ = ["Cycle"]
 
 # Fields that tell where the response ends, and whether another may follow.
@@ -32,6 +35,11 @@ _BODILESS = frozenset({204, 304})
 
 class Cycle(RequestResponseCycle):
     """uvicorn's, for a request with this *scope* on the connection of *protocol*."""
+
+    takes_note = True
+
+    # Whether only the end of the connection tells where the body ends.
+    _is_unframed = False
 
     def __init__(self, protocol: Any, scope: Any, *, keep_alive: bool) -> None:
         self.scope = scope
@@ -52,8 +60,8 @@ class Cycle(RequestResponseCycle):
         self.response_complete = False
         self.chunked_encoding: bool | None = None
         self.expected_content_length = 0
-        # Whether only the end of the connection tells where the body ends.
-        self._is_unframed = False
+        #: What is to be told of the response; by the observer.
+        self.observation: Observation | None = None
 
     async def send(self, message: Any) -> None:
         """Send *message*; see "Send Callable" of the ASGI specification for HTTP.
@@ -65,6 +73,8 @@ class Cycle(RequestResponseCycle):
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
+            if self.observation is not None:
+                self.observation.note(message)
             return
         kind = message["type"]
         if self.response_complete:
@@ -80,9 +90,11 @@ class Cycle(RequestResponseCycle):
             self._send_head(message["status"], message.get("headers", ()))
 
     def _send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        fields = _checked(headers)
         if self.access_log:
             self._log(status)
-        fields = _checked(headers)
+        if self.observation is not None:
+            self.observation.note_head(status, fields)
         defaults: Any = self.default_headers
         says_close = defaults.says_close
         content = [STATUS_LINE[status], defaults.block_beside(fields)]
@@ -125,6 +137,8 @@ class Cycle(RequestResponseCycle):
         return b"transfer-encoding: chunked\r\n"
 
     def _send_body(self, body: bytes, more_body: bool) -> None:  # noqa: FBT001 - as the message has it
+        if self.observation is not None:
+            self.observation.note_body(len(body), more=more_body)
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
         elif self.chunked_encoding:

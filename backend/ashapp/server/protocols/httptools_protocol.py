@@ -168,8 +168,10 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Take note that the body is complete."""
         self._progress_at = self.received
-        if not self.parser.should_upgrade():  # else it is no more than the end of a head
-            super().on_message_complete()
+        # Else it is no more than the end of a head, or nobody asks for the body any more.
+        if not (self.parser.should_upgrade() or self.cycle.response_complete):
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         """Go on with the next request that has been received, or wait for one.
