@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ashapp.bridge.concurrency.context import in_request
 from ashapp.bridge.concurrency.greenlets import current_greenlet
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["as_flask", "wants_awaitable"]
+
+T = TypeVar("T")
 
 # Whether Flask's code runs, in a task that drives no greenlet. It can't be suspended.
 _by_flask: ContextVar[bool] = ContextVar("ashapp_by_flask", default=False)
@@ -34,21 +36,26 @@ def wants_awaitable() -> bool:
     return is_in_coroutine and in_request.get() and not _by_flask.get()
 
 
-def as_flask(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call *function*, which is Flask's and wants results of the functions that it calls."""
-    if asyncio._get_running_loop() is None:  # noqa: SLF001 - the one that does not raise
-        return function(*args, **kwargs)
-    greenlet = current_greenlet()
-    if greenlet is None:
-        token = _by_flask.set(True)
+def as_flask(function: Callable[..., T]) -> Callable[..., T]:
+    """Return *function*, which is Flask's, to be called: it wants results of the functions that it calls."""
+
+    # Not a ``partial``: a call through one holds half a KiB of a greenlet's stack while the view waits.
+    def called(*args: Any, **kwargs: Any) -> T:
+        if asyncio._get_running_loop() is None:  # noqa: SLF001 - the one that does not raise
+            return function(*args, **kwargs)
+        greenlet = current_greenlet()
+        if greenlet is None:
+            token = _by_flask.set(True)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                _by_flask.reset(token)
+        if greenlet.depth == greenlet.sync_depth:
+            return function(*args, **kwargs)
+        outer, greenlet.sync_depth = greenlet.sync_depth, greenlet.depth
         try:
             return function(*args, **kwargs)
         finally:
-            _by_flask.reset(token)
-    if greenlet.depth == greenlet.sync_depth:
-        return function(*args, **kwargs)
-    outer, greenlet.sync_depth = greenlet.sync_depth, greenlet.depth
-    try:
-        return function(*args, **kwargs)
-    finally:
-        greenlet.sync_depth = outer
+            greenlet.sync_depth = outer
+
+    return called

@@ -77,16 +77,16 @@ class Dispatch:
         app.extensions["ashapp"] = self
 
     def _replacements(self, app: flask.Flask) -> dict[str, Callable[..., Any]]:
-        preprocess = skip_idle(app, "preprocess_request", partial(as_flask, app.preprocess_request))
+        preprocess = skip_idle(app, "preprocess_request", as_flask(app.preprocess_request))
         methods: dict[str, Callable[..., Any]] = {
             "make_response": self.make_response,
             "preprocess_request": partial(_preprocess, preprocess),
         }
         for name in _CALLERS:
             if is_flasks_own(app, name):
-                methods[name] = nonblocking(partial(as_flask, getattr(app, name)))
+                methods[name] = nonblocking(as_flask(getattr(app, name)))
         for name in ("do_teardown_request", "do_teardown_appcontext"):
-            methods[name] = skip_idle(app, name, partial(_shielded, partial(as_flask, getattr(app, name))))
+            methods[name] = skip_idle(app, name, partial(_shielded, as_flask(getattr(app, name))))
         if getattr(app.inject_url_defaults, "__func__", None) is Flask.inject_url_defaults:
             methods["inject_url_defaults"] = partial(self._inject_url_defaults, app.inject_url_defaults)
         for name in ("async_to_sync", "ensure_sync"):

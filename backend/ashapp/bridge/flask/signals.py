@@ -53,7 +53,7 @@ def send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[Any
     # Who sends one by hand may pass no wrapper, and a sender that is no application.
     wrap = kwargs.pop("_async_wrapper", None) or attribute_of(sender, "ensure_sync", _on_request_thread)
     return [
-        (receiver, as_flask(wrap(receiver), sender, **kwargs)) for receiver in signal.receivers_for(sender)
+        (receiver, as_flask(wrap(receiver))(sender, **kwargs)) for receiver in signal.receivers_for(sender)
     ]
 
 
@@ -63,8 +63,7 @@ _send = Signal.send
 @wraps(_send)
 def send_any(signal: Signal, /, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
     """Send *signal*, which may be one of the application's own."""
-    sent: list[tuple[Any, Any]] = as_flask(_send, signal, *args, **kwargs)
-    return sent
+    return as_flask(_send)(signal, *args, **kwargs)
 
 
 def _on_request_thread(receiver: Callable[..., Any]) -> Callable[..., Any]:
