@@ -20,7 +20,7 @@ _FEWEST = 6
 _FEWEST_DIFFERENT = 6
 
 # What the placeholders of tutorials, templates and frameworks say; longer words first.
-_WORD = re.compile(
+_WORD = (
     r"application|development|placeholder|passphrase|production|qwertyuiop|asdfghjkl|generated"
     r"|something|generate|insecure|mysecret|password|precious|correct|default|example|letmein"
     r"|private|replace|session|signing|staging|testing|zxcvbnm|apikey|asdfgh|change|cookie"
@@ -30,13 +30,13 @@ _WORD = re.compile(
     r"|well|will|with|your|app|dev|key|top|you"
 )
 # These are parts of other words, and of random keys: they count as words only where they stand alone.
-_SHORT_WORD = re.compile(
+_SHORT_WORD = (
     r"(?<![a-z0-9])(?:"
     r"a|abc|an|and|any|be|but|by|can|do|for|i|in|is|it|me|my|no|not|of|on|one|or|our|so|the|to"
     r"|use|we|xxx|xyz"
     r")(?![a-z0-9])"
 )
-_SEPARATOR = re.compile(r"[!-/:-@\[-`{-~\s]+")
+_SEPARATOR = r"[!-/:-@\[-`{-~\s]+"
 
 
 def is_weak(key: str | bytes) -> bool:
@@ -47,8 +47,9 @@ def is_weak(key: str | bytes) -> bool:
     if _is_repeated(value) or _surprises(value) < _FEWEST:
         return True
     text = value.decode("latin-1").lower()
-    rest = _SHORT_WORD.sub("-", _WORD.sub("-", text))
-    return rest != text and _surprises(_SEPARATOR.sub("", rest).encode("latin-1")) < _FEWEST
+    # Compiled only where there is a key: that is a part of a start.
+    rest = re.sub(_SHORT_WORD, "-", re.sub(_WORD, "-", text))
+    return rest != text and _surprises(re.sub(_SEPARATOR, "", rest).encode("latin-1")) < _FEWEST
 
 
 def _is_repeated(value: bytes) -> bool:

@@ -23,6 +23,9 @@ from ashapp.server.system.signals import outlive
 __all__ = ["flask_serve", "main", "serve"]
 
 
+_OPTIONS = serve_options()
+
+
 class _Group(click.Group):
     """A group whose command is ``serve`` where none is named: ``ashapp module:app``."""
 
@@ -53,7 +56,7 @@ def main() -> None:
 
 @main.command(
     cls=ServeCommand,
-    params=[click.Argument(["app"], required=False, metavar="[TARGET]"), *serve_options()],
+    params=[click.Argument(["app"], required=False, metavar="[TARGET]"), *_OPTIONS],
 )
 @click.pass_context
 def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
@@ -81,7 +84,7 @@ def _check(ctx: click.Context, /, arguments: tuple[str, ...]) -> None:
     ctx.exit(check.main(arguments))
 
 
-@click.command("serve", cls=ServeCommand, params=serve_options())
+@click.command("serve", cls=ServeCommand, params=list(_OPTIONS))
 @click.pass_context
 def flask_serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
     """Serve the application with uvicorn, as an async service."""

@@ -29,36 +29,32 @@ _NAME = (
     r"pass(?:word|wd|phrase|code)?|pwd|secret|token|credentials?|auth(?:orization)?|sig(?:nature)?|cookie"
     r"|session(?:[-_]?id)?|dsn|[a-z]*[-_ ]?key"
 )
-_SECRET_VARIABLE = re.compile(rf"(?:{_NAME})(?:$|_)", re.IGNORECASE)
-_USERINFO = re.compile(r"\b([a-z][a-z0-9+.-]*://)([^\s'\"<>]*)@", re.IGNORECASE)
+# None is compiled before it is needed: most services have no failing check.
+_SECRET_VARIABLE = rf"(?i)(?:{_NAME})(?:$|_)"
+_USERINFO = r"(?i)\b([a-z][a-z0-9+.-]*://)([^\s'\"<>]*)@"
 
 _VALUE = r"""(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s,;&)\]}]+)"""
 _REPLACEMENTS = (
     # Before the names: a key stands in an armour of dashes.
-    (re.compile(r"-----BEGIN.*"), _MASK),
+    (r"-----BEGIN.*", _MASK),
     (_USERINFO, rf"\1{_MASK}@"),
     # The query and the fragment of a URL.
-    (re.compile(r"(://[^\s?#'\"<>]*[?#])[^\s'\"<>]+"), _REST),
+    (r"(://[^\s?#'\"<>]*[?#])[^\s'\"<>]+", _REST),
     # RFC 9110, 11.4.
-    (re.compile(r"\b(bearer|basic|digest|negotiate)(\s+|%20)[^\s,;'\")]+", re.IGNORECASE), rf"\1\2{_MASK}"),
+    (r"(?i)\b(bearer|basic|digest|negotiate)(\s+|%20)[^\s,;'\")]+", rf"\1\2{_MASK}"),
     # name=value, name: value, "name": "value", ('name', 'value').
     (
-        re.compile(
-            rf"\b([\w.-]*(?:{_NAME})[\w-]*(?:['\"]?\s*(?:=>|:=|[=:])|['\"]\s*,)\s*(?:b(?=['\"]))?){_VALUE}",
-            re.IGNORECASE,
-        ),
+        rf"(?i)\b([\w.-]*(?:{_NAME})[\w-]*(?:['\"]?\s*(?:=>|:=|[=:])|['\"]\s*,)\s*(?:b(?=['\"]))?){_VALUE}",
         _REST,
     ),
     # The password 'value', the password is value1.
     (
-        re.compile(
-            rf"\b((?:{_NAME})s?\s+(?:is\s+|was\s+)?)(?:b?'[^']*'|b?\"[^\"]*\"|`[^`]*`)", re.IGNORECASE
-        ),
+        rf"(?i)\b((?:{_NAME})s?\s+(?:is\s+|was\s+)?)(?:b?'[^']*'|b?\"[^\"]*\"|`[^`]*`)",
         _REST,
     ),
-    (re.compile(rf"\b((?:{_NAME})\s+(?:is\s+|was\s+)?)\S*[\d!@#$%^&*]\S*", re.IGNORECASE), _REST),
+    (rf"(?i)\b((?:{_NAME})\s+(?:is\s+|was\s+)?)\S*[\d!@#$%^&*]\S*", _REST),
     # What nobody has made up: it has a digit and a letter, and is long.
-    (re.compile(r"(?=[\w+=-]*\d)(?=[\w+=-]*[A-Za-z])[\w+=-]{20,}"), _MASK),
+    (r"(?=[\w+=-]*\d)(?=[\w+=-]*[A-Za-z])[\w+=-]{20,}", _MASK),
 )
 
 
@@ -70,7 +66,7 @@ def redact(text: str, variables: Mapping[str, str] = os.environ) -> str:
     for secret in sorted(_secrets(variables), key=len, reverse=True):
         line = line.replace(secret, _MASK)
     for pattern, replacement in _REPLACEMENTS:
-        line = pattern.sub(replacement, line)
+        line = re.sub(pattern, replacement, line)
     line = "".join(character if character.isprintable() else " " for character in line)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 
@@ -81,8 +77,8 @@ def _secrets(variables: Mapping[str, str]) -> set[str]:
 
 
 def _secrets_of(name: str, value: str) -> Iterator[str]:
-    found = [value] if _SECRET_VARIABLE.search(name) else []
-    for match in _USERINFO.finditer(value):
+    found = [value] if re.search(_SECRET_VARIABLE, name) else []
+    for match in re.finditer(_USERINFO, value):
         found += [match[2], match[2].partition(":")[2]]
     for secret in found:
         if len(secret) >= _SHORTEST_SECRET:
