@@ -236,7 +236,6 @@ IMPORTED = """
     [
         ([], 1, 0),
         (["--supervisor"], 1, 0),
-        (["--limit-max-requests", "100"], 1, 0),
         (["--reload"], 1, 1),
         (["--workers", "2"], 2, 2),
     ],

@@ -34,20 +34,17 @@ def test_the_line_of_the_applications_own_code_is_named() -> None:
     assert f"({Path(__file__)}, line " in text
 
 
-def test_an_error_without_text_or_place() -> None:
-    assert describe(RuntimeError()) == "RuntimeError"
+class Silent(Exception):  # noqa: N818
+    def __str__(self) -> str:
+        raise LookupError
 
 
-def test_an_error_that_cannot_tell() -> None:
-    class Silent(Exception):  # noqa: N818
-        def __str__(self) -> str:
-            raise LookupError
-
-    assert describe(Silent()) == "Silent"
-
-
-def test_the_text_may_be_made_another() -> None:
-    assert describe(ValueError("red"), str.upper) == "ValueError: RED"
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(RuntimeError(), "RuntimeError"), (Silent(), "Silent"), (ValueError("red"), "ValueError: RED")],
+)
+def test_what_an_error_can_tell_is_told_and_may_be_made_another_text(error: Exception, told: str) -> None:
+    assert describe(error, str.upper) == told
 
 
 def test_the_last_line_is_named_where_no_code_is_the_applications_own() -> None:

@@ -91,6 +91,24 @@ def test_where_there_is_no_room_all_goes_on_and_nothing_is_lost_once_there_is(
     assert (found["time_count"], found["time_sum"]) == (1001, sum(range(1000)))
 
 
+def test_each_byte_has_been_written_before_it_is_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[int, int]] = []
+
+    def write_whole(fd: int, position: int, data: bytes) -> None:
+        written.append((position, position + len(data)))
+        os.pwrite(fd, data, position)
+
+    monkeypatch.setattr(files, "write_whole", write_whole)
+    file = MetricFile(str(tmp_path / "counter_1.db"))
+    for number in range(2000):
+        file.write_value(f"key {number}", number, 0.0)
+    assert [begin for begin, _ in written] == [0, *(end for _, end in written[:-1])]
+    assert written[-1][1] == (tmp_path / "counter_1.db").stat().st_size
+    file.close()
+
+
 def test_what_a_process_of_the_same_number_has_counted_is_gone_on_with(tmp_path: Path) -> None:
     path = str(tmp_path / "counter_1.db")
     first = MetricFile(path)

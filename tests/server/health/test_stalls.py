@@ -28,15 +28,11 @@ class Process:
 
 def test_a_loop_that_does_not_beat_for_the_time_is_stalled() -> None:
     process = Process()
-    assert process.looks(3) == [False] * 6
-    assert process.looks(1) == [True] * 2
-
-
-def test_a_loop_that_beats_is_not_stalled() -> None:
-    process = Process()
     for _ in range(20):
         assert not any(process.looks(2.5))
         assert process.looks(0.5, beats=True) == [False]
+    assert process.looks(2.5) == [False] * 5
+    assert process.looks(1) == [True] * 2
 
 
 def test_who_has_not_looked_for_long_does_not_judge() -> None:

@@ -104,27 +104,21 @@ async def test_what_fails_is_told_once_and_tried_again_and_ends_nothing(
     assert again == "The worker can write its status again"
 
 
-async def test_values_without_room_are_told_and_counted(
+async def test_what_others_have_counted_is_told(
     board: Board,
     reporter: StatusReporter,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("ashapp.server.management.status_reporter.unwritten", lambda: 7)
-    await reporter.start()
-    await reporter.stop()
-    assert board.written[0].unwritten == 7
-    assert "the folder of the workers has no room for 7 values of metrics" in caplog.text
-
-
-async def test_what_the_protocols_have_refused_is_counted_until_the_end(
-    board: Board, reporter: StatusReporter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    """Values without room, and what the protocols have refused until the end."""
     refused = Counter({431: 2})
+    monkeypatch.setattr("ashapp.server.management.status_reporter.unwritten", lambda: 7)
     monkeypatch.setattr("ashapp.server.management.status_reporter.refused", refused)
+    name, labels = "ashapp_requests_refused_total", {"http_response_status_code": "431"}
     await reporter.start()
-    labels = {"http_response_status_code": "431"}
-    assert board.registry.get_sample_value("ashapp_requests_refused_total", labels) == 2
+    assert board.written[0].unwritten == 7
+    assert board.registry.get_sample_value(name, labels) == 2
     refused[431] += 1
     await reporter.stop()
-    assert board.registry.get_sample_value("ashapp_requests_refused_total", labels) == 3
+    assert board.registry.get_sample_value(name, labels) == 3
+    assert "the folder of the workers has no room for 7 values of metrics" in caplog.text

@@ -50,8 +50,8 @@ class Application:
         await self._answer(send, b"unread")
 
     async def late(self, receive: Receive, send: Send) -> None:
-        """Let the body wait for a second."""
-        await asyncio.sleep(1)
+        """Let the body wait."""
+        await asyncio.sleep(0.7)
         await self.echo(receive, send)
 
     async def early(self, receive: Receive, send: Send) -> None:

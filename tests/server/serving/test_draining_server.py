@@ -139,6 +139,11 @@ def combination(request: pytest.FixtureRequest) -> Combination:
     return found
 
 
+@pytest.fixture(autouse=True)
+def _short_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining_server, "_IDLE", 0.2)
+
+
 def is_refused(address: Address) -> bool:
     with socket.socket() as client:
         client.settimeout(5)
@@ -197,8 +202,7 @@ def test_a_request_that_is_just_arriving_is_answered(combination: Combination, *
         time.sleep(0.1)
         run.server.drain()
         until(lambda: is_refused(run.address))
-        # For longer than an idle connection would be kept.
-        time.sleep(1)
+        time.sleep(0.5)  # for longer than an idle connection would be kept
         connection.send(GET[20:])
         assert connection.receive().status == 200
         assert run.has_ended()
@@ -210,7 +214,7 @@ def test_a_response_that_was_not_read_yet_is_not_lost(combination: Combination) 
         connection.receive_head()
         run.server.drain()
         until(lambda: is_refused(run.address))
-        time.sleep(1)
+        time.sleep(0.5)
         assert not run.server.servers[0].get_loop().is_closed()
         assert len(connection.receive_bytes(SIZE)) == SIZE
         assert run.has_ended()
@@ -334,8 +338,7 @@ def test_one_that_retires_leaves_the_listener_to_others_and_keeps_idle_connectio
         with run.listener.dup() as of_another:
             run.on_loop(run.server.retire)
             until(lambda: run.listener.fileno() == -1)
-            # For longer than an idle connection would be kept by one that drains.
-            time.sleep(0.8)
+            time.sleep(0.5)  # for longer than an idle connection would be kept by one that drains
             with Connection(run.address):
                 of_another.settimeout(PATIENCE)
                 of_another.accept()[0].close()
