@@ -23,6 +23,13 @@ def observation(server: Server, *headers: tuple[bytes, bytes]) -> Observation:
     return Observation(http_scope(headers=headers), server.send, server.ended.append)
 
 
+async def test_other_messages_pass_as_they_are() -> None:
+    server = Server()
+    message = {"type": "http.response.push", "path": "/style.css", "headers": []}
+    await observation(server).send(message)
+    assert server.sent == [message]
+
+
 async def test_the_applications_own_request_id_is_kept() -> None:
     server = Server()
     start = {"type": "http.response.start", "status": 200, "headers": [(b"x-request-id", b"own")]}

@@ -2,6 +2,7 @@
 """The settings of the log, and a service that logs by them."""
 
 import json
+import logging
 import re
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ashapp.server.assembly.log_config import logging_options
+from ashapp.server.assembly.log_config import keep_loggers, logging_options
 from ashapp.server.settings.loading import load
 from tests.support.process import serving
 
@@ -134,6 +135,7 @@ def test_lines_for_a_reader(folder: Path) -> None:
     [
         (["--log-level", "trace"], 0),
         (["--no-access-log"], 0),
+        (["--log-level", "warning"], 0),
         (["--log-config", "log.json"], 1),
         (["--log-config", "log.json", "--no-access-log"], 0),
     ],
@@ -196,6 +198,19 @@ def test_an_application_that_configures_logging_does_not_silence_the_service_nor
         get(f"{server.base_url}/sync/7")
         assert server.stop() == 0
         assert "THEIRS sync 7" in server.stderr.splitlines()
+
+
+def test_only_the_loggers_of_the_service_are_kept() -> None:
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "ashapp.server", "uvicornish", "shop")]
+    before = [logger.disabled for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.disabled = True
+        keep_loggers()
+        assert [logger.disabled for logger in loggers] == [False, False, True, True]
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
 
 
 @pytest.mark.parametrize("parser", ["httptools", "h11"])

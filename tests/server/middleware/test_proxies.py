@@ -195,9 +195,9 @@ async def test_flask_sees_what_the_first_proxy_saw_and_its_own_proxy_fix_is_not_
 
     app = behind(FlaskToAsgi(flask), "10.0.0.0/8", FORWARDED_HEADERS)
     fields = {
+        "forwarded": "for=192.0.2.66, for=198.51.100.7;proto=https;host=shop.example",
         "x-forwarded-for": "192.0.2.66, 198.51.100.7",
         "x-forwarded-proto": "https",
-        "x-forwarded-host": "shop.example",
         "x-forwarded-prefix": "/api",
     }
     headers = [(name.encode(), value.encode()) for name, value in fields.items()]

@@ -3,10 +3,11 @@ import asyncio
 import socket
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from ashapp.server.protocols.delivery import CountingTransport, Delivery, counted, has_arrived, unsent
+from ashapp.server.protocols.delivery import CountingTransport, Delivery, counted, has_arrived, queued, unsent
 from tests.support.waiting import until
 
 Pair = tuple[socket.socket, socket.socket]
@@ -91,6 +92,22 @@ def test_what_is_handed_over_counts_where_the_kernel_does_not_tell() -> None:
     transport.written += 1000
     transport.buffered += 1000
     assert delivery.look(1) == 2
+
+
+@on_linux
+@pytest.mark.parametrize(("buffered", "tls"), [(0, None), (1, None), (0, object())])
+def test_a_delivery_goes_on_until_the_kernel_has_taken_over(pair: Pair, buffered: int, tls: Any) -> None:
+    ours, theirs = pair
+    transport = Transport(ours, buffered, tls)
+    delivery = Delivery(transport)
+    assert unsent(transport) == buffered
+    sent = fill(ours)
+    assert delivery.is_going_on == bool(buffered or tls)
+    assert unsent(transport) > buffered
+    while sent:
+        sent -= len(theirs.recv(65536))
+    until(lambda: queued(transport) == 0)
+    assert delivery.is_going_on == bool(buffered)
 
 
 def test_a_socket_that_is_closed_is_no_trouble(pair: Pair) -> None:

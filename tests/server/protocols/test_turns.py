@@ -101,6 +101,18 @@ def test_others_are_served_between_what_is_laborious(
         assert ended.wait(PATIENCE)
 
 
+@on_each_loop
+def test_what_waits_is_forgotten_with_its_client(
+    serve: ServeLimited, connections: list[LimitedProtocol], combination: Combination
+) -> None:
+    laborious = chunk(b"x") * CHUNKS[combination[0]]
+    with Connection(serve()) as connection:
+        connection.send(CHUNKED + laborious)
+        until(lambda: connections and connections[0].flow.held)
+        connection.vanish()
+    until(lambda: not connections[0].flow.held)
+
+
 def test_no_more_than_a_megabyte_may_wait(serve: ServeLimited, connections: list[LimitedProtocol]) -> None:
     with Connection(serve()) as connection:
         connection.send(CHUNKED)

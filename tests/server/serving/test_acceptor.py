@@ -82,7 +82,7 @@ def test_who_reads_slowly_by_tls_is_not_cut_off_at_the_end(
     ):
         connection.sendall(f"GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode())
         received = len(connection.recv(65536).partition(b"\r\n\r\n")[2])
-        time.sleep(2)  # longer than the connection may be idle, and its end may take
+        time.sleep(3)  # longer than the connection may be idle, and its end may take
         while received < SIZE and (part := connection.recv(1 << 20)):
             received += len(part)
         assert received == SIZE
