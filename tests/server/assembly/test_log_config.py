@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ashapp.server.assembly.log_config import keep_loggers, logging_options
+from ashapp.server.assembly.log_config import access_logs, keep_loggers, logging_options
 from ashapp.server.settings.loading import load
 from tests.support.process import serving
 
@@ -81,6 +81,20 @@ def test_the_format_is_by_setting_or_by_where_it_goes(
     assert form(options(**flags)) == expected
 
 
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        ({}, 1),
+        ({"log_format": "console"}, 1),
+        ({"log_level": "debug"}, 1),
+        ({"log_level": "warning"}, 0),
+        ({"access_log": False}, 0),
+    ],
+)
+def test_requests_are_logged_unless_that_is_off(flags: dict[str, Any], count: int) -> None:
+    assert len(access_logs(load(flags))) == count
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "shop.py").write_text(dedent(SHOP))
@@ -135,7 +149,6 @@ def test_lines_for_a_reader(folder: Path) -> None:
     [
         (["--log-level", "trace"], 0),
         (["--no-access-log"], 0),
-        (["--log-level", "warning"], 0),
         (["--log-config", "log.json"], 1),
         (["--log-config", "log.json", "--no-access-log"], 0),
     ],
