@@ -20,6 +20,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import suppress
+from contextvars import copy_context
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,8 @@ class Connection:
         self.scope = scope
         self.receive_event = receive
         self._send = send
+        # ``receive()`` belongs to the server, also where a handler is the first to need the pump.
+        self._server_context = copy_context()
 
     @property
     def subprotocols(self) -> list[str]:
@@ -347,7 +350,7 @@ class Connection:
     def _start_pump(self) -> None:
         if not self._is_receiving and self.ending is None:
             self._is_receiving = True
-            self._pump = self.loop.create_task(self._receive_ahead())
+            self._pump = self.loop.create_task(self._receive_ahead(), context=self._server_context)
 
     async def _receive_ahead(self) -> None:
         try:
