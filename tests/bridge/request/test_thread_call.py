@@ -405,3 +405,21 @@ async def test_the_stack_of_a_thread_that_has_gone_on_is_not_logged(
     assert caplog.messages == [
         "'GET /wait' took longer than 0.01 s and is answered with 504; it has just ended"
     ]
+
+
+async def test_small_chunks_that_wait_for_the_client_go_out_together() -> None:
+    made = threading.Event()
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", PLAIN)
+        yield from [bytes(100)] * 1000
+        made.set()
+
+    client = Client()
+    client.reads.clear()
+    serving = asyncio.create_task(WsgiToAsgi(application)(http_scope(), client.receive, client.send))
+    assert await asyncio.to_thread(made.wait, PATIENCE)
+    client.reads.set()
+    await serving
+    assert client.complete
+    assert [len(message["body"]) for message in client.sent[1:4]] == [100, 65_500, 34_400]

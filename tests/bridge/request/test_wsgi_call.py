@@ -159,6 +159,16 @@ async def test_a_stream_is_sent_as_it_is_made(adapt: Adapter, headers: list[tupl
     assert bodies[1:] == [(b"56789", False)] or bodies[1:] == [(b"56789", True), (b"", False)]
 
 
+@pytest.mark.parametrize(("size", "messages"), [(1 << 20, 1), ((1 << 20) + 1, 2), (5 << 19, 3)])
+async def test_a_body_that_is_there_goes_out_in_pieces_of_1_mib(
+    adapt: Adapter, size: int, messages: int
+) -> None:
+    client = await fetch(adapt(answer([bytes(size)], length(size), kind=iter)))
+    assert len(client.sent) == 1 + messages
+    assert client.complete
+    assert client.body == bytes(size)
+
+
 async def test_a_large_list_is_streamed(adapt: Adapter) -> None:
     chunks = [bytes(HIGH_WATER)] * 3
     client = await fetch(adapt(answer(chunks)))

@@ -150,7 +150,8 @@ class LoopCall(WsgiCall, Driver):
 
     async def _send_messages(self, *messages: Message) -> None:
         for message in messages:
-            await self._send_to_client(message)
+            for piece in pieces(message):
+                await self._send_to_client(piece)
         self._sent_messages += 1
         if self._sent_messages % TURN == 0:
             await asyncio.sleep(0)
