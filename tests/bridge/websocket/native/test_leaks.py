@@ -15,8 +15,10 @@ from typing import Any
 
 import flask
 import pytest
+import simple_websocket
+from flask_sock import Sock
 
-from ashapp import BlockingWebSocket, WebSocket, websocket
+from ashapp import BlockingWebSocket, WebSocket, nonblocking, websocket
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.websocket.connection import Connection
 from tests.support.client import Address
@@ -62,6 +64,18 @@ def add_handlers(app: flask.Flask) -> None:
     app.register_error_handler(LookupError, lambda _error: ("", 500))
 
 
+def add_library_handlers(app: flask.Flask) -> None:
+    def library(ws: simple_websocket.Server, end: str) -> None:
+        while True:
+            ws.send(ws.receive())
+            if end == "fail":
+                raise LookupError
+
+    sock = Sock(app)
+    sock.route("/library/<end>")(library)
+    sock.route("/quick/<end>", endpoint="quick")(nonblocking(library))
+
+
 def drop(address: Address, path: str, end: str) -> None:
     """Open a WebSocket, or begin to, and end it."""
     head = (
@@ -93,7 +107,10 @@ def census() -> dict[str, int]:
     return {
         "threads": threading.active_count(),
         "files": len(list(Path("/proc/self/fd").iterdir())),
-        **{kind: kinds[kind] for kind in ("Connection", "LoopCall", "ThreadCall", "Task", "RequestContext")},
+        **{
+            kind: kinds[kind]
+            for kind in ("Connection", "LoopCall", "ThreadCall", "Task", "RequestContext", "Relay")
+        },
     }
 
 
@@ -102,6 +119,7 @@ def test_nothing_is_left_behind(app: flask.Flask) -> None:
     begun: Counter[Any] = Counter()
     torn_down: Counter[Any] = Counter()
     add_handlers(app)
+    add_library_handlers(app)
 
     @app.before_request
     def begin() -> None:
@@ -111,6 +129,7 @@ def test_nothing_is_left_behind(app: flask.Flask) -> None:
     scopes: list[Any] = []
     app.teardown_request(lambda _error: torn_down.update([id(flask.request.environ["asgi.scope"])]))
     paths = ["/echo", "/sync", "/fail", "/sleep", "/group", "/close", "/no/rule"]
+    paths += ["/library/close", "/library/fail", "/quick/close", "/quick/fail"]
     ends = ["close", "reset", "gone", "half", "at once", "flood"]
     bridge = FlaskToAsgi(app)
     with serving(bridge, ws="auto", lifespan="off") as address:

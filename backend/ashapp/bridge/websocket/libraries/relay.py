@@ -159,7 +159,8 @@ class Relay:
             if kind == "websocket.send":
                 await self._connection.send(message["data"])
             elif kind == "websocket.accept":
-                await self._connection.accept(message["subprotocol"], message["headers"])
+                with suppress(WebSocketClosed):
+                    await self._connection.accept(message["subprotocol"], message["headers"])
                 self._inward = self._loop.create_task(self._pass_in())
             elif kind == "websocket.close":
                 self._end(socket.SHUT_WR)
