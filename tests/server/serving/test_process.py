@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from ashapp.bridge import FlaskToAsgi
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.health.state import Health
 from ashapp.server.inspection.announcements import Kind
@@ -47,8 +48,8 @@ def test_a_process_is_prepared_before_it_imports_the_application_and_has_no_loop
         process.serve(server, [sock], None, lambda kind, line: steps.append(kind))
     assert steps == ["prepared", "loop", "loop", Kind.SERVING, "auto"]
     app: Any = server.config.loaded_app
-    while hasattr(app, "app"):
-        app = app.app
+    while not isinstance(app, FlaskToAsgi):
+        app = app._app
     assert app.wsgi_application.config["ANSWER"] == "ran"
     assert app.wsgi_application.config["PREPARED"] == ["prepared", "loop"]
 
