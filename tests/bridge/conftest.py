@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An application, a place to note what happens in it, and servers that the tests share.
-
-There is one server for each combination of parser and loop, started when it is needed.
-"""
+"""An application, a place to note what happens in it, and a server for each parser and loop."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -58,10 +55,7 @@ def _servers() -> Iterator[Callable[[Combination], SharedServer]]:
 
 @pytest.fixture
 def serve(request: pytest.FixtureRequest, _servers: Callable[[Combination], SharedServer]) -> Iterator[Serve]:
-    """A function that serves an ASGI application and returns its address.
-
-    By uvicorn as it is by default; by a combination of parser and loop where that is the parameter.
-    """
+    """Serve an ASGI application by the parameter's parser and loop; the function returns the address."""
     server = _servers(getattr(request, "param", COMBINATIONS[0]))
     yield server.serve
     server.application = None

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The functions of an application that Flask calls around a view: where each runs, and in which order.
-
-A function of each kind is registered for each place that Flask has for one: hooks, error handlers, context
-processors, receivers of signals. The view is async, on the loop, or sync, on a thread.
-"""
+"""Hooks, error handlers, context processors, receivers of signals: where each runs, and in which order."""
 
 import asyncio
 import json

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What an application returns, raises and sends may lack what such objects usually have.
-
-Each case is as under Flask's own test client, through the bridge and in that client once there is a bridge.
-"""
+"""What an application returns, raises and sends may lack much, as it may under Flask's own test client."""
 
 import asyncio
 from collections.abc import Callable

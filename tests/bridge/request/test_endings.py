@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What ends a request before its time: the client leaves, the time is up, the server cancels it.
-
-Whichever it is and wherever the application runs, a coroutine that waits is cancelled, the request is torn
-down in peace, and nothing is left.
-"""
+"""The client leaves, the time is up, the server cancels: what waits is cancelled, and teardown has peace."""
 
 import asyncio
 import itertools

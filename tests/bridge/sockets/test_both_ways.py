@@ -107,10 +107,7 @@ def test_a_read_after_the_response_does_not_hang(serve: Serve, size: int) -> Non
 @pytest.mark.parametrize("form", ["sync", "async", "async body"])
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_a_server_that_stops_stops_its_streams(form: str, loop: str) -> None:
-    """Rule 8. When the time for a graceful end is up, producers are closed as if the clients had gone.
-
-    Through stock asgiref the server would never end.
-    """
+    """Rule 8: as if the clients had gone, in the end. Through stock asgiref the server would never end."""
     app = Flask(__name__)
     ended = threading.Event()
 

@@ -40,10 +40,7 @@ def test_write_sends_before_the_iterable(serve: Serve, adapter: Adapter) -> None
 def test_a_response_without_a_body_has_none(
     serve: Serve, method: str, status: str, length: str | None, kind: str
 ) -> None:
-    """Rule 10. The next response on the connection is where this one's body would be.
-
-    Stock asgiref leaves it to the server; its next response may fail, but for another reason.
-    """
+    """Rule 10: the next response is where the body would be. Stock asgiref leaves it to the server."""
 
     def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         write = start_response(f"{status} Status", [("Content-Length", length)] if length else [])
@@ -69,10 +66,7 @@ def test_a_response_without_a_body_has_none(
 def test_a_short_body_goes_out_and_ends_the_connection(
     serve: Serve, kind: Any, chunks: list[bytes], header: str, *, on_loop: bool
 ) -> None:
-    """Rule 10: also where there is none, because a proxy sends a file in its place. As gunicorn does.
-
-    HEAD says the length, and the connection is kept; and so it is with 304, which has no body.
-    """
+    """Rule 10: also where a proxy sends a file in its place. After HEAD and 304 the connection is kept."""
     app = flask.Flask(__name__)
 
     def view(code: int) -> flask.Response:
@@ -97,10 +91,7 @@ def test_a_short_body_goes_out_and_ends_the_connection(
 @on_every_server
 @pytest.mark.parametrize("error", [ValueError("in midstream"), KeyboardInterrupt(), SystemExit(1)])
 def test_an_iterable_that_raises_truncates_the_response(serve: Serve, error: BaseException) -> None:
-    """Rule 9. There is no last chunk, so that the client knows; and the server goes on.
-
-    Stock asgiref does so for ValueError; the others end the server's loop.
-    """
+    """Rule 9, and the server goes on. Stock asgiref does so for ValueError; the others end its loop."""
     address = serve(WsgiToAsgi(application(lambda: generate(b"one", b"two", error=error))))
     for _ in range(2):
         with Connection(address) as connection:

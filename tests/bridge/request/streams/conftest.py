@@ -15,11 +15,7 @@ from tests.support.waiting import PATIENCE
 
 
 class Stream:
-    """A body that follows a script, and notes what becomes of it.
-
-    A step is what it yields, or a function that makes that; an event that it waits for; an error that it
-    raises.
-    """
+    """A body by a script of items, of functions that make one, of events to wait for, of errors to raise."""
 
     def __init__(self, journal: Journal, script: Iterable[Any]) -> None:
         self.journal = journal

@@ -54,10 +54,7 @@ def test_a_chunk_arrives_when_it_is_yielded(
 def test_a_slow_reader_holds_the_producer_and_stops_it_when_it_goes(
     app: flask.Flask, journal: Journal, stream: Stream, serve: Serve
 ) -> None:
-    """What is produced ahead is bounded by the buffers of the sockets and of the bridge.
-
-    Stock asgiref keeps producing into the void, for ever.
-    """
+    """What is ahead is bounded by the buffers. Stock asgiref keeps producing into the void, for ever."""
     stream.script = itertools.repeat(BLOCK)
     connection = Connection(serve(FlaskToAsgi(app)), receive_buffer=65536)
     connection.send_request("GET", "/")
@@ -97,10 +94,7 @@ def test_a_producer_is_stopped_when_the_client_goes(
 def test_a_producer_is_stopped_though_a_body_is_unread(
     app: flask.Flask, journal: Journal, stream: Stream, serve: Serve, size: int
 ) -> None:
-    """The disconnect comes after all that the client has sent, and nobody reads that.
-
-    Stock asgiref takes the body in first, and then never stops to produce.
-    """
+    """The disconnect is behind the body. Stock asgiref takes that in first, then never stops to produce."""
     play_slowly(stream, bytes(1000))
     connection = Connection(serve(FlaskToAsgi(app)))
     connection.send_request("POST", "/", [("Content-Length", str(size))])

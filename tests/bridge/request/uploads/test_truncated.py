@@ -244,10 +244,7 @@ def test_the_first_answer_is_the_final_one_when_it_does_not_read(
 @on_every_server
 @pytest.mark.parametrize("framing", FRAMINGS)
 def test_a_client_need_not_wait(serve: Serve, framing: str) -> None:
-    """Sent at once, the body is read, streamed or dropped; the connection stays usable.
-
-    For stock asgiref the second request on a connection may fail.
-    """
+    """Sent at once, the body is read, streamed or dropped. Stock asgiref: the second request may fail."""
     field, body = FRAMINGS[framing]
     with Connection(serve(FlaskToAsgi(application()))) as connection:
         for kind in ("thread", "loop"):
