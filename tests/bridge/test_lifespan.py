@@ -255,7 +255,6 @@ async def test_the_shutdown_waits_for_requests_on_threads_that_the_server_has_gi
             await request.end()
         assert bridge.admission.in_flight == 1
         asyncio.get_running_loop().call_later(0.05, release.set)
-
     assert order == ["finally", "shutdown"]
     assert bridge.admission.in_flight == 0
 

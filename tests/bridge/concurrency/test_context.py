@@ -53,7 +53,6 @@ async def test_the_context_of_the_server_is_not_that_of_the_request(app: flask.F
     scope = http_scope("POST", headers=[(b"transfer-encoding", b"chunked")])
     await FlaskToAsgi(app)(scope, server.receive, server.send)
     await asyncio.sleep(0)
-
     assert server.body == b"abab"
     assert seen == {
         (name, "server") for name in ["receive", "scheduled by receive", "send", "scheduled by send"]

@@ -32,7 +32,6 @@ def start(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
 async def test_other_tasks_are_not_kept(keeper: TaskKeeper) -> None:
     await asyncio.create_task(asyncio.sleep(0))
     task = asyncio.get_running_loop().create_task(asyncio.sleep(0), context=new_context(Context()))
-
     assert keeper.tasks == {task}
     await task
 
@@ -46,7 +45,6 @@ async def test_the_task_factory_of_another_is_used() -> None:
     keeper = TaskKeeper()
     keeper.install(loop)
     task = start(asyncio.sleep(0))
-
     assert type(task) is Task
     assert keeper.tasks == {task}
     await task
@@ -56,7 +54,6 @@ async def test_to_install_it_again_changes_nothing(keeper: TaskKeeper) -> None:
     loop = asyncio.get_running_loop()
     factory = loop.get_task_factory()
     keeper.install(loop)
-
     assert loop.get_task_factory() is factory
 
 
@@ -69,7 +66,6 @@ async def test_drain_waits_for_what_tasks_start(keeper: TaskKeeper) -> None:
 
     start(outer())
     await keeper.drain(10)
-
     assert [task.result() for task in inner] == ["done"]
 
 
@@ -86,7 +82,6 @@ async def test_drain_does_not_wait_for_ever_for_what_refuses(keeper: TaskKeeper)
     task = start(stubborn())
     async with asyncio.timeout(5):
         await keeper.drain(0)
-
     assert not task.done()
     end.set()
     await task
@@ -108,7 +103,6 @@ def test_drain_leaves_what_another_loop_left() -> None:
     first = asyncio.new_event_loop()
     first.run_until_complete(leave())
     asyncio.run(drain())
-
     assert not lost[0].done()
     lost[0].cancel()
     first.run_until_complete(asyncio.wait(lost))

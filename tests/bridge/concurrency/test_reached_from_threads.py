@@ -3,8 +3,10 @@
 
 import asyncio
 import functools
+import gc
 import threading
 from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
 import flask
@@ -13,6 +15,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from flask.views import MethodView
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
+from ashapp.bridge.concurrency.async_to_sync import run_on_loop
 from tests.support.asgi import Client, fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal
@@ -101,7 +104,6 @@ async def test_the_body_is_asked_for_when_it_is_read(app: flask.Flask, add: Add)
     add(view)
     client = Client(b"hello")
     request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED, EXPECT])
-
     assert (await request.end()).body == b"hello"
     assert asked == [0]
 
@@ -131,7 +133,6 @@ async def test_a_context_processor(app: flask.Flask, add: Add, journal: Journal,
         return flask.render_template_string("hello {{ name }}")
 
     add(view)
-
     assert (await fetch(FlaskToAsgi(app), "POST")).body == b"hello /"
     assert journal["view"].on_loop
     assert journal["processor"].thread == journal["thread" if kind == "sync" else "view"].thread
@@ -147,7 +148,6 @@ async def test_ensure_sync_gives_an_awaitable(app: flask.Flask, add: Add) -> Non
         return result
 
     add(view)
-
     assert (await fetch(FlaskToAsgi(app), "POST")).body == b"/"
 
 
@@ -166,7 +166,6 @@ async def test_an_application_context_of_its_own(app: flask.Flask, add: Add, jou
         return " ".join(journal.names)
 
     add(view)
-
     assert (await fetch(FlaskToAsgi(app), "POST")).body == b"async sync"
     threads = {entry.thread for entry in journal.entries if entry.name == "sync"}
     assert threads.isdisjoint({threading.get_ident()})
@@ -188,7 +187,36 @@ async def test_an_error_handler_sees_what_it_raises(app: flask.Flask, add: Add) 
 
     add(view)
     bridge = FlaskToAsgi(app)
-
     client = await fetch(bridge, "POST")
     assert (client.status, client.body) == (418, b"no 'tea'")
     assert (await fetch(bridge, "POST", b"/?abort=1")).status == 409
+
+
+# -- contexts and loops that are not those of the call
+
+
+async def test_it_has_a_copy_of_a_context_that_the_thread_has_entered(app: flask.Flask) -> None:
+    mark = ContextVar("mark", default="none")
+
+    async def coroutine() -> str:
+        before = mark.get()
+        mark.set("coroutine")
+        return before
+
+    def enter() -> list[str]:
+        mark.set("entered")
+        return [app.ensure_sync(coroutine)(), mark.get()]
+
+    app.add_url_rule("/", "view", lambda: copy_context().run(enter))
+    assert (await fetch(FlaskToAsgi(app))).body == b'["entered","entered"]\n'
+
+
+def test_a_thread_that_outlives_the_loop_is_told_so() -> None:
+    async def view() -> None:
+        raise AssertionError("there is no loop")
+
+    loop = asyncio.new_event_loop()
+    loop.close()
+    with pytest.raises(RuntimeError, match="loop is closed"):
+        run_on_loop(view(), loop, Context())
+    gc.collect()  # no coroutine is left that was never awaited

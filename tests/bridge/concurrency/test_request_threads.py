@@ -54,7 +54,6 @@ def test_a_thread_is_given_on_only_when_it_has_done_with_its_request() -> None:
     go_on.set()
     thread_of(second)
     second.end()
-
     until(lambda: pool.busy == 0)
     assert order == ["first", "second", "ended while it waited"]
 
@@ -66,7 +65,6 @@ def test_threads_that_are_not_needed_end() -> None:
     for request in requests[:-1]:
         request.end()
     until(lambda: pool.started == 1)
-
     assert thread_of(requests[-1]) is kept
     until(lambda: not any(thread.is_alive() for thread in threads))
 
@@ -98,7 +96,6 @@ def test_threads_end_with_the_pool() -> None:
     reference = weakref.ref(pool)
     del pool, request, requests
     gc.collect()
-
     assert reference() is None
     until(lambda: not any(thread.is_alive() for thread in threads))
 
@@ -161,7 +158,6 @@ async def test_no_request_sees_what_is_thread_local_to_another(app: flask.Flask)
     bridge = FlaskToAsgi(app, threads=8)
     names = [f"n{number}" for number in range(200)]
     clients = await asyncio.gather(*(fetch(bridge, target=f"/?name={name}".encode()) for name in names))
-
     assert [client.body.decode() for client in clients] == names
     assert [client.headers["name"] for client in clients] == names
     assert {len(idents) for idents in threads.values()} == {1}
@@ -190,7 +186,6 @@ async def test_past_the_limit_requests_wait_for_a_thread(app: flask.Flask) -> No
     assert bridge.request_threads.queued == 6
     go.set()
     clients = [await request.end() for request in requests]
-
     assert [client.status for client in clients if client.sent] == [200] * 9
     assert len(seen) == 3
 
@@ -219,7 +214,6 @@ async def test_a_request_takes_a_thread_at_its_first_sync_callable(app: flask.Fl
 
     bridge = FlaskToAsgi(app)
     await fetch(bridge)
-
     assert busy == [0, 0, 0, 1]
 
 
@@ -238,7 +232,6 @@ async def test_one_thread_means_one_request_thread(app: flask.Flask) -> None:
 
     bridge = FlaskToAsgi(app, threads=1)
     await asyncio.gather(*(fetch(bridge) for _ in range(20)))
-
     assert len(seen) == 1
 
 
@@ -275,7 +268,6 @@ async def test_a_request_that_the_application_makes_to_itself_waits_for_no_threa
         for request in requests:
             request.client.leave()
     clients = await asyncio.wait_for(asyncio.gather(*(request.end() for request in requests)), 20)
-
     if end == "answered":
         assert [client.body for client in clients] == [b"inner"] * 3
     await eventually(lambda: bridge.request_threads.busy == 0)

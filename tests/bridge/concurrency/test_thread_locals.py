@@ -159,7 +159,6 @@ def test_values_end_with_the_request_and_the_local_with_its_last_user() -> None:
 
 def test_what_another_tool_has_replaced_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "local", _threading_local.local)
-
     assert isolate_thread_locals() is False
     assert vars(threading)["local"] is _threading_local.local
 
@@ -173,7 +172,6 @@ async def test_requests_at_once_and_one_after_the_other(app: flask.Flask, kind: 
     waiting = 0
     all_wait = asyncio.Event()
     count = 100 if kind == "async" else 30  # the others hold a thread of the pool each
-
     if kind == "async":
 
         @app.before_request
@@ -254,7 +252,6 @@ async def test_a_scoped_session(app: flask.Flask) -> None:
     bridge = FlaskToAsgi(app)
     names = [f"{'bad' if number % 3 == 0 else 'good'}{number}" for number in range(60)]
     clients = await asyncio.gather(*(fetch(bridge, target=f"/{name}".encode()) for name in names))
-
     assert [client.status for client in clients] == [500, 200, 200] * 20
     with engine.connect() as connection:
         stored: list[str] = list(connection.execute(text("select name from row")).scalars())
@@ -292,6 +289,5 @@ async def test_tasks_that_outlive_their_requests_are_apart(app: flask.Flask, kin
     await asyncio.gather(*(fetch(bridge, path=f"/{name}") for name in names))
     ended.set()
     await asyncio.gather(*tasks)
-
     assert seen == {name: [None, name, name] for name in names}
     assert len(threads) == 1

@@ -89,7 +89,6 @@ async def test_one_of_two_bridges_is_served(app: flask.Flask, served: int) -> No
         return [await asyncio.create_task(copied()), await asyncio.to_thread(call), await call()]
 
     bridges = [FlaskToAsgi(app), FlaskToAsgi(app)]
-
     assert (await fetch(bridges[served])).body == b'["/","/","/"]\n'
 
 
@@ -102,7 +101,6 @@ async def test_two_bridges_on_two_loops_at_once(app: flask.Flask) -> None:
         return path
 
     bridges = [FlaskToAsgi(app), FlaskToAsgi(app)]
-
     assert (await fetch(bridges[0])).body == b"/"
     assert (await asyncio.to_thread(asyncio.run, fetch(bridges[1]))).body == b"/"
     assert (await fetch(bridges[0])).body == b"/"

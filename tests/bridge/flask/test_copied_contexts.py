@@ -83,7 +83,6 @@ async def test_it_may_be_awaited(app: flask.Flask, add: Add, run: Any) -> None:
         return [*results, flask.request.path]
 
     add(view)
-
     assert (await fetch(FlaskToAsgi(app))).body == b'["/1 me","/2 me","/"]\n'
 
 
@@ -114,7 +113,6 @@ async def test_it_outlives_the_request(app: flask.Flask, add: Add, journal: Jour
     journal.clear()
     go.set()
     await asyncio.wait_for(done.wait(), 20)
-
     assert journal.names == ["later", "async teardown", "sync teardown"]
     assert journal["later"].value == ("me", app.name)
     assert not journal["sync teardown"].on_loop
@@ -149,7 +147,6 @@ async def test_it_tears_down_once_it_is_done(
         return "hello"
 
     add(view)
-
     assert (await fetch(FlaskToAsgi(app))).body == b"hello"
     assert journal.names == ["called", "fails", "teardown", "teardown"]
     ending = asyncio.CancelledError if cancelled else ZeroDivisionError
@@ -178,7 +175,6 @@ async def test_files_stay_open_while_it_begins(app: flask.Flask, add: Add) -> No
 
     app.request_class = Request
     headers = [(b"content-type", b"multipart/form-data; boundary=b")]
-
     assert (await fetch(FlaskToAsgi(app), "POST", b"/", body, headers=headers)).body == b"content"
     assert closed
 
@@ -202,7 +198,6 @@ async def test_sync_code_in_it_may_wait(app: flask.Flask, add: Add, journal: Jou
         return await asyncio.create_task(flask.copy_current_request_context(render)())
 
     add(view)
-
     assert (await fetch(FlaskToAsgi(app))).body == b"/ async"
     assert journal["processor"].thread == journal["thread"].thread
 
@@ -213,7 +208,6 @@ async def test_a_sync_function_is_what_flask_makes_of_it(app: flask.Flask, add: 
         return [await asyncio.to_thread(copied), copied()]
 
     add(view)
-
     assert (await fetch(FlaskToAsgi(app))).body == b'["/","/"]\n'
 
 

@@ -120,9 +120,7 @@ async def test_a_hook(
     add_view(where, journal, view_kind, ZeroDivisionError if name == "handler" else None)
     if where is not app:
         app.register_blueprint(where)
-
     client = await fetch(FlaskToAsgi(app))
-
     assert (client.status, client.body) == (200, b"handled" if name == "handler" else b"hello")
     assert journal[name].on_loop == (kind == "async" or (kind == "nonblocking" and view_kind == "async"))
     assert journal["view"].on_loop == (view_kind == "async")
@@ -137,9 +135,7 @@ async def test_a_receiver_of_a_signal(
     connect(SIGNALS[name], noting(journal, name, kind))
     fails = name == "got-request-exception"
     add_view(app, journal, view_kind, ZeroDivisionError if fails else None)
-
     client = await fetch(FlaskToAsgi(app))
-
     assert client.status == (500 if fails else 200)
     assert isinstance(journal[name].value, ZeroDivisionError) if fails else journal[name].value is app
     assert journal[name].on_loop == (kind == "async" or (kind == "nonblocking" and view_kind == "async"))
@@ -161,9 +157,7 @@ async def test_without_sync_ones_there_is_no_thread(app: flask.Flask, journal: J
         register(app, noting(journal, name, "async"))
     add_view(app, journal)
     before = set(threading.enumerate())
-
     await fetch(FlaskToAsgi(app))
-
     assert set(threading.enumerate()) <= before
 
 
@@ -192,7 +186,6 @@ async def test_one_that_blocks_holds_nobody_up(app: flask.Flask) -> None:
     await until_set(blocked)
     later = await asyncio.gather(*(fetch(bridge, target=b"/fast") for _ in range(5)))
     go.set()
-
     assert {client.body for client in [*later, *[await pending.end() for pending in early]]} == {b"fast"}
     assert not request.task.done()
     release.set()
@@ -246,7 +239,6 @@ async def test_url_defaults(app: flask.Flask, journal: Journal, *, mark: bool) -
         return flask.url_for("view")
 
     bridge = FlaskToAsgi(app)
-
     assert (await fetch(bridge, target=b"/en/")).body == b"/de/"
     assert journal["defaults"].on_loop == mark
     assert mark or journal["defaults"].thread == journal["before"].thread
@@ -267,9 +259,7 @@ async def test_hooks_are_called_in_the_order_of_flask(app: flask.Flask, journal:
         for name in ["before", "after", "teardown", "app teardown"]:
             HOOKS[name](app, noting(journal, f"{name} {number}", kind))
     add_view(app, journal)
-
     await fetch(FlaskToAsgi(app))
-
     names = ["before 1", "before 2", "view", "after 2", "after 1"]
     names += ["teardown 2", "teardown 1", "app teardown 2", "app teardown 1"]
     assert journal.names == names
@@ -282,9 +272,7 @@ async def test_signals_are_sent_in_the_order_of_flask(
     for name, signal in SIGNALS.items():
         connect(signal, noting(journal, name, kind))
     add_view(app, journal)
-
     await fetch(FlaskToAsgi(app))
-
     before, after = ALWAYS[:2], ALWAYS[2:]
     names = [[signal.name for signal in part] for part in (before, IN_VIEWS, after)]
     assert journal.names == [*names[0], "view", *names[1], *names[2]]
@@ -295,9 +283,7 @@ async def test_a_hook_may_answer(app: flask.Flask, journal: Journal, kind: str) 
     app.before_request(of_kind(kind, lambda: ("not now", 503)))
     app.teardown_request(noting(journal, "teardown", kind))
     add_view(app, journal)
-
     client = await fetch(FlaskToAsgi(app))
-
     assert (client.status, client.body) == (503, b"not now")
     assert journal.names == ["teardown"]
 
@@ -327,9 +313,7 @@ async def test_a_handler_gets_and_sees_what_was_raised(
     if raised_by == "hook":
         app.before_request(of_kind("sync" if kind == "async" else "async", fail))
     add_view(app, journal, view_kind, Oops)
-
     client = await fetch(FlaskToAsgi(app))
-
     assert (client.status, client.body) == (418, b"handled")
     assert isinstance(journal["handler"].value, Oops)
     assert journal["handled"].value is journal["handler"].value
@@ -350,7 +334,6 @@ async def test_what_a_sync_hook_raises_is_not_changed(
     add_handler(app, error, "sync", journal)
     app.before_request(hook)
     add_view(app, journal)
-
     assert (await fetch(FlaskToAsgi(app))).status == 418
     assert journal["handler"].value is raised
 
@@ -413,7 +396,6 @@ async def test_a_signal_of_the_applications_own(app: flask.Flask, kind: str, vie
         return [answer for _, answer in signal.send(app, _async_wrapper=app.ensure_sync)]
 
     app.add_url_rule("/", "view", of_kind(view_kind, view))
-
     assert (await fetch(FlaskToAsgi(app))).body == b'["answer"]\n'
 
 
@@ -425,7 +407,6 @@ async def test_a_receiver_that_fails_fails_the_request(app: flask.Flask, journal
     receiver = of_kind(kind, fail)
     add_handler(app, Oops, "sync", journal)
     add_view(app, journal)
-
     with signals.request_started.connected_to(receiver, app):
         assert (await fetch(FlaskToAsgi(app))).body == b"handled"
     assert (await fetch(FlaskToAsgi(app))).body == b"hello"
@@ -438,11 +419,9 @@ async def test_other_senders_and_muted_signals_are_left_out(
     other = make_app()
     for application in (app, other):
         add_view(application, journal)
-
     await fetch(FlaskToAsgi(other))
     with signals.request_started.muted():
         await fetch(FlaskToAsgi(app))
-
     assert journal.names == ["view", "view"]
 
 
@@ -451,11 +430,9 @@ async def test_outside_a_request_signals_are_blinkers(
 ) -> None:
     FlaskToAsgi(app)
     assert signals.template_rendered.send(app) == []
-
     connect(signals.template_rendered, noting(journal, "sync", "sync"))
     signals.template_rendered.send(app, template="t")
     assert journal["sync"].value is app
-
     connect(signals.message_flashed, noting(journal, "async", "async"))
     with pytest.raises(RuntimeError, match="coroutine"):
         signals.message_flashed.send(app)

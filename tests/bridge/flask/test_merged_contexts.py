@@ -68,7 +68,6 @@ async def test_a_view(app: flask.Flask, journal: Journal, kind: str) -> None:
     add_view(app, view, kind)
     bridge = FlaskToAsgi(app)
     client = await fetch(bridge)
-
     assert client.body == f"/ g {app.name}".encode()
     assert "session=" in client.headers["set-cookie"]
     assert journal.names == ["before", "view", "after", *ENDS]
@@ -94,7 +93,6 @@ async def test_errors(app: flask.Flask, journal: Journal, kind: str) -> None:
     clients = [
         await fetch(bridge, target=b"/?" + query) for query in (b"abort=1", b"raise=key", b"raise=zero")
     ]
-
     assert [client.status for client in clients] == [409, 418, 500]
     assert clients[1].body == b"no 'tea'"
     assert journal.names == ["before", "after", *ENDS] * 3
@@ -113,7 +111,6 @@ async def test_a_stream_in_the_context(app: flask.Flask, journal: Journal, kind:
         return stream(body())
 
     add_view(app, view, kind)
-
     assert (await fetch(FlaskToAsgi(app))).body == b"/g"
     assert journal.names[-2:] == ENDS
 
@@ -131,6 +128,5 @@ async def test_a_copied_context(app: flask.Flask, journal: Journal, kind: str) -
         return result
 
     add_view(app, view, kind)
-
     assert (await fetch(FlaskToAsgi(app))).body == b"/"
     assert journal.names == ["before", "work", *ENDS, "after", *ENDS]

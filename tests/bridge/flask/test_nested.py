@@ -80,7 +80,6 @@ async def test_an_application_context_of_its_own(app: flask.Flask, journal: Jour
         return [inside, flask.current_app._get_current_object() is app]  # type: ignore[attr-defined]
 
     FlaskToAsgi(other)
-
     assert (await fetch(FlaskToAsgi(app))).body == b"[true,true]\n"
     assert journal.names == ["teardown"]
 

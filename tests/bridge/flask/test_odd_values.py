@@ -99,7 +99,6 @@ async def test_a_view_may_return_or_raise_it(case: str, kind: str) -> None:
     app = app_with(CASES[case], kind)
     client = await fetch(FlaskToAsgi(app))
     in_client = await asyncio.to_thread(app.test_client().get, "/")
-
     assert (client.status, client.body) == (plain.status_code, plain.data)
     assert client.headers.get("location") == plain.headers.get("Location")
     assert (in_client.status_code, in_client.data) == (plain.status_code, plain.data)
@@ -119,7 +118,6 @@ async def test_a_signal_of_flask_may_be_sent_by_anything(kind: str, signal: Any,
     app = app_with(lambda: [answer for _, answer in signal.send(app if sender == "app" else sender)], kind)
     with signal.connected_to(receive):
         client = await fetch(FlaskToAsgi(app))
-
     assert client.body == b'["heard"]\n'
     assert heard[0] is (app if sender == "app" else sender)
 

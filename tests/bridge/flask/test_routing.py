@@ -74,7 +74,6 @@ async def test_routes(
     for _ in range(2):
         with patch.object(MapAdapter, "match", autospec=True, side_effect=MapAdapter.match) as matching:
             client = await fetch(bridge, method, target)
-
         assert (client.status, client.complete) == (status, True)
         assert body is None or client.body == body
         told = {name: ", ".join(sorted(client.headers[name].split(", "))) for name in headers}
@@ -85,5 +84,4 @@ async def test_routes(
 
 async def test_a_root_path(app: flask.Flask) -> None:
     client = await fetch(FlaskToAsgi(app), target=b"/mount/url", root_path="/mount")
-
     assert client.body == b"/mount/item/7 http://localhost/mount/item/7"

@@ -30,7 +30,6 @@ async def test_it_runs_in_the_task_of_the_server(app: flask.Flask) -> None:
 
     request = begin(FlaskToAsgi(app))
     client = await request.end()
-
     assert (client.status, client.body, client.complete) == (200, b"hello", True)
     assert seen == [threading.get_ident(), asyncio.get_running_loop(), threading.get_ident(), request.task]
     assert [message["type"] for message in client.sent] == ["http.response.start", "http.response.body"]

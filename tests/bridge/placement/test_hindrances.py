@@ -188,7 +188,6 @@ async def test_it_is_named_and_the_view_is_served_on_a_thread(change: Change, re
     change(app)
     bridge = FlaskToAsgi(app)
     placement = app.extensions["ashapp"].placement
-
     for _ in range(2):
         client = await fetch(bridge, target=b"/wait")
         # Its coroutine is on the loop, unless what awaits it is not the bridge's.
@@ -308,7 +307,6 @@ async def test_a_middleware_may_change_the_address_and_the_path() -> None:
     app.add_url_rule("/address", "address", lambda: str(flask.request.remote_addr))
     wrap(ProxyFix, lambda inner: DispatcherMiddleware(inner, {"/other": other.wsgi_app}))(app)
     bridge = FlaskToAsgi(app)
-
     headers = [(b"x-forwarded-for", b"198.51.100.7")]
     assert (await fetch(bridge, target=b"/address", headers=headers)).body == b"198.51.100.7"
     assert (await fetch(bridge, target=b"/other/inner")).body == b"/other /inner"

@@ -137,7 +137,6 @@ async def test_a_converter_runs_on_the_loop_if_it_is_marked(
     app.add_url_rule("/", "view", of_flask)
     bridge = FlaskToAsgi(app)
     yes, no = [await fetch(bridge, target=b"/items/" + value) for value in (b"yes", b"no")]
-
     assert (yes.body, no.status) == (b"YES", 404)
     assert {entry.on_loop for entry in journal.entries if entry.value == "yes"} == {mark}
     journal.clear()

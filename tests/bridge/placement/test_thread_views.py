@@ -122,7 +122,6 @@ async def test_what_blocks_in_it_holds_up_nobody(way: str) -> None:
     bridge = make()
     app: Any = bridge.wsgi_application
     app.add_url_rule("/other", "other", index)
-
     blocked = asyncio.create_task(fetch(bridge))
     await until_set(gate.reached)  # which takes a loop that is not blocked
     assert (await fetch(bridge, target=b"/other")).body == b"answered"

@@ -39,7 +39,6 @@ async def test_a_task_that_nobody_keeps_is_kept(app: flask.Flask, journal: Journ
     future.set_result(None)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-
     assert journal.names == ["worked"]
 
 
@@ -64,7 +63,6 @@ async def test_tasks_have_some_time_at_shutdown(
     bridge = FlaskToAsgi(app, task_grace=grace, on_shutdown=[lambda: journal.note("shutdown")])
     async with lifespan(bridge):
         assert (await fetch(bridge)).body == b"hello"
-
     assert journal.names == [happened, "shutdown"]
 
 
@@ -93,7 +91,6 @@ def test_shutdown_begins_when_the_requests_have_ended(app: flask.Flask, journal:
         connection = Connection(address)
         connection.send_request("GET", "/")
         assert started.wait(20)
-
     connection.close()
     assert journal.names == ["sync teardown", "async teardown", "shutdown"]
     assert isinstance(journal["sync teardown"].value, asyncio.CancelledError)

@@ -149,7 +149,6 @@ async def test_a_view_is_cancelled_and_torn_down_in_peace(
 
     service.add_view(view, teardowns=True)
     await service.begin_and_end(cause)
-
     assert journal.names == ["cancelled", "cleaned up", *TORN_DOWN]
     assert all(isinstance(entry.value, asyncio.CancelledError) for entry in journal.entries[2:])
     assert [entry.on_loop for entry in journal.entries] == [True, True, True, False]
@@ -178,7 +177,6 @@ async def test_so_is_whatever_else_of_it_waits(
 
     service.add_view(view)
     await service.begin_and_end(cause)
-
     assert journal.names == TORN_DOWN
 
 
@@ -197,7 +195,6 @@ async def test_a_view_may_answer_to_nobody_or_raise_another_error(
     service.add_view(view, teardowns=True)
     request = service.begin()
     await service.end(request, "disconnect")
-
     assert journal.names == TORN_DOWN
     assert isinstance(journal["sync teardown"].value, LookupError) or answers
     told = [record.exc_info[0] for record in caplog.records if record.exc_info]
@@ -305,7 +302,6 @@ async def test_what_comes_in_such_a_phase_ends_the_next_one(
     request = service.begin(cause)
     await until_set(service.held)
     await service.end(request, cause)
-
     assert journal.names == happened
     assert "went on" not in journal or journal["went on"].value is None
     assert phase != "hook" or not service.started.is_set()
@@ -322,7 +318,6 @@ async def test_cancelled_again_and_again(service: Service, journal: Journal) -> 
     while not request.task.done():
         request.task.cancel()
         await asyncio.sleep(0)
-
     assert request.task.cancelled()
     assert journal.names == TORN_DOWN
 
@@ -397,7 +392,6 @@ async def test_what_a_task_group_leaves_behind_is_no_cancellation_by_the_server(
     await request.client.until(lambda client: client.sent if where == "body" else client.asked)
     request.client.leave()
     await request.end()
-
     assert journal.names == ["cancelled"]
 
 
@@ -471,7 +465,6 @@ async def test_a_request_thread_that_is_stuck_does_not_keep_the_server(
     request = service.begin(task_grace=0.05)
     await until_set(service.held)
     request.task.cancel()
-
     with pytest.raises(asyncio.CancelledError):
         await request.end()
     (record,) = caplog.records
@@ -560,7 +553,6 @@ async def test_a_client_that_leaves_while_its_body_is_read_for_long(
     await asyncio.sleep(0.1)
     client.leave()
     await request.end()
-
     assert journal.names == ["cancelled", *TORN_DOWN]
 
 
@@ -582,7 +574,6 @@ async def test_a_view_that_will_not_be_cancelled_is_answered_for(service: Servic
     assert not request.task.done()
     end.set()
     client = await request.end()
-
     assert (client.status, client.complete) == (504, True)
     assert journal.names == TORN_DOWN
 
@@ -615,7 +606,6 @@ async def test_the_time_is_for_a_stream_to_begin(service: Service, journal: Jour
 
     service.add_view(view)
     client = await fetch(FlaskToAsgi(service.app, request_timeout=0.05))
-
     assert (client.status, client.complete) == (200 if begins else 504, True)
     assert client.body == b"ab" or not begins
     await eventually(lambda: journal.names == ["closed"])

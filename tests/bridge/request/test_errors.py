@@ -55,7 +55,6 @@ async def test_an_error_of_the_view(
         raise error("reason", [LookupError()]) if error is ExceptionGroup else error("reason")
 
     client = await fetch(FlaskToAsgi(app))
-
     assert (client.status, client.complete) == (500, True)
     assert [type(exception) for exception in exceptions] == [error]
     assert journal["teardown"].value is exceptions[0]
@@ -65,7 +64,6 @@ async def test_stop_iteration_is_what_python_makes_of_it(
     app: flask.Flask, exceptions: list[BaseException]
 ) -> None:
     app.add_url_rule("/", "view", raising(StopIteration, "async"))
-
     assert (await fetch(FlaskToAsgi(app))).status == 500
     assert isinstance(exceptions[0].__cause__, StopIteration)
 
@@ -94,7 +92,6 @@ async def test_what_is_no_error_to_flask(
             return "never"
 
     request = begin(FlaskToAsgi(app))
-
     with pytest.raises(RuntimeError, match=error.__name__) as raised:
         await request.end()
     assert isinstance(raised.value.__cause__, error)
@@ -114,7 +111,6 @@ async def test_what_a_teardown_raises(app: flask.Flask, kind: str, error: type[B
         return "hello"
 
     request = begin(FlaskToAsgi(app))
-
     with pytest.raises(ZeroDivisionError if error is ZeroDivisionError else RuntimeError):
         await request.end()
 
@@ -128,7 +124,6 @@ async def test_an_error_that_is_to_be_propagated(app: flask.Flask, journal: Jour
         journal.note("teardown", error)
 
     request = begin(FlaskToAsgi(app))
-
     with pytest.raises(ZeroDivisionError):
         await request.end()
     assert isinstance(journal["teardown"].value, ZeroDivisionError)

@@ -250,7 +250,6 @@ async def test_nothing_is_left_of_a_storm(seed: int) -> None:
     before[PooledGreenlet] += AT_ONCE  # which are kept
     before[Context] += 2 * THREADS  # Python gives each thread one that needs it
     threads, files = set(threading.enumerate()), open_files()
-
     await storm.run(range(200, 200 + REQUESTS))
     await storm.calm()
 

@@ -119,7 +119,6 @@ def test_two_hundred_requests_wait_without_a_thread(app: flask.Flask, serve: Ser
         for connection in connections:
             connection.send_request("GET", "/")
         bodies = {connection.receive().body for connection in connections}
-
     assert len(bodies) == 1
     assert threads[1] <= threads[0]
     assert threading.get_ident() not in {int(body.split()[0]) for body in bodies}
@@ -134,7 +133,6 @@ def test_pipelined_requests_are_answered_in_order(app: flask.Flask, serve: Serve
     with Connection(serve(FlaskToAsgi(app))) as connection:
         for number in range(5):
             connection.send_request("GET", f"/{number}")
-
         assert [connection.receive().body for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
 
 

@@ -113,7 +113,6 @@ def test_all_sync_parts_of_a_request_run_on_one_thread(serve: Serve, kind: str) 
     """Rules 11 and 14, among many requests. Stock asgiref has only one thread, but it never closes."""
     threads: dict[str, list[int]] = {}
     address = serve(FlaskToAsgi(noting(threads), threads=4))
-
     for response in fetch_all(address, [f"/{kind}/{number}" for number in range(40)]):
         assert (response.status, response.body) == (200, b"012")
     assert len(threads) == 40

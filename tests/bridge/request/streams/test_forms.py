@@ -75,7 +75,6 @@ async def test_an_async_generator_streams(
 
     add_view(lambda: {**WAYS, **CONTEXT_WAYS}[way](body))
     client = await fetch(FlaskToAsgi(app))
-
     assert (client.body, client.complete) == (b"text bytes " + (b"-" if way in WAYS else b"/"), True)
     assert journal["closed"].on_loop
     assert "content-length" not in client.headers
@@ -112,7 +111,6 @@ async def test_one_that_a_hook_puts_around_the_body(
     app.after_request(wrap if hook == "sync" else async_wrap)
     add_view(lambda: response(inner() if body != b"xy" else body))
     client = await fetch(FlaskToAsgi(app))
-
     assert (client.status, client.body, client.complete) == (200, b"xy!", True)
     assert journal["closed"].on_loop
 
@@ -194,7 +192,6 @@ async def test_a_view_that_is_a_generator_has_its_request_until_its_end(
         body = (await fetch(bridge, target=b"/word?a=b")).body
     else:
         body = get() if where == "test client in a loop" else await asyncio.to_thread(get)
-
     assert body == b"word b session 1 /x"
     assert journal["closed"].value == "/word"
     assert journal.names[-2:] == ["closed", "teardown"], "as stream_with_context does"
@@ -219,7 +216,6 @@ async def test_a_file_is_read_on_the_request_thread(
 
     add_view(lambda: flask.send_file(File(), mimetype="text/plain"))  # type: ignore[arg-type]
     client = await fetch(FlaskToAsgi(app))
-
     assert client.body == b"x" * 30
     assert journal.names == ["read"] * 4 + ["close"]
     assert not any(entry.on_loop for entry in journal.entries)
@@ -262,7 +258,6 @@ async def test_call_on_close_runs_once_on_the_thread(
 
     add_view(view)
     client = await fetch(FlaskToAsgi(app), method)
-
     assert (client.status, client.complete) == (200, True)
     assert not journal["closed"].on_loop
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]

@@ -13,7 +13,7 @@ import pytest
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse
-from ashapp.bridge.request.output_queue import PIECE, WriteBehind, pieces
+from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE, BodyStream, WriteBehind, pieces
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.bridge.request.streams.conftest import Stream
 from tests.support.asgi import Client, fetch
@@ -38,7 +38,6 @@ async def test_the_request_is_there_only_by_its_context(
 
     stream.script = [look, look]
     client = await fetch(FlaskToAsgi(app))
-
     assert client.body == (b"/ g session " if form in HAS_CONTEXT else b"- ") * 2
     assert journal["closed"].value == ("/" if form in HAS_CONTEXT else False)
     assert (journal.names[-1] == "teardown") == (form in HAS_CONTEXT)
@@ -49,7 +48,6 @@ async def test_many_at_once_see_their_own(app: flask.Flask, stream: Stream, form
     stream.script = [lambda: flask.request.args["n"] if form in HAS_CONTEXT else "-"] * 3
     bridge = FlaskToAsgi(app)
     clients = await asyncio.gather(*(fetch(bridge, target=b"/?n=%d" % number) for number in range(10)))
-
     expected = [b"%d" % number * 3 if form in HAS_CONTEXT else b"---" for number in range(10)]
     assert [client.body for client in clients] == expected
 
@@ -69,7 +67,6 @@ async def test_one_that_fails_is_cut_off(
     app.teardown_request(lambda error: journal.note("teardown", error))
     stream.script = [*first, failure]
     request = begin(FlaskToAsgi(app))
-
     with pytest.raises((ZeroDivisionError, TypeError)):
         await request.end()
     assert [message["body"] for message in request.client.sent[1:]] == ([b"a"] if first else [])
@@ -121,7 +118,6 @@ async def test_one_that_waits_ends_where_the_client_leaves(
         await asyncio.sleep(0.01)
         go.set()
     client = await asyncio.wait_for(request.end(), 5)
-
     assert not (client.sent and client.complete)
     ending = "GeneratorExit" if form.startswith("sync") else "CancelledError"
     assert journal.names == [ending, "closed"]
@@ -157,7 +153,6 @@ async def test_send_that_fails_closes_it(app: flask.Flask, journal: Journal, str
     stream.script = itertools.repeat("a")
     client = Gone()
     await begin(FlaskToAsgi(app), client=client).end()
-
     assert len(client.sent) == 4
     assert journal.names[-1] == "closed"
 
@@ -178,7 +173,6 @@ async def test_one_that_goes_on_after_its_cancellation_is_told_at_its_next_item(
     await request.client.until(lambda client: len(client.sent) == 2)
     request.client.leave()
     await asyncio.wait_for(request.end(), 5)
-
     assert journal.names == ["cancelled"]
     assert request.client.body == b"a"
     assert issubclass(ClientDisconnected, OSError)
@@ -216,7 +210,6 @@ async def test_one_whose_length_is_reached_runs_to_its_end_in_its_task(
     request.client.leave()
     go.set()
     client = await request.end()
-
     assert client.body == b"ab"
     assert journal.names == ["task", "task", "end"]
     assert journal.entries[0].value is journal.entries[1].value
@@ -243,7 +236,6 @@ async def test_one_that_goes_on_for_ever_past_its_length_is_closed(
 
     add_view(of_length(1, body))
     client = await fetch(FlaskToAsgi(app))
-
     assert (client.body, client.complete) == (b"a", True)
     assert journal.names == ["closed"]
 
@@ -257,12 +249,19 @@ async def test_a_time_out_of_its_own_past_its_length_is_logged_as_such(
             await asyncio.Event().wait()
 
     add_view(of_length(1, body))
-
     assert (await fetch(FlaskToAsgi(app))).complete
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [TimeoutError]
 
 
 # -- what is complete
+
+
+async def test_the_last_chunk_holds_no_thread() -> None:
+    stream = BodyStream(asyncio.get_running_loop())
+    stream.put(b"x")
+    stream.put(bytes(2 * HIGH_WATER), last=True)
+    assert await stream.get() == (b"x", True)
+    assert await stream.get() == (bytes(2 * HIGH_WATER), False)
 
 
 def test_a_part_of_memory_is_theirs() -> None:

@@ -79,7 +79,6 @@ def test_it_is_read_in_every_way_and_place(
     add_view(view)
     parts = [body[start : start + 20] for start in range(0, len(body), 20)]
     answer = post(FlaskToAsgi(app), "/", parts, ("Content-Type", content_type), chunked=chunked)
-
     assert (answer.status, json.loads(answer.body)) == (200, expected)
 
 
@@ -164,6 +163,5 @@ async def test_one_without_a_body_reads_as_empty(app: flask.Flask, add_view: Cal
         ]
     )
     bridge = FlaskToAsgi(app)
-
     assert json.loads((await fetch(bridge, "POST")).body) == ["", None, {}]
     assert json.loads((await fetch(bridge, "POST", b"/", b"")).body) == ["", None, {}]

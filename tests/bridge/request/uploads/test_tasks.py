@@ -85,7 +85,6 @@ async def test_a_part_of_the_view_reads_it(app: flask.Flask, kind: str, way: str
         for request in requests:
             request.client.say(b"x" * 100_000, more=part == 0)
         await asyncio.sleep(0.01)
-
     assert [(await request.end()).body for request in requests] == [b"200000 view"] * 10
 
 
@@ -124,7 +123,6 @@ async def test_several_that_read_a_late_one_all_see_the_whole(
     client.say(body[:middle], more=True)
     await client.until(lambda client: client.asked == 2)
     client.say(body[middle:])
-
     assert set(json.loads((await request.end()).body)) == {"whole"}
 
 
@@ -148,7 +146,6 @@ async def test_one_whose_first_reader_is_cancelled(app: flask.Flask, *, begun: b
 
     client = Client(b"abc", more=True) if begun else Client(more=True)
     request = begin(FlaskToAsgi(app), "POST", client=client, headers=[CHUNKED])
-
     assert (await request.end()).body == (b"told" if begun else b"def")
 
 
