@@ -90,6 +90,7 @@ def test_another_wsgi_callable_is_one_line(project: Project) -> None:
         "routes": [],
         "hooks": [],
         "mounts": {},
+        "tools": [],
     }
     assert json.loads(routes("shop:application", "--json").output) == expected
 

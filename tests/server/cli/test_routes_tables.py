@@ -43,6 +43,7 @@ REPORT = Report(
         Hook("before_request", None, "shop.load_user", None, "sync", "request_thread"),
         Hook("errorhandler", "404", "shop.not_found", "orders", "nonblocking", "loop"),
     ],
+    tools=["Flask-SocketIO", "Sentry"],
 )
 
 
@@ -85,6 +86,7 @@ def test_each_rule_and_each_hook_is_a_row() -> None:
         ["before_request", "shop.load_user", "app", "sync", "request_thread"],
         ["errorhandler 404", "shop.not_found", "blueprint orders", "nonblocking", "loop"],
         ["Rules: 9, of them 2 on the loop and 7 on threads."],
+        ["Around them, and known to pass on without waiting: Flask-SocketIO, Sentry."],
         ["A WebSocket on a thread holds one of --websocket-threads until it is closed."],
     ]
     assert [row for row in expected if row not in rows] == []

@@ -129,6 +129,8 @@ class Dispatch:
         match = self._match
         if match is None or not self.placement.may_be_on_loop():
             return None
+        if environ.get("PATH_INFO", "").startswith(self.placement.foreign_paths):
+            return None
         return on_loop(match, environ) if self.placement.guarded else match(environ)
 
     def note_route(self, info: RequestInfo, environ: Environ) -> None:

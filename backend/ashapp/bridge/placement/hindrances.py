@@ -6,6 +6,8 @@ passes them through ``ensure_sync``, which runs them on the request thread.
 """
 
 import sys
+from collections.abc import Iterator
+from inspect import getattr_static
 from itertools import chain
 from types import FunctionType, MethodType
 from typing import Any
@@ -17,9 +19,10 @@ from werkzeug.routing import Map
 
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.nonblocking import is_nonblocking
+from ashapp.bridge.placement.tools import layers, tool_of, unwrapped
 from ashapp.bridge.placement.views import name_of
 
-__all__ = ["binds_as_flask", "find_hindrance", "is_flasks_own", "is_original"]
+__all__ = ["around", "binds_as_flask", "find_hindrance", "is_flasks_own", "is_original", "tools_around"]
 
 # The methods of Flask that are the dispatch: what a subclass makes of them runs where the dispatch runs.
 _DISPATCH = (
@@ -49,18 +52,12 @@ def is_original(owner: type, name: str, module: str) -> bool:
     A tool may have replaced it before this package was imported, under the name of the original. So what
     counts is where the function was defined.
     """
-    method: Any = getattr(owner, name, None)
-    return (
-        type(method) is FunctionType
-        and method.__globals__ is vars(sys.modules[module])
-        and not hasattr(method, "__wrapped__")
-    )
+    return _is_defined_in(module, getattr(owner, name, None))
 
 
 def is_flasks_own(app: Flask, name: str) -> bool:
-    """Say whether neither *app* nor a tool has replaced the method *name* of Flask."""
-    is_inherited = name not in vars(app) and getattr(type(app), name) is getattr(Flask, name)
-    return is_inherited and is_original(Flask, name, "flask.app")
+    """Say whether neither *app* nor a tool that does more than pass on has replaced a method of Flask."""
+    return name not in vars(app) and not _is_overridden(app, name) and _is_passed_to(Flask, name, "flask.app")
 
 
 def binds_as_flask(app: Flask) -> bool:
@@ -72,15 +69,53 @@ def binds_as_flask(app: Flask) -> bool:
     )
 
 
+def around(app: Flask) -> Iterator[Any]:
+    """Iterate what is around Flask's own ``wsgi_app``, from outside, as far as it is known to pass on."""
+    wsgi_app: Any = app.wsgi_app
+    while wsgi_app is not None:
+        *tools, wsgi_app = layers(wsgi_app)
+        yield from tools
+        if type(wsgi_app) is not ProxyFix and not is_nonblocking(wsgi_app):
+            break
+        yield wsgi_app
+        # What a marked middleware hides is up to who has marked it.
+        wsgi_app = next(filter(callable, (attribute_of(wsgi_app, name) for name in _WRAPPED)), None)
+    yield wsgi_app
+
+
+def tools_around(app: Flask) -> list[str]:
+    """Return the names of the tools that wrap *app* and only pass on, the outermost first."""
+    tools = map(tool_of, (*layers(Flask.__call__), *around(app)))
+    return list(dict.fromkeys(filter(None, tools)))
+
+
+def _is_defined_in(module: str, method: Any) -> bool:
+    return (
+        type(method) is FunctionType
+        and method.__globals__ is vars(sys.modules[module])
+        and not hasattr(method, "__wrapped__")
+    )
+
+
+def _is_passed_to(owner: type, name: str, module: str) -> bool:
+    """Say whether a method is the original, or what a tool has put around it that passes on."""
+    return _is_defined_in(module, unwrapped(getattr(owner, name, None)))
+
+
+def _is_overridden(app: Flask, name: str) -> bool:
+    # By what the classes have: what wrapt has wrapped is another object each time that it is asked for.
+    return getattr_static(type(app), name, None) is not getattr_static(Flask, name, None)
+
+
 def _overridden(app: Flask) -> str | None:
     for name in ("ensure_sync", "async_to_sync"):
         if name in vars(app) and not is_nonblocking(vars(app)[name]):
             return f"{name} is replaced on the application object"
     for name in _DISPATCH:
-        if getattr(type(app), name, None) is not getattr(Flask, name, None):
+        if _is_overridden(app, name):
             return f"{type(app).__qualname__} overrides {name}"
     for name in _REPLACED_BY_BRIDGE:
-        if not is_original(Flask, name, "flask.app"):
+        if not _is_passed_to(Flask, name, "flask.app"):
             return f"{name} is replaced in flask.Flask"
     for name in _DISPATCH_ON_OBJECT:
         if name in vars(app) and not is_nonblocking(vars(app)[name]):
@@ -89,12 +124,9 @@ def _overridden(app: Flask) -> str | None:
 
 
 def _wrapped(app: Flask) -> str | None:
-    wsgi_app: Any = app.wsgi_app
-    while type(wsgi_app) is ProxyFix or is_nonblocking(wsgi_app):
-        found = (attribute_of(wsgi_app, name) for name in _WRAPPED)
-        wsgi_app = next(filter(callable, found), None)
-    if wsgi_app is None or (type(wsgi_app) is MethodType and wsgi_app.__func__ is Flask.wsgi_app):
-        return None  # what a marked middleware hides is up to who has marked it
+    *_, wsgi_app = around(app)
+    if wsgi_app is None or (type(wsgi_app) is MethodType and wsgi_app.__func__ is unwrapped(Flask.wsgi_app)):
+        return None
     return f"the WSGI middleware {name_of(wsgi_app)} around wsgi_app is not marked nonblocking"
 
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.converters import guard_converters, may_block
-from ashapp.bridge.placement.hindrances import find_hindrance
+from ashapp.bridge.placement.hindrances import around, find_hindrance
 from ashapp.bridge.placement.nonblocking import is_nonblocking, is_on_thread, why_it_blocks
+from ashapp.bridge.placement.tools import prepare, tool_of
 from ashapp.bridge.placement.views import (
     ViewKind,
     async_methods,
@@ -81,6 +83,8 @@ class Placement:
     def __init__(self, app: Flask) -> None:
         #: Whether a URL converter may block: see ``converters``.
         self.guarded = False
+        #: What paths begin with that are served by what is around the application, and may block.
+        self.foreign_paths: tuple[str, ...] = ()
         self._app = app
         self._places: dict[str, tuple[Any, Place]] = {}
         self._moved: dict[str, Place] = {}
@@ -111,12 +115,15 @@ class Placement:
             self._surroundings = surroundings
             self._places.clear()
             self._hindrance = self.hindrance()
+            paths = (attribute_of(layer, "engineio_path") for layer in around(app) if tool_of(layer))
+            self.foreign_paths = tuple(path for path in paths if path)
         return self._hindrance is None
 
     def hindrance(self) -> str | None:
         """Return what keeps every async view off the loop, by name, or None."""
         if keeps_all(self._app):
             return f"{ASYNC_VIEWS} is 'thread'"
+        prepare(self._app)
         return find_hindrance(self._app)
 
     def of(self, endpoint: str) -> Place:

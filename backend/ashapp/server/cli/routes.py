@@ -48,6 +48,7 @@ hooks   a list of objects, one for each callable around the views:
     runs_on        around an async view: "loop", "request_thread" (a thread that
                    the request has from then on), or "thread"
 mounts  an object: the targets that are mounted, by the prefixes of their paths
+tools   a list: what wraps the application and only passes on, by name
 """
 
 

@@ -54,6 +54,9 @@ def _lines(report: Report, width: int) -> Iterator[str]:
     yield f"\nRules: {count}, of them {on_loop} on the loop and {count - on_loop} on threads."
     if any(route.websocket and route.runs_on == "thread" for route in report.routes):
         yield "A WebSocket on a thread holds one of --websocket-threads until it is closed."
+    if report.tools:
+        told = f"Around them, and known to pass on without waiting: {', '.join(report.tools)}."
+        yield textwrap.fill(told, width)
     if report.reason:
         yield textwrap.fill(f"No async view can run on the loop: {report.reason}.", width)
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Self
 
+from ashapp.bridge.placement.hindrances import tools_around
 from ashapp.bridge.placement.views import full_name_of
 from ashapp.server.inspection.hooks import Hook, holders, list_hooks
 from ashapp.server.inspection.routes import Route, flask_application, hindrance, list_routes
@@ -20,7 +21,7 @@ class Report:
 
     *flask* is false, and there are no routes and hooks, for another WSGI callable. *reason* is what keeps
     every async view off the loop, None if nothing does. *mounts* are the prefixes of other applications, with
-    what is below them.
+    what is below them. *tools* are the names of those that wrap the application and only pass on.
     """
 
     target: str
@@ -29,18 +30,20 @@ class Report:
     routes: list[Route]
     hooks: list[Hook]
     mounts: dict[str, str] = field(default_factory=dict)
+    tools: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, found: object, target: str, mounted: Mapping[str, str] = MappingProxyType({})) -> Self:
         """Report on what was *found* for *target*, with the targets that are *mounted* beside it."""
-        is_flask = flask_application(found) is not None
+        app = flask_application(found)
+        tools = [] if app is None else tools_around(app)
         hooks = list_hooks(found)
         routes = [
             replace(route, held_by=holders(hooks, route.endpoint)) if route.runs_on == "loop" else route
             for route in list_routes(found)
         ]
         own = {mount.prefix: full_name_of(mount.app) for mount in getattr(found, "mounts", {}).values()}
-        return cls(target, is_flask, hindrance(found), routes, hooks, {**own, **mounted})
+        return cls(target, app is not None, hindrance(found), routes, hooks, {**own, **mounted}, tools)
 
     def to_json(self) -> str:
         """Return it as a JSON object, whose members have the names of the fields."""
