@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 import re
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from flask.cli import FlaskGroup, ScriptInfo
 
-from ashapp import __main__
 from ashapp.server.cli import main
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import REFERENCE_API, ServerSettings, Settings
@@ -205,8 +203,3 @@ def test_flasks_target_wins_over_our_variable(
     group.add_command(main.flask_serve)
     assert invoke("--app", "shop", "serve", command=group).exit_code == 0
     assert [settings.app for settings in served] == ["shop"]
-
-
-def test_a_spawned_worker_that_imports_the_command_does_not_run_it(served: list[Settings]) -> None:
-    runpy.run_path(__main__.__file__, run_name="__mp_main__")
-    assert served == []

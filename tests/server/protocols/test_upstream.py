@@ -3,7 +3,6 @@
 
 import asyncio
 import inspect
-import pickle
 import pkgutil
 import re
 import sys
@@ -60,7 +59,7 @@ def test_the_version_that_is_installed_is_not_older_than_those_tested(project: s
     ],
 )
 def test_uvicorns_names_stand_for_limited_protocols(http: str | None, protocol: type) -> None:
-    chosen = pickle.loads(pickle.dumps(limited_protocol(http, LIMITS)))
+    chosen = limited_protocol(http, LIMITS)
     assert (chosen.func, chosen.keywords) == (protocol, {"limits": LIMITS})
 
 

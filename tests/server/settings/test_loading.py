@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,11 +85,6 @@ def test_uvicorns_name_of_a_setting_works_too() -> None:
     for given in ({"limit_concurrency": "60"}, {"limit_concurrency": "60", "limit_in_flight": 60}):
         assert load(given).limit_in_flight == 60
         assert "limit_concurrency" not in load(given).uvicorn_config()
-
-
-def test_settings_reach_a_spawned_process() -> None:
-    settings = load({"port": "80", "reload_includes": ["*.html"]})
-    assert pickle.loads(pickle.dumps(settings)) == settings
 
 
 PORT, WORKERS = "a whole number from 0 to 65535", "a whole number from 1 to 1024"

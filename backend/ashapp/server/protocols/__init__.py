@@ -17,7 +17,7 @@ def limited_protocol(http: str | None, limits: ConnectionLimits) -> Any:
     """Return what makes the protocol of a connection, for a value of uvicorn's option ``http``; or None.
 
     None stands for a protocol that has no limits here, such as ``zttp``. ``auto`` is httptools where that is
-    installed, whatever else uvicorn knows by now. What is returned can be pickled.
+    installed, whatever else uvicorn knows by now.
     """
     if http in {None, "auto", "httptools"}:
         try:
