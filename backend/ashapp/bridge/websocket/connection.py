@@ -22,14 +22,14 @@ from collections import deque
 from contextlib import suppress
 from contextvars import copy_context
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.messages.headers import encode_response_headers
 from ashapp.bridge.websocket.limits import check_close, is_too_long
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from ashapp.bridge.messages.types import Message, Receive, Scope, Send
 
@@ -170,8 +170,8 @@ class Connection:
         await self._keep(event)
         return await self._take_message()
 
-    async def send(self, message: str | bytes) -> None:
-        """Send *message* as text or as bytes, and return when the server has room for more.
+    def send(self, message: str | bytes) -> Coroutine[Any, Any, None]:
+        """Send *message* as text or as bytes; it is done when the server has room for more.
 
         Raises:
             TypeError: *message* is neither.
@@ -185,8 +185,11 @@ class Connection:
         else:
             raise TypeError(f"a message is {type(message).__name__}: expected str or bytes")
         self._looks += 1
-        if self.state is not State.OPEN:
-            await self._open()
+        # Not a coroutine around another one: that would cost a tenth of what is done for a message here.
+        return self._hand_over(event) if self.state is State.OPEN else self._send_first(event)
+
+    async def _send_first(self, event: Message) -> None:
+        await self._open()
         await self._hand_over(event)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -125,7 +124,7 @@ class _Hop:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._connection, name)
-        return partial(self._run, attribute) if inspect.iscoroutinefunction(attribute) else attribute
+        return partial(self._run, attribute) if callable(attribute) else attribute
 
     async def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         loop = self._connection.loop
