@@ -13,7 +13,7 @@ import pytest
 
 from ashapp.server.cli import prestart
 from ashapp.server.errors import StartupError
-from tests.support.process import SERVE, run, serving
+from tests.support.process import run, serving
 from tests.support.waiting import PATIENCE, until
 
 
@@ -125,14 +125,12 @@ def test_a_signal_to_end_reaches_it_and_nothing_is_served(folder: Path) -> None:
         "pathlib.Path('began').touch()\n"
         "time.sleep(60)\n",
     )
-    command = [*SERVE, "--prestart", "auto", "--port", "0", "--management-port", "off"]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        until((folder / "began").exists)
-        process.terminate()
-        _, log = process.communicate(timeout=PATIENCE)
+    with serving(["--prestart", "auto"], cwd=folder, listens=False) as server:
+        until((folder / "began").exists, 2 * PATIENCE)
+        assert server.stop() == 128 + signal.SIGTERM
+        told = "Error: ended by SIGTERM while ./prestart.sh ran, before anything was served\n"
+        assert server.stderr == told
     assert (folder / "told").exists()
-    assert process.returncode == 128 + signal.SIGTERM
-    assert log == "Error: ended by SIGTERM while ./prestart.sh ran, before anything was served\n"
 
 
 def test_a_signal_that_comes_before_it_runs_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
