@@ -65,9 +65,3 @@ def test_a_lock_has_a_version_and_hashes_for_each_package_and_no_source(name: st
 
 def test_the_group_that_is_locked_is_what_builds_the_project() -> None:
     assert _PYPROJECT["dependency-groups"]["build"] == _PYPROJECT["build-system"]["requires"]
-
-
-def test_what_is_missing_in_a_lock_is_found() -> None:
-    locked = versions(f"Flask==3.1.0 \\\n    --hash=sha256:{'0' * 64}\n    # via x\n")
-    assert locked == {"flask": "3.1.0"}
-    assert missing(["flask>=3.0", "flask>=3.2", "click"], locked) == ["flask>=3.2", "click"]

@@ -118,6 +118,12 @@ def test_the_help_page_lists_the_commands(served: list[Settings]) -> None:
     assert served == []
 
 
+def test_check_is_a_command_of_the_group_too() -> None:
+    result = invoke("check", "http", "nowhere", "--timeout", "1")
+    assert result.exit_code == 1
+    assert result.stderr == "failed: 'nowhere' is not a URL that begins with http:// or https://\n"
+
+
 def test_the_exit_code_is_that_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main, "run", lambda settings: 3)
     assert invoke("serve").exit_code == 3

@@ -169,12 +169,7 @@ def test_a_request_is_noted_when_its_endpoint_is_known(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("used", "blocks"),
-    [
-        (Cpu(0.0, 0.0), True),
-        (Cpu(0.9, 0.0), True),
-        (Cpu(0.5, 0.4), True),
-        (Cpu(0.1, 0.9), False),
-    ],
+    [(Cpu(0.0, 0.0), True), (Cpu(0.9, 0.0), True), (Cpu(0.5, 0.4), True), (Cpu(0.1, 0.9), False)],
     ids=["it waits, in several calls", "it works", "it works more than others", "others let it not run"],
 )
 def test_who_is_kept_from_running_by_other_threads_does_not_block(
@@ -187,16 +182,15 @@ def test_who_is_kept_from_running_by_other_threads_does_not_block(
     assert bool(stage.notes) is blocks
 
 
+HELD = "held the interpreter's lock"
+
+
 @pytest.mark.parametrize(
     ("used", "who", "noted"),
     [
-        (Cpu(2.0, 0.5), "C code held the interpreter's lock", True),
-        (Cpu(0.5, 2.0), "C code of another thread held the interpreter's lock", False),
-        (
-            Cpu(0.0, 0.0),
-            "the process was stopped, or C code held the interpreter's lock while it waited",
-            False,
-        ),
+        (Cpu(2.0, 0.5), f"C code {HELD}", True),
+        (Cpu(0.5, 2.0), f"C code of another thread {HELD}", False),
+        (Cpu(0.0, 0.0), f"the process was stopped, or C code {HELD} while it waited", False),
     ],
 )
 def test_a_monitor_that_could_not_run_itself_says_by_whom(
@@ -233,27 +227,24 @@ async def test_a_loop_that_is_blocked_is_noticed_while_it_is(caplog: pytest.LogC
     await eventually(lambda: "ashapp-loop-monitor" not in {thread.name for thread in threading.enumerate()})
 
 
-@pytest.mark.parametrize("elsewhere", [True, False])
-def test_processor_time_of_a_thread_is_told_from_that_of_the_others(*, elsewhere: bool) -> None:
-    def work() -> None:
-        end = time.thread_time() + 0.1
-        while time.thread_time() < end:
-            pass
+def work() -> None:
+    end = time.thread_time() + 0.1
+    while time.thread_time() < end:
+        pass
 
+
+def test_processor_time_of_a_thread_is_told_from_that_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     me = threading.get_ident()
     before = used_cpu(me)
-    if elsewhere:
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join(PATIENCE)
-    else:
-        work()
+    work()
     used = used_cpu(me).since(before)
-    assert (used.others > used.loop) is elsewhere
-    assert max(used.loop, used.others) >= 0.1
-
-
-def test_where_the_system_does_not_tell_it_is_all_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(time, "pthread_getcpuclockid")
+    assert used.loop >= 0.1 > used.others
+    before = used_cpu(me)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(PATIENCE)
+    used = used_cpu(me).since(before)
+    assert used.others >= 0.1 > used.loop
+    monkeypatch.delattr(time, "pthread_getcpuclockid")  # where the system does not tell
     monkeypatch.setattr(time, "process_time", lambda: 3.0)
     assert used_cpu(threading.get_ident()) == Cpu(0.0, 3.0)

@@ -33,3 +33,14 @@ def test_a_request_that_comes_while_others_are_closed_is_waited_for() -> None:
     assert sum(protocol.ended for protocol in protocols) == 1
     for sock in (sock for pair in pairs for sock in pair):
         sock.close()
+
+
+def test_what_is_received_and_not_taken_in_yet_is_waited_for() -> None:
+    pair = socket.socketpair()
+    protocol = Protocol(pair, [])
+    connections = Connections({protocol})
+    for protocol.flow.held in (True, False):
+        connections.close_idle(0)
+        assert protocol.ended == (not protocol.flow.held)
+    for sock in pair:
+        sock.close()

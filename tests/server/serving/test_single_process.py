@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import asyncio
 import signal
+import socket
 import threading
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import uvicorn
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
+from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
 from ashapp.server.serving import draining_server, single_process
 from ashapp.server.serving.single_process import MainServer
@@ -34,6 +36,17 @@ def abandoned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def make(**flags: Any) -> MainServer:
     settings = load({"drain_delay": 0, "stall_timeout": 0, **flags})
     return MainServer(uvicorn.Config(application, log_config=None, lifespan="on"), settings, Health())
+
+
+def test_an_address_that_another_process_listens_at_by_now_is_refused() -> None:
+    with socket.socket() as other, socket.socket() as sock:
+        for each in (other, sock):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        sock.bind(other.getsockname())
+        other.listen()
+        with pytest.raises(StartupError, match=r"can.t listen on http://.*: Address already in use"):
+            make().run([sock])
 
 
 @pytest.mark.parametrize(
