@@ -18,8 +18,9 @@ from ashapp.bridge.admission.in_flight import Admission
 from ashapp.bridge.admission.websockets import DEFAULT_WEBSOCKET_THREADS, Websockets
 from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
 from ashapp.bridge.concurrency.own_loop import drain_own_loops
-from ashapp.bridge.concurrency.request_threads import RequestThreadPool
+from ashapp.bridge.concurrency.request_threads import BorrowedThread, RequestThread, RequestThreadPool
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
+from ashapp.bridge.concurrency.thread_locals import are_isolated
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.lifespan import Lifespan
@@ -207,7 +208,13 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     @cached_property
     def websocket_service(self) -> Service:
         """What the calls of WebSockets share: they have threads of their own, and any time."""
-        return replace(self.service, pool=self.websockets.pool, request_timeout=None)
+        return replace(
+            self.service,
+            pool=self.websockets.pool,
+            request_timeout=None,
+            # Else the next one would see on a thread what the last has left there.
+            thread_type=BorrowedThread if are_isolated() else RequestThread,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one *scope* (ASGI 3.0, "Applications").

@@ -10,6 +10,10 @@ of the pool requests wait for a thread in order of arrival, and threads that hav
 end. A request that the application makes to itself, in process, gets a thread beside the pool, which ends
 with it: the request that waits for it may have the last one.
 
+A WebSocket lives for hours, and a thread that it held would be missed. Where requests have thread-local
+values of their own, it has a thread only while one of its callables runs (``BorrowedThread``). Its values go
+with it from one thread to the next.
+
 asgiref runs all thread-sensitive code of a process on one thread where nothing else is said. Requests would
 wait for each other, and what a hook has opened would be used on another thread. asgiref looks for an executor
 in the context: ``RequestThreadExecutor``, which leads such code to the thread of the request.
@@ -18,6 +22,7 @@ in the context: ``RequestThreadExecutor``, which leads such code to the thread o
 from __future__ import annotations
 
 import threading
+from collections import deque
 from concurrent.futures import Executor, Future
 from contextvars import ContextVar
 from functools import partial
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.concurrency.thread_pool import Handoff
 
 __all__ = [
+    "BorrowedThread",
     "RequestThread",
     "RequestThreadExecutor",
     "RequestThreadPool",
@@ -71,14 +77,16 @@ class RequestThread:
     on the loop.
     """
 
-    __slots__ = ("_handoffs", "ended", "is_nested", "pool")
+    __slots__ = ("_handoffs", "_piece", "ended", "is_nested", "pool", "values")
 
     def __init__(self, pool: RequestThreadPool, *, is_nested: bool = False) -> None:
         self.pool = pool
         self.is_nested = is_nested
         #: Whether the request has ended.
         self.ended = False
-        # None until the request asks for a thread.
+        #: The thread-local values of the request, by threads; None where those of the threads count.
+        self.values: dict[int, Any] | None = None
+        # None as long as the request has no thread.
         self._handoffs: SimpleQueue[Handoff | None] | None = None
 
     def submit(self, handoff: Handoff) -> None:
@@ -93,13 +101,20 @@ class RequestThread:
             return
         self._handoffs = SimpleQueue()
         self._handoffs.put(handoff)
+        self._piece = partial(self._work, self._handoffs)
+        try:
+            self._start(self._piece)
+        except RuntimeError:
+            self._handoffs = None
+            raise
+
+    def _start(self, piece: Handoff) -> None:
         try:
             if self.is_nested:
-                threading.Thread(target=self._work, name="ashapp-request-nested", daemon=True).start()
+                threading.Thread(target=piece, name="ashapp-request-nested", daemon=True).start()
             else:
-                self.pool.submit(self._work)
+                self.pool.submit(piece)
         except RuntimeError as error:
-            self._handoffs = None
             raise RuntimeError("no thread can be started for the sync parts of requests") from error
 
     def withdraw(self, handoff: Handoff) -> bool:
@@ -107,7 +122,7 @@ class RequestThread:
 
         Others that wait with it go to the end of the queue for a thread.
         """
-        if self._handoffs is None or not self.pool.withdraw(self._work):
+        if self._handoffs is None or not self.pool.withdraw(self._piece):
             return False
         handoffs, self._handoffs = self._handoffs, None
         while not handoffs.empty():
@@ -119,13 +134,67 @@ class RequestThread:
     def end(self) -> None:
         """Give the thread back, when it has done what has been submitted."""
         self.ended = True
+        self.release()
+
+    def release(self) -> None:
+        """Give the thread back as ``end`` does; the request may ask for one again."""
         if self._handoffs is not None:
             self._handoffs.put(None)
+            self._handoffs = None
 
-    def _work(self) -> None:
+    @staticmethod
+    def _work(handoffs: SimpleQueue[Handoff | None]) -> None:
         mark_thread()
-        handoffs = self._handoffs
-        while handoffs is not None and (handoff := handoffs.get()) is not None:
+        while (handoff := handoffs.get()) is not None:
+            handoff()
+            del handoff
+
+
+class BorrowedThread(RequestThread):
+    """A thread for a WebSocket while one of its sync callables runs; not always the same thread."""
+
+    __slots__ = ("_ident", "_is_working", "_lock", "_waiting")
+
+    def __init__(self, pool: RequestThreadPool, *, is_nested: bool = False) -> None:
+        super().__init__(pool, is_nested=is_nested)
+        self._waiting: deque[Handoff] = deque()
+        self._lock = threading.Lock()
+        self._is_working = False
+        self._ident = 0
+
+    def submit(self, handoff: Handoff) -> None:
+        """Run *handoff* after those that have been submitted before; see ``RequestThread``."""
+        with self._lock:
+            self._waiting.append(handoff)
+            if self._is_working:
+                return
+            self._is_working = True
+        try:
+            self._start(self._work_off)
+        except RuntimeError:
+            self._waiting.clear()
+            self._is_working = False
+            raise
+
+    def withdraw(self, handoff: Handoff) -> bool:
+        """Take *handoff* back if it has not begun; say whether it did."""
+        with self._lock:
+            if handoff not in self._waiting:
+                return False
+            self._waiting.remove(handoff)
+        return True
+
+    def _work_off(self) -> None:
+        mark_thread()
+        if self.values is not None:
+            before, self._ident = self._ident, threading.get_ident()
+            self.values[self._ident] = self.values.pop(before, {})
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._is_working = False
+                    return
+                handoff = self._waiting.popleft()
             handoff()
             del handoff
 

@@ -24,6 +24,7 @@ from contextvars import ContextVar
 from typing import Any, Self
 
 __all__ = [
+    "are_isolated",
     "isolate_thread_locals",
     "local",
     "mark_thread",
@@ -102,10 +103,18 @@ def isolate_thread_locals() -> bool:
     return threading.local is local
 
 
-def open_request_locals() -> None:
-    """Begin with no values in the current context, that of a request. On the loop's thread."""
-    if threading.local is local:
-        request_locals.set({get_ident(): {}})
+def are_isolated() -> bool:
+    """Say whether ``isolate_thread_locals`` has been called."""
+    return threading.local is local
+
+
+def open_request_locals() -> _Values | None:
+    """Begin with no values in the current context, that of a request; return them. On the loop's thread."""
+    if not are_isolated():
+        return None
+    values: _Values = {get_ident(): {}}
+    request_locals.set(values)
+    return values
 
 
 def mark_thread() -> None:

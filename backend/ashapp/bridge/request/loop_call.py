@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.context import in_request, loop_context
 from ashapp.bridge.concurrency.greenlets import DONE, Driver, current_greenlet
-from ashapp.bridge.concurrency.request_threads import RequestThread, current_request_thread
+from ashapp.bridge.concurrency.request_threads import current_request_thread
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
@@ -89,7 +89,7 @@ class LoopCall(WsgiCall, Driver):
         # A response that is complete, and not sent yet.
         self._final: tuple[Message, ...] = ()
         #: The request thread of the request, chosen at first use.
-        self.thread = RequestThread(service.request_threads, is_nested=in_request.get())
+        self.thread = service.thread_type(service.request_threads, is_nested=in_request.get())
 
     # -- the driving task
 
@@ -291,7 +291,7 @@ class LoopCall(WsgiCall, Driver):
     def run_application(self) -> None:
         """Make the response: the application's whole part in this request. Raises nothing."""
         current_request_thread.set(self.thread)
-        open_request_locals()
+        self.thread.values = open_request_locals()
         try:
             self._call_application()
         except BaseException as error:
@@ -304,6 +304,8 @@ class LoopCall(WsgiCall, Driver):
 
     def _adopt(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         pull, close = runs_inline(iterable, self.response)
+        if pull and close:
+            self.thread.release()  # a stream may last for hours
         return iterable if pull and close else _OnRequestThread(iterable, self, pull_inline=pull)
 
     def _run_out(self, chunks: Iterator[bytes]) -> None:

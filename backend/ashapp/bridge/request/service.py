@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ashapp.bridge.concurrency.request_threads import RequestThread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,6 +36,7 @@ class Service:
     grace: float
     #: The threads for the sync callables of calls on the loop.
     request_threads: RequestThreadPool
+    thread_type: type[RequestThread] = RequestThread
     #: On a thread: whether the coroutines of its request are kept off the server's loop. None for never.
     wants_own_loop: Callable[[], bool] | None = None
     #: Whether requests of an endpoint have thread-local values of their own on their thread. None for never.

@@ -8,10 +8,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import flask
+import pytest
 from asgiref.sync import sync_to_async
 from websockets.asyncio.client import connect
 
-from ashapp import BlockingWebSocket, WebSocket, websocket
+from ashapp import BlockingWebSocket, WebSocket, isolate_thread_locals, websocket
 from ashapp.bridge.concurrency.greenlets import running_call
 from tests.support.client import Address
 from tests.support.journal import Journal
@@ -68,10 +69,24 @@ async def talk_all(address: Address, paths: list[str], number: int) -> None:
                 group.create_task(talk(address, path, f"{path[1:]}{index}"))
 
 
-def test_each_has_its_own(app: flask.Flask, address: Address, journal: Journal) -> None:
+@pytest.fixture(params=[False, True], ids=["plain", "isolated"])
+def isolated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether requests have thread-local values of their own."""
+    monkeypatch.setattr(threading, "local", threading.local)
+    return bool(request.param and isolate_thread_locals())
+
+
+def request_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("ashapp-request")}
+
+
+def test_each_has_its_own(*, isolated: bool, app: flask.Flask, address: Address, journal: Journal) -> None:
     number, paths = 25, ["/async", "/sync"]
+    before = request_threads()
     add_handlers(app, journal)
     asyncio.run(talk_all(address, paths, number))
+    # With values of its own, one that waits for its client needs no thread for its hooks.
+    assert (len(request_threads() - before) < number) is isolated
     while len(journal.entries) < number * len(paths):
         threading.Event().wait(0.01)
     names = [f"{path[1:]}{index}" for path in paths for index in range(number)]
