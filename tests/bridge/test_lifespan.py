@@ -2,7 +2,6 @@
 """Rule 21: what runs when the server starts and stops. And rule 20 as far as it goes: no WebSocket yet."""
 
 import asyncio
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -21,7 +20,7 @@ from tests.support.applications import wsgi
 from tests.support.asgi import lifespan
 from tests.support.client import Connection, fetch
 from tests.support.flask import begin
-from tests.support.server import ServerDidNotStart, serving
+from tests.support.server import serving
 from tests.support.waiting import PATIENCE, until_set
 
 
@@ -306,29 +305,6 @@ def test_what_is_opened_at_startup_is_used_by_views(loop: str) -> None:
         assert calls == ["opened"]
     assert calls == ["opened", "down", "closed"]
     assert opened["task"].cancelled()
-
-
-def fail() -> None:
-    raise ValueError("no database")
-
-
-async def async_fail() -> None:
-    raise ValueError("no database")
-
-
-@pytest.mark.parametrize("function", [fail, async_fail, lambda: sys.exit("no database"), partial(async_fail)])
-@pytest.mark.parametrize("mode", ["on", "auto"])
-def test_a_failure_at_startup_stops_the_server_with_its_reason(
-    caplog: pytest.LogCaptureFixture, function: Callable[[], Any], mode: str
-) -> None:
-    later: list[str] = []
-    bridge = FlaskToAsgi(hello(), on_startup=[function, lambda: later.append("later")])
-    with pytest.raises(ServerDidNotStart), serving(bridge, lifespan=mode):
-        pass
-    assert later == []
-    messages = [record.getMessage() for record in caplog.records if record.name == "uvicorn.error"]
-    assert any("no database" in message and message.startswith("startup: ") for message in messages)
-    assert messages[-1] == "Application startup failed. Exiting."
 
 
 @stock_fails("it raises for a scope that is not HTTP, so that the server does not start")

@@ -194,10 +194,6 @@ class Connection:
         while self._socket.recv(65536):
             pass
 
-    def finish_sending(self) -> None:
-        """Close the sending half: the server sees the end of what the client has to say."""
-        self._socket.shutdown(socket.SHUT_WR)
-
     def close(self) -> None:
         """Close the connection in the usual way."""
         self._file.close()

@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from flask.views import MethodView
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
-from ashapp.bridge.concurrency.async_to_sync import run_on_loop
+from ashapp.bridge.concurrency.async_to_sync import run_coroutine, run_on_loop
 from tests.support.asgi import Client, fetch
 from tests.support.flask import begin
 from tests.support.journal import Journal
@@ -219,4 +219,5 @@ def test_a_thread_that_outlives_the_loop_is_told_so() -> None:
     loop.close()
     with pytest.raises(RuntimeError, match="loop is closed"):
         run_on_loop(view(), loop, Context())
+    assert run_coroutine(asyncio.sleep(0, "asgiref finds another")) == "asgiref finds another"
     gc.collect()  # no coroutine is left that was never awaited

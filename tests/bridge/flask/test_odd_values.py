@@ -70,6 +70,7 @@ def abort_with_redirect() -> Any:
 
 CASES: dict[str, Callable[[], Any]] = {
     "raised": raise_redirect,
+    "aborted": abort_with_redirect,
     "returned": lambda: Redirect("/there"),
     "attributes": lambda: Attributes(text="hello"),
     "attributes with a status": lambda: (Attributes(text="hello"), 201),

@@ -18,7 +18,7 @@ from tests.support.server import Serve, on_every_server
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
-LIMIT = 1000
+LIMIT = 200
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=b"
