@@ -39,7 +39,9 @@ class Report:
         tools = [] if app is None else tools_around(app)
         hooks = list_hooks(found)
         routes = [
-            replace(route, held_by=holders(hooks, route.endpoint)) if route.runs_on == "loop" else route
+            replace(route, held_by=holders(hooks, route.endpoint))
+            if route.runs_on == "loop" and not route.websocket
+            else route
             for route in list_routes(found)
         ]
         own = {mount.prefix: full_name_of(mount.app) for mount in getattr(found, "mounts", {}).values()}
