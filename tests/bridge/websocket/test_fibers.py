@@ -3,15 +3,19 @@
 
 import asyncio
 import queue
+import selectors
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from contextvars import Context
 from typing import Any
 
 import pytest
 
 from ashapp.bridge.concurrency.greenlet_tasks import GreenletTask
+from ashapp.bridge.websocket.libraries.application_socket import ApplicationSocket, FiberSelector
 from ashapp.bridge.websocket.libraries.fibers import FiberEvent, FiberQueue, FiberThread, fiber_sleep
 from tests.support.waiting import on_a_thread
 
@@ -107,3 +111,12 @@ async def test_a_fiber_is_joined_and_its_failure_is_logged(caplog: pytest.LogCap
     assert await in_a_fiber(start) == (True, False)
     assert idents == [began]
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+async def test_a_selector_waits_for_one_socket(run: Run) -> None:
+    own, other = socket.socketpair()
+    with own, ApplicationSocket(other.detach(), None) as end, closing(FiberSelector()) as selector:
+        selector.register(end, selectors.EVENT_READ)
+        assert not await run(selector.select, 0.01)
+        own.send(b"x")
+        assert await run(selector.select, 10)

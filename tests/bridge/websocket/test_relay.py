@@ -79,6 +79,10 @@ def write_nonsense(connection: socket.socket) -> None:
     assert connection.recv(100)
 
 
+def choose_what_was_not_offered(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Protocol: chat\r\n\r\n")
+
+
 def raise_when_accepted(connection: socket.socket) -> None:
     connection.sendall(ACCEPT)
     raise SystemError
@@ -208,3 +212,11 @@ def test_nothing_is_left_behind(serve_raw: Callable[[Handler], Open]) -> None:
             elif way % 3 == 1:
                 client.socket.shutdown(socket.SHUT_RDWR)
     until(lambda: len(list(Path("/dev/fd").iterdir())) <= before)
+
+
+def test_a_subprotocol_that_was_not_offered_denies(
+    serve_raw: Callable[[Handler], Open], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(InvalidStatus):
+        serve_raw(choose_what_was_not_offered)("/")
+    assert "what / wrote can't be passed on" in caplog.messages

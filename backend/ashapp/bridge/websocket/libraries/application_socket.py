@@ -19,6 +19,9 @@ from ashapp.bridge.websocket.libraries.fibers import Waiters
 
 __all__ = ["ApplicationSocket", "FiberSelector"]
 
+# As a number: to combine members of an enumeration takes its time.
+_AT_ONCE = int(socket.MSG_DONTWAIT)
+
 
 class ApplicationSocket(socket.socket):
     """The end with the descriptor *fileno*; its peer is *client*, where the server has told of it."""
@@ -63,13 +66,13 @@ class ApplicationSocket(socket.socket):
 
     def _read_into(self, read: list[bytes], size: int, flags: int) -> bool:
         with suppress(BlockingIOError):
-            read.append(super().recv(size, flags | socket.MSG_DONTWAIT))
+            read.append(super().recv(size, flags | _AT_ONCE))
             return True
         return False
 
     def _write_from(self, left: list[memoryview], flags: int) -> bool:
         with suppress(BlockingIOError):
-            left[0] = left[0][super().send(left[0], flags | socket.MSG_DONTWAIT) :]
+            left[0] = left[0][super().send(left[0], flags | _AT_ONCE) :]
         return not left[0]
 
     def __del__(self) -> None:

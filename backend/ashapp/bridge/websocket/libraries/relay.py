@@ -75,7 +75,7 @@ class Relay:
         self._replies = b""
         self._is_writing = False
         self._inward: asyncio.Task[None] | None = None
-        self._outward = self._loop.create_task(self._pass_out())
+        self._outward: asyncio.Task[None] | None = self._loop.create_task(self._pass_out())
         self._outward.add_done_callback(self._close)  # it may be cancelled before it begins
 
     async def answer(self, message: Message) -> None:
@@ -87,7 +87,8 @@ class Relay:
             self._has_returned = True
             if self._readable is not None:
                 resolve(self._readable)
-            await asyncio.wait([self._outward])
+            if self._outward is not None:
+                await asyncio.wait([self._outward])
             if message["status"] >= 500:
                 self._connection.final_code = 1011
         if not self._translator.closed:
@@ -96,7 +97,8 @@ class Relay:
     def stop(self) -> None:
         """Pass on no more: the application reads the end of the stream."""
         self._environ.pop(SOCKET, None)
-        self._outward.cancel()
+        if self._outward is not None:
+            self._outward.cancel()
         self._connection.stop()
 
     # -- from the application to the client
@@ -132,6 +134,8 @@ class Relay:
     def _close(self, _outward: asyncio.Task[None]) -> None:
         self._own.close()
         self._other.waiters.wake()
+        # One that was cancelled leads here by its traceback, and would keep the socket until it is collected.
+        self._inward = self._outward = None
 
     async def _read(self) -> bytes:
         """Return what the application has written, and nothing when it can write no more."""
@@ -147,11 +151,12 @@ class Relay:
                 self._other.waiters.wake()
                 return data
             self._readable = self._loop.create_future()
-            self._loop.add_reader(self._own, resolve, self._readable)
+            descriptor = self._own.fileno()
+            self._loop.add_reader(descriptor, resolve, self._readable)
             try:
                 await self._readable
             finally:
-                self._loop.remove_reader(self._own)
+                self._loop.remove_reader(descriptor)
 
     async def _hand_over(self, message: Message) -> None:
         kind = message["type"]
@@ -202,11 +207,12 @@ class Relay:
             size = self._own.send(data)
         except BlockingIOError:
             has_room = self._loop.create_future()
-            self._loop.add_writer(self._own, resolve, has_room)
+            descriptor = self._own.fileno()
+            self._loop.add_writer(descriptor, resolve, has_room)
             try:
                 await has_room
             finally:
-                self._loop.remove_writer(self._own)
+                self._loop.remove_writer(descriptor)
             return 0
         self._other.waiters.wake()
         return size
