@@ -26,8 +26,8 @@ def nonblocking(function: T) -> T:
     *function* is a sync hook, error handler or signal receiver. Without the mark it runs on a thread, which
     costs more than a quick function takes. Or it is something that keeps async views off the loop: a WSGI
     middleware (function, object or class), a session interface (object or class), the class of a URL
-    converter, a ``url_value_preprocessor``. Or it is a handler of Flask-Sock, which may wait for its WebSocket
-    alone: marked, it holds no thread.
+    converter, a ``url_value_preprocessor``. Or it is a handler of Flask-Sock, which may wait for its
+    WebSocket, and for nothing else: it holds no thread then.
 
     What is marked must not wait for anything: it would hold up every other request of the worker.
     """
