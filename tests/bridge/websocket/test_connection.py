@@ -132,6 +132,19 @@ async def test_only_one_closes() -> None:
     assert server.sent[1:] == [{"type": "websocket.close", "code": 4000, "reason": ""}]
 
 
+@pytest.mark.parametrize("capacity", [1, 2])
+async def test_a_handler_that_is_not_told_to_leave_is_abandoned(capacity: int) -> None:
+    """Also where the client has gone, so that the server can't close."""
+    abandoned = asyncio.Event()
+    connection = connect(Server(capacity=capacity))
+    await connection.accept()
+    connection.watch(abandoned.set)
+    await connection.leave()
+    async with asyncio.timeout(20):
+        await abandoned.wait()
+    connection.stop()
+
+
 @pytest.fixture
 async def serve(app: flask.Flask) -> AsyncIterator[Callable[..., asyncio.Task[None]]]:
     """Begin to serve a scope by ``app``."""

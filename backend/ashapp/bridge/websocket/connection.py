@@ -211,7 +211,8 @@ class Connection:
 
     async def _close(self, code: int, reason: str) -> None:
         try:
-            await self._hand_over({"type": "websocket.close", "code": code, "reason": reason})
+            close = {"type": "websocket.close", "code": code, "reason": reason}
+            await self._hand_over(close, by_handler=False)
         except WebSocketClosed:
             _log.debug("a WebSocket was over before it could be closed", exc_info=True)
         self._end(code, reason)
@@ -228,26 +229,25 @@ class Connection:
         else:
             self._check()
 
-    async def _hand_over(self, event: Message) -> None:
-        if self._is_sending:
+    async def _hand_over(self, event: Message, *, by_handler: bool = True) -> None:
+        while self._is_sending:
             await self._until_turn()
+            self._check(by_handler=by_handler)
         self._is_sending = True
         try:
             await self._send(event)
         except Exception as error:  # of which kind differs from server to server
             await self._learn_reason()
-            self._is_told = True
+            self._is_told |= by_handler
             raise WebSocketClosed(*(self.ending or (1006, ""))) from error
         finally:
             self._end_turn()
 
     async def _until_turn(self) -> None:
-        """Wait until nobody sends."""
-        while self._is_sending:
-            waiter = self.loop.create_future()
-            self._senders += (waiter,)
-            await waiter
-        self._check()
+        """Wait until what is sent now has been sent."""
+        waiter = self.loop.create_future()
+        self._senders += (waiter,)
+        await waiter
 
     def _end_turn(self) -> None:
         self._is_sending = False
@@ -256,12 +256,12 @@ class Connection:
             for waiter in senders:
                 resolve(waiter)
 
-    def _check(self) -> None:
-        """Raise ``WebSocketClosed`` if the WebSocket is over."""
+    def _check(self, *, by_handler: bool = True) -> None:
+        """Raise ``WebSocketClosed`` if the WebSocket is over, which tells the handler if it asks."""
         if self.state is State.DENIED:
             raise WebSocketClosed(1006, "the handshake has been denied")
         if self.ending is not None:
-            self._is_told = True
+            self._is_told |= by_handler
             raise WebSocketClosed(*self.ending)
 
     # -- for the call of the application
