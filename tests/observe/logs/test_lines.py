@@ -216,6 +216,17 @@ def test_the_exit_writes_what_is_read_and_waits_for_nobody() -> None:
             """,
             ["last"],
         ),
+        (
+            """
+            from ashapp.observe.logs.lines import write_before_exit
+            async def main():
+                write_before_exit()
+                stderr_lines.write_soon("last\\n".__str__)
+                os._exit(0)
+            asyncio.run(main())
+            """,
+            ["last"],
+        ),
         ("stderr_lines.write('crash\\n'); os._exit(1)", ["crash"]),
         ("stderr_lines.write('crash\\n'); os.kill(os.getpid(), 9)", ["crash"]),
         (
@@ -232,7 +243,7 @@ def test_the_exit_writes_what_is_read_and_waits_for_nobody() -> None:
             ["child", "parent"],
         ),
     ],
-    ids=["exit", "_exit", "kill", "exec", "fork"],
+    ids=["exit", "_exit-soon", "_exit", "kill", "exec", "fork"],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread writes")
 def test_what_has_been_written_survives_a_crash_a_fork_and_an_exec(program: str, expected: list[str]) -> None:

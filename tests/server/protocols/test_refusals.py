@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ashapp.server.protocols.refusal import Refusal
+from ashapp.server.protocols.limits import Refusal
 from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
 from tests.support.network.tls import make_certificate, needs_openssl

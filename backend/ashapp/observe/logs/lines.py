@@ -8,7 +8,8 @@ before, they wait some milliseconds more. A line of another logger takes those t
 Nobody waits for whoever reads the log. What can't be written without waiting goes to a thread, through a
 bounded queue. So does all that follows until the queue is empty. A line that finds no room there is lost and
 counted, and the count is logged as soon as the reader goes on. The last quarter of the room is not for the
-access log. The interpreter's exit writes what is left, as long as somebody reads.
+access log. The interpreter's exit writes what is left, as long as somebody reads, and so does ``os._exit``
+where that is asked for.
 
 Whoever has the lock writes for all. So nobody waits for it: no other thread, and no code that the garbage
 collector runs in the middle of a write, and that logs.
@@ -26,12 +27,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from ashapp.observe.logs.outlet import Outlet, identity
 from ashapp.observe.soon import Soon
 
-__all__ = ["Lines", "stderr_lines"]
+__all__ = ["Lines", "stderr_lines", "write_before_exit"]
 
 _log = logging.getLogger("ashapp.observe")
 
@@ -41,6 +42,7 @@ _LIMIT = 4 << 20
 _PIPE_BUF = getattr(select, "PIPE_BUF", 512)
 # Seconds without progress after which a reader is given up at the end.
 _PATIENCE = 1.0
+_LAST_PATIENCE = 0.1
 _POLL = 0.005
 # Seconds from one report of lost lines to the next.
 _PAUSE = 1.0
@@ -194,6 +196,17 @@ def _chunks(text: bytes) -> Iterator[bytes]:
             end = text.rfind(b"\n", begin, begin + _PIPE_BUF) + 1 or text.find(b"\n", begin) + 1 or end
         yield text[begin:end]
         begin = end
+
+
+def write_before_exit() -> None:
+    """Let ``os._exit``, which ends the interpreter at once, write what waits before that."""
+    end = os._exit
+
+    def write_and_end(status: int) -> NoReturn:
+        stderr_lines.finish(_LAST_PATIENCE)
+        end(status)
+
+    os._exit = write_and_end
 
 
 #: The lines of this process.

@@ -13,7 +13,8 @@ import threading
 from collections import Counter as Counts
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from functools import partial
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 
@@ -36,7 +37,6 @@ _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "P
 
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _Key = tuple[str, str, str | None, int | None, str | None]
-_M = TypeVar("_M", Counter, Histogram)
 
 
 class RequestMetrics:
@@ -49,56 +49,49 @@ class RequestMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         #: Requests that have begun and not ended, but for WebSockets.
         self.active = 0
-        self._metrics: list[Counter | Histogram] = []
-        self._durations = self._made(
-            Histogram(
-                "http_server_request_duration_seconds",
-                "Time from the head of a request to the end of its response.",
-                [
-                    "http_request_method",
-                    "http_route",
-                    "http_response_status_code",
-                    "url_scheme",
-                    "ashapp_place",
-                ],
-                registry=None,
-                buckets=DURATION_BUCKETS,
-            )
+        self._own = CollectorRegistry()
+        histogram = partial(Histogram, registry=self._own, buckets=_SHORT_BUCKETS)
+        counter = partial(Counter, registry=self._own)
+        self._durations = Histogram(
+            "http_server_request_duration_seconds",
+            "Time from the head of a request to the end of its response.",
+            ["http_request_method", "http_route", "http_response_status_code", "url_scheme", "ashapp_place"],
+            registry=self._own,
+            buckets=DURATION_BUCKETS,
         )
-        self._waits = Tally(
-            self._histogram("ashapp_thread_wait_seconds", "Time that requests have waited for a thread.")
-        )
-        self._lags = self._histogram(
+        waits = histogram("ashapp_thread_wait_seconds", "Time that requests have waited for a thread.")
+        self._waits = Tally(waits)
+        self._lags = histogram(
             "ashapp_event_loop_lag_seconds",
             "How much later than it should the event loop has called back, measured all the time.",
         )
-        self._disconnects = self._counter(
+        self._disconnects = counter(
             "ashapp_client_disconnects", "Requests whose client has gone before the response was complete."
         )
-        self._shed = self._counter(
+        self._shed = counter(
             "ashapp_requests_shed", "Requests that were refused because there were too many."
         )
-        self._refused = self._counter(
+        self._refused = counter(
             "ashapp_requests_refused",
             "Requests that the server has refused itself, as wrong, too large or too late.",
-            "http_response_status_code",
+            ["http_response_status_code"],
         )
-        self._blocks = self._counter(
+        self._blocks = counter(
             "ashapp_event_loop_blocks",
             "Times that a view has blocked the event loop for longer than its limit.",
-            "ashapp_endpoint",
+            ["ashapp_endpoint"],
         )
-        self._lost_lines = self._counter(
+        self._lost_lines = counter(
             "ashapp_log_lines_lost", "Lines of the log that were lost, because nobody read them in time."
         )
-        self._closes = self._counter(
-            "ashapp_websocket_closes", "WebSockets that were open and have ended.", "ashapp_close_code"
+        self._closes = counter(
+            "ashapp_websocket_closes", "WebSockets that were open and have ended.", ["ashapp_close_code"]
         )
-        self._messages = self._counter(
-            "ashapp_websocket_messages", "Messages of WebSockets, received and sent.", "ashapp_direction"
+        self._messages = counter(
+            "ashapp_websocket_messages", "Messages of WebSockets, received and sent.", ["ashapp_direction"]
         )
-        self._noted_messages: Counts[str] = Counts()
-        self._noted_refusals: dict[int, int] = {}
+        # Totals that others count, as far as they have been taken over.
+        self._noted: Counts[tuple[Counter, object]] = Counts()
         self._noted_lines = 0
         self._tallies: dict[_Key, Tally] = {}
         # Who has ended, and is to be counted.
@@ -106,16 +99,6 @@ class RequestMetrics:
         self._lock = threading.Lock()
         self._soon = Soon(self.write)
         registry.register(self)
-
-    def _histogram(self, name: str, text: str) -> Histogram:
-        return self._made(Histogram(name, text, registry=None, buckets=_SHORT_BUCKETS))
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return self._made(Counter(name, text, labels, registry=None))
-
-    def _made(self, metric: _M) -> _M:
-        self._metrics.append(metric)
-        return metric
 
     def begin(self, observation: Observation) -> None:
         """Count a request that begins."""
@@ -132,8 +115,7 @@ class RequestMetrics:
     def collect(self) -> Iterable[Metric]:
         """Return what has been counted. From any thread."""
         self.write()
-        for metric in self._metrics:
-            yield from metric.collect()
+        yield from self._own.collect()
 
     def write(self) -> None:
         """Count all requests that have ended, and write what has found no room. From any thread."""
@@ -173,15 +155,16 @@ class RequestMetrics:
 
     def note_refusals(self, totals: Mapping[int, int]) -> None:
         """Take over how many requests have been refused so far, by status."""
-        for status, total in totals.items():
-            self._refused.labels(status).inc(total - self._noted_refusals.get(status, 0))
-            self._noted_refusals[status] = total
+        self._take_over(self._refused, totals)
 
     def note_messages(self, totals: Mapping[str, int]) -> None:
         """Take over how many messages WebSockets have had so far, by direction."""
-        for direction, total in totals.items():
-            self._messages.labels(direction).inc(total - self._noted_messages[direction])
-            self._noted_messages[direction] = total
+        self._take_over(self._messages, totals)
+
+    def _take_over(self, counter: Counter, totals: Mapping[Any, int]) -> None:
+        for label, total in totals.items():
+            counter.labels(label).inc(total - self._noted[counter, label])
+            self._noted[counter, label] = total
 
     def note_lost_lines(self, total: int) -> None:
         """Take over how many lines of the log have been lost so far."""

@@ -18,7 +18,7 @@ from ashapp.server.errors import describe
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health
 from ashapp.server.management.workers import Workers, WorkerStatus
-from ashapp.server.protocols.refusal import refused
+from ashapp.server.protocols.limits import refused
 
 __all__ = ["StatusReporter"]
 

@@ -28,8 +28,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from ashapp.server.protocols.delivery import Delivery, counted, has_arrived, queued
-from ashapp.server.protocols.limits import LINGER, ConnectionLimits
-from ashapp.server.protocols.refusal import Refusal, refused
+from ashapp.server.protocols.limits import LINGER, ConnectionLimits, Refusal, refused
 from ashapp.server.protocols.sweeper import Sweeper
 from ashapp.server.protocols.turns import Backlog, Turns, is_laborious
 from ashapp.server.protocols.upstream import HeldFlow

@@ -8,8 +8,7 @@ import h11
 from ashapp.bridge.messages.headers import IGNORED
 from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.head import check_head, check_nothing_follows, in_origin_form, is_handshake
-from ashapp.server.protocols.limits import ConnectionLimits
-from ashapp.server.protocols.refusal import Refusal
+from ashapp.server.protocols.limits import ConnectionLimits, Refusal
 from ashapp.server.protocols.responses import close_delimited, respect_own_fields
 from ashapp.server.protocols.upstream import BaseH11Connection, BaseH11Protocol
 

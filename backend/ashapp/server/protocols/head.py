@@ -12,8 +12,7 @@ whatever comes after it is never another request.
 
 import re
 
-from ashapp.server.protocols.limits import ConnectionLimits
-from ashapp.server.protocols.refusal import Refusal
+from ashapp.server.protocols.limits import ConnectionLimits, Refusal
 
 __all__ = [
     "VERSIONS",

@@ -17,8 +17,7 @@ from ashapp.bridge.messages.headers import IGNORED
 from ashapp.server.protocols import head
 from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.cycle import Cycle
-from ashapp.server.protocols.limits import ConnectionLimits
-from ashapp.server.protocols.refusal import Refusal
+from ashapp.server.protocols.limits import ConnectionLimits, Refusal
 from ashapp.server.protocols.responses import respect_own_fields
 
 __all__ = ["LimitedHttpToolsProtocol"]

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""What a client may send, and for how long it may keep a connection waiting."""
+"""What a client may send, for how long it may keep a connection waiting, and how it is told that it may not.
 
+The answer to a request that is not passed on is problem details (RFC 9457); then the connection ends.
+"""
+
+import json
 import math
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 
-__all__ = ["LINGER", "ConnectionLimits"]
+__all__ = ["LINGER", "ConnectionLimits", "Refusal", "refused"]
 
 #: Seconds for which a connection is still read after a refusal, or after its end.
 LINGER = 2.0
@@ -44,3 +51,32 @@ class ConnectionLimits:
     def body_window(self) -> float:
         """Bytes that a client must send within `body_seconds`."""
         return max(1.0, self.body_rate * self.body_seconds)
+
+
+#: How many requests this process has refused before they reached the application, by status.
+refused: Counter[int] = Counter()
+
+
+class Refusal(Exception):  # noqa: N818 - an outcome that the client is told of, not a fault
+    """A request is wrong or too late: *status* is the code to answer with, *detail* says why."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+    def response(self, default_headers: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+        """Return the response (RFC 9112, 4), with *default_headers* but for what must be as it is here."""
+        phrase = HTTPStatus(self.status).phrase
+        document = {"type": "about:blank", "title": phrase, "status": self.status, "detail": self.detail}
+        body = json.dumps(document).encode()
+        own = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            # Where the next request begins is not known, or is not to be waited for (RFC 9112, 9.3 and 9.6).
+            (b"connection", b"close"),
+        ]
+        names = {name for name, _ in own}
+        others = [(name, value) for name, value in default_headers if name.lower() not in names]
+        fields = b"".join(b"%s: %s\r\n" % field for field in [*others, *own])
+        return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (self.status, phrase.encode(), fields, body)

@@ -15,6 +15,7 @@ from uvicorn.config import LOOP_FACTORIES
 from uvicorn.importer import ImportFromStringError, import_from_string
 
 from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals
+from ashapp.observe.logs.lines import write_before_exit
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.application import assemble, load
 from ashapp.server.errors import StartupError
@@ -35,6 +36,7 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
     """
     settings, config = server.settings, server.config
     # Before anything of the application runs.
+    write_before_exit()
     if settings.thread_locals == "request":
         isolate_thread_locals()
     gevent_patches.limit()
