@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What answers or changes a request before the application sees it."""
+"""What answers or changes a scope before the application sees it: see ``front``."""
