@@ -14,7 +14,7 @@ REST = "event loop, rest"
 
 # The first pattern that is found in "file:function" counts; the standard library belongs to its caller.
 _PATTERNS = {
-    "send": r"/protocols/.*:(.*\.)?(send)$|ashapp/server/protocols/delivery\.py",
+    "send": r"/protocols/.*:(.*\.)?send$|ashapp/server/protocols/(cycle|delivery)\.py",
     "parse": r"uvicorn/protocols/|ashapp/server/protocols/",
     "middleware": r"ashapp/server/middleware/",
     "log": r"ashapp/observe/logs/",
