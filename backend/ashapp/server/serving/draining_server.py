@@ -146,12 +146,11 @@ class DrainingServer(uvicorn.Server):
         if self.ending is Ending.DRAINING and self.started and seconds > 0:
             _log.info("%sNot ready any more; connections are accepted for %.1f s", self._signal, seconds)
         self._connections.announce_end()
-        self._send_away(max(seconds, 0))
+        if self.ending is not Ending.RETIRING:
+            self._send_away(max(seconds, 0))
 
     def _send_away(self, seconds: float) -> None:
-        """Tell WebSockets to leave within *seconds*; a worker that retires has not been given any."""
-        if self.ending is Ending.RETIRING:
-            seconds = min(self.settings.drain_delay, self.settings.timeout_graceful_shutdown / 2)
+        """Let no more WebSockets in, and tell those that are open to leave within *seconds*."""
         self._away = time.monotonic() + seconds + _FAREWELL
         for drain in self.health.drains:
             drain(seconds)
@@ -271,6 +270,11 @@ class DrainingServer(uvicorn.Server):
         is_retiring = self.ending is Ending.RETIRING
         grace = min(_RETIRING_IDLE, self.config.timeout_keep_alive) if is_retiring else _IDLE
         await asyncio.sleep(_POLL)  # until connections that were just accepted are there
+        if is_retiring:
+            # Not before the handshakes of these are over: clients that come back are served by any worker.
+            seconds = min(self.settings.drain_delay, self.settings.timeout_graceful_shutdown / 2)
+            self._away = deadline
+            asyncio.get_running_loop().call_later(_IDLE, self._send_away, seconds)
         while self.server_state.connections or self.server_state.tasks:
             if self.ending is Ending.HURRIED or time.monotonic() >= deadline:
                 return False
