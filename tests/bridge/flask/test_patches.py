@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import engineio
 import flask
 import pytest
 from werkzeug.routing import Map, Rule
@@ -28,6 +29,7 @@ OBJECTS: dict[type, object] = {
     Map: MAP,
     Rule: next(MAP.iter_rules()),
     Response: Response(),
+    engineio.Server: engineio.Server(async_mode="threading"),
     StateMachineMatcher: StateMachineMatcher(merge_slashes=True),
 }
 

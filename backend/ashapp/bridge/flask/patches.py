@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the bridge replaces in Flask, Werkzeug, blinker and asgiref, and which of their internals it reads.
+"""What the bridge replaces in other projects, Flask and Werkzeug above all, and which internals it reads.
 
 ``TABLE`` lists all of it. A test goes through the table by name: it fails where upstream has renamed or
 removed something, where a function takes other parameters, and where another file touches an internal.
@@ -32,6 +32,7 @@ TESTED = {
     "werkzeug": ("3.0.6", "3.1.9"),
     "blinker": ("1.8.2", "1.9.0"),
     "asgiref": ("3.11.1", "3.13.0"),
+    "python-engineio": ("4.15.1",),
 }
 
 
@@ -90,6 +91,9 @@ REPLACED = (
     Patch("werkzeug.routing.Map._matcher", "accelerated", _INDEX),
     Patch("asgiref.sync.SyncToAsync.threadlocal", _MAIN_LOOP, "concurrency/async_to_sync.py"),
     Patch("asgiref.sync.AsyncToSync.executors", _EXECUTOR, _ASGIREF, issue="django/asgiref#347"),
+    Patch(
+        "engineio.Server._async", "adopt_socketio moves what only waits", "websocket/libraries/socket_io.py"
+    ),
 )
 
 #: Internals that are read.
