@@ -27,7 +27,7 @@ from tests.support.waiting import until
 #: Who reads, as the application has it or as the bridge does; and a handler that is on the loop, too.
 CLASSES: dict[str, dict[str, Any]] = {
     "thread": {"thread_class": threading.Thread},
-    "fiber": {},
+    "greenlet": {},
     "nonblocking": {},
 }
 
@@ -257,7 +257,7 @@ def test_a_slow_handler_holds_the_client_back(sock: Sock, open_websocket: Open) 
         assert client.recv(5) == "1000000"
 
 
-@pytest.mark.parametrize(("kind", "each"), [("thread", 2), ("fiber", 1), ("nonblocking", 0)])
+@pytest.mark.parametrize(("kind", "each"), [("thread", 2), ("greenlet", 1), ("nonblocking", 0)])
 def test_how_many_threads_an_idle_websocket_holds(app: flask.Flask, kind: str, each: int) -> None:
     sock = Sock(app)
     app.config["SOCK_SERVER_OPTIONS"] = CLASSES[kind]

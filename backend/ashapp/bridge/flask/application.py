@@ -13,7 +13,7 @@ from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.placement.rules import choose, keeps_all
 from ashapp.bridge.request.loop_call import LoopCall
-from ashapp.bridge.websocket.libraries.flask_sock import offer_fibers
+from ashapp.bridge.websocket.libraries.flask_sock import offer_greenlets
 from ashapp.bridge.websocket.libraries.socket_io import is_adopted
 from ashapp.bridge.wsgi import RENAMED, WsgiToAsgi
 
@@ -124,7 +124,7 @@ class FlaskToAsgi(WsgiToAsgi):
         """Say whether the handler may take the socket of its WebSocket: not one of ``websocket``."""
         if self._dispatch.has_native_handler(environ):
             return False
-        offer_fibers(self.wsgi_application.config)
+        offer_greenlets(self.wsgi_application.config)
         return True
 
     def _note_route(self, call: WsgiCall | None) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The end of a socket pair that an application has.
 
-It blocks, as the connection of a request does under other servers. In a fiber, and in a view on the event
+It blocks, as the connection of a request does under other servers. In a greenlet, and in a view on the event
 loop, it waits without a thread. Who has the other end then says when there may be something to read, or room.
 
 The loop itself never watches its descriptor: uvloop would make it non-blocking for the threads as well.
@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import Any
 
 from ashapp.bridge.concurrency.greenlets import current_greenlet
-from ashapp.bridge.websocket.libraries.fibers import Waiters
+from ashapp.bridge.websocket.libraries.greenlets import Waiters
 
-__all__ = ["ApplicationSocket", "FiberSelector"]
+__all__ = ["ApplicationSocket", "GreenletSelector"]
 
 # As a number: to combine members of an enumeration takes its time.
 _AT_ONCE = int(socket.MSG_DONTWAIT)
@@ -31,7 +31,7 @@ class ApplicationSocket(socket.socket):
         #: To be woken when the other end has read or written, or is closed.
         self.waiters = Waiters()
         self._client = client
-        # Whether a fiber writes, and has not written all.
+        # Whether a greenlet writes, and has not written all.
         self._is_writing = False
 
     def getpeername(self) -> object:
@@ -47,7 +47,7 @@ class ApplicationSocket(socket.socket):
         return read[0]
 
     def is_readable(self, timeout: float | None) -> bool:
-        """Wait in a fiber for something to read, or the end; say whether it came within *timeout* seconds."""
+        """Wait in a greenlet for something to read, or the end; say whether it came in *timeout* seconds."""
         return self.waiters.wait_until(lambda: self._read_into([], 1, socket.MSG_PEEK), timeout)
 
     def send(self, data: Any, flags: int = 0, /) -> int:
@@ -80,8 +80,8 @@ class ApplicationSocket(socket.socket):
         self.close()
 
 
-class FiberSelector:
-    """A selector with which a fiber may wait for one ``ApplicationSocket`` to be readable."""
+class GreenletSelector:
+    """A selector with which a greenlet may wait for one ``ApplicationSocket`` to be readable."""
 
     def __init__(self) -> None:
         self._socket: Any = None

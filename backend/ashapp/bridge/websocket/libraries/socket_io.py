@@ -5,7 +5,7 @@ Theory of operation. In the mode ``threading`` a client that does nothing holds 
 what reads its WebSocket, what writes to it, and what sleeps until the next ping. All of them wait in code of
 python-engineio and simple-websocket, for queues, events and sockets. python-engineio keeps the classes for
 that in one table, as it has modes for gevent and eventlet as well. ``adopt_socketio`` puts those of
-``fibers`` in there. The requests themselves then run on the event loop, polls among them.
+``greenlets`` in there. The requests themselves then run on the event loop, polls among them.
 
 Handlers of the application do not run there. Those for events get a thread each, as before. Engine.IO calls
 those for connections in its own code, and what it calls is handed to a pool of threads, which it waits for.
@@ -22,8 +22,13 @@ from typing import TYPE_CHECKING, Any
 from ashapp.bridge.concurrency.futures import as_coroutine
 from ashapp.bridge.concurrency.greenlets import current_greenlet
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
-from ashapp.bridge.websocket.libraries.fibers import FiberEvent, FiberQueue, FiberThread, fiber_sleep
 from ashapp.bridge.websocket.libraries.flask_sock import CLASSES
+from ashapp.bridge.websocket.libraries.greenlets import (
+    GreenletEvent,
+    GreenletQueue,
+    GreenletThread,
+    greenlet_sleep,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,10 +52,10 @@ _MOST_THREADS = 1000
 _IDLE_TIME = 10.0
 
 
-class _Thread(FiberThread):
-    """A fiber for what python-engineio starts to wait, and a thread for all else."""
+class _Thread(GreenletThread):
+    """A greenlet for what python-engineio starts to wait, and a thread for all else."""
 
-    def may_be_fiber(self) -> bool:
+    def may_be_greenlet(self) -> bool:
         module = getattr(self.target, "__module__", "")
         return module.startswith("engineio.") and getattr(self.target, "__name__", "") in WAITS
 
@@ -80,10 +85,10 @@ def adopt_socketio(socketio: Any) -> None:
     engine._async = {  # noqa: SLF001 - what this is for; a test tells what has changed
         **table,
         "thread": _Thread,
-        "queue": FiberQueue,
-        "event": FiberEvent,
+        "queue": GreenletQueue,
+        "event": GreenletEvent,
         "websocket": functools.partial(table["websocket"], **CLASSES),
-        "sleep": fiber_sleep,
+        "sleep": greenlet_sleep,
     }
     pool = ThreadPool(_MOST_THREADS, name="ashapp-socketio", idle_time=_IDLE_TIME)
     engine.handlers = {name: _on_thread(handler, pool) for name, handler in engine.handlers.items()}

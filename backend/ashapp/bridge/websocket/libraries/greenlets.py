@@ -2,11 +2,11 @@
 """Waits of libraries that hold no thread: what they take from ``threading``, ``queue`` and ``time``.
 
 Theory of operation. simple-websocket and python-engineio let themselves be given their classes of threads,
-events, queues and selectors. These are such classes. In a *fiber*, sync code in a greenlet on the event loop,
-they wait without a thread. Elsewhere they do what the standard library does, and one side of an event or of a
-queue may be in a fiber and the other on a thread.
+events, queues and selectors. These are such classes. In a greenlet on the event loop they wait without a
+thread. Elsewhere they do what the standard library does. One side of an event or of a queue may be in a
+greenlet and the other on a thread.
 
-A fiber must wait for nothing else: it would hold up the loop. So only code that is known for it becomes one.
+A greenlet must wait for nothing else: it would hold up the loop. So only code that is known for it runs in one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FiberEvent", "FiberQueue", "FiberThread", "Waiters", "fiber_sleep"]
+__all__ = ["GreenletEvent", "GreenletQueue", "GreenletThread", "Waiters", "greenlet_sleep"]
 
 _log = logging.getLogger("ashapp.bridge")
 
@@ -34,27 +34,27 @@ _log = logging.getLogger("ashapp.bridge")
 _running: set[asyncio.Task[None]] = set()
 
 
-class FiberThread(threading.Thread):
-    """A thread; or a fiber, where the code that starts it belongs to a request and *may_be_fiber*."""
+class GreenletThread(threading.Thread):
+    """A thread; or a greenlet, where the code that starts it belongs to a request and *may_be_greenlet*."""
 
     def __init__(self, *, target: Callable[..., object], args: Any = (), kwargs: Any = None) -> None:
         super().__init__(target=target, args=args, kwargs=kwargs, daemon=True)
         self.target: Callable[..., object] = target
-        self._ended: FiberEvent | None = None
+        self._ended: GreenletEvent | None = None
 
-    def may_be_fiber(self) -> bool:
+    def may_be_greenlet(self) -> bool:
         """Say whether its function waits for nothing but what is in this module."""
         return True
 
     def start(self) -> None:
         """Start it."""
-        loop = _loop() if self.may_be_fiber() else None
+        loop = _loop() if self.may_be_greenlet() else None
         if loop is None:
             super().start()
         else:
-            self._ended = FiberEvent()
+            self._ended = GreenletEvent()
             # It ends with the process, as a daemon thread does: it is no task of the request that is kept.
-            loop.call_soon_threadsafe(self._start_fiber, context=Context())
+            loop.call_soon_threadsafe(self._start_greenlet, context=Context())
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended."""
@@ -67,12 +67,12 @@ class FiberThread(threading.Thread):
         """Say whether it has been started and has not ended."""
         return super().is_alive() if self._ended is None else not self._ended.is_set()
 
-    def _start_fiber(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._run_fiber(), name=self.name)
+    def _start_greenlet(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._run_greenlet(), name=self.name)
         _running.add(task)
         task.add_done_callback(_running.discard)
 
-    async def _run_fiber(self) -> None:
+    async def _run_greenlet(self) -> None:
         try:
             await GreenletTask(None).drive(self.run, Context())
         except Exception:
@@ -83,13 +83,13 @@ class FiberThread(threading.Thread):
 
 
 class Waiters:
-    """Fibers that wait for something to change."""
+    """Greenlets that wait for something to change."""
 
     def __init__(self) -> None:
         self._futures: list[asyncio.Future[None]] = []
 
     def wait_until(self, condition: Callable[[], object], timeout: float | None) -> bool:
-        """Wait in a fiber until *condition* holds, for *timeout* seconds at most; say whether it does."""
+        """Wait in a greenlet until *condition* holds, for *timeout* seconds at most; say whether it does."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             future = asyncio.get_running_loop().create_future()
@@ -116,8 +116,8 @@ class Waiters:
                 loop.call_soon_threadsafe(resolve, future)
 
 
-class FiberEvent(threading.Event):
-    """An event for which fibers may wait, too."""
+class GreenletEvent(threading.Event):
+    """An event for which greenlets may wait, too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,8 +135,8 @@ class FiberEvent(threading.Event):
         self._waiters.wake()
 
 
-class FiberQueue(queue.Queue[Any]):
-    """A queue without a bound, from which fibers may take, too."""
+class GreenletQueue(queue.Queue[Any]):
+    """A queue without a bound, from which greenlets may take, too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,8 +172,8 @@ class FiberQueue(queue.Queue[Any]):
             self._waiters.wait_until(lambda: not self.unfinished_tasks, None)
 
 
-def fiber_sleep(seconds: float = 0) -> None:
-    """Sleep, in a fiber or on a thread."""
+def greenlet_sleep(seconds: float = 0) -> None:
+    """Sleep, in a greenlet or on a thread."""
     if current_greenlet() is None:
         time.sleep(seconds)
     else:
@@ -181,11 +181,11 @@ def fiber_sleep(seconds: float = 0) -> None:
 
 
 def _await(future: asyncio.Future[None], timeout: float | None) -> None:
-    """Let the current fiber wait for *future*, which is resolved after *timeout* seconds at the latest."""
+    """Let the current greenlet wait for *future*, which is resolved after *timeout* seconds at the latest."""
     greenlet = current_greenlet()
     timer = None if timeout is None else future.get_loop().call_later(timeout, resolve, future)
     try:
-        greenlet.wait_for(as_coroutine(future))  # type: ignore[union-attr]  # in a fiber there is one
+        greenlet.wait_for(as_coroutine(future))  # type: ignore[union-attr]  # in a greenlet there is one
     finally:
         if timer is not None:
             timer.cancel()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fibers and threads that wait for each other."""
+"""Greenlets and threads that wait for each other."""
 
 import asyncio
 import queue
@@ -15,32 +15,37 @@ from typing import Any
 import pytest
 
 from ashapp.bridge.concurrency.greenlet_tasks import GreenletTask
-from ashapp.bridge.websocket.libraries.application_socket import ApplicationSocket, FiberSelector
-from ashapp.bridge.websocket.libraries.fibers import FiberEvent, FiberQueue, FiberThread, fiber_sleep
+from ashapp.bridge.websocket.libraries.application_socket import ApplicationSocket, GreenletSelector
+from ashapp.bridge.websocket.libraries.greenlets import (
+    GreenletEvent,
+    GreenletQueue,
+    GreenletThread,
+    greenlet_sleep,
+)
 from tests.support.waiting import on_a_thread
 
 Run = Callable[..., Awaitable[Any]]
 
 
-async def in_a_fiber(function: Callable[..., Any], *args: object) -> Any:
+async def in_a_greenlet(function: Callable[..., Any], *args: object) -> Any:
     async with asyncio.timeout(20):
         return await GreenletTask(None).drive(lambda: function(*args), Context())
 
 
-@pytest.fixture(params=[in_a_fiber, on_a_thread])
+@pytest.fixture(params=[in_a_greenlet, on_a_thread])
 def run(request: pytest.FixtureRequest) -> Run:
     chosen: Run = request.param
     return chosen
 
 
-@pytest.fixture(params=[in_a_fiber, on_a_thread])
+@pytest.fixture(params=[in_a_greenlet, on_a_thread])
 def run_other(request: pytest.FixtureRequest) -> Run:
     chosen: Run = request.param
     return chosen
 
 
 async def test_an_event_is_waited_for(run: Run, run_other: Run) -> None:
-    event = FiberEvent()
+    event = GreenletEvent()
     waiting = [asyncio.ensure_future(run(event.wait, timeout)) for timeout in (None, 10, None)]
     await asyncio.sleep(0.05)
     assert not any(task.done() for task in waiting)
@@ -49,7 +54,7 @@ async def test_an_event_is_waited_for(run: Run, run_other: Run) -> None:
 
 
 async def test_an_event_is_waited_for_in_vain(run: Run) -> None:
-    event = FiberEvent()
+    event = GreenletEvent()
     began = time.monotonic()
     assert await run(event.wait, 0.05) is False
     assert await run(event.wait, 0) is False
@@ -57,7 +62,7 @@ async def test_an_event_is_waited_for_in_vain(run: Run) -> None:
 
 
 async def test_items_of_a_queue_come_in_order(run: Run, run_other: Run) -> None:
-    items = FiberQueue()
+    items = GreenletQueue()
 
     def take() -> list[int]:
         found = []
@@ -70,7 +75,7 @@ async def test_items_of_a_queue_come_in_order(run: Run, run_other: Run) -> None:
         for number in range(100):
             items.put(number)
             if number % 10 == 0:
-                fiber_sleep(0.001)
+                greenlet_sleep(0.001)
         items.join()
 
     found, _ = await asyncio.gather(run(take), run_other(give))
@@ -78,7 +83,7 @@ async def test_items_of_a_queue_come_in_order(run: Run, run_other: Run) -> None:
 
 
 async def test_a_queue_is_asked_in_vain(run: Run) -> None:
-    items = FiberQueue()
+    items = GreenletQueue()
     for args in ((False,), (True, 0.01)):
         with pytest.raises(queue.Empty):
             await run(items.get, *args)
@@ -86,36 +91,36 @@ async def test_a_queue_is_asked_in_vain(run: Run) -> None:
 
 async def test_code_of_no_request_gets_a_thread() -> None:
     idents: list[int] = []
-    thread = FiberThread(target=idents.append, args=(1,))
+    thread = GreenletThread(target=idents.append, args=(1,))
     await on_a_thread(thread.start)
     thread.join()
     assert (idents, thread.is_alive()) == ([1], False)
 
 
-async def test_a_fiber_is_joined_and_its_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_greenlet_is_joined_and_its_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     began = threading.get_ident()
     idents: list[int] = []
 
     def fail() -> None:
-        fiber_sleep(0.01)
+        greenlet_sleep(0.01)
         idents.append(threading.get_ident())
         raise ZeroDivisionError
 
     def start() -> tuple[bool, bool]:
-        fiber = FiberThread(target=fail)
-        fiber.start()
-        was_alive = fiber.is_alive()
-        fiber.join()
-        return was_alive, fiber.is_alive()
+        greenlet = GreenletThread(target=fail)
+        greenlet.start()
+        was_alive = greenlet.is_alive()
+        greenlet.join()
+        return was_alive, greenlet.is_alive()
 
-    assert await in_a_fiber(start) == (True, False)
+    assert await in_a_greenlet(start) == (True, False)
     assert idents == [began]
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 
 async def test_a_selector_waits_for_one_socket(run: Run) -> None:
     own, other = socket.socketpair()
-    with own, ApplicationSocket(other.detach(), None) as end, closing(FiberSelector()) as selector:
+    with own, ApplicationSocket(other.detach(), None) as end, closing(GreenletSelector()) as selector:
         selector.register(end, selectors.EVENT_READ)
         assert not await run(selector.select, 0.01)
         own.send(b"x")
