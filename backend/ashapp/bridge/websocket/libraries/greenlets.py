@@ -6,7 +6,7 @@ events, queues and selectors. These are such classes. In a greenlet on the event
 thread. Elsewhere they do what the standard library does. One side of an event or of a queue may be in a
 greenlet and the other on a thread.
 
-A greenlet must wait for nothing else: it would hold up the loop. So only code that is known for it runs in one.
+A greenlet must wait for nothing else: it would hold up the loop. Only code that is known for it runs in one.
 """
 
 from __future__ import annotations
