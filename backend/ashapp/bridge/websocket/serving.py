@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, send_problem
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["Bridge", "serve"]
+
+# Seconds that the server has to take the last message of a WebSocket whose task it has cancelled.
+_FAREWELL = 1.0
 
 
 class Bridge(Protocol):
@@ -74,7 +78,9 @@ async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> N
     except ClientDisconnected:
         pass
     except asyncio.CancelledError:
-        await connection.close(1012)
+        with suppress(TimeoutError):  # its client takes nothing
+            async with asyncio.timeout(_FAREWELL):
+                await connection.close(1012)
         raise
     except Exception:
         if connection.state is State.OPEN:  # else the server answers with 500
