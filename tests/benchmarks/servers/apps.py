@@ -2,10 +2,12 @@
 """The Flask application that every server of the benchmark serves, its adapters, and what is asked of it.
 
 The adapters are made by factories: ours replaces methods on the Flask object, which must not reach others.
+``BENCHMARK_RULES`` in the environment is how many rules the application has besides, of each of three kinds.
 """
 
 import importlib
 import logging
+import os
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +53,17 @@ def hello() -> dict[str, str]:
 @app.get("/async")
 async def hello_async() -> dict[str, str]:
     return {"message": "hello"}
+
+
+@app.get("/items-<int:number>")
+def item(number: int) -> dict[str, str]:
+    return {"message": "hello"}
+
+
+for rule in range(int(os.environ.get("BENCHMARK_RULES", "0"))):
+    app.add_url_rule(f"/rule{rule}", f"static {rule}", hello)
+    app.add_url_rule(f"/rule{rule}/<int:number>", "item", item)
+    app.add_url_rule(f"/rule{rule}-<int:number>", f"item {rule}", item)
 
 
 @app.get("/stream")
@@ -102,6 +115,7 @@ WORKLOADS = {
     for workload in (
         Workload("hello", "sync view, a small JSON answer", "/hello"),
         Workload("async", "`async def` view, a small JSON answer", "/async"),
+        Workload("item", "sync view with a number in its path, a small JSON answer", "/items-7"),
         Workload("stream", f"sync generator, {CHUNKS} chunks of {len(CHUNK)} bytes", "/stream"),
         Workload("big", "sync view, 1 MiB in one piece", "/big"),
         Workload(

@@ -88,7 +88,7 @@ class RuleIndex(StateMachineMatcher):
         """Return the rule for a request with its arguments; see ``StateMachineMatcher.match``."""
         if not self._is_needed:
             return super().match(domain, path, method, websocket)
-        paths = {path, re.sub("/{2,}", "/", path)}
+        paths = (path, re.sub("/{2,}", "/", path)) if "//" in path else (path,)
         _thread.paths = [[domain, *path.split("/")] for path in paths]
         try:
             return super().match(domain, path, method, websocket)
@@ -118,22 +118,29 @@ class _Transitions(list["Transition"]):
         super().__init__(transitions)
         self._depth = depth
         self._compiled: dict[int, Transition] = {}
-        self._by_ends: dict[tuple[bool, str, str], list[int]] = {}
+        # Positions by whether the rest of a path is the target, the lengths of both ends, and both ends.
+        self._positions: dict[bool, dict[tuple[int, int], dict[str, list[int]]]] = {}
         for position, (part, _) in enumerate(transitions):
-            self._by_ends.setdefault((part.final, *_ends(part.content)), []).append(position)
-        self._shapes = {(final, len(start), len(end)) for final, start, end in self._by_ends}
+            start, end = _ends(part.content)
+            by_lengths = self._positions.setdefault(part.final, {})
+            by_ends = by_lengths.setdefault((len(start), len(end)), {})
+            by_ends.setdefault(start + end, []).append(position)
 
     def __iter__(self) -> Iterator[Transition]:
         paths = getattr(_thread, "paths", ())
-        return map(self._compile, sorted(self._fitting(paths))) if paths else super().__iter__()
+        if not paths:
+            return super().__iter__()
+        found = [position for parts in paths for position in self._fitting(parts)]
+        return map(self._compile, found if len(found) < 2 else sorted(set(found)))
 
-    def _fitting(self, paths: list[list[str]]) -> set[int]:
-        found: set[int] = set()
-        for parts in paths:
-            for final, start, end in self._shapes:
-                target = "/".join(parts[self._depth :][: None if final else 1])
-                ends = (final, target[:start], target[len(target) - end :])
-                found.update(self._by_ends.get(ends, ()))
+    def _fitting(self, parts: list[str]) -> list[int]:
+        found: list[int] = []
+        for final, by_lengths in self._positions.items():
+            depth = self._depth
+            target = "/".join(parts[depth:]) if final else parts[depth] if depth < len(parts) else ""
+            for (start, end), by_ends in by_lengths.items():
+                ends = target[:start] + target[len(target) - end :] if end else target[:start]
+                found += by_ends.get(ends, ())
         return found
 
     def _compile(self, position: int) -> Transition:
