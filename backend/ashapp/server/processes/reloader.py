@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from ashapp.server.processes.worker_process import Order, Report
 __all__ = ["Reloader"]
 
 _log = logging.getLogger("ashapp.server")
+
+# Seconds that the watcher has to begin before there is something to be changed.
+_HEAD_START = 0.5
 
 
 class Reloader(Supervisor):
@@ -51,6 +55,8 @@ class Reloader(Supervisor):
         logging.getLogger("watchfiles").setLevel(logging.WARNING)
         thread = threading.Thread(target=self._watch, name="ashapp-reloader", daemon=True)
         thread.start()
+        # It does not tell when it has begun, and a change before that would be missed.
+        time.sleep(_HEAD_START)
         try:
             return super().run()
         finally:
