@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ashapp.server.errors import StartupError
-from ashapp.server.processes.nursery import Child, Nursery
+from ashapp.server.processes.nursery import Child, Nursery, found_nursery
 from tests.server.processes.nursed import founded
 from tests.support.waiting import until
 
@@ -91,3 +91,9 @@ def test_a_worker_goes_on_where_its_nursery_was_founded_and_ends_as_any_process(
     command = [sys.executable, "-W", "error", "-c", _FOUND]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("b'forked' 3\n", "")
+
+
+def test_a_system_without_fork_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "fork")
+    with pytest.raises(StartupError, match="serve with --no-supervisor"):
+        found_nursery()

@@ -114,7 +114,15 @@ def found_nursery() -> Nursery | list[int]:
     """Return the nursery to the one that founds it, and in each process that it forks the descriptors for it.
 
     To be called while this process has one thread and nothing that workers must not have.
+
+    Raises:
+        StartupError: this system has no ``fork``.
+
     """
+    if not hasattr(os, "fork"):
+        raise StartupError(
+            "workers and --reload are forked, which this system can't do: serve with --no-supervisor"
+        )
     ours, theirs = socket.socketpair()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, OSError, ValueError):  # there is none
@@ -168,18 +176,12 @@ def _wait(orders: socket.socket, woken: socket.socket) -> list[int]:
 
 
 def _tell_ends(ends: dict[int, int]) -> None:
-    while ends:
-        # Its number is nobody else's before its end has been told.
-        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if found is None:
-            return
-        end = ends.pop(found.si_pid, None)
-        code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
-        if end is not None:
+    for pid, end in list(ends.items()):
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
             with contextlib.suppress(BrokenPipeError):
-                os.write(end, _NUMBER.pack(code))
-            os.close(end)
-        os.waitpid(found.si_pid, 0)
+                os.write(end, _NUMBER.pack(os.waitstatus_to_exitcode(status)))
+            os.close(ends.pop(pid))
 
 
 def _own(descriptors: list[int]) -> list[int]:
