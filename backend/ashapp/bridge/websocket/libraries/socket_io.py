@@ -97,7 +97,8 @@ def adopt_socketio(socketio: Any) -> None:
 
 def adopted_path(app: Flask) -> str | None:
     """Return how the paths of an adopted SocketIO of *app* begin, or None if it has none."""
-    path: str | None = app.extensions.get(_PATH)
+    # What stands in for the application in a test may have no extensions.
+    path: str | None = getattr(app, "extensions", {}).get(_PATH)
     return path
 
 
