@@ -76,6 +76,13 @@ def observed(route: str | None = "/slow", endpoint: str | None = "slow") -> Obse
     return observation
 
 
+def observed_websocket() -> Observation:
+    observation = observed(None, None)
+    observation.scope = {**observation.scope, "type": "websocket"}
+    del observation.scope["method"]
+    return observation
+
+
 def test_a_stall_is_told_once_and_its_end(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     stage.look(1.25)
     assert lines(caplog) == []
@@ -120,6 +127,7 @@ def test_stalls_that_follow_soon_are_only_counted(stage: Stage, caplog: pytest.L
         (observed(), "POST '/slow' (endpoint 'slow')"),
         (observed("", "index"), "POST '' (endpoint 'index')"),
         (observed(None, None), "POST '/path'"),
+        (observed_websocket(), "WebSocket '/path'"),
     ],
 )
 def test_the_request_that_blocks_is_told_with_what_to_do(

@@ -248,10 +248,13 @@ class LoopMonitor:
 
 
 def describe_request(request: Observation) -> str:
-    """Return what a person calls *request*: its method, its rule or else its path, and its endpoint."""
+    """Return what a person calls *request*: its method, its rule or else its path, and its endpoint.
+
+    A WebSocket has no method.
+    """
     place = request.route if request.route is not None else request.scope["path"]
     endpoint = "" if request.endpoint is None else f" (endpoint {request.endpoint!r})"
-    return f"{request.scope['method']} {place!r}{endpoint}"
+    return f"{request.scope.get('method', 'WebSocket')} {place!r}{endpoint}"
 
 
 def _is_idle(cpu: float, elapsed: float) -> bool:
