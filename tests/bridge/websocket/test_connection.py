@@ -74,6 +74,29 @@ async def test_a_send_that_fails_tells_why(events: tuple[Message | Exception, ..
     assert isinstance(raised.value.__cause__, RuntimeError)
 
 
+async def test_who_only_sends_does_not_hold_up_others() -> None:
+    """Not even where the server never lets it wait: so it learns that the peer has gone, too."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        if is_gone.is_set():
+            raise RuntimeError("closed")
+        sent.append(message)
+
+    is_gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    connection = Connection(scope(), Server(GONE).receive, send, loop)
+    loop.call_soon(loop.call_soon, is_gone.set)
+    with pytest.raises(WebSocketClosed, match="4001"):
+        await send_often(connection, 1000)
+    assert len(sent) < 100
+
+
+async def send_often(connection: Connection, times: int) -> None:
+    for _ in range(times):
+        await connection.send("x")
+
+
 @pytest.mark.parametrize("ahead", [0, 1])
 async def test_a_receive_that_fails_is_the_end(caplog: pytest.LogCaptureFixture, ahead: int) -> None:
     server = Server()

@@ -47,6 +47,9 @@ _MESSAGE_COST = 64
 # Seconds that a handler may not look at the WebSocket until the pump does; and, when that has found that the
 # peer has gone, until the handler is cancelled.
 _PATIENCE = 0.5
+# Messages that are sent, with none received in between, until other tasks have their turn. A server need not
+# wait: for a client that reads as fast, or for one that has gone, which it learns by a turn of the loop.
+_SENDS_IN_A_ROW = 16
 # Seconds to wait for the server to tell why it has refused a message.
 _REASON_DELAY = 0.1
 
@@ -99,6 +102,8 @@ class Connection:
     # Whether ``receive()``, and ``send()``, of the server is being awaited.
     _is_receiving = False
     _is_sending = False
+    # How many messages have been sent in a row.
+    _sends = 0
     # Who is told when the handler is abandoned, and what looks whether it is.
     _on_abandoned: Callable[[], None] | None = None
     _watch_timer: asyncio.TimerHandle | None = None
@@ -149,6 +154,7 @@ class Connection:
 
         """
         self._looks += 1
+        self._sends = 0
         if self.state is State.CONNECTING:
             await self.accept()
         if self._is_receiving or self._messages or self.state is not State.OPEN:
@@ -235,6 +241,10 @@ class Connection:
             self._check(by_handler=by_handler)
         self._is_sending = True
         try:
+            self._sends += 1
+            if self._sends > _SENDS_IN_A_ROW:
+                self._sends = 0
+                await asyncio.sleep(0)
             await self._send(event)
         except Exception as error:  # of which kind differs from server to server
             await self._learn_reason()
