@@ -127,6 +127,23 @@ async def test_a_denial(takes_response: int) -> None:
     assert connection.state is State.DENIED
 
 
+async def test_a_handshake_that_is_not_answered_when_the_service_ends_is_denied() -> None:
+    """Whoever answers it then is told, and who does not is abandoned."""
+    server, abandoned = Server(), asyncio.Event()
+    connection = connect(server, extensions={"websocket.http.response": {}})
+    connection.watch(abandoned.set)
+    await connection.leave()
+    await connection.answer({"type": "http.response.start", "status": 401, "headers": []})
+    await connection.leave()
+    assert server.kinds == ["http.response.start", "http.response.body"]
+    assert server.sent[0]["status"] == 503
+    async with asyncio.timeout(20):
+        await abandoned.wait()
+    with pytest.raises(WebSocketClosed, match="denied"):
+        await connection.accept()
+    connection.stop()
+
+
 async def test_what_nobody_receives_is_bounded() -> None:
     """As it was received before, it is told in order when somebody does."""
     abandoned: list[int] = []

@@ -24,7 +24,9 @@ from contextvars import copy_context
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
+from ashapp.bridge.admission.in_flight import busy
 from ashapp.bridge.concurrency.futures import resolve
+from ashapp.bridge.messages.errors import send_problem
 from ashapp.bridge.messages.headers import encode_response_headers
 from ashapp.bridge.websocket.limits import check_close, is_too_long
 
@@ -211,9 +213,13 @@ class Connection:
             await self._close(code, reason)
 
     async def leave(self) -> None:
-        """Close the WebSocket with 1012, if it is open: the service ends, or restarts."""
+        """Close the WebSocket with 1012, or deny it with 503: the service ends, or restarts."""
         if self.state is State.OPEN:
             await self._close(1012, "")
+        elif self.state is State.CONNECTING:
+            rejection = busy("it ends, and another one takes its place")
+            await send_problem(self.answer, rejection.status, rejection.detail, rejection.headers)
+            self._end(1006, "the handshake has been denied")
 
     async def _close(self, code: int, reason: str) -> None:
         try:
