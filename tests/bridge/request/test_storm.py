@@ -254,7 +254,9 @@ async def test_nothing_is_left_of_a_storm(seed: int) -> None:
     await storm.calm()
 
     # The storm was one: it has seen all that there is to see.
-    assert {"200", "418", "500", "504", "left", "cancelled", "RuntimeError"} <= set(storm.outcomes)
+    assert {"200", "418", "500", "504", "left", "cancelled", "RuntimeError"} <= set(storm.outcomes), (
+        storm.outcomes
+    )
     assert len(storm.began) > REQUESTS * 0.8
     for torn_down in storm.torn_down.values():
         assert torn_down == storm.began

@@ -102,7 +102,9 @@ def test_idle_clients_of_one_that_is_adopted_hold_no_threads(app: flask.Flask) -
         for client in clients:
             assert client.recv(5)[:1] == "0"
             client.send("40")
-            assert client.recv(5)[:2] == "40"
+            while (told := client.recv(5)) == "2":  # a ping that comes first, on a slow machine
+                client.send("3")
+            assert told[:2] == "40"
         for _ in range(2):  # pings go on
             for client in clients:
                 assert client.recv(5) == "2"
