@@ -81,12 +81,13 @@ def test_head_does_not_wait_for_a_body(client: httpx.Client) -> None:
     assert (response.status_code, response.headers["content-length"]) == (200, "100")
 
 
-def test_every_piece_is_a_chunk(address: Address) -> None:
+def test_pieces_of_a_stream_are_whole_lines_of_its_chunks(address: Address) -> None:
     with Connection(address) as connection:
         connection.send_request("GET", "/stream/20")
         connection.receive_head()
-        chunks = list(connection.receive_chunks())
-        assert [json.loads(chunk)["id"] for chunk in chunks] == list(range(20))
+        # Those that wait for each other go out together.
+        lines = [line for chunk in connection.receive_chunks() for line in chunk.splitlines()]
+        assert [json.loads(line)["id"] for line in lines] == list(range(20))
         assert connection.request("GET", "/get").status == 200
 
 
