@@ -3,6 +3,7 @@
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from tests.manifests.objects import Objects
 from tests.manifests.observability.exported import scrape
@@ -13,7 +14,7 @@ APP = """
 import time
 
 import flask
-from ashapp import readiness_check
+from ashapp import readiness_check, websocket
 
 app = flask.Flask(__name__)
 
@@ -32,6 +33,12 @@ def index():
 async def blocking():
     time.sleep(1)
     return "late"
+
+
+@websocket(app, "/echo")
+async def echo(ws):
+    async for message in ws:
+        await ws.send(message)
 """
 
 
@@ -51,5 +58,9 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             assert client.get("/").text == "index"
             assert client.get("/blocking").text == "late"
             assert client.get("/", headers={"X-Long": "x" * 100_000}).status_code == 431
+        with connect(server.base_url.replace("http", "ws") + "/echo", proxy=None) as socket:
+            socket.send("hello")
+            assert socket.recv() == "hello"
+        scrape(server, until="ashapp_websocket_closes_total")
         scrape(server, until="ashapp_requests_refused_total")
         return scrape(server, until="ashapp_event_loop_blocks_total")
