@@ -18,9 +18,10 @@ import pytest
 import simple_websocket
 from flask_sock import Sock
 
-from ashapp import BlockingWebSocket, WebSocket, nonblocking, websocket
+from ashapp import WebSocket, nonblocking, websocket
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.websocket.connection import Connection
+from tests.bridge.websocket.native.echoes import add_echoes
 from tests.support.client import Address
 from tests.support.server import serving
 from tests.support.waiting import until
@@ -31,15 +32,7 @@ _CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
 
 
 def add_handlers(app: flask.Flask) -> None:
-    @websocket(app, "/echo")
-    async def echo(ws: WebSocket) -> None:
-        async for message in ws:
-            await ws.send(message)
-
-    @websocket(app, "/sync")
-    def blocking_echo(ws: BlockingWebSocket) -> None:
-        for message in ws:
-            ws.send(message)
+    add_echoes(app)
 
     @websocket(app, "/sleep")
     async def sleep(ws: WebSocket) -> None:

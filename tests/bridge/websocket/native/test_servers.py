@@ -16,8 +16,9 @@ from hypercorn import Config
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from ashapp import BlockingWebSocket, WebSocket, WebSocketClosed, websocket
+from ashapp import WebSocket, WebSocketClosed, websocket
 from ashapp.bridge import FlaskToAsgi
+from tests.bridge.websocket.native.echoes import add_echoes
 from tests.support.client import Address
 from tests.support.journal import Journal
 from tests.support.server import serving
@@ -57,15 +58,7 @@ SERVERS: dict[str, Serve] = {
 def add_handlers(app: flask.Flask, journal: Journal) -> None:
     app.teardown_request(lambda _error: journal.note(f"end of {flask.request.path}"))
 
-    @websocket(app, "/echo")
-    async def echo(ws: WebSocket) -> None:
-        async for message in ws:
-            await ws.send(message)
-
-    @websocket(app, "/sync")
-    def blocking_echo(ws: BlockingWebSocket) -> None:
-        for message in ws:
-            ws.send(message)
+    add_echoes(app)
 
     @websocket(app, "/denied")
     async def deny(_ws: WebSocket) -> tuple[str, int]:
