@@ -60,8 +60,9 @@ class FlaskToAsgi(WsgiToAsgi):
     counts where it is None. ``on_thread`` is for single views and blueprints.
     *async_threads* is how many threads there may be for the sync hooks, error handlers and teardown functions
     of requests whose view runs on the loop. Each such request has one of its own, from the first of these to
-    its end; further requests wait in order of arrival. The default is 1000, or 1 where *threads* is 1,
-    because an application may then rely on not being entered twice at once.
+    its end, or to where an async stream begins. A WebSocket has one only while such a function runs, where
+    thread-local values are isolated. Further requests wait in order of arrival. The default is 1000, or 1
+    where *threads* is 1, because an application may then rely on not being entered twice at once.
 
     Flask's own code serves each request: ``flask_app.wsgi_app`` with all that wraps it, hooks, error
     handlers, signals, sessions and extensions. Coroutines, wherever Flask meets them, run on the server's
