@@ -43,10 +43,17 @@ def founded(job: str, **flags: Any) -> Iterator[Nursery]:
         process.returncode = 0  # it has been waited for
 
 
-def _report(descriptors: list[int]) -> None:
-    open_now = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
+def _open_descriptors() -> dict[int, str]:
+    # The one by which the folder is read has been closed when it is looked up.
+    paths = list(Path("/proc/self/fd").iterdir())
+    return {int(path.name): str(path.readlink()) for path in paths if os.path.lexists(path)}
+
+
+def _report(descriptors: list[int], before: set[int]) -> None:
     found = {
-        "descriptors": sorted(open_now - {0, 1, 2, *descriptors}),
+        "descriptors": {
+            fd: told for fd, told in _open_descriptors().items() if fd not in before.union(descriptors)
+        },
         "inheritable": [fd for fd in descriptors if os.get_inheritable(fd)],
         "handled": [
             int(signum)
@@ -58,7 +65,10 @@ def _report(descriptors: list[int]) -> None:
         "threads": threading.active_count(),
         "random": random.random(),
     }
-    os.write(descriptors[0], json.dumps(found).encode())
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    with os.fdopen(descriptors[0], "w") as report:
+        json.dump(found, report)
+    signal.sigwait([signal.SIGTERM])
 
 
 def _fail() -> NoReturn:
@@ -69,13 +79,15 @@ def main(fd: str, job: str, flags: str) -> int:
     """Be a nursery, and then what it has forked."""
     if job == "fail":
         os.fork = _fail
+    # A library may keep a descriptor from its import on, as some builds of libffi do.
+    before = set(_open_descriptors()) - {int(fd)}
     with socket.socket(fileno=int(fd)) as orders:
         descriptors = nursery._tend(orders)
     if job == "work":
         settings = load(json.loads(flags))
         return work(uvicorn.Config(settings.app, log_config=None, interface="asgi3"), settings, descriptors)
     if job == "report":
-        _report(descriptors)
+        _report(descriptors, before)
     if job == "wait":
         signal.pause()
     return 7
