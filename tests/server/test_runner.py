@@ -55,7 +55,8 @@ def test_one_worker_is_served_in_this_process(
     assert runner.run(load({**LOCAL, "proxy_headers": False})) == 0
     assert isinstance(seen["app"], Front)
     host, port = seen["address"]
-    assert caplog.messages == [
+    # A task that another test has left behind may be told of at any time.
+    assert [record.message for record in caplog.records if record.name == "ashapp.server"] == [
         f"Serving ashapp.api:create_app() on http://{host}:{port} with 1 worker of 40 threads"
     ]
 

@@ -157,10 +157,18 @@ class BodyTask:
         """Run *coroutine* in the task and return its result; it *closes* the iterator, or makes an item.
 
         On a thread, which waits, and meanwhile runs what is sent back by ``sync_to_async``.
+
+        Raises:
+            RuntimeError: its loop has been closed.
+
         """
         thread = WaitingThread()
         step = _Step(coroutine, closes, thread, thread.result)
-        self._loop.call_soon_threadsafe(self._take, step)
+        try:
+            self._loop.call_soon_threadsafe(self._take, step)
+        except RuntimeError:
+            coroutine.close()
+            raise
         return thread.wait()
 
     async def run_here(self, coroutine: Coroutine[Any, Any, Any], *, closes: bool) -> Any:

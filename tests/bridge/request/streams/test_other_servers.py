@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 from werkzeug.test import run_wsgi_app
 
 from ashapp.bridge import FlaskToAsgi
+from ashapp.bridge.request.async_bodies import BodyTask
 from tests.support.flask import make_app
 from tests.support.waiting import eventually, until
 
@@ -120,6 +121,17 @@ def test_one_that_is_not_read_at_all_never_begins(app: flask.Flask, body: Body, 
     assert app.test_client().head(path).status_code == 200
     assert (body.closed, body.loops) == (0, set())
     assert "ashapp-own-loop" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_step_for_a_loop_that_has_ended_is_refused(body: Body, *, closes: bool) -> None:
+    task = BodyTask(items := body.items())
+    assert task.run(anext(items), closes=False) == "a1"  # type: ignore[arg-type]
+    task.abandon()
+    until(lambda: all(loop.is_closed() for loop in body.loops))
+    with pytest.raises(RuntimeError, match="loop is closed"):
+        task.run(asyncio.sleep(0), closes=closes)
+    gc.collect()  # no coroutine is left that was never awaited
 
 
 def test_what_it_raises_reaches_the_client_and_tasks_that_it_leaves_are_cancelled() -> None:
