@@ -66,6 +66,7 @@ _BODIES = {
     "tox": _TOX,
     "promtool": "",
     "nginx": "",
+    "chromium": "",
 }
 
 
