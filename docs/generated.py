@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Directives whose tables are made from the code: ``settings`` and ``problems``."""
+"""Directives whose tables are made from the code: ``settings``, ``problems`` and ``gunicorn``."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -16,6 +16,8 @@ from werkzeug import exceptions
 
 import ashapp
 from ashapp.server.cli.main import serve
+from ashapp.server.migration.gunicorn import SECTIONS
+from ashapp.server.settings.loading import flag
 
 PACKAGE = Path(ashapp.__file__).parent
 
@@ -58,6 +60,21 @@ class ProblemsTable(SphinxDirective):
         lines = ["| status | title | when |", "|---|---|---|"]
         lines += [f"| {status} | {HTTPStatus(status).phrase} | {_cell(detail)} |" for status, detail in found]
         return self.parse_text_to_nodes("\n".join(lines))
+
+
+class GunicornTable(SphinxDirective):
+    """Tables of gunicorn's settings and what stands for them, by the sections of its reference."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a section for each of them."""
+        lines: list[str] = []
+        for title, settings in SECTIONS.items():
+            lines += [f"### {title}", "", "| gunicorn | ashapp | |", "|---|---|---|"]
+            for name, counterpart in settings.items():
+                ours = f"`{flag(counterpart.setting)}`" if counterpart.setting else ""
+                lines.append(f"| `{name}` | {ours} | {_cell(counterpart.note)} |")
+            lines.append("")
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
 class _Sections(click.HelpFormatter):
@@ -135,4 +152,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-skip-member", skip_methods)
     app.add_directive("settings", SettingsTable)
     app.add_directive("problems", ProblemsTable)
+    app.add_directive("gunicorn", GunicornTable)
     return {"parallel_read_safe": True}

@@ -9,7 +9,7 @@ from pathlib import Path
 __all__ = ["Page", "Section"]
 
 _HEADING = re.compile(r"^## (.+)$")
-_FENCE = re.compile(r"^```(\w*)$")
+_FENCE = re.compile(r"^```([\w{}]*)$")
 
 
 @dataclass

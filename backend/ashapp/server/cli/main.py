@@ -12,6 +12,7 @@ from flask.cli import ScriptInfo
 
 from ashapp import __version__
 from ashapp.server.cli import check, prestart
+from ashapp.server.cli.migrate import migrate
 from ashapp.server.cli.options import ServeCommand, given, read_env_file, serve_options
 from ashapp.server.cli.routes import routes
 from ashapp.server.errors import StartupError
@@ -69,6 +70,7 @@ def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
 
 
 main.add_command(routes)
+main.add_command(migrate)
 
 
 @main.command(

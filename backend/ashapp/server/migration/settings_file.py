@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Turn gunicorn's settings into a settings file of ours."""
+
+import json
+import runpy
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ashapp.server.errors import StartupError, describe
+from ashapp.server.migration.gunicorn import SECTIONS, Counterpart
+
+__all__ = ["read_gunicorn_file", "settings_file"]
+
+_COUNTERPARTS: Mapping[str, Counterpart] = {
+    name: counterpart for section in SECTIONS.values() for name, counterpart in section.items()
+}
+
+
+def read_gunicorn_file(path: Path) -> dict[str, Any]:
+    """Run a configuration file of gunicorn, which is Python, and return the names that it sets.
+
+    Raises:
+        StartupError: it can't be read, or fails.
+
+    """
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return runpy.run_path(str(path), run_name="__config__")
+    except OSError as error:
+        raise StartupError(f"{path} can't be read: {error.strerror}") from error
+    except Exception as error:
+        raise StartupError(f"{path} is no configuration of gunicorn: {describe(error)}") from error
+    finally:
+        del sys.path[0]
+
+
+def settings_file(given: Mapping[str, Any], source: str) -> str:
+    """Return the TOML file for the settings of gunicorn in *given*; *source* is where they come from.
+
+    Settings without a counterpart are named in comments. Other names are left out, as gunicorn does.
+    """
+    settings: dict[str, Any] = {}
+    untold: list[str] = []
+    for name, value in given.items():
+        if name not in _COUNTERPARTS or value is None:
+            continue
+        counterpart = _COUNTERPARTS[name]
+        try:
+            found = counterpart.convert(value)
+        except (TypeError, ValueError, AttributeError):
+            raise StartupError(f"{name} = {value!r} ({source}): gunicorn refuses such a value too") from None
+        settings |= found
+        if _is_several(name, value) or (value and not found):
+            untold.append(f"{name}: {counterpart.note or 'this value has no counterpart'}")
+    return "\n".join(_lines(settings, untold, source))
+
+
+def _is_several(name: str, value: Any) -> bool:
+    return name == "bind" and len(value.split(",") if isinstance(value, str) else value) > 1
+
+
+def _lines(settings: Mapping[str, Any], untold: list[str], source: str) -> Iterator[str]:
+    yield f"# Made of {source} by ashapp migrate: ashapp serve --config <this file>"
+    for name, value in settings.items():
+        # What JSON writes for a text, a number or a truth value is TOML too.
+        yield f"{name} = {json.dumps(value, ensure_ascii=False)}"
+    if untold:
+        yield ""
+        yield "# Without a counterpart:"
+        yield from (f"# - {each}" for each in untold)
+    yield ""
