@@ -11,7 +11,7 @@ from tests.browser.visit import Visit
 from tests.support.process import ServerProcess, serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: what drives it is a loop that runs, for all other tests too
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
