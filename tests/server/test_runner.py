@@ -52,7 +52,8 @@ def test_one_worker_is_served_in_this_process(
 
     serve_with(monkeypatch, run)
     caplog.set_level(logging.INFO, "ashapp.server")
-    assert runner.run(load({**LOCAL, "proxy_headers": False})) == 0
+    settings = load({**LOCAL, "app": "ashapp.api:create_app()", "proxy_headers": False})
+    assert runner.run(settings) == 0
     assert isinstance(seen["app"], Front)
     host, port = seen["address"]
     # A task that another test has left behind may be told of at any time.
@@ -85,6 +86,13 @@ def test_connections_have_limits_or_a_warning_tells_that_they_have_not(
 def test_a_startup_that_fails_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     serve_with(monkeypatch, lambda server, sockets: None)
     assert runner.run(load(LOCAL)) == 3
+
+
+def test_a_missing_module_is_told_before_a_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert refusal(port=port, app="nosuch.app:app").startswith("there is no module 'nosuch'")
+        assert refusal(port=port, mount="/a=nosuch.py").startswith("there is no file 'nosuch.py'")
 
 
 def test_a_management_port_in_use_refuses_the_start() -> None:

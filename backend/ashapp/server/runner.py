@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn.config import LOOP_FACTORIES, STARTUP_FAILURE, WS_PROTOCOLS
 from uvicorn.importer import ImportFromStringError, import_from_string
 
+from ashapp.server.assembly.discovery import require_module
 from ashapp.server.assembly.log_config import logging_options
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
@@ -39,6 +40,8 @@ def run(settings: Settings) -> int:
         StartupError: the service can't start, also where a worker has found that.
 
     """
+    for target in (settings.app, *(settings.mount or {}).values()):
+        require_module(target)  # before anything is said of a port
     allow_open_files()
     config = _config(settings)
     if not (settings.reload or settings.supervisor):

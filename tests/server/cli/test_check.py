@@ -147,6 +147,7 @@ def test_what_is_no_url_is_told(capsys: pytest.CaptureFixture[str], url: str) ->
         ({"ASHAPP_PORT": "tcp://10.0.0.7:5000", "PORT": "{port}"}, ""),
         ({"ASHAPP_PORT": ""}, "port = {port}"),
         ({"ASHAPP_ENV_FILE": "variables"}, "port = 2"),
+        ({"FLASK_SKIP_DOTENV": ""}, "port = 2"),
         ({"ASHAPP_PORT": "{port}", "ASHAPP_HOST": "localhost"}, ""),
         ({"ASHAPP_PORT": "{port}", "ASHAPP_LIVEZ_PATH": "/alive"}, ""),
     ],
@@ -162,9 +163,11 @@ def test_port_and_path_are_read_from_where_the_service_reads_them(
     monkeypatch.chdir(tmp_path)
     Path("port").write_text(f"{port}\n")
     Path("variables").write_text(f"ASHAPP_PORT={port}\n")
+    Path(".env").write_text(f"ASHAPP_PORT={port}\n")
     Path("settings.toml").write_text(file.format(port=port))
     monkeypatch.delenv("ASHAPP_PORT")
     monkeypatch.setenv("ASHAPP_CONFIG", "settings.toml")
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
     for name, value in variables.items():
         monkeypatch.setenv(name, value.format(port=port))
     assert check.main(["live"]) == 0

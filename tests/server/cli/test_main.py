@@ -37,7 +37,6 @@ def invoke(*args: str, command: click.Command = main.main, **options: Any) -> Re
 @pytest.mark.parametrize(
     ("args", "settings"),
     [
-        ([], {}),
         (["serve"], {}),
         (["--port", "80"], {"port": 80}),
         (["shop:app"], {"app": "shop:app"}),
@@ -71,6 +70,11 @@ def test_serve_is_the_command_where_none_is_named_and_hands_on_what_is_given(
         (["--port"], "requires an argument"),
         (["--port", "many"], "port = 'many' (--port): must be a whole number"),
         (["serve", "one", "two"], "unexpected extra argument"),
+        (
+            ["rotues"],
+            "there is no command 'rotues', did you mean 'routes'? A module is served by 'ashapp serve",
+        ),
+        (["shop"], "there is no command 'shop': ashapp --help lists them"),
     ],
 )
 def test_a_wrong_option_is_told_in_one_line(served: list[Settings], args: list[str], message: str) -> None:
@@ -118,6 +122,18 @@ def test_the_help_page_lists_the_commands(served: list[Settings]) -> None:
     assert served == []
 
 
+def test_without_a_command_there_is_help(served: list[Settings]) -> None:
+    assert "Commands:" in invoke().output
+    assert served == []
+
+
+@pytest.mark.parametrize("word", ["shop", "shop.wsgi", "nosuch.py", "./shop", "nosuch:app"])
+def test_a_target_is_told_from_a_command(project: Project, served: list[Settings], word: str) -> None:
+    project(shop__wsgi="")
+    assert invoke(word).exit_code == 0
+    assert [settings.app for settings in served] == [word]
+
+
 def test_check_is_a_command_of_the_group_too() -> None:
     result = invoke("check", "http", "nowhere", "--timeout", "1")
     assert result.exit_code == 1
@@ -148,6 +164,18 @@ def test_a_file_of_variables_is_read_before_the_settings(
     monkeypatch.setenv("ASHAPP_ENV_FILE", variable)
     assert invoke("serve", *args).exit_code == 0
     assert (served[0].port, served[0].threads) == (port, 8)
+
+
+@pytest.mark.parametrize(("skip", "app"), [("", "shop"), ("1", "wsgi.py")])
+def test_customary_files_of_variables_are_read_as_by_flask(
+    project: Project, served: list[Settings], monkeypatch: pytest.MonkeyPatch, skip: str, app: str
+) -> None:
+    folder = project(wsgi="", sub__app="")
+    (folder / ".env").write_text("FLASK_APP=shop\n")
+    (folder / ".flaskenv").write_text("FLASK_APP=other\nASHAPP_THREADS=7\n")
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", skip)
+    assert invoke("serve").exit_code == 0
+    assert (served[0].app, served[0].threads) == (app, 40 if skip else 7)
 
 
 @pytest.mark.parametrize(("level", "shown"), [("info", False), ("debug", True)])

@@ -9,7 +9,7 @@ from flask.views import MethodView
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from ashapp.bridge import FlaskToAsgi, on_thread
-from ashapp.server.inspection.announcements import Announcements, Kind, announcements
+from ashapp.server.inspection.announcements import NOTHING_NAMED, Announcements, Kind, announcements
 from ashapp.server.settings.loading import load
 
 
@@ -36,6 +36,11 @@ def test_the_last_line_says_what_is_served_where(found: object, flags: dict[str,
 def test_what_the_owner_should_know_comes_first() -> None:
     first, *_, last = announcements(Flask("shop"), load({"app": "shop"}), ["no key"], ["http://a"])
     assert (first, last[0]) == ((Kind.WARNING, "no key"), Kind.SERVING)
+
+
+def test_the_reference_api_says_that_nothing_else_was_found() -> None:
+    kinds = [kind for kind, line in announcements(Flask("api"), load({}), [], []) if line == NOTHING_NAMED]
+    assert kinds == [Kind.NOTE]
 
 
 def test_each_line_is_logged_once_however_many_workers_tell_it(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,9 @@ callable, or an ASGI application that this project's bridge has made of one.
 """
 
 import ast
+import contextlib
 import importlib
+import importlib.util
 import inspect
 import operator
 import os
@@ -29,7 +31,7 @@ from ashapp.server.errors import StartupError, describe
 from ashapp.server.inspection.routes import flask_application
 from ashapp.server.settings import Settings
 
-__all__ = ["find_application", "find_mounted", "is_asgi", "place_async_views"]
+__all__ = ["find_application", "find_mounted", "is_asgi", "place_async_views", "require_module"]
 
 _EXPECTED = "expected a Flask application, a WSGI callable, or a factory that returns one"
 
@@ -71,6 +73,15 @@ def place_async_views(found: object, settings: Settings) -> None:
         raise StartupError(f"{settings.app}: {error}") from error
 
 
+def require_module(target: str) -> None:
+    """Raise `StartupError` where there is no module for *target*, without importing it."""
+    name = _module_name(_split(target)[0])
+    top = name.partition(".")[0]
+    with contextlib.suppress(ValueError):  # a module that is imported already has no finder
+        if importlib.util.find_spec(top) is None:
+            raise _no_module(top)
+
+
 def _module(target: str) -> tuple[ModuleType, str]:
     """Import the module of a target; return it with the expression after the colon."""
     # As under Flask's own command line, a call of app.run() in the module must not start a server.
@@ -97,12 +108,14 @@ def _import(path: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and f"{name}.".startswith(f"{missing}.") and not _raised_inside(error):
-            raise StartupError(
-                f"there is no module {missing!r}, neither in {Path.cwd()} nor on the Python path"
-            ) from None
+            raise _no_module(missing) from None
         raise StartupError(f"importing {path!r} failed: {describe(error)}") from error
     _check_origin(module, path)
     return module
+
+
+def _no_module(name: str) -> StartupError:
+    return StartupError(f"there is no module {name!r}, neither in {Path.cwd()} nor on the Python path")
 
 
 def _module_name(path: str) -> str:
@@ -149,7 +162,7 @@ def _search(module: ModuleType) -> object:
         if inspect.isfunction(factory):
             return _call(factory, f"{module.__name__}:{name}", [], {})
     for found in named:
-        if _is_wsgi(found):
+        if is_asgi(found) or _is_wsgi(found):
             return found
     raise StartupError(
         f"module {module.__name__!r} has no Flask application and no factory create_app or make_app; "

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
+from ashapp.server.env_files import read_env_files
 from ashapp.server.variables import read_settings
 
 __all__ = ["DEFAULTS", "main"]
@@ -142,8 +143,5 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def _settings() -> dict[str, Any]:
     """Read the settings; see ``ashapp.server.variables`` for the order of their sources."""
-    if os.environ.get("ASHAPP_ENV_FILE"):
-        from dotenv import load_dotenv  # noqa: PLC0415 - for those who use it
-
-        load_dotenv(os.environ["ASHAPP_ENV_FILE"])
+    read_env_files(os.environ.get("ASHAPP_ENV_FILE"))
     return {**DEFAULTS, **{name: each.value for name, each in read_settings(DEFAULTS).items()}}

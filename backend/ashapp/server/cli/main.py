@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The command ``ashapp``, and ``serve`` as a command of Flask's own command line."""
 
+import difflib
 import os
 import platform
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from ashapp.server.cli.options import ServeCommand, given, read_env_file, serve_
 from ashapp.server.cli.routes import routes
 from ashapp.server.errors import StartupError
 from ashapp.server.runner import run
+from ashapp.server.settings.found_app import find_target
 from ashapp.server.settings.loading import load
 from ashapp.server.system.init_process import below_init
 from ashapp.server.system.signals import outlive
@@ -28,11 +31,24 @@ _OPTIONS = serve_options()
 
 
 class _Group(click.Group):
-    """A group whose command is ``serve`` where none is named: ``ashapp module:app``."""
+    """A group whose command is ``serve`` where a target or an option is given: ``ashapp module:app``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        named = args and (args[0] in self.commands or args[0] in {"--help", "--version"})
-        return super().parse_args(ctx, args if named else ["serve", *args])
+        if args and args[0] not in {*self.commands, "--version", *ctx.help_option_names}:
+            if not (args[0].startswith("-") or _is_target(args[0])):
+                raise StartupError(_no_command(args[0], self.commands))
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+def _is_target(word: str) -> bool:
+    return not word.isidentifier() or Path(word).is_dir() or Path(f"{word}.py").is_file()
+
+
+def _no_command(word: str, commands: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, commands, n=1)
+    nearest = f", did you mean {close[0]!r}?" if close else ": ashapp --help lists them."
+    return f"there is no command {word!r}{nearest} A module is served by 'ashapp serve {word}'"
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's call
@@ -61,7 +77,10 @@ def main() -> None:
 )
 @click.pass_context
 def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
-    """Serve TARGET with uvicorn; without one, ASHAPP_APP, FLASK_APP or else the reference API.
+    """Serve TARGET with uvicorn; without one, the application that 'flask run' would find here.
+
+    That is the one of ASHAPP_APP, of FLASK_APP (also in .flaskenv or .env), of wsgi.py or of app.py, or
+    Django's beside manage.py. Where there is no code at all, it is the reference API.
 
     TARGET is a module, 'module:name', 'module:factory("argument")' or the path of a file. It may be a
     Flask application, any WSGI callable, or a factory of one.
@@ -100,12 +119,12 @@ def _flask_target(info: ScriptInfo) -> str:
         return info.app_import_path
     if info.create_app is not None:
         return f"{info.create_app.__module__}:{info.create_app.__qualname__}()"
-    for path in ("wsgi.py", "app.py"):
-        if Path(path).is_file():
-            return path
-    raise StartupError(
-        "no application is named: use 'flask --app', FLASK_APP, or a file wsgi.py or app.py here"
-    )
+    target = find_target(Path.cwd())
+    if target is None:
+        raise StartupError(
+            "no application is named: use 'flask --app', FLASK_APP, or a file wsgi.py or app.py here"
+        )
+    return target
 
 
 def _serve(ctx: click.Context, flags: dict[str, Any], env_file: str | None) -> None:

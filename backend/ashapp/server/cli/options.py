@@ -2,16 +2,15 @@
 """The command-line options of ``serve``: one for each setting, by uvicorn's names where it has one."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin
 
 import click
 from click.core import ParameterSource
-from dotenv import load_dotenv
 from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from ashapp.server.env_files import read_env_files
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import ServerSettings, Settings
 from ashapp.server.settings.descriptions import descriptions
@@ -71,11 +70,14 @@ def env_file_option() -> click.Option:
 
 
 def read_env_file(path: str | None) -> None:
-    """Set the variables of the file, if one is named; raise `StartupError` if there is no such file."""
-    if path is not None:
-        if not Path(path).is_file():
-            raise StartupError(f"env_file = {path!r}: there is no such file")
-        load_dotenv(path)
+    """Set the variables of the file, if one is named, of ``.env`` and of ``.flaskenv``.
+
+    Raises `StartupError` if there is no such file.
+    """
+    try:
+        read_env_files(path)
+    except ValueError as error:
+        raise StartupError(str(error)) from None
 
 
 def serve_options() -> list[click.Parameter]:

@@ -10,6 +10,7 @@ from ashapp.server.assembly.discovery import find_application, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable
 from ashapp.server.cli.options import ServeCommand, env_file_option, read_env_file
 from ashapp.server.cli.routes_tables import print_report
+from ashapp.server.inspection.announcements import NOTHING_NAMED
 from ashapp.server.inspection.report import Report
 from ashapp.server.settings.loading import load
 
@@ -70,6 +71,8 @@ def routes(app: str | None, env_file: str | None, *, as_json: bool) -> None:
     with contextlib.redirect_stdout(sys.stderr):  # what the application prints is no part of the answer
         found = find_application(settings.app)
         place_async_views(found, settings)
+        if "app" not in settings.model_fields_set:
+            click.echo(NOTHING_NAMED)
         report = Report.of(found, settings.app, settings.mount or {})
     if as_json:
         click.echo(report.to_json())

@@ -17,9 +17,15 @@ from ashapp.server.inspection.socket_io import socket_io_warnings
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.settings import Settings
 
-__all__ = ["Announcements", "Kind", "Tell", "announcements"]
+__all__ = ["NOTHING_NAMED", "Announcements", "Kind", "Tell", "announcements"]
 
 _log = logging.getLogger("ashapp.server")
+
+#: What is said where the reference API is served, as there is nothing else.
+NOTHING_NAMED = (
+    "No application is named, and there is none here: this is the reference API. To serve yours: "
+    "'ashapp serve module:app', ASHAPP_APP, FLASK_APP, or a file wsgi.py or app.py here"
+)
 
 _ASYNC = {ViewKind.ASYNC, ViewKind.ASYNC_GENERATOR}
 _LOOKS_SYNC = {ViewKind.DECORATED_ASYNC, ViewKind.ASYNC_CALLABLE}
@@ -57,6 +63,8 @@ def announcements(
         yield Kind.WARNING, warning
     for note in _look_sync(routes, settings.app):
         yield Kind.NOTE, note
+    if "app" not in settings.model_fields_set:
+        yield Kind.NOTE, NOTHING_NAMED
     workers = "1 worker" if settings.worker_count == 1 else f"{settings.worker_count} workers"
     threads = "" if isinstance(found, WsgiToAsgi) else f" of {settings.threads} threads"
     yield Kind.SERVING, f"Serving {settings.app} on {', '.join(urls)} with {workers}{threads}"

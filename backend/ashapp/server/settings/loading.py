@@ -4,12 +4,14 @@
 import difflib
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from ashapp.server.errors import StartupError
+from ashapp.server.settings.found_app import find_target
 from ashapp.server.settings.model import ServerSettings, Settings
 from ashapp.server.settings.types import allowed_numbers, parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
@@ -28,11 +30,14 @@ _FIELDS = ServerSettings.model_fields
 def load(flags: Mapping[str, Any]) -> Settings:
     """Return the settings; *flags* holds what was given on the command line, by the settings' names.
 
+    Where no application is named, it is that of the current folder, if there is one.
     Raises `StartupError` for a wrong value, an unknown key of the file or a file that can't be read.
     """
     given: dict[str, Given] = {}
     try:
         given = read_settings(_FIELDS, {name: Given(name, flags[name], _origin(name)) for name in flags})
+        if "app" not in given and (target := find_target(Path.cwd())):
+            given["app"] = Given("app", target, "found here")
         return ServerSettings(**{name: each.value for name, each in given.items()})
     except ValidationError as error:
         lines = [

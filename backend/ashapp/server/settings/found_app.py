@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""The application of a folder where none is named: the one that ``flask run`` or Django's manage.py takes."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ashapp.server.errors import StartupError
+
+__all__ = ["find_target"]
+
+# In this order, as Flask looks for them. It imports them by name, so a package wins over a file.
+_CUSTOMARY = ("wsgi", "app")
+
+# Python files beside an application that are none.
+_TOOLS = {
+    "conf",
+    "conftest",
+    "docs",
+    "fabfile",
+    "manage",
+    "migrations",
+    "noxfile",
+    "setup",
+    "tasks",
+    "test",
+    "tests",
+}
+# How many files are named.
+_NAMED = 3
+
+
+def find_target(folder: Path) -> str | None:
+    """Return the target of the application in *folder*, None where there is no code of an application.
+
+    Raises:
+        StartupError: there is code, and it must be said which of it is the application.
+
+    """
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return None
+    for name in _CUSTOMARY:
+        if (folder / name / "__init__.py").is_file():
+            return name
+        if (folder / f"{name}.py").is_file():
+            return f"{name}.py"
+    if (folder / "manage.py").is_file():
+        modules = sorted(folder.glob("*/wsgi.py"))
+        if len(modules) == 1:
+            return f"{modules[0].parent.name}.wsgi"
+    code = sorted(_code(folder))
+    if not code:
+        return None
+    more = ", …" if len(code) > _NAMED else ""
+    raise StartupError(
+        "no application is named, and there is no wsgi.py and no app.py here, but other code "
+        f"({', '.join(code[:_NAMED])}{more}): name it, as in 'ashapp serve {Path(code[0]).stem}:app', or by "
+        "ASHAPP_APP or FLASK_APP"
+    )
+
+
+def _code(folder: Path) -> Iterator[str]:
+    """Yield the names of modules and packages in *folder* that may hold an application."""
+    for path in folder.glob("*.py"):
+        if path.stem not in _TOOLS and not path.name.startswith("test_"):
+            yield path.name
+    for path in (*folder.glob("*/__init__.py"), *folder.glob("src/*/__init__.py")):
+        if path.parent.name not in _TOOLS:
+            yield path.parent.name

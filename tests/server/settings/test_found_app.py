@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+from pathlib import Path
+
+import pytest
+
+from ashapp.server.errors import StartupError
+from ashapp.server.settings.found_app import find_target
+
+
+def write(folder: Path, files: str) -> None:
+    for name in files.split():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+
+
+@pytest.mark.parametrize(
+    ("files", "target"),
+    [
+        ("app.py wsgi.py shop.py", "wsgi.py"),
+        ("app.py shop.py", "app.py"),
+        ("app.py app/__init__.py", "app"),
+        ("wsgi/__init__.py", "wsgi"),
+        ("manage.py mysite/__init__.py mysite/wsgi.py", "mysite.wsgi"),
+        ("README.md setup.py conftest.py test_all.py tests/__init__.py app/readme.txt", None),
+        ("", None),
+    ],
+)
+def test_the_application_is_found_as_by_flask_run(tmp_path: Path, files: str, target: str | None) -> None:
+    write(tmp_path, files)
+    assert find_target(tmp_path) == target
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ("shop.py", "(shop.py): name it, as in 'ashapp serve shop:app'"),
+        ("shop/__init__.py", "(shop): name it, as in 'ashapp serve shop:app'"),
+        ("src/shop/__init__.py a.py b.py c.py", "(a.py, b.py, c.py, …): name it, as in 'ashapp serve a:app'"),
+        ("manage.py one/wsgi.py two/wsgi.py one/__init__.py two/__init__.py", "(one, two): name it"),
+    ],
+)
+def test_other_code_is_not_passed_over(tmp_path: Path, files: str, named: str) -> None:
+    write(tmp_path, files)
+    with pytest.raises(StartupError, match="no application is named") as caught:
+        find_target(tmp_path)
+    assert named in caught.value.message
