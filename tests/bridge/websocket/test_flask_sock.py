@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -199,6 +200,27 @@ def test_pings_of_the_library_are_answered(app: flask.Flask, sock: Sock, open_we
         time.sleep(1)
         client.send("x")
         assert client.recv(5) == "x"
+
+
+def test_the_handler_and_its_threads_may_send_at_once(sock: Sock, open_websocket: Open) -> None:
+    """Nothing cuts in two what is longer than the buffers of the kernel, and so written in parts."""
+
+    @sock.route("/")
+    def flood(ws: simple_websocket.Server) -> None:
+        def send(number: int) -> None:
+            for _ in range(10):
+                ws.send(bytes([number]) * 500_000)
+
+        for number in range(3):
+            threading.Thread(target=send, args=(number,)).start()
+        send(3)
+        ws.receive()
+
+    with open_websocket("/", max_queue=1) as client:
+        assert Counter(client.recv(5) for _ in range(40)) == {
+            bytes([number]) * 500_000: 10 for number in range(4)
+        }
+        client.send("enough")
 
 
 def test_the_request_is_there_for_the_life_of_the_socket(

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Flask-SocketIO, unchanged, with the client of python-socketio."""
 
+import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +17,7 @@ from websockets.sync.client import connect
 
 from ashapp import FlaskToAsgi, adopt_socketio
 from ashapp.bridge.websocket.libraries.socket_io import PARTS, WAITS
-from tests.support.client import Address
+from tests.support.client import Address, Connection, fetch
 from tests.support.journal import Journal
 from tests.support.server import serving
 from tests.support.waiting import until
@@ -90,6 +92,20 @@ def test_a_client_that_vanishes_is_noticed(
     client.connect(f"http://{address[0]}:{address[1]}?user=ada", transports=["websocket"])
     client.eio.ws.sock.close()
     until(lambda: len(journal.entries) == 2)
+
+
+def test_a_client_that_leaves_while_it_polls_holds_its_thread_until_the_next_ping(app: flask.Flask) -> None:
+    flask_socketio.SocketIO(app, async_mode="threading", ping_interval=1)
+    bridge = FlaskToAsgi(app)
+    url = "/socket.io/?EIO=4&transport=polling"
+    with serving(bridge) as address:
+        session = json.loads(fetch(address, url).body[1:])["sid"]
+        with Connection(address) as client:
+            client.send_request("GET", f"{url}&sid={session}")
+            until(lambda: bridge.admission.in_flight == 1)
+        time.sleep(0.2)
+        assert bridge.admission.in_flight == 1, "nothing can interrupt it"
+        until(lambda: bridge.admission.in_flight == 0)
 
 
 def test_idle_clients_of_one_that_is_adopted_hold_no_threads(app: flask.Flask) -> None:

@@ -4,6 +4,9 @@
 It blocks, as the connection of a request does under other servers. In a greenlet, and in a view on the event
 loop, it waits without a thread. Who has the other end then says when there may be something to read, or room.
 
+Several threads and greenlets may write at once: the handler, what pings, what answers. The kernel takes a
+long message in parts, and would mix those of two writers. So each waits for its turn.
+
 The loop itself never watches its descriptor: uvloop would make it non-blocking for the threads as well.
 """
 
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -31,8 +35,8 @@ class ApplicationSocket(socket.socket):
         #: To be woken when the other end has read or written, or is closed.
         self.waiters = Waiters()
         self._client = client
-        # Whether a greenlet writes, and has not written all.
-        self._is_writing = False
+        # Of who writes, until all is written.
+        self._turn = threading.Lock()
 
     def getpeername(self) -> object:
         """Return the address of the client."""
@@ -52,15 +56,19 @@ class ApplicationSocket(socket.socket):
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Write all of *data*, and return its size."""
-        if current_greenlet() is None:
-            return super().send(data, flags)
-        self.waiters.wait_until(lambda: not self._is_writing, None)
-        self._is_writing = True
-        left = [memoryview(data)]
+        is_thread = current_greenlet() is None
+        if is_thread:
+            self._turn.acquire()
+        else:
+            self.waiters.wait_until(lambda: self._turn.acquire(blocking=False), None)
         try:
-            self.waiters.wait_until(lambda: self._write_from(left, flags), None)
+            if is_thread:
+                super().sendall(data, flags)
+            else:
+                left = [memoryview(data)]
+                self.waiters.wait_until(lambda: self._write_from(left, flags), None)
         finally:
-            self._is_writing = False
+            self._turn.release()
             self.waiters.wake()
         return len(data)
 
