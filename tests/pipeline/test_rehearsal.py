@@ -15,7 +15,17 @@ IMAGE = "ashwanth01/ashapp-backend"
 SECRETS = {"DOCKERHUB_USERNAME": "robot", "DOCKERHUB_TOKEN": "hush-hush", "KUBECONFIG": "kind: Config"}
 CHECKS = [
     *("lint", "types", "py311", "py312", "py313", "py314", "py315"),
-    *("integration", "browser", "upstream", "manifests", "checkov", "docs", "pipeline", "container"),
+    *(
+        "integration",
+        "browser",
+        "examples",
+        "upstream",
+        "manifests",
+        "checkov",
+        "docs",
+        "pipeline",
+        "container",
+    ),
 ]
 
 
