@@ -182,6 +182,22 @@ async def test_other_scopes_are_passed_through() -> None:
     assert journal.events == []
 
 
+async def test_nothing_stands_in_for_the_send_of_a_server_that_takes_note() -> None:
+    class Server:
+        takes_note = True
+        observation: Observation | None = None
+
+        async def send(self, message: Message) -> None: ...
+
+    async def look(scope: Scope, receive: Any, send: Any) -> None:
+        assert send == server.send
+        assert server.observation is scope[INFO]
+
+    server = Server()
+    await Observer(look)(http_scope(), Client().receive, server.send)
+    assert server.observation is None
+
+
 async def test_layers_below_and_the_server_find_the_observation() -> None:
     inside = []
 

@@ -53,9 +53,7 @@ class Observer:
         """Observe a request or a WebSocket, or pass everything else on."""
         kind = scope["type"]
         if kind == "http":
-            return self._observe(
-                Observation(scope, send, self._finish), receive, getattr(send, "__self__", None)
-            )
+            return self._observe(Observation(scope, send, self._finish), receive, send)
         if kind == "websocket":
             socket = SocketObservation(scope, receive, send, self._finish)
             return self._observe(socket, socket.receive, send)
