@@ -27,6 +27,7 @@ ORDER = (
     "ashapp.server.assembly",
     "ashapp.server.inspection",
     "ashapp.server.management",
+    "ashapp.server.faults",
     "ashapp.server.middleware",
     "ashapp.server.health",
     "ashapp.server.system",

@@ -52,7 +52,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """The names of the series that a service exports, each with its labels."""
     folder = tmp_path_factory.mktemp("app")
     (folder / "app.py").write_text(APP)
-    options = ["--workers", str(request.param), "--management-port", "0", "--loop-guard", "0.1"]
+    options = ["--workers", str(request.param), "--management-port", "0", "--faults", "--loop-guard", "0.1"]
     with serving(["app:app", *options, "--limit-blocking", "0.1"], cwd=folder) as server:
         with httpx.Client(base_url=server.base_url, timeout=30) as client:
             assert client.get("/").text == "index"
@@ -61,6 +61,10 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         with connect(server.base_url.replace("http", "ws") + "/echo", proxy=None) as socket:
             socket.send("hello")
             assert socket.recv() == "hello"
+        management = server.wait_for_log(r"Metrics and readiness on (http://[\w.:]+)")[1]
+        httpx.post(f"{management}/faults", json={"kind": "unready"}).raise_for_status()
+        scrape(server, until="ashapp_active_faults")
+        scrape(server, until="ashapp_faults_total")
         scrape(server, until="ashapp_websocket_closes_total")
         scrape(server, until="ashapp_requests_refused_total")
         return scrape(server, until="ashapp_event_loop_blocks_total")

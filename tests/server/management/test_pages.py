@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import io
 import json
 import platform
 import time
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 
 import ashapp
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.server.faults.board import FaultBoard
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health
 from ashapp.server.management import gauges
@@ -38,7 +40,7 @@ class Service(LocalWorker):
 class Answer:
     """What the pages about a service answer."""
 
-    def __init__(self, service: LocalWorker, path: str, method: str = "GET", **entries: str) -> None:
+    def __init__(self, service: LocalWorker, path: str, method: str = "GET", **entries: Any) -> None:
         environ: dict[str, Any] = {
             "REQUEST_METHOD": method,
             "SCRIPT_NAME": "",
@@ -66,6 +68,21 @@ def worker(pid: int, reason: str | None = None, age: float = -60.0, *checks: Out
     """Return the status of a worker seen *age* seconds ago; by default a test that is late sees no stall."""
     moved = {"slow": "it has blocked the event loop"}
     return WorkerStatus(pid, time.monotonic() - age, reason, 4, 3, 2, 1, list(checks), 0, moved, 1000, 7)
+
+
+def with_faults(*statuses: WorkerStatus) -> Service:
+    service = Service(*statuses)
+    service.faults = FaultBoard()
+    return service
+
+
+def body(data: bytes) -> dict[str, Any]:
+    """Return the entries of the environ for a request with *data*."""
+    return {
+        "CONTENT_TYPE": "application/json; charset=utf-8",
+        "CONTENT_LENGTH": str(len(data)),
+        "wsgi.input": io.BytesIO(data),
+    }
 
 
 def samples(service: LocalWorker) -> dict[str, float]:
@@ -157,6 +174,57 @@ def test_what_is_not_there_is_a_problem(path: str, method: str, status: int, det
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers.get("Allow") == ("GET, HEAD" if status == 405 else None)
     assert (answer.content["status"], answer.content["detail"]) == (status, detail)
+
+
+def test_faults_are_asked_for_listed_and_cleared() -> None:
+    service = with_faults(worker(8), worker(7))
+    assert Answer(service, "/").content["paths"] == ["/", "/faults", "/livez", "/metrics", "/readyz"]
+    asked = Answer(service, "/faults", "POST", **body(b'{"kind": "cpu", "worker": "one"}'))
+    assert (asked.status, asked.headers["Location"]) == ("201 Created", "/faults/1")
+    assert (asked.content["kind"], asked.content["workers"]) == ("cpu", [7])
+    assert [each["id"] for each in Answer(service, "/faults").content["faults"]] == ["1"]
+    assert Answer(service, "/faults/1").content["threads"] == 1
+    assert samples(service)["ashapp_active_faultscpu"] == 1
+    assert [each["id"] for each in Answer(service, "/faults/1", "DELETE").content["cleared"]] == ["1"]
+    Answer(service, "/faults", "POST", **body(b'{"kind": "unready"}'))
+    assert [each["id"] for each in Answer(service, "/faults", "DELETE").content["cleared"]] == ["2"]
+    assert Answer(service, "/faults").content == {"faults": []}
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "entries", "status", "detail"),
+    [
+        ("/faults", "POST", {"CONTENT_TYPE": "text/plain"}, 415, "Content-Type is 'text/plain': must be app"),
+        ("/faults", "POST", {"CONTENT_LENGTH": ""}, 411, "Content-Length is missing, or no number."),
+        (
+            "/faults",
+            "POST",
+            {"CONTENT_LENGTH": "10001"},
+            413,
+            "Content-Length is 10001: must be at most 10000.",
+        ),
+        ("/faults", "POST", {}, 422, "kind = None: must be one of latency, "),
+        (
+            "/faults",
+            "POST",
+            body(b'{"kind": "cpu", "worker": 9}'),
+            409,
+            "worker = 9: must be 'all', 'one' or on",
+        ),
+        ("/faults", "PUT", {}, 405, "Use one of GET, HEAD, POST, DELETE."),
+        ("/faults/1", "POST", {}, 405, "Use one of GET, HEAD, DELETE."),
+        ("/faults/1", "GET", {}, 404, "There is no fault '1', or no more. There are: none."),
+        ("/faults/1", "DELETE", {}, 404, "There is no fault '1', or no more. There are: none."),
+        ("/faultsome", "GET", {}, 404, "There are only /, /faults, /livez, /metrics, /readyz."),
+    ],
+)
+def test_what_is_wrong_with_a_request_for_a_fault_is_told(
+    path: str, method: str, entries: dict[str, Any], status: int, detail: str
+) -> None:
+    answer = Answer(with_faults(worker(7)), path, method, **{**body(b"{}"), **entries})
+    assert answer.status.startswith(f"{status} ")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.content["detail"].startswith(detail)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,13 @@ def test_it_is_served_until_the_end() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "ashapp-management"]
 
 
+def test_faults_can_be_asked_for_only_where_that_is_switched_on() -> None:
+    with server.serving(settings()) as managed:
+        assert get(managed, "/faults").status_code == 404
+    with server.serving(settings(faults=True)) as managed:
+        assert get(managed, "/faults").json() == {"faults": []}
+
+
 def test_it_can_be_switched_off() -> None:
     with server.serving(settings(management_port="off", workers="2")) as managed:
         assert managed == (None, [])

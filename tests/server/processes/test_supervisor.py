@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from ashapp.server.errors import StartupError
+from ashapp.server.faults.board import FaultBoard
+from ashapp.server.faults.fault import Unready
 from ashapp.server.inspection.announcements import Kind
 from ashapp.server.processes import supervisor
 from ashapp.server.processes.supervisor import Supervisor
@@ -273,6 +275,23 @@ def test_what_blocks_loops_is_known_until_the_application_is_imported_anew(servi
     assert first.orders == second.orders == [(Order.KEEP_OFF, "slow")]
     service.act(signal.SIGHUP)
     assert service.options.blocks == {}
+
+
+def test_faults_reach_the_workers_that_serve_once(service: Service) -> None:
+    board = service.management.faults = FaultBoard()
+    first, second = service.begin()
+    board.add(Unready(worker="one"), [100, 101])
+    service.act()
+    service.act()
+    assert [order for order, _ in first.orders + second.orders] == [Order.FAULTS] * 2
+    assert ["unready" in text for _, text in first.orders + second.orders] == [True, False]
+    service.ended(first, -9)
+    assert board.wanted() == []
+    third = service.started[2]
+    service.act()
+    assert third.orders == []
+    service.ready(third)
+    assert third.orders == [(Order.FAULTS, "[]")]
 
 
 @pytest.mark.parametrize(("ago", "times"), [(0, 2), (60, 1)])

@@ -185,6 +185,11 @@ def test_what_does_not_go_together_is_told(
     assert message in refusal(flags)
 
 
+def test_faults_need_the_management_port() -> None:
+    assert load({"management_port": "0", "faults": True}).faults
+    assert "faults are asked for at the management port, which is off" in refusal({"faults": True})
+
+
 @pytest.mark.parametrize(
     ("given", "fits"),
     [

@@ -95,6 +95,9 @@ def assemble(
     )
     sinks = _sinks(bridge, settings)
     _watch(bridge, health, settings, workers, sinks)
+    app: AsgiApplication = bridge
+    if settings.faults and workers is not None:
+        app = _with_faults(bridge, health, workers)
     checks = {
         settings.livez_path: health.liveness,
         settings.healthz_path: health.liveness,
@@ -103,13 +106,27 @@ def assemble(
     offered = {path: check for path, check in checks.items() if path and settings.probes}
     trusted = TrustedProxies(settings.forwarded_allow_ips)
     return Front(
-        bridge,
+        app,
         health,
         offered,
         proxies=Proxies(trusted, settings.forwarded_headers) if settings.proxy_headers else None,
         hosts=None if "*" in settings.allowed_hosts else AllowedHosts(settings.allowed_hosts),
         sinks=sinks,
     )
+
+
+def _with_faults(bridge: WsgiToAsgi, health: Health, workers: Workers) -> "AsgiApplication":
+    """Return *bridge* with the faults that are asked for."""
+    from ashapp.server.faults.injector import Injector  # noqa: PLC0415 - for those who use it
+
+    injector = Injector(bridge, workers.registry)
+    health.conditions.insert(0, injector.unready)
+    health.monitors.insert(0, injector)
+    health.take_faults = injector.take
+    board = workers.faults
+    if board is not None:  # the management port is served by this process
+        board.changed = lambda: injector.take(board.orders(os.getpid()))
+    return injector
 
 
 def _bridged(found: object, settings: Settings) -> WsgiToAsgi:

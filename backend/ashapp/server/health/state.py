@@ -47,7 +47,8 @@ class Health:
 
     *blocks* counts how often the view of an endpoint has blocked the loop, here or in another worker. Then
     each of *block_listeners* is called with the endpoint, on any thread. *keep_off* keeps the view of an
-    endpoint off the loop from now on. *beats* counts the beats of the loop. When the end begins, *drains* are
+    endpoint off the loop from now on. *take_faults* takes the faults on request that there are from now on.
+    *beats* counts the beats of the loop. When the end begins, *drains* are
     called with the seconds in which the WebSockets are to be closed, on the loop.
     """
 
@@ -57,6 +58,7 @@ class Health:
     blocks: Counter[str] = field(default_factory=Counter)
     block_listeners: list[Callable[[str], object]] = field(default_factory=list)
     keep_off: Callable[[str], object] = lambda _: None
+    take_faults: Callable[[str], object] = lambda _: None
     beats: Beats = field(default_factory=LocalBeats)
     drains: list[Callable[[float], object]] = field(default_factory=list)
 

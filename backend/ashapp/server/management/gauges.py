@@ -2,16 +2,20 @@
 """Metrics of how the service is at the time of a scrape; what has happened so far is counted elsewhere."""
 
 import platform
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
 from ashapp import __version__
 from ashapp.server.management.workers import Workers, WorkerStatus
+
+if TYPE_CHECKING:
+    from ashapp.server.faults.board import Wanted
 
 __all__ = ["Gauges"]
 
@@ -58,6 +62,8 @@ class Gauges:
         yield GaugeMetricFamily("ashapp_ready_workers", "Workers that are ready for requests.", ready)
         yield CounterMetricFamily("ashapp_ended_workers", "Workers that have ended.", self._workers.ended)
         yield from _checks(statuses)
+        if self._workers.faults is not None:
+            yield _faults(self._workers.faults.wanted())
         versions = {name: _version(name) for name in ("flask", "uvicorn")}
         build = {"version": __version__, "python": platform.python_version(), **versions}
         yield InfoMetricFamily("ashapp_build", "What is served by.", build)
@@ -81,6 +87,15 @@ def _checks(statuses: list[WorkerStatus]) -> Iterator[Metric]:
         failing.add_metric([name], sum(outcome.error is not None for outcome in found))
         duration.add_metric([name], max(outcome.duration for outcome in found))
     yield from (failing, duration)
+
+
+def _faults(found: "list[Wanted]") -> Metric:
+    faults = GaugeMetricFamily(
+        "ashapp_active_faults", "Faults on request that are not over.", labels=["ashapp_fault"]
+    )
+    for kind, count in Counter(each.fault.kind for each in found).items():
+        faults.add_metric([kind], count)
+    return faults
 
 
 @cache

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What the management port answers: metrics for a scraper, and JSON for those who want to know why."""
 
+import functools
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -13,12 +14,12 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from ashapp.bridge.messages.types import Environ, StartResponse, WsgiApplication
 from ashapp.server.health.readiness_runner import Outcome
+from ashapp.server.management.answers import FAULTS, Page, problem_page
 from ashapp.server.management.gauges import Gauges
 from ashapp.server.management.workers import Workers, WorkerStatus
 
 __all__ = ["ManagementPages"]
 
-_Page = tuple[HTTPStatus, dict[str, Any]]
 _PATHS = ["/", "/livez", "/metrics", "/readyz"]
 
 
@@ -31,6 +32,13 @@ class ManagementPages:
     def __init__(self, workers: Workers, stalled: float) -> None:
         self._workers = workers
         self._stalled = stalled
+        self._paths = _PATHS
+        self._fault_page: Callable[[Environ], Page] | None = None
+        if workers.faults is not None:
+            from ashapp.server.management.fault_pages import fault_page  # noqa: PLC0415 - for those who use it
+
+            self._paths = sorted([*_PATHS, FAULTS])
+            self._fault_page = functools.partial(fault_page, workers, workers.faults)
         registry = CollectorRegistry()
         registry.register(Gauges(workers))
         registry.register(workers)
@@ -41,27 +49,29 @@ class ManagementPages:
         path, method = environ["PATH_INFO"] or "/", environ["REQUEST_METHOD"]
         if path == "/metrics":
             return self._metrics(environ, start_response)
-        if path not in _PATHS:
-            status, content = _problem(HTTPStatus.NOT_FOUND, f"There are only {', '.join(_PATHS)}.")
+        if self._fault_page is not None and f"{path}/".startswith(f"{FAULTS}/"):
+            page = self._fault_page(environ)
+        elif path not in self._paths:
+            page = problem_page(HTTPStatus.NOT_FOUND, f"There are only {', '.join(self._paths)}.")
         elif method not in {"GET", "HEAD"}:
-            status, content = _problem(HTTPStatus.METHOD_NOT_ALLOWED, "Use GET or HEAD.")
+            page = problem_page(HTTPStatus.METHOD_NOT_ALLOWED, "Use GET or HEAD.", ("Allow", "GET, HEAD"))
         else:
-            status, content = self._page(path)
+            page = self._page(path)
+        status, content, more_headers = page
         body = json.dumps(content, indent=2).encode() + b"\n"
         headers = [
             ("Content-Type", "application/problem+json" if "detail" in content else "application/json"),
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
+            *more_headers,
         ]
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers.append(("Allow", "GET, HEAD"))
         start_response(f"{int(status)} {status.phrase}", headers)
         return [] if method == "HEAD" else [body]
 
-    def _page(self, path: str) -> _Page:
+    def _page(self, path: str) -> Page:
         statuses = self._workers.statuses()
         if path == "/":
-            return HTTPStatus.OK, {"paths": _PATHS}
+            return Page(HTTPStatus.OK, {"paths": self._paths})
         if path == "/livez":
             stalled = [status.pid for status in statuses if status.age > self._stalled]
             is_good = not stalled
@@ -71,8 +81,8 @@ class ManagementPages:
             is_good = any(worker["ready"] for worker in workers)
             content = {"workers": workers}
         if is_good:
-            return HTTPStatus.OK, {"status": "ok", **content}
-        return HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unavailable", **content}
+            return Page(HTTPStatus.OK, {"status": "ok", **content})
+        return Page(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unavailable", **content})
 
     def _worker(self, status: WorkerStatus) -> dict[str, Any]:
         is_stalled = status.age > self._stalled
@@ -98,8 +108,3 @@ class ManagementPages:
 def _check(outcome: Outcome) -> dict[str, Any]:
     ended = datetime.fromtimestamp(outcome.time, UTC).isoformat(timespec="milliseconds")
     return {**asdict(outcome), "ok": outcome.error is None, "time": ended, "age": time.time() - outcome.time}
-
-
-def _problem(status: HTTPStatus, detail: str) -> _Page:
-    """Return problem details (RFC 9457)."""
-    return status, {"title": status.phrase, "status": int(status), "detail": detail}

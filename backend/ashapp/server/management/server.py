@@ -51,6 +51,10 @@ def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
         listen(sockets, _BACKLOG)
         has_workers = settings.supervisor or settings.reload
         workers: Workers = stack.enter_context(make_shared_folder()) if has_workers else LocalWorker()
+        if settings.faults:
+            from ashapp.server.faults.board import FaultBoard  # noqa: PLC0415 - for those who use it
+
+            workers.faults = FaultBoard()
         application = ManagementPages(workers, settings.stall_timeout or _STALLED)
         for sock in sockets:
             stack.enter_context(_running(sock, application))

@@ -6,11 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 
 from ashapp.server.health.readiness_runner import Outcome
+
+if TYPE_CHECKING:
+    from ashapp.server.faults.board import FaultBoard
 
 __all__ = ["LocalWorker", "WorkerStatus", "Workers"]
 
@@ -76,6 +79,8 @@ class Workers:
     def __init__(self) -> None:
         #: Where a worker registers the metrics of the service.
         self.registry = CollectorRegistry()
+        #: The faults that are asked for, where that may be, in the process of the management port.
+        self.faults: FaultBoard | None = None
         #: Workers that have ended so far.
         self.ended = 0
 

@@ -116,6 +116,7 @@ class Supervisor:
                 self._check(worker)
             else:
                 self._reap(worker)
+        self._tell_faults()
         if not self._is_ending:
             self._maintain()
 
@@ -157,6 +158,17 @@ class Supervisor:
         if blocks[endpoint] == MOVED_AT:
             for worker in self._active():
                 worker.order(Order.KEEP_OFF, endpoint)
+
+    def _tell_faults(self) -> None:
+        """Tell the workers that serve of the faults that they are to have, where these have changed."""
+        board = None if self._management is None else self._management.faults
+        if board is None:
+            return
+        version = board.version
+        for worker in self.workers:
+            if worker.has_served and worker.faults_version != version:
+                worker.faults_version = version
+                worker.order(Order.FAULTS, board.orders(worker.pid))
 
     def _recycle(self, worker: Worker, reason: str) -> None:
         is_being_replaced = any(other.replaces is worker for other in self.workers)
@@ -203,6 +215,8 @@ class Supervisor:
         self.workers.remove(worker)
         if self._management is not None:
             self._management.forget(worker.pid)
+            if (board := self._management.faults) is not None:
+                board.forget(worker.pid)
         if not self._is_ending and worker.state in {State.STARTING, State.READY, State.LATE}:
             self._take_loss(worker, end)
         elif self._refusal is None:

@@ -56,6 +56,8 @@ class Order(StrEnum):
     LOG_STACKS = "log stacks"
     #: Keep the view of an endpoint, the text, off the loop: it has blocked the loops of workers.
     KEEP_OFF = "keep off"
+    #: Have the faults of the text, and no others.
+    FAULTS = "faults"
 
 
 class Report(StrEnum):
@@ -152,6 +154,8 @@ class WorkerServer(DrainingServer):
                         self.report(Report.STACKS_LOGGED)
                     elif order is Order.KEEP_OFF:
                         self.health.keep_off(text)
+                    elif order is Order.FAULTS:
+                        self.health.take_faults(text)
                     else:
                         loop.call_soon_threadsafe(self._end, order)
             loop.call_soon_threadsafe(self.drain)

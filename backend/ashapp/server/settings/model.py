@@ -137,6 +137,17 @@ class Management(BaseModel, title="Management", defer_build=True):
     """Seconds from one run of the readiness checks to the next."""
     readiness_full_errors: bool = False
     """Show and log the whole text of what a readiness check raises, with the secrets that it may hold."""
+    faults: bool = False
+    """Let whoever reaches the management port ask for faults there, at /faults: latency,
+    errors, crashes and more."""
+
+    @model_validator(mode="after")
+    def _has_a_port_for_faults(self) -> Self:
+        if self.faults and self.management_port == "off":
+            raise ValueError(
+                "faults are asked for at the management port, which is off: choose a management_port"
+            )
+        return self
 
 
 class Http(BaseModel, title="HTTP", defer_build=True):

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""`Injector`: the faults of a worker, and the ASGI layer that those of requests need.
+
+Theory of operation. There is an injector only where faults are switched on; it is inside the observer, so
+what it does is logged and counted. Each fault has a thread until it is over. Faults come and go on any
+thread, as the loop may be blocked by one. The loop reads a tuple that is replaced as a whole.
+"""
+
+import asyncio
+import json
+import logging
+import random
+import threading
+from collections.abc import Awaitable
+
+from prometheus_client import CollectorRegistry, Counter
+
+from ashapp.bridge.messages.errors import send_problem
+from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
+from ashapp.observe.observation import INFO
+from ashapp.server.faults.effects import Planted, run
+from ashapp.server.faults.fault import KINDS, Error, Latency, OfRequests, Unready
+from ashapp.server.middleware.probes import below
+
+__all__ = ["Injector"]
+
+_log = logging.getLogger("ashapp.server")
+
+# The place of a request that a fault has answered.
+_PLACE = "fault"
+
+_chance = random.Random()  # noqa: S311 - no secret
+
+
+class Injector:
+    """An ASGI application around *app*, for the faults of this worker; what they do is counted in *registry*.
+
+    It is a monitor of the worker's health, and ``unready`` is a condition of it.
+    """
+
+    def __init__(self, app: AsgiApplication, registry: CollectorRegistry) -> None:
+        self._app = app
+        self._effects = Counter(
+            "ashapp_faults",
+            "What faults on request have done: requests delayed and answered, other faults begun.",
+            ["ashapp_fault"],
+            registry=registry,
+        )
+        self._planted: dict[str, Planted] = {}
+        self._of_requests: tuple[OfRequests, ...] = ()
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def start(self) -> None:
+        """Begin to take faults."""
+        self._loop = asyncio.get_running_loop()
+
+    async def stop(self) -> None:
+        """Let all be over."""
+        self.take("[]")
+        self._loop = None
+
+    def take(self, orders: str) -> None:
+        """Have the faults of *orders*, by `FaultBoard.orders`, and no others. From any thread."""
+        if self._loop is None:
+            return
+        wanted = {
+            each["id"]: Planted(each["id"], each["until"], KINDS[each["fault"]["kind"]](**each["fault"]))
+            for each in json.loads(orders)
+        }
+        with self._lock:
+            before = self._planted
+            fresh = [planted for id_, planted in wanted.items() if id_ not in before]
+            self._plant({**wanted, **{id_: before[id_] for id_ in wanted if id_ in before}})
+        for id_ in before.keys() - wanted.keys():
+            before[id_].lift()
+        for planted in fresh:
+            thread = threading.Thread(target=self._run, args=(planted, self._loop), daemon=True)
+            thread.name = f"ashapp-fault-{planted.id}"
+            thread.start()
+
+    def unready(self) -> str | None:
+        """Return the fault for which the worker is not ready, or None."""
+        found = (each.id for each in [*self._planted.values()] if isinstance(each.fault, Unready))
+        return next((f"fault {id_} on request" for id_ in found), None)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass a scope on, late or not at all where a fault says so."""
+        if not self._of_requests or scope["type"] == "lifespan":
+            return self._app(scope, receive, send)
+        path = below(scope.get("root_path"), scope["path"])
+        met = [fault for fault in self._of_requests if fault.concerns(path) and _chance.random() < fault.rate]
+        return self._afflict(met, scope, receive, send) if met else self._app(scope, receive, send)
+
+    async def _afflict(self, met: list[OfRequests], scope: Scope, receive: Receive, send: Send) -> None:
+        for fault in met:
+            if isinstance(fault, Latency):
+                self._effects.labels(fault.kind).inc()
+                await asyncio.sleep(fault.seconds + _chance.uniform(0, fault.jitter))
+        error = next((fault for fault in met if isinstance(fault, Error)), None)
+        if error is None:
+            await self._app(scope, receive, send)
+            return
+        self._effects.labels(error.kind).inc()
+        observation = scope[INFO]
+        observation.place, observation.route = _PLACE, error.route
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000, "reason": "a fault on request"})
+        else:
+            await send_problem(send, error.status, "This error is a fault that was asked for.")
+
+    def _run(self, planted: Planted, loop: asyncio.AbstractEventLoop) -> None:
+        seconds = planted.seconds_left
+        _log.warning("Fault %s begins, as requested: %s, for %.1f s", planted.id, planted.fault, seconds)
+        if not isinstance(planted.fault, OfRequests):
+            self._effects.labels(planted.fault.kind).inc()
+        run(planted, loop)
+        with self._lock:
+            self._plant({id_: each for id_, each in self._planted.items() if each is not planted})
+        _log.warning("Fault %s is over", planted.id)
+
+    def _plant(self, planted: dict[str, Planted]) -> None:
+        faults = (each.fault for each in planted.values())
+        self._planted = planted
+        self._of_requests = tuple(fault for fault in faults if isinstance(fault, OfRequests))
