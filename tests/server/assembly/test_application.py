@@ -274,6 +274,12 @@ async def test_requests_are_counted_for_the_management_port_but_probes_are_not()
     assert workers.statuses() == []
 
 
+@pytest.mark.parametrize("faults", [False, True])
+def test_no_request_passes_what_faults_need_where_they_are_off(*, faults: bool) -> None:
+    front = assemble(Flask("shop"), settings(faults=faults, management_port="0"), workers=LocalWorker())
+    assert isinstance(front._app, WsgiToAsgi) is not faults
+
+
 @pytest.mark.parametrize(
     ("path", "error"), [(b"/sync", LookupError), (b"/async", LookupError), (b"/handled", None)]
 )

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.client import fetch_all
 from tests.support.process import ServerProcess, serving
 from tests.support.waiting import until
 
@@ -28,28 +29,29 @@ class Service:
 
     def __init__(self, server: ServerProcess, workers: int) -> None:
         self.server = server
+        self.http = httpx.Client(verify=False, trust_env=False, timeout=20)
         self.management = server.wait_for_log(r"Metrics and readiness on (http://[\w.:]+)")[1]
         until(lambda: len(self.pids()) == workers, 60)
 
     def ask(self, **fault: Any) -> dict[str, Any]:
-        response = httpx.post(f"{self.management}/faults", json=fault, trust_env=False)
+        response = self.http.post(f"{self.management}/faults", json=fault)
         assert response.status_code == 201, response.text
         asked: dict[str, Any] = response.json()
         return asked
 
     def told(self, path: str) -> Any:
-        return httpx.get(f"{self.management}{path}", trust_env=False, timeout=20).json()
+        return self.http.get(f"{self.management}{path}").json()
 
     def clear(self) -> None:
-        httpx.delete(f"{self.management}/faults", trust_env=False).raise_for_status()
+        self.http.delete(f"{self.management}/faults").raise_for_status()
 
     def pids(self) -> list[int]:
         return [worker["pid"] for worker in self.told("/readyz")["workers"] if worker["ready"]]
 
     def answers(self, path: str = "/") -> set[tuple[int, str]]:
         """Return the statuses of some requests, each on a connection of its own, and who has answered."""
-        found = [httpx.get(f"{self.server.base_url}{path}", trust_env=False) for _ in range(8)]
-        return {(each.status_code, each.text if each.status_code == 200 else "") for each in found}
+        found = fetch_all(self.server.address, [path] * 8)
+        return {(each.status, each.body.decode() if each.status == 200 else "") for each in found}
 
     def until_answers(self, condition: Callable[[set[tuple[int, str]]], object], path: str = "/") -> None:
         until(lambda: condition(self.answers(path)), 60)
@@ -60,7 +62,9 @@ def service(folder: Path, workers: int) -> Iterator[Service]:
     (folder / "plain.py").write_text(APP)
     args = ["plain:app", "--workers", str(workers), "--faults", "--management-port", "0"]
     with serving(args, cwd=folder) as server:
-        yield Service(server, workers)
+        made = Service(server, workers)
+        yield made
+        made.http.close()
 
 
 @pytest.fixture(scope="module")
