@@ -15,20 +15,33 @@ from ashapp.server.assembly.discovery import require_module
 from ashapp.server.assembly.log_config import logging_options
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
-from ashapp.server.inspection.announcements import Announcements
+from ashapp.server.inspection.announcements import Announcements, Kind, announcements
 from ashapp.server.management import server as management
 from ashapp.server.processes.nursery import Nursery, found_nursery
 from ashapp.server.processes.reloader import Reloader
 from ashapp.server.processes.supervisor import Supervisor
 from ashapp.server.processes.worker_process import WorkerOptions, work
 from ashapp.server.protocols import limited_protocol
-from ashapp.server.serving.process import serve
+from ashapp.server.serving.process import prepare, serve
 from ashapp.server.serving.single_process import MainServer
 from ashapp.server.settings import Settings
 from ashapp.server.system.resources import allow_open_files
 from ashapp.server.system.sockets import bound, listen
 
-__all__ = ["run"]
+__all__ = ["check", "run"]
+
+
+def check(settings: Settings) -> list[str]:
+    """Import the application, and what else the settings name, but serve nothing; return warnings.
+
+    Raises:
+        StartupError: the service can't start.
+
+    """
+    _require_modules(settings)
+    application = prepare(MainServer(_config(settings), settings, Health()), None)
+    lines = announcements(application.found, settings, application.warnings, ())
+    return [line for kind, line in lines if kind is Kind.WARNING]
 
 
 def run(settings: Settings) -> int:
@@ -40,8 +53,7 @@ def run(settings: Settings) -> int:
         StartupError: the service can't start, also where a worker has found that.
 
     """
-    for target in (settings.app, *(settings.mount or {}).values()):
-        require_module(target)  # before anything is said of a port
+    _require_modules(settings)  # before anything is said of a port
     allow_open_files()
     config = _config(settings)
     if not (settings.reload or settings.supervisor):
@@ -52,6 +64,11 @@ def run(settings: Settings) -> int:
         with contextlib.closing(nursery):
             return _supervise(config, settings, nursery)
     return work(config, settings, nursery)
+
+
+def _require_modules(settings: Settings) -> None:
+    for target in (settings.app, *(settings.mount or {}).values()):
+        require_module(target)
 
 
 def _serve_alone(config: uvicorn.Config, settings: Settings) -> int:

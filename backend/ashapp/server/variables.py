@@ -109,5 +109,8 @@ def _from_file(config: Given) -> dict[str, Given]:
             "it must be a TOML file of settings"
         ) from None
     except ValueError as error:  # it is no TOML, or not UTF-8
-        raise ValueError(f"config = {path!r}: {error}") from None
+        raise ValueError(
+            f"config = {path!r} ({config.origin}): the file is not TOML ({error}); "
+            "it must be a TOML file of settings"
+        ) from None
     return {name: Given(name, value, "config file") for name, value in values.items()}

@@ -80,6 +80,15 @@ def test_an_answer_is_good_from_200_to_399(
     assert capsys.readouterr().err == (failure if code else "")
 
 
+def test_a_port_that_a_flag_of_the_service_names_can_be_given(
+    service: Service, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASHAPP_PORT", "1")
+    monkeypatch.setenv("ASHAPP_UDS", "nosuch")
+    assert check.main(["live", "--port", port]) == 0
+    assert len(service.asked) == 1
+
+
 def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
     assert check.main(["http", f"http://127.0.0.1:{free_port()}/"]) == 1
     assert capsys.readouterr().err.startswith("failed: ConnectionRefusedError: ")
@@ -90,9 +99,10 @@ def test_a_service_that_does_not_answer_is_waited_for_no_longer_than_the_time_ou
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
-        assert check.main(["http", f"http://127.0.0.1:{silent.getsockname()[1]}/", "--timeout", "0.1"]) == 1
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        assert check.main(["http", url, "--timeout", "100ms"]) == 1
         assert 0.1 <= time.monotonic() - began < 10
-    assert capsys.readouterr().err == "failed: TimeoutError: timed out\n"
+    assert capsys.readouterr().err == f"failed: TimeoutError: timed out ({url})\n"
 
 
 def test_what_is_no_http_is_no_good_answer(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,9 +116,10 @@ def test_what_is_no_http_is_no_good_answer(capsys: pytest.CaptureFixture[str]) -
 
         thread = threading.Thread(target=greet)
         thread.start()
-        assert check.main(["http", f"http://127.0.0.1:{other.getsockname()[1]}/"]) == 1
+        url = f"http://127.0.0.1:{other.getsockname()[1]}/"
+        assert check.main(["http", url]) == 1
         thread.join(20)
-    assert capsys.readouterr().err == "failed: BadStatusLine: SSH-2.0\n"
+    assert capsys.readouterr().err == f"failed: BadStatusLine: SSH-2.0 ({url})\n"
 
 
 @pytest.mark.parametrize(
@@ -120,22 +131,24 @@ def test_what_is_no_http_is_no_good_answer(capsys: pytest.CaptureFixture[str]) -
         ),
         (["nosuch"], "argument {ready,live,http}: invalid choice: 'nosuch'"),
         (["http"], "the following arguments are required: url"),
-        (["ready", "--timeout", "soon"], "argument --timeout: invalid float value: 'soon'"),
+        (
+            ["ready", "--timeout", "soon"],
+            "argument --timeout: 'soon' must be in seconds, or with a unit",
+        ),
+        (["ready", "-p", "0"], "argument -p/--port: '0' is not a whole number from 1 to 65535"),
+        *(
+            (["http", url], f"argument url: {url!r} is not a URL that begins with http:// or https://")
+            for url in ("ftp://example.test/", "example.test", "http://", "http:///readyz")
+        ),
     ],
 )
-def test_wrong_use_is_exit_code_1_too(
+def test_wrong_use_is_exit_code_2(
     capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         check.main(arguments)
-    assert caught.value.code == 1
+    assert caught.value.code == 2
     assert capsys.readouterr().err.startswith(f"failed: {message}")
-
-
-@pytest.mark.parametrize("url", ["ftp://example.test/", "example.test", "http://", "http:///readyz"])
-def test_what_is_no_url_is_told(capsys: pytest.CaptureFixture[str], url: str) -> None:
-    assert check.main(["http", url]) == 1
-    assert capsys.readouterr().err == f"failed: {url!r} is not a URL that begins with http:// or https://\n"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +229,7 @@ def test_an_ipv6_address_is_asked_for(
     monkeypatch.setenv("ASHAPP_HOST", host)
     assert check.main(["live"]) == 1
     assert connected == [("::1", 5000)]
-    assert capsys.readouterr().err == "failed: ConnectionRefusedError: nobody\n"
+    assert capsys.readouterr().err == "failed: ConnectionRefusedError: nobody (http://[::1]:5000/livez)\n"
 
 
 def test_a_unix_socket_is_asked(
@@ -254,7 +267,7 @@ def test_below_a_root_path_the_probe_is_found(tmp_path: Path) -> None:
 def test_little_is_imported() -> None:
     program = """
 import sys
-sys.argv = ["ashapp", "check", "http", "nothing"]
+sys.argv = ["ashapp", "check", "http", "http://[::]:0"]
 from ashapp.__main__ import main
 try:
     main()

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.cli import FlaskGroup, ScriptInfo
@@ -39,6 +40,7 @@ def invoke(*args: str, command: click.Command = main.main, **options: Any) -> Re
     [
         (["serve"], {}),
         (["--port", "80"], {"port": 80}),
+        (["-p", "80", "-w", "2"], {"port": 80, "workers": 2}),
         (["shop:app"], {"app": "shop:app"}),
         (["serve", "shop:app", "--port", "80"], {"app": "shop:app", "port": 80}),
         (["serve", "--port", "80", "shop:app"], {"app": "shop:app", "port": 80}),
@@ -89,15 +91,18 @@ def test_a_secret_is_no_flag_and_the_help_page_has_sections() -> None:
     options = main.main.get_command(click.Context(main.main), "serve")
     assert options is not None
     names = {option.name for option in options.params} - {"target"}
-    assert names == {*ServerSettings.model_fields, "env_file", "limit_concurrency"} - {"secret_key"}
+    more = {"env_file", "limit_concurrency", "check", "print_config"}
+    assert names == {*ServerSettings.model_fields, *more} - {"secret_key"}
     lines = invoke("serve", "--help", terminal_width=100).output.splitlines()
     sections = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert " ".join(sections) == (
         "Options: Listening: Reloading: Workers: Stopping: Probes: Management: Limits and time-outs: "
         "Behind a proxy: HTTP: TLS: WebSocket: Logging:"
     )
-    (port,) = [line for line in lines if line.strip().startswith("--port ")]
-    assert " ".join(port.split()) == "--port INTEGER Port to listen on; 0 takes a free one. [default: 5000]"
+    (port,) = [line for line in lines if " --port " in line]
+    assert (
+        " ".join(port.split()) == "-p, --port INTEGER Port to listen on; 0 takes a free one. [default: 5000]"
+    )
     assert "ASHAPP_LOG_LEVEL" in "".join(lines)
 
 
@@ -118,7 +123,7 @@ def test_the_version_names_what_it_runs_on() -> None:
 
 def test_the_help_page_lists_the_commands(served: list[Settings]) -> None:
     commands = invoke("--help").output.partition("Commands:\n")[2]
-    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["check", "routes", "serve"]
+    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["check", "migrate", "routes", "serve"]
     assert served == []
 
 
@@ -136,8 +141,72 @@ def test_a_target_is_told_from_a_command(project: Project, served: list[Settings
 
 def test_check_is_a_command_of_the_group_too() -> None:
     result = invoke("check", "http", "nowhere", "--timeout", "1")
-    assert result.exit_code == 1
-    assert result.stderr == "failed: 'nowhere' is not a URL that begins with http:// or https://\n"
+    assert result.exit_code == 2
+    assert "'nowhere' is not a URL" in result.stderr
+
+
+def test_the_start_can_be_checked_alone(project: Project, served: list[Settings]) -> None:
+    project(app="from flask import Flask; app = Flask('shop')", wrong="raise KeyError")
+    result = invoke("serve", "--check")
+    assert (result.exit_code, result.stdout) == (0, "ok: app.py can be served\n")
+    assert result.stderr.startswith("Warning: app.py has no SECRET_KEY")
+    assert invoke("serve", "wrong", "--check").exit_code == 2
+    assert served == []
+
+
+def test_the_settings_are_listed_as_a_file_with_the_source_of_each(
+    project: Project, served: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project(app="")
+    monkeypatch.setenv("ASHAPP_SECRET_KEY", "abcdefgh")
+    monkeypatch.setenv("PORT", "8001")
+    flags = ["-w", "2", "--drain-delay", "2m", "--header", "A: 1", "--mount", "/x=app:app"]
+    listed = invoke("serve", *flags, "--print-config").stdout
+    sources = {
+        " ".join(line.split("  # ")[0].split()): line.split("  # ")[-1] for line in listed.splitlines()
+    }
+    expected = {
+        'app = "app.py"': "found here",
+        "port = 8001": "PORT",
+        "drain_delay = 120.0": "--drain-delay",
+        "threads = 40": "default",
+        "# uds": "default",
+        '# secret_key = "**********"': "ASHAPP_SECRET_KEY",
+    }
+    assert {line: sources.get(line) for line in expected} == expected
+    (folder / "again.toml").write_text(listed)
+    monkeypatch.delenv("PORT")
+    assert invoke("serve", *flags).exit_code == 0
+    assert invoke("serve", "--config", "again.toml").exit_code == 0
+    first, again = (settings.model_dump(exclude={"config", "port", "headers"}) for settings in served)
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["ro"], ["routes"]),
+        (["check", ""], ["ready", "live", "http"]),
+        (["serve", "--log-level", "d"], ["debug"]),
+        (["serve", "--loop", "uv"], ["uvloop"]),
+        (["serve", "--lifespan", "o"], ["on", "off"]),
+        (["shop:app", "--thread-l"], ["--thread-locals"]),
+        (["rotues", "--thread-l"], ["--thread-locals"]),
+        (["serve", "--ssl-keyfile", "x"], ["file x"]),
+        (["serve", "--reload-dir", "x"], ["file x"]),
+        (["routes", "s"], ["shop:create_app", "site.wsgi:application"]),
+        (["serve", "z"], ["file z"]),
+    ],
+)
+def test_a_shell_completes_commands_choices_and_applications(
+    project: Project, words: list[str], offered: list[str]
+) -> None:
+    folder = project(site__wsgi="application = 1", app="x = flask.Flask('x')")
+    (folder / "shop").mkdir()
+    (folder / "shop" / "__init__.py").write_text("def create_app(): ...")
+    complete = ShellComplete(main.main, {}, "ashapp", "_ASHAPP_COMPLETE")
+    items = complete.get_completions(words[:-1], words[-1])
+    assert [item.value if item.type == "plain" else f"{item.type} {item.value}" for item in items] == offered
 
 
 def test_the_exit_code_is_that_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

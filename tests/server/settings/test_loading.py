@@ -81,6 +81,21 @@ def test_a_value_may_come_from_a_mounted_file(tmp_path: Path, monkeypatch: pytes
     assert "horse" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "seconds"),
+    [
+        ("drain_delay", "500ms", 0.5),
+        ("drain_delay", "1.5", 1.5),
+        ("drain_delay", " 30 S ", 30),
+        ("timeout_keep_alive", "2m", 120),
+        ("reload_delay", ".5s", 0.5),
+        ("readiness_interval", "1h", 3600),
+    ],
+)
+def test_a_duration_may_have_a_unit(name: str, text: str, seconds: float) -> None:
+    assert getattr(load({name: text}), name) == seconds
+
+
 def test_uvicorns_name_of_a_setting_works_too() -> None:
     for given in ({"limit_concurrency": "60"}, {"limit_concurrency": "60", "limit_in_flight": 60}):
         assert load(given).limit_in_flight == 60

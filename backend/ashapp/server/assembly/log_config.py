@@ -13,6 +13,7 @@ from ashapp.observe.logs.lines import stderr_lines
 from ashapp.observe.logs.request_records import LOGGERS, RequestRecords
 from ashapp.observe.observation import Sink
 from ashapp.server.settings import Settings
+from ashapp.server.system.terminal import wants_colors
 
 __all__ = ["access_logs", "hold_to_rules", "keep_loggers", "logging_options"]
 
@@ -72,4 +73,4 @@ def _format(settings: Settings) -> LogFormat:
 
 
 def _colors(settings: Settings) -> bool:
-    return sys.stderr.isatty() if settings.use_colors is None else settings.use_colors
+    return wants_colors(sys.stderr) if settings.use_colors is None else settings.use_colors

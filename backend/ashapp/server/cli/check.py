@@ -3,10 +3,12 @@
 
 It runs every few seconds, beside a service that may be busy. So only what one request needs is imported:
 neither Flask nor the model of the settings. The settings that tell where the service listens are read from
-the same sources; flags of ``ashapp serve`` can't be known. It exits with 0 or 1: Docker reserves the others.
+the same sources; of the flags of ``ashapp serve`` only the port can be given. It exits with 0 or 1,
+and with 2 where it is used wrongly.
 """
 
 import argparse
+import contextlib
 import http.client
 import os
 import socket
@@ -16,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
+from ashapp.server.durations import UNITS_TEXT, seconds_of
 from ashapp.server.env_files import read_env_files
 from ashapp.server.variables import read_settings
 
@@ -45,6 +48,9 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         connection, url, path = _target(options)
+    except ValueError as error:
+        return _fail(str(error))
+    try:
         try:
             connection.request("GET", path, headers={"User-Agent": "ashapp-check", "Connection": "close"})
             response = connection.getresponse()
@@ -52,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         finally:
             connection.close()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return _fail(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}")
+        return _fail(f"{type(error).__name__}: {error} ({url})")
     line = f"{response.status} from {url}"
     # As the probes of Kubernetes have it.
     if 200 <= response.status < 400:
@@ -61,47 +67,69 @@ def main(arguments: Sequence[str]) -> int:
     return _fail(f"{line}: {text}")
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, code: int = 1) -> int:
     print(f"failed: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201 - the command's output
-    return 1
+    return code
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Tell what is wrong in one line."""
-        sys.exit(_fail(f"{message} (ashapp check --help tells how to use it)"))
+        sys.exit(_fail(f"{message} (ashapp check --help tells how to use it)", 2))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="ashapp check",
-        description="Probe a service: exit code 0 if it answers with a status from 200 to 399, else 1.",
+        description="Probe a service: exit code 0 if it answers with a status from 200 to 399, else 1; "
+        "2 for wrong usage.",
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="{ready,live,http}")
     for kind, text in (("ready", "whether it should get requests"), ("live", "whether it is alive")):
-        kinds.add_parser(
+        kind_parser = kinds.add_parser(
             kind,
             help=f"ask the service of this container {text}",
             description=f"Ask {text}, at the address that the variables ASHAPP_* and PORT and the file of "
-            "ASHAPP_CONFIG name. A service whose flags name another is asked by 'check http'.",
+            "ASHAPP_CONFIG name. A service whose flags name another host is asked by 'check http'.",
         )
-    kinds.add_parser("http", help="ask a URL").add_argument("url")
+        kind_parser.add_argument("-p", "--port", type=_port, help="port of the service, if a flag names it")
+    kinds.add_parser("http", help="ask a URL").add_argument("url", type=_url)
     for each in kinds.choices.values():
         each.add_argument(
-            "--timeout", type=float, default=3.0, metavar="SECONDS", help="longest wait [default: 3]"
+            "--timeout", type=_seconds, default=3.0, metavar="DURATION", help="longest wait [default: 3s]"
         )
     return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        found = seconds_of(text)
+        return float(text) if found is None else found
+    raise argparse.ArgumentTypeError(f"{text!r} must be in {UNITS_TEXT}")
+
+
+def _url(text: str) -> SplitResult:
+    url = urlsplit(text)
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL that begins with http:// or https://")
+    return url
 
 
 def _target(options: argparse.Namespace) -> tuple[http.client.HTTPConnection, str, str]:
     """Return the connection, a name for what is asked, and the path."""
     if options.kind == "http":
-        url = urlsplit(options.url)
-        if url.scheme not in {"http", "https"} or not url.hostname:
-            raise ValueError(f"{options.url!r} is not a URL that begins with http:// or https://")
+        url = options.url
         path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
-        return _connection(url, options.timeout), options.url, path
+        return _connection(url, options.timeout), url.geturl(), path
     settings = _settings()
+    if options.port is not None:
+        settings.update(port=options.port, uds=None, fd=None)
     path = settings[_PATHS[options.kind]]
     if str(settings["probes"]).lower() in _NO or path in {"", "off"}:
         raise ValueError(f"the service does not answer this probe: {_PATHS[options.kind]} or probes is off")

@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from flask.cli import ScriptInfo
 
 from ashapp import __version__
 from ashapp.server.cli import check, prestart
 from ashapp.server.cli.migrate import migrate
-from ashapp.server.cli.options import ServeCommand, given, read_env_file, serve_options
+from ashapp.server.cli.options import ServeCommand, given, read_env_file, serve_options, target_argument
 from ashapp.server.cli.routes import routes
+from ashapp.server.cli.settings_listing import list_settings
 from ashapp.server.errors import StartupError
+from ashapp.server.runner import check as check_start
 from ashapp.server.runner import run
+from ashapp.server.settings import Settings
 from ashapp.server.settings.found_app import find_target
-from ashapp.server.settings.loading import load
+from ashapp.server.settings.loading import load_with_sources
 from ashapp.server.system.init_process import below_init
 from ashapp.server.system.signals import outlive
 
@@ -28,6 +32,7 @@ __all__ = ["flask_serve", "main", "serve"]
 
 
 _OPTIONS = serve_options()
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 class _Group(click.Group):
@@ -35,7 +40,8 @@ class _Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in {*self.commands, "--version", *ctx.help_option_names}:
-            if not (args[0].startswith("-") or _is_target(args[0])):
+            is_unknown = not (args[0].startswith("-") or _is_target(args[0]))
+            if is_unknown and not ctx.resilient_parsing:
                 raise StartupError(_no_command(args[0], self.commands))
             args = ["serve", *args]
         return super().parse_args(ctx, args)
@@ -58,7 +64,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=_Group)
+@click.group(cls=_Group, context_settings=_CONTEXT)
 @click.option(
     "--version",
     is_flag=True,
@@ -73,14 +79,15 @@ def main() -> None:
 
 @main.command(
     cls=ServeCommand,
-    params=[click.Argument(["app"], required=False, metavar="[TARGET]"), *_OPTIONS],
+    params=[target_argument(), *_OPTIONS],
 )
 @click.pass_context
 def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
-    """Serve TARGET with uvicorn; without one, the application that 'flask run' would find here.
+    """Serve TARGET, or the application of this folder.
 
-    That is the one of ASHAPP_APP, of FLASK_APP (also in .flaskenv or .env), of wsgi.py or of app.py, or
-    Django's beside manage.py. Where there is no code at all, it is the reference API.
+    Without a TARGET it is the one that 'flask run' would find: of ASHAPP_APP, FLASK_APP (also in
+    .flaskenv or .env), wsgi.py or app.py; or Django's beside manage.py. Where there is no code at
+    all, it is the reference API.
 
     TARGET is a module, 'module:name', 'module:factory("argument")' or the path of a file. It may be a
     Flask application, any WSGI callable, or a factory of one.
@@ -92,20 +99,24 @@ main.add_command(routes)
 main.add_command(migrate)
 
 
+def _complete_kind(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(kind) for kind in ("ready", "live", "http") if kind.startswith(incomplete)]
+
+
 @main.command(
     "check",
     short_help="Probe a service: exit code 0 if it is well.",
     add_help_option=False,
     context_settings={"ignore_unknown_options": True},
 )
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, shell_complete=_complete_kind)
 @click.pass_context
 def _check(ctx: click.Context, /, arguments: tuple[str, ...]) -> None:
     # As a rule it is run without this module (see ``ashapp.__main__``).
     ctx.exit(check.main(arguments))
 
 
-@click.command("serve", cls=ServeCommand, params=list(_OPTIONS))
+@click.command("serve", cls=ServeCommand, params=list(_OPTIONS), context_settings=_CONTEXT)
 @click.pass_context
 def flask_serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
     """Serve the application with uvicorn, as an async service."""
@@ -129,13 +140,28 @@ def _flask_target(info: ScriptInfo) -> str:
 
 def _serve(ctx: click.Context, flags: dict[str, Any], env_file: str | None) -> None:
     read_env_file(env_file)
-    settings = load(flags)
-    code = below_init() if os.getpid() == 1 else None
-    outlive()
+    settings, sources = load_with_sources(flags)
+    if ctx.params["print_config"]:
+        click.echo("\n".join(list_settings(settings, sources)), nl=False)
+        ctx.exit()
     try:
-        if code is None:
-            code = prestart.run(settings.prestart) or run(settings)
+        code = _check_only(settings) if ctx.params["check"] else _run(settings)
     except StartupError as error:
         error.show_cause(settings.log_level)
         raise
     ctx.exit(code)
+
+
+def _check_only(settings: Settings) -> int:
+    for warning in check_start(settings):
+        click.echo(f"Warning: {warning}", err=True)
+    click.echo(f"ok: {settings.app} can be served")
+    return 0
+
+
+def _run(settings: Settings) -> int:
+    code = below_init() if os.getpid() == 1 else None
+    outlive()
+    if code is None:
+        code = prestart.run(settings.prestart) or run(settings)
+    return code

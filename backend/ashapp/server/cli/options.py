@@ -10,26 +10,36 @@ from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from ashapp.server.cli.completion import complete_target, complete_value
 from ashapp.server.env_files import read_env_files
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import ServerSettings, Settings
 from ashapp.server.settings.descriptions import descriptions
 from ashapp.server.settings.loading import flag
-from ashapp.server.settings.types import parts_of
+from ashapp.server.settings.types import DURATION, parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 from ashapp.server.variables import ALIASES
 
-__all__ = ["ServeCommand", "env_file_option", "given", "read_env_file", "serve_options"]
+__all__ = [
+    "ServeCommand",
+    "env_file_option",
+    "given",
+    "read_env_file",
+    "serve_options",
+    "target_argument",
+]
 
 # The target is an argument, and a secret must not show up in a list of processes.
 _NOT_A_FLAG = frozenset({"app", "secret_key"})
 
-_METAVARS: Mapping[Any, str] = {int: "INTEGER", float: "SECONDS", ByteSize: "SIZE"}
+_SHORT: Mapping[str, tuple[str]] = {"port": ("-p",), "workers": ("-w",)}
+_METAVARS: Mapping[Any, str] = {int: "INTEGER", float: "NUMBER", ByteSize: "SIZE"}
 _FIELDS = ServerSettings.model_fields
 
 _EPILOG = """\
 Each option is also a variable (--log-level is ASHAPP_LOG_LEVEL), a variable ASHAPP_<NAME>_FILE that names a
 file with the value, and a key of the TOML file (log_level). The flag wins, then the variable, then the file.
+A duration is in seconds, or has a unit: 500ms, 30s, 2m, 1h.
 WEB_CONCURRENCY (workers), PORT, FORWARDED_ALLOW_IPS and FLASK_APP are honoured. A SECRET_KEY is given as
 ASHAPP_SECRET_KEY or ASHAPP_SECRET_KEY_FILE."""
 
@@ -45,18 +55,25 @@ class ServeCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
+            if ctx.resilient_parsing:  # a shell asks for what to complete
+                raise
             raise StartupError(error.format_message()) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, section by section."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for option in self.get_params(ctx):
-            record = option.get_help_record(ctx)
+            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
             if record is not None:
                 sections.setdefault(_section(option.name or ""), []).append(record)
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+def target_argument() -> click.Argument:
+    """Return the argument that names the application."""
+    return click.Argument(["app"], required=False, metavar="[TARGET]", shell_complete=complete_target)
 
 
 def env_file_option() -> click.Option:
@@ -86,7 +103,24 @@ def serve_options() -> list[click.Parameter]:
     They hand over text as it was typed: the settings validate it, wherever it comes from.
     """
     options = [_option(name, field) for name, field in _FIELDS.items() if name not in _NOT_A_FLAG]
-    return [env_file_option(), *options, *(_alias(name, setting) for name, setting in ALIASES.items())]
+    return [
+        env_file_option(),
+        *_instead(),
+        *options,
+        *(_alias(name, setting) for name, setting in ALIASES.items()),
+    ]
+
+
+def _instead() -> list[click.Parameter]:
+    """Return the options that ask for something else than a service."""
+    return [
+        click.Option(["--check"], is_flag=True, help="Import the application, but serve nothing."),
+        click.Option(
+            ["--print-config"],
+            is_flag=True,
+            help="Print a file for --config that has every setting, and where its value comes from.",
+        ),
+    ]
 
 
 def given(ctx: click.Context) -> dict[str, Any]:
@@ -116,8 +150,9 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         long = flag(name)
         return _Option([name, f"{long}/{long.replace('--', '--no-', 1)}"], default=None)
     return _Option(
-        [name, flag(name)],
+        [name, *_SHORT.get(name, ()), flag(name)],
         metavar=_metavar(parts_of(field), theirs),
+        shell_complete=complete_value,
         multiple=dict[str, str] in parts_of(field) or bool(theirs and theirs.multiple),
     )
 
@@ -144,6 +179,8 @@ def _metavar(parts: list[Any], theirs: click.Option | None) -> str:
     choices = [get_args(part) for part in parts if get_origin(part) is Literal]
     if dict[str, str] in parts:
         return "/PREFIX=TARGET"
+    if DURATION in parts:
+        return "DURATION"
     if int in parts and choices:
         return f"INTEGER|{choices[0][0]}"
     if choices:

@@ -8,7 +8,7 @@ import click
 
 from ashapp.server.assembly.discovery import find_application, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable
-from ashapp.server.cli.options import ServeCommand, env_file_option, read_env_file
+from ashapp.server.cli.options import ServeCommand, env_file_option, read_env_file, target_argument
 from ashapp.server.cli.routes_tables import print_report
 from ashapp.server.inspection.announcements import NOTHING_NAMED
 from ashapp.server.inspection.report import Report
@@ -55,15 +55,16 @@ tools   a list: what wraps the application and only passes on, by name
 
 @click.command(
     cls=ServeCommand,
-    params=[click.Argument(["app"], required=False, metavar="[TARGET]"), env_file_option()],
+    params=[target_argument(), env_file_option()],
     epilog=_EPILOG,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of tables.")
 def routes(app: str | None, env_file: str | None, *, as_json: bool) -> None:
-    """Show where the code of TARGET runs; TARGET is found as by 'serve'.
+    """Show where the code of TARGET runs.
 
-    For each rule: its view, on the loop or on a thread, and the reason, or the hooks that let a view on the
-    loop hold a thread while it waits. For each hook: where it runs around an async view.
+    TARGET is found as by 'serve'. For each rule: its view, on the loop or on a thread, and the reason, or the
+    hooks that let a view on the loop hold a thread while it waits. For each hook: where it runs around an
+    async view.
     """
     read_env_file(env_file)
     settings = load({} if app is None else {"app": app})

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
@@ -13,6 +14,7 @@ import click
 from ashapp.server.inspection.hooks import Hook
 from ashapp.server.inspection.report import Report
 from ashapp.server.inspection.routes import Route
+from ashapp.server.system.terminal import wants_colors
 
 __all__ = ["print_report"]
 
@@ -26,13 +28,15 @@ _NARROWEST = 8
 
 
 def print_report(report: Report, file: IO[str] | None = None) -> None:
-    """Print tables to *file*, standard output by default: as wide as the terminal, else 80 columns.
+    """Print tables to *file*, standard output by default: as wide as the terminal, else of any width.
 
-    What is too long is folded. There are colours at a terminal only.
+    What is too long for a terminal is folded. COLUMNS is another width. There are colours at a terminal.
     """
-    width = shutil.get_terminal_size((80, 24)).columns
+    stream = sys.stdout if file is None else file
+    is_limited = stream.isatty() or "COLUMNS" in os.environ
+    width = shutil.get_terminal_size((80, 24)).columns if is_limited else sys.maxsize
     for line in _lines(report, width):
-        click.echo(line, file, color=False if os.environ.get("NO_COLOR") else None)
+        click.echo(line, stream, color=wants_colors(stream))
 
 
 def _lines(report: Report, width: int) -> Iterator[str]:

@@ -82,8 +82,8 @@ SECTIONS: Mapping[str, Mapping[str, Counterpart]] = {
         _none("the management port tells how the service is; signals tell it what to do"),
     ),
     "Debugging": {
-        "check_config": _none("`ashapp routes` loads the settings and the application, and serves nothing"),
-        "print_config": _none("`ashapp serve --help` tells what is settled by default"),
+        "check_config": _none("`ashapp serve --check`"),
+        "print_config": _none("`ashapp serve --print-config`"),
         "reload": _same("reload", convert=bool),
         "reload_engine": _none("watchfiles where it is installed, else files are looked at"),
         "reload_extra_files": _none("`--reload-dir` and `--reload-include` say what is watched"),

@@ -17,18 +17,34 @@ from uvicorn.importer import ImportFromStringError, import_from_string
 from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals
 from ashapp.observe.logs.lines import write_before_exit
 from ashapp.server.assembly import gevent_patches
-from ashapp.server.assembly.application import assemble, load
+from ashapp.server.assembly.application import Application, assemble, load
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.announcements import Tell, announcements
 from ashapp.server.management.workers import Workers
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.system.sockets import url
 
-__all__ = ["serve"]
+__all__ = ["prepare", "serve"]
 
 
 def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers | None, tell: Tell) -> None:
     """Import the application, tell what is to be told of it, and serve it on *sockets* until the end.
+
+    Raises:
+        StartupError: the application can't be loaded, or not be served so.
+
+    """
+    application = prepare(server, workers)
+    urls = [url(sock, tls=server.config.is_ssl) for sock in sockets]
+    for kind, line in announcements(application.found, server.settings, application.warnings, urls):
+        tell(kind, line)
+    # Before there is a loop that it would hold up.
+    gc.collect()
+    server.run(sockets)
+
+
+def prepare(server: DrainingServer, workers: Workers | None) -> Application:
+    """Import the application and all else that the settings name, for *server*.
 
     Raises:
         StartupError: the application can't be loaded, or not be served so.
@@ -49,13 +65,7 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
     if gevent_patches.are_limited() and settings.loop is None:
         config.loop = "asyncio"
     _load(server)
-    for kind, line in announcements(
-        application.found, settings, application.warnings, [url(sock, tls=config.is_ssl) for sock in sockets]
-    ):
-        tell(kind, line)
-    # Before there is a loop that it would hold up.
-    gc.collect()
-    server.run(sockets)
+    return application
 
 
 def _load(server: DrainingServer) -> None:

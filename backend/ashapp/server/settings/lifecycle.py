@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from ashapp.server.settings.types import Count, PositiveSeconds, Seconds
+from ashapp.server.settings.types import Count, PositiveSeconds, Seconds, WholeSeconds
 
 __all__ = ["LONE_STALL_TIMEOUT", "STALL_TIMEOUT", "Stopping", "Workers", "is_developed"]
 
@@ -108,7 +108,7 @@ class Stopping(BaseModel, title="Stopping", defer_build=True):
     drain_delay: Seconds = Field(default_factory=lambda values: 0 if _is_attended(values) else _DRAIN_DELAY)
     """Seconds from SIGTERM, and from not being ready, until no more connections are accepted.
     [default: 5; 0 in development, with --reload and on a terminal]"""
-    timeout_graceful_shutdown: Annotated[int, Field(ge=0)] = Field(
+    timeout_graceful_shutdown: WholeSeconds = Field(
         default_factory=lambda values: 1 if _is_attended(values) else _GRACEFUL
     )
     """Seconds that requests have to be finished, after the drain; then they are cancelled.

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ByteSize, Field, model_validator
 
 from ashapp.server.protocols import ConnectionLimits
-from ashapp.server.settings.types import Count, PositiveSeconds, Seconds, Size
+from ashapp.server.settings.types import Count, PositiveSeconds, Seconds, Size, WholeSeconds
 
 __all__ = ["Limits"]
 
@@ -63,7 +63,7 @@ class Limits(BaseModel, title="Limits and time-outs", defer_build=True):
     0 for any time."""
     # Whoever closes an idle connection first may lose a request: let it not be this side. nginx keeps one for
     # 75 s, and load balancers for 60 s.
-    timeout_keep_alive: Annotated[int, Field(ge=0)] = 90
+    timeout_keep_alive: WholeSeconds = 90
     """Seconds for which a connection may be idle between two requests; longer than a proxy or load balancer
     in front keeps it."""
 

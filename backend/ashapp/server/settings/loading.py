@@ -17,7 +17,7 @@ from ashapp.server.settings.types import allowed_numbers, parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 from ashapp.server.variables import ALIASES, Given, read_settings, variable
 
-__all__ = ["flag", "load", "misspelt_variables"]
+__all__ = ["flag", "load", "load_with_sources", "misspelt_variables"]
 
 _LONGEST_VALUE = 100
 
@@ -28,7 +28,14 @@ _FIELDS = ServerSettings.model_fields
 
 
 def load(flags: Mapping[str, Any]) -> Settings:
-    """Return the settings; *flags* holds what was given on the command line, by the settings' names.
+    """Return the settings of all sources; see `load_with_sources`."""
+    return load_with_sources(flags)[0]
+
+
+def load_with_sources(flags: Mapping[str, Any]) -> tuple[Settings, Mapping[str, Given]]:
+    """Return the settings, and what was given for them, where.
+
+    *flags* holds what was given on the command line, by the settings' names.
 
     Where no application is named, it is that of the current folder, if there is one.
     Raises `StartupError` for a wrong value, an unknown key of the file or a file that can't be read.
@@ -38,7 +45,7 @@ def load(flags: Mapping[str, Any]) -> Settings:
         given = read_settings(_FIELDS, {name: Given(name, flags[name], _origin(name)) for name in flags})
         if "app" not in given and (target := find_target(Path.cwd())):
             given["app"] = Given("app", target, "found here")
-        return ServerSettings(**{name: each.value for name, each in given.items()})
+        return ServerSettings(**{name: each.value for name, each in given.items()}), given
     except ValidationError as error:
         lines = [
             _explain(details, given)

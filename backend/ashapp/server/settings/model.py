@@ -23,12 +23,14 @@ from ashapp.server.settings.lifecycle import Stopping, Workers, is_developed
 from ashapp.server.settings.limits import Limits
 from ashapp.server.settings.proxies import BehindProxy
 from ashapp.server.settings.types import (
+    DURATION,
     Command,
     Count,
     Headers,
     Mounted,
     Port,
     PortOrOff,
+    PositiveSeconds,
     ProbePath,
     Seconds,
     Text,
@@ -102,7 +104,7 @@ class Reloading(BaseModel, title="Reloading", defer_build=True):
 
     reload: bool = False
     """Restart when a file changes. Does not turn debug on."""
-    reload_delay: Annotated[float, Field(gt=0)] | None = None
+    reload_delay: PositiveSeconds | None = None
 
 
 class Probing(BaseModel, title="Probes", defer_build=True):
@@ -133,7 +135,7 @@ class Management(BaseModel, title="Management", defer_build=True):
     machines."""
     management_port: PortOrOff = 5001
     """Port of metrics and readiness in detail; 0 takes a free one, "off" leaves it out."""
-    readiness_interval: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    readiness_interval: Annotated[float, Field(gt=0, le=3600), DURATION] = 5.0
     """Seconds from one run of the readiness checks to the next."""
     readiness_full_errors: bool = False
     """Show and log the whole text of what a readiness check raises, with the secrets that it may hold."""
@@ -183,8 +185,8 @@ class WebSocket(BaseModel, title="WebSocket", defer_build=True):
     ws: Annotated[str, implementation(WS_PROTOCOLS)] | None = None
     ws_max_size: Count | None = None
     ws_max_queue: Count | None = None
-    ws_ping_interval: Annotated[float, Field(gt=0)] | None = None
-    ws_ping_timeout: Annotated[float, Field(gt=0)] | None = None
+    ws_ping_interval: PositiveSeconds | None = None
+    ws_ping_timeout: PositiveSeconds | None = None
 
 
 class Logging(BaseModel, title="Logging", defer_build=True):

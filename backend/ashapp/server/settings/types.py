@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic.fields import FieldInfo
 
+from ashapp.server.durations import UNITS_TEXT, seconds_of
+
 __all__ = [
+    "DURATION",
     "Command",
     "Count",
     "Headers",
@@ -21,6 +24,7 @@ __all__ = [
     "Seconds",
     "Size",
     "Text",
+    "WholeSeconds",
     "allowed_numbers",
     "implementation",
     "parts_of",
@@ -28,6 +32,11 @@ __all__ = [
 
 # RFC 9110, 5.1 and 5.5: a token, and a value without control characters.
 _HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+
+
+def _seconds(value: Any) -> Any:
+    found = seconds_of(value) if isinstance(value, str) else None
+    return value if found is None else found
 
 
 def _command(value: str) -> str:
@@ -95,8 +104,11 @@ def implementation(known: Iterable[str]) -> AfterValidator:
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+#: Marks a number of seconds, which may have a unit.
+DURATION = BeforeValidator(_seconds)
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), DURATION]
+PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False), DURATION]
+WholeSeconds = Annotated[int, Field(ge=0), DURATION]
 Size = Annotated[ByteSize, Field(ge=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 PortOrOff = Annotated[int | Literal["off"], BeforeValidator(_port_or_off)]
@@ -123,8 +135,9 @@ def allowed_numbers(field: FieldInfo) -> str:
     if ByteSize in parts:
         return f"must be a number of bytes of at least {bounds['ge']}, such as 20MiB"
     kind = "a number" if float in parts else "a whole number"
+    unit = f", in {UNITS_TEXT}" if DURATION in parts else ""
     if "gt" in bounds:
-        return f"must be {kind} above {bounds['gt']}"
+        return f"must be {kind} above {bounds['gt']}{unit}"
     if "le" in bounds:
         return f"must be {kind} from {bounds['ge']} to {bounds['le']}"
-    return f"must be {kind} of at least {bounds['ge']}"
+    return f"must be {kind} of at least {bounds['ge']}{unit}"
