@@ -80,7 +80,7 @@ def test_the_guides_name_nothing_that_is_not_offered(name: str) -> None:
             "from ashapp import FlaskToAsgi",
             {"uvicorn", "click.testing", "pydantic", "ashapp.server"},
         ),
-        ("import ashapp.api", {"uvicorn", "click.testing", "pydantic", "ashapp.server"}),
+        ("import ashapp.api", {"uvicorn", "click.testing", "httpx", "ashapp.server"}),
         ("from ashapp import readiness_check", {"uvicorn", "flask", "click", "pydantic"}),
     ],
 )

@@ -9,16 +9,40 @@ from typing import Any
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
-from ashapp.api import problems
-from ashapp.api.body import upload
-from ashapp.api.card import card, version
-from ashapp.api.delay import delay
-from ashapp.api.echo import echo, headers
-from ashapp.api.status import status
+from ashapp.api import card, problems
+from ashapp.api.cors import allow_origins
+from ashapp.api.reference.operations import Endpoint
+from ashapp.api.routes import (
+    answers,
+    authentication,
+    caching,
+    call,
+    cookies,
+    place,
+    requests,
+    sockets,
+    streams,
+)
+from ashapp.bridge import FlaskToAsgi
 
-__all__ = ["ApiResponse", "create_app"]
+__all__ = ["ROUTES", "ApiResponse", "create_app"]
 
-_ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
+#: All operations, by what they are about.
+ROUTES = tuple(
+    module.routes
+    for module in (
+        card,
+        requests,
+        answers,
+        streams,
+        caching,
+        cookies,
+        authentication,
+        place,
+        call,
+        sockets,
+    )
+)
 
 _DEFAULTS = {
     "MAX_CONTENT_LENGTH": 1024**2,
@@ -26,6 +50,8 @@ _DEFAULTS = {
     "MAX_UPLOAD_SIZE": 1024**3,
 }
 
+# Keys of the configuration that are variables of the environment.
+_VARIABLES = ("ASHAPP_API_BACKENDS", "ASHAPP_API_CORS_ORIGINS", "ASHAPP_COMMIT")
 
 _HEADERS = MappingProxyType(
     {
@@ -65,21 +91,37 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
     - ``MAX_CONTENT_LENGTH``: bytes that ``/echo`` reads of a body; 1 MiB. None: no limit.
     - ``MAX_UPLOAD_SIZE``: bytes that ``/upload`` reads of a body; 1 GiB. None: no limit.
-    - ``MAX_DELAY_SECONDS``: the longest wait that ``/delay`` accepts, in seconds; 10.
-    - ``ASHAPP_COMMIT``: the commit that was built, for ``/version``; the environment variable of that name.
+    - ``MAX_DELAY_SECONDS``: the longest wait that ``/delay`` accepts, and the longest between two pieces of a
+      stream, in seconds; 10.
+
+    Those that follow are environment variables of the same names where they are not given:
+
+    - ``ASHAPP_API_BACKENDS``: what ``/call`` asks, such as ``stock=http://stock:5000/version``, separated by
+      commas; none.
+    - ``ASHAPP_API_CORS_ORIGINS``: the origins whose scripts may read answers, separated by commas, or ``*``;
+      none.
+    - ``ASHAPP_COMMIT``: the commit that was built, for ``/version``.
+
+    Raises:
+        ValueError: ``ASHAPP_API_BACKENDS`` has another form, or there is no httpx for it.
+
     """
     app = Flask("ashapp.api", static_folder=None)
     app.response_class = ApiResponse
     app.json = _OrderedJson(app)
     app.url_map.merge_slashes = False
-    app.config.from_mapping(_DEFAULTS, ASHAPP_COMMIT=os.environ.get("ASHAPP_COMMIT"))
+    app.config.from_mapping(_DEFAULTS, **{name: os.environ.get(name) for name in _VARIABLES})
     app.config.from_mapping(config)
+    app.config["BACKENDS"] = call.parse_backends(app.config["ASHAPP_API_BACKENDS"] or "")
     problems.register(app)
-    app.add_url_rule("/", view_func=card)
-    app.add_url_rule("/version", view_func=version)
-    app.add_url_rule("/echo", view_func=echo, methods=_ANY)
-    app.add_url_rule("/headers", view_func=headers)
-    app.add_url_rule("/status/<code>", view_func=status, methods=_ANY)
-    app.add_url_rule("/delay/<seconds>", view_func=delay, methods=_ANY)
-    app.add_url_rule("/upload", view_func=upload, methods=["POST", "PUT"])
+    allow_origins(app, _parts(app.config["ASHAPP_API_CORS_ORIGINS"] or ""))
+    app.extensions["ashapp.api"] = [
+        Endpoint(app, operation) for routes in ROUTES for operation in routes.operations
+    ]
+    # So that views may be async generators under any server, and in Flask's test client.
+    FlaskToAsgi(app)
     return app
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in (each.strip() for each in text.split(",")) if part]

@@ -8,26 +8,15 @@ notice that less arrived than Content-Length announced. Nor can Flask 3.0 set a 
 
 import re
 from collections.abc import Iterator
-from hashlib import sha256
 
-from flask import Response, current_app, jsonify, request
+from flask import request
 from werkzeug.exceptions import BadRequest, ClientDisconnected, LengthRequired, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
-__all__ = ["read_body", "upload"]
+__all__ = ["chunks_of_body", "read_body"]
 
 _CHUNK_SIZE = 64 * 1024
 _LENGTH = re.compile(r"[0-9]{1,18}")
-
-
-def upload() -> Response:
-    """Return the size and SHA-256 of the body, as sent, which is not kept."""
-    digest = sha256()
-    size = 0
-    for chunk in _chunks_of_body(current_app.config["MAX_UPLOAD_SIZE"]):
-        digest.update(chunk)
-        size += len(chunk)
-    return jsonify(size=size, sha256=digest.hexdigest(), content_type=request.content_type)
 
 
 def read_body(limit: int | None) -> bytes:
@@ -37,10 +26,10 @@ def read_body(limit: int | None) -> bytes:
     anything is read where Content-Length tells; ``LengthRequired`` where the end of the body cannot be known;
     ``BadRequest`` where the body ends early or its Content-Length is no number.
     """
-    return b"".join(_chunks_of_body(limit))
+    return b"".join(chunks_of_body(limit))
 
 
-def _chunks_of_body(limit: int | None) -> Iterator[bytes]:
+def chunks_of_body(limit: int | None) -> Iterator[bytes]:
     """Yield the body in chunks of at most 64 KiB; the limit and the errors are those of ``read_body``."""
     length = _announced_length()
     if limit is not None and length is not None and length > limit:

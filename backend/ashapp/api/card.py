@@ -2,36 +2,52 @@
 """The service card: what answers here, as a page for a browser and as JSON for the rest; and the versions."""
 
 import platform
-import re
 import socket
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
 from importlib import metadata
-from inspect import getdoc
 from typing import Any
 
 from flask import Response, current_app, jsonify, make_response, render_template, request, url_for
-from werkzeug.routing import Rule
 
 import ashapp  # Not complete yet while it imports this package: read its version when asked.
+from ashapp.api.reference.operations import Answer, Endpoint, Model, Routes
 
-__all__ = ["card", "version"]
+__all__ = ["Version", "card", "routes", "version"]
+
+routes = Routes("Service", "What answers here.")
 
 _NAME = "ashapp-backend"
 
-_EXAMPLES = {"code": "418", "seconds": "1"}
-_ARGUMENT = re.compile(r"<(\w+)>")
+
+class Version(Model):
+    """The versions of what runs, and the commit that was built, if it is known."""
+
+    name: str
+    version: str
+    commit: str | None
+    python: str
+    flask: str
+    werkzeug: str
 
 
+@routes.add(
+    "/",
+    answers=(
+        Answer(200, "The card, for programs.", "application/json"),
+        Answer(200, "The card, for browsers.", "text/html"),
+    ),
+)
 def card() -> Response:
     """Return this card: the service, its version and its endpoints."""
+    endpoints: list[Endpoint] = current_app.extensions["ashapp.api"]
     facts = {
         "name": _NAME,
         "version": ashapp.__version__,
         "hostname": socket.gethostname(),
         "python": platform.python_version(),
-        "endpoints": [_endpoint(rule) for rule in current_app.url_map.iter_rules()],
+        "endpoints": [_endpoint(each) for each in endpoints if not each.operation.is_websocket],
     }
     # The first of equals wins: JSON, for a client that accepts anything.
     accepted = request.accept_mimetypes.best_match(["application/json", "text/html"])
@@ -40,9 +56,10 @@ def card() -> Response:
     return response
 
 
-def version() -> Response:
+@routes.add("/version")
+def version() -> Version:
     """Return the versions of the service, Python, Flask and Werkzeug, and the commit built."""
-    return jsonify(
+    return Version(
         name=_NAME,
         version=ashapp.__version__,
         commit=current_app.config["ASHAPP_COMMIT"] or None,
@@ -57,14 +74,12 @@ def _installed(distribution: str) -> str:
     return metadata.version(distribution)
 
 
-def _endpoint(rule: Rule) -> dict[str, Any]:
-    arguments: dict[str, Any] = {name: _EXAMPLES[name] for name in rule.arguments}
-    summary = getdoc(current_app.view_functions[rule.endpoint]) or ""
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
     return {
-        "path": _ARGUMENT.sub(r"{\1}", rule.rule),
-        "methods": sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}),
-        "summary": summary.partition("\n")[0],
-        "example": url_for(rule.endpoint, **arguments),
+        "path": endpoint.path,
+        "methods": list(endpoint.operation.methods),
+        "summary": endpoint.operation.summary,
+        "example": url_for(endpoint.name, **endpoint.example),
     }
 
 

@@ -8,6 +8,8 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from ashapp.bridge import nonblocking
+
 __all__ = ["problem", "register", "title"]
 
 
@@ -17,7 +19,7 @@ def register(app: Flask) -> None:
     An exception that nobody handles is one too: Flask logs it and raises ``InternalServerError`` in its
     place, whose description tells the client nothing.
     """
-    app.register_error_handler(HTTPException, _problem_of)
+    app.register_error_handler(HTTPException, nonblocking(_problem_of))
 
 
 def problem(status: int, detail: str, headers: Iterable[tuple[str, str]] = ()) -> Response:

@@ -113,7 +113,7 @@ def sse(source: EventSource, *, retry: float | None = None, heartbeat: float = 1
         body = _SyncStream(source, departures).body(start, heartbeat)
     else:
         raise TypeError(f"expected an iterable, an async iterable or a callable, got {source!r}")
-    return flask.Response(body, mimetype="text/event-stream", headers=_HEADERS)
+    return flask.current_app.response_class(body, mimetype="text/event-stream", headers=_HEADERS)
 
 
 def _encode(item: Any) -> bytes:

@@ -14,7 +14,7 @@ import asgiref.wsgi
 
 from ashapp.bridge.admission.departures import DEPARTURES, Departures
 from ashapp.bridge.admission.free_memory import Memory
-from ashapp.bridge.admission.in_flight import Admission
+from ashapp.bridge.admission.in_flight import ADMISSION, Admission
 from ashapp.bridge.admission.websockets import DEFAULT_WEBSOCKET_THREADS, Websockets
 from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
 from ashapp.bridge.concurrency.own_loop import drain_own_loops
@@ -149,6 +149,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         self.websockets = Websockets(websocket_threads, limit_websockets, self.departures)
         self._constants = {
             **server_constants(multithread=threads > 1, multiprocess=multiprocess),
+            ADMISSION: self.admission,
             DEPARTURES: self.departures,
         }
         #: What the calls of requests share.

@@ -11,7 +11,10 @@ import math
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.bridge.messages.errors import RequestRejected
 
-__all__ = ["Admission", "busy"]
+__all__ = ["ADMISSION", "Admission", "busy"]
+
+#: The key of the environ under which an application finds the one that has let its request in.
+ADMISSION = "ashapp.admission"
 
 # Seconds, RFC 9110, 10.2.3. The queue moves as soon as one thread is free: later would leave threads idle.
 _RETRY_AFTER = (b"retry-after", b"1")

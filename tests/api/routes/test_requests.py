@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 import base64
+import gzip
 import io
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ashapp.api import create_app
+from ashapp.testing import AsyncClient
 from tests.support.problem_details import assert_problem
 
 
@@ -120,3 +123,26 @@ def test_any_body_comes_back_or_is_a_client_error(data: bytes, content_type: str
 
 
 _APP = create_app()
+
+
+async def test_anything_tells_of_client_and_trace() -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "X-Request-ID": "one"}
+    async with AsyncClient(_APP, base_url="https://shop.example") as client:
+        body = (await client.patch("/anything?a=1", headers=headers, json=[1])).json()
+    assert (body["method"], body["json"], body["args"]) == ("PATCH", [1], {"a": ["1"]})
+    assert (body["url"], body["tls"]) == ("https://shop.example/anything?a=1", True)
+    assert body["client"]["address"] == "127.0.0.1"
+    assert body["http_version"] == "HTTP/1.1"
+    assert body["trace"] == {"request_id": "one", "trace_id": trace, "span_id": "b7ad6b7169203331"}
+
+
+@pytest.mark.parametrize("path", ["/anything", "/gzip"])
+def test_neither_needs_a_trace_or_a_port(client: FlaskClient, path: str) -> None:
+    response = client.get(path, environ_overrides={"HTTP_TRACEPARENT": "00-x"})
+    assert response.status_code == 200
+    if path == "/gzip":
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert json.loads(gzip.decompress(response.data))["gzipped"] is True
+    else:
+        assert len(response.get_json()["trace"]["trace_id"]) == 32

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""Operations: views with their URL rules, their methods, and what a view does not tell of its answers."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flask import Flask, jsonify, request
+from pydantic import BaseModel, ConfigDict, ValidationError
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from ashapp.api.body import read_body
+from ashapp.api.payload import parse_json
+from ashapp.api.reference.parameters import Parameter, arguments, parameters_of
+from ashapp.bridge import websocket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["ANY", "Answer", "Endpoint", "Model", "Operation", "Routes"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+#: The methods of an operation that takes any.
+ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+class Model(BaseModel):
+    """A JSON object that an operation takes or answers: the schema that is published is what checks it."""
+
+    model_config = ConfigDict(defer_build=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response that the return annotation of a view does not tell; *media_type* is None for no content."""
+
+    status: int
+    description: str
+    media_type: str | None = None
+    schema: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A *view* at a URL *rule*.
+
+    *takes* is the media type of a body that the view reads by itself. *security* names the scheme of
+    authentication. The view may also be the handler of a WebSocket.
+    """
+
+    view: Callable[..., Any]
+    rule: str
+    tag: str
+    methods: tuple[str, ...]
+    answers: tuple[Answer, ...] = ()
+    takes: str | None = None
+    security: str | None = None
+    is_websocket: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self.view) or "").partition("\n")[0]
+
+    @property
+    def description(self) -> str:
+        """The rest of the docstring, as one paragraph."""
+        return " ".join((inspect.getdoc(self.view) or "").partition("\n")[2].split())
+
+
+class Routes:
+    """Operations of one kind, which *tag* names and *description* describes."""
+
+    def __init__(self, tag: str, description: str) -> None:
+        self.tag = tag
+        self.description = description
+        self.operations: list[Operation] = []
+
+    def add(  # noqa: PLR0913 - all but one by keyword
+        self,
+        rule: str,
+        *,
+        methods: tuple[str, ...] = ("GET",),
+        answers: tuple[Answer, ...] = (),
+        takes: str | None = None,
+        security: str | None = None,
+        is_websocket: bool = False,
+    ) -> Callable[[F], F]:
+        """Declare the decorated view an operation; see ``Operation``."""
+
+        def decorate(view: F) -> F:
+            self.operations.append(
+                Operation(view, rule, self.tag, methods, answers, takes, security, is_websocket)
+            )
+            return view
+
+        return decorate
+
+
+class Endpoint:
+    """An *operation* as *app* has it, within the limits of its configuration."""
+
+    def __init__(self, app: Flask, operation: Operation) -> None:
+        self.operation = operation
+        self.parameters = parameters_of(operation.view, operation.rule, app.config)
+        annotations = inspect.get_annotations(operation.view, eval_str=True)
+        result = annotations.pop("return", None)
+        self.result = result if _is_model(result) else None
+        self.body = next(((name, each) for name, each in annotations.items() if _is_model(each)), None)
+        view = _handler(operation.view, self.parameters) if operation.is_websocket else self._view()
+        if operation.is_websocket:
+            websocket(app, operation.rule, endpoint=self.name, max_size=64 * 1024)(view)
+        else:
+            app.add_url_rule(operation.rule, self.name, view, methods=operation.methods)
+
+    @property
+    def name(self) -> str:
+        """The name of the view, which is that of Flask's endpoint."""
+        return self.operation.view.__name__
+
+    @property
+    def path(self) -> str:
+        """The path, with each argument in braces."""
+        return self.operation.rule.replace("<", "{").replace(">", "}")
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """The arguments of the path in an example."""
+        return {each.name: each.value.example for each in self.parameters if each.where == "path"}
+
+    def _view(self) -> Callable[..., Any]:
+        view = self.operation.view
+        if not (self.parameters or self.body or self.result):
+            return view
+        if not inspect.iscoroutinefunction(view):
+
+            @wraps(view)
+            def sync(**path: str) -> Any:
+                return _response(view(**self._arguments(path)))
+
+            return sync
+
+        @wraps(view)
+        async def on_loop(**path: str) -> Any:
+            return _response(await view(**self._arguments(path)))
+
+        return on_loop
+
+    def _arguments(self, path: Mapping[str, str]) -> dict[str, Any]:
+        values = arguments(self.parameters, path)
+        if self.body is not None:
+            name, model = self.body
+            values[name] = _parse_body(model)
+        return values
+
+
+def _handler(handler: Callable[..., Any], parameters: list[Parameter]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(handler):
+
+        @wraps(handler)
+        async def on_loop(ws: Any, **path: str) -> Any:
+            return await handler(ws, **arguments(parameters, path))
+
+        return on_loop
+
+    @wraps(handler)
+    def sync(ws: Any, **path: str) -> Any:
+        return handler(ws, **arguments(parameters, path))
+
+    return sync
+
+
+def _is_model(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _response(result: Any) -> Any:
+    return jsonify(result.model_dump(by_alias=True)) if isinstance(result, BaseModel) else result
+
+
+def _parse_body(model: type[BaseModel]) -> BaseModel:
+    """Return the body of the current request.
+
+    Raises:
+        BadRequest: it is not what *model* describes.
+        UnsupportedMediaType: it is no JSON.
+
+    """
+    if not request.is_json:
+        kind = request.mimetype or "nothing"
+        raise UnsupportedMediaType(f"The body must be application/json, not {kind}.")
+    value = parse_json(read_body(request.max_content_length))
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be a JSON object.")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        details = error.errors(include_url=False)[0]
+        where = ".".join(map(str, details["loc"]))
+        raise BadRequest(f"{where}: {details['msg']}, not {str(details['input'])[:100]!r}.") from None

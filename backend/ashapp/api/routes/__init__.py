@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The operations of the reference API, by what they are about."""
