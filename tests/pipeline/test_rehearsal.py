@@ -92,21 +92,22 @@ def test_what_is_built_and_tested_is_what_is_published_and_deployed(
         "docker load --input image.tar",
         "docker login --username robot --password-stdin",
         f"docker push {tag}",
-        f"docker push {IMAGE}:latest",
         f"attest provenance of {subject}",
         f"attest sbom.spdx.json of {subject}",
+        f"gh attestation verify oci://{subject} --repo ",
         "kubectl apply",
         "kubectl --namespace ashapp-staging rollout status",
         "smoke at https://service.example",
         "kubectl apply",
         "kubectl --namespace ashapp-production rollout status",
         "smoke at https://service.example",
+        f"docker buildx imagetools create --tag {IMAGE}:latest {IMAGE}@{DIGEST}",
     )
     assert undone(commands) == []
 
 
 def test_the_image_is_told_where_it_comes_from(checkout: Checkout, published: tuple[Run, Commands]) -> None:
-    [build] = [call for call in published[1].calls if call.startswith("docker build")]
+    [build] = [call for call in published[1].calls if call.startswith("docker build ")]
     given = dict(re.findall(r"--build-arg (\w+)=(\S+)", build))
     assert given.keys() == {"VERSION", "REVISION", "CREATED", "SOURCE"}
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", given["VERSION"])
@@ -143,7 +144,7 @@ def test_nothing_is_published_unless_all_checks_succeed(
 
 
 def test_what_is_not_published_is_not_deployed(checkout: Checkout, commands: Commands) -> None:
-    commands.fail(f"docker push {IMAGE}:latest")
+    commands.fail(f"docker push {IMAGE}")
     assert not push(checkout, commands).is_green
     assert not [call for call in commands.calls if call.startswith("kubectl")]
 
@@ -162,3 +163,10 @@ def test_where_production_fails_it_alone_is_undone(checkout: Checkout, commands:
     commands.fail("ashapp-production rollout status")
     assert not push(checkout, commands).is_green
     assert undone(commands) == ["ashapp-production"]
+    assert not [call for call in commands.calls if ":latest" in call]
+
+
+def test_an_image_without_a_signature_is_not_deployed(checkout: Checkout, commands: Commands) -> None:
+    commands.fail("gh attestation verify")
+    assert not push(checkout, commands).is_green
+    assert not [call for call in commands.calls if call.startswith("kubectl apply")]

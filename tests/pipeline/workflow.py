@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The pipeline's workflow, and runs of it by ``act`` on this machine, without containers around the jobs.
+"""The workflows, and runs of them by ``act`` on this machine, without containers around the jobs.
 
 What only GitHub can do (artifacts, signatures, its Pythons) is done by the actions of the folder ``actions``,
 which stand in for those of the same name. ``actions/checkout`` is act's own: it copies the repository.
@@ -19,11 +19,13 @@ import yaml
 from tests.pipeline.checkout import ROOT, Checkout
 from tests.pipeline.commands import Commands
 
-__all__ = ["PIPELINE", "Run", "act", "uses"]
+__all__ = ["PIPELINE", "RELEASE", "Run", "act", "uses"]
 
 PIPELINE = ".github/workflows/pipeline.yml"
+RELEASE = ".github/workflows/release.yml"
 
 _ACTIONS = Path(__file__).parent / "actions"
+_RUNNERS = ("ubuntu-latest", "ubuntu-24.04", "ubuntu-24.04-arm")
 _DEPLOY = ".github/actions/deploy/action.yml"
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _MISSING = "act is not on the PATH. It runs the pipeline: `tox -e pipeline` brings it."
@@ -61,10 +63,11 @@ def act(
     checkout: Checkout,
     event: str,
     *options: str,
+    workflow: str = PIPELINE,
     commands: Commands | None = None,
     timeout: float = 900,
 ) -> Run:
-    """Run the pipeline of *checkout* for an *event*; *options* are act's.
+    """Run a *workflow* of *checkout* for an *event*; *options* are act's.
 
     With *commands* it is a rehearsal: the jobs call these instead of the real ones.
     """
@@ -74,11 +77,11 @@ def act(
         [
             command,
             event,
-            *("--workflows", PIPELINE),
-            *("--platform", "ubuntu-latest=-self-hosted"),
+            *("--workflows", workflow),
+            *(f"--platform={runner}=-self-hosted" for runner in _RUNNERS),
             "--no-cache-server",
             "--action-offline-mode",
-            *_stand_ins({"setup-python": "nothing"} if commands else {}),
+            *_stand_ins(workflow, {"setup-python": "nothing"} if commands else {}),
             *options,
         ],
         cwd=checkout.path,
@@ -98,9 +101,9 @@ def act(
     return Run(result.returncode, _COLOURS.sub("", result.stdout))
 
 
-def _stand_ins(others: Mapping[str, str]) -> Iterator[str]:
+def _stand_ins(workflow: str, others: Mapping[str, str]) -> Iterator[str]:
     used = {
-        action for file in (PIPELINE, _DEPLOY) for action in uses(yaml.safe_load((ROOT / file).read_text()))
+        action for file in (workflow, _DEPLOY) for action in uses(yaml.safe_load((ROOT / file).read_text()))
     }
     for action in sorted(used):
         if not action.startswith(("actions/checkout@", "./")):
