@@ -2,6 +2,7 @@
 """The examples, each started by the very line of its README, and the databases that they need."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -55,9 +56,11 @@ def example(name: str, number: int = 0, *, listens: bool = True, **env: str) -> 
     """Run the line of an example's README, on a free port; *number* counts those of a README with several."""
     folder = EXAMPLES / name
     env = {"ASHAPP_HOST": "127.0.0.1", "ASHAPP_PORT": "0", "ASHAPP_LOG_FORMAT": "json", **env}
-    line = command(lines(folder)[number])
-    with serving(command=line, cwd=folder, env=env, listens=listens) as server:
+    line = lines(folder)[number]
+    with serving(command=command(line), cwd=folder, env=env, listens=listens) as server:
         try:
+            if workers := re.search(r"--workers (\d+)", line):
+                server.wait_for_log(f"(?s)(Application startup complete.*){{{workers[1]}}}")
             yield server
         finally:
             server.stop()
