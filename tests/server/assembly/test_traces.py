@@ -4,10 +4,7 @@
 import logging
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -15,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from opentelemetry import trace
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from ashapp.server.assembly.traces import make_tracer
 from ashapp.server.errors import StartupError
 from tests.support.process import serving
+from tests.support.services.collector import Collector
 
 SHOP = """
     from flask import Flask
@@ -116,55 +113,6 @@ def test_a_missing_package_is_told_and_the_service_goes_on(
         assert make_tracer({"OTEL_TRACES_EXPORTER": "console"}, query=False) is None
     (message,) = caplog.messages
     assert "Install ashapp-backend[otel]" in message
-
-
-class Collector:
-    """Takes spans as OTLP over HTTP."""
-
-    def __init__(self) -> None:
-        self.requests: list[ExportTraceServiceRequest] = []
-        self.endpoint = ""
-
-    @contextmanager
-    def running(self) -> Iterator["Collector"]:
-        requests = self.requests
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if self.headers.get("content-encoding") is None:
-                    requests.append(ExportTraceServiceRequest.FromString(body))
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *args: object) -> None: ...
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            self.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-            try:
-                yield self
-            finally:
-                server.shutdown()
-                thread.join(20)
-
-    @property
-    def spans(self) -> list[tuple[str, str, str, str]]:
-        """Service, name, parent's name and status of each span."""
-        found = [
-            (next(a.value.string_value for a in r.resource.attributes if a.key == "service.name"), span)
-            for request in self.requests
-            for r in request.resource_spans
-            for scope in r.scope_spans
-            for span in scope.spans
-        ]
-        names = {span.span_id: span.name for _, span in found}
-        return sorted(
-            (service, span.name, names.get(span.parent_span_id, ""), str(span.status.code))
-            for service, span in found
-        )
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
