@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The locks of the image: what pyproject.toml asks for, each at one version and by its hashes."""
 
+import configparser
 import re
 import tomllib
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,6 +25,11 @@ _AGAIN = (
 LOCKS = {
     "image": (_PYPROJECT["project"]["dependencies"], "pyproject.toml"),
     "build": (_PYPROJECT["build-system"]["requires"], "--group build"),
+    # Of what runs where an image is built that is published, or where credentials are.
+    **{
+        name: (_PYPROJECT["dependency-groups"][name], f"--group {name}")
+        for name in ("container", "sbom", "tools")
+    },
 }
 
 
@@ -65,3 +72,19 @@ def test_a_lock_has_a_version_and_hashes_for_each_package_and_no_source(name: st
 
 def test_the_group_that_is_locked_is_what_builds_the_project() -> None:
     assert _PYPROJECT["dependency-groups"]["build"] == _PYPROJECT["build-system"]["requires"]
+
+
+def test_the_lowest_versions_that_are_tested_are_those_of_the_project() -> None:
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    pinned = {
+        canonicalize_name(name): version for name, version in _pins(tox["testenv:lowest"]["commands_pre"])
+    }
+    for each in map(Requirement, _PYPROJECT["project"]["dependencies"]):
+        (lowest,) = [part.version for part in each.specifier if part.operator == ">="]
+        tested = Version(pinned[canonicalize_name(each.name)]).release
+        assert tested[: lowest.count(".") + 1] == Version(lowest).release
+
+
+def _pins(command: str) -> list[list[str]]:
+    return [word.split("==") for word in command.split() if "==" in word]

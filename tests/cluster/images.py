@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The images that are rolled out: the project's with an application, whose answers tell them apart."""
 
+import os
+import shlex
+import subprocess
 from pathlib import Path
 
 from tests.container.engine import docker
@@ -27,4 +30,7 @@ def generation(base: str, name: str, application: str = "application:app") -> st
 def _build(context: Path, name: str, *options: str) -> str:
     tag = f"{_REPOSITORY}:{name}"
     docker("build", "--quiet", "--tag", tag, *options, str(context), timeout=900)
+    # A cluster whose nodes have an engine of their own, such as kind's, is given the image.
+    if load := shlex.split(os.environ.get("ASHAPP_CLUSTER_LOAD", "")):
+        subprocess.run([*load, tag], timeout=300, check=True)
     return tag
