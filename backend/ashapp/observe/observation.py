@@ -106,6 +106,8 @@ class Observation:
     handed_over: bool = False
     #: Whether the client has gone before the response was complete.
     disconnected: bool = False
+    #: Whether the server has cancelled it at its end.
+    cut: bool = False
     #: What the application raised, if the response had not ended by then.
     error: BaseException | None = None
     ended: bool = False
@@ -177,6 +179,6 @@ class Observation:
         self.ended = True
         self.duration = perf_counter() - self.started
         # uvicorn drops what is sent to a client that has gone, where ASGI 2.4 has an OSError.
-        if getattr(getattr(self._send, "__self__", None), "disconnected", False):
+        if not self.cut and getattr(getattr(self._send, "__self__", None), "disconnected", False):
             self.disconnected = True
         self._finish(self)

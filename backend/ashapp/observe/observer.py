@@ -33,7 +33,7 @@ class Observer:
 
     A request that its server cancels, as at its end, is an error of the application to uvicorn, logged with
     the traceback. With *answer_cancelled* it is none: that answers, by the ``send`` that it is called with,
-    if no response has been begun. A WebSocket has been closed by then.
+    if no response has been begun. A stream is cut without an error, and a WebSocket has been closed by then.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Observer:
             if answer is not None and observation.status is None and scope["type"] == "http":
                 await answer(send)
             if not observation.ended:
-                observation.error = error
+                observation.error, observation.cut = (error, False) if answer is None else (None, True)
                 # What the server answers then (uvicorn: 500), unless the response has begun already.
                 observation.status = observation.status or 500
                 observation.end()

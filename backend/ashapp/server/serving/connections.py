@@ -24,6 +24,9 @@ __all__ = ["Connections"]
 
 _log = logging.getLogger("ashapp.server")
 
+# How many requests are named.
+_NAMED = 3
+
 
 class Connections:
     """The open connections of a server: those of uvicorn's ``server_state.connections``.
@@ -58,6 +61,16 @@ class Connections:
             if not has_arrived(connection.transport):
                 _shut_down(connection)
 
+    def in_flight(self) -> str:
+        """Return what is in flight, for a person: how many requests and WebSockets, some by their names."""
+        cycles = [getattr(each, "served", getattr(each, "cycle", None)) for each in self._connections]
+        scopes = [cycle.scope for cycle in cycles if cycle is not None and not cycle.response_complete]
+        names = [f"{scope['method']} {scope['path']!r}" for scope in scopes[:_NAMED]]
+        more = ["..."] if len(scopes) > _NAMED else []
+        others = sum(not hasattr(each, "cycle") for each in self._connections)
+        requests = f"{_counted(len(scopes), 'request')} ({', '.join(names + more)})" if scopes else ""
+        return " and ".join(filter(None, [requests, _counted(others, "WebSocket") if others else ""]))
+
     def break_off(self) -> None:
         """End those whose response has begun, as if the client had gone: for an end that can't wait for it.
 
@@ -82,6 +95,10 @@ class Connections:
             if not hasattr(connection, "cycle") and connection not in self._ended:
                 self._ended.add(connection)
                 _shut_down(connection)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _shut_down(connection: Any) -> None:

@@ -41,7 +41,7 @@ from ashapp.server.serving.accept_queue import SETTLING, accept_queued, refuse_n
 from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
 from ashapp.server.serving.connections import Connections
 from ashapp.server.settings import Settings
-from ashapp.server.system.signals import failures, handle, keep, numbers
+from ashapp.server.system.signals import failures, handle, is_on_terminal, keep, numbers
 from ashapp.server.system.sockets import SocketFile, listen
 
 __all__ = ["DrainingServer", "Ending"]
@@ -144,7 +144,9 @@ class DrainingServer(uvicorn.Server):
             self._start.cancel()
         seconds = self._drain_end - time.monotonic()
         if self.ending is Ending.DRAINING and self.started and seconds > 0:
-            _log.info("%sNot ready any more; connections are accepted for %.1f s", self._signal, seconds)
+            _log.info(
+                "%sNot ready any more; connections are accepted for %.1f s%s", self._signal, seconds, _hint()
+            )
         self._connections.announce_end()
         if self.ending is not Ending.RETIRING:
             self._send_away(max(seconds, 0))
@@ -266,15 +268,18 @@ class DrainingServer(uvicorn.Server):
 
     async def _finish(self) -> bool:
         """Wait until all is done; return whether it was in time."""
-        deadline = time.monotonic() + self.settings.timeout_graceful_shutdown
+        seconds = self.settings.timeout_graceful_shutdown
+        deadline = time.monotonic() + seconds
         is_retiring = self.ending is Ending.RETIRING
         grace = min(_RETIRING_IDLE, self.config.timeout_keep_alive) if is_retiring else _IDLE
         await asyncio.sleep(_POLL)  # until connections that were just accepted are there
         if is_retiring:
             # Not before the handshakes of these are over: clients that come back are served by any worker.
-            seconds = min(self.settings.drain_delay, self.settings.timeout_graceful_shutdown / 2)
+            farewell = min(self.settings.drain_delay, seconds / 2)
             self._away = deadline
-            asyncio.get_running_loop().call_later(_IDLE, self._send_away, seconds)
+            asyncio.get_running_loop().call_later(_IDLE, self._send_away, farewell)
+        if seconds and self.ending is not Ending.HURRIED and (left := self._connections.in_flight()):
+            _log.info("Waiting for %s, for %d s at most%s", left, seconds, _hint())
         while self.server_state.connections or self.server_state.tasks:
             if self.ending is Ending.HURRIED or time.monotonic() >= deadline:
                 return False
@@ -289,6 +294,8 @@ class DrainingServer(uvicorn.Server):
         reason = "hurried" if self.ending is Ending.HURRIED else "timeout_graceful_shutdown is over"
         if tasks:
             _log.warning("Cancelled %d requests in flight: %s", len(tasks), reason)
+            seconds = self.settings.timeout_lifespan_shutdown
+            _log.info("What runs on, as on a thread, and the application's shutdown have %g s", seconds)
         for task in tasks:
             task.cancel(f"Cancelled at the end of the server: {reason}")
 
@@ -305,3 +312,8 @@ class DrainingServer(uvicorn.Server):
                 await self.lifespan.shutdown()
         except TimeoutError:
             _log.error("The application was not shut down within %g s", seconds)
+
+
+def _hint() -> str:
+    """Return what a person at a terminal may do so as not to wait."""
+    return "; Ctrl+C again ends it at once" if is_on_terminal() else ""
