@@ -21,11 +21,21 @@ from tests.support.asgi import lifespan
 from tests.support.client import Connection, fetch
 from tests.support.flask import begin
 from tests.support.server import serving
-from tests.support.waiting import PATIENCE, until_set
+from tests.support.waiting import PATIENCE, until, until_set
 
 
 def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
     raise AssertionError("no request is made")
+
+
+def test_no_thread_stays_behind(app: flask.Flask) -> None:
+    """Though something may hold the bridge, as a test does."""
+    bridge = FlaskToAsgi(app)
+    app.add_url_rule("/", view_func=lambda: threading.current_thread().name)
+    with serving(bridge) as address:
+        assert fetch(address, "/").body.startswith(b"ashapp-worker-")
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "ashapp-worker-1"])
+    assert bridge.threads.started == 0
 
 
 async def run(bridge: WsgiToAsgi, *events: str, **scope: Any) -> list[Message]:

@@ -265,6 +265,8 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         elif scope["type"] == "lifespan":
             self.service.tasks.startup_context = copy_context()
             await self.lifespan(scope, receive, send)
+            for pool in (self.threads, self.websockets.pool, self.service.request_threads):
+                pool.dismiss()
         elif scope["type"] == "websocket":
             self._enter_loop()
             self.websockets.open += 1

@@ -82,6 +82,19 @@ def test_a_pool_may_be_collected_on_a_thread_of_its_own(gate: threading.Event) -
     assert not thread.is_alive()
 
 
+def test_threads_that_are_dismissed_end_and_others_take_their_place(gate: threading.Event) -> None:
+    pool = ThreadPool(3)
+    busy = [pool.call(lambda: (gate.wait(PATIENCE), threading.current_thread())[1]) for _ in range(2)]
+    idle = pool.call(threading.current_thread).result(PATIENCE)
+    until(lambda: pool.busy == 2)
+    pool.dismiss()
+    idle.join(PATIENCE)
+    assert (idle.is_alive(), pool.started, pool.busy) == (False, 2, 2)
+    assert pool.call(threading.current_thread).result(PATIENCE) is not idle
+    gate.set()
+    assert all(future.result(PATIENCE).is_alive() for future in busy)
+
+
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
 def test_a_failing_hand_off_is_logged_and_costs_no_thread(
     caplog: pytest.LogCaptureFixture, error: type[BaseException]

@@ -116,6 +116,17 @@ class ThreadPool:
         self.submit(partial(run_into, future, function))
         return future
 
+    def dismiss(self) -> None:
+        """Let the threads end that have nothing to do; more are started when they are needed."""
+        state = self._state
+        with state.mutex:
+            state.dismissed.update(state.idle)
+            state.started -= len(state.idle)
+            while state.idle:
+                alarm = state.idle.pop()
+                state.busy_since.pop(alarm, None)
+                alarm.release()
+
 
 class _State:
     """What the threads share with the pool; they hold no reference to the pool itself."""
@@ -128,6 +139,8 @@ class _State:
         self.mutex = threading.Lock()
         # What wakes each of the threads that have nothing to do.
         self.idle: list[threading.Lock] = []
+        # Those of them that are to end when they are woken.
+        self.dismissed: set[threading.Lock] = set()
         # When each thread took its hand-off, by ``time.monotonic``; 0 for one that has none.
         self.busy_since: dict[threading.Lock, float] = {}
         self.started = 0
@@ -169,7 +182,9 @@ class _State:
     def rest(self, alarm: threading.Lock) -> bool:
         """Wait to be woken; say whether that came to pass, else the thread is to end."""
         if alarm.acquire(timeout=self.timeout):
-            return True
+            is_dismissed = alarm in self.dismissed
+            self.dismissed.discard(alarm)
+            return not is_dismissed
         with self.mutex, suppress(ValueError):
             self.idle.remove(alarm)
             self.busy_since.pop(alarm, None)

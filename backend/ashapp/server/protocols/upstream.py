@@ -12,10 +12,21 @@ import h11
 from h11._readers import ChunkedReader
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from websockets.frames import Frame, Opcode
+from websockets.server import ServerProtocol
 
 from ashapp.server.protocols.head import check_lines
 
-__all__ = ["REACHED", "TESTED", "BaseH11Connection", "BaseH11Protocol", "HeldFlow", "LeanEvent", "Reached"]
+__all__ = [
+    "REACHED",
+    "TESTED",
+    "BaseH11Connection",
+    "BaseH11Protocol",
+    "HeldFlow",
+    "LeanEvent",
+    "Reached",
+    "let_close_anywhere",
+]
 
 #: The versions that the tests have run with, the first and the last.
 TESTED = {"uvicorn": ("0.51.0", "0.54.0"), "h11": ("0.16.0", "0.16.0"), "httptools": ("0.6.4", "0.9.0")}
@@ -68,6 +79,11 @@ REACHED = (
         "uvicorn.protocols.websockets.websockets_sansio_impl:WebSocketsSansIOProtocol",
         "handshake_initiated conn",
         "an answer to a handshake that can't be read",
+    ),
+    Reached(
+        "websockets.protocol:Protocol",
+        "recv_frame(frame) current_size",
+        "a client may close between the fragments of a message",
     ),
     Reached("uvicorn.server:ServerState", "default_headers total_requests", "no field twice"),
     Reached("uvicorn.config:Config", "encoded_headers", "responses tell of the end of their connections"),
@@ -122,6 +138,22 @@ class HeldFlow(FlowControl):
             self.read_paused = False
         else:
             super().resume_reading()
+
+
+class _ClosableAnywhere(ServerProtocol):
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
+def let_close_anywhere(websocket: Any) -> None:
+    """Let the client of *websocket*, a protocol of uvicorn, close between the fragments of a message.
+
+    A close frame is a control frame, which may be there (RFC 6455, 5.4). websockets answers it with 1002.
+    """
+    if type(getattr(websocket, "conn", None)) is ServerProtocol:
+        websocket.conn.__class__ = _ClosableAnywhere
 
 
 class BaseH11Protocol(H11Protocol):
