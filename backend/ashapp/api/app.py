@@ -11,6 +11,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from ashapp.api import card, problems
 from ashapp.api.cors import allow_origins
+from ashapp.api.live import Live
 from ashapp.api.reference.operations import Endpoint
 from ashapp.api.routes import (
     answers,
@@ -45,9 +46,11 @@ ROUTES = tuple(
 )
 
 _DEFAULTS = {
+    "LIVE_PAGE": True,
     "MAX_CONTENT_LENGTH": 1024**2,
     "MAX_DELAY_SECONDS": 10,
     "MAX_UPLOAD_SIZE": 1024**3,
+    "MAX_VIEWERS": 100,
 }
 
 # Keys of the configuration that are variables of the environment.
@@ -93,6 +96,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     - ``MAX_UPLOAD_SIZE``: bytes that ``/upload`` reads of a body; 1 GiB. None: no limit.
     - ``MAX_DELAY_SECONDS``: the longest wait that ``/delay`` accepts, and the longest between two pieces of a
       stream, in seconds; 10.
+    - ``LIVE_PAGE``: whether ``/`` is a page for browsers; True. It is live under ``ashapp serve``, whose
+      setting of that name can switch it off.
+    - ``MAX_VIEWERS``: how many may watch the live page of a worker at once; 100.
 
     Those that follow are environment variables of the same names where they are not given:
 
@@ -113,6 +119,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_mapping(_DEFAULTS, **{name: os.environ.get(name) for name in _VARIABLES})
     app.config.from_mapping(config)
     app.config["BACKENDS"] = call.parse_backends(app.config["ASHAPP_API_BACKENDS"] or "")
+    app.extensions["ashapp.live"] = Live(app)
     problems.register(app)
     allow_origins(app, _parts(app.config["ASHAPP_API_CORS_ORIGINS"] or ""))
     app.extensions["ashapp.api"] = [

@@ -3,18 +3,23 @@
 
 import platform
 import socket
-from base64 import b64encode
 from functools import cache
-from hashlib import sha256
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from flask import Response, current_app, jsonify, make_response, render_template, request, url_for
+from flask import Response, current_app, jsonify, request, url_for
+from werkzeug.exceptions import ServiceUnavailable
 
 import ashapp  # Not complete yet while it imports this package: read its version when asked.
+from ashapp.api.page import LONGEST, page
 from ashapp.api.reference.operations import Answer, Endpoint, Model, Routes
+from ashapp.api.reference.parameters import Value
+from ashapp.bridge import sse
 
-__all__ = ["Version", "card", "routes", "version"]
+if TYPE_CHECKING:
+    from ashapp.api.live import Live
+
+__all__ = ["Version", "card", "live", "routes", "version"]
 
 routes = Routes("Service", "What answers here.")
 
@@ -39,8 +44,12 @@ class Version(Model):
         Answer(200, "The card, for browsers.", "text/html"),
     ),
 )
-def card() -> Response:
-    """Return this card: the service, its version and its endpoints."""
+async def card() -> Response:
+    """Return this card: the service, its version and its endpoints; live for a browser."""
+    shown: Live = current_app.extensions["ashapp.live"]
+    # The first of equals wins: JSON, for a client that accepts anything.
+    offered = ["application/json", *(["text/html"] if current_app.config["LIVE_PAGE"] else [])]
+    accepted = request.accept_mimetypes.best_match(offered)
     endpoints: list[Endpoint] = current_app.extensions["ashapp.api"]
     facts = {
         "name": _NAME,
@@ -49,10 +58,28 @@ def card() -> Response:
         "python": platform.python_version(),
         "endpoints": [_endpoint(each) for each in endpoints if not each.operation.is_websocket],
     }
-    # The first of equals wins: JSON, for a client that accepts anything.
-    accepted = request.accept_mimetypes.best_match(["application/json", "text/html"])
-    response = _page(facts) if accepted == "text/html" else jsonify(facts)
+    response = page(facts, shown.figures()) if accepted == "text/html" else jsonify(facts)
     response.vary.add("Accept")
+    return response
+
+
+@routes.add(
+    "/live",
+    answers=(
+        Answer(200, "The figures as HTML; none where nothing counts.", "text/event-stream"),
+        Answer(503, "Too many watch already.", "application/problem+json"),
+    ),
+)
+async def live(
+    count: Annotated[int, Value("How many events there are, one a second.", 1, least=1, most=LONGEST)] = 1,
+) -> Response:
+    """Send the figures of the page as server-sent events: one look a second for all who watch."""
+    shown: Live = current_app.extensions["ashapp.live"]
+    most = current_app.config["MAX_VIEWERS"]
+    if not shown.join(most):
+        raise ServiceUnavailable(f"The page is watched by {most} already, the most at once.", retry_after=10)
+    response = sse(shown.watch(count), retry=1)
+    response.call_on_close(shown.leave)
     return response
 
 
@@ -81,15 +108,3 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "summary": endpoint.operation.summary,
         "example": url_for(endpoint.name, **endpoint.example),
     }
-
-
-def _page(facts: dict[str, Any]) -> Response:
-    style = render_template("card.css")
-    response = make_response(render_template("card.html", style=style, **facts))
-    response.mimetype = "text/html"
-    digest = b64encode(sha256(style.encode()).digest()).decode()
-    response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    return response

@@ -88,7 +88,8 @@ def test_what_clients_make_up_makes_no_new_series(counted: Counted) -> None:
     for _ in range(3):
         counted.metrics(ended())
     assert counted.count(f"{DURATION}_count", http_request_method="_OTHER", url_scheme="http") == 51
-    assert len(counted.metrics._tallies) == 1
+    assert counted.metrics.totals() == [("/users/<int:id>", "loop", 54)]
+    assert len(counted.metrics._tallies) == 2
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask, current_app, got_request_exception, has_app_context
 
-from ashapp import readiness_check
+from ashapp import create_app, readiness_check
 from ashapp.bridge import WsgiToAsgi
 from ashapp.observe.observation import Observation, current
 from ashapp.server.assembly.application import assemble, load
@@ -278,6 +278,19 @@ async def test_requests_are_counted_for_the_management_port_but_probes_are_not()
 def test_no_request_passes_what_faults_need_where_they_are_off(*, faults: bool) -> None:
     front = assemble(Flask("shop"), settings(faults=faults, management_port="0"), workers=LocalWorker())
     assert isinstance(front._app, WsgiToAsgi) is not faults
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_the_page_of_the_reference_api_is_fed_unless_it_is_off(*, is_on: bool) -> None:
+    workers, health, app = LocalWorker(), Health(Phase.RUNNING), create_app()
+    assembled = assemble(app, settings(live_page=is_on), health, workers)
+    async with monitored(health):
+        await fetch(assembled, "GET", b"/status/418")
+        answer = await fetch(assembled, "GET", b"/", headers=[(b"accept", b"text/html")])
+        (status,) = workers.statuses()
+    assert (b"<!doctype html>" in answer.body, b"/status/&lt;code&gt;" in answer.body) == (is_on, is_on)
+    assert (("/status/<code>", "thread", 1) in status.requests) is is_on
+    assert [(each.route, each.status) for each in status.errors] == [("/status/<code>", 418)] * is_on
 
 
 @pytest.mark.parametrize(

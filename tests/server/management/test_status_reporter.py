@@ -58,7 +58,7 @@ def test_a_status_tells_of_requests_threads_and_checks(board: Board) -> None:
         jobs = [threads.call(lambda: go.wait(PATIENCE)) for _ in range(3)]
         until(lambda: threads.queued == 2)
         status = reporter.status()
-        assert status == WorkerStatus(os.getpid(), 0.0, None, 3, 2, 1, 1, outcomes)
+        assert status == WorkerStatus(os.getpid(), 0.0, None, 3, 2, 1, 1, outcomes, told=status.told)
     finally:
         go.set()
     assert all(job.result(PATIENCE) for job in jobs)

@@ -10,6 +10,7 @@ counted together, or before that if somebody asks.
 """
 
 import threading
+import time
 from collections import Counter as Counts
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 
+from ashapp.observe.metrics.errors import RecentError, RecentErrors
 from ashapp.observe.metrics.tally import Tally
 from ashapp.observe.observation import Observation
 from ashapp.observe.socket_observation import SWITCHED
@@ -35,7 +37,6 @@ SERVER = "server"
 # The conventions' known methods: RFC 9110, and PATCH of RFC 5789.
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
-_SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _Key = tuple[str, str, str | None, int | None, str | None]
 
 
@@ -94,6 +95,8 @@ class RequestMetrics:
         self._noted: Counts[tuple[Counter, object]] = Counts()
         self._noted_lines = 0
         self._tallies: dict[_Key, Tally] = {}
+        #: Requests that were answered with 400 or more.
+        self.errors = RecentErrors()
         # Who has ended, and is to be counted.
         self._waiting: deque[Observation] = deque()
         self._lock = threading.Lock()
@@ -143,7 +146,18 @@ class RequestMetrics:
             self._shed.inc()
         if observation.disconnected:
             self._disconnects.inc()
+        if observation.status is not None and observation.status >= 400:
+            self.errors.note(RecentError(observation.route or "", observation.status, time.time()))
         return tally
+
+    def totals(self) -> list[tuple[str, str, int]]:
+        """Return how many requests have been counted, by route and place. From any thread."""
+        self.write()
+        totals: Counts[tuple[str, str]] = Counts()
+        with self._lock:
+            for (_, _, route, _, place), tally in self._tallies.items():
+                totals[route or "", place or SERVER] += tally.count
+        return [(route, place, count) for (route, place), count in totals.items()]
 
     def note_lag(self, seconds: float) -> None:
         """Note how late the event loop was once."""
@@ -173,16 +187,11 @@ class RequestMetrics:
 
     def _tally(self, key: _Key) -> Tally:
         method, scheme, route, status, place = key
-        tally = Tally(
-            self._durations.labels(
-                method if method in _METHODS else "_OTHER",
-                route or "",
-                status or "",
-                "https" if scheme in {"https", "wss"} else "http",
-                place or SERVER,
-            )
-        )
         # What clients make up must not fill the memory.
-        if method in _METHODS and scheme in _SCHEMES:
-            self._tallies[key] = tally
-        return tally
+        method = method if method in _METHODS else "_OTHER"
+        scheme = "https" if scheme in {"https", "wss"} else "http"
+        key = (method, scheme, route, status, place)
+        if key not in self._tallies:
+            labels = (method, route or "", status or "", scheme, place or SERVER)
+            self._tallies[key] = Tally(self._durations.labels(*labels))
+        return self._tallies[key]

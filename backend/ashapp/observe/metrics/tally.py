@@ -21,6 +21,8 @@ class Tally:
         self._bounds = histogram._upper_bounds  # noqa: SLF001
         self._counts: Counter[int] = Counter()
         self._total = 0.0
+        #: How many values the histogram has been told of.
+        self.count = 0
 
     def add(self, value: float) -> None:
         """Measure *value*."""
@@ -32,5 +34,6 @@ class Tally:
         self._sum.inc(self._total)
         for bucket, count in self._counts.items():
             self._buckets[bucket].inc(count)
+            self.count += count
         self._counts.clear()
         self._total = 0.0

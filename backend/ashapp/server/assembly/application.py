@@ -26,6 +26,7 @@ from ashapp.server.health.readiness_runner import Checker
 from ashapp.server.health.redaction import redact
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.inspection.routes import flask_application
+from ashapp.server.management.figures import Figures
 from ashapp.server.management.status_reporter import StatusReporter
 from ashapp.server.management.workers import Workers
 from ashapp.server.middleware.allowed_hosts import AllowedHosts
@@ -176,6 +177,15 @@ def _note_error(_app: Flask, exception: BaseException, **_: Any) -> None:
         observation.error = exception
 
 
+def _show(app: Flask, settings: Settings, workers: Workers | None, reporter: StatusReporter | None) -> None:
+    """Give the figures of *workers*, if any, to the page of *app*, the reference API, unless that is off."""
+    if not settings.live_page:
+        app.config["LIVE_PAGE"] = False
+    if app.config["LIVE_PAGE"] and workers is not None and reporter is not None:
+        app.extensions["ashapp.live"].look = Figures(workers).look
+        reporter.tells_requests = True
+
+
 def _watch(
     bridge: WsgiToAsgi, health: Health, settings: Settings, workers: Workers | None, sinks: list[Sink]
 ) -> None:
@@ -203,6 +213,8 @@ def _watch(
         if blocking is not None:
             health.block_listeners.append(reporter.metrics.note_block)
             reporter.moved = blocking.moved
+    if app is not None and "ashapp.live" in app.extensions:
+        _show(app, settings, workers, reporter)
     monitor = LoopMonitor(
         health.beats,
         threshold=settings.loop_guard,

@@ -57,7 +57,12 @@ class SharedFolder(Workers):
     def inherited(cls) -> "SharedFolder | None":
         """Return the folder of this worker's supervisor; None if it has none."""
         path = os.environ.get(_VARIABLE)
-        return cls(Path(path)) if path else None
+        if not path:
+            return None
+        folder = cls(Path(path))
+        with suppress(OSError):  # it is gone
+            folder.began = (folder.path / _LOCK).stat().st_mtime
+        return folder
 
     def write(self, status: WorkerStatus) -> None:
         """Write a worker's status, for its supervisor. A folder that is gone has no reader.

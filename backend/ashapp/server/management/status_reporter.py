@@ -40,6 +40,8 @@ class StatusReporter:
     moved: Mapping[str, str] = MappingProxyType({})
     #: What counts WebSockets, where the application may have some.
     websockets: Websockets | None = None
+    #: Whether it tells of requests by route, and of the last errors.
+    tells_requests: bool = False
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class StatusReporter:
         self._outcomes = outcomes
         self._is_running = False
         self._beat_at = 0.0
+        self._started_at = 0.0
         self._written_at = float("-inf")
         # Of what is done at a beat, what fails at the moment.
         self._failing: set[str] = set()
@@ -65,6 +68,7 @@ class StatusReporter:
     async def start(self) -> None:
         """Begin to take beats."""
         self._is_running = True
+        self._started_at = time.monotonic()
         self._workers.attach(self.status)
         self.beat(0.0)
 
@@ -96,6 +100,10 @@ class StatusReporter:
             checks=list(self._outcomes()),
             unwritten=unwritten(),
             moved=dict(self.moved),
+            started=self._started_at,
+            told=time.monotonic(),
+            requests=self.metrics.totals() if self.tells_requests else [],
+            errors=self.metrics.errors.newest() if self.tells_requests else [],
         )
 
     def beat(self, lag: float) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 
+from ashapp.observe.metrics.errors import RecentError
 from ashapp.server.health.readiness_runner import Outcome
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ class WorkerStatus:
     websockets: int = 0
     websocket_threads: int = 0
     busy_websocket_threads: int = 0
+    #: When it serves since, and when it has told this, by ``time.monotonic``.
+    started: float = 0.0
+    told: float = 0.0
+    #: Where a page shows them: how many requests have ended, by route and place, and the last errors.
+    requests: list[tuple[str, str, int]] = field(default_factory=list)
+    errors: list[RecentError] = field(default_factory=list)
 
     @property
     def age(self) -> float:
@@ -69,6 +76,8 @@ class WorkerStatus:
         """Return what ``dump`` made *text* of."""
         values = json.loads(text)
         values["checks"] = [Outcome(**check) for check in values["checks"]]
+        values["requests"] = [tuple(counted) for counted in values["requests"]]
+        values["errors"] = [RecentError(**error) for error in values["errors"]]
         # A worker that was started after an upgrade may tell more than its supervisor knows.
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 
@@ -83,6 +92,8 @@ class Workers:
         self.faults: FaultBoard | None = None
         #: Workers that have ended so far.
         self.ended = 0
+        #: When the service began, in seconds since the epoch.
+        self.began = time.time()
 
     def attach(self, status: Callable[[], WorkerStatus]) -> None:
         """Take note that the worker in this process serves; *status* returns how it is."""

@@ -71,6 +71,8 @@ class Service(BaseModel, title="Options", defer_build=True):
     mount: Mounted | None = None
     """Serve another ASGI or WSGI application below a prefix of the path, as in /mcp=module:name. May be given
     several times; separated by commas in a variable."""
+    live_page: bool = True
+    """Serve a live page about the service at / of the reference API, to browsers; without it / is JSON."""
     prestart: Command | None = None
     """Command that is run before the application is imported; if it fails, nothing is served, and its exit
     code is that of the service. "auto" is ./prestart.sh, if there is one. [default: off]"""

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""The live part of the page: one look at the figures a second, however many watch."""
+
+import threading
+import time
+from asyncio import sleep
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask
+
+from ashapp.api.plot import HEIGHT, SECONDS, WIDTH, bands, scale
+
+__all__ = ["PLACES", "Live", "duration", "rate"]
+
+#: Where requests are answered; the last is the server itself, before the application.
+PLACES = ("loop", "thread", "server")
+
+# Seconds from one look to the next; and for how long what was seen is shown to others.
+_PERIOD = 1.0
+_FRESH = 0.9
+# Seconds without a look after which the plot begins anew.
+_GAP = 5.0
+
+
+class Live:
+    """The figures of the service that serves *app*. From any thread, as views may be kept off the loop."""
+
+    #: Returns the figures; by the server, where it counts. See ``ashapp.server.management.figures``.
+    look: Callable[[], Mapping[str, Any]] | None = None
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        #: How many watch.
+        self.viewers = 0
+        self._lock = threading.Lock()
+        self._looked_at = float("-inf")
+        self._shown = ""
+        self._seen: deque[tuple[float, Mapping[str, float]]] = deque()
+
+    def figures(self) -> str:
+        """Return the figures as HTML; none where nobody counts."""
+        with self._lock:
+            now = time.monotonic()
+            if self.look is not None and now - self._looked_at >= _FRESH:
+                figures = self.look()
+                self._see(now, figures["places"])
+                self._looked_at = now
+                self._shown = self._render(figures)
+            return self._shown
+
+    async def watch(self, count: int) -> AsyncIterator[str]:
+        """Yield the figures as HTML, so many times, once a second; nothing where nobody counts."""
+        for number in range(count if self.look is not None else 0):
+            if number:
+                await sleep(_PERIOD)
+            yield self.figures()
+
+    def join(self, most: int) -> bool:
+        """Take note that one more watches; return whether that is so, as there are *most* at once."""
+        with self._lock:
+            if self.viewers >= most:
+                return False
+            self.viewers += 1
+            return True
+
+    def leave(self) -> None:
+        """Take note that one watches no more."""
+        with self._lock:
+            self.viewers -= 1
+
+    def _see(self, now: float, places: Mapping[str, float]) -> None:
+        if now - self._looked_at > _GAP:
+            self._seen.clear()
+        else:
+            self._seen.append((now, places))
+        while self._seen and now - self._seen[0][0] > SECONDS:
+            self._seen.popleft()
+
+    def _render(self, figures: Mapping[str, Any]) -> str:
+        # Without a context: a stream goes on when that of its request has ended.
+        template = self._app.jinja_env.get_template("figures.html")
+        return template.render(
+            figures,
+            names=PLACES,
+            total=sum(figures["places"].values()),
+            most=max([row["rate"] for row in figures["routes"]], default=0.0) or 1.0,
+            bands=bands(self._seen, PLACES),
+            top=scale(self._seen),
+            width=WIDTH,
+            height=HEIGHT,
+            rate=rate,
+            duration=duration,
+            moment=_moment,
+        )
+
+
+def rate(value: float) -> str:
+    """Return a number of requests per second for a reader."""
+    return f"{value:,.0f}" if value >= 10 or not value else f"{max(value, 0.1):.1f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in its two largest units, such as "3 d 4 h"."""
+    rest = int(seconds)
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count or parts or unit == "s":
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def _moment(seconds: float) -> datetime:
+    """Return the moment so many *seconds* after the epoch."""
+    return datetime.fromtimestamp(seconds, UTC)

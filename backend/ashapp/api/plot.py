@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""What is drawn: a band for each place, one on the other, as the path of an SVG."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+__all__ = ["HEIGHT", "SECONDS", "WIDTH", "bands", "scale"]
+
+#: Of the plot, in units of its own: it is as wide as so many seconds.
+SECONDS = 120
+WIDTH = 600
+HEIGHT = 100
+
+#: When something was measured, in seconds, and how much there was of each kind.
+_Samples = Sequence[tuple[float, Mapping[str, float]]]
+
+
+def scale(samples: _Samples) -> float:
+    """Return where the plot ends: the lowest of 1, 2, 5, 10, 20, 50 and so on that nothing is above."""
+    most = max((sum(values.values()) for _, values in samples), default=0.0)
+    if most <= 1:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(most))
+    return next(step * power for step in (1, 2, 5, 10) if most <= step * power)
+
+
+def bands(samples: _Samples, kinds: Sequence[str]) -> dict[str, str]:
+    """Return the path of the band of each kind, the first at the bottom; the last sample is at the right."""
+    if len(samples) < 2:
+        return {}
+    top, end = scale(samples), samples[-1][0]
+    lower = [0.0] * len(samples)
+    paths = {}
+    for kind in kinds:
+        upper = [below + values.get(kind, 0.0) for below, (_, values) in zip(lower, samples, strict=True)]
+        if upper != lower:
+            there = [_point(time - end, value / top) for (time, _), value in zip(samples, upper, strict=True)]
+            back = [_point(time - end, value / top) for (time, _), value in zip(samples, lower, strict=True)]
+            paths[kind] = f"M{'L'.join(there + back[::-1])}Z"
+        lower = upper
+    return paths
+
+
+def _point(time: float, value: float) -> str:
+    return f"{WIDTH * (1 + time / SECONDS):.1f} {HEIGHT * (1 - value):.1f}"
