@@ -11,8 +11,10 @@ from typing import Any
 import engineio
 import flask
 import pytest
+from werkzeug.datastructures import Headers
 from werkzeug.routing import Map, Rule
 from werkzeug.routing.matcher import StateMachineMatcher
+from werkzeug.test import create_environ
 from werkzeug.wrappers import Response
 
 import ashapp.bridge
@@ -23,12 +25,17 @@ from ashapp.bridge.placement.hindrances import is_original
 
 BRIDGE = Path(ashapp.bridge.__file__).parent
 
+APP = flask.Flask(__name__)
 MAP = Map([Rule("/<int:number>")])
 # An object of each class with an internal that its objects alone have.
 OBJECTS: dict[type, object] = {
     Map: MAP,
     Rule: next(MAP.iter_rules()),
     Response: Response(),
+    Headers: Headers(),
+    flask.Flask: APP,
+    flask.ctx.AppContext: APP.app_context(),
+    flask.ctx.RequestContext: APP.request_context(create_environ()),
     engineio.Server: engineio.Server(async_mode="threading"),
     StateMachineMatcher: StateMachineMatcher(merge_slashes=True),
 }
@@ -38,7 +45,10 @@ def resolve(name: str) -> Any:
     module, *attributes = name.split(".")
     found: Any = __import__(module)
     for attribute in attributes:
-        found = getattr(OBJECTS.get(found, found) if attribute.startswith("_") else found, attribute)
+        found = getattr(
+            OBJECTS.get(found, found) if isinstance(found, type) and attribute.startswith("_") else found,
+            attribute,
+        )
     return found
 
 

@@ -32,7 +32,9 @@ from ashapp.bridge.concurrency.futures import as_coroutine
 from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 from ashapp.bridge.concurrency.own_loop import OwnLoop, is_own_loop
 from ashapp.bridge.flask import accelerators, patches
+from ashapp.bridge.flask.accelerators.application import accelerated
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
+from ashapp.bridge.flask.accelerators.responses import Responses
 from ashapp.bridge.flask.accelerators.stages import skip_idle
 from ashapp.bridge.flask.bodies import ContextBody, adopt_body, as_body
 from ashapp.bridge.flask.callers import as_flask, wants_awaitable
@@ -72,6 +74,8 @@ class Dispatch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._async_to_sync = app.async_to_sync
         self._make_response = app.make_response
+        is_quick = accelerators.ENABLED and is_flasks_own(app, "make_response")
+        self._responses = Responses(app) if is_quick else None
         self._match: Callable[[Environ], Rule | None] | None = None
         patches.replace(app, self._replacements(app))
         app.extensions["ashapp"] = self
@@ -94,11 +98,19 @@ class Dispatch:
                 methods[name] = getattr(self, name)
         if binds_as_flask(app):
             self._match = partial(_match, app)
-            if accelerators.ENABLED:
-                adapters = UrlAdapters(app)
-                self._match = adapters.match
-                methods["create_url_adapter"] = adapters.create_url_adapter
+        if accelerators.ENABLED:
+            self._accelerate(app, methods)
         return methods
+
+    def _accelerate(self, app: flask.Flask, methods: dict[str, Callable[..., Any]]) -> None:
+        """Add to *methods* of *app* what makes them quicker; see ``accelerators``."""
+        if self._match is not None:
+            adapters = UrlAdapters(app)
+            self._match = adapters.match
+            methods["create_url_adapter"] = adapters.create_url_adapter
+        if "full_dispatch_request" in methods:
+            for name, function in accelerated(app, methods, _note_match).items():
+                methods[name] = nonblocking(as_flask(function) if name in _CALLERS else function)
 
     def enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take note that the application is served on *loop*."""
@@ -202,6 +214,10 @@ class Dispatch:
             if inspect.isasyncgen(rv) and makes(self._view(), rv):
                 rv = ContextBody(rv)
             rv = (as_body(rv[0]), *rv[1:]) if isinstance(rv, tuple) and rv else as_body(rv)
+        elif self._responses is not None:
+            response = self._responses.make_response(rv)
+            if response is not None:
+                return response
         response = self._make_response(rv)
         adopt_body(response)
         return response
@@ -258,16 +274,21 @@ def _call_on_own_loop(func: Callable[..., Coroutine[Any, Any, Any]], /, *args: A
 
 def _preprocess(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Note which rule has matched, then call the first stage, which may take its time."""
+    if flask.has_request_context():
+        _note_match(flask.request)
+    return function(*args, **kwargs)
+
+
+def _note_match(request: flask.Request) -> None:
     call = current_call()
     # That of the outermost request: a test client that a view calls begins another one.
-    if call is not None and not call.matched and flask.has_request_context():
+    if call is not None and not call.matched:
         call.matched = True
-        rule = flask.request.url_rule
+        rule = request.url_rule
         if rule is not None:
             if call.info is not None and call.info.route is None:
                 call.info.route, call.info.endpoint = rule.rule, rule.endpoint
             call.note_match(rule.endpoint)
-    return function(*args, **kwargs)
 
 
 def _shielded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

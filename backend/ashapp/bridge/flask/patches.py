@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flask.ctx
 from blinker import Signal
+from werkzeug.wrappers import Response
 
+from ashapp.bridge.flask import accelerators
+from ashapp.bridge.flask.accelerators.wsgi_responses import REPLACED as WSGI_RESPONSE
+from ashapp.bridge.flask.accelerators.wsgi_responses import get_wsgi_response
 from ashapp.bridge.flask.bodies import adopt_request_reads
 from ashapp.bridge.flask.copied_contexts import update_wrapper
 from ashapp.bridge.flask.signals import SIGNALS, send, send_any
@@ -53,6 +57,11 @@ class Patch(NamedTuple):
 _DISPATCH = "flask/dispatch.py"
 _STAGES = "flask/dispatch.py flask/accelerators/stages.py"
 _INDEX = "flask/accelerators/rule_index.py"
+_CONTEXTS = "flask/accelerators/contexts.py"
+_DISPATCHING = "flask/accelerators/dispatching.py"
+_RESPONSES = "flask/accelerators/responses.py"
+_SESSIONS = "flask/accelerators/sessions.py"
+_WSGI_RESPONSES = "flask/accelerators/wsgi_responses.py"
 _ASGIREF = "concurrency/async_to_sync.py concurrency/context.py"
 
 _SYNC = "a sync function of an async view runs on the request thread, not on the loop"
@@ -66,6 +75,7 @@ _COPY = "copy_current_request_context of a coroutine function gives an awaitable
 _SIGNAL = "a sync receiver of one of Flask's signals runs on the request thread; a sender wants results"
 _TURNS = "tasks of a view read the body by turns"
 _CONVERTER = "a converter that may block is not called on the loop"
+_MADE = "what Flask's constructor sets is set without it"
 _MAIN_LOOP = "its main_event_loop leads asgiref's own async_to_sync to the server's loop"
 _EXECUTOR = "its current leads sync_to_async to the thread of the request"
 _OUTLIVED = "sync code of a task that has outlived its request runs where asgiref sends it by default"
@@ -80,13 +90,19 @@ REPLACED = (
     Patch("flask.Flask.do_teardown_request", _TEARDOWN, _STAGES),
     Patch("flask.Flask.do_teardown_appcontext", _TEARDOWN, _STAGES),
     Patch("flask.Flask.create_url_adapter", "accelerated", "flask/accelerators/matching.py", "self, request"),
-    Patch("flask.Flask.full_dispatch_request", _CALLS, _DISPATCH),
+    Patch("flask.Flask.request_context", "accelerated", _CONTEXTS, "self, environ"),
+    Patch("flask.Flask.full_dispatch_request", f"{_CALLS}; accelerated", f"{_DISPATCH} {_DISPATCHING}"),
     Patch("flask.Flask.handle_exception", _CALLS, _DISPATCH),
     Patch("flask.Flask.update_template_context", _CALLS, _DISPATCH),
     Patch("flask.ctx.update_wrapper", _COPY, "flask/patches.py"),
+    Patch(
+        *("flask.sessions.SecureCookieSessionInterface.get_signing_serializer", "accelerated", _SESSIONS),
+        "self, app",
+    ),
     Patch("blinker.Signal.send", _SIGNAL, "flask/signals.py", "self, sender, _async_wrapper, kwargs"),
     Patch("werkzeug.wrappers.Request.get_data", _TURNS, "flask/bodies.py"),
     Patch("werkzeug.wrappers.Request._load_form_data", _TURNS, "flask/bodies.py"),
+    Patch("werkzeug.wrappers.Response.get_wsgi_response", "accelerated", _WSGI_RESPONSES, "self, environ"),
     Patch("werkzeug.routing.BaseConverter.to_python", _CONVERTER, "placement/converters.py", "self, value"),
     Patch("werkzeug.routing.Map._matcher", "accelerated", _INDEX),
     Patch("asgiref.sync.SyncToAsync.threadlocal", _MAIN_LOOP, "concurrency/async_to_sync.py"),
@@ -100,7 +116,20 @@ REPLACED = (
 READ = (
     Patch("werkzeug.routing.Rule._converters", "there is no public way to them", "placement/converters.py"),
     Patch("werkzeug.routing.matcher.StateMachineMatcher._root", "the tree that is indexed", _INDEX),
-    Patch("werkzeug.wrappers.Response._on_close", "close() may call nothing", "request/async_bodies.py"),
+    Patch(
+        *("werkzeug.wrappers.Response._on_close", "close() may call nothing"),
+        f"request/async_bodies.py {_RESPONSES}",
+    ),
+    Patch("werkzeug.wrappers.Response._status", _MADE, _RESPONSES),
+    Patch("werkzeug.wrappers.Response._status_code", _MADE, _RESPONSES),
+    Patch("werkzeug.datastructures.Headers._list", _MADE, _RESPONSES),
+    Patch("flask.Flask._got_first_request", "it is Flask's to set it", _DISPATCHING),
+    Patch("flask.globals._cv_app", "its proxies are slow", f"{_CONTEXTS} {_DISPATCHING}"),
+    Patch("flask.globals._cv_request", "its proxies are slow", f"{_CONTEXTS} {_DISPATCHING}"),
+    Patch("flask.ctx.AppContext._cv_tokens", _MADE, _CONTEXTS),
+    Patch("flask.ctx.RequestContext._cv_tokens", _MADE, _CONTEXTS),
+    Patch("flask.ctx.RequestContext._session", _MADE, f"{_CONTEXTS} {_DISPATCHING}"),
+    Patch("flask.ctx.RequestContext._after_request_functions", _MADE, f"{_CONTEXTS} {_DISPATCHING}"),
     Patch("werkzeug.local.LocalProxy._get_current_object", "documented", "flask/copied_contexts.py"),
     Patch("asgiref.sync.SyncToAsync.single_thread_executor", _OUTLIVED, "concurrency/request_threads.py"),
 )
@@ -119,3 +148,5 @@ def replace(app: flask.Flask, methods: dict[str, Callable[..., Any]]) -> None:
             vars(signal)["send"] = partial(send, signal)
     vars(flask.ctx)["update_wrapper"] = update_wrapper
     adopt_request_reads()
+    if accelerators.ENABLED and WSGI_RESPONSE.are_those_of(Response):
+        Response.get_wsgi_response = get_wsgi_response  # type: ignore[method-assign]

@@ -19,7 +19,7 @@ from ashapp.bridge.placement.hindrances import is_original
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["skip_idle"]
+__all__ = ["is_idle", "skip_idle"]
 
 _IS_IDLE: dict[str, Callable[[Flask], bool]] = {
     "preprocess_request": lambda app: not (app.before_request_funcs or app.url_value_preprocessors),
@@ -32,15 +32,17 @@ _IS_IDLE: dict[str, Callable[[Flask], bool]] = {
 _ORIGINALS = {name: getattr(Flask, name) for name in _IS_IDLE if is_original(Flask, name, "flask.app")}
 
 
+def is_idle(app: Flask, name: str) -> bool:
+    """Say whether Flask's own stage *name* would be called, and do nothing."""
+    return _IS_IDLE[name](app) and getattr(type(app), name) is _ORIGINALS.get(name)
+
+
 def skip_idle(app: Flask, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return what calls *function*, the stage *name* of *app*, while that has anything to do."""
-    original, is_idle, kind = _ORIGINALS.get(name), _IS_IDLE[name], type(app)
-    if not accelerators.ENABLED or original is None or name in vars(app):
+    if not accelerators.ENABLED or name not in _ORIGINALS or name in vars(app):
         return function
 
     def stage(*args: Any, **kwargs: Any) -> Any:
-        if is_idle(app) and getattr(kind, name) is original:
-            return None
-        return function(*args, **kwargs)
+        return None if is_idle(app, name) else function(*args, **kwargs)
 
     return stage

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""The accelerators of an application, by the methods in whose place they are called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ashapp.bridge.flask.accelerators.contexts import Contexts
+from ashapp.bridge.flask.accelerators.dispatching import Dispatching
+from ashapp.bridge.flask.accelerators.sessions import Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import flask
+    from flask.app import Flask
+
+__all__ = ["accelerated"]
+
+
+def accelerated(
+    app: Flask,
+    replacements: Mapping[str, Callable[..., Any]],
+    note_match: Callable[[flask.Request], None],
+) -> dict[str, Callable[..., Any]]:
+    """Return what is to be called in place of further methods of *app*, where that can be made quicker.
+
+    *replacements* are what is called in place of others, and *note_match* is told of each request that is
+    matched, before anything that takes its time.
+    """
+    sessions = Sessions(app)
+    contexts = Contexts(app, replacements, sessions)
+    if not contexts.are_known:
+        return {}
+    dispatching = Dispatching(app, replacements, contexts, sessions, note_match)
+    return {
+        "request_context": contexts.request_context,
+        "full_dispatch_request": dispatching.full_dispatch_request,
+    }

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+# ruff: noqa: SLF001 - see ``flask/patches.py``
+"""Flask's context of a request, made, entered and left without what has nothing to do.
+
+Theory of operation. ``Flask.request_context`` gives a context that has all that Flask's has. ``push`` and
+``pop`` do what Flask's do, in the same order, where it is the first on its context variables: as in each call
+by a server. All else is left to Flask's own: a context that is pushed twice, or within another one, and a
+request with functions to call at its end, or with files to close.
+
+Flask 3.1.3 has this shape. Releases that have another one, and applications with methods of their own here,
+get Flask's own contexts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import flask.ctx
+from flask import appcontext_popped, appcontext_pushed
+from flask.ctx import AppContext
+from werkzeug.exceptions import HTTPException
+
+from ashapp.bridge.flask.accelerators.originals import AsReplaced, Originals
+from ashapp.bridge.flask.accelerators.stages import is_idle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextvars import ContextVar
+
+    from flask.app import Flask
+    from flask.ctx import RequestContext
+
+    from ashapp.bridge.flask.accelerators.sessions import Sessions
+    from ashapp.bridge.messages.types import Environ
+else:  # Flask 3.2 has merged both classes of contexts
+    RequestContext = vars(flask.ctx).get("RequestContext", AppContext)
+
+__all__ = ["Contexts"]
+
+_REQUEST = Originals("flask.ctx.RequestContext", "__init__", "push", "pop")
+_APP = Originals("flask.ctx.AppContext", "__init__", "push", "pop")
+_CLOSE = Originals("werkzeug.wrappers.request.Request", "close")
+_cv_app: ContextVar[Any] = flask.globals._cv_app
+_cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", _cv_app)
+
+
+class Contexts:
+    """Makes the contexts of requests of *app*, whose methods the bridge replaces by *replacements*."""
+
+    def __init__(
+        self, app: Flask, replacements: Mapping[str, Callable[..., Any]], sessions: Sessions
+    ) -> None:
+        self._app = app
+        self._make = app.request_context
+        names = ("app_context", "do_teardown_request", "do_teardown_appcontext")
+        self._methods = AsReplaced(app, replacements, *names)
+        own = Originals("flask.app.Flask", "request_context").are_those_of(type(app))
+        #: Whether Flask's own contexts are known, and the application has no others.
+        self.are_known = own and "request_context" not in vars(app) and _REQUEST.expected is not None
+        #: The class of the contexts.
+        self.kind: Any = type(
+            "RequestContext", (_Context,), {"__module__": "flask.ctx", "sessions": sessions}
+        )
+
+    def request_context(self, environ: Environ) -> RequestContext:
+        """Return the context for a request; see ``flask.Flask.request_context``."""
+        app = self._app
+        if not (
+            self._methods.still_hold()
+            and _REQUEST.are_those_of(RequestContext)
+            and _APP.are_those_of(AppContext)
+        ):
+            return self._make(environ)
+        context: Any = self.kind.__new__(self.kind)
+        context.app = app
+        context.request = request = app.request_class(environ)
+        request.json_module = app.json
+        context.url_adapter = None
+        try:
+            context.url_adapter = app.create_url_adapter(request)
+        except HTTPException as error:
+            request.routing_exception = error
+        context.flashes = None
+        context._session = None
+        context._after_request_functions = []
+        context._cv_tokens = []
+        return context  # type: ignore[no-any-return]
+
+
+class _Context(RequestContext):
+    """A context of a request, where nobody but Flask has a part in its making."""
+
+    sessions: ClassVar[Sessions]
+
+    def push(self) -> None:
+        """Enter the context; see ``flask.ctx.RequestContext.push``."""
+        if self._cv_tokens or _cv_app.get(None) is not None:
+            super().push()
+            return
+        app: Any = self.app
+        outer = AppContext.__new__(AppContext)
+        outer.app = app
+        outer.url_adapter = app.create_url_adapter(None)
+        outer.g = app.app_ctx_globals_class()
+        outer._cv_tokens = [_cv_app.set(outer)]
+        if appcontext_pushed.receivers:
+            appcontext_pushed.send(app, _async_wrapper=app.ensure_sync)
+        self._cv_tokens.append((_cv_request.set(self), outer))
+        if self._session is None:
+            self._session = self.sessions.open(self.request)
+        if self.url_adapter is not None:
+            self.match_request()
+
+    def pop(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the context; see ``flask.ctx.RequestContext.pop``."""
+        outer = self._innermost()
+        app: Any = self.app
+        if (
+            outer is None
+            or not is_idle(app, "do_teardown_request")
+            or not is_idle(app, "do_teardown_appcontext")
+            or "files" in vars(self.request)
+            or not _CLOSE.are_those_of(type(self.request))
+        ):
+            super().pop(*args, **kwargs)
+            return
+        _cv_request.reset(self._cv_tokens.pop()[0])
+        self.request.environ["werkzeug.request"] = None
+        _cv_app.reset(outer._cv_tokens.pop())
+        if appcontext_popped.receivers:
+            appcontext_popped.send(app, _async_wrapper=app.ensure_sync)
+
+    def _innermost(self) -> AppContext | None:
+        """Return the application's context that was pushed with this one, if both are the current ones."""
+        tokens = self._cv_tokens
+        if len(tokens) != 1 or _cv_request.get(None) is not self:
+            return None
+        outer = tokens[0][1]
+        if outer is None or len(outer._cv_tokens) != 1 or _cv_app.get(None) is not outer:
+            return None
+        return outer

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+# ruff: noqa: SLF001 - see ``flask/patches.py``
+"""Response objects of what most views return: text, bytes, and what becomes JSON.
+
+Theory of operation. Flask makes a response in many steps: headers, the type of the content, the status and
+the length. For the same class with the same defaults all of it is the same but for the body and its length.
+So Flask makes one response, which is kept as a template, and later ones get a copy of what that has. A class
+of the application's own, or one whose methods are replaced, is left to Flask, and so is a JSON provider.
+
+``json.dumps`` makes an encoder for each call. Here one is kept for each set of options.
+"""
+
+from __future__ import annotations
+
+import json
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import flask
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.datastructures import Headers
+
+from ashapp.bridge.flask.accelerators.originals import Originals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask.app import Flask
+
+__all__ = ["Responses"]
+
+_MAKE = Originals("flask.app.Flask", "make_response")
+_RESPONSE = Originals("werkzeug.wrappers.response.Response", "__init__", "set_data")
+_PROVIDER = Originals("flask.json.provider.DefaultJSONProvider", "response", "dumps")
+_dumps, _encoder_class = json.dumps, json.JSONEncoder
+
+# What a response object gets from its class.
+_DEFAULTS: attrgetter[Any] = attrgetter(
+    "default_mimetype", "default_status", "automatically_set_content_length"
+)
+# What a response object has.
+_FIELDS = {"headers", "response", "direct_passthrough", "_status", "_status_code", "_on_close"}
+
+
+class Responses:
+    """Makes responses of *app*, equal to Flask's."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        # By the type of the content, and the defaults of the class.
+        self._templates: dict[Any, _Template | None] = {}
+        # Its options, and what encodes by them.
+        self._encoder: tuple[tuple[Any, bool, bool, bool], Callable[[Any], str]] | None = None
+
+    def make_response(self, value: dict[Any, Any] | list[Any] | str | bytes) -> flask.Response | None:
+        """Return the response for *value*, which is of exactly one of these types, or None to leave it."""
+        app = self._app
+        if app.response_class is not flask.Response or not (
+            _MAKE.are_those_of(type(app)) and _RESPONSE.are_those_of(flask.Response)
+        ):
+            return None
+        if type(value) is bytes:
+            return self._respond(value, None)
+        if type(value) is str:
+            return self._respond(value.encode(), None)
+        provider = app.json
+        if type(provider) is not DefaultJSONProvider or not _is_plain(provider):
+            return None
+        return self._respond(f"{self._encode(provider, value)}\n".encode(), provider.mimetype)
+
+    def _encode(self, provider: DefaultJSONProvider, value: Any) -> str:
+        """Return *value* as JSON; see ``DefaultJSONProvider.response``."""
+        is_compact = not ((provider.compact is None and self._app.debug) or provider.compact is False)
+        options = (provider.default, provider.ensure_ascii, provider.sort_keys, is_compact)
+        encoder = self._encoder
+        if encoder is None or encoder[0] != options:
+            made = json.JSONEncoder(
+                default=provider.default,
+                ensure_ascii=provider.ensure_ascii,
+                sort_keys=provider.sort_keys,
+                indent=None if is_compact else 2,
+                separators=(",", ":") if is_compact else None,
+            )
+            encoder = self._encoder = options, made.encode
+        return encoder[1](value)
+
+    def _respond(self, body: bytes, mimetype: str | None) -> flask.Response | None:
+        key = (mimetype, *_DEFAULTS(flask.Response))
+        if key not in self._templates:
+            self._templates[key] = _template(flask.Response(b"", mimetype=mimetype))
+        template = self._templates[key]
+        return None if template is None else template.respond(body)
+
+
+class _Template:
+    """What responses of one type have in common: that of *made*, which Flask has made."""
+
+    def __init__(self, made: flask.Response) -> None:
+        self._content_type = "Content-Type", made.headers["Content-Type"]
+        self._status, self._status_code = made.status, made.status_code
+
+    def respond(self, body: bytes) -> flask.Response:
+        headers = Headers()
+        headers._list = [self._content_type, ("Content-Length", str(len(body)))]
+        # One by one: an object that is given a dict takes longer.
+        response = flask.Response.__new__(flask.Response)
+        response.headers = headers
+        response._status = self._status
+        response._status_code = self._status_code
+        response.direct_passthrough = False
+        response._on_close = []
+        response.response = [body]
+        return response
+
+
+def _is_plain(provider: DefaultJSONProvider) -> bool:
+    """Say whether *provider* does as Flask has it, by ``json`` as Python has it."""
+    own = vars(provider)
+    return (
+        _PROVIDER.are_those_of(DefaultJSONProvider)
+        and "response" not in own
+        and "dumps" not in own
+        and json.dumps is _dumps
+        and json.JSONEncoder is _encoder_class
+    )
+
+
+def _template(made: flask.Response) -> _Template | None:
+    """Return the template for responses such as *made*, or None if that has something else."""
+    names = [name for name, _ in made.headers]
+    is_known = vars(made).keys() == _FIELDS and names == ["Content-Type", "Content-Length"]
+    return _Template(made) if is_known else None

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Flask's sessions in signed cookies, at little cost to a request that brings none and keeps none.
+
+Flask makes a serializer from the secret key for each request, before it looks for the cookie, and another one
+to save a session. Either takes a third of the time of a small view. Here one is kept for as long as what it
+was made of is the same, and where there is no cookie none is asked for. An interface of the application's
+own, or one that it has changed, is left to Flask.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import sessions
+from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
+
+from ashapp.bridge.flask.accelerators.originals import Originals
+
+if TYPE_CHECKING:
+    import flask
+    from flask.app import Flask
+    from flask.sessions import SessionMixin
+
+__all__ = ["Sessions"]
+
+_INTERFACE = Originals(
+    "flask.sessions.SecureCookieSessionInterface",
+    *("open_session", "save_session", "make_null_session", "is_null_session", "get_signing_serializer"),
+    "should_set_cookie",
+)
+_REPLACED = "get_signing_serializer"
+
+
+class Sessions:
+    """Opens the sessions of *app*, and tells which need not be saved."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        # What a serializer has been made of, and the serializer.
+        self._kept: tuple[tuple[Any, ...], Any] | None = None
+        self._interface = app.session_interface
+        # What the interface has of its own, as long as nobody else has changed it.
+        self._own = {_REPLACED: self.get_signing_serializer}
+        if type(self._interface) is SecureCookieSessionInterface and not vars(self._interface):
+            vars(self._interface).update(self._own)
+
+    def get_signing_serializer(self, app: Flask) -> Any:
+        """Return what signs; see ``flask.sessions.SecureCookieSessionInterface``."""
+        interface: Any = self._interface
+        key, fallbacks = app.secret_key, app.config.get("SECRET_KEY_FALLBACKS")
+        make = SecureCookieSessionInterface.get_signing_serializer
+        if not key or not isinstance(key, str | bytes) or not self._is_own(interface):
+            return make(interface, app)
+        made_of = (
+            *(key, list(fallbacks or ()), interface.salt, interface.serializer),
+            *(interface.key_derivation, interface.digest_method, vars(sessions)["URLSafeTimedSerializer"]),
+        )
+        kept = self._kept
+        if kept is None or kept[0] != made_of:
+            kept = self._kept = made_of, make(interface, app)
+        return kept[1]
+
+    def open(self, request: flask.Request) -> SessionMixin | None:
+        """Return the session of *request*; see ``flask.ctx.RequestContext.push``."""
+        interface: Any = self._app.session_interface
+        if self._is_own(interface):
+            key = self._app.secret_key
+            if not key:
+                return NullSession()
+            if "HTTP_COOKIE" not in request.environ and isinstance(key, str | bytes):
+                return SecureCookieSession()
+        session: SessionMixin | None = interface.open_session(self._app, request)
+        return interface.make_null_session(self._app) if session is None else session
+
+    def is_idle(self, session: SessionMixin | None) -> bool:
+        """Say whether Flask would do nothing to save *session*: neither used, nor changed, nor permanent."""
+        if not self._is_own(self._app.session_interface):
+            return False
+        if type(session) is NullSession:
+            return True
+        return type(session) is SecureCookieSession and not (
+            session.accessed or session.modified or (session and session.permanent)
+        )
+
+    def _is_own(self, interface: Any) -> bool:
+        """Say whether *interface* is the one that came with the application, as Flask brings it."""
+        return (
+            interface is self._interface
+            and vars(interface) == self._own
+            and _INTERFACE.are_those_of(SecureCookieSessionInterface)
+        )

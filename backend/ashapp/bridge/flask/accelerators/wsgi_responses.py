@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""A response object as a WSGI application, where it is whole and needs nothing done.
+
+``Response.get_wsgi_response`` copies the headers, for it may change some of them, and wraps the body twice.
+Of a response with a length and one piece of bytes nothing is changed. The list of its headers will do then,
+and a list for the body, which closes the response as Werkzeug's iterator does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Response
+
+from ashapp.bridge.flask import accelerators
+from ashapp.bridge.flask.accelerators.originals import Originals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ashapp.bridge.messages.types import Environ
+
+__all__ = ["REPLACED", "get_wsgi_response"]
+
+#: What ``get_wsgi_response`` takes the place of.
+REPLACED = Originals("werkzeug.wrappers.response.Response", "get_wsgi_response")
+
+_ORIGINALS = Originals(
+    "werkzeug.wrappers.response.Response", "get_wsgi_headers", "get_app_iter", "iter_encoded", "close"
+)
+_get_wsgi_response = Response.get_wsgi_response
+# Headers that Werkzeug changes.
+_CHANGED = frozenset({"location", "content-location"})
+
+
+class _Body(list[bytes]):
+    """The body of *response*, as an iterable that closes it and, as Werkzeug's, can be asked for the next."""
+
+    __slots__ = ("close",)
+
+    def __init__(self, body: list[bytes], response: Response) -> None:
+        super().__init__(body)
+        self.close = response.close
+
+    def __next__(self) -> bytes:
+        if not self:
+            raise StopIteration
+        return self.pop(0)
+
+
+def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+    """Return body, status and headers; see ``werkzeug.wrappers.Response.get_wsgi_response``."""
+    body: Any = self.response
+    if (
+        accelerators.ENABLED
+        and type(body) is list
+        and len(body) == 1
+        and type(body[0]) is bytes
+        and type(self.headers) is Headers
+        and environ["REQUEST_METHOD"] != "HEAD"
+        and not self.direct_passthrough
+        and _ORIGINALS.are_those_of(type(self))
+    ):
+        status = self.status_code
+        headers = self.headers.to_wsgi_list()
+        names = {name.lower() for name, _ in headers}
+        if 200 <= status != 204 and status != 304 and "content-length" in names and not names & _CHANGED:
+            return _Body(body, self), self.status, headers
+    return _get_wsgi_response(self, environ)

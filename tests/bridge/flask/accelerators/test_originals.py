@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""A shortcut is taken for methods that are as they are known, and for no others."""
+
+from importlib import import_module
+from typing import Any
+
+import flask
+import pytest
+from flask.ctx import AppContext, RequestContext
+from flask.json.provider import DefaultJSONProvider
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.wrappers import Request, Response
+
+from ashapp import FlaskToAsgi
+from ashapp.bridge.flask.accelerators import wsgi_responses
+from ashapp.bridge.flask.accelerators.originals import KNOWN, Originals
+from tests.support.asgi import fetch
+
+METHODS = [(path, name) for path, methods in KNOWN.items() for name in methods]
+# Once an application has been wrapped, the class has another one.
+METHODS.remove(("werkzeug.wrappers.response.Response", "get_wsgi_response"))
+
+
+def make_app(*, is_async: bool = False) -> flask.Flask:
+    app = flask.Flask(__name__)
+    app.secret_key = "not a secret"
+
+    async def on_loop() -> dict[str, int]:
+        return {"a": 1}
+
+    app.add_url_rule("/", "view", on_loop if is_async else lambda: {"a": 1})
+    return app
+
+
+@pytest.mark.parametrize(("path", "name"), METHODS)
+def test_the_methods_are_as_they_are_known(path: str, name: str) -> None:
+    module, _, owner = path.rpartition(".")
+    assert Originals(path, name).are_those_of(vars(import_module(module))[owner])
+
+
+def test_so_is_the_one_that_is_replaced() -> None:
+    assert wsgi_responses.REPLACED.expected is not None
+
+
+def test_a_method_that_uses_other_names_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KNOWN["flask.app.Flask"], "make_response", "more")
+    assert not Originals("flask.app.Flask", "make_response").are_those_of(flask.Flask)
+
+
+def test_nor_is_a_class_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KNOWN, "flask.ctx.Other", {"push": ""})
+    assert not Originals("flask.ctx.Other", "push").are_those_of(RequestContext)
+
+
+# What a tool may replace while the application is served, where Flask calls it.
+REPLACED = [
+    *((Response, name) for name in ("get_wsgi_headers", "get_app_iter", "iter_encoded", "close")),
+    *((Response, name) for name in ("__init__", "set_data")),
+    *((RequestContext, name) for name in ("__init__", "push", "pop")),
+    *((AppContext, name) for name in ("__init__", "push", "pop")),
+    *((SecureCookieSessionInterface, name) for name in ("open_session", "save_session", "is_null_session")),
+    *((DefaultJSONProvider, name) for name in ("response", "dumps")),
+    *((flask.Flask, name) for name in ("dispatch_request", "finalize_request", "process_response")),
+    *((flask.Flask, name) for name in ("do_teardown_request", "do_teardown_appcontext")),
+    *((flask.Flask, name) for name in ("preprocess_request", "app_context", "make_response")),
+    (Request, "close"),
+]
+# Those that the bridge has on the object by now: it has kept the method that was there.
+KEPT = {"make_response", "preprocess_request", "do_teardown_request", "do_teardown_appcontext"}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(("owner", "name"), REPLACED)
+async def test_what_is_replaced_while_the_application_is_served_is_called(
+    owner: type, name: str, monkeypatch: pytest.MonkeyPatch, *, is_async: bool
+) -> None:
+    bridge = FlaskToAsgi(make_app(is_async=is_async))
+    first = await fetch(bridge)
+    called: list[str] = []
+    inner = getattr(owner, name)
+
+    def replacement(*args: Any, **kwargs: Any) -> Any:
+        called.append(name)
+        return inner(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, replacement)
+    second = await fetch(bridge)
+    assert bool(called) == (name not in KEPT)
+    assert (second.sent[0], second.body) == (first.sent[0], first.body)
+
+
+@pytest.mark.parametrize("name", ["dispatch_request", "finalize_request", "process_response", "app_context"])
+async def test_what_is_replaced_on_the_application_while_it_is_served_is_called(name: str) -> None:
+    app = make_app()
+    bridge = FlaskToAsgi(app)
+    await fetch(bridge)
+    called: list[str] = []
+    inner = getattr(app, name)
+
+    def replacement(*args: Any, **kwargs: Any) -> Any:
+        called.append(name)
+        return inner(*args, **kwargs)
+
+    setattr(app, name, replacement)
+    assert (await fetch(bridge)).body == b'{"a":1}\n'
+    assert called == [name]
