@@ -29,6 +29,7 @@ ORDER = (
     "ashapp.server.management",
     "ashapp.server.faults",
     "ashapp.server.middleware",
+    "ashapp.server.jobs",
     "ashapp.server.health",
     "ashapp.server.system",
     "ashapp.server.settings",

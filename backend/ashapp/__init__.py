@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         websocket,
     )
     from ashapp.server.health.readiness import readiness_check
+    from ashapp.server.jobs.registry import run_once
 
 __all__ = [
     "BlockingWebSocket",
@@ -45,6 +46,7 @@ __all__ = [
     "nonblocking",
     "on_thread",
     "readiness_check",
+    "run_once",
     "sse",
     "websocket",
 ]
@@ -52,7 +54,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 # The modules of the names that are not the bridge's.
-_HOMES = {"create_app": "ashapp.api", "readiness_check": "ashapp.server.health.readiness"}
+_HOMES = {
+    "create_app": "ashapp.api",
+    "readiness_check": "ashapp.server.health.readiness",
+    "run_once": "ashapp.server.jobs.registry",
+}
 
 if not TYPE_CHECKING:  # else a type checker would believe in any name
 

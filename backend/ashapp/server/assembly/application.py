@@ -26,6 +26,8 @@ from ashapp.server.health.readiness_runner import Checker
 from ashapp.server.health.redaction import redact
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.inspection.routes import flask_application
+from ashapp.server.jobs.runner import JobRunner
+from ashapp.server.jobs.turns import Turns
 from ashapp.server.management.figures import Figures
 from ashapp.server.management.status_reporter import StatusReporter
 from ashapp.server.management.workers import Workers
@@ -192,9 +194,10 @@ def _watch(
     """Add what watches the worker to its *health*, and what it counts to *sinks*."""
     app = flask_application(bridge)
     # What asks a database is written for the context of its application.
+    make_context = nullcontext if app is None else app.app_context
     checker = Checker(
         settings.readiness_interval,
-        nullcontext if app is None else app.app_context,
+        make_context,
         clean=str if settings.readiness_full_errors else redact,
     )
     mounted = (mount.app for mount in bridge.mounts.values())
@@ -224,4 +227,5 @@ def _watch(
         note=None if blocking is None else blocking.note,
         limit=settings.limit_blocking,
     )
-    health.monitors += [monitor, checker, *([] if reporter is None else [reporter])]
+    jobs = JobRunner(Turns(health.turns), make_context, settings.timeout_lifespan_shutdown / 2)
+    health.monitors += [monitor, checker, *([] if reporter is None else [reporter]), jobs]

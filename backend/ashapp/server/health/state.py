@@ -48,7 +48,8 @@ class Health:
     *blocks* counts how often the view of an endpoint has blocked the loop, here or in another worker. Then
     each of *block_listeners* is called with the endpoint, on any thread. *keep_off* keeps the view of an
     endpoint off the loop from now on. *take_faults* takes the faults on request that there are from now on.
-    *beats* counts the beats of the loop. When the end begins, *drains* are
+    *turns* is the descriptor by which workers take turns at jobs, None without others. *beats* counts the
+    beats of the loop. When the end begins, *drains* are
     called with the seconds in which the WebSockets are to be closed, on the loop.
     """
 
@@ -59,6 +60,7 @@ class Health:
     block_listeners: list[Callable[[str], object]] = field(default_factory=list)
     keep_off: Callable[[str], object] = lambda _: None
     take_faults: Callable[[str], object] = lambda _: None
+    turns: int | None = None
     beats: Beats = field(default_factory=LocalBeats)
     drains: list[Callable[[float], object]] = field(default_factory=list)
 

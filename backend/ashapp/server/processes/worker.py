@@ -55,7 +55,7 @@ class Worker:
         self._detector = StallDetector(seconds) if seconds else None
         with theirs:
             sockets = [sock.fileno() for sock in options.sockets]
-            own = [self._beats.fd, self._pulse.fd, theirs.fileno()]
+            own = [self._beats.fd, self._pulse.fd, theirs.fileno(), options.turns.fd]
             self.process = options.nursery.fork([*own, *sockets])
         with contextlib.suppress(OSError):  # it is gone already
             self.channel.send((options.blocks, options.nursery.variables()))

@@ -16,7 +16,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from types import FrameType
@@ -75,12 +75,16 @@ class Report(StrEnum):
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """What workers are started with. *blocks* counts how often the view of an endpoint has blocked a loop."""
+    """What workers are started with. *blocks* counts how often the view of an endpoint has blocked a loop.
+
+    By the descriptor of *turns* they take turns at jobs.
+    """
 
     settings: Settings
     sockets: list[socket.socket]
     blocks: Counter[str]
     nursery: Nursery
+    turns: SharedCounter = field(default_factory=SharedCounter)
 
 
 class WorkerServer(DrainingServer):
@@ -171,12 +175,12 @@ def work(config: uvicorn.Config, settings: Settings, descriptors: Sequence[int])
     """Serve in a process of its own; return its exit code. The supervisor tells what stops the start."""
     beats, pulse = map(SharedCounter, descriptors[:2])
     channel = Connection(descriptors[2])
-    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors[3:]]
+    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors[4:]]
     blocks, variables = channel.recv()
     _begin(variables)
     if settings.stall_timeout:
         count_on_thread(pulse, settings.stall_timeout)
-    health = Health(blocks=blocks, beats=beats)
+    health = Health(blocks=blocks, turns=descriptors[3], beats=beats)
     server = WorkerServer(config, settings, health, channel)
     health.block_listeners.append(functools.partial(server.report, Report.BLOCKED))
     server.handle_signals()

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Jobs that one worker of a service does, registered in the code of the application.
+
+Each process has a registry of its own. Nothing else of the server is imported here, so an application may use
+this under any server, where it does nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+__all__ = ["registered_jobs", "run_once"]
+
+F = TypeVar("F", bound=Callable[[], Any])
+
+_jobs: dict[str, Callable[[], Any]] = {}
+
+
+def run_once(function: F) -> F:
+    """Let *function*, which takes no arguments, run in one worker of the service at a time.
+
+    For example::
+
+        @run_once
+        def scheduler():
+            scheduler = BackgroundScheduler()
+            scheduler.add_job(tidy_up, "interval", minutes=5)
+            scheduler.start()
+            yield
+            scheduler.shutdown()
+
+    A generator function, async or not, begins something, yields once, and ends it. An ``async def`` runs on
+    the event loop, and is cancelled at the end of its worker. Any other function runs on a thread that serves
+    no requests; both are done when they return, and then no other worker runs them. What raises is logged,
+    and run again after 1, 2, 4, … up to 30 seconds. Sync functions have the context of the application.
+
+    When the worker ends, however that is, another one takes over. There are as many turns as services: each
+    replica of a cluster has its own. ``ashapp serve`` runs the jobs; other servers do not.
+
+    There is one registry for each process. A function of the same module and name replaces the one before, as
+    when a factory of applications is called twice.
+
+    Raises:
+        TypeError: *function* is not a function.
+
+    """
+    name = f"{getattr(function, '__module__', None)}.{getattr(function, '__qualname__', '')}"
+    if not callable(function) or name.endswith("."):
+        raise TypeError(f"run_once takes a function without arguments, not {function!r}")
+    _jobs[name] = function
+    return function
+
+
+def registered_jobs() -> Mapping[str, Callable[[], Any]]:
+    """Return the jobs that are registered now, by module and name."""
+    return dict(_jobs)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""Whose turn it is to do a job, among the workers of a service.
+
+Theory of operation. All workers have a descriptor of one file without a name. Each job has a byte in it. Who
+locks that byte (fcntl(2), "Advisory record locking") has its turn. The kernel gives the lock back when the
+process ends, however that is. Forked children don't have it. A job that is done for good is written down in
+its byte.
+"""
+
+import os
+import sys
+import zlib
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["Turns"]
+
+# What comes before is the count of a `SharedCounter`, in which such a file can be.
+_FIRST = 4096
+_DONE = b"\1"
+
+
+class Turns:
+    """The turns of this process at the jobs of a service, by the descriptor *fd*; None if it serves alone."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd = fd
+        self._done: set[str] = set()
+
+    def take(self, name: str) -> bool:
+        """Return whether it is this process's turn at the job *name* from now on."""
+        if self._fd is not None and sys.platform != "win32":
+            try:
+                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(name))
+            except (BlockingIOError, PermissionError):  # another has it, by POSIX either of these
+                return False
+        return True
+
+    def leave(self, name: str) -> None:
+        """Let another process have its turn."""
+        if self._fd is not None and sys.platform != "win32":
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _place(name))
+
+    def is_done(self, name: str) -> bool:
+        """Return whether any process has done the job for good."""
+        return name in self._done or (self._fd is not None and os.pread(self._fd, 1, _place(name)) == _DONE)
+
+    def set_done(self, name: str) -> None:
+        """Take note that the job has been done for good."""
+        self._done.add(name)
+        if self._fd is not None:
+            os.pwrite(self._fd, _DONE, _place(name))
+
+
+def _place(name: str) -> int:
+    """Return the byte of the job, which is the same in each process."""
+    return _FIRST + zlib.crc32(name.encode())
