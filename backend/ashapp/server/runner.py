@@ -13,6 +13,7 @@ from uvicorn.importer import ImportFromStringError, import_from_string
 
 from ashapp.server.assembly.discovery import require_module
 from ashapp.server.assembly.log_config import logging_options
+from ashapp.server.control import server as control
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
 from ashapp.server.inspection.announcements import Announcements, Kind, announcements
@@ -74,7 +75,8 @@ def _require_modules(settings: Settings) -> None:
 def _serve_alone(config: uvicorn.Config, settings: Settings) -> int:
     with bound(settings) as sockets, management.serving(settings) as (workers, urls):
         server = MainServer(config, settings, Health())
-        serve(server, sockets, workers, Announcements(_lines(urls)).tell)
+        with control.serving(settings, workers, None):
+            serve(server, sockets, workers, Announcements(_lines(urls)).tell)
     return 0 if server.started or server.should_exit else STARTUP_FAILURE
 
 
@@ -84,7 +86,9 @@ def _supervise(config: uvicorn.Config, settings: Settings, nursery: Nursery) -> 
         listen(sockets, config.backlog)
         lines = _lines(urls)
         if not settings.reload:
-            return Supervisor(options, workers, Announcements(lines).tell).run()
+            supervisor = Supervisor(options, workers, Announcements(lines).tell)
+            with control.serving(settings, workers, supervisor.control):
+                return supervisor.run()
         watched = _reload_config(settings)
         lines.append(f"Reloading when a file changes in {', '.join(map(str, watched.reload_dirs))}")
         return Reloader(watched, options, workers, Announcements(lines).tell).run()

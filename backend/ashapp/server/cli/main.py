@@ -15,6 +15,7 @@ from flask.cli import ScriptInfo
 
 from ashapp import __version__
 from ashapp.server.cli import check, prestart
+from ashapp.server.cli.control import reload, scale, stacks, status
 from ashapp.server.cli.migrate import migrate
 from ashapp.server.cli.options import ServeCommand, given, read_env_file, serve_options, target_argument
 from ashapp.server.cli.routes import routes
@@ -97,6 +98,8 @@ def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
 
 main.add_command(routes)
 main.add_command(migrate)
+for _command in (status, stacks, reload, scale):
+    main.add_command(_command)
 
 
 def _complete_kind(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -18,7 +18,7 @@ from ashapp.server.management.answers import FAULTS, Page, problem_page
 from ashapp.server.management.gauges import Gauges
 from ashapp.server.management.workers import Workers, WorkerStatus
 
-__all__ = ["ManagementPages"]
+__all__ = ["ManagementPages", "told_worker"]
 
 _PATHS = ["/", "/livez", "/metrics", "/readyz"]
 
@@ -77,32 +77,34 @@ class ManagementPages:
             is_good = not stalled
             content: dict[str, Any] = {"stalled_workers": stalled}
         else:
-            workers = [self._worker(status) for status in statuses]
+            workers = [told_worker(status, self._stalled) for status in statuses]
             is_good = any(worker["ready"] for worker in workers)
             content = {"workers": workers}
         if is_good:
             return Page(HTTPStatus.OK, {"status": "ok", **content})
         return Page(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unavailable", **content})
 
-    def _worker(self, status: WorkerStatus) -> dict[str, Any]:
-        is_stalled = status.age > self._stalled
-        reason = f"no sign of life for {status.age:.1f} s" if is_stalled else status.reason
-        return {
-            "pid": status.pid,
-            "ready": reason is None,
-            "reason": reason,
-            "active_requests": status.active,
-            "queued_requests": status.queued,
-            "threads": status.threads,
-            "busy_threads": status.busy,
-            "async_threads": status.async_threads,
-            "busy_async_threads": status.busy_async_threads,
-            "websockets": status.websockets,
-            "websocket_threads": status.websocket_threads,
-            "busy_websocket_threads": status.busy_websocket_threads,
-            "moved_views": status.moved,
-            "checks": [_check(outcome) for outcome in status.checks],
-        }
+
+def told_worker(status: WorkerStatus, stalled: float) -> dict[str, Any]:
+    """Return what is told of a worker; *stalled* is how many seconds without a sign of life are too many."""
+    is_stalled = status.age > stalled
+    reason = f"no sign of life for {status.age:.1f} s" if is_stalled else status.reason
+    return {
+        "pid": status.pid,
+        "ready": reason is None,
+        "reason": reason,
+        "active_requests": status.active,
+        "queued_requests": status.queued,
+        "threads": status.threads,
+        "busy_threads": status.busy,
+        "async_threads": status.async_threads,
+        "busy_async_threads": status.busy_async_threads,
+        "websockets": status.websockets,
+        "websocket_threads": status.websocket_threads,
+        "busy_websocket_threads": status.busy_websocket_threads,
+        "moved_views": status.moved,
+        "checks": [_check(outcome) for outcome in status.checks],
+    }
 
 
 def _check(outcome: Outcome) -> dict[str, Any]:

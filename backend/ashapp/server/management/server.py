@@ -22,7 +22,7 @@ from ashapp.server.management.workers import LocalWorker, Workers
 from ashapp.server.settings import Settings
 from ashapp.server.system.sockets import listen, tcp, url
 
-__all__ = ["serving"]
+__all__ = ["STALLED", "SocketServer", "serving"]
 
 _OPTION = "--management-"
 _BACKLOG = 16
@@ -30,8 +30,8 @@ _BACKLOG = 16
 _PATIENCE = 10
 # Seconds until the end is noticed.
 _POLL = 0.2
-# Seconds without a sign of life after which a worker counts as stalled, if it is not watched.
-_STALLED = 5.0
+#: Seconds without a sign of life after which a worker counts as stalled, if it is not watched.
+STALLED = 5.0
 
 
 @contextmanager
@@ -55,22 +55,24 @@ def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
             from ashapp.server.faults.board import FaultBoard  # noqa: PLC0415 - for those who use it
 
             workers.faults = FaultBoard()
-        application = ManagementPages(workers, settings.stall_timeout or _STALLED)
+        application = ManagementPages(workers, settings.stall_timeout or STALLED)
         for sock in sockets:
             stack.enter_context(_running(sock, application))
         yield workers, [url(sock) for sock in sockets]
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    """Serves a socket that listens already."""
+class SocketServer(ThreadingMixIn, WSGIServer):
+    """Serves *application* at a socket that listens already: for few clients, who are no public."""
 
     daemon_threads = True
 
     def __init__(self, sock: socket.socket, application: WsgiApplication) -> None:
-        super().__init__(sock.getsockname()[:2], _Handler, bind_and_activate=False)
+        name = sock.getsockname()
+        address = ("localhost", 0) if isinstance(name, str) else name[:2]
+        super().__init__(address, _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = sock
-        self.server_name, self.server_port = sock.getsockname()[:2]
+        self.server_name, self.server_port = address
         self.setup_environ()
         self.set_app(application)
 
@@ -99,7 +101,7 @@ class _Handler(WSGIRequestHandler):
 
 @contextmanager
 def _running(sock: socket.socket, application: WsgiApplication) -> Iterator[None]:
-    server = _Server(sock, application)
+    server = SocketServer(sock, application)
     thread = threading.Thread(
         target=server.serve_forever, args=(_POLL,), name="ashapp-management", daemon=True
     )

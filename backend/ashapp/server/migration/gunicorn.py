@@ -77,10 +77,13 @@ SECTIONS: Mapping[str, Mapping[str, Counterpart]] = {
         "config": _none("`--config` names a TOML file; `ashapp migrate` makes it"),
         "wsgi_app": _same("app", "or TARGET"),
     },
-    "Control": dict.fromkeys(
-        ["control_socket", "control_socket_disable", "control_socket_mode"],
-        _none("the management port tells how the service is; signals tell it what to do"),
-    ),
+    "Control": {
+        "control_socket": _same("control_socket", "`ashapp status`, `stacks`, `reload` and `scale` ask it"),
+        "control_socket_disable": Counterpart(
+            "control_socket", "`off`", lambda value: {"control_socket": "off"} if value else {}
+        ),
+        "control_socket_mode": _none("the socket is for the user of the service alone"),
+    },
     "Debugging": {
         "check_config": _none("`ashapp serve --check`"),
         "print_config": _none("`ashapp serve --print-config`"),
@@ -146,7 +149,7 @@ SECTIONS: Mapping[str, Mapping[str, Counterpart]] = {
     },
     "Server Hooks": {
         "child_exit": _none(f"{_HOOK}metrics of a worker that ended are kept without it"),
-        "nworkers_changed": _none(f"{_HOOK}the number of workers stays"),
+        "nworkers_changed": _none(f"{_HOOK}`ashapp status` tells the workers"),
         "on_exit": _none(f"{_HOOK}{_LIFESPAN}"),
         "on_reload": _none(f"{_HOOK}at SIGHUP each worker is replaced, and starts anew"),
         "on_starting": _none("`--prestart` runs a command before anything is imported"),

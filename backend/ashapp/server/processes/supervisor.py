@@ -21,6 +21,7 @@ from multiprocessing.connection import wait
 
 from uvicorn.config import STARTUP_FAILURE
 
+from ashapp.server.control.board import Control
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import MOVED_AT
 from ashapp.server.inspection.announcements import Kind, Tell
@@ -74,9 +75,10 @@ class Supervisor:
         self._management = management
         self._tell = tell
         self._start = start
-        self._target = self._settings.workers
+        #: What operators want; from any thread.
+        self.control = Control(self._settings.workers)
         self._to_replace: deque[Worker] = deque()
-        self._back_off = BackOff(allowance=2 * self._target)
+        self._back_off = BackOff(allowance=2 * self._settings.workers)
         self._is_ending = False
         self._exit_code = 0
         self._refusal: str | None = None
@@ -117,6 +119,7 @@ class Supervisor:
             else:
                 self._reap(worker)
         self._tell_faults()
+        self._ask_stacks()
         if not self._is_ending:
             self._maintain()
 
@@ -133,9 +136,9 @@ class Supervisor:
             self._to_replace.extend(worker for worker in self._active() if worker not in self._to_replace)
             self._options.blocks.clear()  # the application is imported anew, and may be another
         elif signum.name == "SIGTTIN":
-            self._target += 1
-        elif self._target > 1:
-            self._target -= 1
+            self.control.target += 1
+        elif self.control.target > 1:
+            self.control.target -= 1
 
     def _take(self, worker: Worker, report: Report | Kind, text: str) -> None:
         if isinstance(report, Kind):
@@ -148,6 +151,8 @@ class Supervisor:
             self._recycle(worker, text)
         elif report is Report.READY:
             self._take_ready(worker)
+        elif report is Report.STACKS:
+            self.control.take_stacks(worker.pid, text)
         elif report is Report.BLOCKED:
             worker.blocked_by = text, time.monotonic()
             self._count_block(text)
@@ -170,6 +175,14 @@ class Supervisor:
                 worker.faults_version = version
                 worker.order(Order.FAULTS, board.orders(worker.pid))
 
+    def _ask_stacks(self) -> None:
+        """Ask each worker that serves for its stacks, where somebody wants them."""
+        self.control.pids = [worker.pid for worker in self.workers if worker.has_served]
+        for worker in self.workers:
+            if worker.has_served and worker.stacks_version != self.control.version:
+                worker.stacks_version = self.control.version
+                worker.order(Order.TELL_STACKS)
+
     def _recycle(self, worker: Worker, reason: str) -> None:
         is_being_replaced = any(other.replaces is worker for other in self.workers)
         if not is_being_replaced and worker not in self._to_replace:
@@ -178,6 +191,7 @@ class Supervisor:
 
     def _take_ready(self, worker: Worker) -> None:
         worker.has_served = True
+        worker.stacks_version = self.control.version
         self._back_off.succeeded()
         if worker.state is State.STARTING:
             worker.state = State.READY
@@ -252,11 +266,11 @@ class Supervisor:
         """Start workers that are missing, and let those go that are too many."""
         self._replace_next()
         active = [worker for worker in self._active() if worker.replaces not in self._active()]
-        if len(active) > self._target:
+        if len(active) > self.control.target:
             ready = [worker for worker in active if worker.state is State.READY]
-            for worker in ready[self._target :]:
+            for worker in ready[self.control.target :]:
                 self._order_end(worker, Order.RETIRE)
-        for _ in range(self._target - len(active)):
+        for _ in range(self.control.target - len(active)):
             self._launch(None)
 
     def _replace_next(self) -> None:

@@ -43,6 +43,8 @@ class Worker:
         self.has_served = False
         #: The version of the faults that it has been told of.
         self.faults_version = 0
+        #: The version of the question for stacks that it has been asked.
+        self.stacks_version = 0
         #: When it should have done what it does in its state.
         self.deadline = time.monotonic() + options.settings.timeout_worker_startup
         #: Why it can't serve the application, once it has said so.

@@ -24,6 +24,7 @@ from types import FrameType
 import uvicorn
 
 from ashapp.bridge import WsgiToAsgi
+from ashapp.bridge.stacks import other_stacks
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.observe.metrics.files import count_in_files
 from ashapp.server.errors import StartupError
@@ -56,6 +57,8 @@ class Order(StrEnum):
     LOG_STACKS = "log stacks"
     #: Keep the view of an endpoint, the text, off the loop: it has blocked the loops of workers.
     KEEP_OFF = "keep off"
+    #: Tell the stacks of all threads.
+    TELL_STACKS = "tell stacks"
     #: Have the faults of the text, and no others.
     FAULTS = "faults"
 
@@ -67,6 +70,8 @@ class Report(StrEnum):
     #: It should be replaced; the text says why.
     RECYCLE = "recycle"
     STACKS_LOGGED = "stacks logged"
+    #: The stacks of its threads, the text.
+    STACKS = "stacks"
     #: It can't serve the application; the text says why.
     REFUSED = "refused"
     #: The view of an endpoint, the text, blocks its loop.
@@ -156,6 +161,8 @@ class WorkerServer(DrainingServer):
                     if order is Order.LOG_STACKS:
                         log_stacks("The event loop does not answer")
                         self.report(Report.STACKS_LOGGED)
+                    elif order is Order.TELL_STACKS:
+                        self.report(Report.STACKS, other_stacks())
                     elif order is Order.KEEP_OFF:
                         self.health.keep_off(text)
                     elif order is Order.FAULTS:

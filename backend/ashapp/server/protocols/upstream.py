@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 #: The versions that the tests have run with, the first and the last.
-TESTED = {"uvicorn": ("0.51.0", "0.54.0"), "h11": ("0.16.0", "0.16.0"), "httptools": ("0.6.4", "0.9.0")}
+TESTED = {"uvicorn": ("0.53.0", "0.54.0"), "h11": ("0.16.0", "0.16.0"), "httptools": ("0.6.4", "0.9.0")}
 
 
 class Reached(NamedTuple):

@@ -137,6 +137,9 @@ class Management(BaseModel, title="Management", defer_build=True):
     machines."""
     management_port: PortOrOff = 5001
     """Port of metrics and readiness in detail; 0 takes a free one, "off" leaves it out."""
+    control_socket: Text = "auto"
+    """Path of a socket by which "ashapp status", "stacks", "reload" and "scale" of the same user ask the
+    service; "auto" is one in a folder of this user, "off" leaves it out."""
     readiness_interval: Annotated[float, Field(gt=0, le=3600), DURATION] = 5.0
     """Seconds from one run of the readiness checks to the next."""
     readiness_full_errors: bool = False

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""Where the control sockets of a user are: a folder that nobody else may enter, a socket for each service."""
+
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["connect", "control_folder", "live_sockets", "make_control_folder"]
+
+# Seconds that a service has to accept: the kernel does so at once.
+_PATIENCE = 2.0
+
+
+def control_folder() -> Path:
+    """Return the folder of this user: below XDG_RUNTIME_DIR, else in the folder for temporary files."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK | os.X_OK):
+        return Path(runtime, "ashapp")
+    return Path(tempfile.gettempdir(), f"ashapp-{os.geteuid()}")
+
+
+def make_control_folder() -> Path:
+    """Make the folder, if it is not there, and return it.
+
+    Raises:
+        OSError: it can't be made, or is somebody else's, or others may enter it.
+
+    """
+    folder = control_folder()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} must be a folder of this user alone (mode 0700)")
+    return folder
+
+
+def live_sockets() -> Iterator[Path]:
+    """Yield the sockets at which a service answers; remove those that services have left behind."""
+    for path in sorted(control_folder().glob("*.sock")):
+        try:
+            connect(path).close()
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError:
+            continue
+        else:
+            yield path
+
+
+def connect(path: Path) -> socket.socket:
+    """Return a connection to the service at *path*.
+
+    Raises:
+        OSError: there is none.
+
+    """
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(_PATIENCE)
+    try:
+        sock.connect(str(path))
+    except OSError:
+        sock.close()
+        raise
+    return sock
