@@ -26,6 +26,7 @@ ORDER = (
     "ashapp.server.serving",
     "ashapp.server.assembly",
     "ashapp.server.inspection",
+    "ashapp.server.control",
     "ashapp.server.management",
     "ashapp.server.faults",
     "ashapp.server.middleware",

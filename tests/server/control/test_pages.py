@@ -67,7 +67,7 @@ def test_a_supervisor_finds_the_number_of_workers_that_is_wanted() -> None:
 
 def test_workers_are_replaced_as_by_sighup(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(pages.os, "kill", lambda pid, signum: sent.append((pid, signum)))
+    monkeypatch.setattr(os, "kill", lambda pid, signum: sent.append((pid, signum)))
     control = Control(2)
     control.pids = [1, 2]
     assert ask(control, "POST", "/reload") == (202, {"reloading": 2})
