@@ -48,9 +48,10 @@ from ashapp.bridge.request.wsgi_call import as_exception
 from ashapp.bridge.websocket.serving import serve as serve_websocket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from ashapp.bridge.lifespan import LifespanCallable, LifespanManager
+    from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import AsgiApplication, Environ, Receive, Scope, Send, WsgiApplication
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
@@ -161,6 +162,8 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             request_timeout,
             task_grace,
             RequestThreadPool(threads),
+            self.admission,
+            self._go_on,
         )
         super().__init__(wsgi_application, duplicate_header_limit)  # type: ignore[no-untyped-call]
         #: Other ASGI applications, by the prefixes of their paths.
@@ -212,6 +215,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         return replace(
             self.service,
             pool=self.websockets.pool,
+            admission=Admission(self.websockets.pool, None, None),
             request_timeout=None,
             # Else the next one would see on a thread what the last has left there.
             thread_type=BorrowedThread if are_isolated() else RequestThread,
@@ -226,18 +230,20 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         """
         if scope["type"] != "http" or (self.mounts and self.mounts.find(scope)):
             await self._serve_other(scope, receive, send)
-            return
-        send = ending_upgrade(scope, send)
-        self.admission.in_flight += 1
-        prepared = call = None
-        # No further coroutine around the call: each that waits holds memory.
+        else:
+            self.admission.in_flight += 1
+            await self._serve(scope, receive, ending_upgrade(scope, send))
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, prepared: WsgiCall | None = None
+    ) -> None:
+        """Serve a request, which has been counted; *prepared* is its call, if it has one."""
+        call = None
         try:
-            prepared = self._prepare(scope, receive)
+            prepared = prepared or self._prepare(scope, receive)
             if prepared.body.announced:
                 await self._take_in(prepared)
-            if isinstance(prepared, ThreadCall):
-                self.admission.check_queue()
-                prepared.submit()
+            prepared.submit()
             call = prepared
             await call.respond(send)
         except RequestRejected as rejection:
@@ -257,6 +263,22 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
                 if prepared is not None:
                     prepared.body.stop()
                 self.admission.leave()
+
+    def begin(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
+        """Serve the request of *exchange* without a task, or return what is to be awaited in one."""
+        if self.mounts or type(self).__call__ is not WsgiToAsgi.__call__:
+            return self(exchange.scope, exchange.receive, exchange.send)
+        self.admission.in_flight += 1
+        try:
+            call = self._prepare(exchange.scope, exchange.receive)
+            if not call.body.announced and call.begin(exchange):
+                return None
+        except Exception:
+            return self._go_on(exchange)  # which meets the same, and answers
+        return self._go_on(exchange, call)
+
+    def _go_on(self, exchange: Exchange, call: WsgiCall | None = None) -> Coroutine[Any, Any, None]:
+        return self._serve(exchange.scope, exchange.receive, exchange.send, call)
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         mount = self.mounts.find(scope)

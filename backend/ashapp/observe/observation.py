@@ -174,6 +174,11 @@ class Observation:
             self.disconnected = True
             self.end()
 
+    def release(self) -> None:
+        """Let go of what leads back here: cycles would have to wait for the garbage collector."""
+        self.scope.pop(INFO, None)
+        self.error = None
+
     def end(self) -> None:
         """Note that the request has ended, and tell the sinks."""
         self.ended = True

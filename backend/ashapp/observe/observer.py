@@ -53,31 +53,46 @@ class Observer:
         """Observe a request or a WebSocket, or pass everything else on."""
         kind = scope["type"]
         if kind == "http":
-            return self._observe(Observation(scope, send, self._finish), receive, send)
+            observation = self._begin(Observation(scope, send, self._finish))
+            server: Any = getattr(send, "__self__", None)
+            if getattr(server, "takes_note", False):
+                server.observation = observation
+            else:
+                send = observation.send
+            return self.complete(observation, self.app(scope, receive, send), send)
         if kind == "websocket":
             socket = SocketObservation(scope, receive, send, self._finish)
-            return self._observe(socket, socket.receive, send)
+            self._begin(socket)
+            return self.complete(socket, self.app(scope, socket.receive, socket.send), send)
         return self.app(scope, receive, send)
 
-    async def _observe(self, observation: Observation, receive: Any, send: Any) -> None:
-        scope = observation.scope
-        server: Any = getattr(send, "__self__", None)
-        if getattr(server, "takes_note", False):
-            server.observation = observation
-        else:
-            server, send = None, observation.send
-        scope[INFO] = observation
-        current.set(observation)
+    def begin(self, exchange: Any) -> Awaitable[None] | None:
+        """Observe a request without a task; return what is to be awaited in one, if there is anything.
+
+        *exchange* is what a server gives that takes note, and the application takes; see ``Exchange``.
+        """
+        observation = self._begin(Observation(exchange.scope, exchange.send, self._finish))
+        exchange.observation = observation
+        rest = self.app.begin(exchange)  # type: ignore[attr-defined]
+        return None if rest is None else self.complete(observation, rest, exchange.send)
+
+    def _begin(self, observation: Observation) -> Observation:
+        observation.scope[INFO] = observation
         for begin in self._beginners:
             try:
                 begin(observation)
             except Exception:
                 self._note_failure(begin)
+        return observation
+
+    async def complete(self, observation: Observation, rest: Awaitable[None], send: Any) -> None:
+        """Await *rest*, and note what comes of it."""
+        current.set(observation)
         try:
-            await self.app(scope, receive, send)
+            await rest
         except BaseException as error:
             answer = self._answer_cancelled if _is_cancelled(error) else None
-            if answer is not None and observation.status is None and scope["type"] == "http":
+            if answer is not None and observation.status is None and observation.scope["type"] == "http":
                 await answer(send)
             if not observation.ended:
                 observation.error, observation.cut = (error, False) if answer is None else (None, True)
@@ -89,10 +104,9 @@ class Observer:
         else:
             observation.conclude()
         finally:
-            # Cycles would have to wait for the garbage collector.
-            scope.pop(INFO, None)
-            observation.error = None
-            if server is not None:
+            observation.release()
+            server: Any = getattr(send, "__self__", None)
+            if getattr(server, "takes_note", False):
                 server.observation = None
 
     def _finish(self, observation: Observation) -> None:

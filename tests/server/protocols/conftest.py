@@ -141,7 +141,14 @@ def serve(
     http, loop = combination
     with ExitStack() as stack:
 
-        def start(application: Any = app, *, keep_alive: int = 5, ws: str = "none", **limits: Any) -> Address:
+        def start(
+            application: Any = app,
+            *,
+            keep_alive: int = 5,
+            ws: str = "none",
+            as_it_is: bool = False,
+            **limits: Any,
+        ) -> Address:
             tls = {name: limits.pop(name) for name in list(limits) if name.startswith("ssl")}
             protocol = limited_protocol(http, ConnectionLimits(**limits))
 
@@ -150,6 +157,8 @@ def serve(
                 return connections[-1]
 
             config = {"http": connect, "loop": loop, "ws": ws, "timeout_keep_alive": keep_alive, **tls}
+            if as_it_is:  # as by `ashapp serve`: uvicorn puts nothing around it
+                config |= {"proxy_headers": False, "interface": "asgi3"}
             return stack.enter_context(serving(application, lifespan="off", **config))
 
         yield start

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.request_threads import RequestThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
+    from ashapp.bridge.admission.in_flight import Admission
     from ashapp.bridge.concurrency.request_threads import RequestThreadPool
     from ashapp.bridge.concurrency.task_factory import TaskKeeper
     from ashapp.bridge.concurrency.thread_pool import ThreadPool
+    from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import WsgiApplication
     from ashapp.bridge.request.output_queue import WriteBehind
 
@@ -36,6 +38,10 @@ class Service:
     grace: float
     #: The threads for the sync callables of calls on the loop.
     request_threads: RequestThreadPool
+    #: Counts the requests.
+    admission: Admission
+    #: Returns what a task is to await for a request that has begun without one.
+    go_on: Callable[[Exchange, Any], Coroutine[Any, Any, None]]
     thread_type: type[RequestThread] = RequestThread
     #: On a thread: whether the coroutines of its request are kept off the server's loop. None for never.
     wants_own_loop: Callable[[], bool] | None = None

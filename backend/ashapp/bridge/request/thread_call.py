@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ashapp.bridge.concurrency.call import Cancellable
+    from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, Message, Send
     from ashapp.bridge.request.input_stream import InputStream
     from ashapp.bridge.request.service import Service
@@ -65,6 +66,10 @@ class ThreadCall(WsgiCall):
     _stream: BodyStream | None = None
     # What the thread waits for on a loop; each but the last waits for sync code that waits for the next.
     _tasks: tuple[Cancellable, ...] = ()
+    # By which the response is sent as long as there is no task; what the task waits for.
+    _exchange: Exchange | None = None
+    _has_begun = False
+    _opening: asyncio.Future[_Opening] | None = None
     # Who waits for the thread to be done with the request.
     _waiter: asyncio.Future[None] | None = None
     # What holds the thread until its response has been sent, and the bytes that wait for the client.
@@ -75,29 +80,60 @@ class ThreadCall(WsgiCall):
         super().__init__(service, environ, body, new_context(service.tasks.startup_context))
         self.phase = Phase.QUEUED
         self._thread = 0
-        self._opening: asyncio.Future[_Opening] = self.loop.create_future()
 
     # -- on the loop
 
     def submit(self) -> None:
-        """Let it run as soon as a thread is free.
-
-        Raises:
-            RuntimeError: there is no thread, and none can be started.
-
-        """
+        """Let it run as soon as a thread is free, unless it has begun; see ``WsgiCall``."""
+        if self._has_begun:
+            return
+        self.service.admission.check_queue()
         if self.info is not None:
             self._submitted = time.perf_counter()
         self.service.pool.submit(self.run)
         if self.service.pool.is_overfull:
             self._watch_later()
 
+    def begin(self, exchange: Exchange) -> bool:
+        """Submit it. As long as nothing has to wait on the loop, there is no task; see ``Exchange``."""
+        self.submit()
+        if self.deadline is not None:
+            self.context.copy().run(self._set_deadline)  # for what it logs
+        self._exchange, self._has_begun = exchange, True
+        exchange.need_task = self._go_on
+        return True
+
+    def _go_on(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.need_task = None
+            exchange.go_on(self.service.go_on(exchange, self))
+
+    def _answer(self, opening: _Opening) -> bool:
+        """Send a response that is complete, and be done with the request; say whether it could be sent."""
+        head, chunk, stream = opening
+        exchange = self._exchange
+        if exchange is None or stream is not None or self.phase is not Phase.ENDED or self._ending:
+            return False
+        if self._response.remaining or len(chunk) > HIGH_WATER or not exchange.answer(head, chunk):
+            return False
+        self._exchange = exchange.need_task = None
+        self._stop_timers()
+        self.body.stop()
+        self.service.admission.leave()
+        return True
+
+    def _until_opened(self) -> asyncio.Future[_Opening]:
+        if self._opening is None:
+            self._opening = self.loop.create_future()
+        return self._opening
+
     async def respond(self, send: Send) -> None:
         """Send the response that ``run`` makes, and return when its thread is done; see ``WsgiCall``."""
         stream = None
         self._set_deadline()
         try:
-            head, chunk, stream = await self._opening
+            head, chunk, stream = await self._until_opened()
             try:
                 await send(head)
                 await self._send_body(stream, chunk, send)
@@ -206,7 +242,7 @@ class ThreadCall(WsgiCall):
         return False
 
     def _expire(self) -> None:
-        if self._opening.done():
+        if self._until_opened().done():
             return
         stack = stack_of(self._thread)
         if self.phase is Phase.QUEUED:
@@ -217,15 +253,19 @@ class ThreadCall(WsgiCall):
             where = f"its thread is here:\n{stack}"
         seconds = self.service.request_timeout
         _log.warning("%r took longer than %s s and is answered with 504; %s", str(self), seconds, where)
-        self._opening.set_exception(RequestTimeout())
+        self._settle(None, RequestTimeout())
 
     def _settle(self, opening: _Opening | None, error: Exception | None = None) -> None:
-        if self._opening.done():  # cancelled: nobody will send what the thread makes
+        if opening is not None and self._answer(opening):
+            return
+        self._go_on()
+        opened = self._until_opened()
+        if opened.done():  # cancelled: nobody will send what the thread makes
             self._give_up(Ending.CANCELLED)
         elif opening is not None:
-            self._opening.set_result(opening)
+            opened.set_result(opening)
         elif error is not None:
-            self._opening.set_exception(error)
+            opened.set_exception(error)
 
     # -- on the worker thread
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ashapp.bridge.concurrency.call import Cancellable
+    from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, ExcInfo, Message, Send
     from ashapp.bridge.request.input_stream import InputStream
     from ashapp.bridge.request.service import Service
@@ -102,6 +103,19 @@ class WsgiCall:
 
     # -- what each form does in its own way
 
+    def submit(self) -> None:
+        """Let it run as soon as there is a thread, if it needs one.
+
+        Raises:
+            RequestRejected: too many requests wait for a thread; the status is 503.
+            RuntimeError: there is no thread, and none can be started.
+
+        """
+
+    def begin(self, exchange: Exchange) -> bool:  # noqa: ARG002 - for subclasses
+        """Submit it, if that needs no task, and say whether it was submitted; see ``Exchange``."""
+        return False
+
     def respond(self, send: Send) -> Awaitable[None]:
         """Send the response that the application makes, and return when it has done with the request.
 
@@ -149,7 +163,7 @@ class WsgiCall:
     # -- its end before its time, on the loop
 
     def _set_deadline(self) -> None:
-        if self.deadline is not None:
+        if self.deadline is not None and self._deadline_timer is None:
             self._deadline_timer = self.loop.call_at(self.deadline, self._expire)
 
     def _watch_later(self) -> None:
@@ -214,7 +228,8 @@ class WsgiCall:
     def _cross(self, callback: Callable[..., object], *args: object) -> bool:
         """Call *callback* on the loop. From any thread. Say whether the loop is still there."""
         try:
-            self.loop.call_soon_threadsafe(callback, *args)
+            # In the server's context: what follows may be the next request of the connection.
+            self.loop.call_soon_threadsafe(callback, *args, context=self.service.tasks.startup_context)
         except RuntimeError:  # it has been closed, and nobody is left to be told
             return False
         return True

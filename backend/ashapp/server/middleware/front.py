@@ -14,6 +14,7 @@ The observer comes next, also for a request that is refused.
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from ashapp.bridge.messages.errors import send_problem
+from ashapp.bridge.messages.exchange import Exchange
 from ashapp.bridge.messages.types import AsgiApplication, Message, Receive, Scope, Send
 from ashapp.observe.observation import Sink
 from ashapp.observe.observer import Observer
@@ -53,6 +54,8 @@ class Front:
         self._allows: Callable[[Scope], bool] | None = None if hosts is None else hosts.allow
         sinks = tuple(sinks)
         self._serve = Observer(app, sinks, answer_cancelled=_answer_cancelled)
+        #: For a request that has begun without a task, and needs one; see ``Observer``.
+        self.complete = self._serve.complete
         self._refuse = Observer(_refuse, sinks)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -60,18 +63,25 @@ class Front:
 
         What is passed on costs no coroutine of ours: the one that serves it is returned.
         """
-        kind = scope["type"]
-        if kind == "http":
+        if scope["type"] == "lifespan":
+            return self._follow_lifespan(scope, receive, send)
+        return self._answer(scope, receive, send) or self._serve(scope, receive, send)
+
+    def begin(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Pass a request on without a task; return what is to be awaited in one, if there is anything."""
+        return self._answer(exchange.scope, exchange.receive, exchange.send) or self._serve.begin(exchange)
+
+    def _answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None] | None:
+        """Answer what is not for the application."""
+        if scope["type"] == "http":
             check = self._checks.get(below(scope.get("root_path"), scope["path"]))
             if check is not None:
                 return answer_probe(scope["method"], check, send)
-        elif kind == "lifespan":
-            return self._follow_lifespan(scope, receive, send)
         if self._consider is not None:
             self._consider(scope)
         if self._allows is not None and not self._allows(scope):
             return self._refuse(scope, receive, send)
-        return self._serve(scope, receive, send)
+        return None
 
     async def _follow_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_and_note() -> Message:

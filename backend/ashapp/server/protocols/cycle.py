@@ -9,7 +9,7 @@ A client of HTTP/1.0 knows no chunks. A body of unknown length ends with the con
 that one that is cut off does not look complete, the connection ends by a reset until all of it is sent.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import (
@@ -38,6 +38,10 @@ class Cycle(RequestResponseCycle):
 
     takes_note = True
 
+    #: Called where it needs a task after all; see ``Exchange``.
+    need_task: Callable[[], None] | None = None
+    #: What makes that task, as long as there is none.
+    protocol: Any = None
     # Whether only the end of the connection tells where the body ends.
     _is_unframed = False
 
@@ -83,14 +87,38 @@ class Cycle(RequestResponseCycle):
         if kind != expected:
             raise RuntimeError(f"Expected ASGI message {expected!r}, but got {kind!r}.")
         if self.response_started:
-            self._send_body(message.get("body", b""), message.get("more_body", False))
+            more = message.get("more_body", False)
+            self.transport.write(self._body(message.get("body", b""), more=more))
+            if not more:
+                self._complete()
         else:
             self.response_started = True
             self.waiting_for_100_continue = False
-            self._send_head(message["status"], message.get("headers", ()))
+            self.transport.write(self._head(message["status"], _checked(message.get("headers", ()))))
 
-    def _send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        fields = _checked(headers)
+    def answer(self, head: Any, body: bytes) -> bool:
+        """Send a whole response, if that can be done at once; see ``Exchange``."""
+        if self.disconnected or self.flow.write_paused or self.response_started:
+            return False
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.transport.write(self._head(head["status"], head["headers"]) + self._body(body, more=False))
+        self._complete()
+        self.protocol = None
+        self.on_response = _done
+        if self.observation is not None:
+            self.observation.release()
+            self.observation = None
+        return True
+
+    def go_on(self, rest: Any) -> None:
+        """Await *rest* in a task; see ``Exchange``."""
+        protocol: Any = self.protocol
+        if self.observation is not None:
+            rest = protocol.app.complete(self.observation, rest, self.send)
+        protocol.start_task(self, rest)
+
+    def _head(self, status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
         if self.access_log:
             self._log(status)
         if self.observation is not None:
@@ -112,7 +140,7 @@ class Cycle(RequestResponseCycle):
         if self.chunked_encoding is None and status not in _BODILESS and self.scope["method"] != "HEAD":
             content.append(self._end_without_length())
         content.append(b"\r\n")
-        self.transport.write(b"".join(content))
+        return b"".join(content)
 
     def _note_framing(self, name: bytes, value: bytes) -> bool:
         """Take note of a field, and return whether to send it."""
@@ -136,23 +164,21 @@ class Cycle(RequestResponseCycle):
         self.chunked_encoding = True
         return b"transfer-encoding: chunked\r\n"
 
-    def _send_body(self, body: bytes, more_body: bool) -> None:  # noqa: FBT001 - as the message has it
+    def _body(self, body: bytes, *, more: bool) -> bytes:
+        """Take note of a part of the body, and return it as it is to be written."""
         if self.observation is not None:
-            self.observation.note_body(len(body), more=more_body)
+            self.observation.note_body(len(body), more=more)
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
-        elif self.chunked_encoding:
-            end = b"" if more_body else b"0\r\n\r\n"
-            self.transport.write(b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end)
-        elif self._is_unframed:
-            self.transport.write(body)
-        elif len(body) > self.expected_content_length:
-            raise RuntimeError("Response content longer than Content-Length")
-        else:
+            return b""
+        if self.chunked_encoding:
+            end = b"" if more else b"0\r\n\r\n"
+            return b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end
+        if not self._is_unframed:
+            if len(body) > self.expected_content_length:
+                raise RuntimeError("Response content longer than Content-Length")
             self.expected_content_length -= len(body)
-            self.transport.write(body)
-        if not more_body:
-            self._complete()
+        return body
 
     def _complete(self) -> None:
         if self.expected_content_length != 0:
@@ -175,6 +201,10 @@ class Cycle(RequestResponseCycle):
             scope["http_version"],
             status,
         )
+
+
+def _done() -> None:
+    """Do nothing: the response is complete."""
 
 
 def _checked(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -66,6 +66,8 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         if self.served is not None and not self.served.response_complete:
             self.served.disconnected = True
             self.served.message_event.set()
+            if self.served.need_task is not None:
+                self.served.need_task()
 
     def take(self, data: bytes) -> None:
         """Take in *data* as uvicorn does, within the limits."""
@@ -142,6 +144,25 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         self.flow.pause_reading()
         self.pipeline.appendleft((self.cycle, self.app))
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Serve the request of *cycle*: without a task, if the application knows how to; see ``Exchange``."""
+        begin = getattr(app, "begin", None)
+        if begin is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.protocol = self
+        try:
+            rest = begin(cycle)
+        except Exception as error:
+            rest = _fail(error)
+        if rest is not None:
+            self.start_task(cycle, rest)
+
+    def start_task(self, cycle: Any, rest: Any) -> None:
+        """Await *rest* in a task, as what the application still has to do for the request of *cycle*."""
+        cycle.protocol = None
+        super()._start_asgi_task(cycle, lambda *_: rest)
+
     def _split_url(self) -> tuple[str, bytes, bytes]:
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
@@ -214,6 +235,10 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         elif cycle.more_body and unfinished > self.limits.head:
             # What is no body is chunk extensions, or trailer fields: the parser keeps each until its end.
             raise Refusal(431, f"The trailer of the request is longer than {self.limits.head} bytes.")
+
+
+async def _fail(error: Exception) -> None:
+    raise error
 
 
 def _new_parser(protocol: HttpToolsProtocol) -> httptools.HttpRequestParser:

@@ -72,12 +72,17 @@ class Connections:
         return " and ".join(filter(None, [requests, _counted(others, "WebSocket") if others else ""]))
 
     def break_off(self) -> None:
-        """End those whose response has begun, as if the client had gone: for an end that can't wait for it.
+        """Let each request have a task that can be cancelled, for an end that can't wait for it.
+
+        End those whose response has begun, as if the client had gone.
 
         Without that, uvicorn would log an error for a response that is cancelled before it is complete.
         """
         for connection in list(self._connections):
             cycle = getattr(connection, "served", getattr(connection, "cycle", None))
+            need_task = getattr(cycle, "need_task", None)
+            if need_task is not None:
+                need_task()
             if cycle is not None and cycle.response_started and not cycle.response_complete:
                 cycle.disconnected = True
                 cycle.message_event.set()

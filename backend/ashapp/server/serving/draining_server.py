@@ -231,6 +231,7 @@ class DrainingServer(uvicorn.Server):
         await self._close_listeners(sockets or [])
         if not await self._finish():
             self._connections.break_off()
+            await asyncio.sleep(0)  # or tasks that have just been made would never begin
             self._cancel()
         await self._end_application()
         self._connections.abort()

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""A request that a server hands over as it is, without a task."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+
+from ashapp.bridge.messages.types import Message, Scope
+
+__all__ = ["Exchange"]
+
+
+class Exchange(Protocol):
+    """One HTTP request and its response, of a server that knows more than ASGI. On the loop.
+
+    A task costs as much as all else that such a server does for a small request. So there is none as long as
+    nothing has to wait on the loop: the response of a thread is complete in most cases, and is sent in one
+    piece by ``answer``. Else ``go_on`` makes the task, and the request is like any other from there on.
+    """
+
+    scope: Scope
+    #: Called where the server needs a task for the request: its client has gone, or the server ends.
+    need_task: Callable[[], None] | None
+
+    def receive(self) -> Awaitable[Message]:
+        """Receive a message; see "Receive Callable" of the ASGI specification for HTTP."""
+        ...
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send *message*; see "Send Callable" of the ASGI specification for HTTP."""
+        ...
+
+    def answer(self, head: Message, body: bytes) -> bool:
+        """Send a whole response, and be done with the request; say whether that could be done at once.
+
+        *head* is the ``http.response.start`` message, with a list of fields that are valid. Where it has a
+        Content-Length, that is the length of *body*.
+        """
+        ...
+
+    def go_on(self, rest: Coroutine[Any, Any, None]) -> None:
+        """Await *rest* in a task, as what the application still has to do for the request."""
+        ...
