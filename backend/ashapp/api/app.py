@@ -19,6 +19,7 @@ from ashapp.api.routes import (
     caching,
     call,
     cookies,
+    documentation,
     place,
     requests,
     sockets,
@@ -33,6 +34,7 @@ ROUTES = tuple(
     module.routes
     for module in (
         card,
+        documentation,
         requests,
         answers,
         streams,

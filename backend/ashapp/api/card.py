@@ -11,7 +11,7 @@ from flask import Response, current_app, jsonify, request, url_for
 from werkzeug.exceptions import ServiceUnavailable
 
 import ashapp  # Not complete yet while it imports this package: read its version when asked.
-from ashapp.api.page import LONGEST, page
+from ashapp.api.page import page
 from ashapp.api.reference.operations import Answer, Endpoint, Model, Routes
 from ashapp.api.reference.parameters import Value
 from ashapp.bridge import sse
@@ -24,6 +24,9 @@ __all__ = ["Version", "card", "live", "routes", "version"]
 routes = Routes("Service", "What answers here.")
 
 _NAME = "ashapp-backend"
+
+# Seconds for which a page watches at a time; then it asks again.
+_LONGEST = 600
 
 
 class Version(Model):
@@ -58,7 +61,7 @@ async def card() -> Response:
         "python": platform.python_version(),
         "endpoints": [_endpoint(each) for each in endpoints if not each.operation.is_websocket],
     }
-    response = page(facts, shown.figures()) if accepted == "text/html" else jsonify(facts)
+    response = _page(facts, shown.figures()) if accepted == "text/html" else jsonify(facts)
     response.vary.add("Accept")
     return response
 
@@ -71,7 +74,7 @@ async def card() -> Response:
     ),
 )
 async def live(
-    count: Annotated[int, Value("How many events there are, one a second.", 1, least=1, most=LONGEST)] = 1,
+    count: Annotated[int, Value("How many events there are, one a second.", 1, least=1, most=_LONGEST)] = 1,
 ) -> Response:
     """Send the figures of the page as server-sent events: one look a second for all who watch."""
     shown: Live = current_app.extensions["ashapp.live"]
@@ -108,3 +111,9 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "summary": endpoint.operation.summary,
         "example": url_for(endpoint.name, **endpoint.example),
     }
+
+
+def _page(facts: dict[str, Any], figures: str) -> Response:
+    """Return the page about *facts*, with *figures* as HTML; without any it is not live."""
+    source = url_for("live", count=_LONGEST)
+    return page("card", {**facts, "figures": figures, "source": source}, has_script=bool(figures))

@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""The card as a page: one response, with its style and its script in it, that loads nothing."""
+"""Pages: each is one response with its style and its script in it, and loads nothing."""
 
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from flask import Response, make_response, render_template, url_for
+from flask import Response, make_response, render_template
 
-__all__ = ["LONGEST", "page"]
-
-#: Seconds for which a page watches at a time; then it asks again.
-LONGEST = 600
+__all__ = ["page"]
 
 
-def page(facts: Mapping[str, Any], figures: str) -> Response:
-    """Return the page about *facts*, with *figures* as HTML; without any it is not live."""
-    style = render_template("card.css")
-    script = render_template("card.js") if figures else ""
-    source = url_for("live", count=LONGEST)
-    text = render_template("card.html", style=style, script=script, figures=figures, source=source, **facts)
-    response = make_response(text)
+def page(name: str, facts: Mapping[str, Any], *, has_script: bool = False) -> Response:
+    """Return the page of the template *name* about *facts*; its policy allows its own style and script alone.
+
+    The template puts ``style`` and ``script`` into their elements as they are.
+    """
+    style = render_template(f"{name}.css")
+    script = render_template(f"{name}.js") if has_script else ""
+    response = make_response(render_template(f"{name}.html", style=style, script=script, **facts))
     response.mimetype = "text/html"
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src {_hash(style)}; img-src data:; "

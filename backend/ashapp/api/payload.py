@@ -4,7 +4,7 @@
 import io
 import json
 import math
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from flask import request
@@ -13,6 +13,8 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.formparser import FormDataParser
 
 __all__ = ["MAX_JSON_DEPTH", "parse_form", "parse_json", "parse_urlencoded"]
+
+T = TypeVar("T")
 
 MAX_JSON_DEPTH = 100
 """How deep arrays and objects may be nested: a limit that does not depend on the interpreter's stack."""
@@ -54,7 +56,7 @@ def parse_form(data: bytes) -> tuple[MultiDict[str, str], MultiDict[str, FileSto
         )
     except ValueError as error:
         raise BadRequest(f"The body is not a valid form: {error}.") from error
-    return fields, files
+    return _named(fields), _named(files)
 
 
 def parse_urlencoded(data: bytes) -> MultiDict[str, str]:
@@ -63,6 +65,11 @@ def parse_urlencoded(data: bytes) -> MultiDict[str, str]:
     Bytes that are not UTF-8 become U+FFFD; Werkzeug's ``Request.args`` raises ``UnicodeDecodeError`` instead.
     """
     return MultiDict(parse_qsl(data.decode(errors="replace"), keep_blank_values=True))
+
+
+def _named(parts: MultiDict[str, T]) -> MultiDict[str, T]:
+    """Return *parts*, those whose name is missing or can't be read by an empty one; Werkzeug has None."""
+    return MultiDict((name or "", value) for name, value in parts.items(multi=True))
 
 
 def _refuse_constant(name: str) -> float:

@@ -8,9 +8,20 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from ashapp.api.reference.operations import Model
 from ashapp.bridge import nonblocking
 
-__all__ = ["problem", "register", "title"]
+__all__ = ["Problem", "problem", "register", "title"]
+
+
+class Problem(Model):
+    """What has gone wrong with one request (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
 
 
 def register(app: Flask) -> None:
@@ -24,14 +35,10 @@ def register(app: Flask) -> None:
 
 def problem(status: int, detail: str, headers: Iterable[tuple[str, str]] = ()) -> Response:
     """Return a problem of the current request, of type ``about:blank`` (RFC 9457, section 4.2.1)."""
-    body = {
-        "type": "about:blank",
-        "title": title(status),
-        "status": status,
-        "detail": detail,
-        "instance": _instance(),
-    }
-    response = jsonify(body)
+    body = Problem(
+        type="about:blank", title=title(status), status=status, detail=detail, instance=_instance()
+    )
+    response = jsonify(body.model_dump())
     response.status_code = status
     response.mimetype = "application/problem+json"
     response.headers.extend(headers)

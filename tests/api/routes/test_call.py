@@ -27,7 +27,7 @@ async def test_all_backends_are_asked_in_one_trace(monkeypatch: pytest.MonkeyPat
             f"good={url}/bytes/9, teapot={url}/status/418,moved={url}/redirect/1,large={url}/bytes/2000000"
         )
         app = create_app({"ASHAPP_API_BACKENDS": f"{backends},gone=http://127.0.0.1:1/"})
-        async with AsyncClient(app) as client:
+        async with AsyncClient(app, timeout=60) as client:
             answer = (await client.get("/call", headers=HEADERS)).json()
     assert answer["trace_id"] == TRACE
     assert {(trace.trace_id, trace.request_id) for trace in seen} == {(TRACE, "one")}

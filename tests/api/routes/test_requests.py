@@ -63,6 +63,13 @@ def test_multipart_form_with_files(client: FlaskClient) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["", "; name", '; name="a\\"'])
+def test_a_part_without_a_name_has_an_empty_one(client: FlaskClient, name: str) -> None:
+    body = f"--x\r\nContent-Disposition: form-data{name}\r\n\r\n1\r\n--x--\r\n"
+    response = client.post("/echo", data=body, content_type="multipart/form-data; boundary=x")
+    assert response.get_json()["form"] == {"": ["1"]}
+
+
 @pytest.mark.parametrize(
     "content_type", ["application/json", "application/vnd.x+json", "APPLICATION/JSON; a=b"]
 )

@@ -20,12 +20,21 @@ from ashapp.bridge import websocket
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["ANY", "Answer", "Endpoint", "Model", "Operation", "Routes"]
+__all__ = ["ANY", "ANY_BODY", "BYTES", "Answer", "Endpoint", "Model", "Operation", "Routes"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 #: The methods of an operation that takes any.
 ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
+#: The media types of a body that is taken as it is, and of one that is also taken apart.
+BYTES = ("application/octet-stream",)
+ANY_BODY = (
+    "application/json",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+    "text/plain",
+    *BYTES,
+)
 
 
 class Model(BaseModel):
@@ -36,12 +45,15 @@ class Model(BaseModel):
 
 @dataclass(frozen=True)
 class Answer:
-    """A response that the return annotation of a view does not tell; *media_type* is None for no content."""
+    """A response that the return annotation of a view does not tell.
 
-    status: int
+    *status* may be a range, such as "2XX". *media_type* is None for no content. *model* describes JSON.
+    """
+
+    status: int | str
     description: str
     media_type: str | None = None
-    schema: Mapping[str, Any] | None = None
+    model: type[Model] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -49,16 +61,16 @@ class Answer:
 class Operation:
     """A *view* at a URL *rule*.
 
-    *takes* is the media type of a body that the view reads by itself. *security* names the scheme of
+    *takes* names the media types of a body that the view reads by itself. *security* names the scheme of
     authentication. The view may also be the handler of a WebSocket.
     """
 
     view: Callable[..., Any]
     rule: str
-    tag: str
+    routes: Routes
     methods: tuple[str, ...]
     answers: tuple[Answer, ...] = ()
-    takes: str | None = None
+    takes: tuple[str, ...] = ()
     security: str | None = None
     is_websocket: bool = False
 
@@ -87,7 +99,7 @@ class Routes:
         *,
         methods: tuple[str, ...] = ("GET",),
         answers: tuple[Answer, ...] = (),
-        takes: str | None = None,
+        takes: tuple[str, ...] = (),
         security: str | None = None,
         is_websocket: bool = False,
     ) -> Callable[[F], F]:
@@ -95,7 +107,7 @@ class Routes:
 
         def decorate(view: F) -> F:
             self.operations.append(
-                Operation(view, rule, self.tag, methods, answers, takes, security, is_websocket)
+                Operation(view, rule, self, methods, answers, takes, security, is_websocket)
             )
             return view
 
@@ -110,8 +122,11 @@ class Endpoint:
         self.parameters = parameters_of(operation.view, operation.rule, app.config)
         annotations = inspect.get_annotations(operation.view, eval_str=True)
         result = annotations.pop("return", None)
-        self.result = result if _is_model(result) else None
-        self.body = next(((name, each) for name, each in annotations.items() if _is_model(each)), None)
+        #: What the view returns, and the argument that is the body, if these are models.
+        self.result: type[Model] | None = result if _is_model(result) else None
+        self.body: tuple[str, type[Model]] | None = next(
+            ((name, each) for name, each in annotations.items() if _is_model(each)), None
+        )
         view = _handler(operation.view, self.parameters) if operation.is_websocket else self._view()
         if operation.is_websocket:
             websocket(app, operation.rule, endpoint=self.name, max_size=64 * 1024)(view)
@@ -176,14 +191,14 @@ def _handler(handler: Callable[..., Any], parameters: list[Parameter]) -> Callab
 
 
 def _is_model(annotation: object) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return isinstance(annotation, type) and issubclass(annotation, Model)
 
 
 def _response(result: Any) -> Any:
-    return jsonify(result.model_dump(by_alias=True)) if isinstance(result, BaseModel) else result
+    return jsonify(result.model_dump(by_alias=True)) if isinstance(result, Model) else result
 
 
-def _parse_body(model: type[BaseModel]) -> BaseModel:
+def _parse_body(model: type[Model]) -> Model:
     """Return the body of the current request.
 
     Raises:
@@ -202,4 +217,6 @@ def _parse_body(model: type[BaseModel]) -> BaseModel:
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
         where = ".".join(map(str, details["loc"]))
-        raise BadRequest(f"{where}: {details['msg']}, not {str(details['input'])[:100]!r}.") from None
+        text = f"{where}: {details['msg']}, not {str(details['input'])[:100]!r}."
+        # JSON may have half a surrogate pair, which is no text.
+        raise BadRequest(text.encode("utf-8", "backslashreplace").decode()) from None

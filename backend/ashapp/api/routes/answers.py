@@ -7,16 +7,30 @@ from typing import Annotated
 
 from flask import Response, current_app, json, jsonify, request, url_for
 
-from ashapp.api.problems import problem, title
+from ashapp.api.problems import Problem, problem, title
 from ashapp.api.reference.operations import ANY, Answer, Model, Routes
 from ashapp.api.reference.parameters import Value
 
-__all__ = ["Delay", "delay", "gzip", "redirect", "routes", "status"]
+__all__ = ["Delay", "Gzipped", "Status", "delay", "gzip", "redirect", "routes", "status"]
 
 routes = Routes("Answers", "Answers as they are asked for.")
 
 _WITHOUT_CONTENT = {204, 205, 304}
 _REDIRECTS = {301, 302, 303, 307, 308}
+
+
+class Status(Model):
+    """A status code and its phrase."""
+
+    status: int
+    title: str
+
+
+class Gzipped(Model):
+    """The header fields of a request, in an answer that is compressed."""
+
+    gzipped: bool
+    headers: dict[str, str]
 
 
 class Delay(Model):
@@ -29,9 +43,10 @@ class Delay(Model):
     "/status/<code>",
     methods=ANY,
     answers=(
-        Answer(200, "A status below 400, with no content where it forbids that.", "application/json"),
-        Answer(204, "No content."),
-        Answer(302, "A redirect to the card.", "application/json", headers={"Location": "The card."}),
+        Answer("2XX", "As asked for; 204 and 205 have no content.", "application/json", Status),
+        Answer("3XX", "As asked for.", "application/json", Status, {"Location": "The card, for a redirect."}),
+        Answer("4XX", "As asked for.", "application/problem+json", Problem),
+        Answer("5XX", "As asked for.", "application/problem+json", Problem),
     ),
 )
 def status(
@@ -45,7 +60,7 @@ def status(
         if code != 205:
             del response.headers["Content-Type"]
         return response
-    response = jsonify(status=code, title=title(code))
+    response = jsonify(Status(status=code, title=title(code)).model_dump())
     response.status_code = code
     response.headers.extend(_headers(code))
     return response
@@ -81,14 +96,14 @@ async def redirect(
             200,
             "The header fields of the request, compressed.",
             "application/json",
-            {"type": "object"},
+            Gzipped,
             {"Content-Encoding": "Always gzip, also where the client does not say that it takes it."},
         ),
     ),
 )
 def gzip() -> Response:
     """Return the header fields of the request, compressed by the application itself."""
-    text = json.dumps({"gzipped": True, "headers": dict(request.headers.items())})
+    text = json.dumps(Gzipped(gzipped=True, headers=dict(request.headers.items())).model_dump())
     body = coding.compress(text.encode(), mtime=0)
     return current_app.response_class(
         body, mimetype="application/json", headers={"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}

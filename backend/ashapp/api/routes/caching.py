@@ -8,24 +8,38 @@ from typing import Annotated
 
 from flask import Response, current_app, jsonify, request
 
-from ashapp.api.reference.operations import Answer, Routes
+from ashapp.api.reference.operations import Answer, Model, Routes
 from ashapp.api.reference.parameters import Value
 
-__all__ = ["byte_range", "cache", "etag", "routes"]
+__all__ = ["Cached", "Tagged", "byte_range", "cache", "etag", "routes"]
 
 routes = Routes("Caching", "Conditional requests, caches and ranges.")
 
 # What is served here is the same in every process, and never changes.
 _LAST_MODIFIED = datetime(2026, 1, 1, tzinfo=UTC)
 
-_SAME = (
-    Answer(200, "The document.", "application/json", headers={"ETag": "Its tag."}),
-    Answer(304, "The client has it already."),
-    Answer(412, "It is not the one that the client asks for.", "application/json"),
-)
+
+class Tagged(Model):
+    """A document with an entity tag."""
+
+    etag: str
 
 
-@routes.add("/etag/<tag>", answers=_SAME)
+class Cached(Model):
+    """A document that caches may keep for so many seconds."""
+
+    seconds: int
+
+
+def _answers(model: type[Model]) -> tuple[Answer, ...]:
+    return (
+        Answer(200, "The document.", "application/json", model, {"ETag": "Its entity tag."}),
+        Answer(304, "The client has it already."),
+        Answer(412, "It is not the one that the client asks for.", "application/json", model),
+    )
+
+
+@routes.add("/etag/<tag>", answers=_answers(Tagged))
 async def etag(
     tag: Annotated[str, Value("The entity tag.", "v1", pattern=r"^[0-9A-Za-z._~-]+$", most_characters=100)],
 ) -> Response:
@@ -35,7 +49,7 @@ async def etag(
     return response.make_conditional(request)  # type: ignore[return-value]
 
 
-@routes.add("/cache/<seconds>", answers=_SAME)
+@routes.add("/cache/<seconds>", answers=_answers(Cached))
 def cache(
     seconds: Annotated[int, Value("How long a cache may keep it.", 60, least=0, most=31_536_000)],
 ) -> Response:

@@ -3,7 +3,9 @@
 
 import asyncio
 import re
+import ssl
 import time
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -58,7 +60,7 @@ async def call() -> Calls:
     if trace.request_id is not None:
         headers["X-Request-ID"] = trace.request_id
     # No proxies, and no redirects: only what is listed is asked.
-    async with httpx.AsyncClient(timeout=_TIMEOUT, headers=headers, trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=_TIMEOUT, headers=headers, trust_env=False, verify=_tls()) as client:
         calls = await asyncio.gather(*(_ask(client, name, url) for name, url in backends.items()))
     return Calls(trace_id=trace.trace_id, calls=calls)
 
@@ -79,9 +81,19 @@ def parse_backends(text: str) -> dict[str, str]:
                 f"ASHAPP_API_BACKENDS has {entry!r}: expected NAME=URL, by http or https, separated by commas"
             )
         backends[name] = url
-    if backends and find_spec("httpx") is None:
-        raise ValueError("ASHAPP_API_BACKENDS needs httpx: pip install 'ashapp-backend[call]'")
+    if backends:
+        if find_spec("httpx") is None:
+            raise ValueError("ASHAPP_API_BACKENDS needs httpx: pip install 'ashapp-backend[call]'")
+        _tls()
     return backends
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return what TLS is spoken by: made once, at the start, as that reads a file and takes its time."""
+    import httpx  # noqa: PLC0415 - as above
+
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def _ask(client: "httpx.AsyncClient", name: str, url: str) -> Called:

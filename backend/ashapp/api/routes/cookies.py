@@ -14,7 +14,6 @@ __all__ = ["Cookie", "Cookies", "cookies", "delete_cookie", "routes", "set_cooki
 routes = Routes("Cookies", "Cookies that this service has set; none of them is for scripts of a page.")
 
 _NAME = Value("The name of the cookie.", "flavour", pattern=r"^[0-9A-Za-z_-]+$", most_characters=100)
-_SET = Answer(200, "The cookies that the client has now.", "application/json", headers={"Set-Cookie": "It."})
 
 
 class Cookie(Model):
@@ -29,6 +28,11 @@ class Cookies(Model):
     """The cookies of a client."""
 
     cookies: dict[str, str]
+
+
+_SET = Answer(
+    200, "The cookies that the client has now.", "application/json", Cookies, {"Set-Cookie": "The change."}
+)
 
 
 @routes.add("/cookies")

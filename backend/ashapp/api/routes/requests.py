@@ -12,7 +12,7 @@ from werkzeug.datastructures import FileStorage
 from ashapp.api.body import chunks_of_body, read_body
 from ashapp.api.payload import parse_form, parse_json, parse_urlencoded
 from ashapp.api.problems import problem
-from ashapp.api.reference.operations import ANY, Model, Routes
+from ashapp.api.reference.operations import ANY, ANY_BODY, BYTES, Model, Routes
 from ashapp.api.trace import Trace, trace_of_request
 
 __all__ = [
@@ -85,13 +85,13 @@ class Upload(Model):
     content_type: str | None
 
 
-@routes.add("/echo", methods=ANY, takes="*/*")
+@routes.add("/echo", methods=ANY, takes=ANY_BODY)
 def echo() -> Echo:
     """Return the request: its method, path, query, headers and body."""
     return Echo(**_seen())
 
 
-@routes.add("/anything", methods=ANY, takes="*/*")
+@routes.add("/anything", methods=ANY, takes=ANY_BODY)
 def anything() -> Anything:
     """Return the request, with its URL, client and trace, as proxies have passed them on."""
     environ = request.environ
@@ -112,7 +112,7 @@ def headers() -> Headers:
     return Headers(headers=dict(request.headers.items()))
 
 
-@routes.add("/upload", methods=("POST", "PUT"), takes="*/*")
+@routes.add("/upload", methods=("POST", "PUT"), takes=BYTES)
 def upload() -> Upload:
     """Return the size and SHA-256 of the body, which streams in and is not kept."""
     digest = sha256()
