@@ -4,7 +4,9 @@
 import contextlib
 import importlib
 import logging
+import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -55,6 +57,8 @@ def run(settings: Settings) -> int:
 
     """
     _require_modules(settings)  # before anything is said of a port
+    if settings.debug:
+        os.environ["FLASK_DEBUG"] = "1"  # which a factory may ask for
     allow_open_files()
     config = _config(settings)
     if not (settings.reload or settings.supervisor):
@@ -67,9 +71,10 @@ def run(settings: Settings) -> int:
     return work(config, settings, nursery)
 
 
-def _require_modules(settings: Settings) -> None:
-    for target in (settings.app, *(settings.mount or {}).values()):
-        require_module(target)
+def _require_modules(settings: Settings) -> list[Path]:
+    """Return the folders that the applications are in; raise `StartupError` if one is not there."""
+    targets = (settings.app, *(settings.mount or {}).values())
+    return [folder for folder in map(require_module, targets) if folder is not None]
 
 
 def _serve_alone(config: uvicorn.Config, settings: Settings) -> int:
@@ -109,11 +114,13 @@ def _lines(urls: list[str]) -> list[str]:
     return [f"Metrics and readiness on {', '.join(urls)}, not for the public"] if urls else []
 
 
-def _config(settings: Settings, *, reload: bool = False) -> uvicorn.Config:
+def _config(settings: Settings, reload_dirs: list[str] | None = None) -> uvicorn.Config:
     """Return uvicorn's configuration: of a server, which gets its application later, or of a reloader."""
     options: dict[str, Any] = {**settings.uvicorn_config(), **logging_options(settings)}
-    if not reload:
+    if reload_dirs is None:
         options = {name: value for name, value in options.items() if not name.startswith("reload")}
+    else:
+        options = {"reload_dirs": reload_dirs, **options}
     try:
         protocol = limited_protocol(settings.http, settings.connection_limits)
         if protocol is not None:
@@ -124,9 +131,14 @@ def _config(settings: Settings, *, reload: bool = False) -> uvicorn.Config:
 
 
 def _reload_config(settings: Settings) -> uvicorn.Config:
-    """Return the configuration that says which files to watch; uvicorn's word of it would come too early."""
+    """Return the configuration that says which files to watch; uvicorn's word of it would come too early.
+
+    That are those of the current folder, and of the applications, unless they are installed.
+    """
+    folders = dict.fromkeys([Path.cwd(), *_require_modules(settings)])
+    installed = [folder for folder in folders if "site-packages" in folder.parts]
     logging.disable(logging.INFO)
     try:
-        return _config(settings, reload=True)
+        return _config(settings, reload_dirs=[str(each) for each in folders if each not in installed])
     finally:
         logging.disable(logging.NOTSET)

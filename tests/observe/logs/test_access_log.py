@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 import json
+import re
 import time
 from typing import Any
 
 import pytest
 
 from ashapp.observe.logs.access_log import AccessLog, ConsoleLine, JsonLine
+from ashapp.observe.logs.brief_line import BriefLine
 from ashapp.observe.logs.formats import console_renderer
 from ashapp.observe.observation import Observation
 from tests.support.asgi import http_scope
@@ -113,6 +115,31 @@ def test_a_line_for_a_reader() -> None:
     assert all(
         told in line for told in ("GET /users/7 disconnected", "disconnected=True", "error=LookupError")
     )
+
+
+def brief_line(seen: Observation, error: str | None = None) -> str:
+    return BriefLine(colors=False)(seen, NOW, error).partition("  ")[2]
+
+
+def test_a_line_for_a_developer_fits_into_100_columns() -> None:
+    seen = observation()
+    assert re.match(r"\d\d:\d\d:\d\d  200 ", BriefLine(colors=False)(seen, NOW, None))
+    assert brief_line(seen) == "200    12 ms  thread  GET    /users/7?token=secret\n"
+    seen.status, seen.duration, seen.place = None, 1.23, None
+    assert brief_line(seen) == "gone   1.2 s  -       GET    /users/7?token=secret\n"
+    assert brief_line(seen, "CancelledError").endswith("  (cut)\n")
+    seen.scope["path"] = f"/a{'b' * 200}c\n"
+    line = BriefLine(colors=False)(seen, NOW, "SomeVeryLongNameOfAnErrorOfSomeLibrary")
+    assert (len(line), line.count("\n")) == (101, 1)
+    assert "/abb" in line
+    assert re.search(r"token=secret  SomeVery\w*…\w*Library\n$", line)
+
+
+@pytest.mark.parametrize(("status", "colour"), [(204, 32), (302, 36), (404, 33), (500, "31;1"), (None, 31)])
+def test_the_status_has_a_colour(status: int | None, colour: object) -> None:
+    seen = observation()
+    seen.status = status
+    assert f"\x1b[{colour}m{status or 'gone'}" in BriefLine(colors=True)(seen, NOW, None)
 
 
 def test_no_control_sequence_reaches_a_terminal() -> None:

@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from flask.cli import FlaskGroup, ScriptInfo
 
-from ashapp.server.cli import main
+from ashapp.server.cli import main, start
+from ashapp.server.cli.dev import flask_dev
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import REFERENCE_API, ServerSettings, Settings
 
@@ -27,7 +28,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         settings.append(given)
         return 0
 
-    monkeypatch.setattr(main, "run", run)
+    monkeypatch.setattr(start, "run", run)
     return settings
 
 
@@ -111,7 +112,7 @@ def test_process_1_of_a_container_serves_in_a_child(
     monkeypatch: pytest.MonkeyPatch, served: list[Settings], pid: int, code: int | None, times: int
 ) -> None:
     monkeypatch.setattr("os.getpid", lambda: pid)
-    monkeypatch.setattr(main, "below_init", lambda: code)
+    monkeypatch.setattr(start, "below_init", lambda: code)
     assert invoke("shop:app").exit_code == (code or 0)
     assert len(served) == times
 
@@ -123,7 +124,7 @@ def test_the_version_names_what_it_runs_on() -> None:
 
 def test_the_help_page_lists_the_commands(served: list[Settings]) -> None:
     commands = invoke("--help").output.partition("Commands:\n")[2]
-    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["check", "migrate", "routes", "serve"]
+    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["check", "dev", "migrate", "routes", "serve"]
     assert served == []
 
 
@@ -210,7 +211,7 @@ def test_a_shell_completes_commands_choices_and_applications(
 
 
 def test_the_exit_code_is_that_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "run", lambda settings: 3)
+    monkeypatch.setattr(start, "run", lambda settings: 3)
     assert invoke("serve").exit_code == 3
 
 
@@ -254,11 +255,26 @@ def test_the_cause_of_a_refusal_is_shown_on_debug(
     def run(settings: Settings) -> int:
         raise StartupError("importing failed") from KeyError("DATABASE_URL")
 
-    monkeypatch.setattr(main, "run", run)
+    monkeypatch.setattr(start, "run", run)
     result = invoke("serve", "--log-level", level)
     assert result.exit_code == 2
     assert ("KeyError: 'DATABASE_URL'" in result.output) is shown
     assert result.output.endswith("Error: importing failed\n")
+
+
+def test_dev_has_its_own_defaults_and_one_process(
+    served: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    monkeypatch.delenv("ASHAPP_MANAGEMENT_PORT")
+    assert invoke("dev", "shop:app", "-p", "80", "--limit-max-requests", "9").exit_code == 0
+    (found,) = served
+    assert (found.debug, found.host, found.port, found.reload) == (True, "127.0.0.1", 80, True)
+    assert (found.workers, found.supervisor, found.management_port) == (1, False, "off")
+    lines = invoke("dev", "--help", terminal_width=100).output.splitlines()
+    sections = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert sections == ["Options:", "Listening:", "Reloading:", "Logging:"]
+    assert any("[default: 127.0.0.1]" in line for line in lines)
 
 
 # -- as a command of Flask's
@@ -289,6 +305,11 @@ def test_flasks_customary_files_are_served(
     project(**dict.fromkeys(files, ""))
     assert invoke(command=main.flask_serve).exit_code == 0
     assert [settings.app for settings in served] == [app]
+
+
+def test_flask_has_dev_too(served: list[Settings]) -> None:
+    assert invoke(command=flask_dev, obj=ScriptInfo(app_import_path="shop")).exit_code == 0
+    assert [(found.app, found.debug) for found in served] == [("shop", True)]
 
 
 def test_flask_without_a_target_is_told_of(project: Project, served: list[Settings]) -> None:

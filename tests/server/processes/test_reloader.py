@@ -80,7 +80,7 @@ def test_a_later_process_that_ends_waits_for_a_change(
     assert caplog.messages[-1] == "importing 'shop' failed"
 
 
-def test_a_process_may_be_slow_but_not_to_end(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_process_may_be_slow_but_not_to_end(service: Service) -> None:
     service.act()
     (first,) = service.started
     first.deadline = 0
@@ -90,11 +90,22 @@ def test_a_process_may_be_slow_but_not_to_end(service: Service, caplog: pytest.L
     service.act()
     assert service.states == {100: "READY"}
     change(service)
-    first.deadline = 0
-    service.act()
+    for _ in range(2):
+        first.deadline = 0
+        service.act()
+    assert first.orders == [(Order.DRAIN, ""), (Order.HURRY, "")]
     service.act()
     assert service.states == {101: "STARTING"}
-    assert "Worker 100 takes too long to end; it is killed" in caplog.messages
+
+
+def test_a_process_that_has_not_begun_to_serve_is_ended_at_once(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.act()
+    change(service)
+    service.act()
+    assert service.states == {101: "STARTING"}
+    assert [record.levelname for record in caplog.records] == ["INFO"]
 
 
 def test_files_are_watched_but_for_the_log_itself(

@@ -13,7 +13,6 @@ from ashapp.server.errors import StartupError
 from ashapp.server.faults.board import FaultBoard
 from ashapp.server.faults.fault import Unready
 from ashapp.server.inspection.announcements import Kind
-from ashapp.server.processes import supervisor
 from ashapp.server.processes.supervisor import Supervisor
 from ashapp.server.processes.worker import State
 from ashapp.server.processes.worker_process import Order, Report
@@ -356,7 +355,7 @@ def test_a_worker_that_retires_ends_with_the_service(service: Service) -> None:
 @pytest.mark.usefixtures("handlers")
 def test_signals_and_ends_are_acted_on_at_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """None is only found out when the time for a look has come; and a channel that has ended wakes nobody."""
-    monkeypatch.setattr(supervisor, "_TICK", 60)
+    monkeypatch.setattr(Supervisor, "tick", 60)
 
     def lead() -> None:
         until(lambda: len(service.started) == 2)

@@ -21,7 +21,8 @@ from ashapp.observe.observation import current
 
 __all__ = ["LineHandler", "LogFormat", "console_renderer", "log_config", "make_formatter", "printable"]
 
-LogFormat = Literal["json", "console"]
+#: As JSON; for a reader; or for a developer, who needs no more than the time of day and the message.
+LogFormat = Literal["json", "console", "brief"]
 
 _log = logging.getLogger("ashapp.observe")
 _extra_adder = structlog.stdlib.ExtraAdder()
@@ -56,7 +57,9 @@ def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper("%H:%M:%S", utc=False)
+        if form == "brief"
+        else structlog.processors.TimeStamper("iso", utc=True),
         _add_request,
     ]
     if not structlog.is_configured():
@@ -74,6 +77,8 @@ def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
         )
     if form == "console":
         render: list[Processor] = [_escape, console_renderer(colors=colors)]
+    elif form == "brief":
+        render = [_escape, _shorten, console_renderer(colors=colors, width=0)]
     else:
         transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         # NaN is no JSON.
@@ -85,9 +90,11 @@ def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
     )
 
 
-def console_renderer(*, colors: bool) -> structlog.dev.ConsoleRenderer:
-    """Return what makes a line for a reader."""
-    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_write_traceback, sort_keys=False)
+def console_renderer(*, colors: bool, width: int = 30) -> structlog.dev.ConsoleRenderer:
+    """Return what makes a line for a reader, with a message that is at least *width* wide."""
+    return structlog.dev.ConsoleRenderer(
+        width, colors=colors, exception_formatter=_write_traceback, sort_keys=False
+    )
 
 
 def printable(text: str, kept: str = "") -> str:
@@ -166,6 +173,13 @@ def _escape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
             text = value if isinstance(value, str) else repr(value)
             escaped[name] = value if text.isprintable() else printable(text)
     return escaped
+
+
+def _shorten(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Leave out what a developer who looks at one process knows."""
+    if event.get("level") == "info":
+        del event["level"]
+    return {key: value for key, value in event.items() if key not in {"logger", "request_id"}}
 
 
 def _indented(text: str) -> str:

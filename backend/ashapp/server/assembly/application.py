@@ -17,6 +17,7 @@ from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
 from ashapp.observe.observation import Sink, current
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.blocking import BlockingViews, find_request
+from ashapp.server.assembly.debugging import Debugger, debugged, find_or_explain
 from ashapp.server.assembly.discovery import find_application, find_mounted, is_asgi, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable, harden
 from ashapp.server.assembly.log_config import access_logs, hold_to_rules, keep_loggers
@@ -51,6 +52,8 @@ class Application(NamedTuple):
     found: object
     warnings: list[str]
     mounted: dict[str, object]
+    #: What shows a developer the errors of the application.
+    debugger: Debugger | None = None
 
 
 def load(settings: Settings) -> Application:
@@ -58,8 +61,9 @@ def load(settings: Settings) -> Application:
 
     Raises `StartupError` if it can't be found or may not be served.
     """
-    warnings = forbid_debug_variable() + misspelt_variables()
-    found = find_application(settings.app)
+    debugger = Debugger() if settings.debug else None
+    warnings = misspelt_variables() if settings.debug else forbid_debug_variable() + misspelt_variables()
+    found = find_application(settings.app) if debugger is None else find_or_explain(settings.app)
     keep_loggers()
     gevent_patches.forbid_replaced_threads(settings.app)
     if gevent_patches.are_limited():
@@ -71,7 +75,10 @@ def load(settings: Settings) -> Application:
         warnings.append(f"threads has no effect: {settings.app} has been bridged by its own code")
     place_async_views(found, settings)
     mounted = {prefix: find_mounted(target) for prefix, target in (settings.mount or {}).items()}
-    return Application(found, warnings + harden(found, settings, mounted.values()), mounted)
+    warnings += harden(found, settings, mounted.values())
+    if debugger is not None:
+        found = debugged(found, debugger)
+    return Application(found, warnings, mounted, debugger)
 
 
 def assemble(

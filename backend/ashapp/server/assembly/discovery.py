@@ -73,13 +73,22 @@ def place_async_views(found: object, settings: Settings) -> None:
         raise StartupError(f"{settings.app}: {error}") from error
 
 
-def require_module(target: str) -> None:
-    """Raise `StartupError` where there is no module for *target*, without importing it."""
+def require_module(target: str) -> Path | None:
+    """Return the folder with the source of *target*, without importing it, None if that is not known.
+
+    Raises `StartupError` where there is no such module.
+    """
     name = _module_name(_split(target)[0])
     top = name.partition(".")[0]
-    with contextlib.suppress(ValueError):  # a module that is imported already has no finder
-        if importlib.util.find_spec(top) is None:
+    spec = None
+    with contextlib.suppress(ValueError):  # a module that is imported already may have no finder
+        spec = importlib.util.find_spec(top)
+        if spec is None:
             raise _no_module(top)
+    if spec is None:
+        return None
+    locations = spec.submodule_search_locations
+    return Path(next(iter(locations))) if locations else Path(spec.origin or "").parent
 
 
 def _module(target: str) -> tuple[ModuleType, str]:

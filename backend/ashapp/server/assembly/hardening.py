@@ -32,11 +32,12 @@ def harden(found: object, settings: Settings, mounted: Iterable[object] = ()) ->
 
     *mounted* are applications beside it.
 
-    The operator's SECRET_KEY is for the outermost application. Raises `StartupError` if Werkzeug's debugger
-    is in it, or in production a weak key, old keys that are still accepted among them.
+    A developer may have debug mode. The operator's SECRET_KEY is for the outermost application. Raises
+    `StartupError` if Werkzeug's debugger is in it, or in production a weak key, old keys that are still
+    accepted among them.
     """
     parts = [part for each in (found, *mounted) for part in layers(each)]
-    if any(issubclass(type(part), DebuggedApplication) for part in parts):
+    if not settings.debug and any(issubclass(type(part), DebuggedApplication) for part in parts):
         raise StartupError(
             f"{settings.app} has Werkzeug's debugger in it, which runs a visitor's code: remove it"
         )
@@ -46,11 +47,11 @@ def harden(found: object, settings: Settings, mounted: Iterable[object] = ()) ->
     needs_key = settings.app != REFERENCE_API
     for app in (part for part in parts if isinstance(part, Flask)):
         label = label or f"{app.name!r} within {settings.app}"
-        warnings += _forbid_debug(app, label)
+        warnings += [] if settings.debug else _forbid_debug(app, label)
         if app.secret_key or key or needs_key:
             warnings += _require_strong_key(app, label, settings, key)
         label, key, needs_key = "", None, False
-    for other in filter(is_asgi, parts):
+    for other in () if settings.debug else filter(is_asgi, parts):
         if getattr(other, "debug", False) is True:  # Starlette's, and so FastAPI's
             other.debug = False  # type: ignore[attr-defined]
             warnings.append(_DEBUG_IS_OFF.format(f"{type(other).__name__} within {settings.app}"))

@@ -8,6 +8,7 @@ from typing import Any
 from uvicorn.config import LOG_LEVELS
 
 from ashapp.observe.logs.access_log import AccessLog, ConsoleLine, JsonLine
+from ashapp.observe.logs.brief_line import BriefLine
 from ashapp.observe.logs.formats import LogFormat, console_renderer, log_config
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.observe.logs.request_records import LOGGERS, RequestRecords
@@ -27,8 +28,14 @@ def logging_options(settings: Settings) -> dict[str, Any]:
     """
     if settings.log_config is not None:
         return {}
-    config = log_config(LOG_LEVELS[settings.log_level], _format(settings), colors=_colors(settings))
-    return {"log_config": config, "access_log": False, "use_colors": None}
+    level, form = LOG_LEVELS[settings.log_level], _format(settings)
+    options = {
+        "log_config": log_config(level, form, colors=_colors(settings)),
+        "access_log": False,
+        "use_colors": None,
+    }
+    # A developer need not be told of each step of a start.
+    return {**options, "log_level": "warning"} if form == "brief" and level == logging.INFO else options
 
 
 def access_logs(settings: Settings) -> list[Sink]:
@@ -37,6 +44,8 @@ def access_logs(settings: Settings) -> list[Sink]:
     if settings.log_config is not None or not settings.access_log or quiet:
         return []
     query = settings.access_log_query
+    if _format(settings) == "brief":
+        return [AccessLog(BriefLine(colors=_colors(settings)), stderr_lines.write_soon)]
     if _format(settings) == "json":
         return [AccessLog(JsonLine(query=query), stderr_lines.write_soon)]
     line = ConsoleLine(console_renderer(colors=_colors(settings)), query=query)
@@ -69,6 +78,8 @@ def keep_loggers() -> None:
 def _format(settings: Settings) -> LogFormat:
     if settings.log_format == "auto":
         return "console" if sys.stderr.isatty() else "json"
+    if settings.log_format == "console" and settings.debug:
+        return "brief"
     return settings.log_format
 
 

@@ -2,7 +2,6 @@
 """The command ``ashapp``, and ``serve`` as a command of Flask's own command line."""
 
 import difflib
-import os
 import platform
 from collections.abc import Iterable
 from importlib import metadata
@@ -14,26 +13,16 @@ from click.shell_completion import CompletionItem
 from flask.cli import ScriptInfo
 
 from ashapp import __version__
-from ashapp.server.cli import check, prestart
+from ashapp.server.cli import check
 from ashapp.server.cli.control import reload, scale, stacks, status
+from ashapp.server.cli.dev import dev
 from ashapp.server.cli.migrate import migrate
-from ashapp.server.cli.options import ServeCommand, given, read_env_file, serve_options, target_argument
+from ashapp.server.cli.options import CONTEXT, SERVE_OPTIONS, ServeCommand, given, target_argument
 from ashapp.server.cli.routes import routes
-from ashapp.server.cli.settings_listing import list_settings
+from ashapp.server.cli.start import flask_target, start
 from ashapp.server.errors import StartupError
-from ashapp.server.runner import check as check_start
-from ashapp.server.runner import run
-from ashapp.server.settings import Settings
-from ashapp.server.settings.found_app import find_target
-from ashapp.server.settings.loading import load_with_sources
-from ashapp.server.system.init_process import below_init
-from ashapp.server.system.signals import outlive
 
 __all__ = ["flask_serve", "main", "serve"]
-
-
-_OPTIONS = serve_options()
-_CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 class _Group(click.Group):
@@ -65,7 +54,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=_Group, context_settings=_CONTEXT)
+@click.group(cls=_Group, context_settings=CONTEXT)
 @click.option(
     "--version",
     is_flag=True,
@@ -80,7 +69,7 @@ def main() -> None:
 
 @main.command(
     cls=ServeCommand,
-    params=[target_argument(), *_OPTIONS],
+    params=[target_argument(), *SERVE_OPTIONS],
 )
 @click.pass_context
 def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
@@ -93,9 +82,10 @@ def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
     TARGET is a module, 'module:name', 'module:factory("argument")' or the path of a file. It may be a
     Flask application, any WSGI callable, or a factory of one.
     """
-    _serve(ctx, given(ctx), env_file)
+    start(ctx, given(ctx), env_file)
 
 
+main.add_command(dev)
 main.add_command(routes)
 main.add_command(migrate)
 for _command in (status, stacks, reload, scale):
@@ -119,52 +109,9 @@ def _check(ctx: click.Context, /, arguments: tuple[str, ...]) -> None:
     ctx.exit(check.main(arguments))
 
 
-@click.command("serve", cls=ServeCommand, params=list(_OPTIONS), context_settings=_CONTEXT)
+@click.command("serve", cls=ServeCommand, params=list(SERVE_OPTIONS), context_settings=CONTEXT)
 @click.pass_context
 def flask_serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
     """Serve the application with uvicorn, as an async service."""
-    app = _flask_target(ctx.ensure_object(ScriptInfo))
-    _serve(ctx, {**given(ctx), "app": app}, env_file)
-
-
-def _flask_target(info: ScriptInfo) -> str:
-    """Return the name of the application that Flask's own commands would load."""
-    if info.app_import_path:
-        return info.app_import_path
-    if info.create_app is not None:
-        return f"{info.create_app.__module__}:{info.create_app.__qualname__}()"
-    target = find_target(Path.cwd())
-    if target is None:
-        raise StartupError(
-            "no application is named: use 'flask --app', FLASK_APP, or a file wsgi.py or app.py here"
-        )
-    return target
-
-
-def _serve(ctx: click.Context, flags: dict[str, Any], env_file: str | None) -> None:
-    read_env_file(env_file)
-    settings, sources = load_with_sources(flags)
-    if ctx.params["print_config"]:
-        click.echo("\n".join(list_settings(settings, sources)), nl=False)
-        ctx.exit()
-    try:
-        code = _check_only(settings) if ctx.params["check"] else _run(settings)
-    except StartupError as error:
-        error.show_cause(settings.log_level)
-        raise
-    ctx.exit(code)
-
-
-def _check_only(settings: Settings) -> int:
-    for warning in check_start(settings):
-        click.echo(f"Warning: {warning}", err=True)
-    click.echo(f"ok: {settings.app} can be served")
-    return 0
-
-
-def _run(settings: Settings) -> int:
-    code = below_init() if os.getpid() == 1 else None
-    outlive()
-    if code is None:
-        code = prestart.run(settings.prestart) or run(settings)
-    return code
+    app = flask_target(ctx.ensure_object(ScriptInfo))
+    start(ctx, {**given(ctx), "app": app}, env_file)

@@ -21,16 +21,20 @@ from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 from ashapp.server.variables import ALIASES
 
 __all__ = [
+    "CONTEXT",
+    "SERVE_OPTIONS",
     "ServeCommand",
     "env_file_option",
     "given",
     "read_env_file",
-    "serve_options",
     "target_argument",
 ]
 
 # The target is an argument, and a secret must not show up in a list of processes.
 _NOT_A_FLAG = frozenset({"app", "secret_key"})
+
+#: What click is told of each command.
+CONTEXT: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 _SHORT: Mapping[str, tuple[str]] = {"port": ("-p",), "workers": ("-w",)}
 _METAVARS: Mapping[Any, str] = {int: "INTEGER", float: "NUMBER", ByteSize: "SIZE"}
@@ -46,6 +50,10 @@ ASHAPP_SECRET_KEY or ASHAPP_SECRET_KEY_FILE."""
 
 class ServeCommand(click.Command):
     """A command that tells a wrong option in one line, and whose help page has sections."""
+
+    #: The settings whose defaults are shown, and the sections that are, all of them if that is None.
+    kind: type[Settings] = ServerSettings
+    sections: frozenset[str] | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"epilog": _EPILOG, **kwargs})
@@ -67,6 +75,8 @@ class ServeCommand(click.Command):
             if record is not None:
                 sections.setdefault(_section(option.name or ""), []).append(record)
         for title, records in sections.items():
+            if self.sections is not None and title not in self.sections:
+                continue
             with formatter.section(title):
                 formatter.write_dl(records)
 
@@ -97,7 +107,7 @@ def read_env_file(path: str | None) -> None:
         raise StartupError(str(error)) from None
 
 
-def serve_options() -> list[click.Parameter]:
+def _serve_options() -> list[click.Parameter]:
     """Return the options, in the order of the settings.
 
     They hand over text as it was typed: the settings validate it, wherever it comes from.
@@ -140,7 +150,8 @@ class _Option(click.Option):
     """The option of a setting, which is described when its help is asked for."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        self.help = " ".join(_help(self.name or ""))
+        kind = ctx.command.kind if isinstance(ctx.command, ServeCommand) else ServerSettings
+        self.help = " ".join(_help(self.name or "", kind))
         return super().get_help_record(ctx)
 
 
@@ -162,8 +173,8 @@ def _alias(name: str, setting: str) -> click.Option:
     return click.Option([name, flag(name)], metavar=metavar, help=f"uvicorn's name for {flag(setting)}.")
 
 
-def _help(name: str) -> Iterator[str]:
-    field, theirs = _FIELDS[name], UVICORN_OPTIONS.get(name)
+def _help(name: str, kind: type[Settings]) -> Iterator[str]:
+    field, theirs = kind.model_fields[name], UVICORN_OPTIONS.get(name)
     text = descriptions().get(name) or (theirs.help if theirs else "") or ""
     yield text
     default = None if field.default is PydanticUndefined else field.default
@@ -198,3 +209,7 @@ def _section(name: str) -> str:
     own = [group for group in groups if name in group.model_fields]
     likes = [group for group in groups if any(other.startswith(family) for other in group.model_fields)]
     return next((str(group.model_config.get("title")) for group in own or likes), "Options")
+
+
+#: The options of ``serve``: one for each setting, and what asks for something else.
+SERVE_OPTIONS = _serve_options()

@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: MIT
 """Keep one process serving, and start another in its place when a file has changed.
 
-Theory of operation. It is a supervisor of one worker. uvicorn's reloader finds the changes, on a thread. The
-old process ends before the new one begins, as only one at a time can hold a port or a lock. A process that
-has died is not replaced before a file changes, and none is ended because it is slow: a debugger may hold it.
+Theory of operation. It is a supervisor of one worker. A watcher finds the changes, on a thread. The old
+process ends before the new one begins, as only one at a time can hold a port or a lock. Someone waits for
+that: requests that are nearly done are finished, streams and WebSockets are cut, and what can't be cut, such
+as a thread that sleeps, is killed with the process. The listening sockets stay, so a request that comes
+meanwhile waits. A process that has died is not replaced before a file changes, and none is ended because it
+is slow: a debugger may hold it.
 """
 
-import contextlib
 import logging
-import os
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.supervisors.watchfilesreload import WatchFilesReload
 
 from ashapp.server.inspection.announcements import Kind
 from ashapp.server.processes.supervisor import Supervisor
+from ashapp.server.processes.watcher import FileWatcher
 from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report
 
@@ -27,22 +27,27 @@ __all__ = ["Reloader"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Seconds that the watcher has to begin before there is something to be changed.
-_HEAD_START = 0.5
+# Seconds that requests have to be finished, and that the process has after that.
+_GRACE = 0.15
+_LAST = 0.3
 
 
 class Reloader(Supervisor):
     """Runs one worker, anew when a file changes that *config* names. The rest is as with a `Supervisor`."""
 
     signals = ("SIGINT", "SIGTERM", "SIGQUIT")
+    tick = 0.05
 
     def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._watcher = WatchFilesReload(config, target=lambda _: None, sockets=[])
+        self._watcher = FileWatcher(config, self._note)
         # Set when there is something new to serve, as at the start.
         self._changed = threading.Event()
         self._changed.set()
+        self._changed_at = 0.0
         self._has_served = False
+        # Workers that have been told to hurry, so that another can begin.
+        self._hurried: set[Worker] = set()
 
     def run(self) -> int:
         """Serve until a signal ends the service; return the exit code: that of the first process if it fails.
@@ -53,27 +58,24 @@ class Reloader(Supervisor):
         """
         # It would log each line that is written to a file in a watched folder, to that very file perhaps.
         logging.getLogger("watchfiles").setLevel(logging.WARNING)
-        thread = threading.Thread(target=self._watch, name="ashapp-reloader", daemon=True)
-        thread.start()
-        # It does not tell when it has begun, and a change before that would be missed.
-        time.sleep(_HEAD_START)
+        self._watcher.start()
         try:
             return super().run()
         finally:
-            self._watcher.should_exit.set()
-            thread.join()
+            self._watcher.stop()
 
-    def _watch(self) -> None:
-        for changes in self._watcher:
-            if changed := [path for path in changes or () if not _is_log(path)]:
-                _log.info("Reloading, as files have changed: %s", ", ".join(map(_shown, changed)))
-                self._changed.set()
+    def _note(self, changed: list[Path]) -> None:
+        _log.info("Reloading, as files have changed: %s", ", ".join(map(_shown, changed)))
+        self._changed_at = time.monotonic()
+        self._changed.set()
 
     def _maintain(self) -> None:
         if not self._changed.is_set():
             return
         for worker in self._active():
-            self._order_end(worker, Order.DRAIN)
+            worker.end(Order.DRAIN, _GRACE)
+            if not worker.has_served:  # nothing is in flight
+                worker.kill()
         if not self.workers:
             self._changed.clear()
             self._options.blocks.clear()
@@ -84,28 +86,39 @@ class Reloader(Supervisor):
     def _take(self, worker: Worker, report: Report | Kind, text: str) -> None:
         if report is not Report.RECYCLE:
             super()._take(worker, report, text)
+        if report is Report.READY and self._changed_at:
+            _log.info("Reloaded in %.1f s", time.monotonic() - self._changed_at)
         self._has_served = self._has_served or worker.has_served
 
     def _check(self, worker: Worker) -> None:
-        if worker.state is State.DRAINING:
+        if worker.state is not State.DRAINING:
+            return
+        if self._is_ending and not self._settings.debug:
             super()._check(worker)
+        elif worker.is_overdue and worker in self._hurried:
+            worker.kill()
+        elif worker.is_overdue:
+            self._hurried.add(worker)
+            worker.end(Order.HURRY, _LAST)
+
+    def _order_end(self, worker: Worker, order: Order) -> None:
+        if self._settings.debug:  # Ctrl+C: at once
+            self._hurried.add(worker)
+            worker.end(Order.HURRY, _LAST)
+        else:
+            super()._order_end(worker, order)
+
+    def _reap(self, worker: Worker) -> None:
+        self._hurried.discard(worker)
+        super()._reap(worker)
 
     def _take_loss(self, worker: Worker, end: str) -> None:
-        if not self._has_served:
+        if not (self._has_served or self._settings.debug):
             self._give_up(worker, worker.exit_code or 0)
         elif worker.refusal is not None:
             _log.error("%s", worker.refusal)
         else:
             _log.error("Worker %d %s; another is started when a file changes", worker.pid, end)
-
-
-def _is_log(path: Path) -> bool:
-    """Return whether *path* is the file that standard output or standard error is written to."""
-    for stream in (sys.__stdout__, sys.__stderr__):
-        with contextlib.suppress(OSError, ValueError):
-            if stream is not None and os.path.samestat(path.stat(), os.fstat(stream.fileno())):
-                return True
-    return False
 
 
 def _shown(path: Path) -> str:

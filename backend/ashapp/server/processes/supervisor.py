@@ -35,8 +35,6 @@ __all__ = ["Supervisor"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Seconds between looks at what nobody reports: beats and deadlines.
-_TICK = 0.1
 # Seconds for a stalled worker to log its stacks, and for one that is aborted to write them.
 _LAST_WORDS = 1.0
 # Seconds beyond its time-outs after which a worker that should have ended is killed.
@@ -61,6 +59,9 @@ class Supervisor:
         "SIGUSR1",
         "SIGUSR2",
     )
+
+    #: Seconds between looks at what nobody reports: beats and deadlines.
+    tick = 0.1
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class Supervisor:
                 while not (self._is_ending and not self.workers):
                     sentinels = [worker.process.sentinel for worker in self.workers]
                     channels = [worker.channel for worker in self.workers if not worker.channel.closed]
-                    wait([woken, *sentinels, *channels], _TICK)
+                    wait([woken, *sentinels, *channels], self.tick)
                     with contextlib.suppress(BlockingIOError):
                         woken.recv(4096)
                     self.act(*[noted.popleft() for _ in range(len(noted))])
@@ -234,7 +235,8 @@ class Supervisor:
         if not self._is_ending and worker.state in {State.STARTING, State.READY, State.LATE}:
             self._take_loss(worker, end)
         elif self._refusal is None:
-            _log.info("Worker %d %s", worker.pid, end)
+            level = logging.DEBUG if self._settings.debug else logging.INFO
+            _log.log(level, "Worker %d %s", worker.pid, end)
 
     def _take_loss(self, worker: Worker, end: str) -> None:
         """Go on after a worker that has ended by itself, as long as others serve."""

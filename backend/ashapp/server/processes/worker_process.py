@@ -9,6 +9,7 @@ stalled; the loop acts on the others. When the supervisor is gone the pipe ends,
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 import random
 import signal
@@ -173,6 +174,8 @@ class WorkerServer(DrainingServer):
 
     def _end(self, order: Order) -> None:
         """Obey an order to end. A SIGTERM tells handlers of the application, as under other servers."""
+        if self.settings.debug:  # what is cut, a developer has asked for
+            logging.getLogger("ashapp.server").setLevel(logging.ERROR)
         {Order.DRAIN: self.drain, Order.RETIRE: self.retire, Order.HURRY: self.hurry}[order]()
         if not self._terminated_by and threading.current_thread() is threading.main_thread():
             signal.raise_signal(signal.SIGTERM)

@@ -18,8 +18,9 @@ from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals
 from ashapp.observe.logs.lines import write_before_exit
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.application import Application, assemble, load
+from ashapp.server.assembly.debugging import DebuggerFront
 from ashapp.server.errors import StartupError
-from ashapp.server.inspection.announcements import Tell, announcements
+from ashapp.server.inspection.announcements import Kind, Tell, announcements
 from ashapp.server.management.workers import Workers
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.system.sockets import url
@@ -38,6 +39,8 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
     urls = [url(sock, tls=server.config.is_ssl) for sock in sockets]
     for kind, line in announcements(application.found, server.settings, application.warnings, urls):
         tell(kind, line)
+    if application.debugger is not None:
+        tell(Kind.NOTE, f"Debugger PIN: {application.debugger.pin}")
     # Before there is a loop that it would hold up.
     gc.collect()
     server.run(sockets)
@@ -62,6 +65,8 @@ def prepare(server: DrainingServer, workers: Workers | None) -> Application:
             config.get_loop_factory()
     application = load(settings)
     config.app = assemble(application.found, settings, server.health, workers, application.mounted)
+    if application.debugger is not None:
+        config.app = DebuggerFront(config.app, application.debugger)
     if gevent_patches.are_limited() and settings.loop is None:
         config.loop = "asyncio"
     _load(server)

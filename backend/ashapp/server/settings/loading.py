@@ -32,8 +32,10 @@ def load(flags: Mapping[str, Any]) -> Settings:
     return load_with_sources(flags)[0]
 
 
-def load_with_sources(flags: Mapping[str, Any]) -> tuple[Settings, Mapping[str, Given]]:
-    """Return the settings, and what was given for them, where.
+def load_with_sources(
+    flags: Mapping[str, Any], kind: type[Settings] = ServerSettings
+) -> tuple[Settings, Mapping[str, Given]]:
+    """Return the settings of a *kind*, and what was given for them, where.
 
     *flags* holds what was given on the command line, by the settings' names.
 
@@ -45,7 +47,7 @@ def load_with_sources(flags: Mapping[str, Any]) -> tuple[Settings, Mapping[str, 
         given = read_settings(_FIELDS, {name: Given(name, flags[name], _origin(name)) for name in flags})
         if "app" not in given and (target := find_target(Path.cwd())):
             given["app"] = Given("app", target, "found here")
-        return ServerSettings(**{name: each.value for name, each in given.items()}), given
+        return kind(**{name: each.value for name, each in given.items()}), given
     except ValidationError as error:
         lines = [
             _explain(details, given)

@@ -5,7 +5,7 @@ A setting of uvicorn has uvicorn's name and, where nothing else is said here, uv
 stands for "as uvicorn does it". The title of a group is that of its section on the help page.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -237,6 +237,9 @@ class Settings(
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    #: Whether a developer is served, by ``ashapp dev``. It is no setting, so nothing else can ask for it.
+    debug: ClassVar[bool] = False
 
     @model_validator(mode="after")
     def _has_an_address_for_each_port(self) -> Self:

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""What ``ashapp dev`` shows of an error: Werkzeug's debugger, which runs a developer's code in its frames.
+
+Theory of operation. In debug mode Flask lets out what a view raises. `Traced` is around the application's own
+``wsgi_app``, and answers with the page of the debugger. It is marked as nonblocking, so async views stay on
+the loop, as in production. The page's own requests, which run code, or wait after a wrong PIN, don't reach
+the application: `DebuggerFront` serves them on threads. An application that can't be imported is served as
+one that raises why.
+
+Code is run for a peer on this machine alone, whom no proxy stands for, that names this machine as the host
+(against DNS rebinding; Werkzeug) and knows the PIN, which is told in the terminal. Without a PIN no code is
+run at all. ``ashapp serve`` never makes a `Debugger`.
+"""
+
+import ipaddress
+import logging
+import os
+import traceback
+from collections.abc import Awaitable, Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+from werkzeug.debug import DebuggedApplication
+from werkzeug.exceptions import NotFound
+
+from ashapp.bridge import ClientDisconnected, WsgiToAsgi, nonblocking
+from ashapp.bridge.messages.errors import RequestRejected
+from ashapp.bridge.messages.types import AsgiApplication, Environ, Receive, Scope, Send, WsgiApplication
+from ashapp.server.assembly.discovery import find_application
+from ashapp.server.errors import StartupError
+from ashapp.server.inspection.routes import flask_application
+
+__all__ = ["Debugger", "DebuggerFront", "debugged", "find_or_explain"]
+
+_log = logging.getLogger("ashapp.server")
+
+_FAILED = "ashapp.failed"
+_PRESERVE = "werkzeug.debug.preserve_context"
+# What a proxy adds: the peer is not who asks.
+_FORWARDED = {b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"}
+# Threads for the requests of the page.
+_THREADS = 4
+
+_OWN = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # noqa: PTH118, PTH120 - as in frames
+
+
+class Debugger(DebuggedApplication):
+    """Answers for an application that has raised an exception, and the requests of the page that shows it."""
+
+    def __init__(self) -> None:
+        super().__init__(self._raise, evalex=True, console_path="", pin_logging=False)
+        self.evalex = self.pin is not None
+
+    def answer(
+        self, error: Exception, contexts: list[Any], environ: Environ, start_response: Any
+    ) -> Iterable[bytes]:
+        """Answer with the page for *error*; its code is run in *contexts*."""
+        environ[_FAILED] = error, contexts
+        return self.debug_application(environ, start_response)
+
+    def _raise(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        __traceback_hide__ = True
+        if _FAILED not in environ:  # a request of a page that another process has made
+            return NotFound()(environ, start_response)
+        error, contexts = environ.pop(_FAILED)
+        for context in contexts if self.evalex else ():
+            environ[_PRESERVE](context)
+        raise error
+
+
+@nonblocking
+class Traced:
+    """The layer around *wsgi_app* that answers with *debugger* for what that raises."""
+
+    def __init__(self, wsgi_app: WsgiApplication, debugger: Debugger) -> None:
+        self.wsgi_app = wsgi_app
+        self._debugger = debugger
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        """Serve a request."""
+        __traceback_hide__ = True
+        contexts: list[Any] = []
+        environ[_PRESERVE] = contexts.append
+        try:
+            return self.wsgi_app(environ, start_response)
+        except (ClientDisconnected, RequestRejected):
+            raise
+        except Exception as error:
+            if "HTTP_SEC_WEBSOCKET_KEY" in environ or not _is_loopback(environ.get("REMOTE_ADDR")):
+                raise
+            return self._debugger.answer(error, contexts, environ, start_response)
+
+
+class DebuggerFront:
+    """An ASGI application in front of *app* that serves the requests of the debugger's page."""
+
+    def __init__(self, app: AsgiApplication, debugger: Debugger) -> None:
+        self._app = app
+        self._debugger = WsgiToAsgi(debugger, threads=_THREADS)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve *scope*."""
+        is_for_page = scope["type"] == "http" and b"__debugger__=yes" in scope["query_string"]
+        if is_for_page and _is_direct(scope):
+            return self._debugger(scope, receive, send)
+        return self._app(scope, receive, send)
+
+
+class _Broken:
+    """An application that can't be loaded, and raises why. *trace* is that of the application's own code."""
+
+    def __init__(self, error: BaseException, trace: TracebackType | None) -> None:
+        self._error = error if isinstance(error, Exception) else RuntimeError(f"it exits: {error}")
+        self._trace = trace
+
+    def __call__(self, _environ: Environ, _start_response: Any) -> Iterable[bytes]:
+        __traceback_hide__ = True
+        raise self._error.with_traceback(self._trace)
+
+
+def find_or_explain(target: str) -> object:
+    """Find the application that *target* names, or log why there is none, and return one that raises that."""
+    try:
+        return find_application(target)
+    except StartupError as refusal:
+        error = refusal.__cause__ or refusal
+        trace = _own_trace(error.__traceback__)
+        shown = "" if trace is None else "\n" + "".join(traceback.format_tb(trace)).rstrip()
+        _log.error("%s%s", refusal.message, shown)
+        return _Broken(error, trace)
+
+
+def debugged(found: object, debugger: Debugger) -> object:
+    """Return what was *found* with *debugger* around it, and Flask in debug mode."""
+    app = flask_application(found)
+    if app is not None:
+        app.debug = True
+        app.wsgi_app = Traced(app.wsgi_app, debugger)  # type: ignore[method-assign]
+        return found
+    return found if isinstance(found, WsgiToAsgi) else Traced(found, debugger)  # type: ignore[arg-type]
+
+
+def _own_trace(trace: TracebackType | None) -> TracebackType | None:
+    """Return *trace* from where it leaves this package and what imports modules."""
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if not name.startswith(("<frozen", _OWN)) and "importlib" not in name:
+            break
+        trace = trace.tb_next
+    return trace
+
+
+def _is_direct(scope: Mapping[str, Any]) -> bool:
+    client = scope.get("client")
+    is_passed_on = any(name in _FORWARDED for name, _ in scope["headers"])
+    return client is not None and _is_loopback(client[0]) and not is_passed_on
+
+
+def _is_loopback(address: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(address or "").is_loopback
+    except ValueError:
+        return False

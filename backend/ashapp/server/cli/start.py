@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Start what a command has been given: a service, or a look at what it would be."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import ScriptInfo
+
+from ashapp.server.cli import prestart
+from ashapp.server.cli.options import read_env_file
+from ashapp.server.errors import StartupError
+from ashapp.server.inspection.settings_listing import list_settings
+from ashapp.server.runner import check, run
+from ashapp.server.settings import ServerSettings, Settings
+from ashapp.server.settings.found_app import find_target
+from ashapp.server.settings.loading import load_with_sources
+from ashapp.server.system.init_process import below_init
+from ashapp.server.system.signals import outlive
+
+__all__ = ["flask_target", "start"]
+
+
+def flask_target(info: ScriptInfo) -> str:
+    """Return the name of the application that Flask's own commands would load."""
+    if info.app_import_path:
+        return info.app_import_path
+    if info.create_app is not None:
+        return f"{info.create_app.__module__}:{info.create_app.__qualname__}()"
+    target = find_target(Path.cwd())
+    if target is None:
+        raise StartupError(
+            "no application is named: use 'flask --app', FLASK_APP, or a file wsgi.py or app.py here"
+        )
+    return target
+
+
+def start(
+    ctx: click.Context, flags: dict[str, Any], env_file: str | None, kind: type[Settings] = ServerSettings
+) -> None:
+    """Start what the options in *ctx* ask for, with settings of a *kind*, and exit when it has ended."""
+    read_env_file(env_file)
+    settings, sources = load_with_sources(flags, kind)
+    if ctx.params["print_config"]:
+        click.echo("\n".join(list_settings(settings, sources)), nl=False)
+        ctx.exit()
+    try:
+        code = _check_only(settings) if ctx.params["check"] else _run(settings)
+    except StartupError as error:
+        error.show_cause(settings.log_level)
+        raise
+    ctx.exit(code)
+
+
+def _check_only(settings: Settings) -> int:
+    for warning in check(settings):
+        click.echo(f"Warning: {warning}", err=True)
+    click.echo(f"ok: {settings.app} can be served")
+    return 0
+
+
+def _run(settings: Settings) -> int:
+    code = below_init() if os.getpid() == 1 else None
+    outlive()
+    if code is None:
+        code = prestart.run(settings.prestart) or run(settings)
+    return code
