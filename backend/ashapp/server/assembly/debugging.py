@@ -30,7 +30,7 @@ from ashapp.server.assembly.discovery import find_application
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.routes import flask_application
 
-__all__ = ["Debugger", "DebuggerFront", "debugged", "find_or_explain"]
+__all__ = ["Debugger", "DebuggerFront", "Traced", "debugged", "find_or_explain"]
 
 _log = logging.getLogger("ashapp.server")
 
