@@ -124,7 +124,8 @@ def test_the_version_names_what_it_runs_on() -> None:
 
 def test_the_help_page_lists_the_commands(served: list[Settings]) -> None:
     commands = invoke("--help").output.partition("Commands:\n")[2]
-    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["check", "dev", "migrate", "routes", "serve"]
+    expected = ["check", "dev", "migrate", "reload", "routes", "scale", "serve", "stacks", "status"]
+    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == expected
     assert served == []
 
 
