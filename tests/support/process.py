@@ -95,6 +95,7 @@ def serving(
     command: Sequence[str] = SERVE,
     timeout: float = 50,
     listens: bool = True,
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[ServerProcess]:
     """Run ``command`` with ``args`` until the block ends; it listens when the block begins, if *listens*.
 
@@ -113,6 +114,7 @@ def serving(
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
         server = ServerProcess(process, stdout, stderr)
         try:

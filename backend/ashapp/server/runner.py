@@ -5,7 +5,9 @@ import contextlib
 import importlib
 import logging
 import os
+import socket
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
 from ashapp.server.inspection.announcements import Announcements, Kind, announcements
 from ashapp.server.management import server as management
+from ashapp.server.management.workers import Workers
 from ashapp.server.processes.nursery import Nursery, found_nursery
 from ashapp.server.processes.reloader import Reloader
 from ashapp.server.processes.supervisor import Supervisor
@@ -28,8 +31,10 @@ from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving.process import prepare, serve
 from ashapp.server.serving.single_process import MainServer
 from ashapp.server.settings import Settings
+from ashapp.server.system.pid_file import pid_file
 from ashapp.server.system.resources import allow_open_files
 from ashapp.server.system.sockets import bound, listen
+from ashapp.server.system.systemd import passed_descriptors
 
 __all__ = ["check", "run"]
 
@@ -60,6 +65,8 @@ def run(settings: Settings) -> int:
     if settings.debug:
         os.environ["FLASK_DEBUG"] = "1"  # which a factory may ask for
     allow_open_files()
+    if passed_descriptors():  # by systemd, in the place of any other
+        settings = settings.model_copy(update={"fd": passed_descriptors()[0], "uds": None})
     config = _config(settings)
     if not (settings.reload or settings.supervisor):
         return _serve_alone(config, settings)
@@ -77,8 +84,19 @@ def _require_modules(settings: Settings) -> list[Path]:
     return [folder for folder in map(require_module, targets) if folder is not None]
 
 
+@contextlib.contextmanager
+def _started(settings: Settings) -> Iterator[tuple[list[socket.socket], Workers | None, list[str]]]:
+    """Have what the main process of a service has: its sockets, the workers that it shows, and where."""
+    with (
+        pid_file(settings.pidfile),
+        bound(settings) as sockets,
+        management.serving(settings) as (workers, urls),
+    ):
+        yield sockets, workers, urls
+
+
 def _serve_alone(config: uvicorn.Config, settings: Settings) -> int:
-    with bound(settings) as sockets, management.serving(settings) as (workers, urls):
+    with _started(settings) as (sockets, workers, urls):
         server = MainServer(config, settings, Health())
         with control.serving(settings, workers, None):
             serve(server, sockets, workers, Announcements(_lines(urls)).tell)
@@ -86,7 +104,7 @@ def _serve_alone(config: uvicorn.Config, settings: Settings) -> int:
 
 
 def _supervise(config: uvicorn.Config, settings: Settings, nursery: Nursery) -> int:
-    with bound(settings) as sockets, management.serving(settings) as (workers, urls):
+    with _started(settings) as (sockets, workers, urls):
         options = WorkerOptions(settings, sockets, Counter(), nursery)
         listen(sockets, config.backlog)
         lines = _lines(urls)

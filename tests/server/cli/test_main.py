@@ -97,8 +97,8 @@ def test_a_secret_is_no_flag_and_the_help_page_has_sections() -> None:
     lines = invoke("serve", "--help", terminal_width=100).output.splitlines()
     sections = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert " ".join(sections) == (
-        "Options: Listening: Reloading: Workers: Stopping: Probes: Management: Limits and time-outs: "
-        "Behind a proxy: HTTP: TLS: WebSocket: Logging:"
+        "Options: Listening: Process: Reloading: Workers: Stopping: Probes: Management: Limits and "
+        "time-outs: Behind a proxy: HTTP: TLS: WebSocket: Logging:"
     )
     (port,) = [line for line in lines if " --port " in line]
     assert (

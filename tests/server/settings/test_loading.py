@@ -131,6 +131,8 @@ WRONG = [
     ("reload", "maybe", "must be true or false"),
     ("ASHAPP_ACCESS_LOG", "maybe", "must be true or false"),
     ("prestart", "sh '", "must be a command as a shell reads it (No closing quotation)"),
+    ("umask", "888", "must be an octal number from 0 to 777, such as 027"),
+    ("umask", 0o1000, "must be an octal number from 0 to 777, such as 027"),
     ("log_format", "xml", "must be 'auto', 'json' or 'console'"),
     ("log_config", "nowhere", "Path does not point to a file"),
     ("environment", "prod", "must be 'production' or 'development'"),

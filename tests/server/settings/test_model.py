@@ -103,6 +103,8 @@ def test_a_value_of_uvicorns_is_converted_as_click_does(
         ("limit_body", 1000, 1000),
         ("limit_body", "20MiB", 20 << 20),
         ("limit_body", "1.5 kB", 1500),
+        ("umask", "027", 0o27),
+        ("umask", 0o27, 0o27),
         ("management_port", "0", 0),
         ("management_port", 9100, 9100),
         ("management_port", "OFF", "off"),

@@ -63,6 +63,8 @@ def _check_only(settings: Settings) -> int:
 def _run(settings: Settings) -> int:
     code = below_init() if os.getpid() == 1 else None
     outlive()
+    if settings.umask is not None:
+        os.umask(settings.umask)
     if code is None:
         code = prestart.run(settings.prestart) or run(settings)
     return code

@@ -21,6 +21,7 @@ from multiprocessing.connection import wait
 
 from uvicorn.config import STARTUP_FAILURE
 
+from ashapp.observe.logs.log_files import reopen_log_files
 from ashapp.server.control.board import Control
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import MOVED_AT
@@ -30,6 +31,7 @@ from ashapp.server.processes.backoff import BackOff
 from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
 from ashapp.server.system.signals import noting
+from ashapp.server.system.systemd import Watchdog, notify, reloading
 
 __all__ = ["Supervisor"]
 
@@ -45,8 +47,8 @@ class Supervisor:
     """Runs workers with *options*, each of them made by *start*.
 
     SIGTERM and SIGINT end the service, SIGQUIT does so without a drain, SIGHUP replaces all workers, SIGTTIN
-    adds one and SIGTTOU removes one; SIGUSR1 and SIGUSR2 have no effect. *management* is told of each worker
-    that has ended, *tell* gets what the workers tell of the application.
+    adds one and SIGTTOU removes one; SIGUSR1 opens log files anew, and SIGUSR2 has no effect. *management* is
+    told of each worker that has ended, *tell* gets what the workers tell of the application.
     """
 
     signals: tuple[str, ...] = (
@@ -82,6 +84,9 @@ class Supervisor:
         self._back_off = BackOff(allowance=2 * self._settings.workers)
         self._is_ending = False
         self._exit_code = 0
+        # Whether systemd has been told that it is ready, after the start or after a SIGHUP.
+        self._is_ready = False
+        self._watchdog = Watchdog()
         self._refusal: str | None = None
 
     def run(self) -> int:
@@ -123,6 +128,14 @@ class Supervisor:
         self._ask_stacks()
         if not self._is_ending:
             self._maintain()
+            self._tell_if_ready()
+        self._watchdog.tell()
+
+    def _tell_if_ready(self) -> None:
+        is_replacing = self._to_replace or any(worker.replaces for worker in self.workers)
+        if not (self._is_ready or is_replacing) and any(worker.has_served for worker in self._active()):
+            self._is_ready = True
+            notify("READY=1")
 
     def _handle(self, signum: signal.Signals) -> None:
         _log.info("Received %s", signum.name)
@@ -131,9 +144,15 @@ class Supervisor:
         elif signum.name == "SIGQUIT":
             self._is_ending = True
             self._end()
-        elif self._is_ending or signum.name in {"SIGUSR1", "SIGUSR2"}:
+        elif signum.name == "SIGUSR1":
+            reopen_log_files()
+            for worker in self.workers:
+                worker.order(Order.REOPEN_LOGS)
+        elif self._is_ending or signum.name == "SIGUSR2":
             return
         elif signum.name == "SIGHUP":
+            self._is_ready = False
+            notify(*reloading())
             self._to_replace.extend(worker for worker in self._active() if worker not in self._to_replace)
             self._options.blocks.clear()  # the application is imported anew, and may be another
         elif signum.name == "SIGTTIN":
@@ -303,6 +322,7 @@ class Supervisor:
 
     def _end(self) -> None:
         """End the service; the second time, hurry."""
+        notify("STOPPING=1")
         for sock in self._options.sockets:  # workers close the last descriptors, when nobody waits there
             sock.close()
         order = Order.HURRY if self._is_ending else Order.DRAIN

@@ -27,6 +27,7 @@ import uvicorn
 from ashapp.bridge import WsgiToAsgi
 from ashapp.bridge.stacks import other_stacks
 from ashapp.observe.logs.lines import stderr_lines
+from ashapp.observe.logs.log_files import reopen_log_files
 from ashapp.observe.metrics.files import count_in_files
 from ashapp.server.errors import StartupError
 from ashapp.server.health.last_words import abandon_after, log_stacks
@@ -60,6 +61,8 @@ class Order(StrEnum):
     KEEP_OFF = "keep off"
     #: Tell the stacks of all threads.
     TELL_STACKS = "tell stacks"
+    #: Open the files of the log anew.
+    REOPEN_LOGS = "reopen logs"
     #: Have the faults of the text, and no others.
     FAULTS = "faults"
 
@@ -166,6 +169,8 @@ class WorkerServer(DrainingServer):
                         self.report(Report.STACKS, other_stacks())
                     elif order is Order.KEEP_OFF:
                         self.health.keep_off(text)
+                    elif order is Order.REOPEN_LOGS:
+                        reopen_log_files()
                     elif order is Order.FAULTS:
                         self.health.take_faults(text)
                     else:

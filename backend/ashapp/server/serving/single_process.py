@@ -9,12 +9,14 @@ import threading
 
 import uvicorn
 
+from ashapp.observe.logs.log_files import reopen_log_files
 from ashapp.server.health.last_words import abandon, abandon_after
 from ashapp.server.health.stalls import call_when_stalled
 from ashapp.server.health.state import Health
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings import Settings
 from ashapp.server.system.signals import handle, is_on_terminal, noted
+from ashapp.server.system.systemd import Watchdog, notify
 
 __all__ = ["MainServer"]
 
@@ -30,7 +32,7 @@ _OF_NO_USE = {
     "SIGHUP": "a process that serves alone can't be replaced; use --supervisor",
     "SIGTTIN": _NO_WORKERS,
     "SIGTTOU": _NO_WORKERS,
-    "SIGUSR1": "there is no log file to open anew; the log goes to standard error",
+    "SIGUSR1": "the log goes to standard error, to no file that could be opened anew",
     "SIGUSR2": "a new version is started by whoever has started this one",
 }
 
@@ -44,6 +46,8 @@ class MainServer(DrainingServer):
     def __init__(self, config: uvicorn.Config, settings: Settings, health: Health) -> None:
         super().__init__(config, settings, health)
         self._start_is_over = threading.Event()
+        self._watchdog = Watchdog()
+        self._is_end_told = False
 
     def handle_signals(self) -> None:
         """Let SIGHUP end it too where that means that its terminal is gone, unless it is below ``nohup``."""
@@ -65,6 +69,7 @@ class MainServer(DrainingServer):
         if not self.started:
             return
         self._start_is_over.set()
+        notify("READY=1")
         seconds = self.settings.stall_timeout
         if seconds:
             reason = f"The event loop has not answered for {seconds:g} s: the process ends"
@@ -83,7 +88,13 @@ class MainServer(DrainingServer):
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Tell of signals that were of no use."""
+        """Tell of signals that were of no use, and systemd of itself."""
+        self._watchdog.tell()
+        if self.should_exit and not self._is_end_told:
+            self._is_end_told = True
+            notify("STOPPING=1")
         for signum in noted():
+            if signum.name == "SIGUSR1" and reopen_log_files():
+                continue
             _log.warning("%s is ignored: %s", signum.name, _OF_NO_USE[signum.name])
         return await super().on_tick(counter)

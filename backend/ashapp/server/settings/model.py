@@ -5,6 +5,7 @@ A setting of uvicorn has uvicorn's name and, where nothing else is said here, uv
 stands for "as uvicorn does it". The title of a group is that of its section on the help page.
 """
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -27,6 +28,7 @@ from ashapp.server.settings.types import (
     Command,
     Count,
     Headers,
+    Mask,
     Mounted,
     Port,
     PortOrOff,
@@ -45,6 +47,7 @@ __all__ = [
     "Logging",
     "Management",
     "Probing",
+    "Process",
     "Reloading",
     "ServerSettings",
     "Service",
@@ -99,6 +102,15 @@ class Listening(BaseModel, title="Listening", defer_build=True):
     fd: Annotated[int, Field(ge=0)] | None = None
     """Listen on an inherited socket instead."""
     backlog: Count | None = None
+
+
+class Process(BaseModel, title="Process", defer_build=True):
+    """What the system knows of the service's processes."""
+
+    pidfile: Path | None = None
+    """File that has the id of the main process while it runs."""
+    umask: Mask | None = None
+    """Permissions, in octal, that files which are made do not get. [default: those of who starts it]"""
 
 
 class Reloading(BaseModel, title="Reloading", defer_build=True):
@@ -226,6 +238,7 @@ class Settings(
     Stopping,
     Workers,
     Reloading,
+    Process,
     Listening,
     Service,
 ):

@@ -16,6 +16,7 @@ __all__ = [
     "Command",
     "Count",
     "Headers",
+    "Mask",
     "Mounted",
     "Port",
     "PortOrOff",
@@ -59,6 +60,14 @@ def _port_or_off(value: Any) -> Any:
     if not str(value).isdecimal() or int(value) > 65535:
         raise ValueError('must be a whole number from 0 to 65535, or "off"')
     return int(value)
+
+
+def _octal(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"(0o)?[0-7]{1,4}", value):
+        value = int(value.removeprefix("0o"), 8)
+    if not isinstance(value, int) or not 0 <= value <= 0o777:
+        raise ValueError("must be an octal number from 0 to 777, such as 027")
+    return value
 
 
 def _header_lines(value: Any) -> Any:
@@ -112,6 +121,7 @@ WholeSeconds = Annotated[int, Field(ge=0), DURATION]
 Size = Annotated[ByteSize, Field(ge=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 PortOrOff = Annotated[int | Literal["off"], BeforeValidator(_port_or_off)]
+Mask = Annotated[int, BeforeValidator(_octal)]
 Command = Annotated[str, AfterValidator(_command)]
 ProbePath = Annotated[str, AfterValidator(_probe_path)]
 Mounted = Annotated[dict[str, str], BeforeValidator(_mounted), AfterValidator(_mounts)]

@@ -13,6 +13,7 @@ from typing import Self
 
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
+from ashapp.server.system.systemd import passed_descriptors
 
 __all__ = ["SocketFile", "bound", "listen", "tcp", "url"]
 
@@ -68,7 +69,7 @@ def bound(settings: Settings) -> Iterator[list[socket.socket]]:
     """
     with contextlib.ExitStack() as stack:
         if settings.fd is not None:
-            sockets = [_inherited(settings.fd)]
+            sockets = [_inherited(fd) for fd in passed_descriptors() or [settings.fd]]
         elif settings.uds is not None:
             sockets = [_unix(Path(settings.uds))]
             if (file := SocketFile.of(settings.uds)) is not None:

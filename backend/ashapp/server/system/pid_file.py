@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""The file that tells the id of the service's main process, for those who signal it."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ashapp.server.errors import StartupError
+
+__all__ = ["pid_file"]
+
+
+@contextlib.contextmanager
+def pid_file(path: Path | None) -> Iterator[None]:
+    """Keep the id of this process in the file at *path* until the block ends; nowhere if there is no path.
+
+    Raises:
+        StartupError: it can't be written, or has the id of a process that runs.
+
+    """
+    if path is None:
+        yield
+        return
+    name = f"pidfile = {str(path)!r}"
+    other = _read(path)
+    if other is not None and other != os.getpid() and _runs(other):
+        raise StartupError(f"{name} has the id of process {other}, which runs: end that, or remove the file")
+    try:
+        # As a whole: who reads it meanwhile finds the one or the other.
+        new = path.with_name(f"{path.name}.{os.getpid()}")
+        new.write_text(f"{os.getpid()}\n", encoding="ascii")
+        new.replace(path)
+    except OSError as error:
+        raise StartupError(f"{name} can't be written: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        if _read(path) == os.getpid():
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _read(path: Path) -> int | None:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return int(text) if text.isdecimal() and int(text) > 0 else None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True

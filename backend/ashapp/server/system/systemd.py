@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""What systemd passes to a service, and what it is told: sockets, readiness, signs of life.
+
+See sd_listen_fds(3), sd_notify(3) and sd_watchdog_enabled(3). Each is asked for by variables of the
+environment; where they are not set, nothing is done. There is no library for it: the protocols are a few
+variables and one datagram.
+"""
+
+import contextlib
+import os
+import socket
+import time
+
+__all__ = ["Watchdog", "notify", "passed_descriptors", "reloading"]
+
+# The first descriptor that is passed (SD_LISTEN_FDS_START).
+_FIRST = 3
+_MICROSECONDS = 1_000_000
+
+
+def passed_descriptors() -> list[int]:
+    """Return the descriptors of the sockets that this process has been started with, by systemd.
+
+    Processes that are started from here don't have them.
+    """
+    count = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
+        return []
+    descriptors = list(range(_FIRST, _FIRST + int(count)))
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):  # it is not open, which is told when it is to be used
+            os.set_inheritable(descriptor, False)  # noqa: FBT003 - of the standard library
+    return descriptors
+
+
+def notify(*states: str) -> bool:
+    """Tell systemd, as in ``notify("READY=1")``; return whether it has asked to be told, and has been."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
+        return False
+    # "@" stands for the zero byte of an abstract address (unix(7)).
+    target = f"\0{address[1:]}" if address.startswith("@") else address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.sendto("\n".join(states).encode(), target)
+        except OSError:  # who would be told of it is not there
+            return False
+    return True
+
+
+def reloading() -> tuple[str, str]:
+    """Return the states of a service that begins to replace its workers (``Type=notify-reload``)."""
+    return "RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+
+
+class Watchdog:
+    """Tells systemd that this process lives, if it has asked for that (``WatchdogSec=``)."""
+
+    def __init__(self) -> None:
+        asked, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", str(os.getpid()))
+        is_asked = asked.isdecimal() and int(asked) and pid == str(os.getpid())
+        # Half of the time, as sd_watchdog_enabled(3) asks.
+        self._interval = int(asked) / _MICROSECONDS / 2 if is_asked else None
+        self._told_at = float("-inf")
+
+    def tell(self) -> None:
+        """Give a sign of life, where one is due. To be called often."""
+        now = time.monotonic()
+        if self._interval is not None and now - self._told_at >= self._interval:
+            self._told_at = now
+            notify("WATCHDOG=1")
