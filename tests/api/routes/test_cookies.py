@@ -36,6 +36,7 @@ def test_the_longest_cookie_is_one_that_browsers_take(client: FlaskClient) -> No
         ({"value": "x" * 501}, ("value", "500")),
         ({"value": "x", "seconds": 0}, ("seconds", "greater", "0")),
         ({"value": "x", "more": 1}, ("more", "not permitted")),
+        ({"value": "x", "\ud800": "\udfff"}, ("a name", "\\ud800")),
         ([], ("The body", "object")),
     ],
 )

@@ -215,8 +215,9 @@ def _parse_body(model: type[Model]) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        details = error.errors(include_url=False)[0]
-        where = ".".join(map(str, details["loc"]))
-        text = f"{where}: {details['msg']}, not {str(details['input'])[:100]!r}."
-        # JSON may have half a surrogate pair, which is no text.
-        raise BadRequest(text.encode("utf-8", "backslashreplace").decode()) from None
+        found = error.errors(include_url=False)[0]
+        # Of a name that is no text, as JSON may have half a surrogate pair, it says no place.
+        member = ".".join(map(str, found["loc"])) or "a name"
+        raise BadRequest(
+            f"In the body, {member}: {found['msg']}, not {str(found['input'])[:100]!r}."
+        ) from None

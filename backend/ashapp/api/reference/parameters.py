@@ -107,13 +107,15 @@ class Parameter:
         if not texts and not self.required:
             return self.default
         if len(texts) != 1:
-            raise BadRequest(f"{self.name} must be given once, not {len(texts)} times.")
+            raise BadRequest(f"The parameter {self.name} must be given once, not {len(texts)} times.")
         [text] = texts
         try:
             return self.adapter.validate_python(text)
         except ValidationError:
             shown = text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
-            raise BadRequest(f"{self.name} must be {allowed(self.schema)}, not {shown!r}.") from None
+            raise BadRequest(
+                f"The parameter {self.name} must be {allowed(self.schema)}, not {shown!r}."
+            ) from None
 
 
 def parameters_of(view: Callable[..., Any], rule: str, config: Mapping[str, Any]) -> list[Parameter]:

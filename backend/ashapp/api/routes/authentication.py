@@ -2,7 +2,7 @@
 """Authentication with what stands in the path: to try clients with, nothing is protected by it."""
 
 from hmac import compare_digest
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 from flask import abort, request
 
@@ -33,7 +33,8 @@ def basic_auth(
     given = request.authorization
     expected = f"{user}:{password}"
     if given is None or given.type != "basic" or not _same(f"{given.username}:{given.password}", expected):
-        _challenge("Basic", "The user and the password of the path are asked for.", 'charset="UTF-8"')
+        challenge = _challenge("Basic", 'charset="UTF-8"')
+        abort(problem(401, "The user and the password of the path are asked for.", challenge))
     return User(authenticated=True, user=user)
 
 
@@ -44,9 +45,10 @@ async def bearer(
     """Ask for the token of the path, as OAuth 2.0 does with bearer tokens (RFC 6750)."""
     given = request.authorization
     if given is None or given.type != "bearer":
-        _challenge("Bearer", "The token of the path is asked for.")
-    elif not _same(given.token or "", token):
-        _challenge("Bearer", "The token is not that of the path.", 'error="invalid_token"')
+        abort(problem(401, "The token of the path is asked for.", _challenge("Bearer")))
+    if not _same(given.token or "", token):
+        challenge = _challenge("Bearer", 'error="invalid_token"')
+        abort(problem(401, "The token is not that of the path.", challenge))
     return User(authenticated=True, user=None)
 
 
@@ -54,6 +56,6 @@ def _same(given: str, expected: str) -> bool:
     return compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
-def _challenge(scheme: str, detail: str, *more: str) -> NoReturn:
+def _challenge(scheme: str, *more: str) -> list[tuple[str, str]]:
     fields = ", ".join(['realm="ashapp"', *more])
-    abort(problem(401, detail, [("WWW-Authenticate", f"{scheme} {fields}")]))
+    return [("WWW-Authenticate", f"{scheme} {fields}")]
