@@ -16,6 +16,7 @@ from collections.abc import Awaitable
 from prometheus_client import CollectorRegistry, Counter
 
 from ashapp.bridge.messages.errors import send_problem
+from ashapp.bridge.messages.exchange import Exchange
 from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 from ashapp.observe.observation import INFO
 from ashapp.server.faults.effects import Planted, run
@@ -86,11 +87,25 @@ class Injector:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass a scope on, late or not at all where a fault says so."""
-        if not self._of_requests or scope["type"] == "lifespan":
-            return self._app(scope, receive, send)
-        path = below(scope.get("root_path"), scope["path"])
-        met = [fault for fault in self._of_requests if fault.concerns(path) and _chance.random() < fault.rate]
+        met = self._met(scope)
         return self._afflict(met, scope, receive, send) if met else self._app(scope, receive, send)
+
+    def begin(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Pass a request on without a task, or return what is to be awaited in one where a fault says so."""
+        met = self._met(exchange.scope)
+        if met:
+            return self._afflict(met, exchange.scope, exchange.receive, exchange.send)
+        rest: Awaitable[None] | None = self._app.begin(exchange)  # type: ignore[attr-defined]
+        return rest
+
+    def _met(self, scope: Scope) -> list[OfRequests]:
+        """Return the faults that a request or a WebSocket meets."""
+        if not self._of_requests or scope["type"] == "lifespan":
+            return []
+        path = below(scope.get("root_path"), scope["path"])
+        return [
+            fault for fault in self._of_requests if fault.concerns(path) and _chance.random() < fault.rate
+        ]
 
     async def _afflict(self, met: list[OfRequests], scope: Scope, receive: Receive, send: Send) -> None:
         for fault in met:
