@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from werkzeug.routing import Rule
 
+    from ashapp.bridge.concurrency.call import Call
     from ashapp.bridge.messages.types import Environ, RequestInfo
 
 __all__ = ["Dispatch"]
@@ -161,9 +162,9 @@ class Dispatch:
     @nonblocking
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return *func* as something that sync code may call here; see ``flask.Flask.ensure_sync``."""
-        if (type(func) is FunctionType and func.__code__.co_flags & inspect.CO_COROUTINE) or (
-            inspect.iscoroutinefunction(func)
-        ):
+        # A plain function without attributes is not marked as one.
+        is_plain = type(func) is FunctionType and not func.__dict__
+        if func.__code__.co_flags & inspect.CO_COROUTINE if is_plain else inspect.iscoroutinefunction(func):
             return self._app.async_to_sync(func)
         greenlet = current_greenlet()
         if greenlet is None or is_nonblocking(func):
@@ -274,21 +275,20 @@ def _call_on_own_loop(func: Callable[..., Coroutine[Any, Any, Any]], /, *args: A
 
 def _preprocess(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Note which rule has matched, then call the first stage, which may take its time."""
-    if flask.has_request_context():
-        _note_match(flask.request)
+    call = current_call()
+    if call is not None and not call.matched and flask.has_request_context():
+        _note_match(call, flask.request)
     return function(*args, **kwargs)
 
 
-def _note_match(request: flask.Request) -> None:
-    call = current_call()
-    # That of the outermost request: a test client that a view calls begins another one.
-    if call is not None and not call.matched:
-        call.matched = True
-        rule = request.url_rule
-        if rule is not None:
-            if call.info is not None and call.info.route is None:
-                call.info.route, call.info.endpoint = rule.rule, rule.endpoint
-            call.note_match(rule.endpoint)
+def _note_match(call: Call, request: flask.Request) -> None:
+    """Note which rule has matched the first request of *call*: a test client in a view begins another one."""
+    call.matched = True
+    rule = request.url_rule
+    if rule is not None:
+        if call.info is not None and call.info.route is None:
+            call.info.route, call.info.endpoint = rule.rule, rule.endpoint
+        call.note_match(rule.endpoint)
 
 
 def _shielded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

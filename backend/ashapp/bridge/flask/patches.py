@@ -122,7 +122,7 @@ READ = (
     ),
     Patch("werkzeug.wrappers.Response._status", _MADE, _RESPONSES),
     Patch("werkzeug.wrappers.Response._status_code", _MADE, _RESPONSES),
-    Patch("werkzeug.datastructures.Headers._list", _MADE, _RESPONSES),
+    Patch("werkzeug.datastructures.Headers._list", _MADE, f"{_RESPONSES} {_WSGI_RESPONSES}"),
     Patch("flask.Flask._got_first_request", "it is Flask's to set it", _DISPATCHING),
     Patch("flask.globals._cv_app", "its proxies are slow", f"{_CONTEXTS} {_DISPATCHING}"),
     Patch("flask.globals._cv_request", "its proxies are slow", f"{_CONTEXTS} {_DISPATCHING}"),

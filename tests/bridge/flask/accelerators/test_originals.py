@@ -39,7 +39,7 @@ def test_the_methods_are_as_they_are_known(path: str, name: str) -> None:
 
 
 def test_so_is_the_one_that_is_replaced() -> None:
-    assert wsgi_responses.REPLACED.expected is not None
+    assert wsgi_responses.REPLACED.methods
 
 
 def test_a_method_that_uses_other_names_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:

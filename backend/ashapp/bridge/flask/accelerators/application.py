@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     import flask
     from flask.app import Flask
 
+    from ashapp.bridge.concurrency.call import Call
+
 __all__ = ["accelerated"]
 
 
 def accelerated(
     app: Flask,
     replacements: Mapping[str, Callable[..., Any]],
-    note_match: Callable[[flask.Request], None],
+    note_match: Callable[[Call, flask.Request], None],
 ) -> dict[str, Callable[..., Any]]:
     """Return what is to be called in place of further methods of *app*, where that can be made quicker.
 
@@ -32,7 +34,7 @@ def accelerated(
     contexts = Contexts(app, replacements, sessions)
     if not contexts.are_known:
         return {}
-    dispatching = Dispatching(app, replacements, contexts, sessions, note_match)
+    dispatching = Dispatching(app, contexts, sessions, note_match)
     return {
         "request_context": contexts.request_context,
         "full_dispatch_request": dispatching.full_dispatch_request,

@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import flask.ctx
 from flask import appcontext_popped, appcontext_pushed
 from flask.ctx import AppContext
+from flask.wrappers import Request
 from werkzeug.exceptions import HTTPException
 
-from ashapp.bridge.flask.accelerators.originals import AsReplaced, Originals
-from ashapp.bridge.flask.accelerators.stages import is_idle
+from ashapp.bridge.flask.accelerators.matching import Adapter
+from ashapp.bridge.flask.accelerators.originals import AllOriginals, AsReplaced, Originals
+from ashapp.bridge.flask.accelerators.requests import REQUEST_CLASSES, make_request
+from ashapp.bridge.flask.accelerators.sessions import SESSION_CLASSES
+from ashapp.bridge.flask.accelerators.stages import nothing_after_context, nothing_after_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,11 +41,44 @@ else:  # Flask 3.2 has merged both classes of contexts
 
 __all__ = ["Contexts"]
 
-_REQUEST = Originals("flask.ctx.RequestContext", "__init__", "push", "pop")
-_APP = Originals("flask.ctx.AppContext", "__init__", "push", "pop")
-_CLOSE = Originals("werkzeug.wrappers.request.Request", "close")
+
+def _look() -> tuple[Any, ...]:
+    return (
+        RequestContext.__init__,
+        RequestContext.push,
+        RequestContext.match_request,
+        RequestContext.pop,
+        AppContext.__init__,
+        AppContext.push,
+        AppContext.pop,
+    )
+
+
+_CLASSES = AllOriginals(
+    _look,
+    Originals("flask.ctx.RequestContext", "__init__", "push", "match_request", "pop"),
+    Originals("flask.ctx.AppContext", "__init__", "push", "pop"),
+)
+# Those of the application whose work is done here, or left out, or done by ``Dispatching``.
+_METHODS = (
+    *("app_context", "preprocess_request", "dispatch_request", "finalize_request", "process_response"),
+    *("do_teardown_request", "do_teardown_appcontext"),
+)
+_FLASK = Originals("flask.app.Flask", *_METHODS)
 _cv_app: ContextVar[Any] = flask.globals._cv_app
 _cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", _cv_app)
+
+
+def _methods_of(kind: type[Flask]) -> tuple[Any, ...]:
+    return (
+        kind.app_context,
+        kind.preprocess_request,
+        kind.dispatch_request,
+        kind.finalize_request,
+        kind.process_response,
+        kind.do_teardown_request,
+        kind.do_teardown_appcontext,
+    )
 
 
 class Contexts:
@@ -52,11 +89,15 @@ class Contexts:
     ) -> None:
         self._app = app
         self._make = app.request_context
-        names = ("app_context", "do_teardown_request", "do_teardown_appcontext")
-        self._methods = AsReplaced(app, replacements, *names)
-        own = Originals("flask.app.Flask", "request_context").are_those_of(type(app))
+        self._methods = AsReplaced(app, replacements, *_METHODS)
         #: Whether Flask's own contexts are known, and the application has no others.
-        self.are_known = own and "request_context" not in vars(app) and _REQUEST.expected is not None
+        self.are_known = (
+            Originals("flask.app.Flask", "request_context").are_those_of(type(app))
+            and "request_context" not in vars(app)
+            and all(
+                methods.are_known for methods in (self._methods, _CLASSES, SESSION_CLASSES, REQUEST_CLASSES)
+            )
+        )
         #: The class of the contexts.
         self.kind: Any = type(
             "RequestContext", (_Context,), {"__module__": "flask.ctx", "sessions": sessions}
@@ -67,13 +108,16 @@ class Contexts:
         app = self._app
         if not (
             self._methods.still_hold()
-            and _REQUEST.are_those_of(RequestContext)
-            and _APP.are_those_of(AppContext)
+            and _methods_of(type(app)) == _FLASK.methods
+            and _CLASSES.still_hold()
+            and SESSION_CLASSES.still_hold()
+            and REQUEST_CLASSES.still_hold()
         ):
             return self._make(environ)
         context: Any = self.kind.__new__(self.kind)
         context.app = app
-        context.request = request = app.request_class(environ)
+        kind = app.request_class
+        context.request = request = make_request(environ) if kind is Request else kind(environ)
         request.json_module = app.json
         context.url_adapter = None
         try:
@@ -108,24 +152,30 @@ class _Context(RequestContext):
         self._cv_tokens.append((_cv_request.set(self), outer))
         if self._session is None:
             self._session = self.sessions.open(self.request)
-        if self.url_adapter is not None:
+        if type(self.url_adapter) is Adapter:
+            try:
+                outcome: Any = self.url_adapter.match_rule()
+                self.request.url_rule, self.request.view_args = outcome
+            except HTTPException as error:
+                self.request.routing_exception = error
+        elif self.url_adapter is not None:
             self.match_request()
 
     def pop(self, *args: Any, **kwargs: Any) -> None:
         """Leave the context; see ``flask.ctx.RequestContext.pop``."""
         outer = self._innermost()
         app: Any = self.app
+        request = self.request
         if (
             outer is None
-            or not is_idle(app, "do_teardown_request")
-            or not is_idle(app, "do_teardown_appcontext")
-            or "files" in vars(self.request)
-            or not _CLOSE.are_those_of(type(self.request))
+            or type(request) is not Request
+            or "files" in request.__dict__
+            or not (nothing_after_request(app) and nothing_after_context(app))
         ):
             super().pop(*args, **kwargs)
             return
         _cv_request.reset(self._cv_tokens.pop()[0])
-        self.request.environ["werkzeug.request"] = None
+        request.environ["werkzeug.request"] = None
         _cv_app.reset(outer._cv_tokens.pop())
         if appcontext_popped.receivers:
             appcontext_popped.send(app, _async_wrapper=app.ensure_sync)

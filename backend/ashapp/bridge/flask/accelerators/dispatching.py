@@ -15,27 +15,27 @@ from typing import TYPE_CHECKING, Any
 import flask.globals
 from flask import request_finished, request_started
 
-from ashapp.bridge.flask.accelerators.originals import AsReplaced
-from ashapp.bridge.flask.accelerators.stages import is_idle
+from ashapp.bridge.concurrency.greenlets import current_call
+from ashapp.bridge.flask.accelerators.stages import nothing_before
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextvars import ContextVar
 
     from flask.app import Flask
 
+    from ashapp.bridge.concurrency.call import Call
     from ashapp.bridge.flask.accelerators.contexts import Contexts
     from ashapp.bridge.flask.accelerators.sessions import Sessions
 
 __all__ = ["Dispatching"]
 
-_STAGES = ("preprocess_request", "dispatch_request", "finalize_request", "process_response")
 # Where Flask 3.2 has merged the contexts, it is not asked.
 _cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", flask.globals._cv_app)
 
 
 class Dispatching:
-    """Dispatches the requests of *app*, whose methods the bridge replaces by *replacements*.
+    """Dispatches the requests of *app* that have contexts of *contexts*.
 
     *note_match* is told of each request that is matched, before anything that takes its time.
     """
@@ -43,26 +43,26 @@ class Dispatching:
     def __init__(
         self,
         app: Flask,
-        replacements: Mapping[str, Callable[..., Any]],
         contexts: Contexts,
         sessions: Sessions,
-        note_match: Callable[[flask.Request], None],
+        note_match: Callable[[Call, flask.Request], None],
     ) -> None:
         self._app = app
         self._kind = contexts.kind
         self._sessions = sessions
         self._note_match = note_match
-        self._methods = AsReplaced(app, replacements, *_STAGES)
         self._as_flask_does: Callable[..., flask.Response] = app.full_dispatch_request
 
     def full_dispatch_request(self, *args: Any, **kwargs: Any) -> flask.Response:
         """Make the response for the current request; see ``flask.Flask.full_dispatch_request``."""
         app = self._app
         context = _cv_request.get(None)
-        if type(context) is not self._kind or not (app._got_first_request and self._methods.still_hold()):
+        # Whether there is anything of the application's own has been looked at when the context was made.
+        if type(context) is not self._kind or not app._got_first_request:
             return self._as_flask_does(*args, **kwargs)
+        call = current_call()
         try:
-            rv = self._call_view(app, context.request)
+            rv = self._call_view(app, context.request, call)
         except Exception as error:
             rv = app.handle_user_exception(error)
         response = app.make_response(rv)
@@ -73,16 +73,21 @@ class Dispatching:
             or not self._sessions.is_idle(context._session)
         ):
             response = app.process_response(response)
+        elif not request_finished.receivers:
+            if call is not None:
+                call.note_response(response)
+            return response
         request_finished.send(app, _async_wrapper=app.ensure_sync, response=response)
         return response
 
-    def _call_view(self, app: Flask, request: flask.Request) -> Any:
+    def _call_view(self, app: Flask, request: flask.Request, call: Call | None) -> Any:
         """Return what the view, or a function before it, has returned."""
-        if request_started.receivers or not is_idle(app, "preprocess_request"):
+        if request_started.receivers or not nothing_before(app):
             request_started.send(app, _async_wrapper=app.ensure_sync)
             rv = app.preprocess_request()
             return app.dispatch_request() if rv is None else rv
-        self._note_match(request)
+        if call is not None and not call.matched:
+            self._note_match(call, request)
         if request.routing_exception is not None:
             app.raise_routing_exception(request)
         rule: Any = request.url_rule

@@ -15,6 +15,7 @@ A path that has led to a rule without arguments leads there again, until a rule 
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     from ashapp.bridge.flask.accelerators.rule_index import RuleIndex
     from ashapp.bridge.messages.types import Environ
 
-__all__ = ["UrlAdapters"]
+__all__ = ["Adapter", "UrlAdapters"]
 
 _BOUND_BY = ("HTTP_HOST", "wsgi.url_scheme", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT")
+_bound_by: itemgetter[Any] = itemgetter(*_BOUND_BY)
 _TARGET = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
 
 # The key of the environ under which an adapter waits, with what it has been made for.
@@ -52,7 +54,7 @@ class UrlAdapters:
     def __init__(self, app: flask.Flask) -> None:
         self._app = app
         self._create: Callable[[Any], MapAdapter | None] = app.create_url_adapter
-        self._templates: dict[Any, _Adapter] = {}
+        self._templates: dict[Any, Adapter] = {}
         index_of(app.url_map)
 
     def match(self, environ: Environ) -> Rule | None:
@@ -62,7 +64,7 @@ class UrlAdapters:
         try:
             if template is None or "HTTP_UPGRADE" in environ:
                 made: Any = self._make(self._app.request_class(environ), key)
-                adapter = _Adapter.like(made)
+                adapter = Adapter.like(made)
             else:
                 rule = template.known(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "/"))
                 if rule is not None:
@@ -85,10 +87,10 @@ class UrlAdapters:
         is_valid = early is not None and early[1:] == (key, *map(environ.get, _TARGET))
         return self._make(request, key, early[0] if is_valid else None)
 
-    def _make(self, request: flask.Request, key: Any, matched: _Adapter | None = None) -> MapAdapter | None:
+    def _make(self, request: flask.Request, key: Any, matched: Adapter | None = None) -> MapAdapter | None:
         if not self._is_ordinary(request):
             adapter = self._create(request)
-            return matched or (_Adapter.like(adapter) if type(adapter) is MapAdapter else adapter)
+            return matched or (Adapter.like(adapter) if type(adapter) is MapAdapter else adapter)
         template = self._template(key)
         if template is not None:
             if template.host is not None:
@@ -99,18 +101,22 @@ class UrlAdapters:
             if len(self._templates) >= _MAX_TEMPLATES:
                 self._templates.clear()
             # A copy, because the request may change its adapter. Flask 3.1 sets the host, 3.0 does not.
-            template = self._templates[key] = _Adapter.like(adapter)
+            template = self._templates[key] = Adapter.like(adapter)
             template.host = vars(request).get("host")
         return adapter
 
-    def _template(self, key: Any) -> _Adapter | None:
+    def _template(self, key: Any) -> Adapter | None:
         template = self._templates.get(key)
         return template if template is not None and template.map is self._app.url_map else None
 
     def _key(self, environ: Environ) -> Any:
         """Return all that the adapter of a request depends on, but for its path, method and query."""
         app = self._app
-        return (*map(environ.get, _BOUND_BY), app.config["SERVER_NAME"], app.url_map.default_subdomain)
+        try:
+            bound_by = _bound_by(environ)
+        except KeyError:  # HTTP/1.0 needs no Host
+            bound_by = tuple(map(environ.get, _BOUND_BY))
+        return bound_by, app.config["SERVER_NAME"], app.url_map.default_subdomain
 
     def _is_ordinary(self, request: flask.Request) -> bool:
         return not (
@@ -122,7 +128,7 @@ class UrlAdapters:
         )
 
 
-class _Adapter(MapAdapter):
+class Adapter(MapAdapter):
     """An adapter that tells the outcome of an early match when Flask asks first, or a template of such."""
 
     __slots__ = ("host", "index", "outcome")
@@ -134,41 +140,54 @@ class _Adapter(MapAdapter):
     host: str | None
 
     @classmethod
-    def like(cls, adapter: MapAdapter, **changes: Any) -> _Adapter:
-        """Return an adapter that binds as *adapter* does, but for *changes*."""
+    def like(cls, adapter: MapAdapter) -> Adapter:
+        """Return an adapter that binds as *adapter* does."""
         made = cls.__new__(cls)
-        vars(made).update(vars(adapter), **changes)
+        made.__dict__ = vars(adapter).copy()
         made.outcome = None
-        made.index = adapter.index if isinstance(adapter, _Adapter) else index_of(adapter.map)
+        made.index = adapter.index if isinstance(adapter, Adapter) else index_of(adapter.map)
         return made
 
-    def bind(self, environ: Environ) -> _Adapter:
+    def bind(self, environ: Environ) -> Adapter:
         """Return the adapter for a request, of this template."""
-        return _Adapter.like(
-            self,
-            path_info=_decode(environ.get("PATH_INFO", "/")),
-            default_method=environ["REQUEST_METHOD"],
-            query_args=_decode(environ.get("QUERY_STRING")),
-        )
+        made = Adapter.__new__(Adapter)
+        made.__dict__ = fields = self.__dict__.copy()
+        fields["path_info"] = _decode(environ.get("PATH_INFO", "/"))
+        fields["default_method"] = environ["REQUEST_METHOD"]
+        fields["query_args"] = _decode(environ.get("QUERY_STRING"))
+        made.outcome = None
+        made.index = self.index
+        return made
 
     def match_early(self) -> None:
+        """Match, and keep the outcome for when Flask asks."""
         try:
-            self.outcome = self.match(return_rule=True)
+            self.outcome = self.match_rule()
         except HTTPException as error:  # no such path or method, or a redirect
             self.outcome = error
 
     def match(self, *args: Any, **kwargs: Any) -> Any:
+        """Match; see ``werkzeug.routing.MapAdapter.match``."""
         if args or kwargs != _AS_FLASK_DOES:
             return super().match(*args, **kwargs)
+        return self.match_rule()
+
+    def match_rule(self) -> tuple[Rule, Mapping[str, Any]]:
+        """Return the rule that matches, and the arguments for its view.
+
+        Raises:
+            HTTPException: there is none, or the client is sent elsewhere.
+
+        """
         if self.outcome is not None:
             outcome, self.outcome = self.outcome, None
             if isinstance(outcome, HTTPException):
                 raise outcome.with_traceback(None)
             return outcome
-        rule = self.known(self.default_method, self.path_info)
+        known = {} if self.index is None else self.index.known
+        rule = known.get((*self._place(), self.default_method, self.path_info))
         if rule is not None:
             return rule, {}
-        known = {} if self.index is None else self.index.known
         rule, values = super().match(return_rule=True)
         # What is not ASCII has two forms, raw and decoded. Other paths that lead to the rule are countless.
         if not values and self.path_info == rule.rule and rule.rule.isascii():
@@ -187,6 +206,7 @@ class _Adapter(MapAdapter):
         return self.server_name if is_by_host else self.subdomain, self.websocket
 
     def get_default_redirect(self, rule: Rule, *args: Any) -> str | None:
+        """Return where a rule with defaults sends the client; see ``werkzeug.routing.MapAdapter``."""
         if self.index is not None and not self.index.has_defaults(rule.endpoint):
             return None
         return super().get_default_redirect(rule, *args)

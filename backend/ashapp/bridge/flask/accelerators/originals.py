@@ -9,7 +9,6 @@ have its own, and a tool may replace it in its class at any time. So a shortcut 
 from __future__ import annotations
 
 from importlib import import_module
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.placement.hindrances import is_original
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from flask.app import Flask
 
-__all__ = ["KNOWN", "AsReplaced", "Originals"]
+__all__ = ["KNOWN", "AllOriginals", "AsReplaced", "Originals"]
 
 #: By module and class: each method, with the names that its code uses.
 KNOWN: dict[str, dict[str, str]] = {
@@ -50,6 +49,7 @@ KNOWN: dict[str, dict[str, str]] = {
         "flashes json json_module request request_class routing_exception url_adapter",
         "push": "_cv_app _cv_request _cv_tokens _session app app_context append get make_null_session "
         "match_request open_session push request session_interface set url_adapter",
+        "match_request": "HTTPException match request routing_exception url_adapter url_rule view_args",
         "pop": "AssertionError _cv_request _cv_tokens _sentinel app do_teardown_request environ exc_info get "
         "getattr len pop request reset sys",
     },
@@ -75,8 +75,15 @@ KNOWN: dict[str, dict[str, str]] = {
         "make_null_session": "null_session_class",
         "is_null_session": "isinstance null_session_class",
     },
+    "flask.sessions.SecureCookieSession": {"__init__": "__init__ super"},
+    "werkzeug.datastructures.structures.CallbackDict": {"__init__": "__init__ on_update super"},
     "werkzeug.wrappers.request.Request": {
+        "__init__": "EnvironHeaders __init__ _get_server _wsgi_decoding_dance encode environ get shallow "
+        "super",
         "close": "__dict__ close get iter_multi_items",
+    },
+    "werkzeug.sansio.request.Request": {
+        "__init__": "headers lstrip method path query_string remote_addr root_path rstrip scheme server upper"
     },
     "werkzeug.wrappers.response.Response": {
         "__init__": "__init__ _on_close bytearray bytes direct_passthrough isinstance response set_data str "
@@ -98,31 +105,50 @@ class Originals:
 
     def __init__(self, path: str, *names: str) -> None:
         module, _, name = path.rpartition(".")
-        owner: Any = vars(import_module(module)).get(name)
-        self._look: attrgetter[Any] = attrgetter(*names)
+        owner = vars(import_module(module)).get(name)
         is_known = owner is not None and all(_is_known(owner, module, path, name) for name in names)
-        #: What the class has, or None where it is not what is known.
-        self.expected: Any = self._look(owner) if is_known else None
+        #: What the class has, or nothing where that is not what is known.
+        self.methods = tuple(getattr(owner, name) for name in names) if is_known else ()
+        self._names = names
 
     def are_those_of(self, kind: type) -> bool:
         """Say whether the class *kind* has all of them, and nothing in their place."""
-        return self.expected is not None and bool(self._look(kind) == self.expected)
+        found = tuple(getattr(kind, name) for name in self._names)
+        return bool(self.methods) and found == self.methods
+
+
+class AllOriginals:
+    """The methods of several classes, which *look* returns, in the order of *groups*.
+
+    Python finds a method in no time where it is written as ``Class.method``, and not by its name in a string.
+    """
+
+    def __init__(self, look: Callable[[], tuple[Any, ...]], *groups: Originals) -> None:
+        self._look = look
+        self._expected = tuple(method for group in groups for method in group.methods)
+        #: Whether they were what is known, at first.
+        self.are_known = all(group.methods for group in groups) and look() == self._expected
+
+    def still_hold(self) -> bool:
+        """Say whether each class has all of its methods, and nothing in their place."""
+        return self.are_known and self._look() == self._expected
 
 
 class AsReplaced:
     """The methods *names* of *app*: Flask's own, or *replacements* that the bridge has made of these."""
 
     def __init__(self, app: Flask, replacements: Mapping[str, Callable[..., Any]], *names: str) -> None:
-        self._app = app
-        self._look: attrgetter[Any] = attrgetter(*names)
-        is_known = Originals("flask.app.Flask", *names).are_those_of(type(app))
-        is_known = is_known and not any(name in vars(app) for name in names)
-        self._expected = tuple(replacements.get(name) or getattr(app, name) for name in names)
-        self._expected = self._expected if is_known else ()
+        self._of_the_object = vars(app)
+        self._names = names
+        self._expected = [replacements.get(name) for name in names]
+        #: Whether the application had none of its own, before.
+        self.are_known = Originals("flask.app.Flask", *names).are_those_of(type(app)) and not any(
+            name in vars(app) for name in names
+        )
 
     def still_hold(self) -> bool:
-        """Say whether nobody has put anything in their place."""
-        return bool(self._look(self._app) == self._expected)
+        """Say whether nobody has put anything in their place, on the object."""
+        return [self._of_the_object.get(name) for name in self._names] == self._expected
 
 
 def _is_known(owner: type, module: str, path: str, name: str) -> bool:

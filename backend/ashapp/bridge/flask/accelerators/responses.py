@@ -13,14 +13,13 @@ of the application's own, or one whose methods are replaced, is left to Flask, a
 from __future__ import annotations
 
 import json
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import Headers
 
-from ashapp.bridge.flask.accelerators.originals import Originals
+from ashapp.bridge.flask.accelerators.originals import AllOriginals, Originals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,15 +28,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Responses"]
 
+
+def _look() -> tuple[Any, ...]:
+    return (
+        flask.Response.__init__,
+        flask.Response.set_data,
+        DefaultJSONProvider.response,
+        DefaultJSONProvider.dumps,
+    )
+
+
 _MAKE = Originals("flask.app.Flask", "make_response")
-_RESPONSE = Originals("werkzeug.wrappers.response.Response", "__init__", "set_data")
-_PROVIDER = Originals("flask.json.provider.DefaultJSONProvider", "response", "dumps")
+_CLASSES = AllOriginals(
+    _look,
+    Originals("werkzeug.wrappers.response.Response", "__init__", "set_data"),
+    Originals("flask.json.provider.DefaultJSONProvider", "response", "dumps"),
+)
 _dumps, _encoder_class = json.dumps, json.JSONEncoder
 
-# What a response object gets from its class.
-_DEFAULTS: attrgetter[Any] = attrgetter(
-    "default_mimetype", "default_status", "automatically_set_content_length"
-)
 # What a response object has.
 _FIELDS = {"headers", "response", "direct_passthrough", "_status", "_status_code", "_on_close"}
 
@@ -47,8 +55,9 @@ class Responses:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        # By the type of the content, and the defaults of the class.
-        self._templates: dict[Any, _Template | None] = {}
+        # By the type of the content, for the defaults of the class.
+        self._templates: dict[str | None, _Template | None] = {}
+        self._defaults: Any = None
         # Its options, and what encodes by them.
         self._encoder: tuple[tuple[Any, bool, bool, bool], Callable[[Any], str]] | None = None
 
@@ -56,7 +65,7 @@ class Responses:
         """Return the response for *value*, which is of exactly one of these types, or None to leave it."""
         app = self._app
         if app.response_class is not flask.Response or not (
-            _MAKE.are_those_of(type(app)) and _RESPONSE.are_those_of(flask.Response)
+            (type(app).make_response,) == _MAKE.methods and _CLASSES.still_hold()
         ):
             return None
         if type(value) is bytes:
@@ -85,10 +94,13 @@ class Responses:
         return encoder[1](value)
 
     def _respond(self, body: bytes, mimetype: str | None) -> flask.Response | None:
-        key = (mimetype, *_DEFAULTS(flask.Response))
-        if key not in self._templates:
-            self._templates[key] = _template(flask.Response(b"", mimetype=mimetype))
-        template = self._templates[key]
+        kind = flask.Response
+        defaults = kind.default_mimetype, kind.default_status, kind.automatically_set_content_length
+        if defaults != self._defaults:
+            self._templates, self._defaults = {}, defaults
+        if mimetype not in self._templates:
+            self._templates[mimetype] = _template(flask.Response(b"", mimetype=mimetype))
+        template = self._templates[mimetype]
         return None if template is None else template.respond(body)
 
 
@@ -117,8 +129,7 @@ def _is_plain(provider: DefaultJSONProvider) -> bool:
     """Say whether *provider* does as Flask has it, by ``json`` as Python has it."""
     own = vars(provider)
     return (
-        _PROVIDER.are_those_of(DefaultJSONProvider)
-        and "response" not in own
+        "response" not in own
         and "dumps" not in own
         and json.dumps is _dumps
         and json.JSONEncoder is _encoder_class

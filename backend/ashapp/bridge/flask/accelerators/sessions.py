@@ -13,26 +13,47 @@ from typing import TYPE_CHECKING, Any
 
 from flask import sessions
 from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
+from werkzeug.datastructures import CallbackDict
 
-from ashapp.bridge.flask.accelerators.originals import Originals
+from ashapp.bridge.flask.accelerators.originals import AllOriginals, Originals
 
 if TYPE_CHECKING:
     import flask
     from flask.app import Flask
     from flask.sessions import SessionMixin
 
-__all__ = ["Sessions"]
+__all__ = ["SESSION_CLASSES", "Sessions"]
 
-_INTERFACE = Originals(
-    "flask.sessions.SecureCookieSessionInterface",
-    *("open_session", "save_session", "make_null_session", "is_null_session", "get_signing_serializer"),
-    "should_set_cookie",
+
+def _look() -> tuple[Any, ...]:
+    return (
+        SecureCookieSessionInterface.open_session,
+        SecureCookieSessionInterface.save_session,
+        SecureCookieSessionInterface.should_set_cookie,
+        SecureCookieSessionInterface.get_signing_serializer,
+        SecureCookieSessionInterface.make_null_session,
+        SecureCookieSessionInterface.is_null_session,
+        SecureCookieSession.__init__,
+        CallbackDict.__init__,
+    )
+
+
+_METHODS = (
+    *("open_session", "save_session", "should_set_cookie", "get_signing_serializer"),
+    *("make_null_session", "is_null_session"),
+)
+#: What is not called, or is called for another result.
+SESSION_CLASSES = AllOriginals(
+    _look,
+    Originals("flask.sessions.SecureCookieSessionInterface", *_METHODS),
+    Originals("flask.sessions.SecureCookieSession", "__init__"),
+    Originals("werkzeug.datastructures.structures.CallbackDict", "__init__"),
 )
 _REPLACED = "get_signing_serializer"
 
 
 class Sessions:
-    """Opens the sessions of *app*, and tells which need not be saved."""
+    """Opens the sessions of *app*, and tells which need not be saved, while ``SESSION_CLASSES`` holds."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
@@ -49,7 +70,8 @@ class Sessions:
         interface: Any = self._interface
         key, fallbacks = app.secret_key, app.config.get("SECRET_KEY_FALLBACKS")
         make = SecureCookieSessionInterface.get_signing_serializer
-        if not key or not isinstance(key, str | bytes) or not self._is_own(interface):
+        is_own = self._is_own(interface) and SESSION_CLASSES.still_hold()
+        if not (is_own and key and isinstance(key, str | bytes)):
             return make(interface, app)
         made_of = (
             *(key, list(fallbacks or ()), interface.salt, interface.serializer),
@@ -66,9 +88,9 @@ class Sessions:
         if self._is_own(interface):
             key = self._app.secret_key
             if not key:
-                return NullSession()
+                return _new(NullSession)
             if "HTTP_COOKIE" not in request.environ and isinstance(key, str | bytes):
-                return SecureCookieSession()
+                return _new(SecureCookieSession)
         session: SessionMixin | None = interface.open_session(self._app, request)
         return interface.make_null_session(self._app) if session is None else session
 
@@ -83,9 +105,15 @@ class Sessions:
         )
 
     def _is_own(self, interface: Any) -> bool:
-        """Say whether *interface* is the one that came with the application, as Flask brings it."""
-        return (
-            interface is self._interface
-            and vars(interface) == self._own
-            and _INTERFACE.are_those_of(SecureCookieSessionInterface)
-        )
+        """Say whether *interface* is the one that came with the application, and nobody has changed it."""
+        return interface is self._interface and vars(interface) == self._own
+
+
+def _new(kind: type[SecureCookieSession]) -> SecureCookieSession:
+    session = kind.__new__(kind)
+    session.on_update = _note_change
+    return session
+
+
+def _note_change(session: SecureCookieSession) -> None:
+    session.modified = True

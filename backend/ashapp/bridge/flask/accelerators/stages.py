@@ -19,30 +19,42 @@ from ashapp.bridge.placement.hindrances import is_original
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["is_idle", "skip_idle"]
+__all__ = ["nothing_after_context", "nothing_after_request", "nothing_before", "skip_idle"]
+
+
+def nothing_before(app: Flask) -> bool:
+    """Say whether *app* has no function to be called before a view."""
+    return not (app.before_request_funcs or app.url_value_preprocessors)
+
+
+def nothing_after_request(app: Flask) -> bool:
+    """Say whether *app* has no function to be called at the end of a request, and no receiver."""
+    return not (app.teardown_request_funcs or request_tearing_down.receivers)
+
+
+def nothing_after_context(app: Flask) -> bool:
+    """Say whether *app* has no function to be called at the end of a context, and no receiver."""
+    return not (app.teardown_appcontext_funcs or appcontext_tearing_down.receivers)
+
 
 _IS_IDLE: dict[str, Callable[[Flask], bool]] = {
-    "preprocess_request": lambda app: not (app.before_request_funcs or app.url_value_preprocessors),
-    "do_teardown_request": lambda app: not (app.teardown_request_funcs or request_tearing_down.receivers),
-    "do_teardown_appcontext": lambda app: (
-        not (app.teardown_appcontext_funcs or appcontext_tearing_down.receivers)
-    ),
+    "preprocess_request": nothing_before,
+    "do_teardown_request": nothing_after_request,
+    "do_teardown_appcontext": nothing_after_context,
 }
 # The stages as Flask brings them; where a tool has replaced one already, nothing.
 _ORIGINALS = {name: getattr(Flask, name) for name in _IS_IDLE if is_original(Flask, name, "flask.app")}
 
 
-def is_idle(app: Flask, name: str) -> bool:
-    """Say whether Flask's own stage *name* would be called, and do nothing."""
-    return _IS_IDLE[name](app) and getattr(type(app), name) is _ORIGINALS.get(name)
-
-
 def skip_idle(app: Flask, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return what calls *function*, the stage *name* of *app*, while that has anything to do."""
-    if not accelerators.ENABLED or name not in _ORIGINALS or name in vars(app):
+    original, is_idle, kind = _ORIGINALS.get(name), _IS_IDLE[name], type(app)
+    if not accelerators.ENABLED or original is None or name in vars(app):
         return function
 
     def stage(*args: Any, **kwargs: Any) -> Any:
-        return None if is_idle(app, name) else function(*args, **kwargs)
+        if is_idle(app) and getattr(kind, name) is original:
+            return None
+        return function(*args, **kwargs)
 
     return stage

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# ruff: noqa: SLF001 - see ``flask/patches.py``
 """A response object as a WSGI application, where it is whole and needs nothing done.
 
 ``Response.get_wsgi_response`` copies the headers, for it may change some of them, and wraps the body twice.
@@ -60,11 +61,21 @@ def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes]
         and type(self.headers) is Headers
         and environ["REQUEST_METHOD"] != "HEAD"
         and not self.direct_passthrough
-        and _ORIGINALS.are_those_of(type(self))
+        and _methods_of(type(self)) == _ORIGINALS.methods
     ):
         status = self.status_code
-        headers = self.headers.to_wsgi_list()
-        names = {name.lower() for name, _ in headers}
-        if 200 <= status != 204 and status != 304 and "content-length" in names and not names & _CHANGED:
+        headers = self.headers._list[:]
+        if 200 <= status != 204 and status != 304 and _need_no_change(headers):
             return _Body(body, self), self.status, headers
     return _get_wsgi_response(self, environ)
+
+
+def _methods_of(kind: type[Response]) -> tuple[Any, ...]:
+    return kind.get_wsgi_headers, kind.get_app_iter, kind.iter_encoded, kind.close
+
+
+def _need_no_change(headers: list[tuple[str, str]]) -> bool:
+    if len(headers) == 2 and headers[0][0] == "Content-Type" and headers[1][0] == "Content-Length":
+        return True  # as most have it
+    names = {name.lower() for name, _ in headers}
+    return "content-length" in names and not names & _CHANGED
