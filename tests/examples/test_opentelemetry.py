@@ -42,6 +42,7 @@ def test_each_span_is_below_that_of_its_own_request() -> None:
     ):
         asyncio.run(ask(server.base_url))
         assert server.stop() == 0
+    assert collector.metrics
     assert {service for service, _ in collector.recorded} == {"shop"}
     spans = {span.span_id: span for _, span in collector.recorded}
     found = sorted(

@@ -12,7 +12,6 @@ the bridge binds the span. So what the application makes, on the loop or on a th
 import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
-from importlib.metadata import entry_points
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -23,6 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from ashapp.observe.exporters import make_exporters
 from ashapp.observe.observation import Observation
 
 _log = logging.getLogger("ashapp.observe")
@@ -104,30 +104,12 @@ def make_provider(environ: Mapping[str, str]) -> trace.TracerProvider:
     current = trace.get_tracer_provider()
     if not isinstance(current, trace.ProxyTracerProvider):
         return current
-    names = [name.strip() for name in (environ.get("OTEL_TRACES_EXPORTER") or "otlp").split(",")]
-    exporters = [_exporter(name, environ) for name in names if name]
+    exporters = make_exporters("TRACES", environ)
     provider = TracerProvider()
     for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider
-
-
-def _exporter(name: str, environ: Mapping[str, str]) -> Any:
-    variable, wanted = "OTEL_TRACES_EXPORTER", name
-    if name == "otlp":
-        variable = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
-        if variable not in environ:
-            variable = "OTEL_EXPORTER_OTLP_PROTOCOL"
-        name = environ.get(variable) or "http/protobuf"
-        wanted = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}.get(name, name)
-    installed = {entry.name: entry for entry in entry_points(group="opentelemetry_traces_exporter")}
-    if wanted not in installed:
-        known = ", ".join(sorted(installed))
-        raise ValueError(
-            f"{variable} = {name!r}: no such exporter of traces is installed; there are: {known}"
-        )
-    return installed[wanted].load()()
 
 
 class _HeaderGetter(Getter[_Headers]):

@@ -3,7 +3,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.exposition import generate_latest
 
 from ashapp.observe.metrics.requests import DURATION_BUCKETS, RequestMetrics
 from ashapp.observe.observation import Observation
@@ -75,6 +77,18 @@ def test_a_request_is_counted_and_timed_by_route_method_status_and_place(counted
         "ashapp_place": "thread",
     }
     assert counted.value(f"{DURATION}_bucket", **labels, le="0.005") == 1
+
+
+def test_an_exemplar_names_the_trace_of_a_request_that_is_sampled(counted: Counted) -> None:
+    for is_sampled in (False, True):
+        context = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(is_sampled))
+        request = ended(duration=0.3 if is_sampled else 0.001, span=NonRecordingSpan(context))
+        counted.metrics(request)
+    text = generate_latest(counted.registry).decode()
+    (line,) = [line for line in text.splitlines() if "trace_id" in line]
+    assert 'le="0.5"' in line
+    assert f'trace_id="{request.trace_id}"' in line
+    assert f'span_id="{request.span_id}"' in line
 
 
 def test_the_buckets_are_those_that_opentelemetry_advises() -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from opentelemetry import trace
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from ashapp.server.assembly.traces import make_tracer
 from ashapp.server.errors import StartupError
-from tests.support.process import serving
+from tests.support.process import run, serving
 from tests.support.services.collector import Collector
 
 SHOP = """
@@ -116,16 +117,43 @@ def test_a_missing_package_is_told_and_the_service_goes_on(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_service_sends_its_spans_at_its_end_at_the_latest(tmp_path: Path, workers: str) -> None:
+def test_a_service_sends_its_spans_and_metrics_at_its_end_at_the_latest(tmp_path: Path, workers: str) -> None:
     (tmp_path / "shop.py").write_text(dedent(SHOP))
     with Collector().running() as collector:
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_SERVICE_NAME": "shop"}
         with serving(["shop", "--workers", workers], cwd=tmp_path, env=environ) as server:
-            for path in ("/sync/7", "/fail", "/livez"):
+            for path in ("/sync/7", "/sync/8", "/fail", "/livez"):
                 httpx.get(f"{server.base_url}{path}", trust_env=False, timeout=20)
             assert server.stop() == 0
     assert collector.spans == [
         ("shop", "GET /fail", "", "2"),
-        ("shop", "GET /sync/<int:number>", "", "0"),
-        ("shop", "query", "GET /sync/<int:number>", "0"),
+        *[("shop", "GET /sync/<int:number>", "", "0")] * 2,
+        *[("shop", "query", "GET /sync/<int:number>", "0")] * 2,
     ]
+    assert durations(collector.metrics[-1]) == {("/sync/<int:number>", 200): 2, ("/fail", 500): 1}
+
+
+def durations(request: ExportMetricsServiceRequest) -> dict[tuple[str, int], int]:
+    """Return how many requests there were of each route and status."""
+    (of_service,) = request.resource_metrics
+    resource = {each.key: each.value.string_value for each in of_service.resource.attributes}
+    assert resource["service.name"] == "shop"
+    assert resource["service.instance.id"]
+    metrics = {metric.name: metric for scope in of_service.scope_metrics for metric in scope.metrics}
+    duration = metrics["http.server.request.duration"]
+    assert duration.unit == "s"
+    points = [
+        ({each.key: each.value for each in p.attributes}, p.count) for p in duration.histogram.data_points
+    ]
+    return {
+        (labels["http.route"].string_value, labels["http.response.status_code"].int_value): count
+        for labels, count in points
+        if "http.route" in labels
+    }
+
+
+@pytest.mark.parametrize("interval", ["0", "soon", "-5"])
+def test_a_wrong_interval_stops_the_start(interval: str) -> None:
+    done = run(env={"OTEL_METRICS_EXPORTER": "console", "OTEL_METRIC_EXPORT_INTERVAL": interval})
+    assert done.returncode != 0
+    assert f"OTEL_METRIC_EXPORT_INTERVAL = '{interval}': expected milliseconds" in done.stderr

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""A collector of OpenTelemetry, which keeps what it is sent."""
+"""A collector of OpenTelemetry, which keeps the traces and metrics that it is sent."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -13,21 +14,24 @@ __all__ = ["Collector"]
 
 
 class Collector:
-    """Takes spans as OTLP over HTTP."""
+    """Takes spans and metrics as OTLP over HTTP."""
 
     def __init__(self) -> None:
+        self.metrics: list[ExportMetricsServiceRequest] = []
         self.requests: list[ExportTraceServiceRequest] = []
         self.endpoint = ""
 
     @contextmanager
     def running(self) -> Iterator["Collector"]:
-        requests = self.requests
+        requests, metrics = self.requests, self.metrics
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                if self.headers.get("content-encoding") is None:
+                if self.path == "/v1/traces":
                     requests.append(ExportTraceServiceRequest.FromString(body))
+                elif self.path == "/v1/metrics":
+                    metrics.append(ExportMetricsServiceRequest.FromString(body))
                 self.send_response(200)
                 self.send_header("content-length", "0")
                 self.end_headers()

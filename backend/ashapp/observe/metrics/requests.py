@@ -139,7 +139,7 @@ class RequestMetrics:
         method, scheme = scope.get("method", "GET"), scope.get("scheme", "http")
         key = (method, scheme, observation.route, observation.status, place)
         tally = self._tallies.get(key) or self._tally(key)
-        tally.add(observation.duration)
+        tally.add(observation.duration, observation.span and _exemplar(observation))
         if place == "thread":
             self._waits.add(observation.queued)
         elif place is None and observation.status == 503:
@@ -195,3 +195,10 @@ class RequestMetrics:
             labels = (method, route or "", status or "", scheme, place or SERVER)
             self._tallies[key] = Tally(self._durations.labels(*labels))
         return self._tallies[key]
+
+
+def _exemplar(observation: Observation) -> dict[str, str] | None:
+    """Return the trace of a request, if somebody can look at it. Where metrics are in files none is kept."""
+    if not observation.span.get_span_context().trace_flags.sampled:
+        return None
+    return {"trace_id": observation.trace_id, "span_id": observation.span_id}

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Measure many values before a histogram is told: telling it one by one takes ten times as long."""
 
+import time
 from bisect import bisect_left
 from collections import Counter
 
 from prometheus_client import Histogram
+from prometheus_client.samples import Exemplar
 
 __all__ = ["Tally"]
 
@@ -20,14 +22,18 @@ class Tally:
         self._buckets = histogram._buckets  # noqa: SLF001
         self._bounds = histogram._upper_bounds  # noqa: SLF001
         self._counts: Counter[int] = Counter()
+        self._exemplars: dict[int, Exemplar] = {}
         self._total = 0.0
         #: How many values the histogram has been told of.
         self.count = 0
 
-    def add(self, value: float) -> None:
-        """Measure *value*."""
-        self._counts[bisect_left(self._bounds, value)] += 1
+    def add(self, value: float, exemplar: dict[str, str] | None = None) -> None:
+        """Measure *value*; *exemplar* names what it has been measured at."""
+        bucket = bisect_left(self._bounds, value)
+        self._counts[bucket] += 1
         self._total += value
+        if exemplar is not None:
+            self._exemplars[bucket] = Exemplar(exemplar, value, time.time())
 
     def write(self) -> None:
         """Tell the histogram of all that has been measured since the last time."""
@@ -35,5 +41,8 @@ class Tally:
         for bucket, count in self._counts.items():
             self._buckets[bucket].inc(count)
             self.count += count
+        for bucket, exemplar in self._exemplars.items():
+            self._buckets[bucket].set_exemplar(exemplar)
+        self._exemplars.clear()
         self._counts.clear()
         self._total = 0.0

@@ -39,10 +39,11 @@ class ManagementPages:
 
             self._paths = sorted([*_PATHS, FAULTS])
             self._fault_page = functools.partial(fault_page, workers, workers.faults)
-        registry = CollectorRegistry()
-        registry.register(Gauges(workers))
-        registry.register(workers)
-        self._metrics: WsgiApplication = make_wsgi_app(registry)
+        #: All that the service counts, and the application with prometheus-client.
+        self.registry = CollectorRegistry()
+        self.registry.register(Gauges(workers))
+        self.registry.register(workers)
+        self._metrics: WsgiApplication = make_wsgi_app(self.registry)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request (PEP 3333)."""

@@ -6,21 +6,26 @@ supervisor of several workers it speaks for all of them. Its server is the one o
 prometheus-client uses too: what asks here is a scraper or a person, not the public.
 """
 
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from prometheus_client import CollectorRegistry
+
 from ashapp.bridge.messages.types import WsgiApplication
+from ashapp.observe.exporters import is_asked_for
 from ashapp.server.management.pages import ManagementPages
 from ashapp.server.management.shared_folder import make_shared_folder
 from ashapp.server.management.workers import LocalWorker, Workers
 from ashapp.server.settings import Settings
 from ashapp.server.system.sockets import listen, tcp, url
+from ashapp.server.telemetry import if_asked_for
 
 __all__ = ["STALLED", "SocketServer", "serving"]
 
@@ -38,14 +43,16 @@ STALLED = 5.0
 def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
     """Serve the management port until the block ends; yield the workers that it shows, and its URLs.
 
-    If it is off, there are none. It is called before there are workers and before the application is
-    imported, as both look for the folder that they count in. Raises `StartupError` if the port can't be had.
+    If it is off, and OpenTelemetry sends no metrics, there are none. It is called before there are workers
+    and before the application is imported, as both look for the folder that they count in. Raises
+    `StartupError` if the port can't be had.
     """
-    if settings.management_port == "off":
+    port = settings.management_port
+    if port == "off" and not is_asked_for("METRICS", os.environ):
         yield None, []
         return
     with ExitStack() as stack:
-        sockets = tcp(settings.management_host, settings.management_port, _OPTION)
+        sockets = [] if port == "off" else tcp(settings.management_host, port, _OPTION)
         for sock in sockets:
             stack.enter_context(sock)
         listen(sockets, _BACKLOG)
@@ -56,9 +63,21 @@ def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
 
             workers.faults = FaultBoard()
         application = ManagementPages(workers, settings.stall_timeout or STALLED)
+        stack.enter_context(_sending(application.registry))
         for sock in sockets:
             stack.enter_context(_running(sock, application))
         yield workers, [url(sock) for sock in sockets]
+
+
+def _sending(registry: CollectorRegistry) -> AbstractContextManager[object]:
+    """Send the metrics while it is entered, if that is asked for."""
+
+    def make() -> AbstractContextManager[object]:
+        from ashapp.observe.metrics.export import MetricsExport  # noqa: PLC0415 - costs time and memory
+
+        return MetricsExport(registry, os.environ)
+
+    return if_asked_for("METRICS", os.environ, make) or nullcontext()
 
 
 class SocketServer(ThreadingMixIn, WSGIServer):
