@@ -96,11 +96,15 @@ def test_one_look_is_enough_for_all_who_watch(live: Live, monkeypatch: pytest.Mo
     clock = SimpleNamespace(monotonic=lambda: now)
     monkeypatch.setattr("ashapp.api.live.time", clock)
     assert len({live.figures() for _ in range(50)}) == look.count == 1
-    now = 1001.0
-    live.figures()
-    now = 1002.0
-    assert "<path" in live.figures()
-    now = 1100.0  # nobody has looked meanwhile
+    for second in range(1, 201):
+        now = 1000.0 + second
+        live.figures()
+    assert look.count == 201
+    assert re.findall(r'<path class="(\w+)" d="M(\S+)', live.figures()) == [
+        ("loop", "0.0"),
+        ("thread", "0.0"),
+    ]
+    now = 1300.0  # nobody has looked meanwhile
     assert "<path" not in live.figures()
 
 

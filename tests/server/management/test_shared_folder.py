@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ashapp.observe.metrics.errors import RecentError
 from ashapp.observe.metrics.workers import MULTIPROCESS_VARIABLE
 from ashapp.server.errors import StartupError
 from ashapp.server.health.readiness_runner import Outcome
@@ -73,7 +74,8 @@ def test_a_folder_of_the_operator_that_cannot_be_used_refuses_the_start(
 def test_the_last_status_of_each_worker_is_read_until_it_ends_which_is_counted() -> None:
     checks = [Outcome("database", None, 0.002, 1.5), Outcome("cache", "OSError: gone", 2.0, 2.5)]
     first = WorkerStatus(11, 3.25, "saturated", 4, 3, 2, 1, checks, 5, {"slow": "it blocks"})
-    second = WorkerStatus(2, 1.0, "starting")
+    shown = [("/", "loop", 3)], [RecentError("/", 500, 1.5, times=2)]
+    second = WorkerStatus(2, 1.0, "starting", requests=shown[0], errors=shown[1])
     with make_shared_folder() as shared:
         assert shared.statuses() == []
         for status in (WorkerStatus(11, 0.5, "ä" * 5000), first, second):
@@ -89,10 +91,18 @@ def test_what_a_newer_worker_tells_besides_is_left_out_and_what_an_older_one_doe
 ) -> None:
     with make_shared_folder() as shared, monkeypatch.context() as patch:
         values = {**json.loads(WorkerStatus(11, 1.0, None).dump()), "news": 1}
-        del values["unwritten"]
+        del values["unwritten"], values["requests"], values["errors"]
         patch.setattr(WorkerStatus, "dump", lambda _: json.dumps(values))
         shared.write(WorkerStatus(11, 1.0, None))
         assert shared.statuses() == [WorkerStatus(11, 1.0, None)]
+
+
+def test_a_worker_knows_when_the_service_began() -> None:
+    with make_shared_folder() as shared:
+        os.utime(shared.path / "lock", (0, 1000.0))
+        folder = SharedFolder.inherited()
+        assert folder is not None
+        assert folder.began == 1000.0
 
 
 def test_a_status_is_written_and_withdrawn_without_room_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,8 +76,8 @@ class WorkerStatus:
         """Return what ``dump`` made *text* of."""
         values = json.loads(text)
         values["checks"] = [Outcome(**check) for check in values["checks"]]
-        values["requests"] = [tuple(counted) for counted in values["requests"]]
-        values["errors"] = [RecentError(**error) for error in values["errors"]]
+        values["requests"] = [tuple(counted) for counted in values.get("requests", ())]
+        values["errors"] = [RecentError(**error) for error in values.get("errors", ())]
         # A worker that was started after an upgrade may tell more than its supervisor knows.
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 
