@@ -110,7 +110,7 @@ async def test_a_handler_that_fails_is_noted() -> None:
 
 
 async def test_messages_are_counted_while_a_websocket_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_observation, "messages", type(socket_observation.messages)())
+    monkeypatch.setattr(socket_observation, "messages", dict.fromkeys(socket_observation.messages, 0))
     socket = Socket([TEXT, TEXT], [ACCEPT, SENT])
     await socket.serve()
     for _ in range(2):

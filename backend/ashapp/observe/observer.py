@@ -54,17 +54,18 @@ class Observer:
         kind = scope["type"]
         if kind == "http":
             observation = self._begin(Observation(scope, send, self._finish))
-            server: Any = getattr(send, "__self__", None)
-            if getattr(server, "takes_note", False):
-                server.observation = observation
-            else:
-                send = observation.send
-            return self.complete(observation, self.app(scope, receive, send), send)
-        if kind == "websocket":
+        elif kind == "websocket":
             socket = SocketObservation(scope, receive, send, self._finish)
-            self._begin(socket)
-            return self.complete(socket, self.app(scope, socket.receive, socket.send), send)
-        return self.app(scope, receive, send)
+            observation = self._begin(socket)
+            if not _takes_note(send):
+                receive = socket.receive
+        else:
+            return self.app(scope, receive, send)
+        if _takes_note(send):
+            send.__self__.observation = observation
+        else:
+            send = observation.send
+        return self.complete(observation, self.app(scope, receive, send), send)
 
     def begin(self, exchange: Any) -> Awaitable[None] | None:
         """Observe a request without a task; return what is to be awaited in one, if there is anything.
@@ -105,9 +106,8 @@ class Observer:
             observation.conclude()
         finally:
             observation.release()
-            server: Any = getattr(send, "__self__", None)
-            if getattr(server, "takes_note", False):
-                server.observation = None
+            if _takes_note(send):
+                send.__self__.observation = None
 
     def _finish(self, observation: Observation) -> None:
         for sink in self._sinks:
@@ -121,6 +121,11 @@ class Observer:
         if now - self._failed_at.get(sink, float("-inf")) >= _PAUSE:
             self._failed_at[sink] = now
             _log.exception("%r can't take note of a request", sink)
+
+
+def _takes_note(send: Any) -> bool:
+    """Say whether *send* is a method of an object that takes note for an observation."""
+    return getattr(getattr(send, "__self__", None), "takes_note", False)
 
 
 def _is_cancelled(error: BaseException) -> bool:

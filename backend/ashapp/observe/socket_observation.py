@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What is known of one WebSocket while it is open, from its handshake to its end."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from ashapp.observe.observation import Message, Observation, Scope
@@ -12,7 +11,7 @@ __all__ = ["SWITCHED", "SocketObservation", "messages"]
 SWITCHED = 101
 
 #: How many messages this process has received and sent so far, by direction.
-messages: Counter[str] = Counter()
+messages = {"received": 0, "sent": 0}
 
 _DENIED = 403
 
@@ -47,21 +46,34 @@ class SocketObservation(Observation):
         message = await self._receive()
         kind = message["type"]
         if kind == "websocket.receive":
-            messages["received"] += 1
-            self.received_messages += 1
-            self.received += _size(message)
-        elif kind == "websocket.disconnect" and self.close_code is None:
+            self.note_received(_size(message))
+        elif kind == "websocket.disconnect":
+            self.note_end(message)
+        return message
+
+    def note_received(self, size: int) -> None:
+        """Take note of a message of the client with *size* bytes."""
+        messages["received"] += 1
+        self.received_messages += 1
+        self.received += size
+
+    def note_sent(self, size: int) -> None:
+        """Take note of a message of the application with *size* bytes."""
+        messages["sent"] += 1
+        self.sent_messages += 1
+        self.sent += size
+
+    def note_end(self, message: Message) -> None:
+        """Take note of the *message* that tells of the end."""
+        if self.close_code is None:
             self.close_code = message.get("code") or 1005
             self.disconnected = self.close_code == 1006
-        return message
 
     def note(self, message: Message) -> Message:
         """Take note of a *message* of the application, and return what to send in its place."""
         kind = message["type"]
         if kind == "websocket.send":
-            messages["sent"] += 1
-            self.sent_messages += 1
-            self.sent += _size(message)
+            self.note_sent(_size(message))
         elif kind == "websocket.accept":
             message = self._answered(message, SWITCHED)
         elif kind == "websocket.close":

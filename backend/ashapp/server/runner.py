@@ -38,6 +38,8 @@ from ashapp.server.system.systemd import passed_descriptors
 
 __all__ = ["check", "run"]
 
+_WEBSOCKET = "ashapp.server.serving.websocket_protocol:WebSocketProtocol"
+
 
 def check(settings: Settings) -> list[str]:
     """Import the application, and what else the settings name, but serve nothing; return warnings.
@@ -119,7 +121,7 @@ def _supervise(config: uvicorn.Config, settings: Settings, nursery: Nursery) -> 
 
 def _import_ahead(config: uvicorn.Config) -> None:
     """Import what each worker would of uvicorn; a worker tells of what can't be imported."""
-    for name in (LOOP_FACTORIES.get(config.loop), WS_PROTOCOLS.get(str(config.ws))):
+    for name in (LOOP_FACTORIES.get(config.loop), WS_PROTOCOLS.get(str(config.ws), str(config.ws))):
         with contextlib.suppress(ImportError, ImportFromStringError):
             if name is not None:
                 import_from_string(name)
@@ -143,6 +145,8 @@ def _config(settings: Settings, reload_dirs: list[str] | None = None) -> uvicorn
         protocol = limited_protocol(settings.http, settings.connection_limits)
         if protocol is not None:
             options["http"] = protocol
+        if settings.ws in {None, "auto", "websockets-sansio"}:
+            options["ws"] = _WEBSOCKET
         return uvicorn.Config(settings.app, interface="asgi3", **options)
     except Exception as error:
         raise StartupError(f"uvicorn refuses its settings: {error}") from error

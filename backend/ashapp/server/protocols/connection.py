@@ -31,7 +31,7 @@ from ashapp.server.protocols.delivery import Delivery, counted, has_arrived, que
 from ashapp.server.protocols.limits import LINGER, ConnectionLimits, Refusal, refused
 from ashapp.server.protocols.sweeper import Sweeper
 from ashapp.server.protocols.turns import Backlog, Turns, is_laborious
-from ashapp.server.protocols.upstream import HeldFlow, let_close_anywhere
+from ashapp.server.protocols.upstream import HeldFlow
 
 __all__ = ["LimitedProtocol", "Phase"]
 
@@ -137,7 +137,6 @@ class LimitedProtocol(asyncio.Protocol):
         super().handle_websocket_upgrade(*event)  # type: ignore[misc]
         self.cycle = None
         self._websocket = self.transport.get_protocol()
-        let_close_anywhere(self._websocket)
         if not getattr(self._websocket, "handshake_initiated", True):
             self._refuse_handshake()
 

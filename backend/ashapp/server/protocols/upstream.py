@@ -12,21 +12,10 @@ import h11
 from h11._readers import ChunkedReader
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from websockets.frames import Frame, Opcode
-from websockets.server import ServerProtocol
 
 from ashapp.server.protocols.head import check_lines
 
-__all__ = [
-    "REACHED",
-    "TESTED",
-    "BaseH11Connection",
-    "BaseH11Protocol",
-    "HeldFlow",
-    "LeanEvent",
-    "Reached",
-    "let_close_anywhere",
-]
+__all__ = ["REACHED", "TESTED", "BaseH11Connection", "BaseH11Protocol", "HeldFlow", "LeanEvent", "Reached"]
 
 #: The versions that the tests have run with, the first and the last.
 TESTED = {"uvicorn": ("0.53.0", "0.54.0"), "h11": ("0.16.0", "0.16.0"), "httptools": ("0.6.4", "0.9.0")}
@@ -44,6 +33,7 @@ class Reached(NamedTuple):
 _FLOW = "uvicorn.protocols.http.flow_control:FlowControl"
 _H11 = "uvicorn.protocols.http.h11_impl:"
 _HTTPTOOLS = "uvicorn.protocols.http.httptools_impl:"
+_WEBSOCKET = "uvicorn.protocols.websockets.websockets_sansio_impl:WebSocketsSansIOProtocol"
 _STATE = "cycle connections server_state transport flow scope app client config loop ws_protocol_class"
 _CYCLE = "transport message_event default_headers more_body waiting_for_100_continue response_started"
 _LIMITS = ("limits for a head, and for the time of each phase", "encode/uvicorn#157")
@@ -76,14 +66,15 @@ REACHED = (
     Reached(_H11 + "H11Protocol", "shutdown()", "h11 knows nothing of a refusal that has been sent"),
     Reached(_H11 + "RequestResponseCycle", f"{_CYCLE} response_complete disconnected", *_LIMITS),
     Reached(
-        "uvicorn.protocols.websockets.websockets_sansio_impl:WebSocketsSansIOProtocol",
+        _WEBSOCKET,
         "handshake_initiated conn",
         "an answer to a handshake that can't be read",
     ),
     Reached(
-        "websockets.protocol:Protocol",
-        "recv_frame(frame) current_size",
-        "a client may close between the fragments of a message",
+        _WEBSOCKET,
+        "queue writable loop transport read_paused disconnected close_sent frames receive() send(message)"
+        " send_receive_event_to_app() handle_parser_exception()",
+        "less to do for each message; a close between the fragments of one",
     ),
     Reached("uvicorn.server:ServerState", "default_headers total_requests", "no field twice"),
     Reached("uvicorn.config:Config", "encoded_headers", "responses tell of the end of their connections"),
@@ -138,22 +129,6 @@ class HeldFlow(FlowControl):
             self.read_paused = False
         else:
             super().resume_reading()
-
-
-class _ClosableAnywhere(ServerProtocol):
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.CLOSE:
-            self.current_size = None
-        super().recv_frame(frame)
-
-
-def let_close_anywhere(websocket: Any) -> None:
-    """Let the client of *websocket*, a protocol of uvicorn, close between the fragments of a message.
-
-    A close frame is a control frame, which may be there (RFC 6455, 5.4). websockets answers it with 1002.
-    """
-    if type(getattr(websocket, "conn", None)) is ServerProtocol:
-        websocket.conn.__class__ = _ClosableAnywhere
 
 
 class BaseH11Protocol(H11Protocol):

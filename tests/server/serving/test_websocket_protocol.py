@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""The protocol of a WebSocket does what uvicorn's does, and takes note of it."""
+
+import asyncio
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close, Frame, Opcode
+from websockets.sync.client import ClientConnection, connect
+
+from ashapp.observe.observer import Observer
+from ashapp.server.serving.websocket_protocol import WebSocketProtocol
+from tests.support.client import Address
+from tests.support.server import serving
+from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from ashapp.observe.observation import Observation
+
+BOTH = pytest.mark.parametrize("ws", [WebSocketProtocol, "websockets-sansio"], ids=["ours", "theirs"])
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({**event, "type": "websocket.send"})
+
+
+def opened(address: Address, **options: Any) -> ClientConnection:
+    url = f"ws://{address[0]}:{address[1]}/"
+    client: ClientConnection = connect(url, proxy=None, compression=None, **options)
+    return client
+
+
+def write(client: ClientConnection, *frames: Frame) -> None:
+    client.socket.sendall(b"".join(frame.serialize(mask=True) for frame in frames))
+
+
+@BOTH
+def test_messages_are_counted(ws: Any) -> None:
+    ended: list[Observation] = []
+    with serving(Observer(echo, [ended.append]), ws=ws, lifespan="off", interface="asgi3") as address:
+        with opened(address) as client:
+            for message in ("é", b"123", "", "x" * 70_000):
+                client.send(message)
+                assert client.recv(5) == message
+            client.send(iter(["a", "bc"]))
+            assert client.recv(5) == "abc"
+            client.close(4000)
+        until(lambda: ended)
+    assert (ended[0].status, ended[0].sent) == (101, 70_008)
+    assert ended[0].details == {
+        "close_code": 4000,
+        "sent_messages": 5,
+        "received_messages": 5,
+        "received_bytes": 70_008,
+    }
+
+
+@pytest.mark.parametrize(("data", "code"), [(Close(4000, "bye").serialize(), 4000), (b"", 1005)])
+def test_a_client_may_close_between_fragments(data: bytes, code: int) -> None:
+    codes: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        codes.append((await receive())["code"])
+
+    with serving(app, ws=WebSocketProtocol, lifespan="off") as address, opened(address) as client:
+        ping, begin = Frame(Opcode.PING, b"?"), Frame(Opcode.TEXT, b"a", fin=False)
+        write(client, ping, begin, Frame(Opcode.CLOSE, data))
+        with pytest.raises(ConnectionClosed) as raised:
+            client.recv(5)
+        assert raised.value.rcvd is not None
+        assert (raised.value.rcvd.code, codes) == (code, [code])
+
+
+@BOTH
+def test_who_is_slow_holds_the_other_back(ws: Any) -> None:
+    go = threading.Event()
+    sent: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        for number in range(200):
+            await send({"type": "websocket.send", "bytes": os.urandom(100_000)})
+            sent.append(number)
+        await asyncio.to_thread(go.wait, 10)
+        sizes = [len((await receive())["bytes"]) for _ in range(200)]
+        await send({"type": "websocket.send", "text": str(sum(sizes))})
+
+    with serving(app, ws=ws, lifespan="off") as address, opened(address, max_queue=1) as client:
+        time.sleep(0.5)
+        assert len(sent) < 150
+        for _ in range(200):
+            client.recv(5)
+        client.socket.settimeout(0.3)
+        taken = 0
+        data = Frame(Opcode.BINARY, bytes(100_000)).serialize(mask=True) * 200
+        try:
+            while taken < len(data):
+                taken += client.socket.send(data[taken : taken + 65536])
+        except TimeoutError:
+            pass
+        assert taken < len(data)
+        client.socket.settimeout(None)
+        go.set()
+        client.socket.sendall(data[taken:])
+        assert client.recv(10) == "20000000"
+
+
+def test_several_wait_for_a_message_and_one_gives_up() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        tasks = [asyncio.create_task(receive()) for _ in range(3)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        await send({"type": "websocket.send", "text": "ready"})
+        texts = [event["text"] for event in await asyncio.gather(*tasks[1:])]
+        await send({"type": "websocket.send", "text": "".join(sorted(texts))})
+
+    with serving(app, ws=WebSocketProtocol, lifespan="off") as address, opened(address) as client:
+        assert client.recv(5) == "ready"
+        client.send("a")
+        client.send("b")
+        assert client.recv(5) == "ab"
