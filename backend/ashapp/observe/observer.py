@@ -52,16 +52,17 @@ class Observer:
     def __call__(self, scope: Scope, receive: Any, send: Any) -> Awaitable[None]:
         """Observe a request or a WebSocket, or pass everything else on."""
         kind = scope["type"]
+        takes_note = _takes_note(send)
         if kind == "http":
             observation = self._begin(Observation(scope, send, self._finish))
         elif kind == "websocket":
             socket = SocketObservation(scope, receive, send, self._finish)
             observation = self._begin(socket)
-            if not _takes_note(send):
+            if not takes_note:
                 receive = socket.receive
         else:
             return self.app(scope, receive, send)
-        if _takes_note(send):
+        if takes_note:
             send.__self__.observation = observation
         else:
             send = observation.send
