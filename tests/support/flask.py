@@ -3,14 +3,23 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from importlib import metadata
 from types import MappingProxyType
 from typing import Any
 
 import flask
+import pytest
+from packaging.version import Version
 
 from tests.support.asgi import Application, Client, http_scope
 
-__all__ = ["Pending", "begin", "make_app"]
+__all__ = ["Pending", "accelerated_release", "begin", "make_app"]
+
+#: For tests of shortcuts that are made for the methods of this release.
+accelerated_release = pytest.mark.skipif(
+    Version(metadata.version("flask")) < Version("3.1.3"),
+    reason="older releases of Flask have other methods, which are called as they are",
+)
 
 
 def make_app() -> flask.Flask:

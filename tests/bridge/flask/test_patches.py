@@ -22,6 +22,7 @@ from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.flask import patches
 from ashapp.bridge.flask.patches import READ, REPLACED, TABLE, Patch
 from ashapp.bridge.placement.hindrances import is_original
+from tests.support.flask import accelerated_release
 
 BRIDGE = Path(ashapp.bridge.__file__).parent
 
@@ -52,7 +53,15 @@ def resolve(name: str) -> Any:
     return found
 
 
-@pytest.mark.parametrize("patch", TABLE, ids=lambda patch: patch.name)
+@pytest.mark.parametrize(
+    "patch",
+    [
+        pytest.param(
+            patch, id=patch.name, marks=[accelerated_release] * ("accelerators/contexts" in patch.files)
+        )
+        for patch in TABLE
+    ],
+)
 def test_it_is_as_upstream_has_it(patch: Patch) -> None:
     found = resolve(patch.name)
     assert not patch.takes or ", ".join(inspect.signature(found).parameters) == patch.takes
@@ -79,6 +88,7 @@ def test_the_table_has_no_doubles() -> None:
     assert len({patch.name for patch in TABLE}) == len(TABLE) == len(REPLACED) + len(READ)
 
 
+@accelerated_release
 def test_what_is_replaced_on_an_application_is_listed() -> None:
     app = flask.Flask(__name__)
     before = set(vars(app))

@@ -15,6 +15,7 @@ from ashapp import FlaskToAsgi
 from ashapp.bridge.flask.accelerators import wsgi_responses
 from ashapp.bridge.flask.accelerators.originals import KNOWN, Originals
 from tests.support.asgi import fetch
+from tests.support.flask import accelerated_release
 
 METHODS = [(path, name) for path, methods in KNOWN.items() for name in methods]
 # Once an application has been wrapped, the class has another one.
@@ -32,6 +33,7 @@ def make_app(*, is_async: bool = False) -> flask.Flask:
     return app
 
 
+@accelerated_release
 @pytest.mark.parametrize(("path", "name"), METHODS)
 def test_the_methods_are_as_they_are_known(path: str, name: str) -> None:
     module, _, owner = path.rpartition(".")
