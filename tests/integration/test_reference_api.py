@@ -62,6 +62,16 @@ async def test_delays_do_not_wait_for_each_other(server: ServerProcess) -> None:
     assert 1 <= time.monotonic() - began < 15
 
 
+async def test_streams_from_the_loop_are_more_than_threads(server: ServerProcess) -> None:
+    began = time.monotonic()
+    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=20) as many:
+        paths = ["/drip?count=2&interval=1", "/events?count=2&interval=1"] * 30
+        responses = await asyncio.gather(*map(many.get, paths))
+    assert [response.status_code for response in responses] == [200] * 60
+    assert {response.content for response in responses[::2]} == {b"**"}
+    assert 1 <= time.monotonic() - began < 15
+
+
 @pytest.mark.parametrize("content", [b"", b"x", EVERY_BYTE * 5000])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_arrives_as_it_was_sent(client: httpx.Client, content: bytes, *, chunked: bool) -> None:
@@ -73,7 +83,17 @@ def test_a_body_arrives_as_it_was_sent(client: httpx.Client, content: bytes, *, 
 
 def test_head_is_get_without_a_body(address: Address) -> None:
     with Connection(address) as connection:
-        for path in ("/", "/version", "/headers", "/status/200", "/status/418", "/delay/0", "/nowhere"):
+        for path in (
+            "/",
+            "/version",
+            "/headers",
+            "/status/200",
+            "/status/418",
+            "/delay/0",
+            "/range/9",
+            "/etag/a",
+            "/nowhere",
+        ):
             head, got = connection.request("HEAD", path), connection.request("GET", path)
             assert head.status == got.status
             same = ("content-length", "content-type", "cache-control", "x-content-type-options")

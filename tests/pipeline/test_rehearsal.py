@@ -18,6 +18,7 @@ CHECKS = [
     *(
         "integration",
         "browser",
+        "fuzz",
         "examples",
         "upstream",
         "manifests",
