@@ -32,6 +32,7 @@ from ashapp.server.serving.process import prepare, serve
 from ashapp.server.serving.single_process import MainServer
 from ashapp.server.settings import Settings
 from ashapp.server.system.pid_file import pid_file
+from ashapp.server.system.process_title import set_title
 from ashapp.server.system.resources import allow_open_files
 from ashapp.server.system.sockets import bound, listen
 from ashapp.server.system.systemd import passed_descriptors
@@ -98,6 +99,7 @@ def _started(settings: Settings) -> Iterator[tuple[list[socket.socket], Workers 
 
 
 def _serve_alone(config: uvicorn.Config, settings: Settings) -> int:
+    set_title("server", settings.app)
     with _started(settings) as (sockets, workers, urls):
         server = MainServer(config, settings, Health())
         with control.serving(settings, workers, None):
@@ -106,6 +108,7 @@ def _serve_alone(config: uvicorn.Config, settings: Settings) -> int:
 
 
 def _supervise(config: uvicorn.Config, settings: Settings, nursery: Nursery) -> int:
+    set_title("supervisor", settings.app)
     with _started(settings) as (sockets, workers, urls):
         options = WorkerOptions(settings, sockets, Counter(), nursery)
         listen(sockets, config.backlog)

@@ -130,7 +130,8 @@ SECTIONS: Mapping[str, Mapping[str, Counterpart]] = {
         **dict.fromkeys(["syslog", "syslog_addr", "syslog_facility", "syslog_prefix"], _SYSLOG),
     },
     "Process Naming": dict.fromkeys(
-        ["default_proc_name", "proc_name"], _none("a process has the name of its command")
+        ["default_proc_name", "proc_name"],
+        _none("with setproctitle installed, a process is called by its role and the application"),
     ),
     "SSL": {
         "ca_certs": _same("ssl_ca_certs"),

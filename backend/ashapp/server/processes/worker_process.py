@@ -40,6 +40,7 @@ from ashapp.server.processes.shared_counter import SharedCounter
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.process import serve
 from ashapp.server.settings import Settings
+from ashapp.server.system.process_title import set_title
 from ashapp.server.system.resources import resident_mib
 from ashapp.server.system.signals import handle, numbers, outlive
 
@@ -193,6 +194,7 @@ def work(config: uvicorn.Config, settings: Settings, descriptors: Sequence[int])
     sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors[4:]]
     blocks, variables = channel.recv()
     _begin(variables)
+    set_title("worker", settings.app)
     if settings.stall_timeout:
         count_on_thread(pulse, settings.stall_timeout)
     health = Health(blocks=blocks, turns=descriptors[3], beats=beats)
