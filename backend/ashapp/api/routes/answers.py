@@ -43,7 +43,10 @@ class Delay(Model):
     "/status/<code>",
     methods=ANY,
     answers=(
-        Answer("2XX", "As asked for; 204 and 205 have no content.", "application/json", Status),
+        Answer("2XX", "As asked for.", "application/json", Status),
+        Answer(204, "As asked for: no content."),
+        Answer(205, "As asked for: no content.", "text/plain"),
+        Answer(304, "As asked for: no content."),
         Answer("3XX", "As asked for.", "application/json", Status, {"Location": "The card, for a redirect."}),
         Answer("4XX", "As asked for.", "application/problem+json", Problem),
         Answer("5XX", "As asked for.", "application/problem+json", Problem),
