@@ -66,6 +66,9 @@ def _metric(family: Family, start: int, now: int) -> Metric | None:
     elif family.type == "counter":
         numbers = _number_points(family, "_total", start, now)
         data = Sum(numbers, AggregationTemporality.CUMULATIVE, is_monotonic=True)
+    elif family.name == "http_server_active_requests":  # by the conventions it goes up and down
+        numbers = _number_points(family, "", start, now)
+        data = Sum(numbers, AggregationTemporality.CUMULATIVE, is_monotonic=False)
     elif family.type in {"gauge", "info", "unknown"}:
         data = Gauge(_number_points(family, "_info" if family.type == "info" else "", start, now))
     else:  # a summary has no counterpart that is made any more
