@@ -42,7 +42,8 @@ def page(server: ServerProcess) -> str:
         with urllib.request.urlopen(server.base_url, timeout=20) as response:
             return str(response.read().decode())
     except urllib.error.HTTPError as error:
-        return error.read().decode()
+        with error:
+            return error.read().decode()
 
 
 def test_each_change_is_served_soon(tmp_path: Path) -> None:

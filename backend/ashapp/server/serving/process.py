@@ -40,7 +40,7 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
     for kind, line in announcements(application.found, server.settings, application.warnings, urls):
         tell(kind, line)
     if application.debugger is not None:
-        tell(Kind.NOTE, f"Debugger PIN: {application.debugger.pin}")
+        tell(Kind.NOTE, f"Debugger PIN: {application.debugger.pin or 'off, so no code is run'}")
     # Before there is a loop that it would hold up.
     gc.collect()
     server.run(sockets)

@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 from pydantic import create_model, model_validator
 
 from ashapp.server.settings.model import ServerSettings, Settings
-from ashapp.server.settings.types import PortOrOff, PositiveSeconds, Text, WholeSeconds
+from ashapp.server.settings.types import PortOrOff, PositiveSeconds, Seconds, Text, WholeSeconds
 
 __all__ = ["DevelopmentSettings"]
 
@@ -23,6 +23,8 @@ _FIELDS: dict[str, Any] = {
     "host": (Text, "127.0.0.1"),
     "reload": (bool, True),
     "management_port": (PortOrOff, "off"),
+    # A breakpoint is no reason to move a view to threads.
+    "limit_blocking": (Seconds, 0.0),
     "timeout_graceful_shutdown": (WholeSeconds, 0),
     "timeout_lifespan_shutdown": (PositiveSeconds, 1.0),
     "log_format": (Literal["auto", "json", "console"], "console"),
