@@ -78,7 +78,7 @@ def _async_view(handler: Callable[..., Any], max_size: int | None) -> Callable[.
             face = WebSocket if loop is connection.loop else DistantWebSocket
             coroutine = handler(face(connection), **arguments)
             greenlet = current_greenlet()
-            if greenlet is not None:
+            if greenlet is not None and not _has_async_processors():
                 # To switch to a greenlet for each message would cost more than all else that is done for it.
                 part = run_as_part(coroutine, greenlet.driver)
                 coroutine = loop.create_task(part, context=greenlet.gr_context)
@@ -86,6 +86,12 @@ def _async_view(handler: Callable[..., Any], max_size: int | None) -> Callable[.
         return _response(connection, result)
 
     return view
+
+
+def _has_async_processors() -> bool:
+    """Say whether templates that the handler renders have a context for which something is awaited."""
+    processors = flask.current_app.template_context_processors.values()
+    return any(is_async(processor) for functions in processors for processor in functions)
 
 
 def _sync_view(handler: Callable[..., Any], max_size: int | None) -> Callable[..., Any]:

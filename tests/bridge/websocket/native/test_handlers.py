@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Handlers of ``ashapp.websocket``, over real sockets: what Flask does around them."""
 
+import asyncio
 import logging
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -191,3 +193,31 @@ def test_the_context_is_there_for_the_life_of_the_socket(
     assert journal["teardown"].value is None
     assert journal["begin"].thread == journal["teardown"].thread
     assert not journal["begin"].on_loop
+
+
+def test_a_template_may_have_a_context_that_is_awaited(app: flask.Flask, open_websocket: Open) -> None:
+    """As in an async view; each WebSocket has its own."""
+
+    @app.context_processor
+    async def add_user() -> dict[str, str]:
+        user = flask.request.args["user"]
+        await asyncio.sleep(0.01)
+        return {"user": user}
+
+    @websocket(app, "/async")
+    async def handler(ws: WebSocket) -> None:
+        async for message in ws:
+            await ws.send(flask.render_template_string("{{ user }} {{ said }}", said=message))
+
+    @websocket(app, "/sync")
+    def blocking_handler(ws: BlockingWebSocket) -> None:
+        for message in ws:
+            ws.send(flask.render_template_string("{{ user }} {{ said }}", said=message))
+
+    with ExitStack() as stack:
+        urls = [f"/{kind}?user={user}" for kind in ("async", "sync") for user in ("ada", "eve")]
+        clients = [stack.enter_context(open_websocket(url)) for url in urls]
+        for said in ("1", "2"):
+            for client in clients:
+                client.send(said)
+            assert [client.recv(5) for client in clients] == [f"ada {said}", f"eve {said}"] * 2
