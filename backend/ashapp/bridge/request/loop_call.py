@@ -47,6 +47,7 @@ from ashapp.bridge.request.wsgi_call import TURN, WsgiCall, as_exception, log_la
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
+    from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, Message, Send
     from ashapp.bridge.request.input_stream import InputStream
     from ashapp.bridge.request.service import Service
@@ -66,6 +67,8 @@ class LoopCall(WsgiCall, Driver):
     # Few calls set these; see ``WsgiCall``.
     #: Flask's response object, as far as it is known: it tells how the body may be iterated.
     response: Any = None
+    # By which a response that is complete is sent in one piece.
+    _exchange: Exchange | None = None
     _sent_messages = 0
     # What the application raised, and what the server did.
     _error: BaseException | None = None
@@ -93,11 +96,17 @@ class LoopCall(WsgiCall, Driver):
 
     # -- the driving task
 
+    def begin(self, exchange: Exchange) -> bool:
+        """Take note of *exchange*, which has been begun in step with others; see ``WsgiCall``."""
+        self._exchange = exchange
+        return False
+
     async def respond(self, send: Send) -> None:
         """Run the application and send its response; see ``WsgiCall``."""
         self._send_to_client = send
         try:
-            await asyncio.sleep(0)
+            if self._exchange is None:
+                await asyncio.sleep(0)
             await self.drive(self.run_application, self.context)
             await self._finish()
         finally:
@@ -135,9 +144,7 @@ class LoopCall(WsgiCall, Driver):
         try:
             if messages:
                 await asyncio.sleep(0)
-            for message in messages:
-                for piece in pieces(message):
-                    await self._send_to_client(piece)
+                await self._send_whole(*messages)
             if self._timeout_answer is not None:
                 await self._timeout_answer
         except OSError:
@@ -147,6 +154,13 @@ class LoopCall(WsgiCall, Driver):
                 self._refusal = error
         except asyncio.CancelledError:
             self._ending = Ending.CANCELLED  # told when the application has done with the request
+
+    async def _send_whole(self, head: Message, body: Message) -> None:
+        if self._answers(self._exchange, head, body["body"]):
+            return
+        await self._send_to_client(head)
+        for piece in pieces(body):
+            await self._send_to_client(piece)
 
     async def _send_messages(self, *messages: Message) -> None:
         for message in messages:

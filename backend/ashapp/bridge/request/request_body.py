@@ -95,6 +95,8 @@ class RequestBody:
     _room: asyncio.Future[None] | None = None
     _on_disconnect: Callable[[], None] | None = None
     _next_look: float | None = None
+    # Of all bodies: what is done under it takes next to no time, and most bodies are never read.
+    _mutex = threading.Lock()
 
     def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -102,7 +104,6 @@ class RequestBody:
         # ``receive()`` belongs to the server. In the reader's context it could carry that, by what the server
         # registers with the loop, into the next request on the connection.
         self._server_context = copy_context()
-        self._mutex = threading.Lock()
 
     @property
     def started(self) -> bool:

@@ -115,7 +115,7 @@ class ThreadCall(WsgiCall):
         exchange = self._exchange
         if exchange is None or stream is not None or self.phase is not Phase.ENDED or self._ending:
             return False
-        if self._response.remaining or len(chunk) > HIGH_WATER or not exchange.answer(head, chunk):
+        if not self._answers(exchange, head, chunk):
             return False
         self._exchange = exchange.need_task = None
         self._stop_timers()

@@ -279,6 +279,12 @@ class WsgiCall:
         except BodyOverdue:
             _log.warning("%s: what makes the response body goes on past its end: closed", self)
 
+    def _answers(self, exchange: Exchange | None, head: Message, body: bytes) -> bool:
+        """Send a response that is complete by *exchange*, if that can be done at once; say whether it was."""
+        if exchange is None or len(body) > HIGH_WATER or self._response.remaining:
+            return False
+        return exchange.answer(head, body)
+
     def _start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:

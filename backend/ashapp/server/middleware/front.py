@@ -74,7 +74,8 @@ class Front:
     def _answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None] | None:
         """Answer what is not for the application."""
         if scope["type"] == "http":
-            check = self._checks.get(below(scope.get("root_path"), scope["path"]))
+            root, path = scope.get("root_path"), scope["path"]
+            check = self._checks.get(below(root, path) if root else path)
             if check is not None:
                 return answer_probe(scope["method"], check, send)
         if self._consider is not None:

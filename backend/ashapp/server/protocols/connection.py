@@ -27,6 +27,7 @@ from weakref import WeakKeyDictionary
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from ashapp.server.protocols.beginnings import Beginnings
 from ashapp.server.protocols.delivery import Delivery, counted, has_arrived, queued
 from ashapp.server.protocols.limits import LINGER, ConnectionLimits, Refusal, refused
 from ashapp.server.protocols.sweeper import Sweeper
@@ -61,7 +62,7 @@ _AFTER_SENDING = {Phase.HEAD, Phase.STREAM, Phase.IDLE, Phase.WEBSOCKET, Phase.E
 
 
 # What the connections of one server share.
-_shared: WeakKeyDictionary[ServerState, tuple[Sweeper, Turns]] = WeakKeyDictionary()
+_shared: WeakKeyDictionary[ServerState, tuple[Sweeper, Turns, Beginnings]] = WeakKeyDictionary()
 
 
 class LimitedProtocol(asyncio.Protocol):
@@ -70,6 +71,7 @@ class LimitedProtocol(asyncio.Protocol):
     # With more attributes than uvicorn's, instances would not share the keys of their dicts: 2 KiB each.
     __slots__ = (
         "_backlog",
+        "_beginnings",
         "_delivery",
         "_received_before",
         "_sweeper",
@@ -121,8 +123,9 @@ class LimitedProtocol(asyncio.Protocol):
         self.flow = HeldFlow(self.transport)
         self._delivery = Delivery(self.transport)
         if self.server_state not in _shared:
-            _shared[self.server_state] = Sweeper(self.loop, self.limits.interval), Turns(self.loop)
-        self._sweeper, self._turns = _shared[self.server_state]
+            sweeper = Sweeper(self.loop, self.limits.interval)
+            _shared[self.server_state] = sweeper, Turns(self.loop), Beginnings(self.loop)
+        self._sweeper, self._turns, self._beginnings = _shared[self.server_state]
         self._sweeper.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -42,8 +42,17 @@ class Cycle(RequestResponseCycle):
     need_task: Callable[[], None] | None = None
     #: What makes that task, as long as there is none.
     protocol: Any = None
+    # What most requests do not set is a default of the class.
+    disconnected = response_started = response_complete = False
+    more_body = True
+    body: Any = b""
+    chunked_encoding: bool | None = None
+    expected_content_length = 0
+    #: What is to be told of the response; by the observer.
+    observation: "Observation | None" = None
     # Whether only the end of the connection tells where the body ends.
     _is_unframed = False
+    _event: LeanEvent | None = None
 
     def __init__(self, protocol: Any, scope: Any, *, keep_alive: bool) -> None:
         self.scope = scope
@@ -53,19 +62,22 @@ class Cycle(RequestResponseCycle):
         self.access_logger = protocol.access_logger
         self.access_log = protocol.access_log
         self.default_headers = protocol.server_state.default_headers
-        self.message_event = LeanEvent()
         self.on_response = protocol.on_response_complete
-        self.disconnected = False
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = protocol.expect_100_continue
-        self.body = bytearray()
-        self.more_body = True
-        self.response_started = False
-        self.response_complete = False
-        self.chunked_encoding: bool | None = None
-        self.expected_content_length = 0
-        #: What is to be told of the response; by the observer.
-        self.observation: Observation | None = None
+
+    @property
+    def message_event(self) -> LeanEvent:  # type: ignore[override]
+        """What ``receive`` waits for: most requests have no need of it."""
+        if self._event is None:
+            has_news = bool(self.body) or not self.more_body or self.disconnected or self.response_complete
+            self._event = LeanEvent(is_set=has_news)
+        return self._event
+
+    def tell(self) -> None:
+        """Wake who receives."""
+        if self._event is not None:
+            self._event.set()
 
     async def send(self, message: Any) -> None:
         """Send *message*; see "Send Callable" of the ASGI specification for HTTP.
@@ -186,7 +198,7 @@ class Cycle(RequestResponseCycle):
         if self._is_unframed:
             end_by_reset(self.transport, is_cut=False)
         self.response_complete = True
-        self.message_event.set()
+        self.tell()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()

@@ -65,7 +65,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         super().connection_lost(exc)
         if self.served is not None and not self.served.response_complete:
             self.served.disconnected = True
-            self.served.message_event.set()
+            self.served.tell()
             if self.served.need_task is not None:
                 self.served.need_task()
 
@@ -146,13 +146,16 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Serve the request of *cycle*: without a task, if the application knows how to; see ``Exchange``."""
-        begin = getattr(app, "begin", None)
-        if begin is None:
+        if hasattr(app, "begin"):
+            cycle.protocol = self
+            self._beginnings.add(self._begin_exchange, cycle)
+        else:
             super()._start_asgi_task(cycle, app)
-            return
-        cycle.protocol = self
+
+    def _begin_exchange(self, cycle: Any) -> None:
+        app: Any = self.app
         try:
-            rest = begin(cycle)
+            rest = app.begin(cycle)
         except Exception as error:
             rest = _fail(error)
         if rest is not None:
@@ -164,11 +167,16 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         super()._start_asgi_task(cycle, lambda *_: rest)
 
     def _split_url(self) -> tuple[str, bytes, bytes]:
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        raw_path, query = self.url, b""
+        if raw_path[0] != _SLASH or b"?" in raw_path or b"#" in raw_path:
+            url = httptools.parse_url(raw_path)
+            raw_path, query = url.path, url.query or b""
+        path = raw_path.decode("ascii")
         if "%" in path:
             path = unquote(path)
-        return self.root_path + path, self.root_path.encode("ascii") + url.path, url.query or b""
+        if self.root_path:
+            return self.root_path + path, self.root_path.encode("ascii") + raw_path, query
+        return path, raw_path, query
 
     def _take_or_ignore_upgrade(self, version: str) -> None:
         method = self.parser.get_method()
@@ -183,6 +191,8 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take in a part of a body."""
         self._progress_at = self.received
+        if not self.cycle.body:
+            self.cycle.body = bytearray()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -191,7 +201,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         # Else it is no more than the end of a head, or nobody asks for the body any more.
         if not (self.parser.should_upgrade() or self.cycle.response_complete):
             self.cycle.more_body = False
-            self.cycle.message_event.set()
+            self.cycle.tell()
 
     def on_response_complete(self) -> None:
         """Go on with the next request that has been received, or wait for one.
@@ -205,7 +215,8 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.refusal is not None:
             self.answer(self.refusal)
 
