@@ -17,11 +17,11 @@ def ended() -> int:
     return process.pid
 
 
-@pytest.mark.parametrize("before", [None, "", "nonsense", "0", "9" * 30, str(os.getpid()), "ended"])
+@pytest.mark.parametrize("before", [None, "", "nonsense", "0", "9" * 30, "own", "ended"])
 def test_the_file_has_the_id_until_the_end(tmp_path: Path, before: str | None) -> None:
     path = tmp_path / "pid"
     if before is not None:
-        path.write_text(str(ended()) if before == "ended" else before)
+        path.write_text({"ended": str(ended()), "own": str(os.getpid())}.get(before, before))
     with pid_file(path):
         assert path.read_text() == f"{os.getpid()}\n"
         assert [each.name for each in tmp_path.iterdir()] == ["pid"]

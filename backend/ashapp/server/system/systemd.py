@@ -16,6 +16,8 @@ __all__ = ["Watchdog", "notify", "passed_descriptors", "reloading"]
 # The first descriptor that is passed (SD_LISTEN_FDS_START).
 _FIRST = 3
 _MICROSECONDS = 1_000_000
+# Seconds that a manager has to take what it is told.
+_PATIENCE = 1.0
 
 
 def passed_descriptors() -> list[int]:
@@ -41,9 +43,10 @@ def notify(*states: str) -> bool:
     # "@" stands for the zero byte of an abstract address (unix(7)).
     target = f"\0{address[1:]}" if address.startswith("@") else address
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.settimeout(_PATIENCE)
         try:
             sock.sendto("\n".join(states).encode(), target)
-        except OSError:  # who would be told of it is not there
+        except OSError:  # nobody takes it
             return False
     return True
 
