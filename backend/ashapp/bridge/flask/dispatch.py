@@ -34,7 +34,7 @@ from ashapp.bridge.concurrency.own_loop import OwnLoop, is_own_loop
 from ashapp.bridge.flask import accelerators, patches
 from ashapp.bridge.flask.accelerators.application import accelerated
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
-from ashapp.bridge.flask.accelerators.responses import Responses
+from ashapp.bridge.flask.accelerators.responses import PLAIN, Responses
 from ashapp.bridge.flask.accelerators.stages import skip_idle
 from ashapp.bridge.flask.bodies import ContextBody, adopt_body, as_body
 from ashapp.bridge.flask.callers import as_flask, wants_awaitable
@@ -57,9 +57,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Dispatch"]
 
-# What most views return, and needs nothing done before Flask takes it.
-_PLAIN = {bytes, dict, list, str}
-
 # What calls functions of the application, and may itself be called in a coroutine: by a test client, or by
 # ``render_template``. Others are replaced for other reasons, too.
 _CALLERS = ("full_dispatch_request", "handle_exception", "update_template_context")
@@ -76,7 +73,7 @@ class Dispatch:
         self._async_to_sync = app.async_to_sync
         self._make_response = app.make_response
         is_quick = accelerators.ENABLED and is_flasks_own(app, "make_response")
-        self._responses = Responses(app) if is_quick else None
+        self._responses = Responses(app, self.make_response) if is_quick else None
         self._match: Callable[[Environ], Rule | None] | None = None
         patches.replace(app, self._replacements(app))
         app.extensions["ashapp"] = self
@@ -110,7 +107,7 @@ class Dispatch:
             self._match = adapters.match
             methods["create_url_adapter"] = adapters.create_url_adapter
         if "full_dispatch_request" in methods:
-            for name, function in accelerated(app, methods, _note_match).items():
+            for name, function in accelerated(app, methods, self._responses, _note_match).items():
                 methods[name] = nonblocking(as_flask(function) if name in _CALLERS else function)
 
     def enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -207,7 +204,7 @@ class Dispatch:
 
     def make_response(self, rv: Any) -> flask.Response:
         """Make a response of what a view returned; see ``flask.Flask.make_response``."""
-        if type(rv) not in _PLAIN:
+        if type(rv) not in PLAIN:
             if inspect.iscoroutine(rv):
                 rv = self._await(rv)
             if isinstance(rv, HTTPException):  # by ``flask.abort``

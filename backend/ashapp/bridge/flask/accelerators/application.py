@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flask.app import Flask
 
     from ashapp.bridge.concurrency.call import Call
+    from ashapp.bridge.flask.accelerators.responses import Responses
 
 __all__ = ["accelerated"]
 
@@ -23,18 +24,19 @@ __all__ = ["accelerated"]
 def accelerated(
     app: Flask,
     replacements: Mapping[str, Callable[..., Any]],
+    responses: Responses | None,
     note_match: Callable[[Call, flask.Request], None],
 ) -> dict[str, Callable[..., Any]]:
     """Return what is to be called in place of further methods of *app*, where that can be made quicker.
 
-    *replacements* are what is called in place of others, and *note_match* is told of each request that is
-    matched, before anything that takes its time.
+    *replacements* are what is called in place of others. *responses* makes those for what views return, and
+    *note_match* is told of each request that is matched, before anything that takes its time.
     """
     sessions = Sessions(app)
     contexts = Contexts(app, replacements, sessions)
     if not contexts.are_known:
         return {}
-    dispatching = Dispatching(app, contexts, sessions, note_match)
+    dispatching = Dispatching(app, contexts, sessions, responses, note_match)
     return {
         "request_context": contexts.request_context,
         "full_dispatch_request": dispatching.full_dispatch_request,

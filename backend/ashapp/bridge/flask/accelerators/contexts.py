@@ -24,6 +24,7 @@ from werkzeug.exceptions import HTTPException
 from ashapp.bridge.flask.accelerators.matching import Adapter
 from ashapp.bridge.flask.accelerators.originals import AllOriginals, AsReplaced, Originals
 from ashapp.bridge.flask.accelerators.requests import REQUEST_CLASSES, make_request
+from ashapp.bridge.flask.accelerators.responses import RESPONSE_CLASSES
 from ashapp.bridge.flask.accelerators.sessions import SESSION_CLASSES
 from ashapp.bridge.flask.accelerators.stages import nothing_after_context, nothing_after_request
 
@@ -59,6 +60,7 @@ _CLASSES = AllOriginals(
     Originals("flask.ctx.RequestContext", "__init__", "push", "match_request", "pop"),
     Originals("flask.ctx.AppContext", "__init__", "push", "pop"),
 )
+_ALL_CLASSES = (_CLASSES, SESSION_CLASSES, REQUEST_CLASSES, RESPONSE_CLASSES)
 # Those of the application whose work is done here, or left out, or done by ``Dispatching``.
 _METHODS = (
     *("app_context", "preprocess_request", "dispatch_request", "finalize_request", "process_response"),
@@ -94,9 +96,8 @@ class Contexts:
         self.are_known = (
             Originals("flask.app.Flask", "request_context").are_those_of(type(app))
             and "request_context" not in vars(app)
-            and all(
-                methods.are_known for methods in (self._methods, _CLASSES, SESSION_CLASSES, REQUEST_CLASSES)
-            )
+            and self._methods.are_known
+            and all(classes.are_known for classes in _ALL_CLASSES)
         )
         #: The class of the contexts.
         self.kind: Any = type(
@@ -112,6 +113,7 @@ class Contexts:
             and _CLASSES.still_hold()
             and SESSION_CLASSES.still_hold()
             and REQUEST_CLASSES.still_hold()
+            and RESPONSE_CLASSES.still_hold()
         ):
             return self._make(environ)
         context: Any = self.kind.__new__(self.kind)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.concurrency.call import Call
     from ashapp.bridge.flask.accelerators.contexts import Contexts
+    from ashapp.bridge.flask.accelerators.responses import Responses
     from ashapp.bridge.flask.accelerators.sessions import Sessions
 
 __all__ = ["Dispatching"]
@@ -45,11 +46,13 @@ class Dispatching:
         app: Flask,
         contexts: Contexts,
         sessions: Sessions,
+        responses: Responses | None,
         note_match: Callable[[Call, flask.Request], None],
     ) -> None:
         self._app = app
         self._kind = contexts.kind
         self._sessions = sessions
+        self._responses = responses
         self._note_match = note_match
         self._as_flask_does: Callable[..., flask.Response] = app.full_dispatch_request
 
@@ -65,7 +68,9 @@ class Dispatching:
             rv = self._call_view(app, context.request, call)
         except Exception as error:
             rv = app.handle_user_exception(error)
-        response = app.make_response(rv)
+        responses = self._responses
+        response = None if responses is None else responses.make_next(rv)
+        response = response or app.make_response(rv)
         if (
             app.after_request_funcs
             or context._after_request_functions

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     from flask.app import Flask
 
-__all__ = ["Responses"]
+__all__ = ["PLAIN", "RESPONSE_CLASSES", "Responses"]
+
+#: What most views return, and needs nothing done before Flask takes it.
+PLAIN = frozenset({bytes, dict, list, str})
 
 
 def _look() -> tuple[Any, ...]:
@@ -39,7 +42,8 @@ def _look() -> tuple[Any, ...]:
 
 
 _MAKE = Originals("flask.app.Flask", "make_response")
-_CLASSES = AllOriginals(
+#: What is not called.
+RESPONSE_CLASSES = AllOriginals(
     _look,
     Originals("werkzeug.wrappers.response.Response", "__init__", "set_data"),
     Originals("flask.json.provider.DefaultJSONProvider", "response", "dumps"),
@@ -51,10 +55,12 @@ _FIELDS = {"headers", "response", "direct_passthrough", "_status", "_status_code
 
 
 class Responses:
-    """Makes responses of *app*, equal to Flask's."""
+    """Makes responses of *app*, equal to Flask's; *replacement* is what it has for ``make_response``."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, replacement: Callable[..., flask.Response]) -> None:
         self._app = app
+        self._own = vars(app)
+        self._replacement = replacement
         # By the type of the content, for the defaults of the class.
         self._templates: dict[str | None, _Template | None] = {}
         self._defaults: Any = None
@@ -63,10 +69,18 @@ class Responses:
 
     def make_response(self, value: dict[Any, Any] | list[Any] | str | bytes) -> flask.Response | None:
         """Return the response for *value*, which is of exactly one of these types, or None to leave it."""
+        is_known = (type(self._app).make_response,) == _MAKE.methods and RESPONSE_CLASSES.still_hold()
+        return self._make(value) if is_known else None
+
+    def make_next(self, value: Any) -> flask.Response | None:
+        """Do so for any *value* of a view, in a request for which ``RESPONSE_CLASSES`` holds."""
+        if type(value) not in PLAIN or self._own.get("make_response") != self._replacement:
+            return None
+        return self._make(value)
+
+    def _make(self, value: dict[Any, Any] | list[Any] | str | bytes) -> flask.Response | None:
         app = self._app
-        if app.response_class is not flask.Response or not (
-            (type(app).make_response,) == _MAKE.methods and _CLASSES.still_hold()
-        ):
+        if app.response_class is not flask.Response:
             return None
         if type(value) is bytes:
             return self._respond(value, None)
@@ -112,7 +126,7 @@ class _Template:
         self._status, self._status_code = made.status, made.status_code
 
     def respond(self, body: bytes) -> flask.Response:
-        headers = Headers()
+        headers = Headers.__new__(Headers)
         headers._list = [self._content_type, ("Content-Length", str(len(body)))]
         # One by one: an object that is given a dict takes longer.
         response = flask.Response.__new__(flask.Response)
