@@ -22,6 +22,12 @@ def test_defaults_are_safe() -> None:
     assert not config["TESTING"]
 
 
+STREAMS = [
+    *("/stream/2", "/drip?interval=0", "/bytes/9", "/events?interval=0", "/range/9"),
+    *("/gzip", "/etag/a", "/redirect/2", "/docs"),
+]
+
+
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
@@ -80,6 +86,8 @@ def test_a_path_is_matched_exactly_never_redirected(client: FlaskClient, path: s
         ("GET", "/delay/0"),
         ("GET", "/delay/x"),
         ("GET", "/nowhere"),
+        *(("GET", path) for path in STREAMS),
+        *(("HEAD", path) for path in STREAMS),
         *(("GET", f"/status/{code}") for code in (200, 204, 205, 302, 304, 401, 405, 407, 426, 503, 599)),
     ],
 )
@@ -90,9 +98,16 @@ def test_wsgi_validator_has_nothing_to_say(app: Flask, method: str, path: str, a
     assert response.status_code < 600
 
 
+PATHS = [
+    *("/", "/version", "/echo", "/anything", "/status/", "/upload", "/nowhere/"),
+    *("/range/9", "/cookies", "/bearer/a"),
+]
+FIELDS = "AUTHORIZATION COOKIE IF_NONE_MATCH IF_RANGE LAST_EVENT_ID RANGE TRACEPARENT X_ODD X_REQUEST_ID"
+
+
 @settings(max_examples=200)
 @given(
-    path=st.sampled_from(["/", "/version", "/echo", "/headers", "/status/", "/upload", "/nowhere/"]),
+    path=st.sampled_from(PATHS),
     rest=st.binary(max_size=20),
     query=st.binary(max_size=40),
     field=st.binary(max_size=20),
@@ -103,7 +118,7 @@ def test_odd_bytes_are_never_a_server_error(path: str, rest: bytes, query: bytes
         "QUERY_STRING": query.decode("latin-1"),
         "HTTP_ACCEPT": field.decode("latin-1"),
         "HTTP_HOST": "localhost",
-        "HTTP_X_ODD": field.decode("latin-1"),
+        **{f"HTTP_{name}": field.decode("latin-1") for name in FIELDS.split()},
         "wsgi.input": io.BytesIO(),
     }
     for method in ("GET", "POST"):

@@ -80,16 +80,16 @@ async def delay(
 
 @routes.add(
     "/redirect/<count>",
-    answers=(Answer(302, "The next redirect.", headers={"Location": "A path of this service."}),),
+    answers=(
+        Answer(302, "The next redirect.", "text/plain", headers={"Location": "A path of this service."}),
+    ),
 )
 async def redirect(
     count: Annotated[int, Value("How many redirects there are in all.", 1, least=1, most=20)],
 ) -> Response:
     """Redirect so many times, within this service, and then to what tells of the request."""
     target = url_for("redirect", count=count - 1) if count > 1 else url_for("anything")
-    response = current_app.response_class(status=302, headers={"Location": target})
-    del response.headers["Content-Type"]
-    return response
+    return current_app.response_class(status=302, headers={"Location": target})
 
 
 @routes.add(
