@@ -139,6 +139,17 @@ def test_an_application_that_cannot_be_imported_says_why(
     assert len(caplog.messages) >= 1
 
 
+def test_a_startup_that_fails_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    def connect() -> None:
+        raise LookupError("no database")
+
+    front = DebuggerFront(FlaskToAsgi(Flask("shop"), on_startup=[connect]), Debugger())
+    with serving(front, lifespan="on", interface="asgi3") as address:
+        status, text = Browser(address).get("/")
+    assert (status, "LookupError: no database" in text) == (500, True)
+    assert any("no database" in message for message in caplog.messages)
+
+
 def test_serve_can_not_be_told_to_debug(project: Project) -> None:
     project(shop=SHOP)
     assert not ServerSettings.debug

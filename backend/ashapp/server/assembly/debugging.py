@@ -25,7 +25,15 @@ from werkzeug.exceptions import NotFound
 
 from ashapp.bridge import ClientDisconnected, WsgiToAsgi, nonblocking
 from ashapp.bridge.messages.errors import RequestRejected
-from ashapp.bridge.messages.types import AsgiApplication, Environ, Receive, Scope, Send, WsgiApplication
+from ashapp.bridge.messages.types import (
+    AsgiApplication,
+    Environ,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    WsgiApplication,
+)
 from ashapp.server.assembly.discovery import find_application
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.routes import flask_application
@@ -92,18 +100,43 @@ class Traced:
 
 
 class DebuggerFront:
-    """An ASGI application in front of *app* that serves the requests of the debugger's page."""
+    """An ASGI application in front of *app* that serves the requests of the debugger's page.
+
+    Where the startup of *app* fails, it serves the reason.
+    """
 
     def __init__(self, app: AsgiApplication, debugger: Debugger) -> None:
         self._app = app
         self._debugger = WsgiToAsgi(debugger, threads=_THREADS)
+        self._failure: str | None = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve *scope*."""
-        is_for_page = scope["type"] == "http" and b"__debugger__=yes" in scope["query_string"]
-        if is_for_page and _is_direct(scope):
-            return self._debugger(scope, receive, send)
+        if scope["type"] == "lifespan":
+            return self._start(scope, receive, send)
+        if scope["type"] == "http" and _is_direct(scope):
+            if self._failure is not None:
+                return self._tell_failure(send)
+            if b"__debugger__=yes" in scope["query_string"]:
+                return self._debugger(scope, receive, send)
         return self._app(scope, receive, send)
+
+    async def _start(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_go_on(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                self._failure = message.get("message", "")
+                _log.error("The startup of the application failed: %s", self._failure)
+                message = {"type": "lifespan.startup.complete"}
+            await send(message)
+
+        await self._app(scope, receive, send_and_go_on)
+
+    async def _tell_failure(self, send: Send) -> None:
+        hint = "The startup of the application failed. It is tried again when a file changes."
+        text = f"{hint}\n\n{self._failure}\n"
+        headers = [(b"content-type", b"text/plain; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 500, "headers": headers})
+        await send({"type": "http.response.body", "body": text.encode()})
 
 
 class _Broken:
