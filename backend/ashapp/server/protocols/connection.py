@@ -27,11 +27,10 @@ from weakref import WeakKeyDictionary
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from ashapp.server.protocols.beginnings import Beginnings
 from ashapp.server.protocols.delivery import Delivery, counted, has_arrived, queued
 from ashapp.server.protocols.limits import LINGER, ConnectionLimits, Refusal, refused
 from ashapp.server.protocols.sweeper import Sweeper
-from ashapp.server.protocols.turns import Backlog, Turns, is_laborious
+from ashapp.server.protocols.turns import Backlog, Beginnings, Turns, is_laborious
 from ashapp.server.protocols.upstream import HeldFlow
 
 __all__ = ["LimitedProtocol", "Phase"]

