@@ -44,7 +44,8 @@ class Shop:
         self.flask.teardown_request(self._tear_down)
 
     def front(self, **options: Any) -> Front:
-        return Front(FlaskToAsgi(self.flask, **options), Health(), {}, sinks=[self.observed.append])
+        self.bridge = FlaskToAsgi(self.flask, **options)
+        return Front(self.bridge, Health(), {}, sinks=[self.observed.append])
 
     def _tear_down(self, _: BaseException | None) -> None:
         self.torn_down += 1
@@ -182,7 +183,8 @@ def test_too_many_are_answered_with_503_and_counted(start: Callable[..., Address
         assert second.receive().status == 503
         shop.released.set()
         assert first.receive().status == 200
-        until(lambda: shop.torn_down == 1)
+        until(lambda: shop.bridge.admission.in_flight == 0)
         for _ in range(2):
             second.send((GET % "/whole").encode())
             assert second.receive().status == 200
+            until(lambda: shop.bridge.admission.in_flight == 0)
