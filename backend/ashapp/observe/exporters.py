@@ -3,7 +3,8 @@
 
 A signal is exported where ``OTEL_<SIGNAL>_EXPORTER`` names an exporter, or else an address is given by
 ``OTEL_EXPORTER_OTLP_ENDPOINT`` or ``OTEL_EXPORTER_OTLP_<SIGNAL>_ENDPOINT``. Nothing is where
-``OTEL_SDK_DISABLED`` is true ("OpenTelemetry Environment Variable Specification").
+``OTEL_SDK_DISABLED`` is true ("OpenTelemetry Environment Variable Specification"). Logs are not by an address
+for all signals alone: what is on standard error is mostly collected already.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 __all__ = ["Signal", "is_asked_for", "make_exporters"]
 
-Signal = Literal["TRACES", "METRICS"]
+Signal = Literal["TRACES", "METRICS", "LOGS"]
 
 
 def is_asked_for(signal: Signal, environ: Mapping[str, str]) -> bool:
@@ -22,7 +23,8 @@ def is_asked_for(signal: Signal, environ: Mapping[str, str]) -> bool:
     exporter = environ.get(f"OTEL_{signal}_EXPORTER", "").strip()
     if exporter:
         return exporter.lower() != "none"
-    return any(environ.get(f"OTEL_EXPORTER_OTLP_{name}ENDPOINT") for name in (f"{signal}_", ""))
+    own = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+    return bool(own or (signal != "LOGS" and environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")))
 
 
 def make_exporters(signal: Signal, environ: Mapping[str, str]) -> list[Any]:

@@ -27,7 +27,7 @@ from ashapp.observe.observation import Observation
 
 _log = logging.getLogger("ashapp.observe")
 
-__all__ = ["Tracer", "make_provider"]
+__all__ = ["Tracer", "make_provider", "outcome"]
 
 _METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
@@ -74,7 +74,7 @@ class Tracer:
         if span is None:
             return
         if span.is_recording():
-            span.set_attributes(_outcome(observation))
+            span.set_attributes(outcome(observation))
             if observation.route is not None:
                 span.update_name(f"{_name(observation.scope.get('method', 'GET'))} {observation.route}")
             error, status = observation.error, observation.status
@@ -131,7 +131,7 @@ def _name(method: str) -> str:
     return method if method in _METHODS else "HTTP"
 
 
-def _outcome(observation: Observation) -> dict[str, Any]:
+def outcome(observation: Observation) -> dict[str, Any]:
     """Return what is known at the end; layers between may have changed the scope, as proxies tell."""
     scope = observation.scope
     headers = dict(scope["headers"])

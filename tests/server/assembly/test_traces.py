@@ -4,6 +4,7 @@
 import logging
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -121,6 +122,7 @@ def test_a_service_sends_its_spans_and_metrics_at_its_end_at_the_latest(tmp_path
     (tmp_path / "shop.py").write_text(dedent(SHOP))
     with Collector().running() as collector:
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_SERVICE_NAME": "shop"}
+        environ["OTEL_LOGS_EXPORTER"] = "otlp"
         with serving(["shop", "--workers", workers], cwd=tmp_path, env=environ) as server:
             for path in ("/sync/7", "/sync/8", "/fail", "/livez"):
                 httpx.get(f"{server.base_url}{path}", trust_env=False, timeout=20)
@@ -130,6 +132,9 @@ def test_a_service_sends_its_spans_and_metrics_at_its_end_at_the_latest(tmp_path
         *[("shop", "GET /sync/<int:number>", "", "0")] * 2,
         *[("shop", "query", "GET /sync/<int:number>", "0")] * 2,
     ]
+    loggers = Counter(name for name, _ in collector.log_records)
+    assert loggers["ashapp.access"] == 3
+    assert loggers["ashapp.server"] > 0
     assert durations(collector.metrics[-1]) == {("/sync/<int:number>", 200): 2, ("/fail", 500): 1}
 
 

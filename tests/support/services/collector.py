@@ -1,29 +1,32 @@
 # SPDX-License-Identifier: MIT
-"""A collector of OpenTelemetry, which keeps the traces and metrics that it is sent."""
+"""A collector of OpenTelemetry, which keeps the traces, metrics and logs that it is sent."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 __all__ = ["Collector"]
 
 
 class Collector:
-    """Takes spans and metrics as OTLP over HTTP."""
+    """Takes spans, metrics and logs as OTLP over HTTP."""
 
     def __init__(self) -> None:
         self.metrics: list[ExportMetricsServiceRequest] = []
+        self.logs: list[ExportLogsServiceRequest] = []
         self.requests: list[ExportTraceServiceRequest] = []
         self.endpoint = ""
 
     @contextmanager
     def running(self) -> Iterator["Collector"]:
-        requests, metrics = self.requests, self.metrics
+        requests, metrics, logs = self.requests, self.metrics, self.logs
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
@@ -32,6 +35,8 @@ class Collector:
                     requests.append(ExportTraceServiceRequest.FromString(body))
                 elif self.path == "/v1/metrics":
                     metrics.append(ExportMetricsServiceRequest.FromString(body))
+                elif self.path == "/v1/logs":
+                    logs.append(ExportLogsServiceRequest.FromString(body))
                 self.send_response(200)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -47,6 +52,16 @@ class Collector:
             finally:
                 server.shutdown()
                 thread.join(20)
+
+    @property
+    def log_records(self) -> list[tuple[str, LogRecord]]:
+        """The logger of each log record, and the record."""
+        return [
+            (scope.scope.name, record)
+            for request in self.logs
+            for scope in request.resource_logs[0].scope_logs
+            for record in scope.log_records
+        ]
 
     @property
     def recorded(self) -> list[tuple[str, Span]]:

@@ -21,7 +21,7 @@ from ashapp.server.assembly.debugging import Debugger, debugged, find_or_explain
 from ashapp.server.assembly.discovery import find_application, find_mounted, is_asgi, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable, harden
 from ashapp.server.assembly.log_config import access_logs, hold_to_rules, keep_loggers
-from ashapp.server.assembly.traces import make_tracer
+from ashapp.server.assembly.traces import make_logs, make_tracer
 from ashapp.server.health.loop_monitor import LoopMonitor
 from ashapp.server.health.readiness_runner import Checker
 from ashapp.server.health.redaction import redact
@@ -169,6 +169,12 @@ def _sinks(bridge: WsgiToAsgi, settings: Settings) -> list[Sink]:
     """Return what gets the observation of each request when it has ended: traces and the access log."""
     hold_to_rules(settings)
     sinks = access_logs(settings)
+    logs = make_logs(os.environ)
+    if logs is not None:
+        logs.attach()
+        bridge.lifespan.on_shutdown.insert(0, logs.finish)
+        if sinks:  # there is an access log
+            sinks.append(logs)
     tracer = make_tracer(os.environ, query=settings.access_log_query)
     if tracer is not None:
         sinks.insert(0, tracer)
