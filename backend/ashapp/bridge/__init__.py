@@ -6,10 +6,10 @@ from ashapp.bridge.events import Event, sse
 from ashapp.bridge.flask.application import BridgeOptions, FlaskToAsgi
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.placement.nonblocking import nonblocking, on_thread
-from ashapp.bridge.websocket.connection import WebSocketClosed
 from ashapp.bridge.websocket.faces import BlockingWebSocket, WebSocket
 from ashapp.bridge.websocket.libraries.socket_io import adopt_socketio
 from ashapp.bridge.websocket.rules import websocket
+from ashapp.bridge.websocket.state import WebSocketClosed
 from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
 
 __all__ = [

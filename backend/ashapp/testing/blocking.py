@@ -16,7 +16,7 @@ import httpx
 from flask import Flask
 
 from ashapp.bridge.messages.types import AsgiApplication
-from ashapp.bridge.websocket.connection import WebSocketClosed
+from ashapp.bridge.websocket.state import WebSocketClosed
 from ashapp.testing.client import AsyncClient
 from ashapp.testing.websocket import AsyncWebSocketSession
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from ashapp.bridge.messages.types import Message
-from ashapp.bridge.websocket.connection import WebSocketClosed
+from ashapp.bridge.websocket.state import WebSocketClosed
 from ashapp.testing.transport import Tasks, scope_of
 
 __all__ = ["AsyncWebSocketSession", "WebSocketDenied"]

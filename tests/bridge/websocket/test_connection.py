@@ -10,7 +10,8 @@ import pytest
 
 from ashapp import FlaskToAsgi, WebSocket, WebSocketClosed, websocket
 from ashapp.bridge.messages.types import Message, Scope
-from ashapp.bridge.websocket.connection import Connection, State
+from ashapp.bridge.websocket.connection import Connection
+from ashapp.bridge.websocket.state import State
 from tests.support.waiting import eventually
 
 GONE: Message = {"type": "websocket.disconnect", "code": 4001, "reason": "bye"}

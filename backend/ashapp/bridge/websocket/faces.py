@@ -13,7 +13,7 @@ from werkzeug.exceptions import BadRequest
 
 from ashapp.bridge.concurrency.async_to_sync import run_on_loop
 from ashapp.bridge.concurrency.greenlets import current_call
-from ashapp.bridge.websocket.connection import WebSocketClosed
+from ashapp.bridge.websocket.state import WebSocketClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable

@@ -16,8 +16,9 @@ from ashapp.bridge.concurrency.futures import as_coroutine
 from ashapp.bridge.concurrency.greenlets import current_greenlet, run_as_part
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.views import ViewKind, is_async, kind_of
-from ashapp.bridge.websocket.connection import CONNECTION, Connection, State, WebSocketClosed
+from ashapp.bridge.websocket.connection import CONNECTION, Connection
 from ashapp.bridge.websocket.faces import BlockingWebSocket, DistantWebSocket, WebSocket
+from ashapp.bridge.websocket.state import State, WebSocketClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

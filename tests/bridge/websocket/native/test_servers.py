@@ -77,6 +77,15 @@ def add_handlers(app: flask.Flask, journal: Journal) -> None:
         except WebSocketClosed:
             journal.note("told")
 
+    @websocket(app, "/ticker")
+    async def tick(ws: WebSocket) -> None:
+        try:
+            while True:
+                await ws.send("ready")
+                await asyncio.sleep(0.01)
+        except WebSocketClosed:
+            journal.note("told of")
+
     @websocket(app, "/idle")
     async def idle(ws: WebSocket) -> None:
         await ws.send("ready")
@@ -102,8 +111,9 @@ def test_handlers_work_under(app: flask.Flask, journal: Journal, serve: Serve) -
             with pytest.raises(ConnectionClosed):
                 client.recv(10)
             assert (client.subprotocol, client.close_code, client.close_reason) == ("b", 4000, "enough")
-        for path in ("/told", "/idle"):
+        for path in ("/told", "/ticker", "/idle"):
             with opened(url + path) as client:
                 assert client.recv(10) == "ready"
             until(partial(journal.__contains__, f"end of {path}"))
-    assert journal.names[-4:] == ["told", "end of /told", "cancelled", "end of /idle"]
+    ends = ["told", "end of /told", "told of", "end of /ticker", "cancelled", "end of /idle"]
+    assert journal.names[-6:] == ends

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 from ashapp.bridge.admission.in_flight import busy
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.messages.errors import RequestRejected
-from ashapp.bridge.websocket.connection import WebSocketClosed
 from ashapp.bridge.websocket.libraries.application_socket import ApplicationSocket
 from ashapp.bridge.websocket.libraries.translator import Translator
+from ashapp.bridge.websocket.state import WebSocketClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

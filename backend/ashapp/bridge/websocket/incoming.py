@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: MIT
+"""What the client of a WebSocket sends: messages, and the end; on the event loop.
+
+Theory of operation. ``receive()`` of the server may have only one caller, and also tells that the peer has
+gone. In most cases it is awaited by who wants a message (``receive``), with nothing in between. Where the
+application has not received for a while, or several wait, a *pump*, a task, awaits it instead, and keeps what
+comes. It ends with a message that somebody waits for. It rests while enough messages wait; the server then
+stops reading from the socket.
+
+A handler that neither receives nor sends for a while when the peer has gone is *abandoned*: its call is to be
+cancelled (``watch``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from contextvars import copy_context
+from typing import TYPE_CHECKING
+
+from ashapp.bridge.concurrency.futures import resolve
+from ashapp.bridge.websocket.limits import is_too_long
+from ashapp.bridge.websocket.state import State
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from ashapp.bridge.messages.types import Message, Receive
+
+__all__ = ["Incoming"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+# The pump rests while so many bytes wait for the application: that the peer has gone is seen behind them.
+_MOST_BYTES = 1 << 18
+# Memory of a message besides its bytes: it bounds the number of those that are short.
+_MESSAGE_COST = 64
+# Seconds that a handler may not receive until the pump does; and, when that has found that the peer has gone,
+# that it may neither receive nor send until it is cancelled.
+_PATIENCE = 0.5
+
+
+class Incoming:
+    """The half of a WebSocket that *receive* of the server brings. All of it is done on *loop*."""
+
+    # Defaults of the class: they hold for nearly every one that is idle.
+    #: The code and the reason of its end, once it is over.
+    ending: tuple[int, str] | None = None
+    #: The greatest size of a message in bytes that is taken; None: any that the server takes.
+    max_size: int | None = None
+    # What has come and is not taken yet, and its bytes.
+    _messages: deque[str | bytes] | None = None
+    _size = 0
+    # Who waits for a message or the end.
+    _waiters: tuple[asyncio.Future[None], ...] = ()
+    _pump: asyncio.Task[None] | None = None
+    _room: asyncio.Future[None] | None = None
+    # Whether ``receive()`` of the server is being awaited.
+    _is_receiving = False
+    # How many messages have been sent since the last one was received.
+    _sends = 0
+    # Who is told when the handler is abandoned, and what looks whether it is.
+    _on_abandoned: Callable[[], None] | None = None
+    _watch_timer: asyncio.TimerHandle | None = None
+    # How often the handler has looked, by now and at the last look of the timer; whether it knows of the end.
+    _looks = 0
+    _looks_before = 0
+    _is_told = False
+
+    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.state = State.CONNECTING
+        self.receive_event = receive
+        # ``receive()`` belongs to the server, also where a handler is the first to need the pump.
+        self._server_context = copy_context()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the WebSocket."""
+        raise NotImplementedError
+
+    async def _open(self) -> None:
+        """Accept the handshake, if it has not been answered.
+
+        Raises:
+            WebSocketClosed: the WebSocket is over.
+
+        """
+        raise NotImplementedError
+
+    # -- for the application
+
+    async def receive(self) -> str | bytes:
+        """Return the next message.
+
+        Raises:
+            WebSocketClosed: the WebSocket is over.
+
+        """
+        self._looks += 1
+        self._sends = 0
+        if self.state is State.CONNECTING:
+            await self._open()
+        if self._is_receiving or self._messages or self.state is not State.OPEN:
+            return await self._take_message()
+        self._is_receiving = True
+        try:
+            event = await self.receive_event()
+        except Exception:
+            event = _failed()
+        finally:
+            self._is_receiving = False
+            if self._watch_timer is None:
+                self._look_later()
+            if self._waiters:
+                self._wake()
+        if event["type"] == "websocket.receive" and self.max_size is None:
+            text: str | None = event.get("text")
+            return event["bytes"] if text is None else text
+        await self._keep(event)
+        return await self._take_message()
+
+    # -- for the call of the application
+
+    def watch(self, on_abandoned: Callable[[], None]) -> None:
+        """Call *on_abandoned* when the peer has gone and the handler does not look at the WebSocket."""
+        self._on_abandoned = on_abandoned
+        if self.ending is not None or not self._is_receiving:
+            self._look()
+
+    def stop(self) -> None:
+        """Receive no more, and watch no more."""
+        self._on_abandoned = None
+        if self._watch_timer is not None:
+            self._watch_timer.cancel()
+        if self._pump is not None:
+            self._pump.cancel()
+
+    def _look(self) -> None:
+        """Look whether the handler has looked at the WebSocket since the last time."""
+        self._watch_timer = None
+        if self._on_abandoned is None or self._is_told:
+            return
+        is_idle, self._looks_before = self._looks == self._looks_before, self._looks
+        if self.ending is not None and is_idle:
+            self._on_abandoned()
+            return
+        if self._is_receiving and self._pump is None:
+            return  # ``receive`` goes on to look
+        # Also for one that only sends: not every server refuses that when the peer has gone.
+        self._start_pump()
+        if self._pump is None or self.ending is not None:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        if self._on_abandoned is not None and self._watch_timer is None:
+            self._watch_timer = self.loop.call_later(_PATIENCE, self._look)
+
+    # -- what comes from the server
+
+    async def _take_message(self) -> str | bytes:
+        while not self._messages:
+            await self._open()
+            self._start_pump()
+            await self._change()
+        message = self._messages.popleft()
+        self._size -= len(message) + _MESSAGE_COST
+        if self._room is not None and not self._is_full():
+            resolve(self._room)
+        return message
+
+    async def _change(self) -> None:
+        """Wait until a message, or the end, has come, or nobody receives."""
+        waiter = self.loop.create_future()
+        self._waiters += (waiter,)
+        await waiter
+
+    def _start_pump(self) -> None:
+        if not self._is_receiving and self.ending is None:
+            self._is_receiving = True
+            self._pump = self.loop.create_task(self._receive_ahead(), context=self._server_context)
+
+    async def _receive_ahead(self) -> None:
+        try:
+            while self.ending is None:
+                try:
+                    event = await self.receive_event()
+                except Exception:
+                    event = _failed()
+                is_awaited = await self._keep(event)
+                if is_awaited:
+                    break
+                if self._is_full():
+                    self._room = self.loop.create_future()
+                    await self._room
+                    self._room = None
+        finally:
+            self._pump = None
+            self._is_receiving = False
+            self._look_later()
+
+    def _is_full(self) -> bool:
+        return self._size >= _MOST_BYTES
+
+    async def _keep(self, event: Message) -> bool:
+        """Keep what *event* brings; say whether somebody waits for it."""
+        is_awaited = bool(self._waiters)
+        if event["type"] == "websocket.disconnect":
+            self._end(event.get("code") or 1005, event.get("reason") or "")
+        elif event["type"] == "websocket.receive":
+            text = event.get("text")
+            message: str | bytes = event["bytes"] if text is None else text
+            if self.max_size is not None and is_too_long(message, self.max_size):
+                await self.close(1009, f"a message may have {self.max_size} bytes")
+            else:
+                if self._messages is None:
+                    self._messages = deque()
+                self._messages.append(message)
+                self._size += len(message) + _MESSAGE_COST
+        self._wake()
+        return is_awaited
+
+    def _end(self, code: int, reason: str) -> None:
+        if self.ending is None:
+            self.ending = code, reason
+            self.state = State.CLOSED
+            self._looks_before = self._looks
+            self._look_later()
+        self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, ()
+        for waiter in waiters:
+            resolve(waiter)
+
+
+def _failed() -> Message:
+    """Log the exception that ``receive()`` of the server has raised, and return what it is taken for."""
+    _log.exception("receive() failed; taken for the end of the WebSocket")
+    return {"type": "websocket.disconnect", "code": 1006}
