@@ -94,6 +94,11 @@ def test_code_is_run_in_the_frame_and_the_request_of_an_error_by_who_knows_the_p
     assert shop.command(path, "resource", f="style.css")[0] == 200
 
 
+def test_without_a_pin_no_code_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WERKZEUG_DEBUG_PIN", "off")
+    assert not Debugger().evalex
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("X-Forwarded-For", "127.0.0.1"), ("Host", "example.test"), ("Via", "1.1 proxy")]
 )

@@ -249,6 +249,13 @@ def test_customary_files_of_variables_are_read_as_by_flask(
     assert (served[0].app, served[0].threads) == (app, 40 if skip else 7)
 
 
+def test_a_file_of_variables_that_can_not_be_read_is_told(project: Project, served: list[Settings]) -> None:
+    (project(app="") / ".env").write_bytes(b"A=\xff\n")
+    result = invoke("serve")
+    assert (result.exit_code, served) == (2, [])
+    assert result.output.startswith("Error: .env or .flaskenv can't be read")
+
+
 @pytest.mark.parametrize(("level", "shown"), [("info", False), ("debug", True)])
 def test_the_cause_of_a_refusal_is_shown_on_debug(
     monkeypatch: pytest.MonkeyPatch, level: str, *, shown: bool
