@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -62,16 +63,40 @@ def test_messages_are_counted(ws: Any) -> None:
     }
 
 
-@pytest.mark.parametrize(("data", "code"), [(Close(4000, "bye").serialize(), 4000), (b"", 1005)])
-def test_a_client_may_close_between_fragments(data: bytes, code: int) -> None:
-    codes: list[int] = []
+@pytest.fixture
+def codes() -> list[int]:
+    """With which codes the clients of ``wait_for_the_end`` have gone."""
+    return []
 
+
+@pytest.fixture
+def wait_for_the_end(codes: list[int]) -> Any:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         codes.append((await receive())["code"])
 
-    with serving(app, ws=WebSocketProtocol, lifespan="off") as address, opened(address) as client:
+    return app
+
+
+def test_a_client_that_vanishes_has_gone_with_1006(wait_for_the_end: Any, codes: list[int]) -> None:
+    with serving(wait_for_the_end, ws=WebSocketProtocol, lifespan="off") as address:
+        with opened(address) as client:
+            client.socket.shutdown(socket.SHUT_RDWR)
+        with opened(address) as client:
+            write(client, Frame(Opcode.CLOSE, b""))
+        until(lambda: len(codes) == 2)
+    assert codes == [1006, 1005]
+
+
+@pytest.mark.parametrize(("data", "code"), [(Close(4000, "bye").serialize(), 4000), (b"", 1005)])
+def test_a_client_may_close_between_fragments(
+    wait_for_the_end: Any, codes: list[int], data: bytes, code: int
+) -> None:
+    with (
+        serving(wait_for_the_end, ws=WebSocketProtocol, lifespan="off") as address,
+        opened(address) as client,
+    ):
         ping, begin = Frame(Opcode.PING, b"?"), Frame(Opcode.TEXT, b"a", fin=False)
         write(client, ping, begin, Frame(Opcode.CLOSE, data))
         with pytest.raises(ConnectionClosed) as raised:

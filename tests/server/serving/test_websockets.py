@@ -44,7 +44,7 @@ async def _end(server: ServerProcess, signum: int) -> tuple[list[tuple[str, int 
         return await asyncio.gather(*stays), sent
 
 
-@pytest.mark.parametrize(("signum", "options"), [("SIGTERM", []), ("SIGHUP", ["--supervisor"])])
+@pytest.mark.parametrize(("signum", "options"), [("SIGTERM", []), ("SIGHUP", ["--workers", "2"])])
 def test_websockets_leave_one_after_the_other(signum: str, options: list[str]) -> None:
     """At the end of a service, and where a worker retires: then all find the next one."""
     with serving([_APPLICATION, "--drain-delay", str(_SECONDS), *options]) as server:

@@ -92,6 +92,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             super().send_receive_event_to_app()
             self.read_paused = False
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell that the connection has ended: with 1006 where the client has sent no close frame."""
+        super().connection_lost(exc)  # which calls it 1005
+        if self.conn.close_rcvd is None:
+            self.queue.events[-1]["code"] = CloseCode.ABNORMAL_CLOSURE.value
+
     def handle_parser_exception(self) -> None:
         """Close the connection for what the client has sent.
 
