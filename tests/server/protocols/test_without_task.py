@@ -13,7 +13,9 @@ import pytest
 from ashapp.bridge import FlaskToAsgi
 from ashapp.server.health.state import Health
 from ashapp.server.middleware.front import Front
+from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.httptools_protocol import LimitedHttpToolsProtocol
+from ashapp.server.serving.connections import Connections
 from tests.server.protocols.conftest import ServeLimited
 from tests.support.client import Address, Connection
 from tests.support.server import COMBINATIONS
@@ -159,6 +161,19 @@ def test_a_client_that_goes_is_noted_when_the_thread_has_done(
     until(lambda: len(shop.observed) == 1)
     assert shop.observed[0].disconnected
     assert shop.torn_down == 1
+
+
+def test_an_end_that_cannot_wait_makes_tasks_to_be_cancelled(
+    start: Callable[..., Address], shop: Shop, connections: list[LimitedProtocol]
+) -> None:
+    with Connection(start()) as connection:
+        connection.send((GET % "/hold").encode())
+        assert shop.held.wait(10)
+        served = connections[-1]
+        served.loop.call_soon_threadsafe(Connections({served}).break_off)
+        until(lambda: len(served.server_state.tasks) == 1)
+        shop.released.set()
+        assert connection.receive().body == b"held"
 
 
 def test_one_that_takes_too_long_is_answered_with_504(
