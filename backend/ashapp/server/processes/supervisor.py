@@ -28,6 +28,7 @@ from ashapp.server.health.state import MOVED_AT
 from ashapp.server.inspection.announcements import Kind, Tell
 from ashapp.server.management.workers import Workers
 from ashapp.server.processes.backoff import BackOff
+from ashapp.server.processes.wishes import tell_faults, tell_stacks_wanted
 from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
 from ashapp.server.system.signals import noting
@@ -124,8 +125,8 @@ class Supervisor:
                 self._check(worker)
             else:
                 self._reap(worker)
-        self._tell_faults()
-        self._ask_stacks()
+        tell_faults(self.workers, None if self._management is None else self._management.faults)
+        tell_stacks_wanted(self.workers, self.control)
         if not self._is_ending:
             self._maintain()
             self._tell_if_ready()
@@ -183,25 +184,6 @@ class Supervisor:
         if blocks[endpoint] == MOVED_AT:
             for worker in self._active():
                 worker.order(Order.KEEP_OFF, endpoint)
-
-    def _tell_faults(self) -> None:
-        """Tell the workers that serve of the faults that they are to have, where these have changed."""
-        board = None if self._management is None else self._management.faults
-        if board is None:
-            return
-        version = board.version
-        for worker in self.workers:
-            if worker.has_served and worker.faults_version != version:
-                worker.faults_version = version
-                worker.order(Order.FAULTS, board.orders(worker.pid))
-
-    def _ask_stacks(self) -> None:
-        """Ask each worker that serves for its stacks, where somebody wants them."""
-        self.control.pids = [worker.pid for worker in self.workers if worker.has_served]
-        for worker in self.workers:
-            if worker.has_served and worker.stacks_version != self.control.version:
-                worker.stacks_version = self.control.version
-                worker.order(Order.TELL_STACKS)
 
     def _recycle(self, worker: Worker, reason: str) -> None:
         is_being_replaced = any(other.replaces is worker for other in self.workers)
