@@ -104,7 +104,8 @@ def serving(
     they know ``--host`` and ``--port`` and log their address (as uvicorn does):
     ``serving(["module:app"], command=[sys.executable, "-m", "uvicorn"])``.
     """
-    where = [] if {"--port", "--uds", "--fd"}.intersection(args) else ["--host", "127.0.0.1", "--port", "0"]
+    is_told = {"--port", "--uds", "--fd", "--bind"}.intersection(args)
+    where = [] if is_told else ["--host", "127.0.0.1", "--port", "0"]
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
             [*command, *args, *where],

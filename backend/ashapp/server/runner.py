@@ -68,8 +68,8 @@ def run(settings: Settings) -> int:
     if settings.debug:
         os.environ["FLASK_DEBUG"] = "1"  # which a factory may ask for
     allow_open_files()
-    if passed_descriptors():  # by systemd, in the place of any other
-        settings = settings.model_copy(update={"fd": passed_descriptors()[0], "uds": None})
+    if passed := passed_descriptors():  # by systemd, in the place of any other
+        settings = settings.model_copy(update={"bind": [f"fd:{each}" for each in passed]})
     config = _config(settings)
     if not (settings.reload or settings.supervisor):
         return _serve_alone(config, settings)

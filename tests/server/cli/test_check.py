@@ -243,6 +243,24 @@ def test_a_unix_socket_is_asked(
     assert check.main(["ready"]) == 1
 
 
+def test_the_first_of_several_addresses_is_asked(
+    service: Service, port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASHAPP_BIND", f":{port}, unix:nosuch")
+    monkeypatch.setenv("ASHAPP_UDS", "nosuch")
+    assert check.main(["live"]) == 0
+    assert len(service.asked) == 1
+    for bind, told in {
+        "unix:/nosuch": "unix:/nosuch/livez",
+        "fd:3": "it is not known where the service listens",
+        "80": "'80' is not an address to listen on",
+    }.items():
+        monkeypatch.setenv("ASHAPP_BIND", bind)
+        assert check.main(["live"]) == 1
+        assert told in capsys.readouterr().err
+    assert check.main(["live", "--port", port]) == 0
+
+
 @needs_openssl
 def test_tls_is_spoken_without_a_look_at_the_name_in_the_certificate(
     service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]

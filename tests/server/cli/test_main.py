@@ -163,6 +163,7 @@ def test_the_settings_are_listed_as_a_file_with_the_source_of_each(
     monkeypatch.setenv("ASHAPP_SECRET_KEY", "abcdefgh")
     monkeypatch.setenv("PORT", "8001")
     flags = ["-w", "2", "--drain-delay", "2m", "--header", "A: 1", "--mount", "/x=app:app"]
+    flags += ["--bind", ":81", "--bind", "unix:a"]
     listed = invoke("serve", *flags, "--print-config").stdout
     sources = {
         " ".join(line.split("  # ")[0].split()): line.split("  # ")[-1] for line in listed.splitlines()
@@ -172,6 +173,7 @@ def test_the_settings_are_listed_as_a_file_with_the_source_of_each(
         "port = 8001": "PORT",
         "drain_delay = 120.0": "--drain-delay",
         "threads = 40": "default",
+        'bind = [":81", "unix:a"]': "--bind",
         "# uds": "default",
         '# secret_key = "**********"': "ASHAPP_SECRET_KEY",
     }

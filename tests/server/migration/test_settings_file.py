@@ -47,8 +47,7 @@ def test_the_printed_file_has_what_has_a_counterpart_and_names_the_rest(folder: 
     result = migrate()
     assert result.exit_code == 0
     assert tomllib.loads(result.output) == {
-        "host": "::1",
-        "port": 8000,
+        "bind": ["[::1]:8000", "unix:/run/shop.sock"],
         "workers": 3,
         "threads": 8,
         "access_log": True,
@@ -56,10 +55,10 @@ def test_the_printed_file_has_what_has_a_counterpart_and_names_the_rest(folder: 
         "app": "shop:create('bücher')",
     }
     untold = [line[4:].partition(":")[0] for line in result.output.splitlines() if line.startswith("# - ")]
-    assert untold == ["bind", "preload_app", "statsd_host", "worker_class", "on_exit"]
+    assert untold == ["preload_app", "statsd_host", "worker_class", "on_exit"]
     folder.joinpath("ashapp.toml").write_text(result.output)
     settings = load({"config": "ashapp.toml"})
-    assert (settings.host, settings.port, settings.threads) == ("::1", 8000, 8)
+    assert (len(settings.addresses), settings.threads) == (2, 8)
 
 
 def test_a_file_that_sets_nothing_is_one() -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ashapp.server.addresses import UnixAddress
 from ashapp.server.serving import accept_queue
 from ashapp.server.serving.accept_queue import accept_queued, refuse_new
-from ashapp.server.system.sockets import SocketFile
+from ashapp.server.system.sockets import socket_files
 
 
 @pytest.fixture
@@ -40,14 +41,14 @@ def test_a_unix_socket_loses_its_name(tmp_path: Path) -> None:
         listener.bind(path)
         listener.listen()
         client.connect(path)
-        name = SocketFile.of(path)
-        refuse_new([listener], name)
+        files = socket_files([UnixAddress(path)])
+        refuse_new([listener], files)
         assert not Path(path).exists()
         (accepted,) = accept_queued([listener])
         accepted.close()
-        refuse_new([listener], name)
+        refuse_new([listener], files)
         Path(path).touch()
-        refuse_new([listener], name)
+        refuse_new([listener], files)
         refuse_new([listener])
         assert Path(path).exists(), "it is another's"
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ashapp.server.addresses import TcpAddress, UnixAddress
 from ashapp.server.errors import StartupError
 from ashapp.server.settings.loading import flag, load, misspelt_variables
 
@@ -188,6 +189,13 @@ KEY_FILE = "ASHAPP_SECRET_KEY_FILE"
         ({"headers": ["X-Ok: 1", "bad"]}, {}, f"'bad' {HEADER}"),
         ({"livez_path": "/readyz"}, {}, "livez_path, readyz_path and healthz_path must differ"),
         ({"uds": "/run/x", "fd": "3"}, {}, "uds and fd exclude each other"),
+        (
+            {"bind": ["a"]},
+            {},
+            "bind = ['a'] (--bind): 'a' is not an address to listen on, which is HOST:PORT",
+        ),
+        ({"uds": "x", "bind": (":80",)}, {}, "--uds and bind (--bind) exclude each other"),
+        ({"port": "80"}, {"ASHAPP_BIND": ":80"}, "--port and bind (ASHAPP_BIND) exclude each other"),
         ({"log_level": "x" * 500}, {}, f"log_level = '{'x' * 99}... (--log-level): must be 'critical'"),
         ({"app": ""}, {}, "app = '' (TARGET): "),
         ({"port": "x", "workers": "y"}, {}, f"to 65535; workers = 'y' (--workers): must be {WORKERS}"),
@@ -223,6 +231,14 @@ def test_the_management_port_is_not_the_services(given: dict[str, Any], *, fits:
         load(flags)
     else:
         assert "port and management_port are both 5001: choose another" in refusal(flags)
+
+
+def test_several_addresses_take_the_place_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, {"ASHAPP_BIND": "127.0.0.1:80, unix:a?mode=600", "PORT": "5001"})
+    assert load({}).addresses == [TcpAddress("127.0.0.1", 80), UnixAddress("a", 0o600)]
+    assert load({"bind": [":81"]}).addresses == [TcpAddress("", 81)]
+    told = "the port in bind and management_port are both 5001: choose another management_port, or off"
+    assert told in refusal({"bind": ["[::1]:80", ":5001"], "management_port": "5001"})
 
 
 @pytest.mark.parametrize(

@@ -99,21 +99,21 @@ def test_clients_that_vanish_are_found_out() -> None:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
 
 
-@pytest.mark.parametrize("option", ["--", "--management-"])
-def test_an_address_that_can_not_be_had_is_told_of(option: str) -> None:
+@pytest.mark.parametrize("flags", [("--host", "--port"), ("--bind", "--bind")])
+def test_an_address_that_can_not_be_had_is_told_of(flags: tuple[str, str]) -> None:
     with listening(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         told = {
             ("127.0.0.1", port): f"port {port} on 127.0.0.1 is in use by another process; "
-            f"choose another with {option}port",
+            f"choose another with {flags[1]}",
             ("192.0.2.1", 0): "host '192.0.2.1' is not an address of this machine; "
-            f"choose another with {option}host",
+            f"choose another with {flags[0]}",
             ("nowhere.invalid", 0): "host 'nowhere.invalid' can't be resolved: ",
             (f"{'x' * 64}.test", 0): f"host '{'x' * 64}.test' can't be resolved: ",
         }
         for (host, number), message in told.items():
             with pytest.raises(StartupError) as caught:
-                tcp(host, number, option)
+                tcp(host, number, flags)
             assert caught.value.message.startswith(message)
 
 
@@ -186,7 +186,9 @@ def test_the_unix_socket_of_another_process_is_left_alone(tmp_path: Path, *, acc
             client.settimeout(0)
             if client.connect_ex(str(path)):
                 break
-        assert refusal(uds=str(path)) == f"uds = '{path}' can't be made: another process is listening there"
+        assert (
+            refusal(uds=str(path)) == f"the socket '{path}' can't be made: another process is listening there"
+        )
         assert path.exists()
 
 
@@ -197,7 +199,7 @@ def test_what_is_no_socket_at_its_path_is_left_alone(tmp_path: Path) -> None:
     link.symlink_to(target)
     file.write_text("mine")
     for path in (link, file):
-        assert refusal(uds=str(path)) == f"uds = '{path}' can't be made: there is a file of this name"
+        assert refusal(uds=str(path)) == f"the socket '{path}' can't be made: there is a file of this name"
     assert target.exists()
     assert file.read_text() == "mine"
 
@@ -205,7 +207,7 @@ def test_what_is_no_socket_at_its_path_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "reason"), [("no/dir", "No such file or directory"), ("x" * 200, "")])
 def test_a_unix_socket_that_can_not_be_made_is_told_of(tmp_path: Path, name: str, reason: str) -> None:
     path = tmp_path / name
-    assert refusal(uds=str(path)).startswith(f"uds = '{path}' can't be made: {reason}")
+    assert refusal(uds=str(path)).startswith(f"the socket '{path}' can't be made: {reason}")
 
 
 def test_an_inherited_socket_is_used_and_left_open() -> None:
@@ -220,3 +222,39 @@ def test_a_descriptor_that_is_no_stream_socket_is_told_of(tmp_path: Path) -> Non
     with (tmp_path / "file").open("w") as file, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         assert refusal(fd=str(file.fileno())).startswith(f"fd = {file.fileno()} is not an open socket: ")
         assert refusal(fd=str(datagrams.fileno())) == f"fd = {datagrams.fileno()} is not a stream socket"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_all_interfaces_are_those_of_ipv4_and_of_ipv6() -> None:
+    with bound(load({"bind": [":0"]})) as sockets:
+        assert {sock.getsockname()[0] for sock in sockets} == {"0.0.0.0", "::"}
+        assert len({sock.getsockname()[1] for sock in sockets}) == 1
+
+
+def test_several_addresses_are_bound_those_that_are_inherited_first(tmp_path: Path) -> None:
+    path = tmp_path / "shop.sock"
+    owner = f"{os.getuid()}:{os.getgid()}"
+    with listening(("127.0.0.1", 0)) as theirs:
+        unix = f"unix:{path}?mode=600&owner={owner}"
+        with bound(load({"bind": [unix, f"fd:{theirs.fileno()}", "127.0.0.1:0"]})) as sockets:
+            assert sockets[0].getsockname() == theirs.getsockname()
+            assert [url(sock).partition(":")[0] for sock in sockets] == ["http", "unix", "http"]
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert (path.stat().st_uid, path.stat().st_gid) == (os.getuid(), os.getgid())
+        assert theirs.fileno() != -1
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("unix:{}/b?owner=nobody-of-this-name", "the socket '{}/b' can't be made: no such user: 'nobody-of-"),
+        ("192.0.2.1:0", "host '192.0.2.1' is not an address of this machine; choose another with --bind"),
+    ],
+)
+def test_nothing_is_left_of_the_others_if_an_address_can_not_be_had(
+    tmp_path: Path, wrong: str, message: str
+) -> None:
+    told = refusal(bind=[f"unix:{tmp_path}/a", wrong.format(tmp_path)])
+    assert told.startswith(message.format(tmp_path))
+    assert list(tmp_path.iterdir()) == []

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
+from ashapp.server.addresses import TcpAddress, UnixAddress, address_texts, parse_addresses
 from ashapp.server.durations import UNITS_TEXT, seconds_of
 from ashapp.server.env_files import read_env_files
 from ashapp.server.variables import read_settings
@@ -30,6 +31,7 @@ DEFAULTS: Mapping[str, Any] = {
     "port": 5000,
     "uds": None,
     "fd": None,
+    "bind": None,
     "probes": True,
     "livez_path": "/livez",
     "readyz_path": "/readyz",
@@ -37,7 +39,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 _PATHS = {"live": "livez_path", "ready": "readyz_path"}
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not an address to ask
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - not an address to ask
 _NO = {"0", "false", "no", "off", "n", "f"}
 # What is shown of an answer, in bytes.
 _SHOWN = 300
@@ -129,7 +131,9 @@ def _target(options: argparse.Namespace) -> tuple[http.client.HTTPConnection, st
         return _connection(url, options.timeout), url.geturl(), path
     settings = _settings()
     if options.port is not None:
-        settings.update(port=options.port, uds=None, fd=None)
+        settings.update(port=options.port, uds=None, fd=None, bind=None)
+    if settings["bind"] is not None:
+        settings.update(_first_address(settings["bind"]))
     path = settings[_PATHS[options.kind]]
     if str(settings["probes"]).lower() in _NO or path in {"", "off"}:
         raise ValueError(f"the service does not answer this probe: {_PATHS[options.kind]} or probes is off")
@@ -144,6 +148,17 @@ def _target(options: argparse.Namespace) -> tuple[http.client.HTTPConnection, st
     # The certificate is for the name by which others know the service.
     tls = ssl._create_unverified_context()  # noqa: S323, SLF001 - as said
     return _connection(urlsplit(name), options.timeout, tls), name, path
+
+
+def _first_address(bind: Any) -> dict[str, Any]:
+    """Return the settings for the first of several addresses, in the place of all that name one."""
+    match parse_addresses(address_texts(bind))[0]:
+        case TcpAddress(host, port):
+            return {"host": host, "port": port, "uds": None, "fd": None}
+        case UnixAddress(path):
+            return {"uds": path}
+        case inherited:
+            return {"fd": inherited.fd, "uds": None}
 
 
 def _connection(

@@ -37,8 +37,17 @@ _NOT_A_FLAG = frozenset({"app", "secret_key"})
 CONTEXT: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 _SHORT: Mapping[str, tuple[str]] = {"port": ("-p",), "workers": ("-w",)}
-_METAVARS: Mapping[Any, str] = {int: "INTEGER", float: "NUMBER", ByteSize: "SIZE"}
+_METAVARS: Mapping[Any, str] = {
+    int: "INTEGER",
+    float: "NUMBER",
+    ByteSize: "SIZE",
+    dict[str, str]: "/PREFIX=TARGET",
+    list[str]: "ADDRESS",
+}
 _FIELDS = ServerSettings.model_fields
+
+# Types of settings that may be given several times.
+_SEVERAL = (dict[str, str], list[str])
 
 _EPILOG = """\
 Each option is also a variable (--log-level is ASHAPP_LOG_LEVEL), a variable ASHAPP_<NAME>_FILE that names a
@@ -164,7 +173,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         [name, *_SHORT.get(name, ()), flag(name)],
         metavar=_metavar(parts_of(field), theirs),
         shell_complete=complete_value,
-        multiple=dict[str, str] in parts_of(field) or bool(theirs and theirs.multiple),
+        multiple=any(part in _SEVERAL for part in parts_of(field)) or bool(theirs and theirs.multiple),
     )
 
 
@@ -188,8 +197,6 @@ def _help(name: str, kind: type[Settings]) -> Iterator[str]:
 
 def _metavar(parts: list[Any], theirs: click.Option | None) -> str:
     choices = [get_args(part) for part in parts if get_origin(part) is Literal]
-    if dict[str, str] in parts:
-        return "/PREFIX=TARGET"
     if DURATION in parts:
         return "DURATION"
     if int in parts and choices:

@@ -29,7 +29,7 @@ from ashapp.server.telemetry import if_asked_for
 
 __all__ = ["STALLED", "SocketServer", "serving"]
 
-_OPTION = "--management-"
+_FLAGS = ("--management-host", "--management-port")
 _BACKLOG = 16
 # Seconds that a client may be silent.
 _PATIENCE = 10
@@ -52,7 +52,7 @@ def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
         yield None, []
         return
     with ExitStack() as stack:
-        sockets = [] if port == "off" else tcp(settings.management_host, port, _OPTION)
+        sockets = [] if port == "off" else tcp(settings.management_host, port, _FLAGS)
         for sock in sockets:
             stack.enter_context(sock)
         listen(sockets, _BACKLOG)

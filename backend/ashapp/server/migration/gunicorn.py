@@ -8,6 +8,8 @@ gunicorn, so that none is missing.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ashapp.server.addresses import InheritedAddress, TcpAddress, UnixAddress, parse_addresses
+
 __all__ = ["SECTIONS", "Counterpart"]
 
 _PORT = 8000  # gunicorn's own, where a host is given alone
@@ -39,21 +41,31 @@ def _number(setting: str, note: str = "") -> Counterpart:
 
 
 def _bind(value: Any) -> dict[str, Any]:
-    addresses = value.split(",") if isinstance(value, str) else list(value)
-    if not addresses:
+    texts = [_address(each.strip()) for each in (value.split(",") if isinstance(value, str) else list(value))]
+    try:
+        addresses = parse_addresses(texts)
+    except ValueError:
         return {}
-    address = addresses[0].strip().removeprefix("tcp://")
-    kind, _, rest = address.partition(":")
-    if kind == "unix":
-        return {"uds": rest.removeprefix("//")}
-    if kind == "fd":
-        return {"fd": int(rest.removeprefix("//"))}
-    host, colon, port = address.rpartition(":")
+    match addresses:
+        case [TcpAddress(host, port)]:
+            return {"host": host, "port": port}
+        case [UnixAddress(path)]:
+            return {"uds": path}
+        case [InheritedAddress(fd)]:
+            return {"fd": fd}
+    return {"bind": texts}
+
+
+def _address(text: str) -> str:
+    """Return an address of gunicorn's as it is written here."""
+    text = text.removeprefix("tcp://")
+    kind, _, rest = text.partition(":")
+    if kind in {"unix", "fd"}:
+        return f"{kind}:{rest.removeprefix('//')}"
+    host, colon, port = text.rpartition(":")
     if not colon or port.endswith("]"):
-        host, port = address, str(_PORT)
-    if not port.isdecimal():
-        return {}
-    return {"host": host.strip("[]") or "0.0.0.0", "port": int(port)}  # noqa: S104 - as gunicorn reads it
+        host, port = text, str(_PORT)
+    return f"{host or '0.0.0.0'}:{port}"  # noqa: S104 - as gunicorn reads it
 
 
 def _forwarded(value: Any) -> str:
@@ -200,7 +212,7 @@ SECTIONS: Mapping[str, Mapping[str, Counterpart]] = {
     },
     "Server Socket": {
         "backlog": _number("backlog"),
-        "bind": Counterpart("host", "and `port`, `uds` or `fd`; the first of several", _bind),
+        "bind": Counterpart("bind", "`host` and `port`, `uds` or `fd` for one address", _bind),
     },
     "Worker Processes": {
         "asgi_disconnect_grace_period": _none("a view is cancelled when its client has gone"),

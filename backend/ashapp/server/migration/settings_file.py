@@ -52,13 +52,9 @@ def settings_file(given: Mapping[str, Any], source: str) -> str:
         except (TypeError, ValueError, AttributeError):
             raise StartupError(f"{name} = {value!r} ({source}): gunicorn refuses such a value too") from None
         settings |= found
-        if _is_several(name, value) or (value and not found):
+        if value and not found:
             untold.append(f"{name}: {counterpart.note or 'this value has no counterpart'}")
     return "\n".join(_lines(settings, untold, source))
-
-
-def _is_several(name: str, value: Any) -> bool:
-    return name == "bind" and len(value.split(",") if isinstance(value, str) else value) > 1
 
 
 def _lines(settings: Mapping[str, Any], untold: list[str], source: str) -> Iterator[str]:

@@ -33,17 +33,16 @@ _DROP_SYN = (
 )
 
 
-def refuse_new(sockets: Iterable[socket.socket], file: SocketFile | None = None) -> None:
+def refuse_new(sockets: Iterable[socket.socket], files: Iterable[SocketFile] = ()) -> None:
     """Let no new connection into the queues, in any process that listens on them; as far as possible.
 
-    *file* is that of the UNIX domain socket among them.
+    *files* are those of the UNIX domain sockets among them.
     """
     for sock in sockets:
-        if sock.family == getattr(socket, "AF_UNIX", None):
-            if file is not None:
-                file.remove()
-        elif sys.platform == "linux":
+        if sock.family != getattr(socket, "AF_UNIX", None) and sys.platform == "linux":
             _attach(sock)
+    for file in files:
+        file.remove()
 
 
 def accept_queued(sockets: Iterable[socket.socket]) -> list[socket.socket]:

@@ -34,6 +34,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
+from ashapp.server.addresses import InheritedAddress
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.protocols import limited_protocol
@@ -42,7 +43,7 @@ from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
 from ashapp.server.serving.connections import Connections
 from ashapp.server.settings import Settings
 from ashapp.server.system.signals import failures, handle, is_on_terminal, keep, numbers
-from ashapp.server.system.sockets import SocketFile, listen
+from ashapp.server.system.sockets import listen, socket_files
 
 __all__ = ["DrainingServer", "Ending"]
 
@@ -90,8 +91,8 @@ class DrainingServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._start: asyncio.Task[None] | None = None
         self._connections = Connections(self.server_state.connections)
-        # It has just been bound, in this process or in its supervisor.
-        self._socket_file = SocketFile.of(settings.uds) if settings.uds else None
+        # They have just been bound, in this process or in its supervisor.
+        self._socket_files = socket_files(settings.addresses)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve *sockets* on a loop of its own until the end. On the main thread, signals are handled.
@@ -239,13 +240,15 @@ class DrainingServer(uvicorn.Server):
     async def _close_listeners(self, sockets: list[socket.socket]) -> None:
         queued: list[socket.socket] = []
         # What others listen on too, or will when a file has changed, they go on to accept from.
-        if not (self.ending is Ending.RETIRING or self.settings.reload or self.settings.fd is not None):
+        inherited = [each for each in self.settings.addresses if isinstance(each, InheritedAddress)]
+        ours = sockets[len(inherited) :]
+        if ours and not (self.ending is Ending.RETIRING or self.settings.reload):
             try:
-                refuse_new(sockets, self._socket_file)
+                refuse_new(ours, self._socket_files)
             except OSError as error:  # whatever that costs, it must not be the requests in flight
                 _log.warning("New connections could not be refused in order: %s", error)
             await asyncio.sleep(SETTLING)
-            queued = accept_queued(sockets)
+            queued = accept_queued(ours)
         for server in self.servers:
             server.close()
         for sock in sockets:

@@ -26,6 +26,9 @@ _SLIP = 0.8
 
 _FIELDS = ServerSettings.model_fields
 
+# What ``bind`` stands in the place of.
+_ONE_ADDRESS = ("host", "port", "uds", "fd")
+
 
 def load(flags: Mapping[str, Any]) -> Settings:
     """Return the settings of all sources; see `load_with_sources`."""
@@ -45,6 +48,7 @@ def load_with_sources(
     given: dict[str, Given] = {}
     try:
         given = read_settings(_FIELDS, {name: Given(name, flags[name], _origin(name)) for name in flags})
+        _require_one_way_to_listen(given)
         if "app" not in given and (target := find_target(Path.cwd())):
             given["app"] = Given("app", target, "found here")
         return kind(**{name: each.value for name, each in given.items()}), given
@@ -82,6 +86,16 @@ def flag(name: str) -> str:
     """Return the command-line option for a setting."""
     theirs = UVICORN_OPTIONS.get(name)
     return theirs.opts[0] if theirs else f"--{name.replace('_', '-')}"
+
+
+def _require_one_way_to_listen(given: Mapping[str, Given]) -> None:
+    """Refuse a flag that ``bind`` would leave without effect. What is less than a flag gives way to it."""
+    for name in _ONE_ADDRESS:
+        if "bind" in given and name in given and given[name].origin == flag(name):
+            origin = given["bind"].origin
+            raise ValueError(
+                f"{flag(name)} and bind ({origin}) exclude each other: name all addresses by bind"
+            )
 
 
 def _origin(name: str) -> str:

@@ -20,11 +20,13 @@ from pydantic import (
 )
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
+from ashapp.server.addresses import Address, InheritedAddress, TcpAddress, UnixAddress, parse_addresses
 from ashapp.server.settings.lifecycle import Stopping, Workers, is_developed
 from ashapp.server.settings.limits import Limits
 from ashapp.server.settings.proxies import BehindProxy
 from ashapp.server.settings.types import (
     DURATION,
+    Addresses,
     Command,
     Count,
     Headers,
@@ -63,7 +65,7 @@ _NOT_UVICORNS = {"app", "forwarded_allow_ips", "timeout_graceful_shutdown"}
 _NOT_UVICORNS |= {"limit_max_requests", "limit_max_requests_jitter"}
 
 # Hosts that stand for all interfaces.
-_ALL = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound by this
+_ALL = {"0.0.0.0", "::", ""}  # noqa: S104 - nothing is bound by this
 
 
 class Service(BaseModel, title="Options", defer_build=True):
@@ -101,6 +103,10 @@ class Listening(BaseModel, title="Listening", defer_build=True):
     """Listen on a UNIX domain socket instead."""
     fd: Annotated[int, Field(ge=0)] | None = None
     """Listen on an inherited socket instead."""
+    bind: Addresses | None = None
+    """Address to listen on, in the place of host, port, uds and fd: HOST:PORT, :PORT for all interfaces with
+    IPv4 and IPv6, [::1]:PORT, unix:PATH, unix:PATH?mode=660&owner=USER:GROUP or fd:NUMBER. May be given
+    several times; separated by commas in a variable."""
     backlog: Count | None = None
 
 
@@ -259,13 +265,26 @@ class Settings(
         if self.uds is not None and self.fd is not None:
             raise ValueError("uds and fd exclude each other")
         # The kernel would let both be bound before they listen.
-        is_on_tcp = self.uds is None and self.fd is None and self.port != 0
-        hosts = {self.host, self.management_host}
-        if is_on_tcp and self.port == self.management_port and (len(hosts) == 1 or hosts & _ALL):
-            raise ValueError(
-                f"port and management_port are both {self.port}: choose another management_port, or off"
-            )
+        for address in self.addresses:
+            if not isinstance(address, TcpAddress) or address.port == 0:
+                continue
+            hosts = {address.host, self.management_host}
+            if address.port == self.management_port and (len(hosts) == 1 or hosts & _ALL):
+                name = "port" if self.bind is None else "the port in bind"
+                raise ValueError(
+                    f"{name} and management_port are both {address.port}: choose another management_port, "
+                    "or off"
+                )
         return self
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where connections come in, in the order of ``bind``."""
+        if self.bind is not None:
+            return parse_addresses(self.bind)
+        if self.fd is not None:
+            return [InheritedAddress(self.fd)]
+        return [TcpAddress(self.host, self.port) if self.uds is None else UnixAddress(self.uds)]
 
     @property
     def worker_count(self) -> int:

@@ -9,10 +9,12 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic.fields import FieldInfo
 
+from ashapp.server.addresses import address_texts, parse_addresses
 from ashapp.server.durations import UNITS_TEXT, seconds_of
 
 __all__ = [
     "DURATION",
+    "Addresses",
     "Command",
     "Count",
     "Headers",
@@ -100,6 +102,11 @@ def _mounts(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _addresses(texts: list[str]) -> list[str]:
+    parse_addresses(texts)
+    return texts
+
+
 def implementation(known: Iterable[str]) -> AfterValidator:
     """Return what checks that a text is one of *known*, or names something else that can be imported."""
 
@@ -125,6 +132,7 @@ Mask = Annotated[int, BeforeValidator(_octal)]
 Command = Annotated[str, AfterValidator(_command)]
 ProbePath = Annotated[str, AfterValidator(_probe_path)]
 Mounted = Annotated[dict[str, str], BeforeValidator(_mounted), AfterValidator(_mounts)]
+Addresses = Annotated[list[str], BeforeValidator(address_texts), AfterValidator(_addresses)]
 Headers = Annotated[list[str], BeforeValidator(_header_lines), AfterValidator(_headers)]
 
 

@@ -4,21 +4,19 @@
 import contextlib
 import errno
 import os
+import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from ashapp.server.addresses import Address, InheritedAddress, TcpAddress, UnixAddress
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
-from ashapp.server.system.systemd import passed_descriptors
 
-__all__ = ["SocketFile", "bound", "listen", "tcp", "url"]
-
-# Any user may connect, as a proxy under another one does. uvicorn has the same.
-_UNIX_MODE = 0o666
+__all__ = ["SocketFile", "bound", "listen", "socket_files", "tcp", "url"]
 
 # Keep-alive of TCP (tcp(7)) finds a client that has vanished after two minutes.
 _KEEP_ALIVE = (
@@ -63,22 +61,29 @@ class SocketFile:
 def bound(settings: Settings) -> Iterator[list[socket.socket]]:
     """Bind sockets as the settings say, and close them in the end. They do not listen yet.
 
+    Those that are inherited come first.
+
     Raises:
         StartupError: one can't be bound.
 
     """
     with contextlib.ExitStack() as stack:
-        if settings.fd is not None:
-            sockets = [_inherited(fd) for fd in passed_descriptors() or [settings.fd]]
-        elif settings.uds is not None:
-            sockets = [_unix(Path(settings.uds))]
-            if (file := SocketFile.of(settings.uds)) is not None:
+        sockets: list[socket.socket] = []
+        flags = ("--host", "--port") if settings.bind is None else ("--bind", "--bind")
+        for address in sorted(settings.addresses, key=lambda each: not isinstance(each, InheritedAddress)):
+            made = _sockets(address, flags)
+            for sock in made:
+                stack.enter_context(sock)
+            for file in socket_files([address]):
                 stack.callback(file.remove)
-        else:
-            sockets = tcp(settings.host, settings.port)
-        for sock in sockets:
-            stack.enter_context(sock)
+            sockets += made
         yield sockets
+
+
+def socket_files(addresses: Iterable[Address]) -> list[SocketFile]:
+    """Return the files that there are of the UNIX domain sockets among *addresses*."""
+    files = [SocketFile.of(each.path) for each in addresses if isinstance(each, UnixAddress)]
+    return [file for file in files if file is not None]
 
 
 def listen(sockets: list[socket.socket], backlog: int) -> None:
@@ -103,21 +108,21 @@ def url(sock: socket.socket, *, tls: bool = False) -> str:
     return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def tcp(host: str, port: int, option: str = "--") -> list[socket.socket]:
-    """Bind a socket at each address of *host*. Port 0 is the same free port at each of them.
+def tcp(host: str, port: int, flags: tuple[str, str] = ("--host", "--port")) -> list[socket.socket]:
+    """Bind a socket at each address of *host*, of all interfaces if it is empty.
 
-    The options that choose another address begin with *option*.
+    Port 0 is the same free port at each of them. *flags* choose another host, and another port.
 
     Raises:
         StartupError: an address can't be bound.
 
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise StartupError(
-            f"host {host!r} can't be resolved: {reason}; choose another with {option}host"
+            f"host {host!r} can't be resolved: {reason}; choose another with {flags[0]}"
         ) from None
     sockets: list[socket.socket] = []
     failures: list[OSError] = []
@@ -131,8 +136,18 @@ def tcp(host: str, port: int, option: str = "--") -> list[socket.socket]:
     if fatal or not sockets:
         for sock in sockets:
             sock.close()
-        raise StartupError(_refusal(host, port, option, (fatal or failures)[0]))
+        raise StartupError(_refusal(host or "all interfaces", port, flags, (fatal or failures)[0]))
     return sockets
+
+
+def _sockets(address: Address, flags: tuple[str, str]) -> list[socket.socket]:
+    match address:
+        case TcpAddress(host, port):
+            return tcp(host, port, flags)
+        case UnixAddress():
+            return [_unix(address)]
+        case InheritedAddress(fd):
+            return [_inherited(fd)]
 
 
 def _inherited(fd: int) -> socket.socket:
@@ -147,16 +162,32 @@ def _inherited(fd: int) -> socket.socket:
     return sock
 
 
-def _unix(path: Path) -> socket.socket:
+def _unix(address: UnixAddress) -> socket.socket:
+    path = Path(address.path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _remove_stale(path)
-        sock.bind(str(path))
-        path.chmod(_UNIX_MODE)
-    except OSError as error:
-        sock.close()
-        raise StartupError(f"uds = {str(path)!r} can't be made: {error.strerror or error}") from None
+    with contextlib.ExitStack() as undo:
+        undo.callback(sock.close)
+        try:
+            _remove_stale(path)
+            sock.bind(str(path))
+            undo.callback(path.unlink, missing_ok=True)
+            # Nobody can connect before it listens.
+            if address.user or address.group:
+                owner: dict[str, Any] = {
+                    "user": _name_or_number(address.user),
+                    "group": _name_or_number(address.group),
+                }
+                shutil.chown(path, **owner)
+            path.chmod(address.mode)
+        except (OSError, LookupError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StartupError(f"the socket {str(path)!r} can't be made: {reason}") from None
+        undo.pop_all()
     return sock
+
+
+def _name_or_number(text: str) -> str | int | None:
+    return int(text) if text.isdecimal() else text or None
 
 
 def _remove_stale(path: Path) -> None:
@@ -191,11 +222,11 @@ def _tcp_socket(family: socket.AddressFamily, address: tuple[object, ...]) -> so
     return sock
 
 
-def _refusal(host: str, port: int, option: str, error: OSError) -> str:
+def _refusal(host: str, port: int, flags: tuple[str, str], error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use by another process; choose another with {option}port"
+        return f"port {port} on {host} is in use by another process; choose another with {flags[1]}"
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return f"port {port} on {host} is not allowed for this user; choose one above 1023 with {option}port"
+        return f"port {port} on {host} is not allowed for this user; choose one above 1023 with {flags[1]}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"host {host!r} is not an address of this machine; choose another with {option}host"
+        return f"host {host!r} is not an address of this machine; choose another with {flags[0]}"
     return f"can't listen on port {port} of {host}: {error.strerror}"
