@@ -176,7 +176,9 @@ def test_a_client_that_has_gone_while_a_thread_made_its_response_is_counted(fold
 def test_workers_leave_nothing_behind(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     shared = tmp_path_factory.mktemp("shared")
     flags = ["--workers", "2", "--drain-delay", "0"]
-    with serving(["shop", *flags], cwd=folder, env={**MANAGED, "TMPDIR": str(shared)}) as server:
+    # The control socket is in a folder that stays.
+    where = {"TMPDIR": str(shared), "XDG_RUNTIME_DIR": str(tmp_path_factory.mktemp("run"))}
+    with serving(["shop", *flags], cwd=folder, env={**MANAGED, **where}) as server:
         Service(server).wait_for_workers(set(), 2)
         (runtime,) = shared.glob("ashapp-*")
         assert len(list(runtime.glob("*.json"))) == 2
