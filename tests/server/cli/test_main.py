@@ -15,6 +15,7 @@ from ashapp.server.cli import main, start
 from ashapp.server.cli.dev import flask_dev
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import REFERENCE_API, ServerSettings, Settings
+from tests.support.process import run
 
 Project = Callable[..., Path]
 
@@ -147,13 +148,13 @@ def test_check_is_a_command_of_the_group_too() -> None:
     assert "'nowhere' is not a URL" in result.stderr
 
 
-def test_the_start_can_be_checked_alone(project: Project, served: list[Settings]) -> None:
-    project(app="from flask import Flask; app = Flask('shop')", wrong="raise KeyError")
-    result = invoke("serve", "--check")
-    assert (result.exit_code, result.stdout) == (0, "ok: app.py can be served\n")
+def test_the_start_can_be_checked_alone(project: Project) -> None:
+    # Each in a process of its own: a start changes what all of its process has.
+    folder = project(app="from flask import Flask; app = Flask('shop')", wrong="raise KeyError")
+    result = run(["--check"], cwd=folder)
+    assert (result.returncode, result.stdout) == (0, "ok: app.py can be served\n")
     assert result.stderr.startswith("Warning: app.py has no SECRET_KEY")
-    assert invoke("serve", "wrong", "--check").exit_code == 2
-    assert served == []
+    assert run(["wrong", "--check"], cwd=folder).returncode == 2
 
 
 def test_the_settings_are_listed_as_a_file_with_the_source_of_each(
