@@ -157,20 +157,17 @@ class Connection(Incoming):
             self._is_told |= by_handler
             raise WebSocketClosed(*(self.ending or (1006, ""))) from error
         finally:
-            self._end_turn()
+            self._is_sending = False
+            if self._senders:
+                senders, self._senders = self._senders, ()
+                for waiter in senders:
+                    resolve(waiter)
 
     async def _until_turn(self) -> None:
         """Wait until what is sent now has been sent."""
         waiter = self.loop.create_future()
         self._senders += (waiter,)
         await waiter
-
-    def _end_turn(self) -> None:
-        self._is_sending = False
-        if self._senders:
-            senders, self._senders = self._senders, ()
-            for waiter in senders:
-                resolve(waiter)
 
     def _check(self, *, by_handler: bool = True) -> None:
         """Raise ``WebSocketClosed`` if the WebSocket is over, which tells the handler if it asks."""

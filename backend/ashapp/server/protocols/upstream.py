@@ -72,8 +72,9 @@ REACHED = (
     ),
     Reached(
         _WEBSOCKET,
-        "queue writable loop transport read_paused disconnected close_sent frames receive() send(message)"
-        " send_receive_event_to_app() handle_parser_exception() connection_lost(exc)",
+        "queue writable loop transport read_paused disconnected close_sent handshake_complete"
+        " initial_response frames receive() send(message) send_receive_event_to_app()"
+        " handle_parser_exception() connection_lost(exc)",
         "less to do for each message; a close between the fragments of one; 1006 for a client that vanishes",
     ),
     Reached("uvicorn.server:ServerState", "default_headers total_requests", "no field twice"),

@@ -10,9 +10,10 @@ counted for the observation of the WebSocket here, where their bytes are known, 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import State
 
 from ashapp.server.protocols.upstream import LeanEvent
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from ashapp.observe.socket_observation import SocketObservation
 
 __all__ = ["WebSocketProtocol"]
-
-_OPEN = State.OPEN
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -61,7 +60,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         conn, observation = self.conn, self.observation
         if (
             message["type"] != "websocket.send"
-            or conn.state is not _OPEN
+            or not self.handshake_complete
+            or self.close_sent
+            or self.initial_response is not None
             or self.disconnected
             or not self.writable.is_set()
         ):
@@ -70,12 +71,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             await super().send(message)
             return
         text = message.get("text")
-        if text is None:
-            data = message["bytes"]
-            conn.send_binary(data)
-        else:
-            data = text.encode()
-            conn.send_text(data)
+        try:
+            if text is None:
+                data = message["bytes"]
+                conn.send_binary(data)
+            else:
+                data = text.encode()
+                conn.send_text(data)
+        except InvalidState as error:  # the client has closed
+            raise ClientDisconnected from error
         if observation is not None:
             observation.note_sent(len(data))
         self.transport.write(b"".join(conn.data_to_send()))
