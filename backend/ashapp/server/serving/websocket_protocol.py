@@ -115,6 +115,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(before) + Frame(Opcode.CLOSE, data).serialize(mask=False))
             self.conn.close_sent = closed
         super().handle_parser_exception()
+        self.close_sent = closed is None  # it is the client that has closed
 
 
 class _Queue:
