@@ -29,6 +29,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         del os.environ[name]
 
 
+@pytest.fixture(autouse=True)
+def _shared_thread_locals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start services in the process of the tests without what would change all of it for good."""
+    monkeypatch.setattr("ashapp.server.serving.process.isolate_thread_locals", lambda: True)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """Write files into an empty folder that is the current one; forget what was imported from it."""

@@ -2,9 +2,9 @@
 """Turn gunicorn's settings into a settings file of ours."""
 
 import json
-import runpy
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,22 @@ def read_gunicorn_file(path: Path) -> dict[str, Any]:
         StartupError: it can't be read, or fails.
 
     """
+    names: dict[str, Any] = {"__name__": "__config__", "__file__": str(path), "__spec__": _spec(path)}
     sys.path.insert(0, str(Path.cwd()))
     try:
-        return runpy.run_path(str(path), run_name="__config__")
+        exec(compile(path.read_bytes(), str(path), "exec"), names)  # noqa: S102 - it is a program of who asks
     except OSError as error:
         raise StartupError(f"{path} can't be read: {error.strerror}") from error
     except Exception as error:
         raise StartupError(f"{path} is no configuration of gunicorn: {describe(error)}") from error
     finally:
         del sys.path[0]
+    return names
+
+
+def _spec(path: Path) -> ModuleSpec:
+    """Return what Python itself would know of the file; from 3.15 on it asks for that."""
+    return ModuleSpec("__config__", SourceFileLoader("__config__", str(path)), origin=str(path))
 
 
 def settings_file(given: Mapping[str, Any], source: str) -> str:
