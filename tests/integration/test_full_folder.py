@@ -46,7 +46,7 @@ def test_a_full_folder_costs_metrics_but_no_worker_and_no_probe(tmp_path: Path, 
     shared = tmp_path / "shared"
     shared.mkdir()
     command = [sys.executable, "-c", LIMITED, str(room), *SERVE]
-    env = {**MANAGED, "TMPDIR": str(shared), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**MANAGED, "TMPDIR": str(shared), "PYTHONDONTWRITEBYTECODE": "1", "ASHAPP_CONTROL_SOCKET": "off"}
     with serving(["shop", *FLAGS], cwd=tmp_path, env=env, command=command, timeout=60) as server:
         url = server.wait_for_log(r"Metrics and readiness on (http://[\d.]+:\d+)")[1]
         with httpx.Client(base_url=url, trust_env=False, timeout=20) as management:

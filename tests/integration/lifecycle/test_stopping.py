@@ -169,7 +169,7 @@ _OF_NO_USE = {
     "HUP": "a process that serves alone can't be replaced; use --supervisor",
     "TTIN": "a process that serves alone has no workers; use --supervisor",
     "TTOU": "a process that serves alone has no workers; use --supervisor",
-    "USR1": "there is no log file to open anew; the log goes to standard error",
+    "USR1": "the log goes to standard error, to no file that could be opened anew",
     "USR2": "a new version is started by whoever has started this one",
 }
 
