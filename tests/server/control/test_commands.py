@@ -30,12 +30,6 @@ def command(*arguments: str) -> Result:
     return CliRunner().invoke(main.main, arguments)
 
 
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return tmp_path
-
-
 @pytest.fixture
 def service(runtime: Path) -> Iterator[ServerProcess]:
     folder = runtime / "code"
@@ -88,6 +82,15 @@ def test_what_does_not_answer_is_told(runtime: Path) -> None:
     result = command("status", "--socket", str(runtime / "none"))
     assert result.exit_code == 2
     assert "does not answer: [Errno 2] No such file" in result.output
+
+
+def test_a_file_that_is_no_socket_refuses_the_start_and_stays(runtime: Path) -> None:
+    file = runtime / "letter"
+    file.write_text("dear all")
+    with serving(["--control-socket", str(file)], listens=False) as server:
+        assert server.process.wait(30) == 2
+        assert "there is a file of this name" in server.stderr
+    assert file.read_text() == "dear all"
 
 
 def test_a_socket_that_cant_be_had_refuses_the_start(runtime: Path) -> None:

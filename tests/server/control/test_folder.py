@@ -10,12 +10,6 @@ import pytest
 from ashapp.server.control.folder import control_folder, live_sockets, make_control_folder
 
 
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return tmp_path
-
-
 @pytest.fixture
 def listening(runtime: Path) -> Iterator[Path]:
     path = make_control_folder() / "1.sock"

@@ -23,7 +23,7 @@ from ashapp.server.durations import UNITS_TEXT, seconds_of
 from ashapp.server.env_files import read_env_files
 from ashapp.server.variables import read_settings
 
-__all__ = ["DEFAULTS", "main"]
+__all__ = ["DEFAULTS", "UnixConnection", "main"]
 
 #: The settings that are read, and their defaults.
 DEFAULTS: Mapping[str, Any] = {
@@ -138,7 +138,7 @@ def _target(options: argparse.Namespace) -> tuple[http.client.HTTPConnection, st
     if str(settings["probes"]).lower() in _NO or path in {"", "off"}:
         raise ValueError(f"the service does not answer this probe: {_PATHS[options.kind]} or probes is off")
     if settings["uds"]:
-        connection = _UnixConnection(settings["uds"], options.timeout)
+        connection = UnixConnection(settings["uds"], options.timeout)
         return connection, f"unix:{settings['uds']}{path}", path
     if settings["fd"] is not None:
         raise ValueError("it is not known where the service listens that has inherited its socket (fd)")
@@ -170,8 +170,8 @@ def _connection(
     return http.client.HTTPConnection(host, url.port, timeout=timeout)
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """A connection to a UNIX domain socket."""
+class UnixConnection(http.client.HTTPConnection):
+    """A connection to a UNIX domain socket; each step may take *timeout* seconds."""
 
     def __init__(self, socket_path: str, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)

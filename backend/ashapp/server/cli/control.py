@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 import click
 
+from ashapp.server.cli.check import UnixConnection
 from ashapp.server.cli.options import ServeCommand
-from ashapp.server.control.folder import connect, control_folder, live_sockets
+from ashapp.server.control.folder import control_folder, live_sockets
 from ashapp.server.errors import StartupError
 
 __all__ = ["reload", "scale", "stacks", "status"]
@@ -85,10 +86,8 @@ def _ask(path: str | None, method: str, target: str) -> dict[str, Any]:
 
     """
     found = _found(path)
-    connection = http.client.HTTPConnection("localhost", timeout=_PATIENCE)
+    connection = UnixConnection(str(found), _PATIENCE)
     try:
-        connection.sock = connect(found)
-        connection.sock.settimeout(_PATIENCE)
         connection.request(method, target)
         response = connection.getresponse()
         content: dict[str, Any] = json.loads(response.read())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ashapp.bridge.messages.types import WsgiApplication
+from ashapp.server.addresses import UnixAddress
 from ashapp.server.control.board import Control
 from ashapp.server.control.folder import connect, make_control_folder
 from ashapp.server.control.pages import ControlPages
@@ -18,6 +19,7 @@ from ashapp.server.errors import StartupError
 from ashapp.server.management.server import STALLED, SocketServer
 from ashapp.server.management.workers import Workers
 from ashapp.server.settings import Settings
+from ashapp.server.system.sockets import SocketFile, unix
 
 __all__ = ["serving"]
 
@@ -34,46 +36,30 @@ def serving(settings: Settings, workers: Workers | None, control: Control | None
         StartupError: the socket that the settings name can't be had.
 
     """
-    path = _path(settings.control_socket)
-    if path is None:
-        yield
-        return
-    pages = ControlPages(workers, control, settings.stall_timeout or STALLED)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_running(path, pages))
-        except OSError as error:
+            path = _path(settings.control_socket)
+            if path is not None:
+                pages = ControlPages(workers, control, settings.stall_timeout or STALLED)
+                stack.enter_context(_running(path, pages))
+        except (OSError, StartupError) as error:
             if settings.control_socket != "auto":
-                raise StartupError(f"control_socket = {str(path)!r}: {error.strerror or error}") from error
+                raise StartupError(f"control_socket = {settings.control_socket!r}: {error}") from error
             _log.debug("There is no control socket: %s", error)
         yield
 
 
 def _path(setting: str) -> Path | None:
-    """Return where the socket is to be; None for nowhere. A user without a folder of their own has none."""
+    """Return where the socket is to be; None for nowhere."""
     if setting == "off" or not hasattr(socket, "AF_UNIX"):
         return None
-    if setting != "auto":
-        return Path(setting)
-    try:
-        return make_control_folder() / f"{os.getpid()}.sock"
-    except OSError as error:
-        _log.debug("There is no control socket: %s", error)
-        return None
+    return make_control_folder() / f"{os.getpid()}.sock" if setting == "auto" else Path(setting)
 
 
 @contextlib.contextmanager
 def _running(path: Path, application: WsgiApplication) -> Iterator[None]:
-    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-        connect(path).close()
-        raise FileExistsError(f"another service answers at {path}")
-    path.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as sock:
-        before = os.umask(0o177)
-        try:
-            sock.bind(str(path))
-        finally:
-            os.umask(before)
+    with unix(UnixAddress(str(path), mode=0o600)) as sock:
+        file = SocketFile.of(path)
         sock.listen(_BACKLOG)
         server = _Server(sock, application)
         threading.Thread(target=server.serve, name="ashapp-control", daemon=True).start()
@@ -83,7 +69,8 @@ def _running(path: Path, application: WsgiApplication) -> Iterator[None]:
             server.is_ending = True
             with contextlib.suppress(OSError):
                 connect(path).close()  # which ends the wait for a connection
-            path.unlink(missing_ok=True)
+            if file is not None:
+                file.remove()
 
 
 class _Server(SocketServer):

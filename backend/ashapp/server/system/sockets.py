@@ -16,7 +16,7 @@ from ashapp.server.addresses import Address, InheritedAddress, TcpAddress, UnixA
 from ashapp.server.errors import StartupError
 from ashapp.server.settings import Settings
 
-__all__ = ["SocketFile", "bound", "listen", "socket_files", "tcp", "url"]
+__all__ = ["SocketFile", "bound", "listen", "socket_files", "tcp", "unix", "url"]
 
 # Keep-alive of TCP (tcp(7)) finds a client that has vanished after two minutes.
 _KEEP_ALIVE = (
@@ -145,7 +145,7 @@ def _sockets(address: Address, flags: tuple[str, str]) -> list[socket.socket]:
         case TcpAddress(host, port):
             return tcp(host, port, flags)
         case UnixAddress():
-            return [_unix(address)]
+            return [unix(address)]
         case InheritedAddress(fd):
             return [_inherited(fd)]
 
@@ -162,7 +162,13 @@ def _inherited(fd: int) -> socket.socket:
     return sock
 
 
-def _unix(address: UnixAddress) -> socket.socket:
+def unix(address: UnixAddress) -> socket.socket:
+    """Bind a UNIX domain socket, in place of one that a service has left behind.
+
+    Raises:
+        StartupError: it can't be made, or another process listens there, or the file is no socket.
+
+    """
     path = Path(address.path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with contextlib.ExitStack() as undo:
