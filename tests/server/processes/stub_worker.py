@@ -27,7 +27,7 @@ class StubWorker(Worker):
     def __init__(self, pid: int, replaces: Worker | None) -> None:
         self.replaces = replaces
         self.state, self.has_served, self.deadline = State.STARTING, False, float("inf")
-        self.faults_version = 0
+        self.faults_version, self.gives_way = 0, False
         self.refusal = self.blocked_by = None
         self.channel, self.theirs = Pipe()
         self.number = pid

@@ -103,6 +103,27 @@ LIVES = {
         dies 101 0        102 R  103 R
         waits             102 R  103 R
     """,
+    "SIGHUP replaces many workers in two steps": """
+        signal TTIN TTIN  100 R  101 R  102 S  103 S
+        ready 102 103     100 R  101 R  102 R  103 R
+        signal HUP        100 R  101 R  102 R  103 R  104 S  105 S
+        ready 104         100 R  101 R  102 R  103 R  104 R  105 S
+        ready 105         100 D  101 D  102 R  103 R  104 R  105 R
+        dies 101 0        100 D  102 R  103 R  104 R  105 R
+        dies 100 0        102 R  103 R  104 R  105 R  106 S  107 S
+        dies 107 -9       102 R  103 R  104 R  105 R  106 S      Worker 107 ended
+        ready 106         102 D  103 R  104 R  105 R  106 R
+        dies 102 0        103 R  104 R  105 R  106 R  108 S
+        ready 108         103 D  104 R  105 R  106 R  108 R
+    """,
+    "a new worker that stalls takes no place": """
+        signal HUP TTIN   100 R  101 R  102 S  103 S  104 S
+        ready 103         100 R  101 R  102 S  103 R  104 S
+        stalls 103        100 R  101 R  102 S  103 T  104 S      worker 103 has not answered
+        ready 102         100 D  101 R  102 R  103 T  104 S
+        dies 103 -9       100 D  101 R  102 R  104 S
+        dies 100 0        101 R  102 R  104 S  105 S
+    """,
     "SIGHUP while workers start replaces these too, once": """
         starts            100 S  101 S
         signal HUP HUP    100 S  101 S
@@ -304,6 +325,23 @@ def test_a_view_that_stalls_a_worker_to_its_end_does_not_do_so_to_the_next(
     first.has_stalled = True
     service.act()
     assert service.options.blocks == {"slow": times}
+
+
+def test_workers_that_are_to_be_replaced_give_way_while_enough_others_serve(service: Service) -> None:
+    service.act(signal.SIGTTIN)
+    service.begin()
+    old = service.started[:3]
+    service.act(signal.SIGHUP)
+    service.ready(service.started[3])
+    assert [worker.orders for worker in old] == [[], [], []], "one of three new workers is not enough"
+    service.ready(service.started[4])
+    retired, given = [(Order.RETIRE, "")], [(Order.GIVE_WAY, "")]
+    assert [worker.orders for worker in old] == [retired, retired, given]
+    service.ended(service.started[4], -9)
+    assert old[2].orders == [*given, (Order.ACCEPT, "")]
+    service.ready(service.started[5])
+    assert old[2].orders == [*given, (Order.ACCEPT, ""), *given]
+    assert [worker.orders for worker in service.started[3:]] == [[], [], []]
 
 
 def test_no_process_can_be_started_for_a_while(service: Service, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Connections of a server with limits, over sockets."""
 
+import asyncio
 import errno
 import os
 import socket
@@ -9,7 +10,7 @@ import threading
 import time
 from asyncio import constants
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +40,28 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
 
 @contextmanager
 def serving(*, kind: type[socket.socket] = socket.socket, **flags: Any) -> Iterator[Address]:
+    with kind(proto=socket.IPPROTO_TCP) as listener, accepting(listener, **flags):
+        yield listener.getsockname()
+
+
+@contextmanager
+def accepting(listener: socket.socket, **flags: Any) -> Iterator[DrainingServer]:
+    """Serve what comes to *listener*, which may be bound already."""
     settings = load({"host": "127.0.0.1", "port": "0", "drain_delay": 0, "lifespan": "off", **flags})
     options = settings.uvicorn_config()
     options["http"] = limited_protocol(settings.http, settings.connection_limits)
     server = DrainingServer(uvicorn.Config(large, log_config=None, **options), settings, Health())
-    with kind(proto=socket.IPPROTO_TCP) as listener:
+    if not listener.getsockname()[1]:
         listener.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            until(lambda: server.started)
-            yield listener.getsockname()
-        finally:
-            server.hurry()
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        until(lambda: server.started)
+        yield server
+    finally:
+        server.hurry()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
 
 
 @needs_openssl
@@ -120,3 +128,38 @@ def test_asyncio_accepts_again_when_there_are_descriptors(monkeypatch: pytest.Mo
         connection.send_request("GET", "/")
         assert failed.wait(PATIENCE)
         assert len(connection.receive().body) == SIZE
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_who_gives_way_accepts_only_what_others_leave(loop: str) -> None:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        old, new = (
+            stack.enter_context(accepting(each, loop=loop, timeout_head=60))
+            for each in (listener, stack.enter_context(listener.dup()))
+        )
+        address = listener.getsockname()
+
+        def come(number: int, *servers: DrainingServer) -> None:
+            """Let so many clients come one after the other, and one of *servers* accept each."""
+            before = accepted(*servers)
+            for count in range(1, number + 1):
+                stack.enter_context(Connection(address))
+                until(lambda: accepted(*servers) == before + count)  # noqa: B023 - is called here
+
+        give_way(old, to_others=True)
+        come(30, new)
+        give_way(new, to_others=True)
+        come(3, old, new)
+        give_way(old, to_others=False)
+        come(30, old)
+
+
+def accepted(*servers: DrainingServer) -> int:
+    return sum(len(server.server_state.connections) for server in servers)
+
+
+def give_way(server: DrainingServer, *, to_others: bool) -> None:
+    assert server._loop is not None
+    done = asyncio.run_coroutine_threadsafe(server.acceptor.give_way(to_others=to_others), server._loop)
+    done.result(PATIENCE)

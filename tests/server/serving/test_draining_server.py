@@ -95,8 +95,8 @@ class Running:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        loop: asyncio.AbstractEventLoop = self.server.servers[0].get_loop()
-        return loop
+        assert self.server._loop is not None
+        return self.server._loop
 
     def has_ended(self) -> bool:
         self.thread.join(PATIENCE)
@@ -215,7 +215,7 @@ def test_a_response_that_was_not_read_yet_is_not_lost(combination: Combination) 
         run.server.drain()
         until(lambda: is_refused(run.address))
         time.sleep(0.5)
-        assert not run.server.servers[0].get_loop().is_closed()
+        assert not run.loop.is_closed()
         assert len(connection.receive_bytes(SIZE)) == SIZE
         assert run.has_ended()
 

@@ -5,32 +5,50 @@ import asyncio
 import signal
 import time
 from collections import Counter
+from dataclasses import dataclass
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.support.process import ServerProcess, serving
+from tests.support.waiting import until
 
 _APPLICATION = "tests.support.applications.sockets:app"
 _NUMBER = 40
 _SECONDS = 4
 
 
-async def _stay(url: str, arrived: asyncio.Semaphore) -> tuple[str, int | None, float]:
-    """Return which process serves a WebSocket, and the code and the time of its end."""
+@dataclass(frozen=True)
+class Stay:
+    """A WebSocket: which process has served it, how and when it has ended, and which serves the next one."""
+
+    process: str
+    code: int | None
+    end: float
+    next_process: str
+
+
+async def _stay(url: str, arrived: asyncio.Semaphore, *, comes_back: bool) -> Stay:
     async with connect(url, proxy=None) as client:
         process = await client.recv()
         arrived.release()
         await client.wait_closed()
-        return str(process), client.close_code, time.monotonic()
+    end = time.monotonic()
+    return Stay(str(process), client.close_code, end, await _first_message(url) if comes_back else "")
 
 
-async def _end(server: ServerProcess, signum: int) -> tuple[list[tuple[str, int | None, float]], float]:
+async def _first_message(url: str) -> str:
+    async with connect(url, proxy=None) as client:
+        return str(await client.recv())
+
+
+async def _end(server: ServerProcess, signum: int) -> tuple[list[Stay], float]:
     """Open WebSockets, send the signal, and return how they have ended, and when it was sent."""
+    comes_back = signum == signal.SIGHUP
     url = server.base_url.replace("http", "ws")
     arrived = asyncio.Semaphore(0)
-    stays = [asyncio.create_task(_stay(url, arrived)) for _ in range(_NUMBER)]
+    stays = [asyncio.create_task(_stay(url, arrived, comes_back=comes_back)) for _ in range(_NUMBER)]
     for _ in stays:
         await arrived.acquire()
     sent = time.monotonic()
@@ -44,22 +62,17 @@ async def _end(server: ServerProcess, signum: int) -> tuple[list[tuple[str, int 
         return await asyncio.gather(*stays), sent
 
 
-@pytest.mark.parametrize(("signum", "options"), [("SIGTERM", []), ("SIGHUP", ["--workers", "2"])])
-def test_websockets_leave_one_after_the_other(signum: str, options: list[str]) -> None:
-    """At the end of a service, and where a worker retires: then all find the next one."""
-    with serving([_APPLICATION, "--drain-delay", str(_SECONDS), *options]) as server:
-        ends, sent = asyncio.run(_end(server, getattr(signal, signum)))
-        assert {code for _, code, _ in ends} == {1012}
-        if options:
-            url = server.base_url.replace("http", "ws")
-            processes = {process for process, _, _ in ends}
-            assert asyncio.run(_first_message(url)) not in processes
-    begin = min(when for _, _, when in ends)
-    per_second = Counter(int(when - begin) for _, _, when in ends)
+@pytest.mark.parametrize(("signum", "workers"), [("SIGTERM", 1), ("SIGHUP", 3)])
+def test_websockets_leave_one_after_the_other(signum: str, workers: int) -> None:
+    """At the end of a service, and where workers are replaced: who comes back at once finds a new one."""
+    options = ["--drain-delay", str(_SECONDS), "--workers", str(workers)]
+    with serving([_APPLICATION, *options]) as server:
+        until(lambda: server.stderr.count("Application startup complete") == workers)
+        stays, sent = asyncio.run(_end(server, getattr(signal, signum)))
+    assert {stay.code for stay in stays} == {1012}
+    processes = {stay.process for stay in stays}
+    assert not processes.intersection(stay.next_process for stay in stays)
+    begin = min(stay.end for stay in stays)
+    per_second = Counter(int(stay.end - begin) for stay in stays)
     assert max(per_second.values()) <= _NUMBER / 3
-    assert options or max(when for _, _, when in ends) - sent < _SECONDS + 2
-
-
-async def _first_message(url: str) -> str:
-    async with connect(url, proxy=None) as client:
-        return str(await client.recv())
+    assert signum == "SIGHUP" or max(stay.end for stay in stays) - sent < _SECONDS + 2

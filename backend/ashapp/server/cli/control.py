@@ -53,7 +53,7 @@ def stacks(path: str | None) -> None:
 @click.command(cls=ServeCommand, epilog="")
 @_socket
 def reload(path: str | None) -> None:
-    """Replace all workers of a service, one by one, as SIGHUP does: nothing is lost."""
+    """Replace all workers of a service, as SIGHUP does: nothing is lost."""
     answer = _ask(path, "POST", "/reload")
     click.echo(f"Workers that are being replaced: {answer['reloading']}")
 

@@ -3,9 +3,16 @@
 
 Theory of operation. One thread waits for signals, reports and ends of workers, and for the time; it never
 waits for one worker alone. Each round it takes what there is, and then does what the states of the workers
-ask for. A worker is replaced by starting another first, which makes it retire when it is ready; only one at a
-time, so that memory for one more is enough. All share the listening sockets, whose queue the kernel keeps, so
-no connection notices who comes and goes.
+ask for. All share the listening sockets, whose queue the kernel keeps, so no connection notices who comes and
+goes.
+
+Workers are replaced in steps of half their number, rounded up. So many others are started; when all of them
+are ready, as many old ones retire; when these have ended, the next step begins. So memory for half as many
+more is enough, as it is for one more of two workers. A WebSocket or a stream that an old worker ends comes
+back at once, and should not find another that will end it, too. So as soon as half of the workers are new, or
+need not be replaced, the old ones give way to these: see ``acceptor``. That half serves the new connections
+then, old workers those that they have, and new ones too as far as that half has no time. If it gets smaller,
+as when one dies, or if no worker can be started any more, all accept as before.
 
 Compared with uvicorn's supervisor: a stalled loop is seen (its own asks a thread), a dead worker at once, and
 limits of workers do not stop what they do.
@@ -28,7 +35,7 @@ from ashapp.server.health.state import MOVED_AT
 from ashapp.server.inspection.announcements import Kind, Tell
 from ashapp.server.management.workers import Workers
 from ashapp.server.processes.backoff import BackOff
-from ashapp.server.processes.wishes import tell_faults, tell_stacks_wanted
+from ashapp.server.processes.wishes import tell_faults, tell_stacks_wanted, tell_who_gives_way
 from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
 from ashapp.server.system.signals import noting
@@ -129,6 +136,7 @@ class Supervisor:
         tell_stacks_wanted(self.workers, self.control)
         if not self._is_ending:
             self._maintain()
+            tell_who_gives_way(self.workers, self._old(), self._step)
             self._tell_if_ready()
         self._watchdog.tell()
 
@@ -197,9 +205,6 @@ class Supervisor:
         self._back_off.succeeded()
         if worker.state is State.STARTING:
             worker.state = State.READY
-        if worker.replaces is not None and worker.replaces in self._active():
-            self._order_end(worker.replaces, Order.RETIRE)
-        worker.replaces = None
 
     def _check(self, worker: Worker) -> None:
         if worker.state is State.READY:
@@ -229,6 +234,8 @@ class Supervisor:
     def _reap(self, worker: Worker) -> None:
         end = worker.reap()
         self.workers.remove(worker)
+        if worker.replaces in self._active():
+            self._to_replace.appendleft(worker.replaces)
         if self._management is not None:
             self._management.forget(worker.pid)
             if (board := self._management.faults) is not None:
@@ -266,7 +273,8 @@ class Supervisor:
         self._end()
 
     def _maintain(self) -> None:
-        """Start workers that are missing, and let those go that are too many."""
+        """Start workers that are missing, and let those go that are replaced or too many."""
+        self._retire_replaced()
         self._replace_next()
         active = [worker for worker in self._active() if worker.replaces not in self._active()]
         if len(active) > self.control.target:
@@ -276,18 +284,39 @@ class Supervisor:
         for _ in range(self.control.target - len(active)):
             self._launch(None)
 
+    def _retire_replaced(self) -> None:
+        """Let old workers retire, if all that are to replace some by now are ready."""
+        new = [worker for worker in self.workers if worker.replaces]
+        if any(worker.state is State.STARTING for worker in new):
+            return
+        for worker in new:
+            if worker.state is State.READY:
+                if worker.replaces in self._active():
+                    self._order_end(worker.replaces, Order.RETIRE)
+                worker.replaces = None
+
     def _replace_next(self) -> None:
-        """Begin to replace a worker, unless one is being replaced."""
+        """Begin to replace workers, unless some are being replaced."""
         if any(worker.replaces or worker.state is State.DRAINING for worker in self.workers):
             return
-        while self._to_replace and not self._back_off.seconds:
+        begun = 0
+        while self._to_replace and begun < self._step and not self._back_off.seconds:
             old = self._to_replace[0]
             if old.state is State.STARTING and old in self.workers:
                 return
             self._to_replace.popleft()
             if old in self._active():
                 self._launch(old)
-                return
+                begun += 1
+
+    @property
+    def _step(self) -> int:
+        """How many workers are replaced at once, and how many must be new before the old ones give way."""
+        return (self.control.target + 1) // 2
+
+    def _old(self) -> set[Worker | None]:
+        """Return the workers that are replaced, or will be."""
+        return {*self._to_replace, *(worker.replaces for worker in self.workers)}
 
     def _launch(self, replaces: Worker | None) -> None:
         if self._back_off.seconds:

@@ -41,6 +41,8 @@ class Worker:
         self.replaces = replaces
         self.state = State.STARTING
         self.has_served = False
+        #: Whether it leaves new connections to others.
+        self.gives_way = False
         #: The version of the faults that it has been told of.
         self.faults_version = 0
         #: The version of the question for stacks that it has been asked.

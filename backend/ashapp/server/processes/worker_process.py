@@ -56,6 +56,10 @@ class Order(StrEnum):
     RETIRE = "retire"
     #: End at once, whatever is in flight.
     HURRY = "hurry"
+    #: Leave new connections to others, as it is to be replaced.
+    GIVE_WAY = "give way"
+    #: Accept connections as the others do.
+    ACCEPT = "accept"
     #: Log the stacks of all threads.
     LOG_STACKS = "log stacks"
     #: Keep the view of an endpoint, the text, off the loop: it has blocked the loops of workers.
@@ -174,9 +178,15 @@ class WorkerServer(DrainingServer):
                         reopen_log_files()
                     elif order is Order.FAULTS:
                         self.health.take_faults(text)
+                    elif order in {Order.GIVE_WAY, Order.ACCEPT}:
+                        asyncio.run_coroutine_threadsafe(self._give_way(order), loop)
                     else:
                         loop.call_soon_threadsafe(self._end, order)
             loop.call_soon_threadsafe(self.drain)
+
+    async def _give_way(self, order: Order) -> None:
+        if not self.should_exit:
+            await self.acceptor.give_way(to_others=order is Order.GIVE_WAY)
 
     def _end(self, order: Order) -> None:
         """Obey an order to end. A SIGTERM tells handlers of the application, as under other servers."""

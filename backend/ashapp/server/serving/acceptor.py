@@ -4,13 +4,19 @@
 Theory of operation. At the limit of descriptors asyncio's server logs an error, and tries again after a
 second, as many times as the backlog is long. uvloop's closes what it accepts, and says nothing. So asyncio
 has another server here, and with both loops one line a second says that no descriptor is left.
+
+A process that others are about to take the place of *gives way*: it leaves new connections to those, so that
+clients who have been told to leave do not come back to it, to be told the same again. It only looks, many
+times a second, whether a connection waits. If one does at each of several looks, the others have no time, and
+it accepts. So nobody is lost when these are too slow or fail; only the first clients wait for a moment.
 """
 
 import asyncio
 import errno
 import logging
+import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ashapp.server.settings import Settings
@@ -24,6 +30,12 @@ _AT_ONCE = 64
 # Seconds until the next attempt, after one that failed.
 _PAUSE = 1.0
 
+# Seconds between the looks of a process that gives way.
+_LOOK = 0.02
+# How many of them in a row must find that a connection waits, and how many it then accepts at each.
+_LOOKS = 10
+_LEFT_AT_ONCE = 8
+
 # Seconds: asyncio and uvloop can't be told to wait for ever.
 _FOR_EVER = 1e7
 
@@ -31,7 +43,7 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 
 
 class Acceptor:
-    """Makes servers whose connections have the protocol that *create_protocol* returns.
+    """Accepts connections, and lets them have the protocol that *create_protocol* returns.
 
     *tls* is an ``ssl.SSLContext``, or None. *has_limits* says whether the protocol itself gives up a
     connection that does not end.
@@ -46,20 +58,44 @@ class Acceptor:
         has_limits: bool,
     ) -> None:
         self._create_protocol = create_protocol
+        self._backlog = 0
+        self._servers: dict[socket.socket, Any] = {}
         self._tls: dict[str, Any] = {}
         if tls is not None:
             self._tls = {"ssl": tls, "ssl_handshake_timeout": settings.timeout_head or _FOR_EVER}
             if has_limits:  # this one counts from the beginning, and would cut a client that reads slowly
                 self._tls["ssl_shutdown_timeout"] = _FOR_EVER
 
-    async def listen(self, sock: socket.socket, backlog: int) -> Any:
-        """Serve what comes to *sock*; return something like an ``asyncio.Server``."""
+    async def listen(self, sockets: Iterable[socket.socket], backlog: int) -> None:
+        """Accept what comes to *sockets*. Each server closes a descriptor of its own."""
+        self._backlog = backlog
+        for sock in sockets:
+            self._servers[sock] = await self._open(sock.dup())
+
+    async def give_way(self, *, to_others: bool) -> None:
+        """Leave new connections to others that listen, as far as these accept them; or do so no longer."""
+        for sock, server in self._servers.items():
+            try:
+                copy = sock.dup()
+            except OSError:  # no descriptor is left: as it was will do
+                return
+            self._servers[sock] = _GivingWay(self, copy) if to_others else await self._open(copy)
+            server.close()
+
+    def close(self) -> None:
+        """Accept no more."""
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+
+    async def _open(self, sock: socket.socket) -> Any:
         loop = asyncio.get_running_loop()
         if not isinstance(loop, asyncio.BaseEventLoop):  # uvloop
-            return await loop.create_server(self._create_protocol, sock=sock, backlog=backlog, **self._tls)
-        sock.setblocking(False)  # noqa: FBT003 - has no name
-        sock.listen(backlog)
-        return _Listener(loop, sock, self)
+            return await loop.create_server(
+                self._create_protocol, sock=sock, backlog=self._backlog, **self._tls
+            )
+        sock.listen(self._backlog)
+        return _Listener(self, sock)
 
     async def serve(self, accepted: socket.socket) -> None:
         """Serve a connection that has been accepted already."""
@@ -68,37 +104,43 @@ class Acceptor:
 
 
 class _Listener:
-    """Accepts what comes to *sock*, on asyncio's own loop."""
+    """Accepts what comes to *sock*, for *acceptor*."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, acceptor: Acceptor) -> None:
-        self._loop = loop
-        self._sock = sock
+    _at_once = _AT_ONCE
+
+    def __init__(self, acceptor: Acceptor, sock: socket.socket) -> None:
+        sock.setblocking(False)  # noqa: FBT003 - has no name
         self._acceptor = acceptor
+        self._loop = asyncio.get_running_loop()
+        self._sock = sock
         self._tasks: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._begin()
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        return self._loop
 
     def close(self) -> None:
         """Accept no more."""
         if self._retry is not None:
             self._retry.cancel()
         self._loop.remove_reader(self._sock)
+        self._sock.close()
 
     def _begin(self) -> None:
         self._loop.add_reader(self._sock, self._accept)
 
+    def _begin_in(self, seconds: float) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = self._loop.call_later(seconds, self._begin)
+
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(self._at_once):
             try:
                 accepted, _ = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError:  # no descriptors or no memory: it would be called again at once, for nothing
                 self._loop.remove_reader(self._sock)
-                self._retry = self._loop.call_later(_PAUSE, self._begin)
+                self._begin_in(_PAUSE)
                 return
             accepted.setblocking(False)  # noqa: FBT003 - has no name
             task = self._loop.create_task(self._acceptor.serve(accepted))
@@ -109,6 +151,21 @@ class _Listener:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.debug("A connection came to nothing: %s", error)  # most often a TLS handshake
+
+
+class _GivingWay(_Listener):
+    """Accepts only what others leave waiting."""
+
+    _at_once = _LEFT_AT_ONCE
+    _looks = 0
+
+    def _begin(self) -> None:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        self._looks = self._looks + 1 if poll.poll(0) else 0
+        self._begin_in(_LOOK)
+        if self._looks >= _LOOKS:
+            self._accept()
 
 
 def tell_if_exhausted(connections: int) -> None:

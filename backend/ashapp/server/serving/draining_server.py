@@ -195,7 +195,7 @@ class DrainingServer(uvicorn.Server):
         except StartupError:
             await self._end_application()
             raise
-        self.servers = [await self._acceptor.listen(sock, self.config.backlog) for sock in sockets or []]
+        await self.acceptor.listen(sockets or [], self.config.backlog)
         self.started = True
         for monitor in self.health.monitors:
             await monitor.start()
@@ -249,14 +249,14 @@ class DrainingServer(uvicorn.Server):
                 _log.warning("New connections could not be refused in order: %s", error)
             await asyncio.sleep(SETTLING)
             queued = accept_queued(ours)
-        for server in self.servers:
-            server.close()
+        self.acceptor.close()
         for sock in sockets:
             sock.close()
-        await asyncio.gather(*map(self._acceptor.serve, queued), return_exceptions=True)
+        await asyncio.gather(*map(self.acceptor.serve, queued), return_exceptions=True)
 
     @functools.cached_property
-    def _acceptor(self) -> Acceptor:
+    def acceptor(self) -> Acceptor:
+        """What accepts its connections. On the loop."""
         loop = asyncio.get_running_loop()
 
         def create_protocol() -> asyncio.Protocol:
