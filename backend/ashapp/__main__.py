@@ -4,6 +4,7 @@
 ``ashapp check`` is a probe: it is answered without importing the rest of the command line.
 """
 
+import gc
 import os
 import sys
 from typing import Any
@@ -18,8 +19,12 @@ def main(**options: Any) -> None:
 
         sys.exit(check.main(sys.argv[2:]))
     _handle_signals()
+    # Nearly all that is imported stays: to look for garbage in it, again and again, is a part of a start.
+    gc.disable()
     from ashapp.server.cli import main as command  # noqa: PLC0415 - see above
 
+    gc.freeze()
+    gc.enable()
     command.main(**options)
 
 

@@ -17,7 +17,6 @@ from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
 from ashapp.observe.observation import Sink, current
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.blocking import BlockingViews, find_request
-from ashapp.server.assembly.debugging import Debugger, debugged, find_or_explain
 from ashapp.server.assembly.discovery import find_application, find_mounted, is_asgi, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable, harden
 from ashapp.server.assembly.log_config import access_logs, hold_to_rules, keep_loggers
@@ -42,6 +41,7 @@ from ashapp.server.system.resources import give_back_freed
 
 if TYPE_CHECKING:
     from ashapp.bridge.messages.types import AsgiApplication, WsgiApplication
+    from ashapp.server.assembly.debugging import Debugger
 
 __all__ = ["Application", "assemble", "load"]
 
@@ -53,7 +53,7 @@ class Application(NamedTuple):
     warnings: list[str]
     mounted: dict[str, object]
     #: What shows a developer the errors of the application.
-    debugger: Debugger | None = None
+    debugger: "Debugger | None" = None
 
 
 def load(settings: Settings) -> Application:
@@ -61,9 +61,16 @@ def load(settings: Settings) -> Application:
 
     Raises `StartupError` if it can't be found or may not be served.
     """
-    debugger = Debugger() if settings.debug else None
-    warnings = misspelt_variables() if settings.debug else forbid_debug_variable() + misspelt_variables()
-    found = find_application(settings.app) if debugger is None else find_or_explain(settings.app)
+    warnings = misspelt_variables()
+    if settings.debug:
+        from ashapp.server.assembly.debugging import Debugger, find_or_explain  # noqa: PLC0415 - costs time
+
+        debugger = Debugger()
+        found = find_or_explain(settings.app)
+    else:
+        debugger = None
+        warnings = forbid_debug_variable() + warnings
+        found = find_application(settings.app)
     keep_loggers()
     gevent_patches.forbid_replaced_threads(settings.app)
     if gevent_patches.are_limited():
@@ -77,7 +84,7 @@ def load(settings: Settings) -> Application:
     mounted = {prefix: find_mounted(target) for prefix, target in (settings.mount or {}).items()}
     warnings += harden(found, settings, mounted.values())
     if debugger is not None:
-        found = debugged(found, debugger)
+        found = debugger.around(found)
     return Application(found, warnings, mounted, debugger)
 
 

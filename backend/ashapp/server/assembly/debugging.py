@@ -38,7 +38,7 @@ from ashapp.server.assembly.discovery import find_application
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.routes import flask_application
 
-__all__ = ["Debugger", "DebuggerFront", "Traced", "debugged", "find_or_explain"]
+__all__ = ["Debugger", "DebuggerFront", "Traced", "find_or_explain"]
 
 _log = logging.getLogger("ashapp.server")
 
@@ -65,6 +65,19 @@ class Debugger(DebuggedApplication):
         """Answer with the page for *error*; its code is run in *contexts*."""
         environ[_FAILED] = error, contexts
         return self.debug_application(environ, start_response)
+
+    def around(self, found: object) -> object:
+        """Return what was *found* with this around it, and Flask in debug mode."""
+        app = flask_application(found)
+        if app is not None:
+            app.debug = True
+            app.wsgi_app = Traced(app.wsgi_app, self)  # type: ignore[method-assign]
+            return found
+        return found if isinstance(found, WsgiToAsgi) else Traced(found, self)  # type: ignore[arg-type]
+
+    def in_front_of(self, app: AsgiApplication) -> AsgiApplication:
+        """Return *app* behind what serves the requests of the page."""
+        return DebuggerFront(app, self)
 
     def _raise(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         __traceback_hide__ = True
@@ -161,16 +174,6 @@ def find_or_explain(target: str) -> object:
         shown = "" if trace is None else "\n" + "".join(traceback.format_tb(trace)).rstrip()
         _log.error("%s%s", refusal.message, shown)
         return _Broken(error, trace)
-
-
-def debugged(found: object, debugger: Debugger) -> object:
-    """Return what was *found* with *debugger* around it, and Flask in debug mode."""
-    app = flask_application(found)
-    if app is not None:
-        app.debug = True
-        app.wsgi_app = Traced(app.wsgi_app, debugger)  # type: ignore[method-assign]
-        return found
-    return found if isinstance(found, WsgiToAsgi) else Traced(found, debugger)  # type: ignore[arg-type]
 
 
 def _own_trace(trace: TracebackType | None) -> TracebackType | None:

@@ -2,11 +2,11 @@
 """What a Flask application may not be while it is served: in debug mode, or signing with a guessable key."""
 
 import os
+import sys
 from collections.abc import Iterable
 
 from flask.app import Flask
 from flask.helpers import get_debug_flag
-from werkzeug.debug import DebuggedApplication
 
 from ashapp.server.assembly.discovery import is_asgi
 from ashapp.server.assembly.layers import layers
@@ -37,7 +37,7 @@ def harden(found: object, settings: Settings, mounted: Iterable[object] = ()) ->
     accepted among them.
     """
     parts = [part for each in (found, *mounted) for part in layers(each)]
-    if not settings.debug and any(issubclass(type(part), DebuggedApplication) for part in parts):
+    if not settings.debug and any(map(_is_debugger, parts)):
         raise StartupError(
             f"{settings.app} has Werkzeug's debugger in it, which runs a visitor's code: remove it"
         )
@@ -56,6 +56,11 @@ def harden(found: object, settings: Settings, mounted: Iterable[object] = ()) ->
             other.debug = False  # type: ignore[attr-defined]
             warnings.append(_DEBUG_IS_OFF.format(f"{type(other).__name__} within {settings.app}"))
     return warnings
+
+
+def _is_debugger(part: object) -> bool:
+    debug = sys.modules.get("werkzeug.debug")  # as it is imported by who has one
+    return debug is not None and issubclass(type(part), debug.DebuggedApplication)
 
 
 def _forbid_debug(app: Flask, label: str) -> list[str]:

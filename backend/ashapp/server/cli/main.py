@@ -2,8 +2,9 @@
 """The command ``ashapp``, and ``serve`` as a command of Flask's own command line."""
 
 import difflib
+import pkgutil
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,28 +14,43 @@ from click.shell_completion import CompletionItem
 from flask.cli import ScriptInfo
 
 from ashapp import __version__
-from ashapp.server.cli import check
-from ashapp.server.cli.control import reload, scale, stacks, status
-from ashapp.server.cli.dev import dev
-from ashapp.server.cli.migrate import migrate
 from ashapp.server.cli.options import CONTEXT, SERVE_OPTIONS, ServeCommand, given, target_argument
-from ashapp.server.cli.routes import routes
 from ashapp.server.cli.start import flask_target, start
 from ashapp.server.errors import StartupError
 
 __all__ = ["flask_serve", "main", "serve"]
 
 
+# Commands that are imported when they are asked for: a service needs none of them.
+_ELSEWHERE: Mapping[str, str] = {
+    "dev": "ashapp.server.cli.dev:dev",
+    "migrate": "ashapp.server.cli.migrate:migrate",
+    "routes": "ashapp.server.cli.routes:routes",
+    **{name: f"ashapp.server.cli.control:{name}" for name in ("reload", "scale", "stacks", "status")},
+}
+
+
 class _Group(click.Group):
     """A group whose command is ``serve`` where a target or an option is given: ``ashapp module:app``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in {*self.commands, "--version", *ctx.help_option_names}:
+        commands = self.list_commands(ctx)
+        if args and args[0] not in {*commands, "--version", *ctx.help_option_names}:
             is_unknown = not (args[0].startswith("-") or _is_target(args[0]))
             if is_unknown and not ctx.resilient_parsing:
-                raise StartupError(_no_command(args[0], self.commands))
+                raise StartupError(_no_command(args[0], commands))
             args = ["serve", *args]
         return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = _ELSEWHERE.get(cmd_name)
+        found: click.Command | None = (
+            pkgutil.resolve_name(place) if place else super().get_command(ctx, cmd_name)
+        )
+        return found
 
 
 def _is_target(word: str) -> bool:
@@ -85,13 +101,6 @@ def serve(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
     start(ctx, given(ctx), env_file)
 
 
-main.add_command(dev)
-main.add_command(routes)
-main.add_command(migrate)
-for _command in (status, stacks, reload, scale):
-    main.add_command(_command)
-
-
 def _complete_kind(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(kind) for kind in ("ready", "live", "http") if kind.startswith(incomplete)]
 
@@ -105,7 +114,8 @@ def _complete_kind(_: click.Context, __: click.Parameter, incomplete: str) -> li
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, shell_complete=_complete_kind)
 @click.pass_context
 def _check(ctx: click.Context, /, arguments: tuple[str, ...]) -> None:
-    # As a rule it is run without this module (see ``ashapp.__main__``).
+    from ashapp.server.cli import check  # noqa: PLC0415 - as a rule without this module: see ashapp.__main__
+
     ctx.exit(check.main(arguments))
 
 

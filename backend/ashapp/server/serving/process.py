@@ -18,7 +18,6 @@ from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals
 from ashapp.observe.logs.lines import write_before_exit
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.application import Application, assemble, load
-from ashapp.server.assembly.debugging import DebuggerFront
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.announcements import Kind, Tell, announcements
 from ashapp.server.management.workers import Workers
@@ -66,7 +65,7 @@ def prepare(server: DrainingServer, workers: Workers | None) -> Application:
     application = load(settings)
     config.app = assemble(application.found, settings, server.health, workers, application.mounted)
     if application.debugger is not None:
-        config.app = DebuggerFront(config.app, application.debugger)
+        config.app = application.debugger.in_front_of(config.app)
     if gevent_patches.are_limited() and settings.loop is None:
         config.loop = "asyncio"
     _load(server)
