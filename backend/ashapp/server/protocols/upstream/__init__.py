@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What of uvicorn, h11 and asyncio is replaced or reached into: all of it stands in `REACHED`.
 
-Their private names are used in this file only. A test goes through the table, and fails by the name of what
+Their private names are used in this folder only. A test goes through the table, and fails by the name of what
 a new version has changed.
 """
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import h11
-from h11._readers import ChunkedReader
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ashapp.server.protocols.head import check_lines
-
-__all__ = ["REACHED", "TESTED", "BaseH11Connection", "BaseH11Protocol", "HeldFlow", "LeanEvent", "Reached"]
+__all__ = ["REACHED", "TESTED", "HeldFlow", "LeanEvent", "Reached"]
 
 #: The versions that the tests have run with, the first and the last.
 TESTED = {"uvicorn": ("0.53.0", "0.54.0"), "h11": ("0.16.0", "0.16.0"), "httptools": ("0.6.4", "0.9.0")}
@@ -130,56 +125,3 @@ class HeldFlow(FlowControl):
             self.read_paused = False
         else:
             super().resume_reading()
-
-
-class BaseH11Protocol(H11Protocol):
-    """Asks another method whether to upgrade."""
-
-    def takes_upgrade(self) -> bool:
-        """Return whether the request that has just been received is a WebSocket handshake that is taken."""
-        raise NotImplementedError
-
-    def _should_upgrade(self) -> bool:
-        return self.takes_upgrade()
-
-
-class BaseH11Connection(h11.Connection):
-    """h11, but strict with chunked bodies: no bare LFs, nor controls in extensions and trailers (400)."""
-
-    def skip_empty_lines(self) -> None:
-        """Skip those before a request: some clients end a body with one (RFC 9112, 2.2)."""
-        received = self.trailing_data[0]
-        self._receive_buffer.maybe_extract_at_most(len(received) - len(received.lstrip(b"\r\n")))
-
-    def _get_io_object(self, *args: Any) -> Any:
-        found = super()._get_io_object(*args)
-        return _StrictChunkedReader() if isinstance(found, ChunkedReader) else found
-
-
-class _StrictChunkedReader(ChunkedReader):
-    """Checks each line before it is understood (RFC 9112, 7.1)."""
-
-    def __call__(self, buf: Any) -> Any:
-        # From the last chunk, h11 goes on by calling itself.
-        strict: Any = buf if isinstance(buf, _StrictBuffer) else _StrictBuffer(buf)
-        return super().__call__(strict)
-
-
-class _StrictBuffer:
-    """Stands for h11's *buffer* while a chunked body is read from it."""
-
-    def __init__(self, buffer: Any) -> None:
-        self._buffer = buffer
-        self.maybe_extract_at_most = buffer.maybe_extract_at_most
-
-    def maybe_extract_next_line(self) -> Any:
-        line = self._buffer.maybe_extract_next_line()
-        check_lines(bytes(self._buffer) if line is None else line)
-        return line
-
-    def maybe_extract_lines(self) -> Any:
-        received = bytes(self._buffer)
-        if not received.startswith(b"\r\n"):
-            trailer, end, _ = received.partition(b"\r\n\r\n")
-            check_lines(trailer + end)
-        return self._buffer.maybe_extract_lines()
