@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What of h11, and of uvicorn's protocol with it, is reached into. It is imported only where h11 is chosen."""
+"""What of h11, and of uvicorn's protocol with it, is reached into: imported only where h11 is chosen."""
 
 from typing import Any
 
