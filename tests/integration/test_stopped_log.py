@@ -40,11 +40,10 @@ def is_listening(address: tuple[str, int]) -> bool:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("http", ["httptools", "h11"])
-def test_a_reader_of_the_log_that_stops_stops_no_request(tmp_path: Path, http: str) -> None:
+def test_a_reader_of_the_log_that_stops_stops_no_request(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(dedent(APP))
     reader, writer = os.pipe()
-    command = [*SERVE, "shop", "--host", "127.0.0.1", "--port", "0", "--http", http]
+    command = [*SERVE, "shop", "--host", "127.0.0.1", "--port", "0"]
     process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **ENV}, stderr=writer)
     os.close(writer)
     try:

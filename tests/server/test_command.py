@@ -7,7 +7,6 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
@@ -16,10 +15,9 @@ import httpx
 import pytest
 
 from tests.support.network.tls import make_certificate, needs_openssl
-from tests.support.process import SERVE, ServerProcess, run, serving
+from tests.support.process import ServerProcess, run, serving
 
 FLASK = (sys.executable, "-m", "flask")
-KEY = "9f2c6d0b1e7a4538"
 
 SHOP = """
     import gc
@@ -78,25 +76,6 @@ def test_the_reference_api_is_served_by_default_and_quietly(tmp_path: Path) -> N
         assert server.stdout == ""
 
 
-@pytest.mark.parametrize(
-    ("command", "args"),
-    [
-        (SERVE, ["shop"]),
-        ([sys.executable, "-m", "ashapp"], ["shop:app"]),
-        ([str(Path(sys.executable).parent / "ashapp"), "serve"], ["shop:app"]),
-        ([*FLASK, "--app", "shop.py:app", "serve"], ["--workers", "2"]),
-    ],
-)
-def test_an_application_in_the_current_folder_is_served(
-    folder: Path, command: Sequence[str], args: list[str]
-) -> None:
-    with serving(args, command=command, cwd=folder) as server:
-        answer = get(server).json()
-        assert (answer["name"], answer["debug"]) == ("shop", False)
-        assert answer["multiprocess"] is ("--workers" in args)
-        assert server.stop() == 0
-
-
 def test_a_secret_reaches_workers_but_no_list_of_processes(folder: Path) -> None:
     (folder / "secret").write_text("a secret of the service\n")
     (folder / "peek.py").write_text(
@@ -117,16 +96,6 @@ def test_a_secret_reaches_workers_but_no_list_of_processes(folder: Path) -> None
     with serving(["peek", "--workers", "2"], cwd=folder, env=secret) as server:
         assert get(server).json() == {"key": "a secret of the service", "listed": False}
         assert "a secret of the service" not in server.stderr
-
-
-def test_a_unix_socket_is_served(folder: Path) -> None:
-    path = folder / "shop.sock"
-    with serving(["shop", "--uds", str(path), "--workers", "2"], cwd=folder) as server:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=30) as client:
-            assert client.get(f"{server.base_url}/").json()["name"] == "shop"
-            assert client.get(f"{server.base_url}/readyz").status_code == 200
-        assert server.stop() == 0
-    assert not path.exists()
 
 
 @needs_openssl
@@ -160,36 +129,6 @@ def test_the_garbage_collector_need_not_look_at_the_application(folder: Path, mo
     with serving(["shop", *more], cwd=folder) as server:
         frozen, tracked = map(int, get(server, "/frozen").text.split())
     assert frozen > 10 * tracked > 0
-
-
-def test_debug_is_never_on(folder: Path) -> None:
-    with serving(["serve"], command=[*FLASK, "--app", "shop", "--debug"], cwd=folder) as server:
-        assert get(server).json()["debug"] is False
-        assert server.stderr.count("FLASK_DEBUG is set, but 'serve' never runs in debug mode") == 1
-
-
-def test_settings_of_uvicorn_come_from_every_source(folder: Path) -> None:
-    (folder / "settings.toml").write_text("server_header = true\nheaders = ['X-From: file']\n")
-    env = {"ASHAPP_CONFIG": "settings.toml", "ASHAPP_HEADERS": "X-From: variable"}
-    with serving(["shop", "--no-date-header"], cwd=folder, env=env) as server:
-        headers = get(server).headers
-        assert (headers["server"], headers["x-from"], headers.get("date")) == ("uvicorn", "variable", None)
-
-
-def test_a_changed_file_is_loaded_again(folder: Path) -> None:
-    source = folder / "shop.py"
-    with serving(["shop", "--reload"], cwd=folder) as server:
-        first = get(server).json()
-        assert first["debug"] is False
-        source.write_text("import nosuch_module")
-        error = server.wait_for_log("importing 'shop' failed: .*")[0]
-        assert "No module named 'nosuch_module'" in error
-        source.write_text(dedent(SHOP).replace('"name": __name__', '"name": "changed"'))
-        server.wait_for_log(r"(?s)(startup complete.*){2}")
-        second = get(server).json()
-        assert (second["name"], second["pid"] != first["pid"]) == ("changed", True)
-        assert "Traceback" not in server.stderr
-        assert server.stop() == 0
 
 
 @pytest.mark.parametrize(("kind", "more"), [("async def", []), ("def", ["--workers", "2"])])

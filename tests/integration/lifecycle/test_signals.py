@@ -123,19 +123,12 @@ def test_programs_and_forked_children_of_an_application_get_the_defaults(
 
 
 _INSTALLED = {
-    "by the module": "signal.signal(signal.SIGTERM, note)",
     "by the module, to leave": """
         def leave(signum, frame):
             note(signum, frame)
             sys.exit(1)
 
         signal.signal(signal.SIGTERM, leave)
-        """,
-    "by a startup hook": """
-        async def start():
-            signal.signal(signal.SIGTERM, note)
-
-        app.on_startup = start
         """,
     "by a startup hook, on the loop": """
         async def start():

@@ -15,7 +15,7 @@ from textwrap import dedent
 import pytest
 
 from tests.support.client import Connection, fetch
-from tests.support.process import ServerProcess, run, serving
+from tests.support.process import ServerProcess, serving
 from tests.support.waiting import PATIENCE, until
 
 MODES = {"alone": [], "workers": ["--workers", "2"], "reload": ["--reload"]}
@@ -188,14 +188,6 @@ def test_no_signal_that_operators_of_other_servers_send_ends_a_service(folder: P
         assert server.stop() == 0
         # A worker that had not yet started is killed where its import takes long.
         assert not re.search("was ended by SIG(?!KILL)", server.stderr)
-
-
-def test_a_budget_that_does_not_fit_refuses_the_start(folder: Path) -> None:
-    result = run(["clock:app", "--termination-grace-period", "10"], cwd=folder)
-    assert result.returncode == 2
-    assert (
-        "drain_delay 0 + timeout_graceful_shutdown 15 + timeout_lifespan_shutdown 5 = 20 s" in result.stderr
-    )
 
 
 def test_a_process_that_serves_alone_ends_when_its_loop_is_stalled(folder: Path) -> None:

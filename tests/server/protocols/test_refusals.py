@@ -50,6 +50,9 @@ MALFORMED = [
     POST + b"Content-Length:\r\n\r\n",
     POST + b"content-length: 5\r\nCONTENT-LENGTH: 6\r\n\r\nhello",
     HEAD.replace(b"\r", b"\r\r") + b"\r\n",
+    POST + b"Content-Length: x\r\n\r\n",
+    b"nonsense\r\n\r\n",
+    *(HEAD.replace(b"/", target, 1) + b"\r\n" for target in (b"/caf\xe9", b"/?a=\xff", b"/a b", b"/\x7f")),
 ]
 
 #: What is no target for a server: no path, and no URL of HTTP, or one with a user in it.
