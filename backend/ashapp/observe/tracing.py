@@ -27,7 +27,7 @@ from ashapp.observe.observation import Observation
 
 _log = logging.getLogger("ashapp.observe")
 
-__all__ = ["Tracer", "make_provider", "outcome"]
+__all__ = ["Tracer", "make_provider", "make_tracer", "outcome"]
 
 _METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
@@ -92,6 +92,11 @@ class Tracer:
                 self._provider.force_flush(_FLUSH_TIMEOUT)
             except Exception:
                 _log.exception("The last traces can't be sent")
+
+
+def make_tracer(environ: Mapping[str, str], *, query: bool) -> Tracer:
+    """Return what makes the spans; errors are those of `make_provider`."""
+    return Tracer(make_provider(environ), query=query)
 
 
 def make_provider(environ: Mapping[str, str]) -> trace.TracerProvider:

@@ -2,8 +2,9 @@
 """What is sent by OpenTelemetry's own variables; without them nothing of it is imported."""
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
 
 from ashapp.observe.exporters import Signal, is_asked_for
 from ashapp.server.errors import StartupError
@@ -12,11 +13,12 @@ __all__ = ["if_asked_for"]
 
 _log = logging.getLogger("ashapp.server")
 
-T = TypeVar("T")
 
+def if_asked_for(signal: Signal, environ: Mapping[str, str], maker: str, **options: Any) -> Any:
+    """Return what *maker*, such as ``module:name``, makes of *environ* and *options*.
 
-def if_asked_for(signal: Signal, environ: Mapping[str, str], make: Callable[[], T]) -> T | None:
-    """Return what *make* returns, or None if *signal* is not asked for, or OpenTelemetry is not installed.
+    None if *signal* is not asked for, or OpenTelemetry is not installed: *maker* is not imported before, as
+    it costs time and memory.
 
     Raises:
         StartupError: a variable names an exporter that is not there.
@@ -25,7 +27,7 @@ def if_asked_for(signal: Signal, environ: Mapping[str, str], make: Callable[[], 
     if not is_asked_for(signal, environ):
         return None
     try:
-        return make()
+        return pkgutil.resolve_name(maker)(environ=environ, **options)
     except ImportError as error:
         _log.warning(
             "%s are asked for by OTEL_ variables, but can't be made: %s. "

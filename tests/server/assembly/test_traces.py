@@ -15,8 +15,8 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from ashapp.server.assembly.traces import make_tracer
 from ashapp.server.errors import StartupError
+from ashapp.server.telemetry import if_asked_for
 from tests.support.process import run, serving
 from tests.support.services.collector import Collector
 
@@ -47,6 +47,10 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     yield providers
     for provider in providers[:-1]:
         provider.shutdown()
+
+
+def make_tracer(environ: dict[str, str]) -> Any:
+    return if_asked_for("TRACES", environ, "ashapp.observe.tracing:make_tracer", query=False)
 
 
 def exporters_of(provider: Any) -> list[str]:
@@ -80,7 +84,7 @@ def test_traces_are_asked_for_by_the_standard_variables(
     for name, value in {**environ, "OTEL_SERVICE_NAME": "shop"}.items():
         monkeypatch.setenv(name, "false" if name == "OTEL_SDK_DISABLED" else value)
     for _ in range(2):  # there is one for the process
-        assert (make_tracer(environ, query=False) is None) is (exporters is None)
+        assert (make_tracer(environ) is None) is (exporters is None)
         assert len(made) == (1 if exporters is None else 2)
     if exporters is not None:
         assert exporters_of(made[0]) == exporters
@@ -91,7 +95,7 @@ def test_traces_are_asked_for_by_the_standard_variables(
 @pytest.mark.parametrize("variable", ["OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL"])
 def test_a_wrong_variable_stops_the_start(variable: str) -> None:
     with pytest.raises(StartupError, match=f"{variable} = 'smoke': no such exporter") as caught:
-        make_tracer({"OTEL_TRACES_EXPORTER": "otlp", variable: "smoke"}, query=False)
+        make_tracer({"OTEL_TRACES_EXPORTER": "otlp", variable: "smoke"})
     assert "console, otlp_proto_http" in str(caught.value)
 
 
@@ -112,7 +116,7 @@ def test_a_missing_package_is_told_and_the_service_goes_on(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ashapp.observe.tracing", None)
     with caplog.at_level(logging.WARNING, "ashapp.server"):
-        assert make_tracer({"OTEL_TRACES_EXPORTER": "console"}, query=False) is None
+        assert make_tracer({"OTEL_TRACES_EXPORTER": "console"}) is None
     (message,) = caplog.messages
     assert "Install ashapp-backend[otel]" in message
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Flask, jsonify, request
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,7 +14,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from ashapp.api.body import read_body
 from ashapp.api.payload import parse_json
-from ashapp.api.reference.parameters import Parameter, arguments, parameters_of
+from ashapp.api.reference.parameters import arguments, parameters_of
 from ashapp.bridge import websocket
 
 if TYPE_CHECKING:
@@ -127,10 +127,12 @@ class Endpoint:
         self.body: tuple[str, type[Model]] | None = next(
             ((name, each) for name, each in annotations.items() if _is_model(each)), None
         )
-        view = _handler(operation.view, self.parameters) if operation.is_websocket else self._view()
         if operation.is_websocket:
-            websocket(app, operation.rule, endpoint=self.name, max_size=64 * 1024)(view)
+            handler = _with_arguments(operation.view, self._arguments)
+            websocket(app, operation.rule, endpoint=self.name, max_size=64 * 1024)(handler)
         else:
+            is_plain = not (self.parameters or self.body or self.result)
+            view = operation.view if is_plain else _with_arguments(operation.view, self._arguments)
             app.add_url_rule(operation.rule, self.name, view, methods=operation.methods)
 
     @property
@@ -148,24 +150,6 @@ class Endpoint:
         """The arguments of the path in an example."""
         return {each.name: each.value.example for each in self.parameters if each.where == "path"}
 
-    def _view(self) -> Callable[..., Any]:
-        view = self.operation.view
-        if not (self.parameters or self.body or self.result):
-            return view
-        if not inspect.iscoroutinefunction(view):
-
-            @wraps(view)
-            def sync(**path: str) -> Any:
-                return _response(view(**self._arguments(path)))
-
-            return sync
-
-        @wraps(view)
-        async def on_loop(**path: str) -> Any:
-            return _response(await view(**self._arguments(path)))
-
-        return on_loop
-
     def _arguments(self, path: Mapping[str, str]) -> dict[str, Any]:
         values = arguments(self.parameters, path)
         if self.body is not None:
@@ -174,20 +158,21 @@ class Endpoint:
         return values
 
 
-def _handler(handler: Callable[..., Any], parameters: list[Parameter]) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(handler):
+def _with_arguments(view: F, arguments_of: Callable[[Mapping[str, str]], dict[str, Any]]) -> F:
+    """Return *view* so that it gets the arguments for those of the path; a model that it returns is JSON.
 
-        @wraps(handler)
-        async def on_loop(ws: Any, **path: str) -> Any:
-            return await handler(ws, **arguments(parameters, path))
+    It is async if *view* is. The handler of a WebSocket has that before all arguments.
+    """
 
-        return on_loop
+    @wraps(view)
+    def sync(*socket: Any, **path: str) -> Any:
+        return _response(view(*socket, **arguments_of(path)))
 
-    @wraps(handler)
-    def sync(ws: Any, **path: str) -> Any:
-        return handler(ws, **arguments(parameters, path))
+    @wraps(view)
+    async def on_loop(*socket: Any, **path: str) -> Any:
+        return _response(await view(*socket, **arguments_of(path)))
 
-    return sync
+    return cast("F", on_loop if inspect.iscoroutinefunction(view) else sync)
 
 
 def _is_model(annotation: object) -> bool:

@@ -20,7 +20,6 @@ from ashapp.server.assembly.blocking import BlockingViews, find_request
 from ashapp.server.assembly.discovery import find_application, find_mounted, is_asgi, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable, harden
 from ashapp.server.assembly.log_config import access_logs, hold_to_rules, keep_loggers
-from ashapp.server.assembly.traces import make_logs, make_tracer
 from ashapp.server.health.loop_monitor import LoopMonitor
 from ashapp.server.health.readiness_runner import Checker
 from ashapp.server.health.redaction import redact
@@ -38,6 +37,7 @@ from ashapp.server.settings import Settings
 from ashapp.server.settings.loading import misspelt_variables
 from ashapp.server.settings.trusted_proxies import TrustedProxies
 from ashapp.server.system.resources import give_back_freed
+from ashapp.server.telemetry import if_asked_for
 
 if TYPE_CHECKING:
     from ashapp.bridge.messages.types import AsgiApplication, WsgiApplication
@@ -176,13 +176,14 @@ def _sinks(bridge: WsgiToAsgi, settings: Settings) -> list[Sink]:
     """Return what gets the observation of each request when it has ended: traces and the access log."""
     hold_to_rules(settings)
     sinks = access_logs(settings)
-    logs = make_logs(os.environ)
+    logs = if_asked_for("LOGS", os.environ, "ashapp.observe.logs.otlp:LogsExport")
     if logs is not None:
         logs.attach()
         bridge.lifespan.on_shutdown.insert(0, logs.finish)
         if sinks:  # there is an access log
             sinks.append(logs)
-    tracer = make_tracer(os.environ, query=settings.access_log_query)
+    maker, query = "ashapp.observe.tracing:make_tracer", settings.access_log_query
+    tracer = if_asked_for("TRACES", os.environ, maker, query=query)
     if tracer is not None:
         sinks.insert(0, tracer)
         bridge.lifespan.on_shutdown.insert(0, tracer.flush)  # the first is called last

@@ -41,9 +41,7 @@ def find_application(target: str) -> object:
 
     Raises `StartupError` when there is none. Its cause is the exception of the application's code, if any.
     """
-    module, expression = _module(target)
-    found = _evaluate(module, expression) if expression else _search(module)
-    return _checked(found, target)
+    return _checked(*_look_up(*_module(target)))
 
 
 def find_mounted(target: str) -> object:
@@ -52,10 +50,8 @@ def find_mounted(target: str) -> object:
     Raises `StartupError` when there is none.
     """
     module, expression = _module(target)
-    found = _evaluate(module, expression, may_be_asgi=True) if expression else getattr(module, "app", None)
-    if found is None:
-        found = _search(module)
-    return found if is_asgi(found) else _checked(found, target)
+    found, label = _look_up(module, expression or ("app" if hasattr(module, "app") else ""))
+    return found if is_asgi(found) else _checked(found, label)
 
 
 def place_async_views(found: object, settings: Settings) -> None:
@@ -153,33 +149,37 @@ def _raised_inside(error: BaseException) -> bool:
     return any(not file.startswith("<frozen importlib") for file in files - {__file__, importlib.__file__})
 
 
-def _search(module: ModuleType) -> object:
+def _look_up(module: ModuleType, expression: str) -> tuple[object, str]:
+    """Return what *expression* names, or what is the application of *module*, and what to call that."""
+    return _evaluate(module, expression) if expression else _search(module)
+
+
+def _search(module: ModuleType) -> tuple[object, str]:
     """Find the application of a module as Flask does: by customary names, by type, by a factory."""
+    label = module.__name__
     named = [getattr(module, name, None) for name in ("app", "application")]
     for found in named:
         if isinstance(found, (Flask, WsgiToAsgi)):
-            return found
+            return found, label
     instances = {id(value): value for value in vars(module).values() if isinstance(value, Flask)}
     if len(instances) == 1:
-        return next(iter(instances.values()))
+        return next(iter(instances.values())), label
     if len(instances) > 1:
-        raise StartupError(
-            f"module {module.__name__!r} has several Flask applications; name one: '{module.__name__}:name'"
-        )
+        raise StartupError(f"module {label!r} has several Flask applications; name one: '{label}:name'")
     for name in ("create_app", "make_app"):
         factory = getattr(module, name, None)
         if inspect.isfunction(factory):
-            return _call(factory, f"{module.__name__}:{name}", [], {})
+            return _call(factory, f"{label}:{name}", [], {})
     for found in named:
         if is_asgi(found) or _is_wsgi(found):
-            return found
+            return found, label
     raise StartupError(
-        f"module {module.__name__!r} has no Flask application and no factory create_app or make_app; "
-        f"name the application: '{module.__name__}:name'"
+        f"module {label!r} has no Flask application and no factory create_app or make_app; "
+        f"name the application: '{label}:name'"
     )
 
 
-def _evaluate(module: ModuleType, expression: str, *, may_be_asgi: bool = False) -> object:
+def _evaluate(module: ModuleType, expression: str) -> tuple[object, str]:
     """Look up ``name``, ``name.attribute`` or a call of it with literal arguments."""
     try:
         name, arguments = _parse(expression)
@@ -192,10 +192,10 @@ def _evaluate(module: ModuleType, expression: str, *, may_be_asgi: bool = False)
     except AttributeError:
         raise StartupError(f"module {module.__name__!r} has no {name!r}") from None
     is_function = inspect.isfunction(found) or inspect.ismethod(found)
-    if arguments is None and not (is_function and _accepts(found)):
-        return found
     label = f"{module.__name__}:{expression}"
-    return _call(found, label, *(arguments or ([], {})), may_be_asgi=may_be_asgi)
+    if arguments is None and not (is_function and _accepts(found)):
+        return found, label
+    return _call(found, label, *(arguments or ([], {})))
 
 
 def _parse(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | None]:
@@ -210,9 +210,7 @@ def _parse(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | Non
     return name, (args, kwargs) if call is node else None
 
 
-def _call(
-    factory: Any, label: str, args: list[Any], kwargs: dict[str, Any], *, may_be_asgi: bool = False
-) -> object:
+def _call(factory: Any, label: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[object, str]:
     if not callable(factory) or not _accepts(factory, *args, **kwargs):
         raise StartupError(f"{label} can't be called so: it is {_kind(factory)}")
     try:
@@ -222,7 +220,7 @@ def _call(
     if inspect.iscoroutine(made):
         made.close()
         raise StartupError(f"{label} is an async function; {_EXPECTED}")
-    return made if may_be_asgi and is_asgi(made) else _checked(made, f"what {label} returned")
+    return made, f"what {label} returned"
 
 
 def _checked(found: object, label: str) -> object:

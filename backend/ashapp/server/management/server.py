@@ -71,13 +71,8 @@ def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
 
 def _sending(registry: CollectorRegistry) -> AbstractContextManager[object]:
     """Send the metrics while it is entered, if that is asked for."""
-
-    def make() -> AbstractContextManager[object]:
-        from ashapp.observe.metrics.export import MetricsExport  # noqa: PLC0415 - costs time and memory
-
-        return MetricsExport(registry, os.environ)
-
-    return if_asked_for("METRICS", os.environ, make) or nullcontext()
+    maker = "ashapp.observe.metrics.export:MetricsExport"
+    return if_asked_for("METRICS", os.environ, maker, registry=registry) or nullcontext()
 
 
 class SocketServer(ThreadingMixIn, WSGIServer):
