@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.process import SERVE, ServerProcess, serving
+from tests.support.process import MANAGED, SERVE, ServerProcess, serving
 from tests.support.waiting import until
 
 APP = """
@@ -30,7 +30,6 @@ os.execv(sys.argv[2], sys.argv[2:])
 FLAGS = ["--workers", "2", "--drain-delay", "0", "--no-access-log"]
 # Seconds that two workers have to start, one after the other.
 _START = 60.0
-MANAGED = {"ASHAPP_MANAGEMENT_PORT": "0", "ASHAPP_MANAGEMENT_HOST": "127.0.0.1"}
 
 
 def ask_all(server: ServerProcess) -> None:
@@ -48,7 +47,7 @@ def test_a_full_folder_costs_metrics_but_no_worker_and_no_probe(tmp_path: Path, 
     command = [sys.executable, "-c", LIMITED, str(room), *SERVE]
     env = {**MANAGED, "TMPDIR": str(shared), "PYTHONDONTWRITEBYTECODE": "1", "ASHAPP_CONTROL_SOCKET": "off"}
     with serving(["shop", *FLAGS], cwd=tmp_path, env=env, command=command, timeout=60) as server:
-        url = server.wait_for_log(r"Metrics and readiness on (http://[\d.]+:\d+)")[1]
+        url = server.management_url
         with httpx.Client(base_url=url, trust_env=False, timeout=20) as management:
 
             def value(name: str) -> float:

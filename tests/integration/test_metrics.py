@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.process import ServerProcess, serving
+from tests.support.process import MANAGED, ServerProcess, serving
 
 WORKERS = 3
 CLIENTS = 4
@@ -52,7 +52,6 @@ REQUESTS = [
     ("PROPFIND", "/sync/{}", ("_OTHER", "", "405", "thread")),
 ]
 FLAGS = ["--workers", str(WORKERS), "--drain-delay", "0", "--log-level", "info", "--no-access-log"]
-MANAGED = {"ASHAPP_MANAGEMENT_PORT": "0", "ASHAPP_MANAGEMENT_HOST": "127.0.0.1"}
 LABELS = ("http_request_method", "http_route", "http_response_status_code", "ashapp_place")
 
 
@@ -62,7 +61,7 @@ class Service:
     def __init__(self, server: ServerProcess) -> None:
         self.base_url = server.base_url
         self.server = server
-        self.management_url = server.wait_for_log(r"Metrics and readiness on (http://[\d.]+:\d+)")[1]
+        self.management_url = server.management_url
 
     def samples(self, name: str) -> Counter[tuple[str, ...]]:
         text = httpx.get(f"{self.management_url}/metrics", trust_env=False, timeout=20).text

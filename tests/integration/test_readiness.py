@@ -9,7 +9,7 @@ from textwrap import dedent
 import httpx
 import pytest
 
-from tests.support.process import ServerProcess, serving
+from tests.support.process import MANAGED, serving
 from tests.support.waiting import until
 
 APP = """
@@ -41,7 +41,6 @@ APP = """
     """
 
 FLAGS = ["--threads", "2", "--readiness-interval", "0.1", "--drain-delay", "0"]
-MANAGED = {"ASHAPP_MANAGEMENT_PORT": "0", "ASHAPP_MANAGEMENT_HOST": "127.0.0.1"}
 
 
 @pytest.fixture
@@ -53,10 +52,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def get(url: str) -> httpx.Response:
     return httpx.get(url, trust_env=False, timeout=20)
-
-
-def managed(server: ServerProcess) -> str:
-    return server.wait_for_log(r"Metrics and readiness on (http://[\d.]+:\d+)")[1]
 
 
 def test_readiness_follows_the_checks_while_every_thread_is_busy(folder: Path) -> None:
@@ -78,7 +73,7 @@ def test_readiness_follows_the_checks_while_every_thread_is_busy(folder: Path) -
 
 def test_the_management_port_tells_of_a_stalled_loop(folder: Path) -> None:
     with serving(["shop", *FLAGS, "--stall-timeout", "0"], cwd=folder, env=MANAGED) as server:
-        url = managed(server)
+        url = server.management_url
         assert get(f"{url}/livez").status_code == 200
         with ThreadPoolExecutor(1) as pool:
             stalled = pool.submit(get, f"{server.base_url}/stall")

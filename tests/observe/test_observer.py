@@ -8,9 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from flask import Flask
 
-from ashapp.bridge import FlaskToAsgi
 from ashapp.observe.observation import INFO, Message, Observation, Scope, current
 from ashapp.observe.observer import Observer
 from tests.support.asgi import Client, fetch, http_scope
@@ -229,29 +227,3 @@ async def test_nothing_is_left_for_the_garbage_collector() -> None:
         assert (await serve())() is None
     finally:
         gc.enable()
-
-
-@pytest.mark.parametrize(("path", "place"), [("/sync/7", "thread"), ("/async/7", "loop")])
-async def test_the_bridge_notes_and_binds(path: str, place: str) -> None:
-    app = Flask("shop")
-    found = []
-
-    @app.get("/sync/<int:number>")
-    def sync_view(number: int) -> str:
-        found.append(current.get())
-        return "sync"
-
-    @app.get("/async/<int:number>")
-    async def async_view(number: int) -> str:
-        await asyncio.sleep(0)
-        found.append(current.get())
-        return "async"
-
-    journal = Journal()
-    await fetch(Observer(FlaskToAsgi(app), [journal]), "GET", path.encode())
-    (seen,) = journal.seen
-    assert found == [seen]
-    assert seen.place == place
-    assert (seen.queued > 0) is (place == "thread")
-    assert seen.route == f"/{path.split('/')[1]}/<int:number>"
-    assert seen.endpoint == f"{path.split('/')[1]}_view"

@@ -7,7 +7,6 @@ import socket
 import ssl
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
 
@@ -22,8 +21,6 @@ FLASK = (sys.executable, "-m", "flask")
 SHOP = """
     import gc
     import os
-    import time
-    from pathlib import Path
     from flask import Flask, request
 
     app = Flask(__name__)
@@ -41,12 +38,6 @@ SHOP = """
     @app.get("/frozen")
     async def frozen():
         return f"{gc.get_freeze_count()} {len(gc.get_objects())}"
-
-    @app.get("/block")
-    async def block():
-        while not Path("go").exists():
-            time.sleep(0.01)
-        return "done"
     """
 
 
@@ -107,21 +98,6 @@ def test_tls_is_served(folder: Path) -> None:
         context = ssl.create_default_context(cafile=files["ssl_certfile"])
         url = f"https://localhost:{server.address[1]}"
         assert httpx.get(url, verify=context, trust_env=False).json()["name"] == "shop"
-
-
-def test_what_blocks_the_loop_is_logged_with_its_stack(folder: Path) -> None:
-    args = ["shop", "--log-format", "console", "--loop-guard", "1", "--workers", "2"]
-    with serving(args, cwd=folder) as server, ThreadPoolExecutor(1) as pool:
-        response = pool.submit(get, server, "/block")
-        server.wait_for_log(
-            r"\[warning +\] The event loop has not answered for \d+\.\d\d s"
-            r"[\s\S]*shop\.py.{1,2}, line \d+, in block"
-        )
-        (folder / "go").touch()
-        assert response.result().text == "done"
-        server.wait_for_log(r"The event loop goes on after \d+\.\d\d s")
-        assert server.stop() == 0
-        assert server.stderr.count("The event loop has not answered") == 1
 
 
 @pytest.mark.parametrize("more", [[], ["--workers", "2"]])

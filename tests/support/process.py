@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-__all__ = ["SERVE", "ServerProcess", "end", "run", "serving"]
+__all__ = ["MANAGED", "SERVE", "ServerProcess", "end", "run", "serving"]
 
 SERVE = (sys.executable, "-m", "ashapp", "serve")
+#: Variables for a server with a management port, see `ServerProcess.management_url`.
+MANAGED = {"ASHAPP_MANAGEMENT_PORT": "0"}
 
 # Variables of the person who runs the tests must not reach the server under test.
 _FOREIGN = re.compile(r"ASHAPP_|FLASK_|UVICORN_|(PORT|WEB_CONCURRENCY|FORWARDED_ALLOW_IPS)$")
@@ -44,6 +46,11 @@ class ServerProcess:
         assert url.hostname is not None
         assert url.port is not None, "it does not listen on TCP"
         return url.hostname, url.port
+
+    @property
+    def management_url(self) -> str:
+        """Where its metrics and its readiness are told, if it has a management port."""
+        return self.wait_for_log(r"Metrics and readiness on (http://[\w.:]+)")[1]
 
     @property
     def stdout(self) -> str:

@@ -61,8 +61,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         with connect(server.base_url.replace("http", "ws") + "/echo", proxy=None) as socket:
             socket.send("hello")
             assert socket.recv() == "hello"
-        management = server.wait_for_log(r"Metrics and readiness on (http://[\w.:]+)")[1]
-        httpx.post(f"{management}/faults", json={"kind": "unready"}).raise_for_status()
+        httpx.post(f"{server.management_url}/faults", json={"kind": "unready"}).raise_for_status()
         scrape(server, until="ashapp_active_faults")
         scrape(server, until="ashapp_faults_total")
         scrape(server, until="ashapp_websocket_closes_total")

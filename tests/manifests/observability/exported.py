@@ -34,7 +34,7 @@ _SUFFIXES = {
 
 def scrape(server: ServerProcess, until: str, timeout: float = 30) -> dict[str, set[str]]:
     """Return the names of the series of a service, each with its labels, when *until* has one."""
-    url = server.wait_for_log(r"Metrics and readiness on (http://[\w.:]+)")[1]
+    url = server.management_url
     deadline = time.monotonic() + timeout
     while True:
         text = httpx.get(f"{url}/metrics", timeout=timeout).raise_for_status().text

@@ -58,6 +58,12 @@ def test_metrics_are_sent_in_intervals_and_at_the_end(
     assert instance
 
 
+@pytest.mark.parametrize("interval", ["0", "-5"])
+def test_a_wrong_interval_is_told(registry: CollectorRegistry, interval: str) -> None:
+    with pytest.raises(ValueError, match=f"{INTERVAL} = '{interval}': expected milliseconds"):
+        MetricsExport(registry, {INTERVAL: interval})
+
+
 def test_what_fails_is_logged_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

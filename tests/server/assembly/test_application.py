@@ -2,7 +2,6 @@
 import math
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -222,24 +221,6 @@ async def test_the_loop_is_guarded_while_the_application_is_served(flags: dict[s
     await eventually(partial(has_guards, 0))
 
 
-async def test_a_view_that_blocks_the_loop_is_counted_and_told_of() -> None:
-    app, health, workers = Flask("shop"), Health(Phase.RUNNING), LocalWorker()
-
-    @app.get("/")
-    async def slow() -> str:
-        time.sleep(0.3)  # noqa: ASYNC251 - on purpose
-        return "done"
-
-    assembled = assemble(app, settings(loop_guard="0.01", limit_blocking="0.05"), health, workers)
-    async with monitored(health):
-        for _ in range(2):
-            await fetch(assembled)
-        (status,) = workers.statuses()
-        assert list(status.moved) == ["slow"]
-    labels = {"ashapp_endpoint": "slow"}
-    assert workers.registry.get_sample_value("ashapp_event_loop_blocks_total", labels) == 2
-
-
 @pytest.mark.usefixtures("no_checks")
 @pytest.mark.parametrize("is_flask", [True, False])
 async def test_readiness_checks_run_in_the_context_of_a_flask_application(*, is_flask: bool) -> None:
@@ -272,12 +253,6 @@ async def test_requests_are_counted_for_the_management_port_but_probes_are_not()
         (status,) = workers.statuses()
         assert (status.reason, status.active, status.threads) == (None, 0, 40)
     assert workers.statuses() == []
-
-
-@pytest.mark.parametrize("faults", [False, True])
-def test_no_request_passes_what_faults_need_where_they_are_off(*, faults: bool) -> None:
-    front = assemble(Flask("shop"), settings(faults=faults, management_port="0"), workers=LocalWorker())
-    assert isinstance(front._app, WsgiToAsgi) is not faults
 
 
 @pytest.mark.parametrize("is_on", [True, False])

@@ -34,10 +34,6 @@ SHOP = """
         logging.getLogger("shop.own").info("async %d", number)
         return "async"
 
-    @app.get("/file")
-    def file():
-        return "", {"Content-Length": "9", "X-Sendfile": "/file"}
-
     def plain(environ, start_response):
         raise LookupError("out of stock")
     """
@@ -224,15 +220,3 @@ def test_only_the_loggers_of_the_service_are_kept() -> None:
     finally:
         for logger, disabled in zip(loggers, before, strict=True):
             logger.disabled = disabled
-
-
-@pytest.mark.parametrize("parser", ["httptools", "h11"])
-def test_a_file_that_a_proxy_sends_is_no_error(folder: Path, parser: str) -> None:
-    with serving(["shop", "--http", parser], cwd=folder) as server:
-        for _ in range(2):
-            with httpx.stream("GET", f"{server.base_url}/file", trust_env=False, timeout=20) as response:
-                assert (response.status_code, response.headers["X-Sendfile"]) == (200, "/file")
-        assert server.stop() == 0
-        lines = [json.loads(line) for line in server.stderr.splitlines()]
-    assert [line["status"] for line in lines if line["event"] == "request"] == [200, 200]
-    assert {line["level"] for line in lines} <= {"info", "warning"}

@@ -161,8 +161,7 @@ def durations(request: ExportMetricsServiceRequest) -> dict[tuple[str, int], int
     }
 
 
-@pytest.mark.parametrize("interval", ["0", "soon", "-5"])
-def test_a_wrong_interval_stops_the_start(interval: str) -> None:
-    done = run(env={"OTEL_METRICS_EXPORTER": "console", "OTEL_METRIC_EXPORT_INTERVAL": interval})
+def test_a_wrong_interval_stops_the_start() -> None:
+    done = run(env={"OTEL_METRICS_EXPORTER": "console", "OTEL_METRIC_EXPORT_INTERVAL": "soon"})
     assert done.returncode != 0
-    assert f"OTEL_METRIC_EXPORT_INTERVAL = '{interval}': expected milliseconds" in done.stderr
+    assert "OTEL_METRIC_EXPORT_INTERVAL = 'soon': expected milliseconds" in done.stderr

@@ -36,7 +36,8 @@ def service(runtime: Path) -> Iterator[ServerProcess]:
     folder.mkdir()
     (folder / "stuck.py").write_text("\n".join(line[4:] for line in STUCK.splitlines()))
     environment = {"XDG_RUNTIME_DIR": str(runtime), "ASHAPP_MANAGEMENT_PORT": "0"}
-    with serving(["stuck", "--workers", "2", "--stall-timeout", "0"], cwd=folder, env=environment) as server:
+    options = ["--workers", "2", "--stall-timeout", "0", "--timeout-graceful-shutdown", "1"]
+    with serving(["stuck", *options], cwd=folder, env=environment) as server:
         yield server
 
 

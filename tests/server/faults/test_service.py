@@ -30,7 +30,7 @@ class Service:
     def __init__(self, server: ServerProcess, workers: int) -> None:
         self.server = server
         self.http = httpx.Client(verify=False, trust_env=False, timeout=20)
-        self.management = server.wait_for_log(r"Metrics and readiness on (http://[\w.:]+)")[1]
+        self.management = server.management_url
         until(lambda: len(self.pids()) == workers, 60)
 
     def ask(self, **fault: Any) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ashapp.server.protocols.limits import Refusal
 from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
 from tests.support.network.tls import make_certificate, needs_openssl
@@ -79,24 +78,6 @@ MALFORMED_BODIES = [
     b"5;a=b\rc\r\nhello\r\n",
     b'5;a="\n"\r\nhello\r\n',
 ]
-
-
-def test_the_response_is_a_problem_that_ends_the_connection() -> None:
-    headers = [(b"date", b"today"), (b"Connection", b"close"), (b"content-type", b"text/plain")]
-    head, _, body = Refusal(431, "Too much.").response(headers).partition(b"\r\n\r\n")
-    assert head.split(b"\r\n") == [
-        b"HTTP/1.1 431 Request Header Fields Too Large",
-        b"date: today",
-        b"content-type: application/problem+json",
-        b"content-length: %d" % len(body),
-        b"connection: close",
-    ]
-    assert json.loads(body) == {
-        "type": "about:blank",
-        "title": "Request Header Fields Too Large",
-        "status": 431,
-        "detail": "Too much.",
-    }
 
 
 def assert_refused(connection: Connection, status: int) -> str:

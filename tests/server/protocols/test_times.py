@@ -14,8 +14,6 @@ from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST, assert_ref
 from tests.support.client import Connection, TruncatedResponse, chunk, fetch
 from tests.support.waiting import until
 
-pytestmark = on_each_loop
-
 
 @pytest.fixture(autouse=True)
 def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +107,7 @@ def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(
         assert time.monotonic() - began >= 0.9
 
 
+@on_each_loop
 def test_a_request_that_comes_at_the_end_of_its_time_is_answered(
     serve: ServeLimited, connections: list[LimitedProtocol]
 ) -> None:
@@ -155,6 +154,7 @@ def test_an_unread_body_is_thrown_away_for_a_while_only(serve: ServeLimited) -> 
                 assert connection.is_closed()
 
 
+@on_each_loop
 @pytest.mark.parametrize("target", ["/flood", "/large"], ids=["stream", "complete response"])
 def test_a_client_that_does_not_read_is_cut_off(
     serve: ServeLimited, app: Application, connections: list[LimitedProtocol], target: str
@@ -170,6 +170,7 @@ def test_a_client_that_does_not_read_is_cut_off(
         assert len(received) < 20_000_000
 
 
+@on_each_loop
 def test_a_client_may_read_slowly(serve: ServeLimited) -> None:
     with Connection(serve(send_seconds=0.5), receive_buffer=65536) as connection:
         connection.send_request("GET", "/large")

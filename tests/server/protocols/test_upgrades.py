@@ -62,16 +62,6 @@ def test_an_upgrade_that_is_not_taken_changes_nothing(
     assert app.ends == ["complete"] * 6
 
 
-def test_many_of_them_may_be_sent_ahead(serve: ServeLimited, combination: Combination) -> None:
-    head = b"POST" + UPGRADE + b"Upgrade: h2c\r\n"
-    with Connection(serve()) as connection:
-        connection.send((head + WITH_LENGTH) * 102)
-        bodies = {connection.receive().body for _ in range(101)}
-        assert bodies == {b"%d" % len(SMUGGLED)}
-        # httptools refuses the 101st that waits: so many there are only where the answers are slow.
-        assert connection.receive().status in ({200, 503} if combination[0] == "httptools" else {200})
-
-
 def test_a_handshake_is_a_request_like_others_where_no_websocket_is_taken_and_in_http_1_0(
     serve: ServeLimited,
 ) -> None:

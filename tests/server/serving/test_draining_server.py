@@ -169,17 +169,6 @@ def test_while_it_drains_it_is_not_ready_and_accepts_but_keeps_no_connection(
     assert run.application.events == ["shutdown"]
 
 
-def test_what_is_in_flight_is_finished(combination: Combination) -> None:
-    with held(combination=combination) as (run, connection):
-        run.server.drain()
-        until(lambda: is_refused(run.address))
-        run.application.released.set()
-        response = connection.receive()
-        assert response.body == b"/held"
-        assert response.head.one("connection") == "close"
-        assert run.has_ended()
-
-
 def test_a_response_that_has_begun_does_not_end_its_connection_unannounced(combination: Combination) -> None:
     with running(combination) as run, Connection(run.address) as connection:
         connection.send_request("GET", "/begun")

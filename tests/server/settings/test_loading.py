@@ -283,10 +283,6 @@ def test_tls_needs_its_files(tmp_path: Path) -> None:
     assert refusal({"ssl_keyfile": str(key)}) == "ssl_keyfile needs ssl_certfile"
 
 
-def test_a_flag_has_uvicorns_name_where_uvicorn_has_one() -> None:
-    assert [flag(name) for name in ("headers", "threads")] == ["--header", "--threads"]
-
-
 SLIPS = {
     "ASHAPP_DRIAN_DELAY": "ASHAPP_DRAIN_DELAY",
     "ASHAPP_LOGLEVEL": "ASHAPP_LOG_LEVEL",
