@@ -13,8 +13,8 @@ from pydantic_core import PydanticUndefined
 from ashapp.server.cli.completion import complete_target, complete_value
 from ashapp.server.env_files import read_env_files
 from ashapp.server.errors import StartupError
+from ashapp.server.inspection.settings_descriptions import descriptions
 from ashapp.server.settings import ServerSettings, Settings
-from ashapp.server.settings.descriptions import descriptions
 from ashapp.server.settings.loading import flag
 from ashapp.server.settings.types import DURATION, parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """What faults can be asked for, and what is said of a request for one that can't."""
 
-import difflib
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from werkzeug.routing import Map, MapAdapter, Rule
+
+from ashapp.server.settings.explanations import allowed, message, shown, suggestion
 
 __all__ = [
     "KINDS",
@@ -23,7 +24,7 @@ __all__ = [
     "parse",
 ]
 
-_LONGEST_VALUE = 100
+_WORKER = "must be 'all', 'one' or the process id of a worker"
 
 _EXAMPLES = "such as /users/<id> or /api/<path:rest>"
 
@@ -154,10 +155,10 @@ def parse(text: bytes) -> Fault:
     except (ValueError, RecursionError) as error:  # of UnicodeDecodeError too
         raise ValueError(f"the body must be JSON: {error}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"the body is {_shown(values)}: must be a JSON object")  # noqa: TRY004 - of a client
+        raise ValueError(f"the body is {shown(values)}: must be a JSON object")  # noqa: TRY004 - of a client
     kind = values.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"kind = {_shown(kind)}: must be one of {', '.join(KINDS)}")
+        raise ValueError(f"kind = {shown(kind)}: must be one of {', '.join(KINDS)}")
     try:
         return KINDS[kind].model_validate(values)
     except ValidationError as error:
@@ -167,36 +168,11 @@ def parse(text: bytes) -> Fault:
 
 def _explain(details: ErrorDetails, kind: type[Fault]) -> str:
     if not details["loc"]:
-        return details["msg"].removeprefix("Value error, ")
+        return message(details)
     name = str(details["loc"][0])
+    fields = kind.model_fields
     if details["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name, kind.model_fields, n=1)
-        suggestion = f"; did you mean {close[0]}?" if close else ""
-        return f"{_shown(name)} is none of {', '.join(kind.model_fields)}{suggestion}"
-    if details["type"] == "missing":
-        return f"{name} is missing: {_allowed(kind, name, details)}"
-    return f"{name} = {_shown(details['input'])}: {_allowed(kind, name, details)}"
-
-
-def _allowed(kind: type[Fault], name: str, details: ErrorDetails) -> str:
-    if name == "worker":
-        return "must be 'all', 'one' or the process id of a worker"
-    bounds = {
-        key: getattr(part, key)
-        for part in kind.model_fields[name].metadata
-        for key in _BOUNDS
-        if hasattr(part, key)
-    }
-    if not bounds:
-        return details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    number = "a whole number" if kind.model_fields[name].annotation is int else "a number"
-    low = f"above {bounds['gt']}" if "gt" in bounds else f"of at least {bounds['ge']}"
-    return f"must be {number} {low} and at most {bounds['le']}"
-
-
-_BOUNDS = ("gt", "ge", "le")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+        return f"{shown(name)} is none of {', '.join(fields)}{suggestion(name, fields)}"
+    value = f"{name} is missing" if details["type"] == "missing" else f"{name} = {shown(details['input'])}"
+    is_worker = name == "worker"  # of several types, each of which refuses the value
+    return f"{value}: {_WORKER if is_worker else allowed(details, fields[name])}"

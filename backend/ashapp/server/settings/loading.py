@@ -11,15 +11,14 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from ashapp.server.errors import StartupError
+from ashapp.server.settings.explanations import allowed, message, shown, suggestion
 from ashapp.server.settings.found_app import find_target
 from ashapp.server.settings.model import ServerSettings, Settings
-from ashapp.server.settings.types import allowed_numbers, parts_of
+from ashapp.server.settings.types import parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 from ashapp.server.variables import ALIASES, Given, read_settings, variable
 
 __all__ = ["flag", "load", "load_with_sources", "misspelt_variables"]
-
-_LONGEST_VALUE = 100
 
 # How alike the names of a variable and of a setting must be, from 0 to 1, for one to be a slip of the other.
 _SLIP = 0.8
@@ -104,22 +103,10 @@ def _origin(name: str) -> str:
 
 def _explain(details: ErrorDetails, given: Mapping[str, Given]) -> str:
     if not details["loc"]:
-        return details["msg"].removeprefix("Value error, ")
+        return message(details)
     name = str(details["loc"][0])
     if details["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name.replace("-", "_").lower(), _FIELDS, n=1)
-        suggestion = f"; did you mean {close[0]!r}?" if close else ""
-        return f"{name!r} in the config file is not a setting{suggestion}"
-    text = repr(details["input"])
-    shown = text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
-    value = "" if SecretStr in parts_of(_FIELDS[name]) else f" = {shown}"
-    return f"{given[name].name}{value} ({given[name].origin}): {_allowed(details, name)}"
-
-
-def _allowed(details: ErrorDetails, name: str) -> str:
-    numbers = allowed_numbers(_FIELDS[name])
-    if numbers and not details["type"].startswith("value_error"):
-        return numbers
-    if details["type"].startswith("bool"):
-        return "must be true or false"
-    return details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        return f"{name!r} in the config file is not a setting{suggestion(name, _FIELDS)}"
+    field = _FIELDS[name]
+    value = "" if SecretStr in parts_of(field) else f" = {shown(details['input'])}"
+    return f"{given[name].name}{value} ({given[name].origin}): {allowed(details, field)}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The types of values that settings have, and what is said of the numbers that are allowed."""
+"""The types of values that settings have."""
 
 import re
 import shlex
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic.fields import FieldInfo
 
 from ashapp.server.addresses import address_texts, parse_addresses
-from ashapp.server.durations import UNITS_TEXT, seconds_of
+from ashapp.server.durations import seconds_of
 
 __all__ = [
     "DURATION",
@@ -28,7 +28,6 @@ __all__ = [
     "Size",
     "Text",
     "WholeSeconds",
-    "allowed_numbers",
     "implementation",
     "parts_of",
 ]
@@ -142,20 +141,3 @@ def parts_of(field: FieldInfo) -> list[Any]:
     for part in parts:
         parts += part.metadata if isinstance(part, FieldInfo) else get_args(part)
     return parts
-
-
-def allowed_numbers(field: FieldInfo) -> str:
-    """Say which numbers *field* allows; nothing for one that is not a number with bounds."""
-    parts = parts_of(field)
-    bounds = {key: getattr(part, key) for part in parts for key in ("ge", "gt", "le") if hasattr(part, key)}
-    if not bounds:
-        return ""
-    if ByteSize in parts:
-        return f"must be a number of bytes of at least {bounds['ge']}, such as 20MiB"
-    kind = "a number" if float in parts else "a whole number"
-    unit = f", in {UNITS_TEXT}" if DURATION in parts else ""
-    if "gt" in bounds:
-        return f"must be {kind} above {bounds['gt']}{unit}"
-    if "le" in bounds:
-        return f"must be {kind} from {bounds['ge']} to {bounds['le']}"
-    return f"must be {kind} of at least {bounds['ge']}{unit}"
