@@ -16,6 +16,7 @@ from engineio.socket import Socket
 from websockets.sync.client import connect
 
 from ashapp import FlaskToAsgi, adopt_socketio
+from ashapp.bridge.websocket.libraries.polls import count_polls
 from ashapp.bridge.websocket.libraries.socket_io import PARTS, WAITS
 from tests.support.client import Address, Connection, fetch
 from tests.support.journal import Journal
@@ -106,6 +107,29 @@ def test_a_client_that_leaves_while_it_polls_holds_its_thread_until_the_next_pin
         time.sleep(0.2)
         assert bridge.admission.in_flight == 1, "nothing can interrupt it"
         until(lambda: bridge.admission.in_flight == 0)
+
+
+@pytest.mark.parametrize("kind", ["Flask-SocketIO", "adopted", "python-socketio"])
+def test_clients_that_poll_are_counted(app: flask.Flask, kind: str) -> None:
+    if kind == "python-socketio":
+        server = socketio.Server(async_mode="threading", ping_interval=1)
+        app.wsgi_app = socketio.WSGIApp(server, app.wsgi_app)  # type: ignore[method-assign]
+    else:
+        extension = flask_socketio.SocketIO(app, async_mode="threading", ping_interval=1)
+        if kind == "adopted":
+            adopt_socketio(extension)
+    polls = count_polls(app)
+    url = "/socket.io/?EIO=4&transport=polling"
+    with serving(FlaskToAsgi(app)) as address, ExitStack() as stack:
+        for number in range(1, 4):
+            session = json.loads(fetch(address, url).body[1:])["sid"]
+            assert polls.open == number - 1, "that was no poll"
+            client = stack.enter_context(Connection(address))
+            client.send_request("GET", f"{url}&sid={session}")
+            until(lambda: polls.open == number)  # noqa: B023 - is called here
+        assert fetch(address, "/none").status == 404
+        assert fetch(address, f"{url}&sid=x").status == 400
+        until(lambda: polls.open == 0)  # each has got a ping
 
 
 def test_idle_clients_of_one_that_is_adopted_hold_no_threads(app: flask.Flask) -> None:

@@ -113,6 +113,7 @@ def test_a_service_is_ready_if_one_of_its_workers_is() -> None:
         "websockets": 0,
         "websocket_threads": 0,
         "busy_websocket_threads": 0,
+        "socketio_polls": 0,
         "moved_views": {"slow": "it has blocked the event loop"},
         "checks": [],
     }
@@ -257,7 +258,7 @@ def test_what_the_workers_do_is_added_up() -> None:
     checks = [Outcome("database", None, 0.1, 1.0), Outcome("cache", "OSError: gone", 2.0, 1.0)]
     slow = [Outcome("database", None, 0.3, 1.0)]
     service = Service(
-        WorkerStatus(1, 0.0, "draining", 4, 3, 2, 1, checks, 6, {"slow": "it blocks"}, 100, 7, 5, 50, 4),
+        WorkerStatus(1, 0.0, "draining", 4, 3, 2, 1, checks, 6, {"slow": "it blocks"}, 100, 7, 5, 50, 4, 8),
         WorkerStatus(2, 0.0, None, 10, 20, 30, 25, slow),
     )
     service.ended = 7
@@ -271,6 +272,7 @@ def test_what_the_workers_do_is_added_up() -> None:
         "ashapp_websockets": 5,
         "ashapp_websocket_threads": 50,
         "ashapp_busy_websocket_threads": 4,
+        "ashapp_socketio_polls": 8,
         "ashapp_moved_views": 1,
         "ashapp_unwritten_metrics": 6,
         "ashapp_workers": 2,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from flask import Flask, got_request_exception
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
+from ashapp.bridge.websocket.libraries.polls import count_polls
 from ashapp.observe.observation import Sink, current
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.blocking import BlockingViews, find_request
@@ -233,6 +234,7 @@ def _watch(
         threads = getattr(bridge, "request_threads", None)
         reporter = StatusReporter(workers, health, bridge.threads, checker.outcomes.values, threads)
         reporter.websockets = bridge.websockets
+        reporter.polls = None if app is None else count_polls(app)
         sinks.append(reporter.metrics)
         if blocking is not None:
             health.block_listeners.append(reporter.metrics.note_block)

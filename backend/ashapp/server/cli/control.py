@@ -75,6 +75,7 @@ def _line(worker: dict[str, Any]) -> str:
         f"Worker {worker['pid']}: {state}; requests {worker['active_requests']}, of which "
         f"{worker['queued_requests']} wait for a thread; threads {worker['busy_threads']} of "
         f"{worker['threads']}; WebSockets {worker['websockets']}"
+        f"; Socket.IO polls {worker['socketio_polls']}"
     )
 
 

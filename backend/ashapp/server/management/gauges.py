@@ -38,6 +38,7 @@ _SUMS = {
         "busy_websocket_threads",
         "Threads for handlers of WebSockets that are held by one.",
     ),
+    "ashapp_socketio_polls": ("socketio_polls", "Requests of Socket.IO clients that wait for events."),
     "ashapp_moved_views": (
         "moved_views",
         "Views that have been moved to threads as they block the event loop, in each worker.",

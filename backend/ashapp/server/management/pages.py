@@ -103,6 +103,7 @@ def told_worker(status: WorkerStatus, stalled: float) -> dict[str, Any]:
         "websockets": status.websockets,
         "websocket_threads": status.websocket_threads,
         "busy_websocket_threads": status.busy_websocket_threads,
+        "socketio_polls": status.socketio_polls,
         "moved_views": status.moved,
         "checks": [_check(outcome) for outcome in status.checks],
     }

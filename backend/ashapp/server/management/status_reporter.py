@@ -10,6 +10,7 @@ from types import MappingProxyType
 from ashapp.bridge.admission.websockets import Websockets
 from ashapp.bridge.concurrency.request_threads import RequestThreadPool
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.websocket.libraries.polls import Polls
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.observe.metrics.files import unwritten
 from ashapp.observe.metrics.requests import RequestMetrics
@@ -40,6 +41,8 @@ class StatusReporter:
     moved: Mapping[str, str] = MappingProxyType({})
     #: What counts WebSockets, where the application may have some.
     websockets: Websockets | None = None
+    #: What counts the polls of Socket.IO clients, where the application may have some.
+    polls: Polls | None = None
     #: Whether it tells of requests by route, and of the last errors.
     tells_requests: bool = False
 
@@ -97,6 +100,7 @@ class StatusReporter:
             websockets=sockets.open if sockets else 0,
             websocket_threads=sockets.pool.size if sockets else 0,
             busy_websocket_threads=sockets.on_threads if sockets else 0,
+            socketio_polls=self.polls.open if self.polls else 0,
             checks=list(self._outcomes()),
             unwritten=unwritten(),
             moved=dict(self.moved),

@@ -50,6 +50,8 @@ class WorkerStatus:
     websockets: int = 0
     websocket_threads: int = 0
     busy_websocket_threads: int = 0
+    #: Requests of Socket.IO clients that wait for events.
+    socketio_polls: int = 0
     #: When it serves since, and when it has told this, by ``time.monotonic``.
     started: float = 0.0
     told: float = 0.0
