@@ -3,7 +3,6 @@
 
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -194,15 +193,6 @@ def test_an_application_is_imported_by_those_who_serve_it_and_outside_of_a_loop(
 def test_a_start_that_fails_says_why_in_one_line(folder: Path, args: list[str], words: list[str]) -> None:
     (folder / "broken.py").write_text("import nosuch")
     check_refusal(run([*args, "--port", "0"], cwd=folder), words)
-
-
-def test_a_port_in_use_is_told_in_one_line(folder: Path) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = str(other.getsockname()[1])
-        result = run(["shop", "--host", "127.0.0.1", "--port", port, "--workers", "2"], cwd=folder)
-    check_refusal(result, [f"port {port} on 127.0.0.1 is in use", "--port"])
 
 
 def test_flask_serve_fails_in_one_line_too(folder: Path) -> None:

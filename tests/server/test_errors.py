@@ -14,18 +14,6 @@ def test_it_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) ->
     assert error.exit_code == 2
 
 
-@pytest.mark.parametrize(("level", "shown"), [("info", False), ("debug", True), ("trace", True)])
-def test_the_cause_is_shown_to_those_who_debug(
-    capsys: pytest.CaptureFixture[str], level: str, *, shown: bool
-) -> None:
-    error = StartupError("importing 'shop' failed")
-    error.show_cause(level)
-    assert capsys.readouterr().err == ""
-    error.__cause__ = KeyError("price")
-    error.show_cause(level)
-    assert ("KeyError: 'price'" in capsys.readouterr().err) is shown
-
-
 def test_the_line_of_the_applications_own_code_is_named() -> None:
     with pytest.raises(ValueError, match="Expecting") as caught:
         json.loads("{")

@@ -124,21 +124,3 @@ def test_a_proxy_is_believed(client: httpx.Client) -> None:
     }
     assert client.get("/logout", headers=PROXY).headers["location"] == "https://guests.example.org/book/"
     assert client.post("/login", data={"name": "Ann"}, headers=PROXY).headers["location"] == "/book/"
-
-
-def test_without_a_proxy_the_client_is_who_it_is(client: httpx.Client) -> None:
-    forged = {name.replace("-", "_"): value for name, value in PROXY.items()}
-    assert client.get("/api/where", headers=forged).json() == {
-        "address": "127.0.0.1",
-        "url": f"{client.base_url}/api/where",
-        "home": f"{client.base_url}/",
-        "root": "",
-    }
-
-
-@pytest.mark.parametrize("method", ["PUT", "POST"])
-@pytest.mark.parametrize("chunked", [False, True])
-def test_bodies_are_read_whole(client: httpx.Client, method: str, chunked: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    content = b"x" * 3_000_000
-    sent = iter([content[:9999], content[9999:]]) if chunked else content
-    assert client.request(method, "/api/measure", content=sent).json()["size"] == len(content)

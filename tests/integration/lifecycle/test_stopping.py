@@ -4,7 +4,6 @@
 import os
 import re
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -203,16 +202,3 @@ def test_workers_do_not_outlive_their_supervisor(folder: Path, mode: str) -> Non
     with service(folder, mode) as server:
         os.kill(server.pid, signal.SIGKILL)
         until(lambda: is_refused(server))
-
-
-@pytest.mark.parametrize("mode", ["alone", "workers"])
-def test_a_service_does_not_take_the_socket_of_its_successor_away(folder: Path, mode: str) -> None:
-    path = folder / "socket"
-    args = ["clock:app", "--uds", str(path), *MODES[mode]]
-    with serving(args, cwd=folder) as old:
-        path.unlink()
-        with serving(args, cwd=folder):
-            assert old.stop() == 0
-            with socket.socket(socket.AF_UNIX) as client:
-                client.connect(str(path))
-        assert not path.exists()

@@ -1,36 +1,22 @@
 # SPDX-License-Identifier: MIT
-import json
 import os
 import signal
 import threading
 from typing import Any
-from wsgiref.util import setup_testing_defaults
-from wsgiref.validate import validator
 
 import pytest
 
 from ashapp.server.control import pages
 from ashapp.server.control.board import Control
 from ashapp.server.control.pages import ControlPages
+from tests.support.wsgi import Answer
 
 SUPERVISED = "service is one process, without a supervisor"
 
 
 def ask(control: Control | None, method: str, target: str) -> tuple[int, dict[str, Any]]:
-    path, _, query = target.partition("?")
-    environ: dict[str, Any] = {"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path}
-    environ["QUERY_STRING"] = query
-    setup_testing_defaults(environ)
-    found: list[str] = []
-
-    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        found.append(status)
-        return lambda data: None
-
-    answer = validator(ControlPages(None, control, 5))(environ, start)
-    body = b"".join(answer)
-    answer.close()  # type: ignore[attr-defined]
-    return int(found[0][:3]), json.loads(body)
+    answer = Answer(ControlPages(None, control, 5), target, method)
+    return answer.code, answer.content
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: MIT
 import io
-import json
 import platform
 import time
 from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
-from wsgiref.util import setup_testing_defaults
-from wsgiref.validate import validator
 
 import pytest
 from prometheus_client import REGISTRY, Counter, Metric
@@ -24,6 +21,7 @@ from ashapp.server.management import gauges
 from ashapp.server.management.pages import ManagementPages
 from ashapp.server.management.status_reporter import StatusReporter
 from ashapp.server.management.workers import LocalWorker, WorkerStatus
+from tests.support.wsgi import Answer
 
 
 class Service(LocalWorker):
@@ -37,31 +35,8 @@ class Service(LocalWorker):
         return self._statuses
 
 
-class Answer:
-    """What the pages about a service answer."""
-
-    def __init__(self, service: LocalWorker, path: str, method: str = "GET", **entries: Any) -> None:
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path,
-            "QUERY_STRING": "",
-            **entries,
-        }
-        setup_testing_defaults(environ)
-        self.status = ""
-        self.headers: dict[str, str] = {}
-        iterable = validator(ManagementPages(service, stalled=5))(environ, self._start)
-        self.body = b"".join(iterable)
-        iterable.close()  # type: ignore[attr-defined]
-
-    def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        self.status, self.headers = status, dict(headers)
-        return lambda data: None
-
-    @property
-    def content(self) -> Any:
-        return json.loads(self.body)
+def ask(service: LocalWorker, path: str, method: str = "GET", **entries: Any) -> Answer:
+    return Answer(ManagementPages(service, stalled=5), path, method, **entries)
 
 
 def worker(pid: int, reason: str | None = None, age: float = -60.0, *checks: Outcome) -> WorkerStatus:
@@ -87,19 +62,19 @@ def body(data: bytes) -> dict[str, Any]:
 
 def samples(service: LocalWorker) -> dict[str, float]:
     """Return what /metrics tells: by the name of the series and the values of its labels."""
-    metrics = parse_prometheus(Answer(service, "/metrics").body.decode())
+    metrics = parse_prometheus(ask(service, "/metrics").body.decode())
     return {s.name + "".join(s.labels.values()): s.value for metric in metrics for s in metric.samples}
 
 
 def test_the_pages_are_listed_and_head_has_no_body() -> None:
-    assert Answer(Service(), "/").content == {"paths": ["/", "/livez", "/metrics", "/readyz"]}
-    head = Answer(Service(), "/livez", "HEAD")
+    assert ask(Service(), "/").content == {"paths": ["/", "/livez", "/metrics", "/readyz"]}
+    head = ask(Service(), "/livez", "HEAD")
     assert (head.status, head.body) == ("200 OK", b"")
     assert int(head.headers["Content-Length"]) > 0
 
 
 def test_a_service_is_ready_if_one_of_its_workers_is() -> None:
-    answer = Answer(Service(worker(7), worker(8, "draining")), "/readyz")
+    answer = ask(Service(worker(7), worker(8, "draining")), "/readyz")
     assert answer.status == "200 OK"
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Cache-Control"] == "no-store"
@@ -127,8 +102,8 @@ def test_a_service_is_ready_if_one_of_its_workers_is() -> None:
 
 
 def test_a_service_without_ready_workers_is_not() -> None:
-    assert Answer(Service(), "/readyz").status == "503 Service Unavailable"
-    answer = Answer(Service(worker(8, "draining")), "/readyz")
+    assert ask(Service(), "/readyz").status == "503 Service Unavailable"
+    answer = ask(Service(worker(8, "draining")), "/readyz")
     assert answer.status == "503 Service Unavailable"
     assert answer.content["status"] == "unavailable"
 
@@ -136,9 +111,7 @@ def test_a_service_without_ready_workers_is_not() -> None:
 def test_checks_are_told_in_detail() -> None:
     ended = time.time() - 60
     checks = Outcome("database", "OSError: gone", 2.0, ended), Outcome("cache", None, 0.1, 1_700_000_000.5)
-    (database, cache) = Answer(Service(worker(7, None, -60, *checks)), "/readyz").content["workers"][0][
-        "checks"
-    ]
+    (database, cache) = ask(Service(worker(7, None, -60, *checks)), "/readyz").content["workers"][0]["checks"]
     assert 60 <= database.pop("age") < 120
     assert database.pop("time") > "2023"
     assert database == {"name": "database", "ok": False, "error": "OSError: gone", "duration": 2.0}
@@ -147,17 +120,17 @@ def test_checks_are_told_in_detail() -> None:
 
 def test_a_worker_without_a_sign_of_life_is_neither_alive_nor_ready() -> None:
     service = Service(worker(7), worker(8, age=60))
-    answer = Answer(service, "/livez")
+    answer = ask(service, "/livez")
     assert answer.status == "503 Service Unavailable"
     assert answer.content == {"status": "unavailable", "stalled_workers": [8]}
-    stalled = Answer(service, "/readyz").content["workers"][1]
+    stalled = ask(service, "/readyz").content["workers"][1]
     assert not stalled["ready"]
     assert stalled["reason"].startswith("no sign of life for 60.")
 
 
 def test_a_service_is_alive_as_long_as_no_worker_is_stalled() -> None:
     for workers in ([], [worker(7, "draining"), worker(8, "draining")]):
-        answer = Answer(Service(*workers), "/livez")
+        answer = ask(Service(*workers), "/livez")
         assert (answer.status, answer.content) == ("200 OK", {"status": "ok", "stalled_workers": []})
 
 
@@ -170,7 +143,7 @@ def test_a_service_is_alive_as_long_as_no_worker_is_stalled() -> None:
     ],
 )
 def test_what_is_not_there_is_a_problem(path: str, method: str, status: int, detail: str) -> None:
-    answer = Answer(Service(), path, method)
+    answer = ask(Service(), path, method)
     assert answer.status.startswith(f"{status} ")
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers.get("Allow") == ("GET, HEAD" if status == 405 else None)
@@ -179,17 +152,17 @@ def test_what_is_not_there_is_a_problem(path: str, method: str, status: int, det
 
 def test_faults_are_asked_for_listed_and_cleared() -> None:
     service = with_faults(worker(8), worker(7))
-    assert Answer(service, "/").content["paths"] == ["/", "/faults", "/livez", "/metrics", "/readyz"]
-    asked = Answer(service, "/faults", "POST", **body(b'{"kind": "cpu", "worker": "one"}'))
+    assert ask(service, "/").content["paths"] == ["/", "/faults", "/livez", "/metrics", "/readyz"]
+    asked = ask(service, "/faults", "POST", **body(b'{"kind": "cpu", "worker": "one"}'))
     assert (asked.status, asked.headers["Location"]) == ("201 Created", "/faults/1")
     assert (asked.content["kind"], asked.content["workers"]) == ("cpu", [7])
-    assert [each["id"] for each in Answer(service, "/faults").content["faults"]] == ["1"]
-    assert Answer(service, "/faults/1").content["threads"] == 1
+    assert [each["id"] for each in ask(service, "/faults").content["faults"]] == ["1"]
+    assert ask(service, "/faults/1").content["threads"] == 1
     assert samples(service)["ashapp_active_faultscpu"] == 1
-    assert [each["id"] for each in Answer(service, "/faults/1", "DELETE").content["cleared"]] == ["1"]
-    Answer(service, "/faults", "POST", **body(b'{"kind": "unready"}'))
-    assert [each["id"] for each in Answer(service, "/faults", "DELETE").content["cleared"]] == ["2"]
-    assert Answer(service, "/faults").content == {"faults": []}
+    assert [each["id"] for each in ask(service, "/faults/1", "DELETE").content["cleared"]] == ["1"]
+    ask(service, "/faults", "POST", **body(b'{"kind": "unready"}'))
+    assert [each["id"] for each in ask(service, "/faults", "DELETE").content["cleared"]] == ["2"]
+    assert ask(service, "/faults").content == {"faults": []}
 
 
 @pytest.mark.parametrize(
@@ -222,7 +195,7 @@ def test_faults_are_asked_for_listed_and_cleared() -> None:
 def test_what_is_wrong_with_a_request_for_a_fault_is_told(
     path: str, method: str, entries: dict[str, Any], status: int, detail: str
 ) -> None:
-    answer = Answer(with_faults(worker(7)), path, method, **{**body(b"{}"), **entries})
+    answer = ask(with_faults(worker(7)), path, method, **{**body(b"{}"), **entries})
     assert answer.status.startswith(f"{status} ")
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.content["detail"].startswith(detail)
@@ -239,7 +212,7 @@ def test_metrics_are_in_the_format_that_is_asked_for(accept: str, kind: str, par
     service = LocalWorker()
     StatusReporter(service, Health(), ThreadPool(1))
     Counter("jobs", "Jobs.", ["kind"], registry=service.registry).labels("a").inc(3)
-    answer = Answer(service, "/metrics", HTTP_ACCEPT=accept)
+    answer = ask(service, "/metrics", HTTP_ACCEPT=accept)
     assert answer.status == "200 OK"
     assert answer.headers["Content-Type"].startswith(kind)
     metrics = {metric.name: metric for metric in parse(answer.body.decode())}

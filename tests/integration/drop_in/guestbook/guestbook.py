@@ -18,7 +18,6 @@ from flask import (
     current_app,
     flash,
     g,
-    jsonify,
     redirect,
     render_template,
     request,
@@ -28,7 +27,6 @@ from flask import (
     url_for,
 )
 from flask.typing import ResponseReturnValue
-from flask.views import MethodView
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -159,23 +157,6 @@ def bug() -> ResponseReturnValue:
 @api.get("/state")
 def state() -> dict[str, Any]:
     return {"databases_open": databases_open}
-
-
-class Measure(MethodView):
-    init_every_request = False
-
-    def put(self) -> ResponseReturnValue:
-        size = 0
-        while chunk := request.stream.read(65536):
-            size += len(chunk)
-        return {"size": size}
-
-    async def post(self) -> ResponseReturnValue:
-        await asyncio.sleep(0)
-        return jsonify(size=len(request.get_data()), json=request.get_json(silent=True))
-
-
-api.add_url_rule("/measure", view_func=Measure.as_view("measure"))
 
 
 def create_app(database: str = "guestbook.sqlite") -> Flask:
