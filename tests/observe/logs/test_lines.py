@@ -74,18 +74,19 @@ def test_a_record_that_has_no_text_is_told_of(capsys: pytest.CaptureFixture[str]
     assert "--- Logging error ---" in capsys.readouterr().err
 
 
-def test_a_line_that_cannot_be_made_takes_no_other_along() -> None:
+async def test_a_line_that_cannot_be_made_takes_no_other_along() -> None:
     def fail() -> str:
         raise LookupError("oops")
 
     stream = Stream()
     written = Lines(stream)
-    written._waiting.extend(["first\n".__str__, fail])
+    written.write_soon("first\n".__str__)
+    written.write_soon(fail)
     written.write("last\n")
     assert (stream.getvalue(), written.lost) == ("first\nlast\n", 1)
 
 
-def test_what_is_logged_in_the_middle_of_a_write_follows() -> None:
+async def test_what_is_logged_in_the_middle_of_a_write_follows() -> None:
     """Such as by the garbage collector, which may run at any time."""
     stream = Stream()
     written = Lines(stream)
@@ -94,7 +95,7 @@ def test_what_is_logged_in_the_middle_of_a_write_follows() -> None:
         written.write("nested\n")
         return "outer\n"
 
-    written._waiting.append(interrupt)
+    written.write_soon(interrupt)
     written.flush()
     assert stream.getvalue() == "outer\nnested\n"
 

@@ -122,12 +122,10 @@ async def test_secrets_in_an_error_are_neither_shown_nor_logged_unless_that_is_a
 
 
 async def test_any_other_result_is_a_pass() -> None:
-    results = [None, True, 0, "", "no"]
-    for number, result in enumerate(results):
+    for number, result in enumerate([None, True, 0, "", "no"]):
         readiness_check(f"check {number}")(lambda result=result: result)
     async with checking() as checker:
-        assert checker.failure() is None
-        assert len(checker.outcomes) == len(results)
+        assert (checker.failure(), len(checker.outcomes)) == (None, 5)
 
 
 async def test_a_check_that_hangs_fails_in_its_time_and_is_not_run_twice_at_once() -> None:
