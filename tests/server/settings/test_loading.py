@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 
 from ashapp.server.addresses import TcpAddress, UnixAddress
 from ashapp.server.errors import StartupError
-from ashapp.server.settings.loading import flag, load, misspelt_variables
+from ashapp.server.settings.loading import flag, load, load_with_sources, misspelt_variables
 
 
 def set_variables(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
@@ -301,3 +302,17 @@ def test_a_slip_in_a_variable_is_told_and_other_variables_are_nobodys_business(
     set_variables(monkeypatch, dict.fromkeys([*SLIPS, *NO_SLIPS.split()], "3"))
     told = [f"{name} is no setting, and has no effect; did you mean {SLIPS[name]}?" for name in SLIPS]
     assert sorted(misspelt_variables()) == sorted(told)
+
+
+@pytest.mark.parametrize("before", [None, "logfire"])
+def test_plugins_of_pydantic_are_left_to_the_application(
+    monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    name = "PYDANTIC_DISABLE_PLUGINS"
+    monkeypatch.delenv(name, raising=False)
+    if before is not None:
+        monkeypatch.setenv(name, before)
+    make: Any = lambda **_: os.environ[name]  # noqa: E731 - in the place of a model
+    meanwhile: Any = load_with_sources({}, make)[0]
+    assert meanwhile == "__all__"
+    assert os.environ.get(name) == before

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command-line options of ``serve``: one for each setting, by uvicorn's names where it has one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, cast, get_args, get_origin
 
 import click
@@ -116,32 +116,6 @@ def read_env_file(path: str | None) -> None:
         raise StartupError(str(error)) from None
 
 
-def _serve_options() -> list[click.Parameter]:
-    """Return the options, in the order of the settings.
-
-    They hand over text as it was typed: the settings validate it, wherever it comes from.
-    """
-    options = [_option(name, field) for name, field in _FIELDS.items() if name not in _NOT_A_FLAG]
-    return [
-        env_file_option(),
-        *_instead(),
-        *options,
-        *(_alias(name, setting) for name, setting in ALIASES.items()),
-    ]
-
-
-def _instead() -> list[click.Parameter]:
-    """Return the options that ask for something else than a service."""
-    return [
-        click.Option(["--check"], is_flag=True, help="Import the application, but serve nothing."),
-        click.Option(
-            ["--print-config"],
-            is_flag=True,
-            help="Print a file for --config that has every setting, and where its value comes from.",
-        ),
-    ]
-
-
 def given(ctx: click.Context) -> dict[str, Any]:
     """Return the settings that were given on the command line.
 
@@ -218,5 +192,16 @@ def _section(name: str) -> str:
     return next((str(group.model_config.get("title")) for group in own or likes), "Options")
 
 
-#: The options of ``serve``: one for each setting, and what asks for something else.
-SERVE_OPTIONS = _serve_options()
+#: The options of ``serve``: what asks for something else, and one for each setting, in their order. They hand
+#: over text as it was typed: the settings validate it, wherever it comes from.
+SERVE_OPTIONS: Sequence[click.Parameter] = (
+    env_file_option(),
+    click.Option(["--check"], is_flag=True, help="Import the application, but serve nothing."),
+    click.Option(
+        ["--print-config"],
+        is_flag=True,
+        help="Print a file for --config that has every setting, and where its value comes from.",
+    ),
+    *(_option(name, field) for name, field in _FIELDS.items() if name not in _NOT_A_FLAG),
+    *(_alias(name, setting) for name, setting in ALIASES.items()),
+)

@@ -133,13 +133,7 @@ class Block(Fault, defer_build=True):
 
 #: The faults that there are, by the name of their kind.
 KINDS: dict[str, type[Fault]] = {
-    "latency": Latency,
-    "error": Error,
-    "unready": Unready,
-    "crash": Crash,
-    "cpu": Cpu,
-    "memory": Memory,
-    "block": Block,
+    kind.model_fields["kind"].default: kind for kind in (Latency, Error, Unready, Crash, Cpu, Memory, Block)
 }
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Make the settings of what is given, or one line that says what is wrong and where it came from."""
 
+import contextlib
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ __all__ = ["flag", "load", "load_with_sources", "misspelt_variables"]
 _SLIP = 0.8
 
 _FIELDS = ServerSettings.model_fields
+
+# A variable of pydantic.
+_NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 
 # What ``bind`` stands in the place of.
 _ONE_ADDRESS = ("host", "port", "uds", "fd")
@@ -50,7 +54,8 @@ def load_with_sources(
         _require_one_way_to_listen(given)
         if "app" not in given and (target := find_target(Path.cwd())):
             given["app"] = Given("app", target, "found here")
-        return kind(**{name: each.value for name, each in given.items()}), given
+        with _without_plugins():
+            return kind(**{name: each.value for name, each in given.items()}), given
     except ValidationError as error:
         lines = [
             _explain(details, given)
@@ -85,6 +90,19 @@ def flag(name: str) -> str:
     """Return the command-line option for a setting."""
     theirs = UVICORN_OPTIONS.get(name)
     return theirs.opts[0] if theirs else f"--{name.replace('_', '-')}"
+
+
+@contextlib.contextmanager
+def _without_plugins() -> Iterator[None]:
+    """Let pydantic look for no plugins, which takes time: they are for the models of the application."""
+    before = os.environ.get(_NO_PLUGINS)
+    os.environ[_NO_PLUGINS] = "__all__"
+    try:
+        yield
+    finally:
+        del os.environ[_NO_PLUGINS]
+        if before is not None:
+            os.environ[_NO_PLUGINS] = before
 
 
 def _require_one_way_to_listen(given: Mapping[str, Given]) -> None:
