@@ -24,12 +24,7 @@ from ashapp.bridge.concurrency.thread_locals import are_isolated
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.lifespan import Lifespan
-from ashapp.bridge.messages.environ import (
-    body_is_announced,
-    build_environ,
-    expects_continue,
-    server_constants,
-)
+from ashapp.bridge.messages.environ import body_is_announced, build_environ, server_constants
 from ashapp.bridge.messages.errors import (
     ClientDisconnected,
     RequestRejected,
@@ -40,7 +35,7 @@ from ashapp.bridge.messages.errors import (
 from ashapp.bridge.messages.headers import ending_upgrade
 from ashapp.bridge.mounts import Mounts
 from ashapp.bridge.request.body_intake import DEFAULT_READ_AHEAD, Intake
-from ashapp.bridge.request.input_stream import InputStream, ReadLock
+from ashapp.bridge.request.input_stream import InputStream
 from ashapp.bridge.request.output_queue import WriteBehind
 from ashapp.bridge.request.service import Service
 from ashapp.bridge.request.thread_call import ThreadCall
@@ -305,26 +300,6 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         """
         return build_environ(scope, body, self._constants, self.duplicate_header_limit)
 
-    def _announce_body(self, environ: Environ, body: InputStream) -> None:
-        """Prepare *body*, which the head of the request announces, for being read.
-
-        Raises:
-            RequestRejected: it is announced to be longer than ``limit_body``.
-
-        """
-        body.announced = True
-        body.lock = ReadLock(body.loop)
-        body.unasked = not expects_continue(environ)
-        length = environ.get("CONTENT_LENGTH")
-        if length is not None:
-            body.length = int(length)
-        if body.length is None:
-            body.max_length = self._max_body_length
-        elif self.limit_body is not None and body.length > self.limit_body:
-            raise RequestRejected(
-                413, f"The request body has {length} bytes: this service accepts {self.limit_body} at most."
-            )
-
     def _note_route(self, call: WsgiCall | None) -> None:
         """Note the route of a request that is given up, if it is not known yet."""
 
@@ -344,14 +319,12 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         return True
 
     def _prepare(self, scope: Scope, receive: Receive) -> WsgiCall:
-        loop = asyncio.get_running_loop()
-        if loop is not self.loop:
-            self._enter_loop()
+        loop = self._enter_loop()
         self.admission.check()
         body = InputStream(receive, loop)
         environ = self.build_environ(scope, body)
         if body_is_announced(environ):
-            self._announce_body(environ, body)
+            body.announce(environ, self.limit_body, self._max_body_length)
         return self.make_call(environ, body)
 
     async def _take_in(self, call: WsgiCall) -> None:

@@ -3,30 +3,51 @@
 
 A hand-off runs in the context that is current where it is asked for. That is the one of the request, or one
 that the application has entered itself, by ``copy_context().run``.
+
+A hand-off is waited for to its end, because two threads may not use one context. Only when the server has
+cancelled the task, and a request thread is stuck for longer than ``grace``, is the greenlet given up, so that
+the server can stop (``Patience``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from greenlet import getcurrent
 
 from ashapp.bridge.concurrency.async_to_sync import run_for, while_handling
+from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
     from contextvars import Context
 
-    from ashapp.bridge.concurrency.call import Call
+    from ashapp.bridge.concurrency.greenlets import PooledGreenlet
     from ashapp.bridge.concurrency.request_threads import RequestThread
 
-__all__ = ["Handoff", "TaskHandoff", "ThreadHandoff"]
+__all__ = ["Handoff", "OnRequestThread", "Patience", "TaskHandoff", "ThreadHandoff"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+_END = object()
+
+
+class CallOnLoop(Call, Protocol):
+    """A call that has its hand-offs done on the thread of its request."""
+
+    thread: RequestThread
+    greenlet: PooledGreenlet
+
+    def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run the sync *function* on the thread of the request, and return its result. In the greenlet."""
+        ...
 
 
 class Handoff:
@@ -152,3 +173,86 @@ class TaskHandoff(Handoff):
             self._coroutine.close()
             self._error = asyncio.CancelledError()
         self._finish()
+
+
+class Patience:
+    """How long *call*, whose task has been cancelled, goes on to wait for its request thread. On the loop.
+
+    A cancellation may be a time-out of the application's own, which has to wait for the thread. So nothing is
+    given up while the server is known not to stop, nor, where that is not known, at the first cancellation of
+    a coroutine.
+    """
+
+    def __init__(self, call: CallOnLoop) -> None:
+        #: How often the call has been cancelled while it waited for a hand-off.
+        self.interruptions = 0
+        #: Whether the call has been given up.
+        self.is_over = False
+        self._call = call
+        self._timer: asyncio.TimerHandle | None = None
+
+    def limit(self, handoff: Handoff) -> None:
+        """Wait for *handoff* no longer than its grace, if it is on the request thread."""
+        if self._timer is None and isinstance(handoff, ThreadHandoff):
+            self._look_later(handoff)
+
+    def stop(self) -> None:
+        """Give up nothing any more: the call has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look_later(self, handoff: Handoff) -> None:
+        self._timer = self._call.loop.call_later(self._call.grace, self._look, handoff)
+
+    def _look(self, handoff: Handoff) -> None:
+        call = self._call
+        if handoff.done:
+            self._timer = None
+        elif self._may_be_its_own():
+            self._look_later(handoff)
+        else:
+            _log.error(
+                "%s was cancelled, but %s has not returned for %s s: given up", call, handoff, call.grace
+            )
+            self.is_over = True
+            handoff.leave()
+
+    def _may_be_its_own(self) -> bool:
+        """Say whether the cancellation may be the application's own, or of a server that goes on."""
+        stopping = self._call.thread.pool.is_stopping()
+        return not stopping and (
+            stopping is False or (self._call.greenlet.depth > 0 and self.interruptions < 2)
+        )
+
+
+class OnRequestThread:
+    """An *iterable* whose items are made, and which is closed, on the thread of the request of *call*.
+
+    With *pull_inline*, it is only closed there.
+    """
+
+    def __init__(self, iterable: Iterable[bytes], call: CallOnLoop, *, pull_inline: bool) -> None:
+        self._iterable = iterable
+        self._call = call
+        self._pull_inline = pull_inline
+        self._iterator: Iterator[bytes] | None = None
+
+    def __iter__(self) -> OnRequestThread:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = self._pull() if self._pull_inline else self._call.run_on_request_thread(self._pull)
+        if chunk is _END:
+            raise StopIteration
+        return chunk  # type: ignore[no-any-return]
+
+    def _pull(self) -> Any:
+        if self._iterator is None:
+            self._iterator = iter(self._iterable)
+        return next(self._iterator, _END)
+
+    def close(self) -> None:
+        """Close the iterable, on the thread."""
+        close = getattr(self._iterable, "close", None)
+        if close is not None:
+            self._call.run_on_request_thread(close)

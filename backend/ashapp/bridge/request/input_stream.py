@@ -16,11 +16,16 @@ from typing import TYPE_CHECKING
 from greenlet import getcurrent
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ashapp.bridge.request.request_body import RequestBody, make_wait
+from ashapp.bridge.concurrency.futures import make_wait
+from ashapp.bridge.messages.environ import expects_continue
+from ashapp.bridge.messages.errors import RequestRejected
+from ashapp.bridge.request.request_body import RequestBody
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
+
+    from ashapp.bridge.messages.types import Environ
 
 __all__ = ["InputStream", "ReadLock"]
 
@@ -48,6 +53,29 @@ class InputStream(RequestBody, io.BufferedIOBase):
 
     def __del__(self) -> None:
         """Skip the ``close()`` of the base class: there is nothing to close."""
+
+    def announce(self, environ: Environ, limit: int | None, max_length: Callable[[], int | None]) -> None:
+        """Prepare to be read, as *environ*, the head of the request, announces a body.
+
+        *limit* is how many bytes may be announced, None for any number. Where none is, *max_length* tells at
+        each read how many may come.
+
+        Raises:
+            RequestRejected: more bytes are announced; the status is 413.
+
+        """
+        self.announced = True
+        self.lock = ReadLock(self.loop)
+        self.unasked = not expects_continue(environ)
+        length = environ.get("CONTENT_LENGTH")
+        if length is None:
+            self.max_length = max_length
+            return
+        self.length = int(length)
+        if limit is not None and self.length > limit:
+            raise RequestRejected(
+                413, f"The request body has {length} bytes: this service accepts {limit} at most."
+            )
 
     def may_block(self) -> bool:
         """Say whether a read may have to wait for the client, or for somebody else's read."""

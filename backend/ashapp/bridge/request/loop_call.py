@@ -19,17 +19,12 @@ application sees CancelledError where its coroutine waits, if its phase allows t
 coroutine, and wherever the phase forbids it, coroutines run as tasks of their own, which a cancellation does
 not reach. One by the server that comes then is kept as the ending of the call.
 
-A hand-off is waited for to its end, because two threads may not use one context. Only when the server has
-cancelled the task, and a request thread is stuck for longer than ``grace``, is the greenlet given up, so that
-the server can stop. A cancellation may as well be a time-out of the application's own, which has to wait for
-its request thread. So nothing is given up while the server is known not to stop, nor, where that is not
-known, at the first cancellation of a coroutine.
+A hand-off is waited for to its end, or until the ``Patience`` with it is over.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +34,7 @@ from ashapp.bridge.concurrency.request_threads import current_request_thread
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
-from ashapp.bridge.request.handoffs import Handoff, TaskHandoff, ThreadHandoff
+from ashapp.bridge.request.handoffs import Handoff, OnRequestThread, Patience, TaskHandoff, ThreadHandoff
 from ashapp.bridge.request.output_queue import pieces
 from ashapp.bridge.request.phases import Ending, Phase
 from ashapp.bridge.request.wsgi_call import TURN, WsgiCall, as_exception, log_late_failure
@@ -53,10 +48,6 @@ if TYPE_CHECKING:
     from ashapp.bridge.request.service import Service
 
 __all__ = ["LoopCall"]
-
-_log = logging.getLogger("ashapp.bridge")
-
-_END = object()
 
 
 class LoopCall(WsgiCall, Driver):
@@ -78,10 +69,8 @@ class LoopCall(WsgiCall, Driver):
     # Python 3.12 a task group whose task fails cancels the task that it belongs to, and leaves that.)
     _cancellations = 0
     _left_over = 0
-    # How often while it waited for a hand-off, and when that is given up.
-    _interruptions = 0
-    _limiter: asyncio.TimerHandle | None = None
-    _given_up = False
+    # With what runs on its request thread, once it has been cancelled meanwhile.
+    _patience: Patience | None = None
 
     def __init__(self, service: Service, environ: Environ, body: InputStream) -> None:
         super().__init__(service, environ, body, loop_context(service.tasks.startup_context))
@@ -89,8 +78,8 @@ class LoopCall(WsgiCall, Driver):
         self.application = service.application.__call__  # type: ignore[operator]
         # The driving task, once it waits.
         self._task: asyncio.Task[Any] | None = None
-        # A response that is complete, and not sent yet.
-        self._final: tuple[Message, ...] = ()
+        # The head and the body of a response that is complete, and not sent yet.
+        self._final: tuple[Message, bytes] | None = None
         #: The request thread of the request, chosen at first use.
         self.thread = service.thread_type(service.request_threads, is_nested=in_request.get())
 
@@ -131,7 +120,7 @@ class LoopCall(WsgiCall, Driver):
 
     def fail(self, error: BaseException) -> Any:
         """Raise *error* where the application waits; see ``Driver``."""
-        if self._given_up:
+        if self._patience is not None and self._patience.is_over:
             raise error  # and leave the greenlet as it is: what it waits for has its context
         item = super().fail(error)
         if isinstance(error, asyncio.CancelledError) and item is not DONE and self.phase.may_be_cancelled:
@@ -140,11 +129,12 @@ class LoopCall(WsgiCall, Driver):
 
     async def _finish(self) -> None:
         """Send the response that is complete. What comes after it may take its time."""
-        messages, self._final = self._final, ()
+        final, self._final = self._final, None
         try:
-            if messages:
+            if final is not None:
                 await asyncio.sleep(0)
-                await self._send_whole(*messages)
+                if not self._answers(self._exchange, *final):
+                    await self._send_final(*final)
             if self._timeout_answer is not None:
                 await self._timeout_answer
         except OSError:
@@ -155,17 +145,17 @@ class LoopCall(WsgiCall, Driver):
         except asyncio.CancelledError:
             self._ending = Ending.CANCELLED  # told when the application has done with the request
 
-    async def _send_whole(self, head: Message, body: Message) -> None:
-        if self._answers(self._exchange, head, body["body"]):
-            return
+    async def _send_final(self, head: Message, body: bytes) -> None:
         await self._send_to_client(head)
-        for piece in pieces(body):
+        for piece in pieces(_body(body, more=False)):
             await self._send_to_client(piece)
 
-    async def _send_messages(self, *messages: Message) -> None:
-        for message in messages:
-            for piece in pieces(message):
-                await self._send_to_client(piece)
+    async def _send_message(self, message: Message) -> None:
+        for piece in pieces(message):
+            await self._send_to_client(piece)
+        await self._take_turns()
+
+    async def _take_turns(self) -> None:
         self._sent_messages += 1
         if self._sent_messages % TURN == 0:
             await asyncio.sleep(0)
@@ -181,40 +171,19 @@ class LoopCall(WsgiCall, Driver):
             try:
                 await handoff.wait(self.loop)
             except asyncio.CancelledError as error:
-                if self._given_up:
+                patience = self._patience = self._patience or Patience(self)
+                if patience.is_over:
                     raise
-                self._interruptions += 1
+                patience.interruptions += 1
                 if is_shielded:
                     self._ending = Ending.CANCELLED
                 elif handoff.withdraw():
                     raise
                 if is_shielded or cancelled or not self._interrupted:
-                    self._limit(handoff)
+                    patience.limit(handoff)
                 cancelled = error
         if cancelled is not None and not is_shielded:
             raise cancelled
-
-    def _limit(self, handoff: Handoff) -> None:
-        if self._limiter is None and isinstance(handoff, ThreadHandoff):
-            self._limiter = self.loop.call_later(self.grace, self._leave, handoff)
-
-    def _leave(self, handoff: Handoff) -> None:
-        """Leave a hand-off that has had its grace, and the greenlet with it."""
-        if handoff.done:
-            self._limiter = None
-        elif self._may_be_its_own():
-            self._limiter = self.loop.call_later(self.grace, self._leave, handoff)
-        else:
-            _log.error(
-                "%s was cancelled, but %s has not returned for %s s: given up", self, handoff, self.grace
-            )
-            self._given_up = True
-            handoff.leave()
-
-    def _may_be_its_own(self) -> bool:
-        """Say whether the cancellation may be the application's own, or of a server that goes on."""
-        stopping = self.thread.pool.is_stopping()
-        return not stopping and (stopping is False or (self.greenlet.depth > 0 and self._interruptions < 2))
 
     def _expire(self) -> None:
         if not self._response.sealed:  # the time is for the response to begin: a stream may take any time
@@ -237,8 +206,8 @@ class LoopCall(WsgiCall, Driver):
     def _release(self) -> None:
         self._task, task = None, self._task
         self._stop_timers()
-        if self._limiter is not None:
-            self._limiter.cancel()
+        if self._patience is not None:
+            self._patience.stop()
         self.thread.end()
         self.body.stop()
         if task is not None:
@@ -320,26 +289,26 @@ class LoopCall(WsgiCall, Driver):
         pull, close = runs_inline(iterable, self.response)
         if pull and close:
             self.thread.release()  # a stream may last for hours
-        return iterable if pull and close else _OnRequestThread(iterable, self, pull_inline=pull)
+        return iterable if pull and close else OnRequestThread(iterable, self, pull_inline=pull)
 
     def _run_out(self, chunks: Iterator[bytes]) -> None:
         if isinstance(getattr(self.response, "response", None), list | tuple):
             return
-        messages, self._final = self._final, ()
-        if messages:
+        final, self._final = self._final, None
+        if final is not None:
             with suppress(OSError):  # the client has gone (ASGI 2.4)
-                self._ask(self._send_messages(*messages))
+                self._ask(self._send_final(*final))
         super()._run_out(self._in_turns(chunks))
 
     def _in_turns(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             yield chunk
-            self._ask(self._send_messages())
+            self._ask(self._take_turns())
 
     def _open(self, head: Message, chunk: bytes) -> None:
         if self._response.complete:
             # Sent by the driving task, which does so when the application is done, or waits.
-            self._final = (head, _body(chunk, more=False))
+            self._final = (head, chunk)
             return
         if self.body.share is not None:
             self.body.share.settle()
@@ -354,39 +323,10 @@ class LoopCall(WsgiCall, Driver):
 
     def _tell(self, message: Message) -> None:
         try:
-            self._ask(self._send_messages(message))
+            self._ask(self._send_message(message))
         except OSError as error:  # ASGI 2.4
             raise ClientDisconnected("the client went away while the response was sent") from error
 
 
 def _body(chunk: bytes, *, more: bool) -> Message:
     return {"type": "http.response.body", "body": chunk, "more_body": more}
-
-
-class _OnRequestThread:
-    """An iterable whose items are made, and which is closed, on the thread of the request."""
-
-    def __init__(self, iterable: Iterable[bytes], call: LoopCall, *, pull_inline: bool) -> None:
-        self._iterable = iterable
-        self._call = call
-        self._pull_inline = pull_inline
-        self._iterator: Iterator[bytes] | None = None
-
-    def __iter__(self) -> _OnRequestThread:
-        return self
-
-    def __next__(self) -> bytes:
-        chunk = self._pull() if self._pull_inline else self._call.run_on_request_thread(self._pull)
-        if chunk is _END:
-            raise StopIteration
-        return chunk  # type: ignore[no-any-return]
-
-    def _pull(self) -> Any:
-        if self._iterator is None:
-            self._iterator = iter(self._iterable)
-        return next(self._iterator, _END)
-
-    def close(self) -> None:
-        close = getattr(self._iterable, "close", None)
-        if close is not None:
-            self._call.run_on_request_thread(close)

@@ -24,15 +24,13 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from contextlib import suppress
 from contextvars import copy_context
 from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ashapp.bridge.admission.body_budget import PROOF
-from ashapp.bridge.concurrency.futures import as_coroutine, resolve
-from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.futures import make_wait, resolve
 from ashapp.bridge.messages.errors import ClientDisconnected
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.admission.body_budget import Share
     from ashapp.bridge.messages.types import Message, Receive
 
-__all__ = ["HIGH_WATER", "RequestBody", "make_wait"]
+__all__ = ["HIGH_WATER", "RequestBody"]
 
 _log = logging.getLogger("ashapp.bridge")
 
@@ -305,34 +303,3 @@ class RequestBody:
             self.loop.call_soon_threadsafe(callback, context=self._server_context)
         except RuntimeError as error:  # the loop has been closed: no more will come
             raise ClientDisconnected("the server has stopped") from error
-
-
-def make_wait(loop: asyncio.AbstractEventLoop) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Return a function that wakes the caller, from any thread, and one by which the caller waits for that.
-
-    A thread sleeps; a greenlet of *loop* is suspended.
-
-    Raises:
-        RuntimeError: to wait here would block *loop*.
-
-    """
-    if asyncio._get_running_loop() is not loop:  # noqa: SLF001 - the one that does not raise
-        lock = threading.Lock()
-        lock.acquire()
-        return lock.release, lock.acquire
-    greenlet = current_greenlet()
-    if greenlet is None:
-        raise RuntimeError(
-            "reading the request body in a callback of the event loop would block it: "
-            "read it in the view or in a task, or with asyncio.to_thread"
-        )
-    woken = loop.create_future()
-
-    def wake() -> None:
-        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - see above
-            resolve(woken)
-        else:
-            with suppress(RuntimeError):  # the loop has been closed: nobody waits
-                loop.call_soon_threadsafe(resolve, woken)
-
-    return wake, partial(greenlet.driver.run_coroutine, as_coroutine(woken))
