@@ -124,10 +124,11 @@ class Lines:
     def _take(self, count: int) -> Iterator[str]:
         """Take *count* lines that wait; those for which there is no room, or that can't be made, are lost."""
         used = self._queued - self._taken
+        has_room, has_room_for_access = used < self._limit, used < self._limit // 4 * 3
         for _ in range(count):
             line = self._waiting.popleft()
             is_access = not isinstance(line, str)
-            if used >= (self._limit // 4 * 3 if is_access else self._limit):
+            if not (has_room_for_access if is_access else has_room):
                 self._dropped += 1
                 continue
             try:

@@ -139,7 +139,9 @@ class RequestMetrics:
         method, scheme = scope.get("method", "GET"), scope.get("scheme", "http")
         key = (method, scheme, observation.route, observation.status, place)
         tally = self._tallies.get(key) or self._tally(key)
-        tally.add(observation.duration, observation.span and _exemplar(observation))
+        tally.add(observation.duration)
+        if observation.span is not None and (labels := _exemplar(observation)):
+            tally.note_exemplar(observation.duration, labels)
         if place == "thread":
             self._waits.add(observation.queued)
         elif place is None and observation.status == 503:
