@@ -155,6 +155,7 @@ def test_each_view_is_of_one_kind_and_runs_on_the_loop_or_there_is_a_reason(
     reasons = {
         ViewKind.ASYNC: "",
         ViewKind.ASYNC_GENERATOR: "",
+        ViewKind.STATIC: "",
         ViewKind.NONE: "there is no view function",
         ViewKind.CLASS_BASED: "Flask calls the class-based view Item through a sync function",
         ViewKind.DECORATED_ASYNC: "the sync decorator"
@@ -164,7 +165,8 @@ def test_each_view_is_of_one_kind_and_runs_on_the_loop_or_there_is_a_reason(
     app = flask.Flask(__name__)
     app.view_functions["view"] = view
     reason = reasons.get(kind, "sync view")
-    assert Placement(app).of("view") == Place(on_loop=not reason, reason=reason)
+    serves_files = kind is ViewKind.STATIC
+    assert Placement(app).of("view") == Place(not reason, reason, serves_files=serves_files)
 
 
 def test_a_class_without_async_methods_is_a_sync_view() -> None:
@@ -251,6 +253,6 @@ def test_where_async_views_run_may_be_decided_late() -> None:
 def test_where_there_is_no_async_view_nothing_is_worth_asking() -> None:
     app = flask.Flask(__name__)
     placement = Placement(app)
-    assert not placement.may_be_on_loop()
+    assert not placement.may_be_on_loop("/")
     app.add_url_rule("/wait", view_func=wait)
     assert placement.may_be_on_loop()

@@ -174,3 +174,17 @@ def test_another_wsgi_callable_has_no_routes(found: object) -> None:
     assert flask_application(found) is None
     assert hindrance(found) == "it is no Flask application"
     assert list_routes(found) == []
+
+
+@pytest.mark.parametrize(("setting", "place"), [(None, "thread"), ("thread", "thread"), ("loop", "loop")])
+def test_the_setting_for_static_files_counts_for_more_than_the_config(
+    setting: str | None, place: str
+) -> None:
+    app = flask.Flask("shop", static_folder="static")
+    app.config["ASHAPP_STATIC_FILES"] = "thread"
+    place_async_views(app, load({} if setting is None else {"static_files": setting}))
+    [route] = list_routes(app)
+    assert (route.runs_on, route.reason) == (
+        place,
+        None if place == "loop" else "ASHAPP_STATIC_FILES is 'thread'",
+    )

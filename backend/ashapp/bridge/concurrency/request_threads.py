@@ -151,7 +151,7 @@ class RequestThread:
 
 
 class BorrowedThread(RequestThread):
-    """A thread for a WebSocket while one of its sync callables runs; not always the same thread."""
+    """A thread for a WebSocket or a static file, while a sync callable of it runs; not always the same."""
 
     __slots__ = ("_ident", "_is_working", "_lock", "_waiting")
 

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import flask
 from flask.app import Flask
 
-from ashapp.bridge.concurrency.request_threads import RequestThreadPool
+from ashapp.bridge.concurrency.request_threads import BorrowedThread, RequestThreadPool
 from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.placement.rules import choose, keeps_all
+from ashapp.bridge.placement.static_files import keeps_files
 from ashapp.bridge.request.loop_call import LoopCall
 from ashapp.bridge.websocket.libraries.flask_sock import offer_greenlets
 from ashapp.bridge.websocket.libraries.socket_io import is_adopted
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.lifespan import LifespanCallable, LifespanManager
     from ashapp.bridge.messages.types import AsgiApplication, Environ
     from ashapp.bridge.request.input_stream import InputStream
+    from ashapp.bridge.request.service import Service
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["DEFAULT_ASYNC_THREADS", "BridgeOptions", "FlaskToAsgi"]
@@ -97,6 +101,7 @@ class FlaskToAsgi(WsgiToAsgi):
         if async_views is not None:
             choose(flask_app, async_views)
         keeps_all(flask_app)  # or its config is wrong
+        keeps_files(flask_app)
         self._dispatch: Dispatch = flask_app.extensions.get("ashapp") or Dispatch(flask_app)
         if async_threads is None:
             async_threads = DEFAULT_ASYNC_THREADS if self.threads.size > 1 else 1
@@ -109,9 +114,17 @@ class FlaskToAsgi(WsgiToAsgi):
         """The threads for the sync callables of requests whose view runs on the loop, to be looked at."""
         return self.service.request_threads
 
+    @cached_property
+    def file_service(self) -> Service:
+        """What the calls of static files share: each has a thread only while it touches its file."""
+        return replace(self.service, thread_type=BorrowedThread)
+
     def make_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call for a request: on the loop for an async view, else on a thread."""
-        if self._dispatch.runs_on_loop(environ) or is_adopted(self.wsgi_application, environ):
+        place = self._dispatch.place_on_loop(environ)
+        if place is not None and place.serves_files:
+            return LoopCall(self.file_service, environ, body)
+        if place is not None or is_adopted(self.wsgi_application, environ):
             return LoopCall(self.service, environ, body)
         return super().make_call(environ, body)
 

@@ -39,11 +39,13 @@ from ashapp.bridge.flask.accelerators.stages import skip_idle
 from ashapp.bridge.flask.bodies import ContextBody, adopt_body, as_body
 from ashapp.bridge.flask.callers import as_flask, wants_awaitable
 from ashapp.bridge.flask.copied_contexts import current_context
+from ashapp.bridge.flask.static_files import serve_static
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.converters import on_loop
 from ashapp.bridge.placement.hindrances import binds_as_flask, is_flasks_own
 from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking, nonblocking
 from ashapp.bridge.placement.rules import Placement, keeps_all
+from ashapp.bridge.placement.static_files import folder_of
 from ashapp.bridge.placement.views import blueprints_of, is_async, makes
 from ashapp.bridge.websocket.rules import is_native
 
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.concurrency.call import Call
     from ashapp.bridge.messages.types import Environ, RequestInfo
+    from ashapp.bridge.placement.rules import Place
 
 __all__ = ["Dispatch"]
 
@@ -114,10 +117,11 @@ class Dispatch:
         """Take note that the application is served on *loop*."""
         self._loop = loop
 
-    def runs_on_loop(self, environ: Environ) -> bool:
-        """Say whether the view for *environ* runs on the loop; matches the request, if need be."""
+    def place_on_loop(self, environ: Environ) -> Place | None:
+        """Return the place of the view for *environ* if that is the loop; matches the request, if need be."""
         rule = self._match_early(environ)
-        return rule is not None and self.placement.of(rule.endpoint).on_loop
+        place = None if rule is None else self.placement.of(rule.endpoint)
+        return place if place is not None and place.on_loop else None
 
     def handler_runs_on_loop(self, environ: Environ) -> bool:
         """Say whether the handler for the WebSocket of *environ* runs on the loop.
@@ -137,9 +141,10 @@ class Dispatch:
 
     def _match_early(self, environ: Environ) -> Rule | None:
         match = self._match
-        if match is None or not self.placement.may_be_on_loop():
+        path = environ.get("PATH_INFO", "")
+        if match is None or not self.placement.may_be_on_loop(path):
             return None
-        if environ.get("PATH_INFO", "").startswith(self.placement.foreign_paths):
+        if path.startswith(self.placement.foreign_paths):
             return None
         return on_loop(match, environ) if self.placement.guarded else match(environ)
 
@@ -166,7 +171,16 @@ class Dispatch:
         greenlet = current_greenlet()
         if greenlet is None or is_nonblocking(func):
             return func
+        folder = folder_of(self._app, func)
+        if folder is not None and self._serves_files(func):
+            return partial(_call_sync, serve_static, folder, func)
         return partial(_call_sync, func)
+
+    def _serves_files(self, view: Callable[..., Any]) -> bool:
+        """Say whether *view*, of a static folder, is that of the current request, and unchanged."""
+        if not flask.has_request_context() or view is not self._view():
+            return False
+        return self.placement.of(flask.request.endpoint or "").serves_files
 
     @nonblocking
     def async_to_sync(self, func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:

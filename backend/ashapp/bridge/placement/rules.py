@@ -2,8 +2,9 @@
 """Where each view of a Flask application runs, on the loop or on a thread, and why.
 
 A view runs on the loop if it is async as far as Flask sees, is not kept on threads, and nothing around it
-could block the loop (see ``hindrances`` and ``converters``). A view that is kept on threads is awaited on a
-loop of its request's own. The application asks for that in its config or by a mark, or uses a library that is
+could block the loop (see ``hindrances`` and ``converters``). So does Flask's own view of a static folder,
+while a thread reads its files (see ``static_files``). A view that is kept on threads is awaited on a loop of
+its request's own. The application asks for that in its config or by a mark, or uses a library that is
 known to block. Each decision is made once for a view, and has a reason that names the cause.
 """
 
@@ -16,6 +17,7 @@ from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.converters import guard_converters, may_block
 from ashapp.bridge.placement.hindrances import around, find_hindrance
 from ashapp.bridge.placement.nonblocking import is_nonblocking, is_on_thread, why_it_blocks
+from ashapp.bridge.placement.static_files import STATIC_FILES, folder_of, static_paths, why_changed
 from ashapp.bridge.placement.tools import prepare, tool_of
 from ashapp.bridge.placement.views import (
     ViewKind,
@@ -43,11 +45,13 @@ class Place:
     """Where a view runs; *reason* says why it is a thread, and is empty for the loop.
 
     *own_loop* says that the coroutines of its requests are kept off the server's loop, as they may block.
+    *serves_files* says that the view is Flask's own of a static folder, on the loop.
     """
 
     on_loop: bool
     reason: str = ""
     own_loop: bool = False
+    serves_files: bool = False
 
 
 def choose(app: Flask, place: str) -> None:
@@ -90,11 +94,12 @@ class Placement:
         self._moved: dict[str, Place] = {}
         self._number_of_views = 0
         self._has_async_views = False
+        self._static_paths: tuple[str, ...] = ()
         self._surroundings: tuple[Any, ...] = ()
         self._hindrance: str | None = None
 
-    def may_be_on_loop(self) -> bool:
-        """Say whether any view may run on the loop. Quick."""
+    def may_be_on_loop(self, path: str | None = None) -> bool:
+        """Say whether the view for *path*, or any view, may run on the loop. Quick."""
         app = self._app
         if self._number_of_views != len(app.view_functions):
             self._number_of_views = len(app.view_functions)
@@ -103,20 +108,24 @@ class Placement:
             self._has_async_views = any(
                 is_async(view) or is_nonblocking(view) for view in app.view_functions.values()
             )
+            self._static_paths = static_paths(app)
         if not self._has_async_views:
-            return False
+            paths = self._static_paths
+            if not (paths if path is None else path.startswith(paths)):
+                return False
         surroundings = (
             vars(app).get("wsgi_app"),
             app.session_interface,
             len(app.url_value_preprocessors),
             app.config.get(ASYNC_VIEWS),
+            app.config.get(STATIC_FILES),
         )
         if surroundings != self._surroundings:
             self._surroundings = surroundings
             self._places.clear()
             self._hindrance = self.hindrance()
-            paths = (attribute_of(layer, "engineio_path") for layer in around(app) if tool_of(layer))
-            self.foreign_paths = tuple(path for path in paths if path)
+            own = (attribute_of(layer, "engineio_path") for layer in around(app) if tool_of(layer))
+            self.foreign_paths = tuple(path for path in own if path)
         return self._hindrance is None
 
     def hindrance(self) -> str | None:
@@ -155,12 +164,25 @@ class Placement:
     def _decide(self, endpoint: str, view: Any) -> Place:
         kept = self._why_kept(endpoint, view)
         reason = kept
+        if folder_of(self._app, view) is not None:
+            return self._decide_for_files(endpoint, view, kept)
         if not (is_async(view) or self._is_quick_websocket(endpoint, view)):
             sync = _why_sync(view)
             reason = sync if kept is None or sync == _SYNC else kept
         elif kept is None:
             reason = self._hindrance or self._why_matched_on_thread(endpoint)
         return Place(on_loop=not reason, reason=reason or "", own_loop=kept is not None)
+
+    def _decide_for_files(self, endpoint: str, view: Any, kept: str | None) -> Place:
+        reason = (
+            kept
+            or why_changed(self._app, endpoint, view)
+            or self._hindrance
+            or self._why_matched_on_thread(endpoint)
+        )
+        return Place(
+            on_loop=not reason, reason=reason or "", own_loop=kept is not None, serves_files=not reason
+        )
 
     def _is_quick_websocket(self, endpoint: str, view: Any) -> bool:
         """Say whether *view* is a handler of WebSockets, for a library, that waits for nothing else."""

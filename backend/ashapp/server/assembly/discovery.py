@@ -27,6 +27,7 @@ from werkzeug.local import LocalProxy
 
 from ashapp.bridge import WsgiToAsgi
 from ashapp.bridge.placement.rules import choose, keeps_all
+from ashapp.bridge.placement.static_files import STATIC_FILES, keeps_files
 from ashapp.server.errors import StartupError, describe
 from ashapp.server.inspection.routes import flask_application
 from ashapp.server.settings import Settings
@@ -55,7 +56,7 @@ def find_mounted(target: str) -> object:
 
 
 def place_async_views(found: object, settings: Settings) -> None:
-    """Let the async views of what was *found* run where the settings say, or else its own config.
+    """Let async views and static files of what was *found* run where the settings say, or its own config.
 
     Raises `StartupError` if that says something that there is not.
     """
@@ -63,8 +64,11 @@ def place_async_views(found: object, settings: Settings) -> None:
     try:
         if app is not None and settings.async_views is not None:
             choose(app, settings.async_views)
+        if app is not None and settings.static_files is not None:
+            app.config[STATIC_FILES] = settings.static_files
         if app is not None:
             keeps_all(app)
+            keeps_files(app)
     except ValueError as error:
         raise StartupError(f"{settings.app}: {error}") from error
 

@@ -69,6 +69,10 @@ class Workers(BaseModel, title="Workers", defer_build=True):
     async_views: Literal["loop", "thread"] | None = None
     """Where async views run: on the event loop, or each on a thread, with a loop of its own, as they may
     block. [default: ASHAPP_ASYNC_VIEWS in the application's config, else loop]"""
+    static_files: Literal["loop", "thread"] | None = None
+    """Who sends files of a static folder: the event loop, which needs a thread only to read them, and sends
+    the .zst or .gz file beside one to who accepts that; or a thread, as for a sync view.
+    [default: ASHAPP_STATIC_FILES in the application's config, else loop]"""
     async_threads: Annotated[int, Field(ge=1, le=32768)] = 1000
     """Threads of each worker for the sync hooks of async views. A request that has such hooks holds one of
     its own, from the first to its end. Never more than 1 with --threads 1."""

@@ -85,7 +85,7 @@ def test_a_request_costs_the_same_whatever_the_number_of_rules(shape: str, endpo
 
         def serve() -> None:
             environ = EnvironBuilder(path.format(115)).get_environ()
-            assert not dispatch.runs_on_loop(environ)
+            assert dispatch.place_on_loop(environ) is None
             b"".join(app.wsgi_app(environ, lambda *_: lambda _: None))
 
         serve()

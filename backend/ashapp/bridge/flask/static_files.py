@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""Files of a static folder, sent without a thread that is held.
+
+Theory of operation. Flask's own dispatch and view make the response, so its status, headers and bytes are
+those of ``send_from_directory``: conditions, ranges, HEAD and errors too. The dispatch runs on the loop, and
+what touches the file system on a thread that is lent for just that: the view, which also reads a small file
+to its end, and each block of a large one. While the client takes what there is, no thread waits.
+
+A file that lies beside another one, with ``.zst`` or ``.gz`` appended, is sent in its place to who accepts
+that coding (RFC 9110, 12.5.3), unless it is older. Its ETag is its own, and ``Vary`` tells caches of it.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from wsgiref.util import FileWrapper
+
+import flask
+from werkzeug.security import safe_join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask.app import Flask
+    from flask.blueprints import Blueprint
+
+__all__ = ["BLOCK_SIZE", "WHOLE_SIZE", "serve_static"]
+
+#: Up to how many bytes a file is read at once.
+WHOLE_SIZE = 65536
+
+#: How many bytes of a larger file are read at a time.
+BLOCK_SIZE = 262144
+
+# Content codings by what is appended to the names of files, the preferred one first.
+_CODINGS = {".zst": "zstd", ".gz": "gzip"}
+
+
+def serve_static(folder: Flask | Blueprint, view: Callable[..., Any], **arguments: Any) -> Any:
+    """Return the response of *view*, which serves *folder*, to the current request. On a thread.
+
+    Raises:
+        HTTPException: there is no such file, or not the range that is asked for.
+
+    """
+    filename = arguments.get("filename")
+    encoded = list(_encoded(folder, filename)) if filename is not None and folder.static_folder else []
+    best = _best(encoded)
+    if best is None:
+        response = view(**arguments)
+    else:
+        response = flask.send_from_directory(
+            folder.static_folder or "",
+            f"{filename}{best}",
+            mimetype=mimetypes.guess_type(str(filename))[0] or "application/octet-stream",
+            download_name=Path(str(filename)).name,
+            max_age=folder.get_send_file_max_age(filename),
+        )
+        response.content_encoding = _CODINGS[best]
+    if encoded:
+        response.vary.add("Accept-Encoding")
+    _read(response)
+    return response
+
+
+def _encoded(folder: Flask | Blueprint, filename: str) -> Iterator[str]:
+    """Yield what the names of the encoded forms of *filename* end with, of those that are no older."""
+    if mimetypes.guess_type(filename)[1] is not None:  # it is one itself
+        return
+    path = safe_join(folder.static_folder or "", filename)
+    changed = None if path is None else _changed(path)
+    if changed is None:
+        return
+    for suffix in _CODINGS:
+        beside = _changed(f"{path}{suffix}")
+        if beside is not None and beside >= changed:
+            yield suffix
+
+
+def _changed(path: str) -> float | None:
+    """Return when the file *path* was changed, by the clock of the file system; None if it is no file."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime if stat.S_ISREG(status.st_mode) else None
+
+
+def _best(suffixes: list[str]) -> str | None:
+    """Return the one of *suffixes* whose coding the client likes best, or None for the file as it is."""
+    accepted = flask.request.accept_encodings
+    quality = {suffix: accepted.quality(_CODINGS[suffix]) for suffix in suffixes}
+    best = max(suffixes, key=lambda suffix: quality[suffix], default=None)
+    if best is None or quality[best] <= 0:
+        return None
+    plain = accepted.quality("identity") if "identity" in accepted.values() else 0
+    return best if quality[best] >= plain else None
+
+
+def _read(response: flask.Response) -> None:
+    """Read the file of *response* where that is small, or not sent at all, and close it."""
+    body: Any = response.response
+    length = response.content_length
+    if isinstance(body, list | tuple):
+        return  # as where a proxy sends the file
+    if flask.request.method == "HEAD" or response.status_code == 304:
+        response.response = []
+    elif length is not None and length <= WHOLE_SIZE:
+        response.response = [b"".join(body)]
+    else:
+        if isinstance(body, FileWrapper):
+            body.blksize = BLOCK_SIZE  # each block takes a thread, for a moment
+        return
+    body.close()
