@@ -319,7 +319,9 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         return True
 
     def _prepare(self, scope: Scope, receive: Receive) -> WsgiCall:
-        loop = self._enter_loop()
+        loop = asyncio.get_running_loop()
+        if loop is not self.loop:
+            self._enter_loop()
         self.admission.check()
         body = InputStream(receive, loop)
         environ = self.build_environ(scope, body)
