@@ -10,8 +10,6 @@ import pytest
 from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.admission.in_flight import Admission
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually
 
@@ -59,10 +57,12 @@ def is_refused(client: Client, reason: str) -> bool:
     )
 
 
-@pytest.mark.parametrize("bounds", [(0, None), (None, 0), (-1, None)])
-def test_a_bound_is_positive(bounds: tuple[int | None, int | None]) -> None:
-    with pytest.raises(ValueError, match=r"limit_\w+ is (0|-1): expected 1 or more, or None for no bound"):
-        Admission(ThreadPool(1), *bounds)
+@pytest.mark.parametrize(
+    ("option", "bound"), [("limit_in_flight", 0), ("limit_queue", 0), ("limit_queue", -1)]
+)
+def test_a_bound_is_positive(shop: Shop, option: str, bound: int) -> None:
+    with pytest.raises(ValueError, match=f"{option} is {bound}: expected 1 or more, or None for no bound"):
+        FlaskToAsgi(shop.flask, **{option: bound})  # type: ignore[arg-type]
 
 
 async def test_it_is_saturated_while_all_threads_are_stuck(shop: Shop) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Coroutines that a worker thread reaches: they run on the loop as an async view does, in a greenlet."""
+"""Coroutines of an async view, and those that a thread reaches: the same holds in each, on the loop."""
 
 import asyncio
 import functools
@@ -24,6 +24,12 @@ CHUNKED = (b"transfer-encoding", b"chunked")
 EXPECT = (b"expect", b"100-continue")
 
 Coroutine = Callable[[], Any]
+
+
+def add_async_view(app: flask.Flask, coroutine: Coroutine) -> None:
+    @app.post("/")
+    async def view() -> Any:
+        return await coroutine()
 
 
 def add_method_view(app: flask.Flask, coroutine: Coroutine) -> None:
@@ -72,6 +78,7 @@ def add_own_bridge_on_request_thread(app: flask.Flask, coroutine: Coroutine) -> 
 
 
 ROUTES = [
+    add_async_view,
     add_method_view,
     add_hook,
     add_own_bridge,

@@ -13,8 +13,7 @@ from asgiref.sync import async_to_sync
 
 from ashapp.bridge import FlaskToAsgi
 from tests.support.asgi import Client, fetch
-from tests.support.flask import begin, make_app
-from tests.support.journal import Journal
+from tests.support.flask import begin
 
 variable = ContextVar("variable", default="unset")
 
@@ -63,25 +62,6 @@ async def test_what_flask_calls_in_a_coroutine_may_call_ensure_sync_in_turn(app:
 
 
 # -- Flask's own sync functions, called in an async view
-
-
-async def test_an_application_context_of_its_own(app: flask.Flask, journal: Journal) -> None:
-    other = make_app()
-
-    @other.teardown_appcontext
-    def teardown(error: BaseException | None) -> None:
-        journal.note("teardown")
-
-    @app.get("/")
-    async def view() -> list[bool]:
-        with other.app_context():
-            await asyncio.sleep(0)
-            inside = flask.current_app._get_current_object() is other  # type: ignore[attr-defined]
-        return [inside, flask.current_app._get_current_object() is app]  # type: ignore[attr-defined]
-
-    FlaskToAsgi(other)
-    assert (await fetch(FlaskToAsgi(app))).body == b"[true,true]\n"
-    assert journal.names == ["teardown"]
 
 
 # -- asgiref

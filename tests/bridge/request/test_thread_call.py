@@ -147,39 +147,21 @@ async def test_a_complete_response_crosses_to_the_loop_once(
     assert crossings.count(worker[0]) == 1
 
 
-# -- backpressure
-
-
-def without_room(bridge: WsgiToAsgi) -> WsgiToAsgi:
-    """Let responses wait for their clients as if no memory were left."""
-    bridge.service.behind = WriteBehind(lambda: 0)
-    return bridge
-
-
 # -- cancellation
 
 
-async def test_cancelled_while_the_application_runs(app: Application) -> None:
+@pytest.mark.parametrize(("target", "error"), [(b"/wait", type(None)), (b"/read", ClientDisconnected)])
+async def test_cancelled_while_the_application_runs(app: Application, target: bytes, error: type) -> None:
+    """It is told so where it reads."""
     bridge = WsgiToAsgi(app, threads=1)
-    serving = serve(bridge, b"/wait")
+    client = Client(b"x", more=True)
+    serving = serve(bridge, target, client, headers=[(b"content-length", b"9"), (b"expect", b"100-continue")])
     await until_set(app.entered)
+    await client.until(lambda client: client.asked == (2 if target == b"/read" else 0))
     await cancel(serving)
     app.go_on.set()
     await until_set(app.ended)
-    assert app.closed == 1
-    del serving
-    await nothing_is_left(app, bridge)
-
-
-async def test_cancelled_while_the_application_reads(app: Application) -> None:
-    bridge = WsgiToAsgi(app, threads=1)
-    client = Client(b"x", more=True)
-    serving = serve(bridge, b"/read", client, headers=[(b"content-length", b"9")])
-    await until_set(app.entered)
-    await client.until(lambda client: client.asked == 2)
-    await cancel(serving)
-    await until_set(app.ended)
-    assert type(app.error) is ClientDisconnected
+    assert (type(app.error), app.closed) == (error, target == b"/wait")
     del serving
     await nothing_is_left(app, bridge)
 
@@ -201,7 +183,10 @@ async def test_cancelled_while_queued(app: Application) -> None:
 
 @pytest.mark.parametrize("end", ["cancel", "leave"])
 async def test_ended_while_the_response_is_streamed(app: Application, end: str) -> None:
-    bridge = without_room(WsgiToAsgi(app, threads=1))
+    bridge = WsgiToAsgi(app, threads=1)
+    bridge.service.behind = WriteBehind(
+        lambda: 0
+    )  # responses wait for their clients, as if no memory were left
     client = Client()
     client.reads.clear()
     serving = serve(bridge, b"/stream", client)

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import flask
@@ -195,24 +194,6 @@ def test_what_comes_back_when_it_is_over(
         assert ending(client) == (4000 if closes else 1011)
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len([record for record in errors if not record.name.startswith("engineio")]) == logged
-
-
-def test_nothing_is_left_behind(serve_raw: Callable[[Handler], Open]) -> None:
-    def handle(connection: socket.socket) -> None:
-        connection.sendall(ACCEPT)
-        connection.recv(1)
-
-    opened = serve_raw(handle)
-    with opened("/"):
-        pass
-    before = len(list(Path("/dev/fd").iterdir()))
-    for way in range(30):
-        with opened("/") as client:
-            if way % 3 == 0:
-                client.send("x")
-            elif way % 3 == 1:
-                client.socket.shutdown(socket.SHUT_RDWR)
-    until(lambda: len(list(Path("/dev/fd").iterdir())) <= before)
 
 
 def test_a_subprotocol_that_was_not_offered_denies(

@@ -90,19 +90,6 @@ async def test_what_is_registered_later_is_called(
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize("signal", [flask.request_tearing_down, flask.appcontext_tearing_down])
-async def test_who_listens_to_a_teardown_hears_of_it(signal: Any) -> None:
-    app = add_view(flask.Flask(__name__), is_async=False)
-    seen: list[object] = []
-
-    def receive(sender: object, **_: object) -> None:
-        seen.append(sender)
-
-    with signal.connected_to(receive):
-        assert await answer(app) == "view"
-    assert seen == [app]
-
-
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("place", ["subclass", "object", "Flask"])
 @pytest.mark.parametrize("stage", [*STAGES, *METHODS])
