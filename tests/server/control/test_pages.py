@@ -9,7 +9,7 @@ import pytest
 from ashapp.server.control import pages
 from ashapp.server.control.board import Control
 from ashapp.server.control.pages import ControlPages
-from tests.support.wsgi import Answer
+from tests.server.answer import Answer
 
 SUPERVISED = "service is one process, without a supervisor"
 

@@ -21,7 +21,7 @@ from ashapp.server.management import gauges
 from ashapp.server.management.pages import ManagementPages
 from ashapp.server.management.status_reporter import StatusReporter
 from ashapp.server.management.workers import LocalWorker, WorkerStatus
-from tests.support.wsgi import Answer
+from tests.server.answer import Answer
 
 
 class Service(LocalWorker):
