@@ -2,6 +2,7 @@
 import math
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -219,6 +220,24 @@ async def test_the_loop_is_guarded_while_the_application_is_served(flags: dict[s
     async with monitored(health):
         await eventually(partial(has_guards, count))
     await eventually(partial(has_guards, 0))
+
+
+async def test_a_view_that_blocks_the_loop_is_counted_and_told_of() -> None:
+    app, health, workers = Flask("shop"), Health(Phase.RUNNING), LocalWorker()
+
+    @app.get("/")
+    async def slow() -> str:
+        time.sleep(0.3)  # noqa: ASYNC251 - on purpose
+        return "done"
+
+    assembled = assemble(app, settings(loop_guard="0.01", limit_blocking="0.05"), health, workers)
+    async with monitored(health):
+        for _ in range(2):
+            await fetch(assembled)
+        (status,) = workers.statuses()
+        assert list(status.moved) == ["slow"]
+    labels = {"ashapp_endpoint": "slow"}
+    assert workers.registry.get_sample_value("ashapp_event_loop_blocks_total", labels) == 2
 
 
 @pytest.mark.usefixtures("no_checks")
