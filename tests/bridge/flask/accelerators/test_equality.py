@@ -175,6 +175,7 @@ def serve(parts: list[str], view: str, requests: list[Any], *, is_async: bool, e
     seen: Seen = []
     app = flask.Flask("app")
     app.secret_key = "key"
+    app.session_interface = SecureCookieSessionInterface()  # for Flask has one for all, which parts change
     app.logger.disabled = True
     for part in parts:
         PARTS[part](app, seen)

@@ -10,12 +10,15 @@ own, or one that it has changed, is left to Flask.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from flask import sessions
 from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
+from flask.wrappers import Request
 from werkzeug.datastructures import CallbackDict
 
 from ashapp.bridge.flask.accelerators.originals import AllOriginals, Originals
+from ashapp.bridge.messages.attributes import attribute_of
 
 if TYPE_CHECKING:
     import flask
@@ -52,35 +55,47 @@ SESSION_CLASSES = AllOriginals(
 _REPLACED = "get_signing_serializer"
 
 
-class Sessions:
-    """Opens the sessions of *app*, and tells which need not be saved, while ``SESSION_CLASSES`` holds."""
+class _Serializers:
+    """The serializers of *interface*, for all applications that have it: Flask has one for all."""
 
-    def __init__(self, app: Flask) -> None:
-        self._app = app
-        # What a serializer has been made of, and the serializer.
-        self._kept: tuple[tuple[Any, ...], Any] | None = None
-        self._interface = app.session_interface
-        # What the interface has of its own, as long as nobody else has changed it.
-        self._own = {_REPLACED: self.get_signing_serializer}
-        if type(self._interface) is SecureCookieSessionInterface and not vars(self._interface):
-            vars(self._interface).update(self._own)
+    def __init__(self, interface: SecureCookieSessionInterface) -> None:
+        self._interface = interface
+        # By application: what its serializer has been made of, and the serializer.
+        self._kept: WeakKeyDictionary[Flask, tuple[tuple[Any, ...], Any]] = WeakKeyDictionary()
 
     def get_signing_serializer(self, app: Flask) -> Any:
         """Return what signs; see ``flask.sessions.SecureCookieSessionInterface``."""
-        interface: Any = self._interface
+        interface = self._interface
         key, fallbacks = app.secret_key, app.config.get("SECRET_KEY_FALLBACKS")
         make = SecureCookieSessionInterface.get_signing_serializer
-        is_own = self._is_own(interface) and SESSION_CLASSES.still_hold()
+        is_own = len(vars(interface)) == 1 and SESSION_CLASSES.still_hold()
         if not (is_own and key and isinstance(key, str | bytes)):
             return make(interface, app)
         made_of = (
             *(key, list(fallbacks or ()), interface.salt, interface.serializer),
             *(interface.key_derivation, interface.digest_method, vars(sessions)["URLSafeTimedSerializer"]),
         )
-        kept = self._kept
+        kept = self._kept.get(app)
         if kept is None or kept[0] != made_of:
-            kept = self._kept = made_of, make(interface, app)
+            kept = self._kept[app] = made_of, make(interface, app)
         return kept[1]
+
+
+class Sessions:
+    """Opens the sessions of *app*, and tells which need not be saved, while ``SESSION_CLASSES`` holds."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        interface: Any = app.session_interface
+        # What the interface has of its own, as long as nobody else has changed it.
+        self._own: dict[str, Any] = {}
+        if type(interface) is SecureCookieSessionInterface:
+            if not vars(interface):
+                vars(interface)[_REPLACED] = _Serializers(interface).get_signing_serializer
+            replacement = vars(interface).get(_REPLACED)
+            if type(attribute_of(replacement, "__self__")) is _Serializers:
+                self._own[_REPLACED] = replacement
+        self._interface: Any = interface if self._own else None
 
     def open(self, request: flask.Request) -> SessionMixin | None:
         """Return the session of *request*; see ``flask.ctx.RequestContext.push``."""
@@ -89,7 +104,8 @@ class Sessions:
             key = self._app.secret_key
             if not key:
                 return _new(NullSession)
-            if "HTTP_COOKIE" not in request.environ and isinstance(key, str | bytes):
+            is_without = type(request) is Request and "HTTP_COOKIE" not in request.environ
+            if is_without and isinstance(key, str | bytes):
                 return _new(SecureCookieSession)
         session: SessionMixin | None = interface.open_session(self._app, request)
         return interface.make_null_session(self._app) if session is None else session
@@ -106,7 +122,12 @@ class Sessions:
 
     def _is_own(self, interface: Any) -> bool:
         """Say whether *interface* is the one that came with the application, and nobody has changed it."""
-        return interface is self._interface and vars(interface) == self._own
+        return (
+            interface is self._interface
+            and vars(interface) == self._own
+            and interface.session_class is SecureCookieSession
+            and interface.null_session_class is NullSession
+        )
 
 
 def _new(kind: type[SecureCookieSession]) -> SecureCookieSession:

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Sessions are quicker for each application of a process, and nowhere other than Flask's."""
+
+import asyncio
+from typing import Any
+
+import flask
+import pytest
+from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
+from werkzeug.datastructures import ImmutableMultiDict
+
+from ashapp import FlaskToAsgi
+from ashapp.bridge.flask.accelerators import sessions
+from ashapp.bridge.flask.accelerators.sessions import Sessions
+from tests.support.asgi import fetch
+
+
+class HeaderRequest(flask.Request):
+    @property
+    def cookies(self) -> Any:
+        return ImmutableMultiDict({"session": self.headers.get("X-Session", "")})
+
+
+class OwnSession(SecureCookieSession):
+    """A session of the application's own."""
+
+
+class OwnNullSession(NullSession):
+    """A session without a key, of the application's own."""
+
+
+@pytest.fixture(autouse=True)
+def _interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give all applications one interface, as Flask does, that no other test has changed."""
+    monkeypatch.setattr(flask.Flask, "session_interface", SecureCookieSessionInterface())
+
+
+def make_app() -> flask.Flask:
+    app = flask.Flask("app")
+    app.secret_key = "key"
+    session: Any = flask.session
+    app.add_url_rule("/", "view", lambda: type(session._get_current_object()).__name__)
+    app.add_url_rule("/user", "user", lambda: str(flask.session.get("user")))
+    return app
+
+
+def test_each_application_of_a_process_has_it() -> None:
+    for _ in range(3):
+        app = make_app()
+        known = Sessions(app)
+        assert known._is_own(app.session_interface)
+        interface: Any = app.session_interface
+        serializer = interface.get_signing_serializer(app)
+        other = make_app()
+        other.secret_key = "other"
+        assert interface.get_signing_serializer(other) is not serializer
+        assert interface.get_signing_serializer(app) is serializer
+
+
+def test_a_request_class_may_have_its_cookies_from_elsewhere() -> None:
+    app = make_app()
+    app.request_class = HeaderRequest
+    interface: Any = app.session_interface
+    token = interface.get_signing_serializer(app).dumps({"user": "me"})
+    bridge = FlaskToAsgi(app)
+    client = asyncio.run(fetch(bridge, "GET", b"/user", headers=[(b"x-session", token.encode())]))
+    assert client.body == b"me"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "key"),
+    [("session_class", OwnSession, "key"), ("null_session_class", OwnNullSession, None)],
+)
+def test_the_classes_of_sessions_may_change(
+    monkeypatch: pytest.MonkeyPatch, name: str, kind: type, key: str | None
+) -> None:
+    app = make_app()
+    app.secret_key = key
+    bridge = FlaskToAsgi(app)
+    monkeypatch.setattr(SecureCookieSessionInterface, name, kind)
+    assert asyncio.run(fetch(bridge, "GET", b"/")).body == kind.__name__.encode()
+
+
+def test_an_interface_that_is_changed_is_left_alone() -> None:
+    app = make_app()
+    interface: Any = SecureCookieSessionInterface()
+    app.session_interface = interface
+    known = Sessions(app)
+    assert known._is_own(interface)
+    interface.salt = "own"
+    assert not known._is_own(interface)
+    assert not Sessions(app)._is_own(interface)
+    assert sessions.SESSION_CLASSES.still_hold()
+    del interface.salt
+    assert known._is_own(interface)
