@@ -62,3 +62,23 @@ def test_bodies_and_pipelined_requests_do_not_count_as_heads(serve: ServeLimited
         connection.send(get[100:])
         bodies = [connection.receive().body for _ in range(53)]
         assert bodies == [b"100000", *[b"0"] * 50, b"100000", b"0"]
+
+
+@pytest.mark.parametrize(
+    "last", [b"GET /late HTTP/1.0\r\n\r\n", b"GET /late HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"]
+)
+@pytest.mark.parametrize("parts", [1, 2], ids=["at once", "later"])
+def test_what_follows_the_last_request_of_a_connection_is_not_read(
+    serve: ServeLimited, app: Application, last: bytes, parts: int
+) -> None:
+    """RFC 9112, 9.6: no further request is processed, and the last one is answered."""
+    with Connection(serve()) as connection:
+        if parts == 1:
+            connection.send(last + HEAD + b"\r\n")
+        else:
+            connection.send(last)
+            until(lambda: app.paths == ["/late"])
+            for _ in range(3):
+                connection.send(HEAD + b"\r\n")
+        assert connection.receive().body == b"0"
+    assert app.paths == ["/late"]

@@ -29,7 +29,14 @@ class _StrictConnection(BaseH11Connection):
         #: What is wrong with that, or with the body.
         self.refusal: Refusal | None = None
 
+    def receive_data(self, data: bytes) -> None:
+        """Take in *data*, unless the last request is complete: nothing after it is read (RFC 9112, 9.6)."""
+        if self.their_state is not h11.MUST_CLOSE:
+            super().receive_data(data)
+
     def next_event(self) -> Any:
+        if self.their_state is h11.MUST_CLOSE:  # h11 takes what follows for an error, and its request is lost
+            return h11.NEED_DATA
         self.in_head = self.their_state is h11.IDLE
         try:
             if self.in_head:
