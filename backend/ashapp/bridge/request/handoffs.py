@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.concurrency.greenlets import PooledGreenlet
     from ashapp.bridge.concurrency.request_threads import RequestThread
 
-__all__ = ["Handoff", "OnRequestThread", "Patience", "TaskHandoff", "ThreadHandoff"]
+__all__ = ["CallOnLoop", "Handoff", "OnRequestThread", "Patience", "TaskHandoff", "ThreadHandoff"]
 
 _log = logging.getLogger("ashapp.bridge")
 
