@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
+from ashapp.bridge.stacks import other_stacks
 from tests.support.client import Address
 
 __all__ = [
@@ -66,7 +67,7 @@ def serving(application: Any, **config: Any) -> Iterator[Address]:
         finally:
             server.should_exit = True
             thread.join(20)
-            assert not thread.is_alive(), "uvicorn does not stop"
+            assert not thread.is_alive(), f"uvicorn does not stop:\n{other_stacks()}"
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -118,4 +118,4 @@ def test_a_process_that_serves_alone_has_faults_too(tmp_path: Path) -> None:
         assert made.answers() == {(200, str(pid))}
         made.ask(kind="crash")
         assert made.server.process.wait(30) == -9
-        assert "Fault 2 begins, as requested: crash, for 60.0 s" in made.server.stderr
+        assert "Fault 2 begins, as requested: crash, for " in made.server.stderr
