@@ -7,11 +7,16 @@ that: requests that are nearly done are finished, streams and WebSockets are cut
 as a thread that sleeps, is killed with the process. The listening sockets stay, so a request that comes
 meanwhile waits. A process that has died is not replaced before a file changes, and none is ended because it
 is slow: a debugger may hold it.
+
+Python takes compiled code for that of a file whose size and second of change are the same (PEP 552), so two
+changes within a second may be one for it. Compiled code of what has changed is therefore removed.
 """
 
+import contextlib
 import logging
 import threading
 import time
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +50,7 @@ class Reloader(Supervisor):
         self._changed = threading.Event()
         self._changed.set()
         self._changed_at = 0.0
+        self._changed_files: set[Path] = set()
         self._has_served = False
         # Workers that have been told to hurry, so that another can begin.
         self._hurried: set[Worker] = set()
@@ -67,6 +73,7 @@ class Reloader(Supervisor):
     def _note(self, changed: list[Path]) -> None:
         _log.info("Reloading, as files have changed: %s", ", ".join(map(_shown, changed)))
         self._changed_at = time.monotonic()
+        self._changed_files.update(changed)
         self._changed.set()
 
     def _maintain(self) -> None:
@@ -79,6 +86,8 @@ class Reloader(Supervisor):
         if not self.workers:
             self._changed.clear()
             self._options.blocks.clear()
+            while self._changed_files:
+                _remove_compiled(self._changed_files.pop())
             self._launch(None)
             if not self.workers:  # it is tried again
                 self._changed.set()
@@ -119,6 +128,12 @@ class Reloader(Supervisor):
             _log.error("%s", worker.refusal)
         else:
             _log.error("Worker %d %s; another is started when a file changes", worker.pid, end)
+
+
+def _remove_compiled(source: Path) -> None:
+    """Remove the compiled code of *source*, if there is any."""
+    with contextlib.suppress(OSError, NotImplementedError):
+        Path(cache_from_source(source)).unlink()
 
 
 def _shown(path: Path) -> str:
