@@ -85,6 +85,7 @@ def test_the_format_is_by_setting_or_by_where_it_goes(
         ({"log_level": "debug"}, 1),
         ({"log_level": "warning"}, 0),
         ({"access_log": False}, 0),
+        ({"access_log_format": "path,status"}, 1),
     ],
 )
 def test_requests_are_logged_unless_that_is_off(flags: dict[str, Any], count: int) -> None:
@@ -99,6 +100,14 @@ def folder(tmp_path: Path) -> Path:
 
 def get(url: str, **headers: str) -> httpx.Response:
     return httpx.get(url, headers=headers, trust_env=False, timeout=20)
+
+
+def test_the_access_log_has_the_form_that_is_asked_for(folder: Path) -> None:
+    form = '%(m)s %(U)s %(s)s "%(a)s" %({x-request-id}i)s'
+    with serving(["shop", "--access-log-format", form], cwd=folder) as server:
+        get(f"{server.base_url}/sync/7", **{"User-Agent": 'a" 500 "', "X-Request-ID": "r-1"})
+        assert server.stop() == 0
+        assert 'GET /sync/7 200 "a\\" 500 \\"" r-1' in server.stderr.splitlines()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

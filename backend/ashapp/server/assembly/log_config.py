@@ -7,6 +7,7 @@ from typing import Any
 
 from uvicorn.config import LOG_LEVELS
 
+from ashapp.observe.logs.access_format import FieldsLine, FormattedLine, is_line_format
 from ashapp.observe.logs.access_log import AccessLog, ConsoleLine, JsonLine
 from ashapp.observe.logs.brief_line import BriefLine
 from ashapp.observe.logs.formats import LogFormat, console_renderer, log_config
@@ -46,6 +47,14 @@ def access_logs(settings: Settings) -> list[Sink]:
     query = settings.access_log_query
     if _format(settings) == "brief":
         return [AccessLog(BriefLine(colors=_colors(settings)), stderr_lines.write_soon)]
+    if (text := settings.access_log_format) is not None:
+        is_line = is_line_format(text)
+        chosen = (
+            FormattedLine(text, query=query)
+            if is_line
+            else FieldsLine(text, JsonLine(query=query), query=query)
+        )
+        return [AccessLog(chosen, stderr_lines.write_soon)]
     if _format(settings) == "json":
         return [AccessLog(JsonLine(query=query), stderr_lines.write_soon)]
     line = ConsoleLine(console_renderer(colors=_colors(settings)), query=query)

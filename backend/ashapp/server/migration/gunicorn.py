@@ -8,6 +8,7 @@ gunicorn, so that none is missing.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ashapp.observe.logs.access_format import check_format, is_line_format
 from ashapp.server.addresses import InheritedAddress, TcpAddress, UnixAddress, parse_addresses
 
 __all__ = ["SECTIONS", "Counterpart"]
@@ -68,6 +69,13 @@ def _address(text: str) -> str:
     return f"{host or '0.0.0.0'}:{port}"  # noqa: S104 - as gunicorn reads it
 
 
+def _access_format(value: Any) -> dict[str, Any]:
+    try:
+        return {"access_log_format": check_format(value)} if is_line_format(value) else {}
+    except ValueError:
+        return {}
+
+
 def _forwarded(value: Any) -> str:
     addresses = value.split(",") if isinstance(value, str) else value
     return ",".join(address.strip() for address in addresses)
@@ -122,7 +130,11 @@ SECTIONS: Mapping[str, Mapping[str, Counterpart]] = {
         _HTTP2,
     ),
     "Logging": {
-        "access_log_format": _none("`--log-format json` has each field by its name"),
+        "access_log_format": Counterpart(
+            "access_log_format",
+            "without `{header}o` and `{variable}e`; it may choose JSON fields",
+            _access_format,
+        ),
         "accesslog": _same("access_log", "on by default; it goes where the log goes", bool),
         "capture_output": _none("what the application prints goes to the standard streams"),
         "disable_redirect_access_to_syslog": _SYSLOG,

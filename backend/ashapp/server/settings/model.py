@@ -26,6 +26,7 @@ from ashapp.server.settings.limits import Limits
 from ashapp.server.settings.proxies import BehindProxy
 from ashapp.server.settings.types import (
     DURATION,
+    AccessFormat,
     Addresses,
     Command,
     Count,
@@ -225,6 +226,8 @@ class Logging(BaseModel, title="Logging", defer_build=True):
     """Log each request when it has ended, at level info. Probes are left out."""
     access_log_query: bool = False
     """Log the query string of each request too, with the secrets it may hold."""
+    access_log_format: AccessFormat | None = None
+    """Fields of a JSON line, with commas between them, or a line by gunicorn's atoms such as %(h)s."""
     use_colors: bool | None = None
     # A person who waits begins to notice a tenth of a second; half a second is no chance.
     loop_guard: Seconds = Field(default_factory=lambda values: 0.1 if is_developed(values) else 0.5)

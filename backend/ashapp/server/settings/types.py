@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic.fields import FieldInfo
 
+from ashapp.observe.logs.access_format import check_format
 from ashapp.server.addresses import address_texts, parse_addresses
 from ashapp.server.durations import seconds_of
 
 __all__ = [
     "DURATION",
+    "AccessFormat",
     "Addresses",
     "Command",
     "Count",
@@ -128,6 +130,7 @@ Size = Annotated[ByteSize, Field(ge=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 PortOrOff = Annotated[int | Literal["off"], BeforeValidator(_port_or_off)]
 Mask = Annotated[int, BeforeValidator(_octal)]
+AccessFormat = Annotated[str, AfterValidator(check_format)]
 Command = Annotated[str, AfterValidator(_command)]
 ProbePath = Annotated[str, AfterValidator(_probe_path)]
 Mounted = Annotated[dict[str, str], BeforeValidator(_mounted), AfterValidator(_mounts)]
