@@ -123,6 +123,14 @@ LIVES = {
         ready 102         100 D  101 R  102 R
         late 100          100 K  101 R  102 R  103 S      Worker 100 takes too long to end; it is killed
     """,
+    "a replacement waits for a process to be had": """
+        lacks processes   100 R  101 R
+        signal HUP        100 R  101 R      No worker can be started
+        waits             100 R  101 R      No worker can be started
+        has processes     100 R  101 R  102 S
+        ready 102         100 D  101 R  102 R
+        dies 100 0        101 R  102 R  103 S
+    """,
     "workers are added and removed": """
         signal TTIN       100 R  101 R  102 S
         signal TTOU TTOU TTOU    100 R  101 D  102 S
@@ -143,6 +151,8 @@ def happens(service: Service, what: str) -> None:
     if event == "signal":
         service.act(*(signal.Signals[f"SIG{word}"] for word in words))
         return
+    if event in {"lacks", "has"}:
+        service.failure = OSError("no processes") if event == "lacks" else None
     for worker in [each for each in service.started if str(each.pid) in words]:
         match event:
             case "dies":

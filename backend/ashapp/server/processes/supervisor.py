@@ -4,15 +4,7 @@
 Theory of operation. One thread waits for signals, reports and ends of workers, and for the time; it never
 waits for one worker alone. Each round it takes what there is, and then does what the states of the workers
 ask for. All share the listening sockets, whose queue the kernel keeps, so no connection notices who comes and
-goes.
-
-Workers are replaced in steps of half their number, rounded up. So many others are started; when all of them
-are ready, as many old ones retire; when these have ended, the next step begins. So memory for half as many
-more is enough, as it is for one more of two workers. A WebSocket or a stream that an old worker ends comes
-back at once, and should not find another that will end it, too. So as soon as half of the workers are new, or
-need not be replaced, the old ones give way to these: see ``acceptor``. That half serves the new connections
-then, old workers those that they have, and new ones too as far as that half has no time. If it gets smaller,
-as when one dies, or if no worker can be started any more, all accept as before.
+goes. Of workers that are to be replaced, `Replacements` knows.
 
 Compared with uvicorn's supervisor: a stalled loop is seen (its own asks a thread), a dead worker at once, and
 limits of workers do not stop what they do.
@@ -22,7 +14,6 @@ import contextlib
 import logging
 import signal
 import time
-from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import wait
 
@@ -35,7 +26,8 @@ from ashapp.server.health.state import MOVED_AT
 from ashapp.server.inspection.announcements import Kind, Tell
 from ashapp.server.management.workers import Workers
 from ashapp.server.processes.backoff import BackOff
-from ashapp.server.processes.wishes import tell_faults, tell_stacks_wanted, tell_who_gives_way
+from ashapp.server.processes.replacements import Replacements
+from ashapp.server.processes.wishes import tell_faults, tell_stacks_wanted
 from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
 from ashapp.server.system.signals import noting
@@ -88,7 +80,7 @@ class Supervisor:
         self._start = start
         #: What operators want; from any thread.
         self.control = Control(self._settings.workers)
-        self._to_replace: deque[Worker] = deque()
+        self._replacements = Replacements(self.workers, self._launch, self._retire)
         self._back_off = BackOff(allowance=2 * self._settings.workers)
         self._is_ending = False
         self._exit_code = 0
@@ -136,13 +128,13 @@ class Supervisor:
         tell_stacks_wanted(self.workers, self.control)
         if not self._is_ending:
             self._maintain()
-            tell_who_gives_way(self.workers, self._old(), self._step)
+            self._replacements.tell_who_gives_way(self.control.target)
             self._tell_if_ready()
         self._watchdog.tell()
 
     def _tell_if_ready(self) -> None:
-        is_replacing = self._to_replace or any(worker.replaces for worker in self.workers)
-        if not (self._is_ready or is_replacing) and any(worker.has_served for worker in self._active()):
+        is_served = any(worker.has_served for worker in self._active())
+        if is_served and not self._is_ready and self._replacements.are_over:
             self._is_ready = True
             notify("READY=1")
 
@@ -162,7 +154,8 @@ class Supervisor:
         elif signum.name == "SIGHUP":
             self._is_ready = False
             notify(*reloading())
-            self._to_replace.extend(worker for worker in self._active() if worker not in self._to_replace)
+            for worker in self._active():
+                self._replacements.want(worker)
             self._options.blocks.clear()  # the application is imported anew, and may be another
         elif signum.name == "SIGTTIN":
             self.control.target += 1
@@ -177,7 +170,8 @@ class Supervisor:
         elif report is Report.STACKS_LOGGED and worker.state is State.STALLED:
             worker.kill()
         elif report is Report.RECYCLE and worker.state is State.READY:
-            self._recycle(worker, text)
+            if self._replacements.want(worker):
+                _log.info("Worker %d is to be replaced: %s", worker.pid, text)
         elif report is Report.READY:
             self._take_ready(worker)
         elif report is Report.STACKS:
@@ -192,12 +186,6 @@ class Supervisor:
         if blocks[endpoint] == MOVED_AT:
             for worker in self._active():
                 worker.order(Order.KEEP_OFF, endpoint)
-
-    def _recycle(self, worker: Worker, reason: str) -> None:
-        is_being_replaced = any(other.replaces is worker for other in self.workers)
-        if not is_being_replaced and worker not in self._to_replace:
-            _log.info("Worker %d is to be replaced: %s", worker.pid, reason)
-            self._to_replace.append(worker)
 
     def _take_ready(self, worker: Worker) -> None:
         worker.has_served = True
@@ -234,8 +222,7 @@ class Supervisor:
     def _reap(self, worker: Worker) -> None:
         end = worker.reap()
         self.workers.remove(worker)
-        if worker.replaces in self._active():
-            self._to_replace.appendleft(worker.replaces)
+        self._replacements.forget(worker)
         if self._management is not None:
             self._management.forget(worker.pid)
             if (board := self._management.faults) is not None:
@@ -257,10 +244,10 @@ class Supervisor:
             return
         if worker.refusal is not None:
             _log.critical("%s", worker.refusal)
-        self._to_replace.clear()
+        self._replacements.give_up()
         seconds = self._back_off.failed()
-        if worker.replaces is not None and worker.replaces in self._active():
-            _log.error("Worker %d could not start; worker %d goes on", worker.pid, worker.replaces.pid)
+        if (old := worker.predecessor) is not None:
+            _log.error("Worker %d could not start; worker %d goes on", worker.pid, old.pid)
         else:
             _log.error("Worker %d could not start; another is started%s", worker.pid, _in(seconds))
 
@@ -274,62 +261,32 @@ class Supervisor:
 
     def _maintain(self) -> None:
         """Start workers that are missing, and let those go that are replaced or too many."""
-        self._retire_replaced()
-        self._replace_next()
-        active = [worker for worker in self._active() if worker.replaces not in self._active()]
+        self._replacements.go_on(self.control.target)
+        active = [worker for worker in self._active() if worker.predecessor is None]
         if len(active) > self.control.target:
             ready = [worker for worker in active if worker.state is State.READY]
             for worker in ready[self.control.target :]:
-                self._order_end(worker, Order.RETIRE)
+                self._retire(worker)
         for _ in range(self.control.target - len(active)):
             self._launch(None)
 
-    def _retire_replaced(self) -> None:
-        """Let old workers retire, if all that are to replace some by now are ready."""
-        new = [worker for worker in self.workers if worker.replaces]
-        if any(worker.state is State.STARTING for worker in new):
-            return
-        for worker in new:
-            if worker.state is State.READY:
-                if worker.replaces in self._active():
-                    self._order_end(worker.replaces, Order.RETIRE)
-                worker.replaces = None
-
-    def _replace_next(self) -> None:
-        """Begin to replace workers, unless some are being replaced."""
-        if any(worker.replaces or worker.state is State.DRAINING for worker in self.workers):
-            return
-        begun = 0
-        while self._to_replace and begun < self._step and not self._back_off.seconds:
-            old = self._to_replace[0]
-            if old.state is State.STARTING and old in self.workers:
-                return
-            self._to_replace.popleft()
-            if old in self._active():
-                self._launch(old)
-                begun += 1
-
-    @property
-    def _step(self) -> int:
-        """How many workers are replaced at once, and how many must be new before the old ones give way."""
-        return (self.control.target + 1) // 2
-
-    def _old(self) -> set[Worker | None]:
-        """Return the workers that are replaced, or will be."""
-        return {*self._to_replace, *(worker.replaces for worker in self.workers)}
-
-    def _launch(self, replaces: Worker | None) -> None:
+    def _launch(self, replaces: Worker | None) -> bool:
+        """Start a worker, unless it is too early for that or there is no process; return whether it was."""
         if self._back_off.seconds:
-            return
+            return False
         try:
             self.workers.append(self._start(self._options, replaces))
         except OSError as error:  # of processes, memory or descriptors there are too few
             seconds = self._back_off.failed()
             _log.error("No worker can be started: %s; next attempt%s", error, _in(seconds))
+            return False
+        return True
 
     def _active(self) -> list[Worker]:
-        """Return the workers that serve or will."""
-        return [worker for worker in self.workers if worker.state in {State.STARTING, State.READY}]
+        return [worker for worker in self.workers if worker.is_active]
+
+    def _retire(self, worker: Worker) -> None:
+        self._order_end(worker, Order.RETIRE)
 
     def _end(self) -> None:
         """End the service; the second time, hurry."""

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Pass on to the workers what is wanted of them: faults, the stacks of their threads, to give way."""
+"""Pass on to the workers what is wanted of them: faults, the stacks of their threads."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ashapp.server.control.board import Control
-from ashapp.server.processes.worker import State, Worker
+from ashapp.server.processes.worker import Worker
 from ashapp.server.processes.worker_process import Order
 
 if TYPE_CHECKING:
     from ashapp.server.faults.board import FaultBoard
 
-__all__ = ["tell_faults", "tell_stacks_wanted", "tell_who_gives_way"]
+__all__ = ["tell_faults", "tell_stacks_wanted"]
 
 
 def tell_faults(workers: Iterable[Worker], board: "FaultBoard | None") -> None:
@@ -33,14 +33,3 @@ def tell_stacks_wanted(workers: Iterable[Worker], control: Control) -> None:
         if worker.stacks_version != control.version:
             worker.stacks_version = control.version
             worker.order(Order.TELL_STACKS)
-
-
-def tell_who_gives_way(workers: Iterable[Worker], old: Collection[Worker | None], enough: int) -> None:
-    """Let *old* workers, which are to be replaced, leave new connections to *enough* others that serve."""
-    serving = [worker for worker in workers if worker.state is State.READY]
-    are_enough = sum(worker not in old for worker in serving) >= enough
-    for worker in serving:
-        gives_way = are_enough and worker in old
-        if worker.gives_way != gives_way:
-            worker.gives_way = gives_way
-            worker.order(Order.GIVE_WAY if gives_way else Order.ACCEPT)

@@ -75,6 +75,16 @@ class Worker:
         return self.process.exitcode
 
     @property
+    def is_active(self) -> bool:
+        """Whether it serves or will."""
+        return self.exit_code is None and self.state in {State.STARTING, State.READY}
+
+    @property
+    def predecessor(self) -> "Worker | None":
+        """The worker that it replaces, as long as that one serves."""
+        return self.replaces if self.replaces is not None and self.replaces.is_active else None
+
+    @property
     def could_not_start(self) -> bool:
         """Whether another one in its place would fail to start, too. To be asked of one that has ended."""
         is_refused = self.refusal is not None or self.exit_code == STARTUP_FAILURE
