@@ -21,7 +21,15 @@ from json.encoder import encode_basestring_ascii
 
 from ashapp.observe.observation import Observation
 
-__all__ = ["FIELDS", "FieldsLine", "FormattedLine", "check_format", "is_line_format"]
+__all__ = [
+    "FIELDS",
+    "AccessLine",
+    "FieldsLine",
+    "FormattedLine",
+    "check_format",
+    "is_line_format",
+    "line_of_format",
+]
 
 #: The fields that may be chosen.
 FIELDS = (
@@ -31,7 +39,8 @@ FIELDS = (
     *("close_code", "sent_messages", "received_messages", "received_bytes"),
 )
 
-_Line = Callable[[Observation, float, str | None], str]
+#: Makes the line of a request from its observation, the time of its end and the type of its error.
+AccessLine = Callable[[Observation, float, str | None], str]
 # What an atom shows of an observation that has ended at a time, with the query string or without.
 _Atom = Callable[[Observation, float, bool], str]
 
@@ -54,13 +63,27 @@ def check_format(text: str) -> str:
     return text
 
 
+def line_of_format(text: str, as_json: AccessLine, *, query: bool) -> AccessLine:
+    """Return what makes lines in the format *text*; *as_json* makes those whose fields are chosen from.
+
+    *query* true shows query strings, which may hold secrets.
+
+    Raises:
+        ValueError: *text* is no format.
+
+    """
+    if is_line_format(text):
+        return FormattedLine(text, query=query)
+    return FieldsLine(text, as_json, query=query)
+
+
 class FieldsLine:
     """Makes the line as JSON with the fields in *text*, in that order, of what *make_line* tells as JSON.
 
     A field that doesn't apply is left out. *query* true keeps the query string of the referer.
     """
 
-    def __init__(self, text: str, make_line: _Line, *, query: bool = False) -> None:
+    def __init__(self, text: str, make_line: AccessLine, *, query: bool = False) -> None:
         self._names = _names(text)
         self._make_line = make_line
         self._query = query

@@ -7,7 +7,7 @@ from typing import Any
 
 from uvicorn.config import LOG_LEVELS
 
-from ashapp.observe.logs.access_format import FieldsLine, FormattedLine, is_line_format
+from ashapp.observe.logs.access_format import AccessLine, line_of_format
 from ashapp.observe.logs.access_log import AccessLog, ConsoleLine, JsonLine
 from ashapp.observe.logs.brief_line import BriefLine
 from ashapp.observe.logs.formats import LogFormat, console_renderer, log_config
@@ -44,21 +44,7 @@ def access_logs(settings: Settings) -> list[Sink]:
     quiet = LOG_LEVELS[settings.log_level] > logging.INFO
     if settings.log_config is not None or not settings.access_log or quiet:
         return []
-    query = settings.access_log_query
-    if _format(settings) == "brief":
-        return [AccessLog(BriefLine(colors=_colors(settings)), stderr_lines.write_soon)]
-    if (text := settings.access_log_format) is not None:
-        is_line = is_line_format(text)
-        chosen = (
-            FormattedLine(text, query=query)
-            if is_line
-            else FieldsLine(text, JsonLine(query=query), query=query)
-        )
-        return [AccessLog(chosen, stderr_lines.write_soon)]
-    if _format(settings) == "json":
-        return [AccessLog(JsonLine(query=query), stderr_lines.write_soon)]
-    line = ConsoleLine(console_renderer(colors=_colors(settings)), query=query)
-    return [AccessLog(line, stderr_lines.write_soon)]
+    return [AccessLog(_access_line(settings), stderr_lines.write_soon)]
 
 
 def hold_to_rules(settings: Settings) -> None:
@@ -82,6 +68,16 @@ def keep_loggers() -> None:
     for name, logger in logging.root.manager.loggerDict.items():
         if isinstance(logger, logging.Logger) and name.partition(".")[0] in _OURS:
             logger.disabled = False
+
+
+def _access_line(settings: Settings) -> AccessLine:
+    query, text, form = settings.access_log_query, settings.access_log_format, _format(settings)
+    if form == "brief":
+        return BriefLine(colors=_colors(settings))
+    if form == "console" and text is None:
+        return ConsoleLine(console_renderer(colors=_colors(settings)), query=query)
+    as_json = JsonLine(query=query)
+    return as_json if text is None else line_of_format(text, as_json, query=query)
 
 
 def _format(settings: Settings) -> LogFormat:
