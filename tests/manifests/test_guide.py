@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What docs/deploy.md says, against the manifests, the settings and the tools that it speaks of."""
+"""The guide and the runbook, against the manifests, the settings and the tools that they speak of."""
 
 import re
 import shlex
@@ -19,6 +19,7 @@ from tests.support.page import Page
 
 ROOT = MANIFESTS.parent
 PAGE = Page(ROOT / "docs" / "deploy.md")
+RUNBOOK = Page(ROOT / "docs" / "runbook.md")
 TEXT = PAGE.path.read_text(encoding="utf-8")
 
 
@@ -48,7 +49,7 @@ def commands() -> list[list[str]]:
     """Return each command of the shell snippets, as its words."""
     lines = [
         line
-        for section in PAGE.sections.values()
+        for section in (*PAGE.sections.values(), *RUNBOOK.sections.values())
         for block in section.of("sh")
         for line in block.replace("\\\n", " ").splitlines()
     ]
@@ -103,7 +104,7 @@ def _times() -> list[tuple[str, str]]:
 
 
 def test_every_variable_is_a_setting() -> None:
-    named = set(re.findall(r"\bASHAPP_[A-Z_]+\b", TEXT))
+    named = set(re.findall(r"\bASHAPP_[A-Z_]+\b", TEXT + RUNBOOK.path.read_text(encoding="utf-8")))
     assert len(named) > 5
     assert not named - {variable(name) for name in ServerSettings.model_fields}
 
