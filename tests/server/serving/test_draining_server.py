@@ -14,7 +14,7 @@ import uvicorn
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.health.state import Health, Phase
-from ashapp.server.serving import draining_server
+from ashapp.server.serving import accept_queue, draining_server
 from ashapp.server.serving.accept_queue import accept_queued
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings.loading import load
@@ -229,7 +229,7 @@ def test_a_connection_that_fails_to_end_harms_no_request(monkeypatch: pytest.Mon
     def fail(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(draining_server, "refuse_new", fail)
+    monkeypatch.setattr(accept_queue, "refuse_new", fail)
     with held() as (run, connection):
         stubborn = Stubborn(run.server.server_state.connections)
         run.server.drain()
@@ -260,8 +260,8 @@ def test_connections_that_wait_to_be_accepted_are_served(
             late[-1].send(GET)
         return accept_queued(sockets)
 
-    monkeypatch.setattr(draining_server, "refuse_new", lambda *_: None)
-    monkeypatch.setattr(draining_server, "accept_queued", accept_late)
+    monkeypatch.setattr(accept_queue, "refuse_new", lambda *_: None)
+    monkeypatch.setattr(accept_queue, "accept_queued", accept_late)
     with running(combination) as run:
         run.server.drain()
         assert run.has_ended()

@@ -9,7 +9,9 @@ is refused, before it has sent anything. Handshakes that are under way have a mo
 domain socket loses its file instead, which refuses new connections too.
 """
 
+import asyncio
 import ctypes
+import logging
 import socket
 import struct
 import sys
@@ -17,10 +19,12 @@ from collections.abc import Iterable
 
 from ashapp.server.system.sockets import SocketFile
 
-__all__ = ["SETTLING", "accept_queued", "refuse_new"]
+__all__ = ["accept_last", "accept_queued", "refuse_new"]
 
-#: Seconds for handshakes that are under way: a round trip.
-SETTLING = 0.1
+_log = logging.getLogger("ashapp.server")
+
+# Seconds for handshakes that are under way: a round trip.
+_SETTLING = 0.1
 
 # asm-generic/socket.h; and for BPF (linux/filter.h): code, jump if true, jump if false, operand.
 _SO_ATTACH_FILTER = 26
@@ -31,6 +35,16 @@ _DROP_SYN = (
     (0x06, 0, 0, 0),  # drop it
     (0x06, 0, 0, 0xFFFFFFFF),  # else let it pass
 )
+
+
+async def accept_last(sockets: Iterable[socket.socket], files: Iterable[SocketFile]) -> list[socket.socket]:
+    """Let no new connection into the queues, and accept those that are there; see the functions below."""
+    try:
+        refuse_new(sockets, files)
+    except OSError as error:  # whatever that costs, it must not be the requests in flight
+        _log.warning("New connections could not be refused in order: %s", error)
+    await asyncio.sleep(_SETTLING)
+    return accept_queued(sockets)
 
 
 def refuse_new(sockets: Iterable[socket.socket], files: Iterable[SocketFile] = ()) -> None:

@@ -38,7 +38,7 @@ from ashapp.server.addresses import InheritedAddress
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.protocols import limited_protocol
-from ashapp.server.serving.accept_queue import SETTLING, accept_queued, refuse_new
+from ashapp.server.serving.accept_queue import accept_last
 from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
 from ashapp.server.serving.connections import Connections
 from ashapp.server.settings import Settings
@@ -243,12 +243,7 @@ class DrainingServer(uvicorn.Server):
         inherited = [each for each in self.settings.addresses if isinstance(each, InheritedAddress)]
         ours = sockets[len(inherited) :]
         if ours and not (self.ending is Ending.RETIRING or self.settings.reload):
-            try:
-                refuse_new(ours, self._socket_files)
-            except OSError as error:  # whatever that costs, it must not be the requests in flight
-                _log.warning("New connections could not be refused in order: %s", error)
-            await asyncio.sleep(SETTLING)
-            queued = accept_queued(ours)
+            queued = await accept_last(ours, self._socket_files)
         self.acceptor.close()
         for sock in sockets:
             sock.close()
