@@ -5,14 +5,16 @@
 with the digest of an image, and the observability.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["IMAGE", "MANIFESTS", "OVERLAYS", "RenderError", "kustomize", "release"]
+__all__ = ["IMAGE", "MANIFESTS", "OVERLAYS", "RenderError", "component", "kustomize", "release"]
 
 IMAGE = "ashwanth01/ashapp-backend"
 
@@ -49,17 +51,30 @@ def kustomize(directory: Path) -> str:
     return result.stdout
 
 
+def component(*names: str) -> str:
+    """Return the YAML of the base with components.
+
+    Raises `RenderError` as `kustomize` does.
+    """
+    return _render([MANIFESTS / "base"], components=[MANIFESTS / "components" / name for name in names])
+
+
 def release(overlay: Path, digest: str) -> str:
     """Return the YAML of an overlay with the digest of an image, as a pipeline deploys it.
 
     Raises `RenderError` as `kustomize` does.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        # Resources are relative, by kustomize's rules.
-        resource = os.path.relpath(overlay, Path(folder).resolve())
-        images = f"[{{name: {IMAGE}, digest: '{digest}'}}]"
-        (Path(folder) / "kustomization.yaml").write_text(f"resources: ['{resource}']\nimages: {images}\n")
-        return kustomize(Path(folder))
+    return _render([overlay], images=[{"name": IMAGE, "digest": digest}])
+
+
+def _render(resources: list[Path], components: Iterable[Path] = (), **fields: object) -> str:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        paths = {"resources": resources, "components": components}
+        # They are relative, by kustomize's rules.
+        relative = {each: [os.path.relpath(path, folder) for path in paths[each]] for each in paths}
+        (folder / "kustomization.yaml").write_text(json.dumps({**relative, **fields}))
+        return kustomize(folder)
 
 
 def _main(directory: Path) -> None:

@@ -2,7 +2,6 @@
 """The chart: with its default values the objects of the kustomize base, with others what they say."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import yaml
 
 from tests.manifests.objects import Objects
-from tests.manifests.render import MANIFESTS, kustomize
+from tests.manifests.render import MANIFESTS, component, kustomize
 from tests.manifests.test_guide import files
 
 CHART = MANIFESTS / "chart"
@@ -149,20 +148,17 @@ def test_a_wrong_value_is_told(values: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), [("http-route", "HTTPRoute"), ("ingress", "Ingress")])
-def test_a_component_is_the_object_of_the_chart(name: str, kind: str, tmp_path: Path) -> None:
-    shutil.copytree(MANIFESTS, tmp_path / "manifests")
-    lines = ["resources: [manifests/base]", f"components: [manifests/components/{name}]"]
-    (tmp_path / "kustomization.yaml").write_text("\n".join(lines))
-    component = plain(Objects.read(kustomize(tmp_path)))[f"{kind}/ashapp-backend"]
+def test_a_component_is_the_object_of_the_chart(name: str, kind: str) -> None:
+    expected = plain(Objects.read(component(name)))[f"{kind}/ashapp-backend"]
     host = "ashapp.example.com"
     gateways = [{"name": "public", "namespace": "gateways"}]
-    annotations = component["metadata"].get("annotations", {})
+    annotations = expected["metadata"].get("annotations", {})
     ingress = {"className": "nginx", "hosts": [host], "annotations": annotations}
     values: dict[str, dict[str, Any]] = {
         "HTTPRoute": {"httpRoute": {"enabled": True, "parentRefs": gateways, "hostnames": [host]}},
         "Ingress": {"ingress": {"enabled": True, **ingress}},
     }
-    assert plain(Objects.read(template(values[kind])))[f"{kind}/ashapp-backend"] == component
+    assert plain(Objects.read(template(values[kind])))[f"{kind}/ashapp-backend"] == expected
 
 
 def test_each_value_is_described_by_the_schema() -> None:
