@@ -7,7 +7,7 @@ import contextvars
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,7 +21,7 @@ from sqlalchemy.pool import StaticPool
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals, local, open_request_locals
 from tests.support.applications.decorators import ensured
-from tests.support.asgi import fetch
+from tests.support.asgi import Client, fetch
 from tests.support.flask import make_app
 
 
@@ -257,6 +257,44 @@ async def test_a_scoped_session(app: flask.Flask) -> None:
         stored: list[str] = list(connection.execute(text("select name from row")).scalars())
     assert sorted(stored) == sorted(name for name in names if name.startswith("good"))
     engine.dispose()
+
+
+async def test_a_stream_finds_them_again_on_another_thread(app: flask.Flask) -> None:
+    """It gives its thread back as it begins, and may get another one for the teardown behind it."""
+    values = threading.local()
+    threads: list[int] = []
+    others_may_end = threading.Event()
+
+    @app.before_request
+    def keep() -> None:
+        values.path = flask.request.path
+        if values.path == "/other":
+            others_may_end.wait(10)
+
+    @app.teardown_request
+    def tear_down(error: BaseException | None) -> None:
+        threads.append(threading.get_ident())
+        assert values.path == flask.request.path
+
+    @app.get("/other")
+    async def other() -> str:
+        return ""
+
+    bridge = FlaskToAsgi(app)
+    others: list[asyncio.Task[Client]] = []
+
+    @app.get("/")
+    async def view() -> AsyncIterator[str]:
+        yield "a"
+        others.append(asyncio.create_task(fetch(bridge, path="/other")))
+        while bridge.service.request_threads.busy < 1:  # noqa: ASYNC110 - a thread begins
+            await asyncio.sleep(0.001)
+        yield "b"
+
+    assert (await fetch(bridge)).body == b"ab"
+    assert len(set(threads)) == 2  # Flask tears down as the view returns, and behind its stream
+    others_may_end.set()
+    await others[0]
 
 
 @pytest.mark.parametrize("kind", ["async", "decorated"])

@@ -10,6 +10,9 @@ of the pool requests wait for a thread in order of arrival, and threads that hav
 end. A request that the application makes to itself, in process, gets a thread beside the pool, which ends
 with it: the request that waits for it may have the last one.
 
+A stream gives its thread back where it may, and gets one for what comes behind it, perhaps another one. What
+is thread-local goes with it, where requests have such values of their own.
+
 A WebSocket lives for hours, and a thread that it held would be missed. Where requests have thread-local
 values of their own, it has a thread only while one of its callables runs (``BorrowedThread``). Its values go
 with it from one thread to the next.
@@ -77,7 +80,7 @@ class RequestThread:
     on the loop.
     """
 
-    __slots__ = ("_handoffs", "_piece", "ended", "is_nested", "pool", "values")
+    __slots__ = ("_handoffs", "_ident", "_piece", "ended", "is_nested", "pool", "values")
 
     def __init__(self, pool: RequestThreadPool, *, is_nested: bool = False) -> None:
         self.pool = pool
@@ -86,8 +89,10 @@ class RequestThread:
         self.ended = False
         #: The thread-local values of the request, by threads; None where those of the threads count.
         self.values: dict[int, Any] | None = None
-        # None as long as the request has no thread.
+        # None as long as the request has no thread; the identity of the thread that it has, or has had.
         self._handoffs: SimpleQueue[Handoff | None] | None = None
+        self._piece: Handoff | None = None
+        self._ident = 0
 
     def submit(self, handoff: Handoff) -> None:
         """Run *handoff*, which must not raise, on the thread, after those that have been submitted before.
@@ -105,7 +110,7 @@ class RequestThread:
         try:
             self._start(self._piece)
         except RuntimeError:
-            self._handoffs = None
+            self._handoffs = self._piece = None
             raise
 
     def _start(self, piece: Handoff) -> None:
@@ -122,9 +127,9 @@ class RequestThread:
 
         Others that wait with it go to the end of the queue for a thread.
         """
-        if self._handoffs is None or not self.pool.withdraw(self._piece):
+        if self._handoffs is None or self._piece is None or not self.pool.withdraw(self._piece):
             return False
-        handoffs, self._handoffs = self._handoffs, None
+        handoffs, self._handoffs, self._piece = self._handoffs, None, None
         while not handoffs.empty():
             other = handoffs.get()
             if other is not None and other != handoff:
@@ -140,11 +145,17 @@ class RequestThread:
         """Give the thread back as ``end`` does; the request may ask for one again."""
         if self._handoffs is not None:
             self._handoffs.put(None)
-            self._handoffs = None
+            self._handoffs = self._piece = None
 
-    @staticmethod
-    def _work(handoffs: SimpleQueue[Handoff | None]) -> None:
+    def _arrive(self) -> None:
+        """Find on this thread what the request has kept on the one before it."""
         mark_thread()
+        before, self._ident = self._ident, threading.get_ident()
+        if before and self.values is not None:
+            self.values[self._ident] = self.values.pop(before, {})
+
+    def _work(self, handoffs: SimpleQueue[Handoff | None]) -> None:
+        self._arrive()
         while (handoff := handoffs.get()) is not None:
             handoff()
             del handoff
@@ -153,14 +164,13 @@ class RequestThread:
 class BorrowedThread(RequestThread):
     """A thread for a WebSocket or a static file, while a sync callable of it runs; not always the same."""
 
-    __slots__ = ("_ident", "_is_working", "_lock", "_waiting")
+    __slots__ = ("_is_working", "_lock", "_waiting")
 
     def __init__(self, pool: RequestThreadPool, *, is_nested: bool = False) -> None:
         super().__init__(pool, is_nested=is_nested)
         self._waiting: deque[Handoff] = deque()
         self._lock = threading.Lock()
         self._is_working = False
-        self._ident = 0
 
     def submit(self, handoff: Handoff) -> None:
         """Run *handoff* after those that have been submitted before; see ``RequestThread``."""
@@ -185,10 +195,7 @@ class BorrowedThread(RequestThread):
         return True
 
     def _work_off(self) -> None:
-        mark_thread()
-        if self.values is not None:
-            before, self._ident = self._ident, threading.get_ident()
-            self.values[self._ident] = self.values.pop(before, {})
+        self._arrive()
         while True:
             with self._lock:
                 if not self._waiting:

@@ -103,5 +103,6 @@ def _able_to_wait(coro: Any, options: dict[str, Any]) -> Any:
     # The task only drives the greenlet, which has the context: a task would mark it as entered.
     options["context"] = Context()
     driver: Any = run_in_greenlet(coro, context)
-    driver.__name__, driver.__qualname__ = coro.__name__, coro.__qualname__
+    for name in ("__name__", "__qualname__"):  # an ``aclose()`` has none
+        setattr(driver, name, getattr(coro, name, type(coro).__name__))
     return driver

@@ -3,7 +3,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import flask
@@ -86,6 +86,31 @@ async def test_a_part_of_the_view_reads_it(app: flask.Flask, kind: str, way: str
             request.client.say(b"x" * 100_000, more=part == 0)
         await asyncio.sleep(0.01)
     assert [(await request.end()).body for request in requests] == [b"200000 view"] * 10
+
+
+@pytest.mark.parametrize("kind", ["async", "decorated"])
+async def test_an_async_generator_is_closed_in_a_task(app: flask.Flask, kind: str) -> None:
+    """As a loop closes one that nobody has: what it makes a task of has no name."""
+    closed: list[bytes] = []
+
+    async def generate() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            closed.append(flask.request.get_data())
+
+    async def view() -> str:
+        generator: Any = generate()
+        await anext(generator)
+        await asyncio.create_task(generator.aclose())
+        return "closed"
+
+    app.add_url_rule("/", "view", view if kind == "async" else ensured(view), methods=["POST"])
+    client = Client(more=True)
+    request = begin(FlaskToAsgi(app), "POST", client=client, headers=[(b"content-length", b"100000")])
+    await client.until(lambda client: client.asked)
+    client.say(b"x" * 100_000)
+    assert ((await request.end()).body, closed) == (b"closed", [b"x" * 100_000])
 
 
 @pytest.mark.parametrize(
