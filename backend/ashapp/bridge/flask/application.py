@@ -121,7 +121,7 @@ class FlaskToAsgi(WsgiToAsgi):
 
     def make_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call for a request: on the loop for an async view, else on a thread."""
-        place = self._dispatch.place_on_loop(environ)
+        place = self._dispatch.routing.place_on_loop(environ)
         if place is not None and place.serves_files:
             return LoopCall(self.file_service, environ, body)
         if place is not None or is_adopted(self.wsgi_application, environ):
@@ -130,20 +130,20 @@ class FlaskToAsgi(WsgiToAsgi):
 
     def make_websocket_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call for a WebSocket: on the loop for a handler that may run there, else on a thread."""
-        if self._dispatch.handler_runs_on_loop(environ) or is_adopted(self.wsgi_application, environ):
+        if self._dispatch.routing.handler_runs_on_loop(environ) or is_adopted(self.wsgi_application, environ):
             return LoopCall(self.websocket_service, environ, body)
         return super().make_websocket_call(environ, body)
 
     def wants_socket(self, environ: Environ) -> bool:
         """Say whether the handler may take the socket of its WebSocket: not one of ``websocket``."""
-        if self._dispatch.has_native_handler(environ):
+        if self._dispatch.routing.has_native_handler(environ):
             return False
         offer_greenlets(self.wsgi_application.config)
         return True
 
     def _note_route(self, call: WsgiCall | None) -> None:
         if call is not None and call.info is not None and call.info.route is None:
-            self._dispatch.note_route(call.info, call.environ)
+            self._dispatch.routing.note_route(call.info, call.environ)
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = super()._enter_loop()

@@ -39,24 +39,17 @@ from ashapp.bridge.flask.accelerators.stages import skip_idle
 from ashapp.bridge.flask.bodies import ContextBody, adopt_body, as_body
 from ashapp.bridge.flask.callers import as_flask, wants_awaitable
 from ashapp.bridge.flask.copied_contexts import current_context
+from ashapp.bridge.flask.routing import Routing, note_match
 from ashapp.bridge.flask.static_files import serve_static
 from ashapp.bridge.messages.attributes import attribute_of
-from ashapp.bridge.placement.converters import on_loop
 from ashapp.bridge.placement.hindrances import binds_as_flask, is_flasks_own
 from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking, nonblocking
 from ashapp.bridge.placement.rules import Placement, keeps_all
 from ashapp.bridge.placement.static_files import folder_of
-from ashapp.bridge.placement.views import blueprints_of, is_async, makes
-from ashapp.bridge.websocket.rules import is_native
+from ashapp.bridge.placement.views import blueprints_of, makes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-
-    from werkzeug.routing import Rule
-
-    from ashapp.bridge.concurrency.call import Call
-    from ashapp.bridge.messages.types import Environ, RequestInfo
-    from ashapp.bridge.placement.rules import Place
 
 __all__ = ["Dispatch"]
 
@@ -77,11 +70,13 @@ class Dispatch:
         self._make_response = app.make_response
         is_quick = accelerators.ENABLED and is_flasks_own(app, "make_response")
         self._responses = Responses(app, self.make_response) if is_quick else None
-        self._match: Callable[[Environ], Rule | None] | None = None
-        patches.replace(app, self._replacements(app))
+        adapters = UrlAdapters(app) if accelerators.ENABLED and binds_as_flask(app) else None
+        #: Knows the rule of a request before Flask does.
+        self.routing = Routing(app, self.placement, adapters)
+        patches.replace(app, self._replacements(app, adapters))
         app.extensions["ashapp"] = self
 
-    def _replacements(self, app: flask.Flask) -> dict[str, Callable[..., Any]]:
+    def _replacements(self, app: flask.Flask, adapters: UrlAdapters | None) -> dict[str, Callable[..., Any]]:
         preprocess = skip_idle(app, "preprocess_request", as_flask(app.preprocess_request))
         methods: dict[str, Callable[..., Any]] = {
             "make_response": self.make_response,
@@ -97,62 +92,16 @@ class Dispatch:
         for name in ("async_to_sync", "ensure_sync"):
             if is_flasks_own(app, name):
                 methods[name] = getattr(self, name)
-        if binds_as_flask(app):
-            self._match = partial(_match, app)
-        if accelerators.ENABLED:
-            self._accelerate(app, methods)
-        return methods
-
-    def _accelerate(self, app: flask.Flask, methods: dict[str, Callable[..., Any]]) -> None:
-        """Add to *methods* of *app* what makes them quicker; see ``accelerators``."""
-        if self._match is not None:
-            adapters = UrlAdapters(app)
-            self._match = adapters.match
+        if adapters is not None:
             methods["create_url_adapter"] = adapters.create_url_adapter
-        if "full_dispatch_request" in methods:
-            for name, function in accelerated(app, methods, self._responses, _note_match).items():
+        if accelerators.ENABLED and "full_dispatch_request" in methods:
+            for name, function in accelerated(app, methods, self._responses, note_match).items():
                 methods[name] = nonblocking(as_flask(function) if name in _CALLERS else function)
+        return methods
 
     def enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take note that the application is served on *loop*."""
         self._loop = loop
-
-    def place_on_loop(self, environ: Environ) -> Place | None:
-        """Return the place of the view for *environ* if that is the loop; matches the request, if need be."""
-        rule = self._match_early(environ)
-        place = None if rule is None else self.placement.of(rule.endpoint)
-        return place if place is not None and place.on_loop else None
-
-    def handler_runs_on_loop(self, environ: Environ) -> bool:
-        """Say whether the handler for the WebSocket of *environ* runs on the loop.
-
-        One of ``websocket`` does if it is async, and one of a library if it is marked ``nonblocking``.
-        """
-        rule = self._match_early(environ)
-        if rule is None or not self.placement.of(rule.endpoint).on_loop:
-            return False
-        view = self._app.view_functions.get(rule.endpoint)
-        return is_native(view) == is_async(view)
-
-    def has_native_handler(self, environ: Environ) -> bool:
-        """Say whether the handler for the WebSocket of *environ* is one of ``websocket``."""
-        rule = None if self._match is None else on_loop(self._match, environ)
-        return rule is not None and is_native(self._app.view_functions.get(rule.endpoint))
-
-    def _match_early(self, environ: Environ) -> Rule | None:
-        match = self._match
-        path = environ.get("PATH_INFO", "")
-        if match is None or not self.placement.may_be_on_loop(path):
-            return None
-        if path.startswith(self.placement.foreign_paths):
-            return None
-        return on_loop(match, environ) if self.placement.guarded else match(environ)
-
-    def note_route(self, info: RequestInfo, environ: Environ) -> None:
-        """Note which rule a request matches that has not got as far as that. On the loop."""
-        rule = None if self._match is None else on_loop(self._match, environ)
-        if rule is not None:
-            info.route, info.endpoint = rule.rule, rule.endpoint
 
     def wants_own_loop(self) -> bool:
         """Say whether the coroutines of the current request are kept off the server's loop. On a thread."""
@@ -256,15 +205,6 @@ class Dispatch:
             function(endpoint, values)
 
 
-def _match(app: flask.Flask, environ: Environ) -> Rule | None:
-    """Match the request of *environ* before Flask does; return the rule, or None for no match."""
-    try:
-        adapter = app.create_url_adapter(app.request_class(environ))
-        return None if adapter is None else adapter.match(return_rule=True)[0]
-    except Exception:
-        return None  # Flask meets it again, and tells the client
-
-
 def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     # Where it is called counts, not where it was wrapped: it may be handed to a thread or to a task.
     greenlet = current_greenlet()
@@ -288,18 +228,8 @@ def _preprocess(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> A
     """Note which rule has matched, then call the first stage, which may take its time."""
     call = current_call()
     if call is not None and not call.matched and flask.has_request_context():
-        _note_match(call, flask.request)
+        note_match(call, flask.request)
     return function(*args, **kwargs)
-
-
-def _note_match(call: Call, request: flask.Request) -> None:
-    """Note which rule has matched the first request of *call*: a test client in a view begins another one."""
-    call.matched = True
-    rule = request.url_rule
-    if rule is not None:
-        if call.info is not None and call.info.route is None:
-            call.info.route, call.info.endpoint = rule.rule, rule.endpoint
-        call.note_match(rule.endpoint)
 
 
 def _shielded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

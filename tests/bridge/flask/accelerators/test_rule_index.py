@@ -81,11 +81,11 @@ def test_a_request_costs_the_same_whatever_the_number_of_rules(shape: str, endpo
     def cost(number: int) -> int:
         app = make_app(rule, number, endpoint)
         FlaskToAsgi(app)
-        dispatch = app.extensions["ashapp"]
+        routing = app.extensions["ashapp"].routing
 
         def serve() -> None:
             environ = EnvironBuilder(path.format(115)).get_environ()
-            assert dispatch.place_on_loop(environ) is None
+            assert routing.place_on_loop(environ) is None
             b"".join(app.wsgi_app(environ, lambda *_: lambda _: None))
 
         serve()
