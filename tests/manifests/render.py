@@ -2,7 +2,7 @@
 """Render the overlays with kustomize, as ``kubectl`` has it built in.
 
 ``python -m tests.manifests.render DIRECTORY`` writes, for checkers of files, each overlay as it is deployed,
-with the digest of an image, and the observability.
+with the digest of an image, and what is applied beside them.
 """
 
 import json
@@ -11,15 +11,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-__all__ = ["IMAGE", "MANIFESTS", "OVERLAYS", "RenderError", "component", "kustomize", "release"]
+__all__ = ["IMAGE", "MANIFESTS", "OTHERS", "OVERLAYS", "RenderError", "component", "kustomize", "release"]
 
 IMAGE = "ashwanth01/ashapp-backend"
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 OVERLAYS = ("staging", "production")
+#: What is applied beside them, each with what its user adds.
+OTHERS: Mapping[str, Mapping[str, str]] = {"load": {"namespace": "ashapp-staging"}, "observability": {}}
 
 _MISSING = (
     "kubectl is not on the PATH. It renders the manifests: install version 1.21 or newer "
@@ -59,12 +61,12 @@ def component(*names: str) -> str:
     return _render([MANIFESTS / "base"], components=[MANIFESTS / "components" / name for name in names])
 
 
-def release(overlay: Path, digest: str) -> str:
-    """Return the YAML of an overlay with the digest of an image, as a pipeline deploys it.
+def release(overlay: Path, digest: str, **fields: str) -> str:
+    """Return the YAML of an overlay with the digest of an image and *fields*, as it is deployed.
 
     Raises `RenderError` as `kustomize` does.
     """
-    return _render([overlay], images=[{"name": IMAGE, "digest": digest}])
+    return _render([overlay], images=[{"name": IMAGE, "digest": digest}], **fields)
 
 
 def _render(resources: list[Path], components: Iterable[Path] = (), **fields: object) -> str:
@@ -79,8 +81,9 @@ def _render(resources: list[Path], components: Iterable[Path] = (), **fields: ob
 
 def _main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    texts = {name: release(MANIFESTS / "overlays" / name, f"sha256:{'0' * 64}") for name in OVERLAYS}
-    texts["observability"] = kustomize(MANIFESTS / "observability")
+    digest = f"sha256:{'0' * 64}"
+    texts = {name: release(MANIFESTS / "overlays" / name, digest) for name in OVERLAYS}
+    texts |= {name: release(MANIFESTS / name, digest, **fields) for name, fields in OTHERS.items()}
     for name, text in texts.items():
         (directory / f"{name}.yaml").write_text(text, encoding="utf-8")
 

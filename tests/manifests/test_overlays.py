@@ -17,7 +17,7 @@ from ashapp.server.settings import ServerSettings, Settings
 from ashapp.server.settings.lifecycle import LONE_STALL_TIMEOUT, STALL_TIMEOUT
 from ashapp.server.variables import variable
 from tests.manifests.objects import Object, Objects, quantity
-from tests.manifests.render import IMAGE, MANIFESTS, OVERLAYS, kustomize, release
+from tests.manifests.render import IMAGE, MANIFESTS, OTHERS, OVERLAYS, kustomize, release
 
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 # Seconds that a process which has done with its work takes to end, and a kubelet to see it.
@@ -150,11 +150,11 @@ def test_a_pipeline_gives_the_image_a_digest_and_changes_nothing_else(overlay: P
     assert rendered.count(IMAGE) == 1
 
 
-def test_checkers_get_a_file_for_each_overlay_and_the_observability(tmp_path: Path) -> None:
+def test_checkers_get_a_file_for_each_overlay_and_all_beside_them(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.manifests.render", str(tmp_path / "rendered")]
     subprocess.run(command, cwd=MANIFESTS.parent, check=True, timeout=60)
     texts = {path.stem: path.read_text() for path in (tmp_path / "rendered").iterdir()}
-    assert set(texts) == {*OVERLAYS, "observability"}
+    assert set(texts) == {*OVERLAYS, *OTHERS}
     assert all(f"{IMAGE}@sha256:" in texts[name] for name in OVERLAYS)
 
 
