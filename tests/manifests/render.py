@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = ["IMAGE", "MANIFESTS", "OTHERS", "OVERLAYS", "RenderError", "component", "kustomize", "release"]
@@ -20,8 +20,8 @@ IMAGE = "ashwanth01/ashapp-backend"
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 OVERLAYS = ("staging", "production")
-#: What is applied beside them, each with what its user adds.
-OTHERS: Mapping[str, Mapping[str, str]] = {"load": {"namespace": "ashapp-staging"}, "observability": {}}
+#: What is applied beside them, each with the namespace that its user gives it.
+OTHERS = {"load": "ashapp-staging", "observability": ""}
 
 _MISSING = (
     "kubectl is not on the PATH. It renders the manifests: install version 1.21 or newer "
@@ -61,12 +61,12 @@ def component(*names: str) -> str:
     return _render([MANIFESTS / "base"], components=[MANIFESTS / "components" / name for name in names])
 
 
-def release(overlay: Path, digest: str, **fields: str) -> str:
-    """Return the YAML of an overlay with the digest of an image and *fields*, as it is deployed.
+def release(overlay: Path, digest: str, namespace: str = "") -> str:
+    """Return the YAML of an overlay with the digest of an image; in *namespace* if that is given.
 
     Raises `RenderError` as `kustomize` does.
     """
-    return _render([overlay], images=[{"name": IMAGE, "digest": digest}], **fields)
+    return _render([overlay], images=[{"name": IMAGE, "digest": digest}], namespace=namespace)
 
 
 def _render(resources: list[Path], components: Iterable[Path] = (), **fields: object) -> str:
@@ -83,7 +83,7 @@ def _main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     digest = f"sha256:{'0' * 64}"
     texts = {name: release(MANIFESTS / "overlays" / name, digest) for name in OVERLAYS}
-    texts |= {name: release(MANIFESTS / name, digest, **fields) for name, fields in OTHERS.items()}
+    texts |= {name: release(MANIFESTS / name, digest, namespace) for name, namespace in OTHERS.items()}
     for name, text in texts.items():
         (directory / f"{name}.yaml").write_text(text, encoding="utf-8")
 
