@@ -47,6 +47,7 @@ ORDER = (
     "ashapp.bridge.websocket",
     "ashapp.bridge.placement",
     "ashapp.bridge.request",
+    "ashapp.bridge.request.uploads",
     "ashapp.bridge.admission",
     "ashapp.bridge.concurrency",
     "ashapp.bridge.stacks",

@@ -36,7 +36,7 @@ def accelerated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an application begin soon though its client is silent in the middle of a body."""
-    monkeypatch.setattr("ashapp.bridge.request.body_intake._SILENCE", 0.1)
+    monkeypatch.setattr("ashapp.bridge.request.uploads.intake._SILENCE", 0.1)
 
 
 @pytest.fixture(scope="session")

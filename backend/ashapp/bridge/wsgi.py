@@ -34,11 +34,11 @@ from ashapp.bridge.messages.errors import (
 )
 from ashapp.bridge.messages.headers import ending_upgrade
 from ashapp.bridge.mounts import Mounts
-from ashapp.bridge.request.body_intake import DEFAULT_READ_AHEAD, Intake
-from ashapp.bridge.request.input_stream import InputStream
 from ashapp.bridge.request.output_queue import WriteBehind
 from ashapp.bridge.request.service import Service
 from ashapp.bridge.request.thread_call import ThreadCall
+from ashapp.bridge.request.uploads.input_stream import InputStream
+from ashapp.bridge.request.uploads.intake import DEFAULT_READ_AHEAD, Intake
 from ashapp.bridge.request.wsgi_call import as_exception
 from ashapp.bridge.websocket.serving import serve as serve_websocket
 

@@ -20,7 +20,7 @@ from asgiref.sync import sync_to_async
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
 from ashapp.bridge.concurrency.greenlets import PooledGreenlet
-from ashapp.bridge.request.request_body import RequestBody
+from ashapp.bridge.request.uploads.request_body import RequestBody
 from ashapp.bridge.request.wsgi_call import WsgiCall
 from tests.support.asgi import Client, http_scope
 from tests.support.flask import make_app

@@ -16,9 +16,9 @@ import pytest
 
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, Message, StartResponse, WsgiApplication
-from ashapp.bridge.request.input_stream import InputStream
 from ashapp.bridge.request.loop_call import LoopCall
 from ashapp.bridge.request.output_queue import HIGH_WATER
+from ashapp.bridge.request.uploads.input_stream import InputStream
 from ashapp.bridge.request.wsgi_call import WsgiCall
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, fetch, http_scope

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ashapp.bridge.messages.types import Environ, Scope, StartResponse, WsgiApplication
-    from ashapp.bridge.request.input_stream import InputStream
+    from ashapp.bridge.request.uploads.input_stream import InputStream
 
 __all__ = ["Caller", "Job", "bridge_for", "caller"]
 

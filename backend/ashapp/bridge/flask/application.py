@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.lifespan import LifespanCallable, LifespanManager
     from ashapp.bridge.messages.types import AsgiApplication, Environ
-    from ashapp.bridge.request.input_stream import InputStream
     from ashapp.bridge.request.service import Service
+    from ashapp.bridge.request.uploads.input_stream import InputStream
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["DEFAULT_ASYNC_THREADS", "BridgeOptions", "FlaskToAsgi"]

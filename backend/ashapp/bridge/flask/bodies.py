@@ -19,7 +19,7 @@ from werkzeug.wrappers import Request, Response
 
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.request.async_bodies import AsyncBody
-from ashapp.bridge.request.input_stream import InputStream
+from ashapp.bridge.request.uploads.input_stream import InputStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable

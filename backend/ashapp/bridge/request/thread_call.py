@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from ashapp.bridge.concurrency.call import Cancellable
     from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, Message, Send
-    from ashapp.bridge.request.input_stream import InputStream
     from ashapp.bridge.request.service import Service
+    from ashapp.bridge.request.uploads.input_stream import InputStream
 
 __all__ = ["ThreadCall"]
 

@@ -24,7 +24,7 @@ from ashapp.bridge.messages.response import Response
 from ashapp.bridge.messages.types import INFO, RequestInfo
 from ashapp.bridge.request.output_queue import HIGH_WATER
 from ashapp.bridge.request.phases import Ending, Phase
-from ashapp.bridge.request.request_body import HIGH_WATER as READ_HIGH_WATER
+from ashapp.bridge.request.uploads.request_body import HIGH_WATER as READ_HIGH_WATER
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from ashapp.bridge.concurrency.call import Cancellable
     from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, ExcInfo, Message, Send
-    from ashapp.bridge.request.input_stream import InputStream
     from ashapp.bridge.request.service import Service
+    from ashapp.bridge.request.uploads.input_stream import InputStream
 
 __all__ = ["RUN_OUT_SECONDS", "TURN", "WsgiCall", "as_exception", "log_late_failure"]
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, send_problem
-from ashapp.bridge.request.input_stream import InputStream
 from ashapp.bridge.request.thread_call import ThreadCall
+from ashapp.bridge.request.uploads.input_stream import InputStream
 from ashapp.bridge.websocket.connection import CONNECTION, Connection
 from ashapp.bridge.websocket.handshake import as_request
 from ashapp.bridge.websocket.libraries.relay import Relay, tolerating_any_end

@@ -14,8 +14,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Message
-from ashapp.bridge.request.input_stream import InputStream
-from ashapp.bridge.request.request_body import HIGH_WATER
+from ashapp.bridge.request.uploads.input_stream import InputStream
+from ashapp.bridge.request.uploads.request_body import HIGH_WATER
 from tests.support.asgi import Client
 from tests.support.waiting import eventually, on_a_thread
 
@@ -225,7 +225,7 @@ async def test_after_the_call_a_read_raises(*, started: bool) -> None:
 
 async def test_watch_takes_in_a_bounded_part_of_an_unread_body(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then one message more, now and then."""
-    monkeypatch.setattr("ashapp.bridge.request.request_body._FIRST_LOOK", 0.3)
+    monkeypatch.setattr("ashapp.bridge.request.uploads.request_body._FIRST_LOOK", 0.3)
     client = Client(*[BLOCK] * 40)
     body = stream = body_of(client)
     body.watch(lambda: None)

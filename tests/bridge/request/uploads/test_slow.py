@@ -12,8 +12,8 @@ import pytest
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.messages.types import Environ, StartResponse
-from ashapp.bridge.request import body_intake as intake_module
-from ashapp.bridge.request.body_intake import Intake
+from ashapp.bridge.request.uploads import intake as intake_module
+from ashapp.bridge.request.uploads.intake import Intake
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, http_scope
 from tests.support.client import Address, Connection, chunk, fetch

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from ashapp.bridge.admission.free_memory import Memory
-    from ashapp.bridge.request.request_body import RequestBody
+    from ashapp.bridge.request.uploads.request_body import RequestBody
 
 __all__ = ["DEFAULT_READ_AHEAD", "Intake"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``wsgi.input``: the body of a request as a file, and the turns of those who read all of it.
+"""``wsgi.input``: the body of a request as a file.
 
 A limit on the length of the body (``max_length``) is checked where it is reached, by looking for one byte
 more. Werkzeug's own check, in ``LimitedStream``, stops reading there without looking, so that a chunked body
@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import io
 import sys
-import threading
 from typing import TYPE_CHECKING
 
-from greenlet import getcurrent
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ashapp.bridge.concurrency.futures import make_wait
 from ashapp.bridge.messages.environ import expects_continue
 from ashapp.bridge.messages.errors import RequestRejected
-from ashapp.bridge.request.request_body import RequestBody
+from ashapp.bridge.request.uploads.read_lock import ReadLock
+from ashapp.bridge.request.uploads.request_body import RequestBody
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
     from ashapp.bridge.messages.types import Environ
 
-__all__ = ["InputStream", "ReadLock"]
+__all__ = ["InputStream"]
 
 
 class InputStream(RequestBody, io.BufferedIOBase):
@@ -130,48 +127,3 @@ class InputStream(RequestBody, io.BufferedIOBase):
         if self._offset >= len(self._chunk):
             self._chunk, self._offset = self.next_chunk(), 0
         return bool(self._chunk)
-
-
-class ReadLock:
-    """A lock that threads and greenlets of *loop* hold in turns, and each of them may take again."""
-
-    def __init__(self, loop: AbstractEventLoop) -> None:
-        self._loop = loop
-        self._mutex = threading.Lock()
-        # The identity of a greenlet: to hold it, a traceback might keep it longer than its thread.
-        self._holder: int | None = None
-        self._depth = 0
-        self._wakes: tuple[Callable[[], object], ...] = ()
-
-    @property
-    def is_held(self) -> bool:
-        """Whether somebody holds it."""
-        return self._holder is not None
-
-    def __enter__(self) -> None:
-        """Wait for the lock and take it.
-
-        Raises:
-            RuntimeError: to wait here would block the loop.
-
-        """
-        me = id(getcurrent())
-        while True:
-            with self._mutex:
-                if self._holder in {None, me}:
-                    self._holder = me
-                    self._depth += 1
-                    return
-                wake, wait = make_wait(self._loop)
-                self._wakes += (wake,)
-            wait()
-
-    def __exit__(self, *_error: object) -> None:
-        with self._mutex:
-            self._depth -= 1
-            if self._depth:
-                return
-            self._holder = None
-            wakes, self._wakes = self._wakes, ()
-        for wake in wakes:
-            wake()
