@@ -21,8 +21,8 @@ from sqlalchemy.pool import StaticPool
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals, local, open_request_locals
 from tests.support.applications.decorators import ensured
-from tests.support.asgi import Client, fetch
-from tests.support.flask import make_app
+from tests.support.asgi import fetch
+from tests.support.flask import begin, make_app
 
 
 @pytest.fixture
@@ -263,13 +263,14 @@ async def test_a_stream_finds_them_again_on_another_thread(app: flask.Flask) -> 
     """It gives its thread back as it begins, and may get another one for the teardown behind it."""
     values = threading.local()
     threads: list[int] = []
-    others_may_end = threading.Event()
+    other_is_here, other_may_end = threading.Event(), threading.Event()
 
     @app.before_request
     def keep() -> None:
         values.path = flask.request.path
         if values.path == "/other":
-            others_may_end.wait(10)
+            other_is_here.set()
+            other_may_end.wait(10)
 
     @app.teardown_request
     def tear_down(error: BaseException | None) -> None:
@@ -280,21 +281,20 @@ async def test_a_stream_finds_them_again_on_another_thread(app: flask.Flask) -> 
     async def other() -> str:
         return ""
 
-    bridge = FlaskToAsgi(app)
-    others: list[asyncio.Task[Client]] = []
-
     @app.get("/")
     async def view() -> AsyncIterator[str]:
         yield "a"
-        others.append(asyncio.create_task(fetch(bridge, path="/other")))
-        while bridge.service.request_threads.busy < 1:  # noqa: ASYNC110 - a thread begins
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(other_is_here.wait, 10)
         yield "b"
 
-    assert (await fetch(bridge)).body == b"ab"
+    bridge = FlaskToAsgi(app)
+    stream = begin(bridge)
+    await stream.client.until(lambda client: client.body == b"a")
+    request = begin(bridge, target=b"/other")
+    assert (await stream.end()).body == b"ab"
     assert len(set(threads)) == 2  # Flask tears down as the view returns, and behind its stream
-    others_may_end.set()
-    await others[0]
+    other_may_end.set()
+    await request.end()
 
 
 @pytest.mark.parametrize("kind", ["async", "decorated"])
