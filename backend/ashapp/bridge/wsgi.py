@@ -17,6 +17,7 @@ from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.admission.in_flight import ADMISSION, Admission
 from ashapp.bridge.admission.websockets import DEFAULT_WEBSOCKET_THREADS, Websockets
 from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
+from ashapp.bridge.concurrency.futures import as_exception
 from ashapp.bridge.concurrency.own_loop import drain_own_loops
 from ashapp.bridge.concurrency.request_threads import BorrowedThread, RequestThread, RequestThreadPool
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
@@ -39,7 +40,6 @@ from ashapp.bridge.request.service import Service
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.uploads.input_stream import InputStream
 from ashapp.bridge.request.uploads.intake import DEFAULT_READ_AHEAD, Intake
-from ashapp.bridge.request.wsgi_call import as_exception
 from ashapp.bridge.websocket.serving import serve as serve_websocket
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Future
 
-__all__ = ["as_coroutine", "await_into", "make_wait", "resolve", "run_into"]
+__all__ = ["as_coroutine", "as_exception", "await_into", "make_wait", "resolve", "run_into"]
 
 T = TypeVar("T")
 
@@ -80,3 +80,12 @@ def make_wait(loop: asyncio.AbstractEventLoop) -> tuple[Callable[[], object], Ca
                 loop.call_soon_threadsafe(resolve, woken)
 
     return wake, partial(greenlet.driver.run_coroutine, as_coroutine(woken))
+
+
+def as_exception(error: BaseException) -> Exception:
+    """Return *error* as something that a task can raise without stopping the loop, or being misread."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    substitute = RuntimeError(f"the application raised {error!r}")
+    substitute.__cause__ = error
+    return substitute

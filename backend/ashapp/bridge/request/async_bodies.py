@@ -34,7 +34,7 @@ from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
 from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 from ashapp.bridge.concurrency.own_loop import OwnLoop
 from ashapp.bridge.messages.errors import BodyOverdue
-from ashapp.bridge.request.wsgi_call import RUN_OUT_SECONDS
+from ashapp.bridge.request.wsgi_output import RUN_OUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable

@@ -29,6 +29,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.context import in_request, loop_context
+from ashapp.bridge.concurrency.futures import as_exception
 from ashapp.bridge.concurrency.greenlets import DONE, Driver, current_greenlet
 from ashapp.bridge.concurrency.request_threads import current_request_thread
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
@@ -37,7 +38,8 @@ from ashapp.bridge.request.async_bodies import runs_inline
 from ashapp.bridge.request.handoffs import Handoff, OnRequestThread, Patience, TaskHandoff, ThreadHandoff
 from ashapp.bridge.request.output_queue import pieces
 from ashapp.bridge.request.phases import Ending, Phase
-from ashapp.bridge.request.wsgi_call import TURN, WsgiCall, as_exception, log_late_failure
+from ashapp.bridge.request.wsgi_call import TURN, WsgiCall
+from ashapp.bridge.request.wsgi_output import log_late_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator

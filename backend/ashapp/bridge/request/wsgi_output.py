@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""The server side of PEP 3333: call an application, and make messages of what it returns and writes.
+
+Theory of operation. An iterable goes out item by item. One that is a list, and small, is complete at once,
+and goes out in one piece. The head waits for the first byte. A body may be shorter or longer than its
+``Content-Length``, or not allowed at all: what goes out never is, and the log tells of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from ashapp.bridge.messages.errors import BodyOverdue, ClientDisconnected
+from ashapp.bridge.request.output_queue import HIGH_WATER
+from ashapp.bridge.request.phases import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ashapp.bridge.messages.response import Response
+    from ashapp.bridge.messages.types import Environ, ExcInfo, Message, RequestInfo, WsgiApplication
+
+__all__ = ["RUN_OUT_SECONDS", "WsgiOutput", "log_late_failure"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+#: Seconds that an iterable has when the response is complete, before it is closed.
+RUN_OUT_SECONDS = 5.0
+# And how many items, of how many bytes in all, it may go on to make.
+_RUN_OUT_ITEMS = 1000
+_RUN_OUT_BYTES = 1 << 20
+
+
+class WsgiOutput:
+    """What *application* makes of *environ*; `WsgiCall` sets the attributes. Where the application runs."""
+
+    application: WsgiApplication
+    environ: Environ
+    info: RequestInfo | None
+    phase: Phase
+    _response: Response
+    # Whether the application has been cancelled in this phase.
+    _interrupted: bool
+    # Bytes of a body that is there already, as a list; else -1.
+    _size = -1
+
+    def _check_wanted(self) -> None:
+        """Raise ``ClientDisconnected`` if nobody wants the response any more."""
+        raise NotImplementedError
+
+    def _open(self, head: Message, chunk: bytes) -> None:
+        """Send the head and the first of the body, all of it if the response is complete."""
+
+    def _continue(self, chunk: bytes) -> None:
+        """Send more of the body, the last of it if the response is complete."""
+
+    def _adopt(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+        """Return what to iterate and to close in place of the application's *iterable*."""
+        return iterable
+
+    def _call_application(self) -> None:
+        iterable = self.application(self.environ, self._start_response)
+        self.phase = Phase.ITERATING
+        self._interrupted = False
+        iterable = self._adopt(iterable)
+        try:
+            if isinstance(iterable, list | tuple):
+                self._size = sum(map(len, iterable))
+            if 0 <= self._size <= HIGH_WATER:
+                self._send(b"".join(iterable), last=True)
+                return
+            self._check_wanted()  # its first item may be long in coming
+            chunks = iter(iterable)
+            for chunk in chunks:
+                if self._send(chunk):
+                    self._run_out(chunks)
+                    return
+            self._send(b"", last=True)
+        finally:
+            close = getattr(iterable, "close", None)
+            if close is not None:
+                close()
+
+    def _run_out(self, chunks: Iterator[bytes]) -> None:
+        """Let the iterable run to its end, for what is behind its last item; what it makes is dropped.
+
+        The response is complete, and the client does not wait. An iterable that is endless is closed.
+        """
+        dropped, end = 0, float("inf")
+        try:
+            for count, chunk in enumerate(chunks, 1):  # nearly always there is none
+                if not dropped and chunk and not self._response.bodiless:
+                    _log.warning("the response body is longer than its Content-Length: cut off")
+                dropped += len(chunk)
+                end = min(end, time.monotonic() + RUN_OUT_SECONDS)
+                if count >= _RUN_OUT_ITEMS or dropped > _RUN_OUT_BYTES or time.monotonic() > end:
+                    raise BodyOverdue  # noqa: TRY301 - as what makes the chunks may, too
+        except BodyOverdue:
+            _log.warning("%s: what makes the response body goes on past its end: closed", self)
+
+    def _start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        self._response.start(status, headers, exc_info)
+        if self.phase is Phase.RUNNING:
+            self.phase = Phase.STARTED
+        return self._write
+
+    def _write(self, chunk: bytes) -> None:
+        # It returns None (PEP 3333): a result would be taken for a count of bytes, as of a file's ``write``.
+        self._send(chunk)
+
+    def _send(self, chunk: bytes, *, last: bool = False) -> bool:
+        """Send *chunk*, and before the first one the headers; say whether the response is complete."""
+        response = self._response
+        if response.complete:
+            return True
+        if not isinstance(chunk, bytes):
+            raise TypeError(
+                f"the application sent {type(chunk).__name__} for a body: expected bytes (PEP 3333)"
+            )
+        self._check_wanted()
+        if response.sealed and response.remaining is None and not last:
+            if chunk:
+                self._continue(chunk)
+        elif chunk or last or response.bodiless:
+            self._send_part(chunk, last=last)
+        # else the headers wait for the first byte (PEP 3333, "Buffering and Streaming")
+        return response.complete
+
+    def _send_part(self, chunk: bytes, *, last: bool) -> None:
+        response = self._response
+        head = None if response.sealed else response.head()
+        part = response.clip(chunk)
+        if len(part) < len(chunk) and not response.bodiless:
+            _log.warning("the response body is longer than its Content-Length: cut off")
+        missing = response.remaining if last else None
+        if missing and head is not None and not part:
+            self._note_no_body()
+            missing = None
+        response.complete = not missing and (last or response.bodiless or response.remaining == 0)
+        if head is not None:
+            self._open(head, part)
+        elif part or not missing:
+            self._continue(part)
+        if missing:  # what there is has gone out, and the client must miss the rest
+            raise RuntimeError(f"the response body ended {missing} bytes short of its Content-Length")
+        if response.complete:
+            self.phase = Phase.COMPLETE
+
+    def _note_no_body(self) -> None:
+        """Take note that there is no body at all in spite of its length: as when a proxy sends a file."""
+        if not self._response.is_handed_over:
+            _log.warning("%s: the response has no body, but its Content-Length is not 0", self)
+        elif self.info is not None:
+            self.info.handed_over = True
+
+
+def log_late_failure(error: BaseException) -> None:
+    """Log *error*, which was raised when the response was complete already."""
+    if not isinstance(error, ClientDisconnected):
+        _log.error("the response was complete, then its end failed", exc_info=error)
