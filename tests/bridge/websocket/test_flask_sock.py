@@ -18,12 +18,19 @@ from flask_sock import Sock
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from ashapp import FlaskToAsgi, nonblocking
+from ashapp import FlaskToAsgi, nonblocking, websocket
 from tests.bridge.websocket.conftest import Open
-from tests.support.client import Address, fetch
+from tests.support.client import Address, Fields, fetch
 from tests.support.journal import Journal
 from tests.support.server import serving
 from tests.support.waiting import until
+
+HANDSHAKE = (
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ("Sec-WebSocket-Version", "13"),
+)
 
 #: Who reads, as the application has it or as the bridge does; and a handler that is on the loop, too.
 CLASSES: dict[str, dict[str, Any]] = {
@@ -185,8 +192,14 @@ def test_what_answers_before_the_handler_denies(
 
 
 @pytest.mark.usefixtures("sock")
-def test_a_plain_request_for_its_rule_is_400(address: Address) -> None:
-    assert fetch(address, "/echo").status == 400
+@pytest.mark.parametrize("upgrade", [(), HANDSHAKE], ids=["plain", "upgrade"])
+def test_a_request_for_its_rule_is_400(app: flask.Flask, upgrade: Fields) -> None:
+    """An upgrade that the server does not take changes nothing, for other rules neither."""
+    websocket(app, "/native", endpoint="native")(lambda ws: ws.send("never"))
+    app.add_url_rule("/plain", view_func=lambda: "plain")
+    with serving(FlaskToAsgi(app), ws="none") as address:
+        for path, status in (("/echo", 400), ("/native", 400), ("/plain", 200)):
+            assert fetch(address, path, fields=upgrade).status == status
 
 
 @pytest.mark.usefixtures("sock")

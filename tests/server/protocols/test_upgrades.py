@@ -102,6 +102,23 @@ def test_nothing_that_follows_a_handshake_is_a_request(serve: ServeLimited) -> N
     assert app.headers == []
 
 
+def test_a_handshake_has_one_key_and_the_version_that_is_served(serve: ServeLimited) -> None:
+    app = Refusing()
+    address = serve(app, ws="websockets-sansio")
+    key = KEY.partition(b"Sec-WebSocket-Version")[0]
+    for old, new in ((key, b""), (key, key * 2), (b"ZQ==", b"ZQ")):
+        with Connection(address) as connection:
+            connection.send(HANDSHAKE.replace(old, new) + b"\r\n")
+            assert_refused(connection, 400)
+    for version in (b"12", b"13\r\nSec-WebSocket-Version: 8", b""):
+        with Connection(address) as connection:
+            connection.send(HANDSHAKE.replace(b"Version: 13", b"Version: " + version) + b"\r\n")
+            head = connection.receive().head
+            assert (head.status, head.one("sec-websocket-version")) == (426, "13")
+            assert connection.is_closed()
+    assert app.ends == []
+
+
 @pytest.mark.parametrize("behind", [b"", SMUGGLED], ids=["alone", "with a request behind"])
 def test_a_handshake_does_not_overtake_the_requests_before_it(serve: ServeLimited, behind: bytes) -> None:
     app = Refusing()

@@ -226,9 +226,18 @@ class Driver:
             del raised, outcome  # the traceback leads to this frame
 
 
-async def run_as_part(coroutine: Coroutine[Any, Any, T], driver: Driver) -> T:  # noqa: ARG001 - read by the frame
-    """Await *coroutine*, in a task of its own, as a part of what *driver* drives, for ``running_call``."""
-    return await coroutine
+async def run_as_part(
+    coroutine: Coroutine[Any, Any, T],
+    driver: Driver,  # noqa: ARG001 - read by the frame
+) -> T | SystemExit | KeyboardInterrupt:
+    """Await *coroutine*, in a task of its own, as a part of what *driver* drives, for ``running_call``.
+
+    ``SystemExit`` and ``KeyboardInterrupt`` are returned: a task that raises them stops the loop.
+    """
+    try:
+        return await coroutine
+    except (SystemExit, KeyboardInterrupt) as error:
+        return error
 
 
 def running_call(frame: FrameType | None) -> Call | None:

@@ -48,6 +48,8 @@ _RESPONSE = "websocket.http.response"
 class Connection(Incoming):
     """The WebSocket of *scope*. All of it is done on *loop*."""
 
+    #: Whether the handshake has been accepted.
+    is_accepted = False
     #: The code with which it is closed when its handler has ended.
     final_code = 1000
     # Who waits to send, and whether ``send()`` of the server is being awaited.
@@ -78,10 +80,14 @@ class Connection(Incoming):
         if subprotocol is not None and subprotocol not in self.subprotocols:
             raise ValueError(f"subprotocol {subprotocol!r}: the client offers {self.subprotocols}")
         fields = encode_response_headers(headers)
+        for name, _ in fields:
+            if name.startswith(b"sec-websocket-"):
+                raise ValueError(f"header {name.decode()} is the server's to send: choose a subprotocol")
         if self.state is State.OPEN:
             raise RuntimeError("the WebSocket has been accepted already, as it is by the first message")
         self._check()
         self.state = State.OPEN
+        self.is_accepted = True
         await self._hand_over({"type": "websocket.accept", "subprotocol": subprotocol, "headers": fields})
 
     def send(self, message: str | bytes) -> Coroutine[Any, Any, None]:

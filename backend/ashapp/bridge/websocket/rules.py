@@ -84,6 +84,8 @@ def _async_view(handler: Callable[..., Any], max_size: int | None) -> Callable[.
                 part = run_as_part(coroutine, greenlet.driver)
                 coroutine = loop.create_task(part, context=greenlet.gr_context)
             result = await coroutine
+            if isinstance(result, SystemExit | KeyboardInterrupt):
+                raise result
         return _response(connection, result)
 
     return view
@@ -138,4 +140,4 @@ def _is_usual(error: Exception) -> bool:
 def _response(connection: Connection, result: Any) -> Any:
     if connection.state is State.CONNECTING and result is not None:
         return result
-    return flask.Response(status=403)
+    return flask.Response(status=200 if connection.is_accepted else 403)

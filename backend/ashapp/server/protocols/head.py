@@ -50,6 +50,13 @@ _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#@]+)(|[/?][^#]*)(?:#.*)?", re.IGNO
 
 # Without any of them it is not meant to be a handshake (RFC 6455, 4.1).
 _OF_HANDSHAKE = {b"sec-websocket-key", b"sec-websocket-version"}
+_KEY = re.compile(rb"[a-z0-9+/]{22}==", re.IGNORECASE)
+# RFC 6455, 4.4, and RFC 9110, 15.5.22.
+_OTHER_PROTOCOL = (
+    (b"connection", b"upgrade"),
+    (b"upgrade", b"websocket"),
+    (b"sec-websocket-version", b"13"),
+)
 
 
 def check_head(received: bytes, limits: ConnectionLimits) -> None:
@@ -112,9 +119,9 @@ def in_origin_form(method: bytes, target: bytes, fields: Fields) -> tuple[bytes,
 
 
 def is_handshake(method: bytes, version: str, fields: Fields) -> bool:
-    """Whether it is a WebSocket handshake, though maybe one with a wrong key or version (RFC 6455, 4.2).
+    """Whether it is a WebSocket handshake (RFC 6455, 4.2).
 
-    One that has a body is refused: 400.
+    One of another version is refused, 426, and so is one with a body or a wrong key, 400.
     """
 
     def values(wanted: bytes) -> list[bytes]:
@@ -127,6 +134,11 @@ def is_handshake(method: bytes, version: str, fields: Fields) -> bool:
         return False
     if values(b"transfer-encoding") or any(map(int, values(b"content-length"))):
         raise Refusal(400, "The request is a WebSocket handshake, and has a body: send none.")
+    if values(b"sec-websocket-version") != [b"13"]:
+        raise Refusal(426, "Sec-WebSocket-Version is not 13, the only one that is served.", *_OTHER_PROTOCOL)
+    keys = values(b"sec-websocket-key")
+    if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
+        raise Refusal(400, "Sec-WebSocket-Key is not one key: send 16 bytes in base64.")
     return True
 
 

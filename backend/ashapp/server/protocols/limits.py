@@ -58,10 +58,14 @@ refused: Counter[int] = Counter()
 
 
 class Refusal(Exception):  # noqa: N818 - an outcome that the client is told of, not a fault
-    """A request is wrong or too late: *status* is the code to answer with, *detail* says why."""
+    """A request is wrong or too late: *status* is the code to answer with, *detail* says why.
 
-    def __init__(self, status: int, detail: str) -> None:
+    The response has *fields* besides what each refusal has.
+    """
+
+    def __init__(self, status: int, detail: str, *fields: tuple[bytes, bytes]) -> None:
         super().__init__(detail)
+        self.fields = fields
         self.status = status
         self.detail = detail
 
@@ -75,6 +79,7 @@ class Refusal(Exception):  # noqa: N818 - an outcome that the client is told of,
             (b"content-length", b"%d" % len(body)),
             # Where the next request begins is not known, or is not to be waited for (RFC 9112, 9.3 and 9.6).
             (b"connection", b"close"),
+            *self.fields,
         ]
         names = {name for name, _ in own}
         others = [(name, value) for name, value in default_headers if name.lower() not in names]

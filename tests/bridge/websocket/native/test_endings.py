@@ -39,7 +39,12 @@ def vanish(client: ClientConnection) -> None:
 
 def add_endings(app: flask.Flask) -> None:
     """Add handlers that end in many ways."""
-    failures = {"fail": ValueError("broken"), "handled": LookupError(), "abort": NotFound()}
+    failures = {
+        "fail": ValueError("broken"),
+        "handled": LookupError(),
+        "abort": NotFound(),
+        "exit": SystemExit(3),
+    }
 
     @app.errorhandler(LookupError)
     def handle(_error: LookupError) -> tuple[str, int]:
@@ -82,6 +87,7 @@ def add_endings(app: flask.Flask) -> None:
         ("/close", 4000, "enough ä", 0),
         ("/fail", 1011, "", 1),
         ("/handled", 1011, "", 0),
+        ("/exit", 1011, "", 1),
         ("/abort", 1008, "", 0),
         ("/json", 1008, "", 0),
         ("/long", 1009, "a message may have 10 bytes", 0),
@@ -110,7 +116,7 @@ def test_what_the_client_is_told(
     until(lambda: torn_down)
     records = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(records) == logged
-    if logged:
+    if logged and path != "/exit":
         assert records[0].exc_text is not None
         assert (
             f"In the WebSocket handler of /{'sync' if path == '/sync' else '<what>'}" in records[0].exc_text

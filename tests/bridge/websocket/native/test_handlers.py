@@ -155,6 +155,11 @@ def test_the_context_is_there_for_the_life_of_the_socket(
         flask.g.user = flask.session.get("user", "nobody")
         journal.note("begin")
 
+    @app.after_request
+    def note(response: flask.Response) -> flask.Response:
+        journal.note("after", response.status_code)
+        return response
+
     app.teardown_request(lambda error: journal.note("teardown", error))
     app.teardown_appcontext(lambda error: journal.note("app teardown", error))
 
@@ -188,8 +193,9 @@ def test_the_context_is_there_for_the_life_of_the_socket(
         client.send("tell")
         assert flask.json.loads(client.recv(5)) == ["ada", "ada", app.name, "1"]
         assert journal.names == ["begin"]
-    until(lambda: len(journal.names) >= 3)
-    assert journal.names == ["begin", "teardown", "app teardown"]
+    until(lambda: len(journal.names) >= 4)
+    assert journal.names == ["begin", "after", "teardown", "app teardown"]
+    assert journal["after"].value == 200
     assert journal["teardown"].value is None
     assert journal["begin"].thread == journal["teardown"].thread
     assert not journal["begin"].on_loop

@@ -23,7 +23,11 @@ def test_the_handshake_is_accepted_as_asked(app: flask.Flask, open_websocket: Op
     @websocket(app, "/")
     async def handler(ws: WebSocket) -> None:
         offered = ws.subprotocols
-        for subprotocol, headers in (("c", ()), (None, [("X-Bad", "a\r\nb")])):
+        for subprotocol, headers in (
+            ("c", ()),
+            (None, [("X-Bad", "a\r\nb")]),
+            (None, [("Sec-WebSocket-Protocol", "b")]),
+        ):
             try:
                 await ws.accept(subprotocol, headers)
             except ValueError as error:
@@ -38,7 +42,7 @@ def test_the_handshake_is_accepted_as_asked(app: flask.Flask, open_websocket: Op
         assert client.subprotocol == "b"
         assert client.response is not None
         assert client.response.headers["X-Room"] == "blue"
-    until(lambda: len(refused) == 3)
+    until(lambda: len(refused) == 4)
     assert "['a', 'b']" in refused[0]
 
 
@@ -48,6 +52,8 @@ def test_the_handshake_is_accepted_as_asked(app: flask.Flask, open_websocket: Op
         ("send", 3, TypeError),
         ("close", 999, ValueError),
         ("close", 1005, ValueError),
+        ("close", 1016, ValueError),
+        ("close", 2999, ValueError),
         ("close", 5000, ValueError),
         ("reason", "ä" * 62, ValueError),
     ],

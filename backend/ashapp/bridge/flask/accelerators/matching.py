@@ -23,6 +23,7 @@ from werkzeug.routing import MapAdapter, Rule
 
 from ashapp.bridge.flask.accelerators.rule_index import index_of
 from ashapp.bridge.placement.nonblocking import nonblocking
+from ashapp.bridge.websocket.connection import CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,6 +91,8 @@ class UrlAdapters:
     def _make(self, request: flask.Request, key: Any, matched: Adapter | None = None) -> MapAdapter | None:
         if not self._is_ordinary(request):
             adapter = self._create(request)
+            if adapter is not None and "asgi.scope" in request.environ and CONNECTION not in request.environ:
+                adapter.websocket = False  # an upgrade that the server has not taken
             return matched or (Adapter.like(adapter) if type(adapter) is MapAdapter else adapter)
         template = self._template(key)
         if template is not None:
