@@ -12,6 +12,7 @@ import pytest
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.cli import check
 from ashapp.server.settings import ServerSettings
+from tests.server.serving import accepting
 from tests.support import process
 from tests.support.network.nginx import free_port
 from tests.support.network.tls import make_certificate, needs_openssl
@@ -232,12 +233,17 @@ def test_an_ipv6_address_is_asked_for(
     assert capsys.readouterr().err == "failed: ConnectionRefusedError: nobody (http://[::1]:5000/livez)\n"
 
 
+@pytest.mark.parametrize("flags", [(), ("--proxy-protocol", "--forwarded-allow-ips", "10.0.0.1")])
 def test_a_unix_socket_is_asked(
-    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: tuple[str, ...],
 ) -> None:
     path = tmp_path / "socket"
     monkeypatch.setenv("ASHAPP_UDS", str(path))
-    with process.serving(["--uds", str(path)], cwd=tmp_path):
+    monkeypatch.setenv("ASHAPP_PROXY_PROTOCOL", "yes" if flags else "no")
+    with process.serving(["--uds", str(path), *flags], cwd=tmp_path):
         assert check.main(["ready"]) == 0
     assert capsys.readouterr().out == f"ok: 200 from unix:{path}/readyz\n"
     assert check.main(["ready"]) == 1
@@ -271,7 +277,12 @@ def test_tls_is_spoken_without_a_look_at_the_name_in_the_certificate(
         monkeypatch.setenv("ASHAPP_SSL_CERTFILE", files["ssl_certfile"])
         assert check.main(["live"]) == 0
         assert check.main(["http", f"https://127.0.0.1:{port}/"]) == 1
-    assert service.asked == [("https", "GET", "/livez", b"")]
+    with accepting.serving(service, proxy_protocol=True, **files) as (_, port):
+        monkeypatch.setenv("ASHAPP_PORT", str(port))
+        assert check.main(["live"]) == 1
+        monkeypatch.setenv("ASHAPP_PROXY_PROTOCOL", "true")
+        assert check.main(["live"]) == 0
+    assert service.asked == [("https", "GET", "/livez", b"")] * 2
     assert "certificate verify failed" in capsys.readouterr().err
 
 

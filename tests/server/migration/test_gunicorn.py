@@ -51,8 +51,13 @@ def test_each_counterpart_is_a_setting_and_each_other_one_says_what_to_do() -> N
         ("max_requests", 1000, {"limit_max_requests": 1000}),
         ("limit_request_line", 0, {}),
         ("graceful_timeout", 30, {"timeout_graceful_shutdown": 30}),
-        ("forwarded_allow_ips", "10.0.0.1, 10.0.0.2", {"forwarded_allow_ips": "10.0.0.1,10.0.0.2"}),
+        ("forwarded_allow_ips", "10.0.0.1, 10.0.0.2", {"forwarded_allow_ips": "10.0.0.1,10.0.0.2,unix"}),
         ("forwarded_allow_ips", ["*"], {"forwarded_allow_ips": "*"}),
+        ("proxy_allow_ips", ["10.0.0.0/8"], {"forwarded_allow_ips": "10.0.0.0/8,unix"}),
+        ("proxy_allow_ips", "", {"forwarded_allow_ips": "unix"}),
+        ("proxy_protocol", True, {"proxy_protocol": True}),
+        ("proxy_protocol", " V2", {"proxy_protocol": True}),
+        ("proxy_protocol", "off", {"proxy_protocol": False}),
         ("preload_app", True, {}),
     ],
 )
@@ -61,5 +66,4 @@ def test_what_a_value_stands_for(name: str, value: Any, expected: dict[str, Any]
     assert found == expected
     settings = load({"management_port": "off", **found})
     for ours, setting in found.items():
-        if ours != "forwarded_allow_ips":
-            assert getattr(settings, ours) == setting
+        assert getattr(settings, ours) == setting

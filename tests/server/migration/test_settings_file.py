@@ -61,6 +61,14 @@ def test_the_printed_file_has_what_has_a_counterpart_and_names_the_rest(folder: 
     assert (len(settings.addresses), settings.threads) == (2, 8)
 
 
+def test_proxies_of_two_lists_are_in_one() -> None:
+    given = {"forwarded_allow_ips": "10.0.0.1", "proxy_allow_ips": "10.0.0.0/8", "proxy_protocol": "auto"}
+    assert tomllib.loads(settings_file(given, "shop.py")) == {
+        "forwarded_allow_ips": "10.0.0.1,unix,10.0.0.0/8,unix",
+        "proxy_protocol": True,
+    }
+
+
 def test_a_file_that_sets_nothing_is_one() -> None:
     assert tomllib.loads(settings_file({}, "nothing")) == {}
 

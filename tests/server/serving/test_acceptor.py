@@ -10,22 +10,18 @@ import threading
 import time
 from asyncio import constants
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
-from ashapp.server.health.state import Health
-from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving import acceptor
 from ashapp.server.serving.acceptor import tell_if_exhausted
 from ashapp.server.serving.draining_server import DrainingServer
-from ashapp.server.settings.loading import load
-from tests.support.client import Address, Connection
+from tests.server.serving.accepting import accepting, serving
+from tests.support.client import Connection
 from tests.support.network.tls import make_certificate, needs_openssl
 from tests.support.waiting import PATIENCE, until
 
@@ -39,37 +35,11 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": bytes(SIZE)})
 
 
-@contextmanager
-def serving(*, kind: type[socket.socket] = socket.socket, **flags: Any) -> Iterator[Address]:
-    with kind(proto=socket.IPPROTO_TCP) as listener, accepting(listener, **flags):
-        yield listener.getsockname()
-
-
-@contextmanager
-def accepting(listener: socket.socket, **flags: Any) -> Iterator[DrainingServer]:
-    """Serve what comes to *listener*, which may be bound already."""
-    settings = load({"host": "127.0.0.1", "port": "0", "drain_delay": 0, "lifespan": "off", **flags})
-    options = settings.uvicorn_config()
-    options["http"] = limited_protocol(settings.http, settings.connection_limits)
-    server = DrainingServer(uvicorn.Config(large, log_config=None, **options), settings, Health())
-    if not listener.getsockname()[1]:
-        listener.bind(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
-        until(lambda: server.started)
-        yield server
-    finally:
-        server.hurry()
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
-
-
 @needs_openssl
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_a_tls_handshake_must_come_in_time(tmp_path: Path, loop: str) -> None:
     files: dict[str, Any] = make_certificate(tmp_path)
-    with serving(loop=loop, timeout_head=0.3, **files) as address:
+    with serving(large, loop=loop, timeout_head=0.3, **files) as address:
         for begin in (b"", b"\x16\x03\x01"):
             with Connection(address) as connection:
                 connection.send(begin)
@@ -85,7 +55,7 @@ def test_who_reads_slowly_by_tls_is_not_cut_off_at_the_end(
     files: dict[str, Any] = make_certificate(tmp_path)
     context = ssl.create_default_context(cafile=files["ssl_certfile"])
     with (
-        serving(loop="asyncio", timeout_keep_alive=1, **files) as address,
+        serving(large, loop="asyncio", timeout_keep_alive=1, **files) as address,
         socket.create_connection(address, timeout=PATIENCE) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as connection,
     ):
@@ -125,7 +95,7 @@ def test_asyncio_accepts_again_when_there_are_descriptors(monkeypatch: pytest.Mo
             return super().accept()
 
     monkeypatch.setattr(acceptor, "_PAUSE", 0.05)
-    with serving(kind=Poor, loop="asyncio") as address, Connection(address) as connection:
+    with serving(large, kind=Poor, loop="asyncio") as address, Connection(address) as connection:
         connection.send_request("GET", "/")
         assert failed.wait(PATIENCE)
         assert len(connection.receive().body) == SIZE
@@ -136,7 +106,7 @@ def test_who_gives_way_accepts_only_what_others_leave(loop: str) -> None:
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         old, new = (
-            stack.enter_context(accepting(each, loop=loop, timeout_head=60))
+            stack.enter_context(accepting(large, each, loop=loop, timeout_head=60))
             for each in (listener, stack.enter_context(listener.dup()))
         )
         address = listener.getsockname()

@@ -15,7 +15,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 from ashapp.server.addresses import TcpAddress, UnixAddress, address_texts, parse_addresses
@@ -36,11 +36,15 @@ DEFAULTS: Mapping[str, Any] = {
     "livez_path": "/livez",
     "readyz_path": "/readyz",
     "ssl_certfile": None,
+    "proxy_protocol": False,
 }
 
 _PATHS = {"live": "livez_path", "ready": "readyz_path"}
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - not an address to ask
 _NO = {"0", "false", "no", "off", "n", "f"}
+_HEADERS = {"User-Agent": "ashapp-check", "Connection": "close"}
+# A header of the PROXY protocol that names nobody, so that it is taken from everybody.
+_HEADER = b"PROXY UNKNOWN\r\n"
 # What is shown of an answer, in bytes.
 _SHOWN = 300
 
@@ -49,19 +53,23 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command, write a line, and return the exit code: 0 if the answer is good, else 1."""
     options = _parser().parse_args(arguments)
     try:
-        connection, url, path = _target(options)
+        target = _target(options)
     except ValueError as error:
         return _fail(str(error))
+    connection = target.connection
     try:
         try:
-            connection.request("GET", path, headers={"User-Agent": "ashapp-check", "Connection": "close"})
+            target.connect()
+            connection.request(
+                "GET", target.path, headers={"User-Agent": "ashapp-check", "Connection": "close"}
+            )
             response = connection.getresponse()
             text = response.read(_SHOWN).decode(errors="replace")
         finally:
             connection.close()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return _fail(f"{type(error).__name__}: {error} ({url})")
-    line = f"{response.status} from {url}"
+        return _fail(f"{type(error).__name__}: {error} ({target.name})")
+    line = f"{response.status} from {target.name}"
     # As the probes of Kubernetes have it.
     if 200 <= response.status < 400:
         print(f"ok: {line}")  # noqa: T201 - the command's output
@@ -123,31 +131,61 @@ def _url(text: str) -> SplitResult:
     return url
 
 
-def _target(options: argparse.Namespace) -> tuple[http.client.HTTPConnection, str, str]:
-    """Return the connection, a name for what is asked, and the path."""
+class _Target(NamedTuple):
+    """What is asked: by *connection*, on which the bytes *header* come first; then TLS, if *by_tls*.
+
+    *name* is for those who read of it.
+    """
+
+    connection: http.client.HTTPConnection
+    name: str
+    path: str
+    header: bytes = b""
+    by_tls: bool = False
+
+    def connect(self) -> None:
+        """Open the connection, up to the request."""
+        self.connection.connect()
+        if self.header:
+            self.connection.sock.sendall(self.header)
+        if self.by_tls:
+            # The certificate is for the name by which others know the service.
+            tls = ssl._create_unverified_context()  # noqa: S323, SLF001 - as said
+            self.connection.sock = tls.wrap_socket(self.connection.sock)
+
+
+def _target(options: argparse.Namespace) -> _Target:
     if options.kind == "http":
         url = options.url
         path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
-        return _connection(url, options.timeout), url.geturl(), path
+        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+        return _Target(kind(url.hostname, url.port, timeout=options.timeout), url.geturl(), path)
     settings = _settings()
     if options.port is not None:
         settings.update(port=options.port, uds=None, fd=None, bind=None)
     if settings["bind"] is not None:
         settings.update(_first_address(settings["bind"]))
     path = settings[_PATHS[options.kind]]
-    if str(settings["probes"]).lower() in _NO or path in {"", "off"}:
+    if _is_off(settings["probes"]) or path in {"", "off"}:
         raise ValueError(f"the service does not answer this probe: {_PATHS[options.kind]} or probes is off")
+    header = b"" if _is_off(settings["proxy_protocol"]) else _HEADER
+    by_tls = bool(settings["ssl_certfile"])
     if settings["uds"]:
-        connection = UnixConnection(settings["uds"], options.timeout)
-        return connection, f"unix:{settings['uds']}{path}", path
+        unix = UnixConnection(settings["uds"], options.timeout)
+        return _Target(unix, f"unix:{settings['uds']}{path}", path, header, by_tls)
     if settings["fd"] is not None:
         raise ValueError("it is not known where the service listens that has inherited its socket (fd)")
     host = _ANY_ADDRESS.get(settings["host"], settings["host"])
-    scheme = "https" if settings["ssl_certfile"] else "http"
-    name = f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings['port']}{path}"
-    # The certificate is for the name by which others know the service.
-    tls = ssl._create_unverified_context()  # noqa: S323, SLF001 - as said
-    return _connection(urlsplit(name), options.timeout, tls), name, path
+    name = (
+        f"{'https' if by_tls else 'http'}://{f'[{host}]' if ':' in host else host}:{settings['port']}{path}"
+    )
+    url = urlsplit(name)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=options.timeout)
+    return _Target(connection, name, path, header, by_tls)
+
+
+def _is_off(value: Any) -> bool:
+    return str(value).lower() in _NO
 
 
 def _first_address(bind: Any) -> dict[str, Any]:
@@ -159,15 +197,6 @@ def _first_address(bind: Any) -> dict[str, Any]:
             return {"uds": path}
         case inherited:
             return {"fd": inherited.fd, "uds": None}
-
-
-def _connection(
-    url: SplitResult, timeout: float, tls: ssl.SSLContext | None = None
-) -> http.client.HTTPConnection:
-    host = url.hostname or ""
-    if url.scheme == "https":
-        return http.client.HTTPSConnection(host, url.port, timeout=timeout, context=tls)
-    return http.client.HTTPConnection(host, url.port, timeout=timeout)
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -15,6 +15,9 @@ __all__ = ["SECTIONS", "Counterpart"]
 
 _PORT = 8000  # gunicorn's own, where a host is given alone
 
+# What gunicorn understands, in lower case, as that it is to be spoken.
+_PROXY_VERSIONS = {"true", "1", "auto", "v1", "v2"}
+
 
 class Counterpart(NamedTuple):
     """What stands for a setting of gunicorn.
@@ -76,9 +79,14 @@ def _access_format(value: Any) -> dict[str, Any]:
         return {}
 
 
-def _forwarded(value: Any) -> str:
-    addresses = value.split(",") if isinstance(value, str) else value
-    return ",".join(address.strip() for address in addresses)
+def _trusted(value: Any) -> str:
+    """Return the addresses of *value*, and whoever comes by a UNIX domain socket, as gunicorn trusts."""
+    addresses = [each.strip() for each in (value.split(",") if isinstance(value, str) else value)]
+    return "*" if "*" in addresses else ",".join([*filter(None, addresses), "unix"])
+
+
+def _proxy_protocol(value: Any) -> dict[str, Any]:
+    return {"proxy_protocol": str(value).strip().lower() in _PROXY_VERSIONS}
 
 
 _HOOK = "a hook of gunicorn's own processes; "
@@ -86,7 +94,7 @@ _LIFESPAN = "`on_startup` and `on_shutdown` of the application run in each worke
 _DIRTY = _none("a queue such as RQ or Celery runs long tasks beside the service")
 _SYSLOG = _none("the log goes to the standard streams; journald, or the container's engine, takes it on")
 _STATSD = _none("let Prometheus scrape `/metrics`, or send by OpenTelemetry (`OTEL_EXPORTER_OTLP_ENDPOINT`)")
-_PROXY = _none("HTTP alone is spoken; let the proxy send X-Forwarded-For")
+_UWSGI = _none("HTTP alone is spoken; let the proxy speak that")
 _HTTP2 = _none("HTTP/2 ends at the proxy")
 _PASTE = _none("name the WSGI application as TARGET, or a factory that loads it")
 _STRICT = _none("such requests are refused with 400")
@@ -194,7 +202,7 @@ SECTIONS: Mapping[str, Mapping[str, Counterpart]] = {
         "casefold_http_method": _none("methods are told apart by case (RFC 9110, 9.1)"),
         "chdir": _none("change the folder before the start: `cd`, `WorkingDirectory=`, `WORKDIR`"),
         "daemon": _none("systemd, or a container, runs it in the background"),
-        "forwarded_allow_ips": _same("forwarded_allow_ips", convert=_forwarded),
+        "forwarded_allow_ips": _same("forwarded_allow_ips", convert=_trusted),
         "forwarder_headers": _none("`--forwarded-headers` lists the headers that proxies set"),
         "group": _USER,
         "header_map": _none("a header with an underscore is dropped, as by default"),
@@ -205,9 +213,9 @@ SECTIONS: Mapping[str, Mapping[str, Counterpart]] = {
         "permit_unconventional_http_version": _STRICT,
         "pidfile": _same("pidfile"),
         "preload_app": _none("each worker imports the application; what we bring is imported once"),
-        "protocol": _PROXY,
-        "proxy_allow_ips": _PROXY,
-        "proxy_protocol": _PROXY,
+        "protocol": _UWSGI,
+        "proxy_allow_ips": _same("forwarded_allow_ips", "one list for both", _trusted),
+        "proxy_protocol": Counterpart("proxy_protocol", "both versions are understood", _proxy_protocol),
         "pythonpath": _none("the variable PYTHONPATH"),
         "raw_env": _none("`--env-file` names a file of variables"),
         "raw_paste_global_conf": _PASTE,
@@ -219,7 +227,7 @@ SECTIONS: Mapping[str, Mapping[str, Counterpart]] = {
         "tmp_upload_dir": _none("the variable TMPDIR"),
         "umask": _same("umask", convert=lambda value: f"{int(value):03o}"),
         "user": _USER,
-        "uwsgi_allow_ips": _PROXY,
+        "uwsgi_allow_ips": _UWSGI,
         "worker_tmp_dir": _none("workers tell by a pipe that they are alive"),
     },
     "Server Socket": {

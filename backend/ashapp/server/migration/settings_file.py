@@ -17,6 +17,9 @@ _COUNTERPARTS: Mapping[str, Counterpart] = {
     name: counterpart for section in SECTIONS.values() for name, counterpart in section.items()
 }
 
+# What several settings of gunicorn add to.
+_LISTS = {"forwarded_allow_ips"}
+
 
 def read_gunicorn_file(path: Path) -> dict[str, Any]:
     """Run a configuration file of gunicorn, which is Python, and return the names that it sets.
@@ -58,6 +61,8 @@ def settings_file(given: Mapping[str, Any], source: str) -> str:
             found = counterpart.convert(value)
         except (TypeError, ValueError, AttributeError):
             raise StartupError(f"{name} = {value!r} ({source}): gunicorn refuses such a value too") from None
+        if both := settings.keys() & found.keys() & _LISTS:
+            found |= {each: f"{settings[each]},{found[each]}" for each in both}
         settings |= found
         if value and not found:
             untold.append(f"{name}: {counterpart.note or 'this value has no counterpart'}")

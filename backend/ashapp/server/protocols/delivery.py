@@ -138,7 +138,7 @@ def _acknowledges(transport: Transport) -> bool:
 
 
 def _is_tls(transport: Transport) -> bool:
-    return transport.get_extra_info("sslcontext") is not None
+    return transport.get_extra_info("ssl_object") is not None
 
 
 def _descriptor(transport: Transport) -> int:

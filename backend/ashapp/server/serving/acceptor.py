@@ -19,7 +19,9 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ashapp.server.serving.proxied import Introductions
 from ashapp.server.settings import Settings
+from ashapp.server.settings.trusted_proxies import TrustedProxies
 
 __all__ = ["Acceptor", "tell_if_exhausted"]
 
@@ -65,6 +67,10 @@ class Acceptor:
             self._tls = {"ssl": tls, "ssl_handshake_timeout": settings.timeout_head or _FOR_EVER}
             if has_limits:  # this one counts from the beginning, and would cut a client that reads slowly
                 self._tls["ssl_shutdown_timeout"] = _FOR_EVER
+        self._introductions = None
+        if settings.proxy_protocol:
+            trusted = TrustedProxies(settings.forwarded_allow_ips)
+            self._introductions = Introductions(trusted, settings.connection_limits.head_seconds)
 
     async def listen(self, sockets: Iterable[socket.socket], backlog: int) -> None:
         """Accept what comes to *sockets*. Each server closes a descriptor of its own."""
@@ -90,7 +96,8 @@ class Acceptor:
 
     async def _open(self, sock: socket.socket) -> Any:
         loop = asyncio.get_running_loop()
-        if not isinstance(loop, asyncio.BaseEventLoop):  # uvloop
+        is_uvloop = not isinstance(loop, asyncio.BaseEventLoop)
+        if is_uvloop and self._introductions is None:
             return await loop.create_server(
                 self._create_protocol, sock=sock, backlog=self._backlog, **self._tls
             )
@@ -99,8 +106,14 @@ class Acceptor:
 
     async def serve(self, accepted: socket.socket) -> None:
         """Serve a connection that has been accepted already."""
+        create_protocol = self._create_protocol
+        if self._introductions is not None:
+            introduced = await self._introductions.introduce(accepted, create_protocol)
+            if introduced is None:
+                return
+            create_protocol = introduced
         loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(self._create_protocol, accepted, **self._tls)
+        await loop.connect_accepted_socket(create_protocol, accepted, **self._tls)
 
 
 class _Listener:

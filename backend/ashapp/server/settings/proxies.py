@@ -60,9 +60,12 @@ class BehindProxy(BaseModel, title="Behind a proxy", defer_build=True):
     """URL path that a proxy strips before it passes requests on."""
     proxy_headers: bool = True
     """Look at forwarded headers. Off leaves them to the application, whoever has sent them."""
+    proxy_protocol: bool = False
+    """Let each connection begin with a header of the PROXY protocol, version 1 or 2; close those without, and
+    those whose header names a client and that are not of forwarded_allow_ips. Not at the management port."""
     forwarded_allow_ips: Annotated[str, Field(min_length=1), AfterValidator(_trusted)] = "127.0.0.1,::1,unix"
-    """Proxies whose forwarded headers are trusted: addresses, networks, 'unix' for a UNIX domain socket, or *
-    for all. The headers of others are removed."""
+    """Proxies whose forwarded headers, and headers of the PROXY protocol, are trusted: addresses, networks,
+    'unix' for a UNIX domain socket, or * for all. The forwarded headers of others are removed."""
     forwarded_headers: Annotated[
         list[Annotated[str, AfterValidator(_forwarded_header)]], BeforeValidator(_items)
     ] = ["x-forwarded-for", "x-forwarded-proto"]
