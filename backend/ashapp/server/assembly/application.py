@@ -7,29 +7,19 @@ This is done in a process that serves, and in no other: see ``ashapp.server.serv
 import math
 import os
 from collections.abc import Mapping
-from contextlib import nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from flask import Flask, got_request_exception
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
-from ashapp.bridge.websocket.libraries.polls import count_polls
 from ashapp.observe.observation import Sink, current
 from ashapp.server.assembly import gevent_patches
-from ashapp.server.assembly.blocking import BlockingViews, find_request
 from ashapp.server.assembly.discovery import find_application, find_mounted, is_asgi, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable, harden
 from ashapp.server.assembly.log_config import access_logs, hold_to_rules, keep_loggers
-from ashapp.server.health.loop_monitor import LoopMonitor
-from ashapp.server.health.readiness_runner import Checker
-from ashapp.server.health.redaction import redact
+from ashapp.server.assembly.monitors import watch
 from ashapp.server.health.state import Health, Phase
-from ashapp.server.inspection.routes import flask_application
-from ashapp.server.jobs.runner import JobRunner
-from ashapp.server.jobs.turns import Turns
-from ashapp.server.management.figures import Figures
-from ashapp.server.management.status_reporter import StatusReporter
 from ashapp.server.management.workers import Workers
 from ashapp.server.middleware.allowed_hosts import AllowedHosts
 from ashapp.server.middleware.front import Front
@@ -112,7 +102,7 @@ def assemble(
         }
     )
     sinks = _sinks(bridge, settings)
-    _watch(bridge, health, settings, workers, sinks)
+    watch(bridge, health, settings, workers, sinks)
     app: AsgiApplication = bridge
     if settings.faults and workers is not None:
         app = _with_faults(bridge, health, workers)
@@ -199,56 +189,3 @@ def _note_error(_app: Flask, exception: BaseException, **_: Any) -> None:
     observation = current.get()
     if observation is not None and not observation.ended:
         observation.error = exception
-
-
-def _show(app: Flask, settings: Settings, workers: Workers | None, reporter: StatusReporter | None) -> None:
-    """Give the figures of *workers*, if any, to the page of *app*, the reference API, unless that is off."""
-    if not settings.live_page:
-        app.config["LIVE_PAGE"] = False
-    if app.config["LIVE_PAGE"] and workers is not None and reporter is not None:
-        app.extensions["ashapp.live"].look = Figures(workers).look
-        reporter.tells_requests = True
-
-
-def _watch(
-    bridge: WsgiToAsgi, health: Health, settings: Settings, workers: Workers | None, sinks: list[Sink]
-) -> None:
-    """Add what watches the worker to its *health*, and what it counts to *sinks*."""
-    app = flask_application(bridge)
-    # What asks a database is written for the context of its application.
-    make_context = nullcontext if app is None else app.app_context
-    checker = Checker(
-        settings.readiness_interval,
-        make_context,
-        clean=str if settings.readiness_full_errors else redact,
-    )
-    mounted = (mount.app for mount in bridge.mounts.values())
-    health.drains += [each.departures.drain for each in (bridge, *mounted) if isinstance(each, WsgiToAsgi)]
-    health.conditions += [bridge.admission.saturation, checker.failure]
-    blocking = None
-    if app is not None and isinstance(bridge, FlaskToAsgi):
-        blocking = BlockingViews(app, settings.limit_blocking, health.blocks, health.block_listeners)
-        health.keep_off = blocking.keep
-    reporter = None
-    if workers is not None:
-        threads = getattr(bridge, "request_threads", None)
-        reporter = StatusReporter(workers, health, bridge.threads, checker.outcomes.values, threads)
-        reporter.websockets = bridge.websockets
-        reporter.polls = None if app is None else count_polls(app)
-        sinks.append(reporter.metrics)
-        if blocking is not None:
-            health.block_listeners.append(reporter.metrics.note_block)
-            reporter.moved = blocking.moved
-    if app is not None and "ashapp.live" in app.extensions:
-        _show(app, settings, workers, reporter)
-    monitor = LoopMonitor(
-        health.beats,
-        threshold=settings.loop_guard,
-        timeout=settings.stall_timeout,
-        on_beat=None if reporter is None else reporter.beat,
-        find=find_request,
-        note=None if blocking is None else blocking.note,
-        limit=settings.limit_blocking,
-    )
-    jobs = JobRunner(Turns(health.turns), make_context, settings.timeout_lifespan_shutdown / 2)
-    health.monitors += [monitor, checker, *([] if reporter is None else [reporter]), jobs]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""What runs beside the application of a worker: it watches the worker, and tells others what it sees."""
+
+from contextlib import nullcontext
+
+from flask import Flask
+
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
+from ashapp.bridge.websocket.libraries.polls import count_polls
+from ashapp.observe.observation import Sink
+from ashapp.server.assembly.blocking import BlockingViews, find_request
+from ashapp.server.health.loop_monitor import LoopMonitor
+from ashapp.server.health.readiness_runner import Checker
+from ashapp.server.health.redaction import redact
+from ashapp.server.health.state import Health
+from ashapp.server.inspection.routes import flask_application
+from ashapp.server.jobs.runner import JobRunner
+from ashapp.server.jobs.turns import Turns
+from ashapp.server.management.figures import Figures
+from ashapp.server.management.status_reporter import StatusReporter
+from ashapp.server.management.workers import Workers
+from ashapp.server.settings import Settings
+
+__all__ = ["watch"]
+
+
+def watch(
+    bridge: WsgiToAsgi, health: Health, settings: Settings, workers: Workers | None, sinks: list[Sink]
+) -> None:
+    """Add what watches the worker to its *health*, and what counts its requests for *workers* to *sinks*."""
+    app = flask_application(bridge)
+    # What asks a database is written for the context of its application.
+    make_context = nullcontext if app is None else app.app_context
+    clean = str if settings.readiness_full_errors else redact
+    checker = Checker(settings.readiness_interval, make_context, clean=clean)
+    mounted = (mount.app for mount in bridge.mounts.values())
+    health.drains += [each.departures.drain for each in (bridge, *mounted) if isinstance(each, WsgiToAsgi)]
+    health.conditions += [bridge.admission.saturation, checker.failure]
+    blocking = None
+    if app is not None and isinstance(bridge, FlaskToAsgi):
+        blocking = BlockingViews(app, settings.limit_blocking, health.blocks, health.block_listeners)
+        health.keep_off = blocking.keep
+    reporter = None
+    if workers is not None:
+        reporter = _reporter(bridge, app, health, workers, checker, blocking)
+        sinks.append(reporter.metrics)
+    if app is not None and "ashapp.live" in app.extensions:
+        _show(app, settings, workers, reporter)
+    monitor = LoopMonitor(
+        health.beats,
+        threshold=settings.loop_guard,
+        timeout=settings.stall_timeout,
+        on_beat=None if reporter is None else reporter.beat,
+        find=find_request,
+        note=None if blocking is None else blocking.note,
+        limit=settings.limit_blocking,
+    )
+    jobs = JobRunner(Turns(health.turns), make_context, settings.timeout_lifespan_shutdown / 2)
+    health.monitors += [monitor, checker, *([] if reporter is None else [reporter]), jobs]
+
+
+def _reporter(  # noqa: PLR0913, PLR0917 - all that it tells of
+    bridge: WsgiToAsgi,
+    app: Flask | None,
+    health: Health,
+    workers: Workers,
+    checker: Checker,
+    blocking: BlockingViews | None,
+) -> StatusReporter:
+    """Return what tells *workers* how this worker is."""
+    threads = getattr(bridge, "request_threads", None)
+    reporter = StatusReporter(workers, health, bridge.threads, checker.outcomes.values, threads)
+    reporter.websockets = bridge.websockets
+    reporter.polls = None if app is None else count_polls(app)
+    if blocking is not None:
+        health.block_listeners.append(reporter.metrics.note_block)
+        reporter.moved = blocking.moved
+    return reporter
+
+
+def _show(app: Flask, settings: Settings, workers: Workers | None, reporter: StatusReporter | None) -> None:
+    """Give the figures of *workers*, if any, to the page of *app*, the reference API, unless that is off."""
+    if not settings.live_page:
+        app.config["LIVE_PAGE"] = False
+    if app.config["LIVE_PAGE"] and workers is not None and reporter is not None:
+        app.extensions["ashapp.live"].look = Figures(workers).look
+        reporter.tells_requests = True
