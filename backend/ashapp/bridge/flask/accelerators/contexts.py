@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import flask.ctx
 from flask import appcontext_popped, appcontext_pushed
+from flask.app import Flask
 from flask.ctx import AppContext
 from flask.wrappers import Request
 from werkzeug.exceptions import HTTPException
+from werkzeug.sansio.request import Request as SansIoRequest
 
 from ashapp.bridge.flask.accelerators.matching import Adapter
 from ashapp.bridge.flask.accelerators.originals import AllOriginals, AsReplaced, Originals
-from ashapp.bridge.flask.accelerators.requests import REQUEST_CLASSES, make_request
+from ashapp.bridge.flask.accelerators.requests import make_request
 from ashapp.bridge.flask.accelerators.responses import RESPONSE_CLASSES
 from ashapp.bridge.flask.accelerators.sessions import SESSION_CLASSES
 from ashapp.bridge.flask.accelerators.stages import nothing_after_context, nothing_after_request
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextvars import ContextVar
 
-    from flask.app import Flask
     from flask.ctx import RequestContext
 
     from ashapp.bridge.flask.accelerators.sessions import Sessions
@@ -43,35 +44,14 @@ else:  # Flask 3.2 has merged both classes of contexts
 __all__ = ["Contexts"]
 
 
-def _look() -> tuple[Any, ...]:
-    return (
-        RequestContext.__init__,
-        RequestContext.push,
-        RequestContext.match_request,
-        RequestContext.pop,
-        AppContext.__init__,
-        AppContext.push,
-        AppContext.pop,
-    )
-
-
-_CLASSES = AllOriginals(
-    _look,
-    Originals("flask.ctx.RequestContext", "__init__", "push", "match_request", "pop"),
-    Originals("flask.ctx.AppContext", "__init__", "push", "pop"),
-)
-_ALL_CLASSES = (_CLASSES, SESSION_CLASSES, REQUEST_CLASSES, RESPONSE_CLASSES)
 # Those of the application whose work is done here, or left out, or done by ``Dispatching``.
 _METHODS = (
     *("app_context", "preprocess_request", "dispatch_request", "finalize_request", "process_response"),
     *("do_teardown_request", "do_teardown_appcontext"),
 )
-_FLASK = Originals("flask.app.Flask", *_METHODS)
-_cv_app: ContextVar[Any] = flask.globals._cv_app
-_cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", _cv_app)
 
 
-def _methods_of(kind: type[Flask]) -> tuple[Any, ...]:
+def _look(kind: type[Flask] = Flask) -> tuple[Any, ...]:
     return (
         kind.app_context,
         kind.preprocess_request,
@@ -80,7 +60,32 @@ def _methods_of(kind: type[Flask]) -> tuple[Any, ...]:
         kind.process_response,
         kind.do_teardown_request,
         kind.do_teardown_appcontext,
+        RequestContext.__init__,
+        RequestContext.push,
+        RequestContext.match_request,
+        RequestContext.pop,
+        AppContext.__init__,
+        AppContext.push,
+        AppContext.pop,
+        Request.__init__,
+        Request.close,
+        SansIoRequest.__init__,
     )
+
+
+_CLASSES = AllOriginals(
+    _look,
+    Originals("flask.app.Flask", *_METHODS),
+    Originals("flask.ctx.RequestContext", "__init__", "push", "match_request", "pop"),
+    Originals("flask.ctx.AppContext", "__init__", "push", "pop"),
+    Originals("werkzeug.wrappers.request.Request", "__init__", "close"),
+    Originals("werkzeug.sansio.request.Request", "__init__"),
+)
+_ALL_CLASSES = (_CLASSES, SESSION_CLASSES, RESPONSE_CLASSES)
+_look_at_sessions, _look_at_responses = SESSION_CLASSES.look, RESPONSE_CLASSES.look
+_EXPECTED = tuple(classes.expected for classes in _ALL_CLASSES)
+_cv_app: ContextVar[Any] = flask.globals._cv_app
+_cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", _cv_app)
 
 
 class Contexts:
@@ -109,11 +114,7 @@ class Contexts:
         app = self._app
         if not (
             self._methods.still_hold()
-            and _methods_of(type(app)) == _FLASK.methods
-            and _CLASSES.still_hold()
-            and SESSION_CLASSES.still_hold()
-            and REQUEST_CLASSES.still_hold()
-            and RESPONSE_CLASSES.still_hold()
+            and (_look(type(app)), _look_at_sessions(), _look_at_responses()) == _EXPECTED
         ):
             return self._make(environ)
         context: Any = self.kind.__new__(self.kind)

@@ -9,6 +9,7 @@ have its own, and a tool may replace it in its class at any time. So a shortcut 
 from __future__ import annotations
 
 from importlib import import_module
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.placement.hindrances import is_original
@@ -124,14 +125,15 @@ class AllOriginals:
     """
 
     def __init__(self, look: Callable[[], tuple[Any, ...]], *groups: Originals) -> None:
-        self._look = look
-        self._expected = tuple(method for group in groups for method in group.methods)
-        #: Whether they were what is known, at first.
-        self.are_known = all(group.methods for group in groups) and look() == self._expected
+        #: What returns the methods that the classes have, and what these were at first.
+        self.look = look
+        self.expected = tuple(method for group in groups for method in group.methods)
+        #: Whether that is what is known.
+        self.are_known = all(group.methods for group in groups) and look() == self.expected
 
     def still_hold(self) -> bool:
         """Say whether each class has all of its methods, and nothing in their place."""
-        return self.are_known and self._look() == self._expected
+        return self.are_known and self.look() == self.expected
 
 
 class AsReplaced:
@@ -139,8 +141,10 @@ class AsReplaced:
 
     def __init__(self, app: Flask, replacements: Mapping[str, Callable[..., Any]], *names: str) -> None:
         self._of_the_object = vars(app)
-        self._names = names
-        self._expected = [replacements.get(name) for name in names]
+        replaced = [name for name in names if name in replacements]
+        self._look = itemgetter(*replaced)
+        self._expected = self._look(replacements)
+        self._others = set(names).difference(replaced)
         #: Whether the application had none of its own, before.
         self.are_known = Originals("flask.app.Flask", *names).are_those_of(type(app)) and not any(
             name in vars(app) for name in names
@@ -148,7 +152,11 @@ class AsReplaced:
 
     def still_hold(self) -> bool:
         """Say whether nobody has put anything in their place, on the object."""
-        return [self._of_the_object.get(name) for name in self._names] == self._expected
+        own = self._of_the_object
+        try:
+            return self._look(own) == self._expected and own.keys().isdisjoint(self._others)
+        except KeyError:
+            return False
 
 
 def _is_known(owner: type, module: str, path: str, name: str) -> bool:

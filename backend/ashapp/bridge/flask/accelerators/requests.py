@@ -3,34 +3,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask.wrappers import Request
 from werkzeug.datastructures import EnvironHeaders
-from werkzeug.sansio.request import Request as SansIoRequest
-
-from ashapp.bridge.flask.accelerators.originals import AllOriginals, Originals
 
 if TYPE_CHECKING:
     from ashapp.bridge.messages.types import Environ
 
-__all__ = ["REQUEST_CLASSES", "make_request"]
-
-
-def _look() -> tuple[Any, ...]:
-    return Request.__init__, Request.close, SansIoRequest.__init__
-
-
-#: What is not called, or is called for another result.
-REQUEST_CLASSES = AllOriginals(
-    _look,
-    Originals("werkzeug.wrappers.request.Request", "__init__", "close"),
-    Originals("werkzeug.sansio.request.Request", "__init__"),
-)
+__all__ = ["make_request"]
 
 
 def make_request(environ: Environ) -> Request:
-    """Return the request object for *environ*, while ``REQUEST_CLASSES`` holds."""
+    """Return the request object for *environ*; its class is as Flask has it."""
     path, root = environ.get("PATH_INFO", ""), environ.get("SCRIPT_NAME", "")
     name, port = environ.get("SERVER_NAME"), environ.get("SERVER_PORT", "")
     if name is None or not (path.isascii() and root.isascii() and port.isdecimal() and len(port) < 6):
