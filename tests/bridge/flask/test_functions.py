@@ -1,109 +1,35 @@
 # SPDX-License-Identifier: MIT
-"""Hooks, error handlers, context processors, receivers of signals: where each runs, and in which order."""
+"""Hooks, error handlers, context processors: where each runs, and in which order."""
 
 import asyncio
 import json
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import blinker
 import flask
 import pytest
-from flask import signals
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
+from tests.bridge.flask.functions import (
+    HOOKS,
+    Oops,
+    add_handler,
+    add_view,
+    kinds,
+    noting,
+    of_kind,
+    sync_and_async,
+    views,
+)
 from tests.support.asgi import fetch
-from tests.support.flask import begin, make_app
+from tests.support.flask import begin
 from tests.support.journal import Journal
 from tests.support.waiting import until_set
 
 pytestmark = pytest.mark.usefixtures("accelerated")
-
-KINDS = ["sync", "async", "nonblocking"]
-kinds = pytest.mark.parametrize("kind", KINDS)
-sync_and_async = pytest.mark.parametrize("kind", ["sync", "async"])
-views = pytest.mark.parametrize("view_kind", ["async", "sync"])
-
-# Registered on an application or on a blueprint, in the order in which Flask calls them.
-HOOKS: dict[str, Callable[[Any, Any], object]] = {
-    "before": lambda where, hook: where.before_request(hook),
-    "context": lambda where, hook: where.context_processor(hook),
-    "after": lambda where, hook: where.after_request(hook),
-    "teardown": lambda where, hook: where.teardown_request(hook),
-    "app teardown": lambda where, hook: getattr(where, "app", where).teardown_appcontext(hook),
-    "handler": lambda where, hook: where.register_error_handler(ZeroDivisionError, hook),
-}
-ALWAYS = [
-    *(signals.appcontext_pushed, signals.request_started, signals.request_finished),
-    *(signals.request_tearing_down, signals.appcontext_tearing_down, signals.appcontext_popped),
-]
-IN_VIEWS = [signals.message_flashed, signals.before_render_template, signals.template_rendered]
-SIGNALS = {signal.name: signal for signal in [*ALWAYS, *IN_VIEWS, signals.got_request_exception]}
-
-
-class Oops(Exception):  # noqa: N818
-    pass
-
-
-def of_kind(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return *function* as one of that *kind*."""
-
-    async def coroutine_function(*args: Any, **kwargs: Any) -> Any:
-        await asyncio.sleep(0)
-        return function(*args, **kwargs)
-
-    def sync_function(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
-    return (
-        coroutine_function
-        if kind == "async"
-        else nonblocking(sync_function)
-        if kind == "nonblocking"
-        else sync_function
-    )
-
-
-def noting(journal: Journal, name: str, kind: str) -> Callable[..., Any]:
-    """Return a function for any place; it returns what Flask expects there."""
-
-    def function(given: Any = None, **kwargs: Any) -> Any:
-        journal.note(name, kwargs.get("exception", given))
-        if name == "handler":
-            return flask.render_template_string("handled")
-        return {} if name == "context" else given if isinstance(given, flask.Response) else None
-
-    return of_kind(kind, function)
-
-
-@pytest.fixture
-def connect(app: flask.Flask) -> Iterator[Callable[[Any, Any], None]]:
-    """A function that connects a receiver to a signal of the application, until the test ends."""
-    connected: list[tuple[Any, Any]] = []
-
-    def connect(signal: Any, receiver: Any) -> None:
-        signal.connect(receiver, app)
-        connected.append((signal, receiver))
-
-    yield connect
-    for signal, receiver in connected:
-        signal.disconnect(receiver, app)
-
-
-def add_view(where: Any, journal: Journal, kind: str = "async", error: type[Exception] | None = None) -> None:
-    def view() -> str:
-        journal.note("view")
-        if error is not None:
-            raise error
-        flask.flash("flashed")
-        return flask.render_template_string("hello")
-
-    where.add_url_rule("/", "view", of_kind(kind, view))
-
 
 # -- where they run
 
@@ -124,21 +50,6 @@ async def test_a_hook(
     assert (client.status, client.body) == (200, b"handled" if name == "handler" else b"hello")
     assert journal[name].on_loop == (kind == "async" or (kind == "nonblocking" and view_kind == "async"))
     assert journal["view"].on_loop == (view_kind == "async")
-
-
-@kinds
-@views
-@pytest.mark.parametrize("name", SIGNALS)
-async def test_a_receiver_of_a_signal(
-    app: flask.Flask, journal: Journal, connect: Any, name: str, view_kind: str, kind: str
-) -> None:
-    connect(SIGNALS[name], noting(journal, name, kind))
-    fails = name == "got-request-exception"
-    add_view(app, journal, view_kind, ZeroDivisionError if fails else None)
-    client = await fetch(FlaskToAsgi(app))
-    assert client.status == (500 if fails else 200)
-    assert isinstance(journal[name].value, ZeroDivisionError) if fails else journal[name].value is app
-    assert journal[name].on_loop == (kind == "async" or (kind == "nonblocking" and view_kind == "async"))
 
 
 @sync_and_async
@@ -266,19 +177,6 @@ async def test_hooks_are_called_in_the_order_of_flask(app: flask.Flask, journal:
 
 
 @sync_and_async
-async def test_signals_are_sent_in_the_order_of_flask(
-    app: flask.Flask, journal: Journal, connect: Any, kind: str
-) -> None:
-    for name, signal in SIGNALS.items():
-        connect(signal, noting(journal, name, kind))
-    add_view(app, journal)
-    await fetch(FlaskToAsgi(app))
-    before, after = ALWAYS[:2], ALWAYS[2:]
-    names = [[signal.name for signal in part] for part in (before, IN_VIEWS, after)]
-    assert journal.names == [*names[0], "view", *names[1], *names[2]]
-
-
-@sync_and_async
 async def test_a_hook_may_answer(app: flask.Flask, journal: Journal, kind: str) -> None:
     app.before_request(of_kind(kind, lambda: ("not now", 503)))
     app.teardown_request(noting(journal, "teardown", kind))
@@ -289,15 +187,6 @@ async def test_a_hook_may_answer(app: flask.Flask, journal: Journal, kind: str) 
 
 
 # -- errors
-
-
-def add_handler(where: Any, error: type[Exception] | int, kind: str, journal: Journal) -> None:
-    def handle(error: Exception) -> flask.typing.ResponseReturnValue:
-        journal.note("handler", error)
-        journal.note("handled", sys.exception())
-        return "handled", 418
-
-    where.register_error_handler(error, of_kind(kind, handle))
 
 
 @sync_and_async
@@ -379,60 +268,3 @@ async def test_a_handler_finds_the_traceback_as_it_was(app: flask.Flask, kind: s
 
     names = json.loads((await fetch(FlaskToAsgi(app))).body)
     assert (names[0], names[-1]) == ("full_dispatch_request", "view")
-
-
-# -- more of signals
-
-
-@sync_and_async
-@views
-async def test_a_signal_of_the_applications_own(app: flask.Flask, kind: str, view_kind: str) -> None:
-    """Sent in a view with the wrapper that blinker asks for."""
-    signal = blinker.Signal()
-    receiver = of_kind(kind, lambda sender: "answer")
-    signal.connect(receiver)
-
-    def view() -> list[Any]:
-        return [answer for _, answer in signal.send(app, _async_wrapper=app.ensure_sync)]
-
-    app.add_url_rule("/", "view", of_kind(view_kind, view))
-    assert (await fetch(FlaskToAsgi(app))).body == b'["answer"]\n'
-
-
-@sync_and_async
-async def test_a_receiver_that_fails_fails_the_request(app: flask.Flask, journal: Journal, kind: str) -> None:
-    def fail(sender: Any, **kwargs: Any) -> None:
-        raise Oops
-
-    receiver = of_kind(kind, fail)
-    add_handler(app, Oops, "sync", journal)
-    add_view(app, journal)
-    with signals.request_started.connected_to(receiver, app):
-        assert (await fetch(FlaskToAsgi(app))).body == b"handled"
-    assert (await fetch(FlaskToAsgi(app))).body == b"hello"
-
-
-async def test_other_senders_and_muted_signals_are_left_out(
-    app: flask.Flask, journal: Journal, connect: Any
-) -> None:
-    connect(signals.request_started, noting(journal, "receiver", "sync"))
-    other = make_app()
-    for application in (app, other):
-        add_view(application, journal)
-    await fetch(FlaskToAsgi(other))
-    with signals.request_started.muted():
-        await fetch(FlaskToAsgi(app))
-    assert journal.names == ["view", "view"]
-
-
-async def test_outside_a_request_signals_are_blinkers(
-    app: flask.Flask, journal: Journal, connect: Any
-) -> None:
-    FlaskToAsgi(app)
-    assert signals.template_rendered.send(app) == []
-    connect(signals.template_rendered, noting(journal, "sync", "sync"))
-    signals.template_rendered.send(app, template="t")
-    assert journal["sync"].value is app
-    connect(signals.message_flashed, noting(journal, "async", "async"))
-    with pytest.raises(RuntimeError, match="coroutine"):
-        signals.message_flashed.send(app)

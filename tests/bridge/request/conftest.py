@@ -8,6 +8,9 @@ from typing import Any
 import flask
 import pytest
 
+from ashapp.bridge.wsgi import WsgiToAsgi
+from tests.bridge.request.wsgi_applications import Adapter, OnLoop
+
 
 @pytest.fixture(params=["thread", "loop"])
 def place(request: pytest.FixtureRequest) -> str:
@@ -28,3 +31,9 @@ def add_view(app: flask.Flask, place: str) -> Callable[..., None]:
         app.add_url_rule(target, target, view, methods=["GET", "POST"])
 
     return add
+
+
+@pytest.fixture(params=[WsgiToAsgi, OnLoop], ids=["thread", "loop"])
+def adapt(request: pytest.FixtureRequest) -> Adapter:
+    adapter: Adapter = request.param
+    return adapter
