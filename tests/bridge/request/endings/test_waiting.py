@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What waits is cancelled when the client leaves, the time is up or the server cancels; teardown has peace."""
+"""The client leaves, the time is up, the server cancels: the view is cancelled, and teardown has peace."""
 
 import asyncio
 from contextlib import nullcontext, suppress
