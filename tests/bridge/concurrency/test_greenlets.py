@@ -12,6 +12,7 @@ from typing import Any
 
 import flask
 import pytest
+from greenlet import getcurrent, greenlet
 
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.concurrency import greenlets
@@ -47,12 +48,14 @@ async def test_greenlets_are_used_again_and_hold_nothing_meanwhile() -> None:
 
     things = [Thing() for _ in range(3)]
     held = [weakref.ref(thing) for thing in things]
-    found = [await run(lambda thing=thing: (here().greenlet, thing)[0]) for thing in things]  # type: ignore[misc]
+    used = [await run(lambda thing=thing: (weakref.ref(here().greenlet), thing)[0]) for thing in things]  # type: ignore[misc]
     del things
     gc.collect()
-    assert found == [found[0]] * 3
-    assert found[0].gr_context is None
-    assert not hasattr(found[0], "driver")
+    found = used[0]()
+    assert found is not None
+    assert [reference() for reference in used] == [found] * 3
+    assert found.gr_context is None
+    assert not hasattr(found, "driver")
     assert [reference() for reference in held] == [None] * 3
 
 
@@ -74,6 +77,53 @@ async def test_greenlets_are_freed_with_their_thread() -> None:
     held = await on_a_thread(lambda: asyncio.run(run(lambda: weakref.ref(here().greenlet))))
     gc.collect()
     assert held() is None
+
+
+async def test_a_coroutine_that_waits_holds_no_greenlet() -> None:
+    used, held = set[int](), list[int]()
+
+    async def waits() -> None:
+        used.add(id(here().greenlet))
+        await asyncio.sleep(0.01)
+        held.append(len(used))
+
+    await asyncio.gather(*(run_in_greenlet(waits(), Context()) for _ in range(20)))
+    assert held == [1] * 20
+
+
+async def test_sync_code_that_waits_holds_its_greenlet() -> None:
+    used = set[int]()
+
+    async def waits() -> None:
+        used.add(id(here().greenlet))
+        here().run_coroutine(asyncio.sleep(0.01))
+
+    await asyncio.gather(*(run_in_greenlet(waits(), Context()) for _ in range(20)))
+    assert len(used) == 20
+
+
+async def test_a_greenlet_is_kept_for_those_that_were_begun_within_it() -> None:
+    """As SQLAlchemy does it: one that is suspended returns to its parent, where it has been begun."""
+
+    async def spawn(name: str) -> list[str]:
+        def inner() -> list[str]:
+            return [getcurrent().parent.switch(f"{name}{number}") for number in range(5)]  # type: ignore[union-attr]
+
+        outer = here().greenlet
+        child = greenlet(inner)
+        seen = []
+        item = child.switch()
+        while not child.dead:
+            seen.append(item)
+            await asyncio.sleep(0.01)
+            assert here().greenlet is outer
+            item = child.switch(item)
+        assert item == seen
+        return seen
+
+    names = [chr(number) for number in range(97, 117)]
+    found = await asyncio.gather(*(run_in_greenlet(spawn(name), Context()) for name in names))
+    assert found == [[f"{name}{number}" for number in range(5)] for name in names]
 
 
 # -- whose call is current

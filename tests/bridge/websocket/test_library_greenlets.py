@@ -28,8 +28,11 @@ Run = Callable[..., Awaitable[Any]]
 
 
 async def in_a_greenlet(function: Callable[..., Any], *args: object) -> Any:
+    async def call() -> Any:
+        return function(*args)
+
     async with asyncio.timeout(20):
-        return await GreenletTask(None).drive(lambda: function(*args), Context())
+        return await GreenletTask(None).drive(call(), Context())
 
 
 @pytest.fixture(params=[in_a_greenlet, on_a_thread])

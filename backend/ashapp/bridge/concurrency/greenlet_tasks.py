@@ -10,7 +10,6 @@ which its coroutine is stepped.
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -35,8 +34,14 @@ async def run_in_greenlet(coroutine: Coroutine[Any, Any, T], context: Context, c
     *context* is not the one of the calling task, which is entered while the greenlet runs. *call* is the one
     whose thread waits for the coroutine, and which cancels it with the request.
     """
-    task = GreenletTask(call)
-    return await task.drive(partial(task.run, coroutine), context)
+    if call is not None and context.get(request_locals) is None:
+        coroutine = _with_locals(coroutine)
+    return await GreenletTask(call).drive(coroutine, context, depth=1)
+
+
+async def _with_locals(coroutine: Coroutine[Any, Any, T]) -> T:
+    open_request_locals()
+    return await coroutine
 
 
 class GreenletTask(Driver):
@@ -47,13 +52,6 @@ class GreenletTask(Driver):
 
     def __init__(self, call: Call | None) -> None:
         self.call = call
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return the result of *coroutine*. In the greenlet."""
-        if self.call is not None and request_locals.get() is None:
-            open_request_locals()
-        result: T = self.greenlet.wait_for(coroutine)
-        return result
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], *, in_task: bool = True) -> Any:  # noqa: ARG002
         """Run *coroutine*, always in this task; see ``Driver``."""

@@ -125,7 +125,7 @@ class FlaskToAsgi(WsgiToAsgi):
         if place is not None and place.serves_files:
             return LoopCall(self.file_service, environ, body)
         if place is not None or is_adopted(self.wsgi_application, environ):
-            return LoopCall(self.service, environ, body)
+            return LoopCall(self.service, environ, body, self._dispatch.begin)
         return super().make_call(environ, body)
 
     def make_websocket_call(self, environ: Environ, body: InputStream) -> WsgiCall:

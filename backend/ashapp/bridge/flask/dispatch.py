@@ -20,7 +20,6 @@ import inspect
 from contextvars import copy_context
 from functools import partial
 from itertools import chain
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -36,6 +35,7 @@ from ashapp.bridge.flask.accelerators.application import accelerated
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
 from ashapp.bridge.flask.accelerators.responses import PLAIN, Responses
 from ashapp.bridge.flask.accelerators.stages import skip_idle
+from ashapp.bridge.flask.async_dispatch import AsyncDispatch
 from ashapp.bridge.flask.bodies import ContextBody, adopt_body, as_body
 from ashapp.bridge.flask.callers import as_flask, wants_awaitable
 from ashapp.bridge.flask.copied_contexts import current_context
@@ -46,10 +46,12 @@ from ashapp.bridge.placement.hindrances import binds_as_flask, is_flasks_own
 from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking, nonblocking
 from ashapp.bridge.placement.rules import Placement, keeps_all
 from ashapp.bridge.placement.static_files import folder_of
-from ashapp.bridge.placement.views import blueprints_of, makes
+from ashapp.bridge.placement.views import blueprints_of, makes, makes_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    from ashapp.bridge.request.loop_call import Begin
 
 __all__ = ["Dispatch"]
 
@@ -71,6 +73,8 @@ class Dispatch:
         is_quick = accelerators.ENABLED and is_flasks_own(app, "make_response")
         self._responses = Responses(app, self.make_response) if is_quick else None
         adapters = UrlAdapters(app) if accelerators.ENABLED and binds_as_flask(app) else None
+        #: Returns what is to be awaited for a call, or None where the application is to be called.
+        self.begin: Begin | None = None
         #: Knows the rule of a request before Flask does.
         self.routing = Routing(app, self.placement, adapters)
         patches.replace(app, self._replacements(app, adapters))
@@ -95,9 +99,16 @@ class Dispatch:
         if adapters is not None:
             methods["create_url_adapter"] = adapters.create_url_adapter
         if accelerators.ENABLED and "full_dispatch_request" in methods:
-            for name, function in accelerated(app, methods, self._responses, note_match).items():
-                methods[name] = nonblocking(as_flask(function) if name in _CALLERS else function)
+            self._accelerate(app, methods)
         return methods
+
+    def _accelerate(self, app: flask.Flask, methods: dict[str, Callable[..., Any]]) -> None:
+        """Add to *methods* of *app* what dispatches requests more quickly; see ``accelerators``."""
+        dispatching = accelerated(app, methods, self._responses, note_match)
+        if dispatching is not None:
+            for name, function in dispatching.methods.items():
+                methods[name] = nonblocking(as_flask(function) if name in _CALLERS else function)
+            self.begin = AsyncDispatch(app, dispatching, methods).begin
 
     def enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take note that the application is served on *loop*."""
@@ -113,9 +124,7 @@ class Dispatch:
     @nonblocking
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return *func* as something that sync code may call here; see ``flask.Flask.ensure_sync``."""
-        # A plain function without attributes is not marked as one.
-        is_plain = type(func) is FunctionType and not func.__dict__
-        if func.__code__.co_flags & inspect.CO_COROUTINE if is_plain else inspect.iscoroutinefunction(func):
+        if makes_coroutine(func):
             return self._app.async_to_sync(func)
         greenlet = current_greenlet()
         if greenlet is None or is_nonblocking(func):

@@ -59,6 +59,7 @@ _STAGES = "flask/dispatch.py flask/accelerators/stages.py"
 _INDEX = "flask/accelerators/rule_index.py"
 _CONTEXTS = "flask/accelerators/contexts.py"
 _DISPATCHING = "flask/accelerators/dispatching.py"
+_ASYNC_DISPATCH = "flask/async_dispatch.py"
 _RESPONSES = "flask/accelerators/responses.py"
 _SESSIONS = "flask/accelerators/sessions.py"
 _WSGI_RESPONSES = "flask/accelerators/wsgi_responses.py"
@@ -124,8 +125,10 @@ READ = (
     Patch("werkzeug.wrappers.Response._status_code", _MADE, _RESPONSES),
     Patch("werkzeug.datastructures.Headers._list", _MADE, f"{_RESPONSES} {_WSGI_RESPONSES}"),
     Patch("flask.Flask._got_first_request", "it is Flask's to set it", _DISPATCHING),
-    Patch("flask.globals._cv_app", "its proxies are slow", f"{_CONTEXTS} {_DISPATCHING}"),
-    Patch("flask.globals._cv_request", "its proxies are slow", f"{_CONTEXTS} {_DISPATCHING}"),
+    Patch("flask.globals._cv_app", "its proxies are slow", f"{_CONTEXTS} {_DISPATCHING} {_ASYNC_DISPATCH}"),
+    Patch(
+        "flask.globals._cv_request", "its proxies are slow", f"{_CONTEXTS} {_DISPATCHING} {_ASYNC_DISPATCH}"
+    ),
     Patch("flask.ctx.AppContext._cv_tokens", _MADE, _CONTEXTS),
     Patch("flask.ctx.RequestContext._cv_tokens", _MADE, _CONTEXTS),
     Patch("flask.ctx.RequestContext._session", _MADE, f"{_CONTEXTS} {_DISPATCHING}"),

@@ -7,7 +7,7 @@ import inspect
 from enum import StrEnum
 from functools import partial
 from itertools import accumulate
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from flask.views import MethodView, http_method_funcs
@@ -26,6 +26,7 @@ __all__ = [
     "is_async",
     "kind_of",
     "makes",
+    "makes_coroutine",
     "name_of",
     "sync_decorators",
 ]
@@ -53,6 +54,15 @@ class ViewKind(StrEnum):
 def is_async(function: Any) -> bool:
     """Say whether a call of *function* makes a coroutine or an async generator, as far as Flask sees."""
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def makes_coroutine(function: Callable[..., Any]) -> bool:
+    """Say whether a call of *function* makes a coroutine, as far as Flask sees. Quick."""
+    # A plain function without attributes is not marked as one.
+    is_plain = type(function) is FunctionType and not function.__dict__
+    if is_plain:
+        return bool(function.__code__.co_flags & inspect.CO_COROUTINE)
+    return inspect.iscoroutinefunction(function)
 
 
 def kind_of(view: Callable[..., Any] | None) -> ViewKind:

@@ -43,7 +43,11 @@ class CallOnLoop(Call, Protocol):
     """A call that has its hand-offs done on the thread of its request."""
 
     thread: RequestThread
-    greenlet: PooledGreenlet
+
+    @property
+    def greenlet(self) -> PooledGreenlet:
+        """The greenlet that the hand-off is waited for in."""
+        ...
 
     def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run the sync *function* on the thread of the request, and return its result. In the greenlet."""

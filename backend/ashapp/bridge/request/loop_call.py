@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A call whose application runs on the loop itself, for a view that is a coroutine.
 
-Theory of operation. The WSGI call runs in a greenlet, driven by the task that the server made for the
-request (see ``greenlets``). What it can't do itself it hands to that task as an errand: to send messages, and
+Theory of operation. The WSGI call runs in greenlets, driven by the task that the server made for the request
+(see ``greenlets``). What it can't do itself it hands to that task as an errand: to send messages, and
 to wait for a hand-off that runs elsewhere, on the thread of the request or as a task. No thread is held, and
 where the view doesn't wait there is no other task and no watching for a disconnect either.
 
@@ -25,6 +25,7 @@ A hand-off is waited for to its end, or until the ``Patience`` with it is over.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +43,17 @@ from ashapp.bridge.request.wsgi_call import TURN, WsgiCall
 from ashapp.bridge.request.wsgi_output import log_late_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Iterator
 
     from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, Message, Send
     from ashapp.bridge.request.service import Service
     from ashapp.bridge.request.uploads.input_stream import InputStream
 
-__all__ = ["LoopCall"]
+__all__ = ["Begin", "LoopCall"]
+
+#: Returns what is to be awaited for a call in place of its application, or None where that is to be called.
+Begin = Callable[["LoopCall", Callable[..., Any]], Coroutine[Any, Any, Iterable[bytes]] | None]
 
 
 class LoopCall(WsgiCall, Driver):
@@ -74,10 +78,13 @@ class LoopCall(WsgiCall, Driver):
     # With what runs on its request thread, once it has been cancelled meanwhile.
     _patience: Patience | None = None
 
-    def __init__(self, service: Service, environ: Environ, body: InputStream) -> None:
+    def __init__(
+        self, service: Service, environ: Environ, body: InputStream, begin: Begin | None = None
+    ) -> None:
         super().__init__(service, environ, body, loop_context(service.tasks.startup_context))
         # Not the object itself: a call of its type's slot puts 750 bytes more on the stack of a greenlet.
         self.application = service.application.__call__  # type: ignore[operator]
+        self._begin = begin
         # The driving task, once it waits.
         self._task: asyncio.Task[Any] | None = None
         # The head and the body of a response that is complete, and not sent yet.
@@ -98,7 +105,7 @@ class LoopCall(WsgiCall, Driver):
         try:
             if self._exchange is None:
                 await asyncio.sleep(0)
-            await self.drive(self.run_application, self.context)
+            await self.drive(self.run_application(), self.context)
             await self._finish()
         finally:
             self._release()
@@ -253,6 +260,20 @@ class LoopCall(WsgiCall, Driver):
             self._look_at(error)
             raise
 
+    async def await_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Await *coroutine*, shielded if the phase is, and return its result. In the driven coroutine."""
+        if not self.phase.may_be_cancelled:
+            return self._do(TaskHandoff(coroutine))
+        try:
+            self.greenlet.depth += 1
+            try:
+                return await coroutine
+            finally:
+                self.greenlet.depth -= 1
+        except BaseException as error:
+            self._look_at(error)
+            raise
+
     def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run *function* on the thread of the request; see ``Driver``."""
         return self._do(ThreadHandoff(self.thread, function, args, kwargs))
@@ -273,12 +294,16 @@ class LoopCall(WsgiCall, Driver):
         if not (isinstance(error, Exception) or self.greenlet.depth):
             self.phase = Phase.UNWINDING
 
-    def run_application(self) -> None:
+    async def run_application(self) -> None:
         """Make the response: the application's whole part in this request. Raises nothing."""
         current_request_thread.set(self.thread)
         self.thread.values = open_request_locals()
         try:
-            self._call_application()
+            dispatched = self._begin and self._begin(self, self._start_response)
+            if dispatched is None:
+                self._send_all(self.application(self.environ, self._start_response))
+            else:
+                self._send_all(await dispatched)
         except BaseException as error:
             self._error = error
 

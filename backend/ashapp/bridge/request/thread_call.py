@@ -286,7 +286,7 @@ class ThreadCall(WsgiCall):
     def _make_response(self) -> None:
         try:
             if not self._ending:
-                self._call_application()
+                self._send_all(self.application(self.environ, self._start_response))
         except BaseException as error:
             self._fail(error)
 

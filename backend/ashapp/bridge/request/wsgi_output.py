@@ -60,8 +60,8 @@ class WsgiOutput:
         """Return what to iterate and to close in place of the application's *iterable*."""
         return iterable
 
-    def _call_application(self) -> None:
-        iterable = self.application(self.environ, self._start_response)
+    def _send_all(self, iterable: Iterable[bytes]) -> None:
+        """Send the response whose body is *iterable*, what the application has returned."""
         self.phase = Phase.ITERATING
         self._interrupted = False
         iterable = self._adopt(iterable)

@@ -85,6 +85,16 @@ def teardown(app: flask.Flask, seen: Seen) -> None:
     app.teardown_appcontext(lambda error: seen.append(("context", repr(error), flask.has_request_context())))
 
 
+def middleware(app: flask.Flask, seen: Seen) -> None:
+    inner = app.wsgi_app
+
+    def wrapped(environ: Any, start_response: Any) -> Any:
+        seen.append("middleware")
+        return inner(environ, start_response)
+
+    app.wsgi_app = wrapped  # type: ignore[method-assign]
+
+
 # What an application may have of its own.
 PARTS: dict[str, Part] = {
     "response class": lambda app, _: setattr(app, "response_class", OwnResponse),
@@ -108,6 +118,7 @@ PARTS: dict[str, Part] = {
     "closes": closes,
     "teardown": teardown,
     "after this": after_this_request,
+    "middleware": middleware,
     **{
         signal.name: connect(signal)
         for signal in (

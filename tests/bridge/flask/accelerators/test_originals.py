@@ -65,10 +65,14 @@ REPLACED = [
     *((flask.Flask, name) for name in ("dispatch_request", "finalize_request", "process_response")),
     *((flask.Flask, name) for name in ("do_teardown_request", "do_teardown_appcontext")),
     *((flask.Flask, name) for name in ("preprocess_request", "app_context", "make_response")),
+    *((flask.Flask, name) for name in ("__call__", "wsgi_app", "full_dispatch_request")),
     (Request, "close"),
 ]
 # Those that the bridge has on the object by now: it has kept the method that was there.
-KEPT = {"make_response", "preprocess_request", "do_teardown_request", "do_teardown_appcontext"}
+KEPT = {
+    *("make_response", "preprocess_request", "do_teardown_request", "do_teardown_appcontext"),
+    "full_dispatch_request",
+}
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -91,9 +95,15 @@ async def test_what_is_replaced_while_the_application_is_served_is_called(
     assert (second.sent[0], second.body) == (first.sent[0], first.body)
 
 
-@pytest.mark.parametrize("name", ["dispatch_request", "finalize_request", "process_response", "app_context"])
-async def test_what_is_replaced_on_the_application_while_it_is_served_is_called(name: str) -> None:
-    app = make_app()
+OWN = ["dispatch_request", "finalize_request", "process_response", "app_context", "wsgi_app"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("name", [*OWN, "full_dispatch_request", "ensure_sync"])
+async def test_what_is_replaced_on_the_application_while_it_is_served_is_called(
+    name: str, *, is_async: bool
+) -> None:
+    app = make_app(is_async=is_async)
     bridge = FlaskToAsgi(app)
     await fetch(bridge)
     called: list[str] = []

@@ -26,8 +26,8 @@ def accelerated(
     replacements: Mapping[str, Callable[..., Any]],
     responses: Responses | None,
     note_match: Callable[[Call, flask.Request], None],
-) -> dict[str, Callable[..., Any]]:
-    """Return what is to be called in place of further methods of *app*, where that can be made quicker.
+) -> Dispatching | None:
+    """Return what dispatches the requests of *app* quicker than Flask, if that is possible.
 
     *replacements* are what is called in place of others. *responses* makes those for what views return, and
     *note_match* is told of each request that is matched, before anything that takes its time.
@@ -35,9 +35,5 @@ def accelerated(
     sessions = Sessions(app)
     contexts = Contexts(app, replacements, sessions)
     if not contexts.are_known:
-        return {}
-    dispatching = Dispatching(app, contexts, sessions, responses, note_match)
-    return {
-        "request_context": contexts.request_context,
-        "full_dispatch_request": dispatching.full_dispatch_request,
-    }
+        return None
+    return Dispatching(app, contexts, sessions, responses, note_match)

@@ -55,19 +55,52 @@ class Dispatching:
         self._responses = responses
         self._note_match = note_match
         self._as_flask_does: Callable[..., flask.Response] = app.full_dispatch_request
+        #: What is to be called in place of methods of the application, by their names.
+        self.methods: dict[str, Callable[..., Any]] = {
+            "request_context": contexts.request_context,
+            "full_dispatch_request": self.full_dispatch_request,
+        }
 
     def full_dispatch_request(self, *args: Any, **kwargs: Any) -> flask.Response:
         """Make the response for the current request; see ``flask.Flask.full_dispatch_request``."""
         app = self._app
         context = _cv_request.get(None)
         # Whether there is anything of the application's own has been looked at when the context was made.
-        if type(context) is not self._kind or not app._got_first_request:
+        if not self.knows(context):
             return self._as_flask_does(*args, **kwargs)
         call = current_call()
         try:
-            rv = self._call_view(app, context.request, call)
+            view, rv = self.find_view(context.request, call)
+            if view is not None:
+                rv = app.ensure_sync(view)(**context.request.view_args)
         except Exception as error:
             rv = app.handle_user_exception(error)
+        return self.finalize(context, rv, call)
+
+    def knows(self, context: Any) -> bool:
+        """Say whether the request of *context* may be dispatched here."""
+        return type(context) is self._kind and self._app._got_first_request
+
+    def find_view(self, request: flask.Request, call: Call | None) -> tuple[Any, Any]:
+        """Return the view for *request* and None, or None and what is returned in its place."""
+        app = self._app
+        if request_started.receivers or not nothing_before(app):
+            request_started.send(app, _async_wrapper=app.ensure_sync)
+            rv = app.preprocess_request()
+            if rv is not None:
+                return None, rv
+        elif call is not None and not call.matched:
+            self._note_match(call, request)
+        if request.routing_exception is not None:
+            app.raise_routing_exception(request)
+        rule: Any = request.url_rule
+        if getattr(rule, "provide_automatic_options", False) and request.method == "OPTIONS":
+            return None, app.make_default_options_response()
+        return app.view_functions[rule.endpoint], None
+
+    def finalize(self, context: Any, rv: Any, call: Call | None) -> flask.Response:
+        """Return the response for *rv*, which the view or an error handler has returned."""
+        app = self._app
         responses = self._responses
         response = None if responses is None else responses.make_next(rv)
         response = response or app.make_response(rv)
@@ -84,19 +117,3 @@ class Dispatching:
             return response
         request_finished.send(app, _async_wrapper=app.ensure_sync, response=response)
         return response
-
-    def _call_view(self, app: Flask, request: flask.Request, call: Call | None) -> Any:
-        """Return what the view, or a function before it, has returned."""
-        if request_started.receivers or not nothing_before(app):
-            request_started.send(app, _async_wrapper=app.ensure_sync)
-            rv = app.preprocess_request()
-            return app.dispatch_request() if rv is None else rv
-        if call is not None and not call.matched:
-            self._note_match(call, request)
-        if request.routing_exception is not None:
-            app.raise_routing_exception(request)
-        rule: Any = request.url_rule
-        if getattr(rule, "provide_automatic_options", False) and request.method == "OPTIONS":
-            return app.make_default_options_response()
-        arguments: Any = request.view_args
-        return app.ensure_sync(app.view_functions[rule.endpoint])(**arguments)

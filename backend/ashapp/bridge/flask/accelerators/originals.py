@@ -27,6 +27,11 @@ KNOWN: dict[str, dict[str, str]] = {
         "make_response": "BaseResponse Headers Iterator Response TypeError __name__ bytearray bytes cabc "
         "callable cast dict endpoint environ exc_info force_type headers isinstance json len list request "
         "response response_class status status_code str sys t tuple type update with_traceback",
+        "__call__": "wsgi_app",
+        "wsgi_app": "Exception _cv_app _cv_request exc_info full_dispatch_request get handle_exception pop "
+        "push request_context should_ignore_error sys",
+        "ensure_sync": "async_to_sync iscoroutinefunction",
+        "async_to_sync": "ImportError RuntimeError asgiref.sync async_to_sync",
         "request_context": "RequestContext",
         "app_context": "AppContext",
         "full_dispatch_request": "Exception _got_first_request dispatch_request ensure_sync finalize_request "

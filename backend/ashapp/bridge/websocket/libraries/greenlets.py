@@ -74,12 +74,15 @@ class GreenletThread(threading.Thread):
 
     async def _run_greenlet(self) -> None:
         try:
-            await GreenletTask(None).drive(self.run, Context())
+            await GreenletTask(None).drive(self._run(), Context())
         except Exception:
             _log.exception("%s failed", self.name)
         finally:
             if self._ended is not None:
                 self._ended.set()
+
+    async def _run(self) -> None:
+        self.run()
 
 
 class Waiters:

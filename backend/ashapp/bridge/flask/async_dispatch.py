@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Flask's ``wsgi_app`` as a coroutine, in which an async view is awaited.
+
+Theory of operation. Where Flask's own code calls an async view, a greenlet holds the frames in between while
+the view waits. That is most of what a waiting request takes in memory. So where the application has no
+method of its own on the way from the bridge to the view, ``wsgi_app`` is a coroutine here, which does the
+same in the same order. It is run in greenlets all the same (see ``Steps``): all but the view is sync code,
+which may have to wait. While the view waits, there is no greenlet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import flask.globals
+
+from ashapp.bridge.flask.accelerators.originals import AsReplaced, Originals
+from ashapp.bridge.placement.nonblocking import is_kept
+from ashapp.bridge.placement.views import makes_coroutine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
+
+    from flask.app import Flask
+
+    from ashapp.bridge.flask.accelerators.dispatching import Dispatching
+    from ashapp.bridge.messages.types import Environ
+    from ashapp.bridge.request.loop_call import LoopCall
+
+__all__ = ["AsyncDispatch"]
+
+# By which the bridge gets to the view, if it is async.
+_METHODS = ("wsgi_app", "full_dispatch_request", "ensure_sync", "async_to_sync")
+_FLASK = Originals("flask.app.Flask", "__call__", *_METHODS)
+_PRESERVE = "werkzeug.debug.preserve_context"
+
+
+class AsyncDispatch:
+    """Dispatches requests of *app* by *dispatching*.
+
+    *replacements* are what is called in place of methods of *app*.
+    """
+
+    def __init__(
+        self, app: Flask, dispatching: Dispatching, replacements: Mapping[str, Callable[..., Any]]
+    ) -> None:
+        self._app = app
+        self._dispatching = dispatching
+        self._methods = AsReplaced(app, replacements, *_METHODS)
+
+    def begin(
+        self, call: LoopCall, start_response: Callable[..., Any]
+    ) -> Coroutine[Any, Any, Iterable[bytes]] | None:
+        """Return what is to be awaited for *call*, or None where its application is to be called."""
+        app, kind = self._app, type(self._app)
+        if (
+            call.service.application is app
+            and self._methods.are_known
+            and self._methods.still_hold()
+            and (
+                kind.__call__,
+                kind.wsgi_app,
+                kind.full_dispatch_request,
+                kind.ensure_sync,
+                kind.async_to_sync,
+            )
+            == _FLASK.methods
+        ):
+            return self._serve(call, call.environ, start_response)
+        return None
+
+    async def _serve(
+        self, call: LoopCall, environ: Environ, start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Do what ``flask.Flask.wsgi_app`` does."""
+        app = self._app
+        context = app.request_context(environ)
+        error: BaseException | None = None
+        try:
+            try:
+                context.push()
+                response = await self._dispatch(context, call)
+            except Exception as raised:
+                error = raised
+                response = app.handle_exception(raised)
+            except BaseException as raised:
+                error = raised
+                raise
+            return response(environ, start_response)
+        finally:
+            if _PRESERVE in environ:
+                environ[_PRESERVE](flask.globals._cv_app.get())  # noqa: SLF001 - see ``patches``
+                environ[_PRESERVE](flask.globals._cv_request.get())  # noqa: SLF001
+            if error is not None and app.should_ignore_error(error):
+                error = None
+            context.pop(error)
+            del error  # its traceback leads to this frame
+
+    async def _dispatch(self, context: Any, call: LoopCall) -> flask.Response:
+        """Do what ``flask.Flask.full_dispatch_request`` does."""
+        app, dispatching = self._app, self._dispatching
+        if not dispatching.knows(context):
+            return app.full_dispatch_request()
+        try:
+            view, rv = dispatching.find_view(context.request, call)
+            if view is None:
+                pass
+            elif makes_coroutine(view) and not is_kept(view):
+                rv = await call.await_coroutine(view(**context.request.view_args))
+            else:
+                rv = app.ensure_sync(view)(**context.request.view_args)
+        except Exception as error:
+            rv = app.handle_user_exception(error)
+        return dispatching.finalize(context, rv, call)
