@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 import pytest
-from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.cli import FlaskGroup, ScriptInfo
@@ -185,33 +184,6 @@ def test_the_settings_are_listed_as_a_file_with_the_source_of_each(
     assert invoke("serve", "--config", "again.toml").exit_code == 0
     first, again = (settings.model_dump(exclude={"config", "port", "headers"}) for settings in served)
     assert first == again
-
-
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        (["ro"], ["routes"]),
-        (["check", ""], ["ready", "live", "http"]),
-        (["serve", "--log-level", "d"], ["debug"]),
-        (["serve", "--loop", "uv"], ["uvloop"]),
-        (["serve", "--lifespan", "o"], ["on", "off"]),
-        (["shop:app", "--thread-l"], ["--thread-locals"]),
-        (["rotues", "--thread-l"], ["--thread-locals"]),
-        (["serve", "--ssl-keyfile", "x"], ["file x"]),
-        (["serve", "--reload-dir", "x"], ["file x"]),
-        (["routes", "s"], ["shop:create_app", "site.wsgi:application"]),
-        (["serve", "z"], ["file z"]),
-    ],
-)
-def test_a_shell_completes_commands_choices_and_applications(
-    project: Project, words: list[str], offered: list[str]
-) -> None:
-    folder = project(site__wsgi="application = 1", app="x = flask.Flask('x')")
-    (folder / "shop").mkdir()
-    (folder / "shop" / "__init__.py").write_text("def create_app(): ...")
-    complete = ShellComplete(main.main, {}, "ashapp", "_ASHAPP_COMPLETE")
-    items = complete.get_completions(words[:-1], words[-1])
-    assert [item.value if item.type == "plain" else f"{item.type} {item.value}" for item in items] == offered
 
 
 def test_the_exit_code_is_that_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

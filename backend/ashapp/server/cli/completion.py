@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a shell offers to complete: the choices of an option, and the applications in the current folder.
 
-click's own completion asks for it: https://click.palletsprojects.com/en/stable/shell-completion/.
+click's own completion asks for it: https://click.palletsprojects.com/en/stable/shell-completion/. That of
+bash is mended here: bash takes words apart at colons and equals signs (COMP_WORDBREAKS), and puts what is
+offered in the place of the last part alone.
 """
 
 import re
@@ -10,14 +12,14 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
 from ashapp.server.settings import ServerSettings
 from ashapp.server.settings.types import parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 
-__all__ = ["complete_target", "complete_value"]
+__all__ = ["complete_application", "complete_target", "complete_value"]
 
 _FIELDS = ServerSettings.model_fields
 _IMPLEMENTATIONS: Mapping[str, Iterable[str]] = {
@@ -30,6 +32,39 @@ _IMPLEMENTATIONS: Mapping[str, Iterable[str]] = {
 _ASSIGNED = re.compile(
     r"^(?:(\w+)\s*=\s*[\w.]*Flask\(|(app|application)\s*=|def (create_app|make_app)\()", re.MULTILINE
 )
+
+
+# What bash takes for a word of its own.
+_BREAKS = frozenset(":=")
+
+
+@add_completion_class
+class _BashComplete(BashComplete):
+    """click's, which is asked for whole words."""
+
+    _kept = ""  # of the current word: what bash leaves as it is
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        args, part = super().get_completion_args()
+        *before, current = _rejoined([*args, part])
+        self._kept = current if _BREAKS.issuperset(part) else current.removesuffix(part)
+        return before, current
+
+    def format_completion(self, item: CompletionItem) -> str:
+        return f"{item.type},{item.value.removeprefix(self._kept)}"
+
+
+def _rejoined(parts: Iterable[str]) -> list[str]:
+    words = [""]
+    is_open = False
+    for part in parts:
+        is_break = part != "" and _BREAKS.issuperset(part)
+        if part and (is_open or is_break):
+            words[-1] += part
+        else:
+            words.append(part)
+        is_open = is_break
+    return words[1:]
 
 
 def complete_value(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -48,8 +83,13 @@ def complete_value(ctx: click.Context, option: click.Parameter, incomplete: str)
 
 def complete_target(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the applications that the files of the current folder seem to hold, or else files."""
-    found = [target for target in _targets(Path.cwd()) if target.startswith(incomplete)]
-    return [CompletionItem(target) for target in found] or [CompletionItem(incomplete, type="file")]
+    return complete_application(incomplete) or [CompletionItem(incomplete, type="file")]
+
+
+def complete_application(incomplete: str) -> list[CompletionItem]:
+    """Return the applications that the files of the current folder seem to hold."""
+    found = (target for target in _targets(Path.cwd()) if target.startswith(incomplete))
+    return [CompletionItem(target) for target in found]
 
 
 def _targets(folder: Path) -> Iterator[str]:

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 from flask.cli import ScriptInfo
 
 from ashapp import __version__
+from ashapp.server.cli.completion import complete_application
 from ashapp.server.cli.options import CONTEXT, SERVE_OPTIONS, ServeCommand, given, target_argument
 from ashapp.server.cli.start import flask_target, start
 from ashapp.server.errors import StartupError
@@ -44,6 +45,10 @@ class _Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *_ELSEWHERE])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        targets = complete_application(incomplete) if incomplete else []
+        return [*super().shell_complete(ctx, incomplete), *targets]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         place = _ELSEWHERE.get(cmd_name)
@@ -105,8 +110,17 @@ def _complete_kind(_: click.Context, __: click.Parameter, incomplete: str) -> li
     return [CompletionItem(kind) for kind in ("ready", "live", "http") if kind.startswith(incomplete)]
 
 
+class _Check(click.Command):
+    """A command that reads its arguments itself."""
+
+    def shell_complete(self, _: click.Context, incomplete: str) -> list[CompletionItem]:
+        flags = ("--port", "--timeout", "--help")
+        return [CompletionItem(each) for each in flags if each.startswith(incomplete)]
+
+
 @main.command(
     "check",
+    cls=_Check,
     short_help="Probe a service: exit code 0 if it is well.",
     add_help_option=False,
     context_settings={"ignore_unknown_options": True},
