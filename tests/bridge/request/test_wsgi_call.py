@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The life of a WSGI call, the same in each place: failures, clients that go, its context."""
+"""The life of a WSGI call, the same in each place: failures, and clients that go."""
 
 import asyncio
 from collections.abc import Iterable
@@ -19,7 +19,6 @@ from tests.bridge.request.wsgi_applications import (
     answer,
     answer_noting,
     length,
-    mark,
 )
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import eventually
@@ -148,24 +147,3 @@ async def test_a_send_that_fails_otherwise_is_the_servers_to_explain(adapt: Adap
     with pytest.raises(RuntimeError, match="broken"):
         await application(http_scope(), client.receive, client.send)
     await eventually(lambda: body.closed == 1)
-
-
-# -- the context of a request
-
-
-async def test_each_request_has_a_context_of_its_own(adapt: Adapter) -> None:
-    seen: list[str] = []
-
-    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        seen.append(mark.get())
-        mark.set("request")
-        start_response("200 OK", PLAIN)
-        yield b"x"
-        seen.append(mark.get())
-
-    bridge = adapt(application)
-    mark.set("server")
-    for _ in range(3):
-        await fetch(bridge)
-    assert seen == ["server", "request"] * 3
-    assert mark.get() == "server"

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Rules 9, 11, 12, 15 and 19: on which loop coroutines run, what async views may do, and how they end."""
+"""Rules 12, 15 and 19: on which loop coroutines run, what async views may do, and how they end."""
 
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -17,7 +16,7 @@ from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.adapters import Adapter, stock_fails, stock_passes
 from tests.support.applications.decorators import ensured
 from tests.support.client import Connection, fetch, hammer
-from tests.support.server import Serve, on_every_server
+from tests.support.server import Serve
 from tests.support.waiting import until
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -77,51 +76,6 @@ def test_an_async_view_is_cancelled_when_the_client_goes(
     go(connection)
     assert cancelled.wait(5 if adapter is FlaskToAsgi else 0.3)
     assert torn_down.wait(5)
-
-
-@on_every_server
-@pytest.mark.parametrize("kind", ["plain", "decorated"])
-@pytest.mark.parametrize("error", [ValueError("plain"), SystemExit(1), KeyboardInterrupt(), StopIteration()])
-def test_an_error_of_a_coroutine_is_500_and_the_server_goes_on(
-    serve: Serve, kind: str, error: BaseException
-) -> None:
-    """Rules 9 and 12. Through stock asgiref SystemExit ends the server's loop."""
-    app = Flask(__name__)
-
-    async def view() -> AsyncIterator[str] | str:
-        await asyncio.sleep(0)
-        raise error
-
-    app.add_url_rule("/", view_func=view if kind == "plain" else ensured(view))
-    address = serve(FlaskToAsgi(app))
-    for _ in range(2):
-        assert fetch(address, "/").status == 500
-
-
-def test_two_hundred_requests_wait_without_a_thread(app: flask.Flask, serve: Serve) -> None:
-    waiting = 0
-    met = asyncio.Event()
-
-    @app.get("/")
-    async def view() -> str:
-        nonlocal waiting
-        waiting += 1
-        if waiting == 200:
-            threads.append(threading.active_count())
-            met.set()
-        await met.wait()
-        return f"{threading.get_ident()} {id(asyncio.get_running_loop())}"
-
-    address = serve(FlaskToAsgi(app))
-    threads = [threading.active_count()]
-    with ExitStack() as stack:
-        connections = [stack.enter_context(Connection(address, timeout=20)) for _ in range(200)]
-        for connection in connections:
-            connection.send_request("GET", "/")
-        bodies = {connection.receive().body for connection in connections}
-    assert len(bodies) == 1
-    assert threads[1] <= threads[0]
-    assert threading.get_ident() not in {int(body.split()[0]) for body in bodies}
 
 
 def test_pipelined_requests_are_answered_in_order(app: flask.Flask, serve: Serve) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Rule 11: on which threads the sync code of requests runs, and on how many."""
+"""Rule 11: on which threads the sync code of requests runs."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from flask import Flask, Response, g, request, stream_with_context
 
 from ashapp.bridge import FlaskToAsgi
 from tests.support.adapters import Adapter, stock_fails
-from tests.support.client import Connection, fetch, fetch_all, hammer
+from tests.support.client import fetch_all, hammer
 from tests.support.server import Serve
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -29,30 +29,6 @@ def test_sync_views_run_at_the_same_time(serve: Serve, adapter: Adapter) -> None
         return "met"
 
     assert asyncio.run(hammer(serve(adapter(app)), 8, 1, GET)) == {200: 8}
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_there_are_no_more_threads_than_told(serve: Serve, threads: int) -> None:
-    """Rule 11. Further requests wait and are served in order. Stock asgiref has one, and no such option."""
-    app = Flask(__name__)
-    mutex = threading.Lock()
-    running = most = 0
-    names: set[str] = set()
-
-    @app.get("/")
-    def view() -> str:
-        nonlocal running, most
-        with mutex:
-            running += 1
-            most = max(most, running)
-            names.add(threading.current_thread().name)
-        time.sleep(0.005)
-        with mutex:
-            running -= 1
-        return "done"
-
-    assert asyncio.run(hammer(serve(FlaskToAsgi(app, threads=threads)), 16, 4, GET)) == {200: 64}
-    assert (most, len(names)) == (threads, threads)
 
 
 def noting(threads: dict[str, list[int]]) -> Flask:
@@ -120,35 +96,3 @@ def test_all_sync_parts_of_a_request_run_on_one_thread(serve: Serve, kind: str) 
     assert {len(set(idents)) for idents in threads.values()} == {1}
     used = {ident for idents in threads.values() for ident in idents}
     assert 2 <= len(used) <= (4 if kind == "sync" else 40)  # those of the async view wait, each with its own
-
-
-def test_busy_threads_do_not_hold_up_the_loop(serve: Serve) -> None:
-    """Rules 11 and 12: every thread is blocked, and an async view answers. Stock asgiref answers nothing."""
-    app = Flask(__name__)
-    proceed = threading.Event()
-    blocked = threading.Semaphore(0)
-
-    @app.get("/sync")
-    def view() -> str:
-        blocked.release()
-        proceed.wait(10)
-        return "sync"
-
-    @app.get("/async")
-    async def async_view() -> str:
-        await asyncio.sleep(0)
-        return "async"
-
-    address = serve(FlaskToAsgi(app, threads=2))
-    connections = [Connection(address) for _ in range(4)]
-    for connection in connections:
-        connection.send_request("GET", "/sync")
-    assert blocked.acquire(timeout=5)
-    assert blocked.acquire(timeout=5)
-    for _ in range(5):
-        assert fetch(address, "/async").body == b"async"
-    assert not blocked.acquire(blocking=False)
-    proceed.set()
-    for connection in connections:
-        assert connection.receive().body == b"sync"
-        connection.close()
