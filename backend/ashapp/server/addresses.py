@@ -66,7 +66,7 @@ def address_texts(value: Any) -> Any:
 
 
 def parse_addresses(texts: Sequence[str]) -> list[Address]:
-    """Return the addresses, which can be had side by side.
+    """Return the addresses in *texts*: the service can listen on all of them at once.
 
     Raises:
         ValueError: there is none, one is wrong, or two are the same port or the same socket.

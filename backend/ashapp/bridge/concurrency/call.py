@@ -16,10 +16,10 @@ __all__ = ["Call", "Cancellable"]
 
 
 class Cancellable(Protocol):
-    """A task, or the part of one that is to be cancelled."""
+    """What can be cancelled: a task, or one step of a task."""
 
     def cancel(self) -> bool:
-        """Cancel it, unless it is done; say whether it was not."""
+        """Cancel it; return False if it was done already."""
         ...
 
     def done(self) -> bool:

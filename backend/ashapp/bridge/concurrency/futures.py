@@ -47,7 +47,7 @@ def resolve(future: asyncio.Future[None]) -> None:
 
 
 async def as_coroutine(awaitable: Awaitable[T]) -> T:
-    """Await *awaitable*: a coroutine out of a future, and a coroutine function out of a coroutine."""
+    """Await *awaitable*. So a future, too, can be run where a coroutine is expected."""
     return await awaitable
 
 

@@ -92,7 +92,7 @@ def as_body(value: Any) -> Any:
 
 
 def adopt_body(response: Any) -> None:
-    """Give *response* what to iterate in place of a body that is async, if it is one of Werkzeug's."""
+    """Replace an async body of *response* by one that WSGI can iterate, if the response is Werkzeug's."""
     if isinstance(response, Response):
         body = attribute_of(response, "response")
         if type(body) is not list and (adopted := as_body(body)) is not body:

@@ -145,7 +145,7 @@ class BodyTask:
             self._loop = self.own_loop.loop
         else:
             self._loop = call.coroutine_loop()
-        # Where the application has entered a context of its own, a copy of it has to do.
+        # An application may have entered a context of its own. It is in use, so a copy is taken.
         own = None if call is None else call.context
         self._context = own if own is not None and getcurrent().gr_context is own else copy_context()
         self._task: asyncio.Task[None] | None = None
@@ -249,7 +249,7 @@ class _Step(NamedTuple):
         await await_into(self.result, coroutine)
 
     def drop(self) -> None:
-        """Do it not, as the task has ended or been cancelled."""
+        """Leave it undone: the task has ended, or has been cancelled."""
         self.coroutine.close()
         if self.closes:
             self.result.set_result(None)

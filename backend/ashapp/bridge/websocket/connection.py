@@ -186,7 +186,7 @@ class Connection(Incoming):
     # -- for the call of the application
 
     async def answer(self, message: Message) -> None:
-        """Deny the handshake by a response, of which *message* is a part; later ones are dropped."""
+        """Deny the handshake: *message* is a part of an HTTP response. A second response is dropped."""
         takes_response = _RESPONSE in (self.scope.get("extensions") or {})
         if self.state is State.CONNECTING and self.ending is None:
             self.state = State.DENIED

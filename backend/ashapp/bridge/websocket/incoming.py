@@ -44,7 +44,7 @@ _PATIENCE = 0.5
 class Incoming:
     """The half of a WebSocket that *receive* of the server brings. All of it is done on *loop*."""
 
-    # Defaults of the class: they hold for nearly every one that is idle.
+    # Defaults of the class, which nearly every idle WebSocket keeps.
     #: The code and the reason of its end, once it is over.
     ending: tuple[int, str] | None = None
     #: The greatest size of a message in bytes that is taken; None: any that the server takes.

@@ -34,7 +34,7 @@ _chance = random.Random()  # noqa: S311 - no secret
 
 
 class Injector:
-    """An ASGI application around *app*, for the faults of this worker; what they do is counted in *registry*.
+    """Does the faults of this worker to the ASGI application *app*; *registry* has the counts of them.
 
     It is a monitor of the worker's health, and ``unready`` is a condition of it.
     """

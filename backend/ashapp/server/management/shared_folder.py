@@ -45,7 +45,7 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it is made with a name 
 
 
 class SharedFolder(Workers):
-    """The folder at *path*; the metrics are in another one, *metrics*, where the operator has named it."""
+    """The folder at *path*. The metrics are in *metrics*, if the operator has named a folder for them."""
 
     def __init__(self, path: Path, metrics: Path | None = None) -> None:
         super().__init__()

@@ -62,13 +62,13 @@ class Order(StrEnum):
     ACCEPT = "accept"
     #: Log the stacks of all threads.
     LOG_STACKS = "log stacks"
-    #: Keep the view of an endpoint, the text, off the loop: it has blocked the loops of workers.
+    #: Keep a view off the loop, as it has blocked the loops of workers. The text is its endpoint.
     KEEP_OFF = "keep off"
-    #: Tell the stacks of all threads.
+    #: Report the stacks of all threads.
     TELL_STACKS = "tell stacks"
     #: Open the files of the log anew.
     REOPEN_LOGS = "reopen logs"
-    #: Have the faults of the text, and no others.
+    #: Have the faults that the text lists, and no others.
     FAULTS = "faults"
 
 
@@ -79,11 +79,11 @@ class Report(StrEnum):
     #: It should be replaced; the text says why.
     RECYCLE = "recycle"
     STACKS_LOGGED = "stacks logged"
-    #: The stacks of its threads, the text.
+    #: The text is the stacks of its threads.
     STACKS = "stacks"
     #: It can't serve the application; the text says why.
     REFUSED = "refused"
-    #: The view of an endpoint, the text, blocks its loop.
+    #: A view blocks its loop. The text is the endpoint.
     BLOCKED = "blocked"
 
 

@@ -261,7 +261,7 @@ class LimitedProtocol(asyncio.Protocol):
             self.transport.close()
 
     def _has_just_arrived(self) -> bool:
-        """Whether a request has come to a connection on which nothing came for so long."""
+        """Whether a request has come in the last moment: the kernel has it, and nobody has read it."""
         return self.received == self._received_before and has_arrived(self.transport)
 
     # -- refusals

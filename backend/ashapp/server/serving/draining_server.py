@@ -273,7 +273,7 @@ class DrainingServer(uvicorn.Server):
         grace = min(_RETIRING_IDLE, self.config.timeout_keep_alive) if is_retiring else _IDLE
         await asyncio.sleep(_POLL)  # until connections that were just accepted are there
         if is_retiring:
-            # Not before the handshakes of these are over: clients that come back are served by any worker.
+            # Later, when handshakes that were under way are over. Who comes back meets another worker.
             farewell = min(self.settings.drain_delay, seconds / 2)
             self._away = deadline
             asyncio.get_running_loop().call_later(_IDLE, self._send_away, farewell)

@@ -132,7 +132,7 @@ class UrlAdapters:
 
 
 class Adapter(MapAdapter):
-    """An adapter that tells the outcome of an early match when Flask asks first, or a template of such."""
+    """The adapter of one request, which has matched it already; or a template that such are copied from."""
 
     __slots__ = ("host", "index", "outcome")
 

@@ -107,7 +107,7 @@ KNOWN: dict[str, dict[str, str]] = {
 
 
 class Originals:
-    """The methods *names* of the class *path*, of ``KNOWN``."""
+    """The methods *names* of the class at *path*, if they are as ``KNOWN`` tells."""
 
     def __init__(self, path: str, *names: str) -> None:
         module, _, name = path.rpartition(".")

@@ -17,7 +17,7 @@ TESTED = {"uvicorn": ("0.53.0", "0.54.0"), "h11": ("0.16.0", "0.16.0"), "httptoo
 
 
 class Reached(NamedTuple):
-    """What others do not promise to keep: attributes, and methods with their parameters in parentheses."""
+    """Names of a library that it does not promise to keep; a method has its parameters in parentheses."""
 
     owner: str
     names: str
