@@ -70,6 +70,21 @@ def test_a_lock_has_a_version_and_hashes_for_each_package_and_no_source(name: st
     assert "://" not in text
 
 
+def test_pylock_has_the_versions_and_the_hashes_of_the_image() -> None:
+    locked = tomllib.loads((ROOT / "pylock.toml").read_text(encoding="utf-8"))
+    text = (ROOT / "requirements" / "image.txt").read_text(encoding="utf-8")
+    assert locked["requires-python"] == _PYPROJECT["project"]["requires-python"]
+    assert {each["name"]: each["version"] for each in locked["packages"]} == versions(text), (
+        "pylock.toml has other versions than requirements/image.txt. Lock again:\n"
+        "uv pip compile pyproject.toml --universal --python-version 3.11 --no-header "
+        "--constraints requirements/image.txt --format pylock.toml -o pylock.toml"
+    )
+    for each in locked["packages"]:
+        for file in [*each["wheels"], each["sdist"]]:
+            assert f"--hash=sha256:{file['hashes']['sha256']}" in text
+            assert file["url"].startswith("https://files.pythonhosted.org/")
+
+
 def test_the_group_that_is_locked_is_what_builds_the_project() -> None:
     assert _PYPROJECT["dependency-groups"]["build"] == _PYPROJECT["build-system"]["requires"]
 
