@@ -26,6 +26,8 @@ class Mounted:
             await send({"type": "websocket.accept", "subprotocol": self.name})
             await send({"type": "websocket.send", "text": scope["path"]})
         else:
+            if scope["path"].endswith("/exit"):
+                raise SystemExit(3)
             text = " ".join([self.name, scope["root_path"], scope["path"], str(scope["state"])])
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": text.encode()})
@@ -34,6 +36,8 @@ class Mounted:
         for event in ("startup", "shutdown"):
             assert (await receive())["type"] == f"lifespan.{event}"
             self.events.append(f"{event} {self.name}")
+            if self.failing == f"exit at {event}":
+                raise SystemExit("no luck")
             if event == self.failing:
                 await send({"type": f"lifespan.{event}.failed", "message": "no luck"})
                 return
@@ -109,15 +113,22 @@ async def test_lifespans_start_in_order_and_stop_in_reverse() -> None:
     assert events[3:] == ["shutdown app", "shutdown two", "shutdown one"]
 
 
-@pytest.mark.parametrize("failing", ["startup", "shutdown"])
+@pytest.mark.parametrize("failing", ["startup", "shutdown", "exit at startup", "exit at shutdown"])
 async def test_a_lifespan_that_fails_is_told_with_its_mount(failing: str) -> None:
     events: list[str] = []
     app = make({"/a": Mounted("one", events), "/b": Mounted("two", events, failing)}, events)
-    with pytest.raises(LifespanError, match="mount /b: no luck"):
+    with pytest.raises(LifespanError, match=r"failed: LifespanError: mount /b: (SystemExit: )?no luck"):
         async with AsyncClient(app):
             pass
     assert "shutdown one" in events  # what had started has been stopped
-    assert ("startup app" in events) is (failing == "shutdown")
+    assert ("startup app" in events) is failing.endswith("shutdown")
+
+
+async def test_a_mount_can_not_end_the_service() -> None:
+    async with AsyncClient(make({"/a": Mounted("one", [])}, [])) as client:
+        with pytest.raises(RuntimeError, match=r"SystemExit\(3\)"):
+            await client.get("/a/exit")
+        assert (await client.get("/a")).status_code == 200
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "mcp", "/mcp/", "//mcp", "/m?x", "/m x"])

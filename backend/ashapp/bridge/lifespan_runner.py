@@ -60,7 +60,10 @@ class LifespanRunner:
                 raise LifespanError(f"{type(error).__name__}: {error}") from error
 
     async def _run(self, scope: Scope) -> None:
-        await self._app(scope, self._events.get, self._answers.put)
+        try:
+            await self._app(scope, self._events.get, self._answers.put)
+        except SystemExit as error:  # it gives up; a task that raises this would stop the loop
+            raise LifespanError(f"SystemExit: {error}") from error
 
     async def _tell(self, task: asyncio.Task[None], event: str) -> None:
         answer = asyncio.ensure_future(self._answers.get())
@@ -68,6 +71,8 @@ class LifespanRunner:
         await asyncio.wait({answer, task}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
             answer.cancel()
-            task.exception()  # has been looked at
+            error = task.exception()  # has been looked at
+            if isinstance(error, LifespanError):
+                raise error
         elif answer.result()["type"] == f"{event}.failed":
             raise LifespanError(answer.result().get("message", "") or f"{event} failed")

@@ -16,12 +16,13 @@ import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from ashapp.bridge.concurrency.futures import without_exit
 from ashapp.bridge.lifespan_runner import LifespanError, LifespanRunner
 from ashapp.bridge.messages.environ import split_path
 from ashapp.bridge.messages.types import INFO
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping
 
     from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 
@@ -47,13 +48,16 @@ class Mount:
 
         """
         runner = LifespanRunner(self.app)
+        await self._naming_itself(runner.start())
+        self._state = runner.state
         try:
-            await runner.start()
-            self._state = runner.state
-            try:
-                yield
-            finally:
-                await runner.stop()
+            yield
+        finally:
+            await self._naming_itself(runner.stop())
+
+    async def _naming_itself(self, step: Coroutine[Any, Any, None]) -> None:
+        try:
+            await step
         except LifespanError as error:
             raise LifespanError(f"mount {self.prefix}: {error}") from error
 
@@ -66,7 +70,7 @@ class Mount:
         inner = {key: value for key, value in scope.items() if key != INFO}
         inner["root_path"] = scope.get("root_path", "").rstrip("/") + self.prefix
         inner["state"] = self._state.copy()
-        await self.app(inner, receive, send)
+        await without_exit(self.app(inner, receive, send))
 
 
 class Mounts(dict[str, Mount]):

@@ -104,16 +104,20 @@ async def test_a_function_that_returns_is_done(*, is_async: bool) -> None:
     assert calls == [1]
 
 
+@pytest.mark.parametrize("is_async", [False, True])
 async def test_what_fails_is_run_again_later_and_later(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, is_async: bool
 ) -> None:
     monkeypatch.setattr(runner, "_SHORTEST", 0.01)
     monkeypatch.setattr(runner, "_LONGEST", 0.03)
 
-    @run_once
     def fail() -> None:
         raise SystemExit("oops")
 
+    async def fail_on_loop() -> None:
+        fail()
+
+    run_once(fail_on_loop if is_async else fail)
     async with running():
         await eventually(lambda: len(caplog.messages) >= 4)
     pauses = [message.rpartition("has failed; it is run again in ")[2] for message in caplog.messages]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Future
 
-__all__ = ["as_coroutine", "as_exception", "await_into", "make_wait", "resolve", "run_into"]
+__all__ = ["as_coroutine", "as_exception", "await_into", "make_wait", "resolve", "run_into", "without_exit"]
 
 T = TypeVar("T")
 
@@ -44,6 +44,14 @@ def resolve(future: asyncio.Future[None]) -> None:
     """Complete *future*, unless it has been cancelled. On its loop."""
     if not future.done():
         future.set_result(None)
+
+
+async def without_exit(awaitable: Awaitable[T]) -> T:
+    """Await *awaitable*, with ``RuntimeError`` in the place of what would stop the loop of this task."""
+    try:
+        return await awaitable
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"the application raised {error!r}") from error
 
 
 async def as_coroutine(awaitable: Awaitable[T]) -> T:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ashapp.bridge.concurrency.futures import without_exit
 from ashapp.server.jobs.registry import registered_jobs
 from ashapp.server.jobs.turns import Turns
 
@@ -133,7 +134,7 @@ class _Running(threading.Thread):
         is_done = threading.Event()
 
         def begin() -> None:
-            self._task = self._loop.create_task(self._on_loop(), name=self.name)
+            self._task = self._loop.create_task(without_exit(self._on_loop()), name=self.name)
             self._task.add_done_callback(lambda _: is_done.set())
             if self._ended.is_set():
                 self.end()
