@@ -66,12 +66,17 @@ def is_on_thread(target: object) -> bool:
 
 def is_kept(function: Any) -> bool:
     """Say whether *function*, a view or a hook, has to stay on threads whatever is around it. Quick."""
-    may_be_marked = type(function) is not FunctionType or function.__dict__
-    return bool(may_be_marked and is_on_thread(function)) or why_it_blocks(function) is not None
+    if type(function) is FunctionType and not function.__dict__:  # which is not marked
+        return _why_package_blocks(function.__globals__) is not None
+    return is_on_thread(function) or why_it_blocks(function) is not None
 
 
 def why_it_blocks(function: Any) -> str | None:
     """Return the reason why *function* blocks if it is of a package that is known for that, or None."""
     # The globals tell where the code is; ``__module__`` may have been set to the name of another module.
-    module: str = attribute_of(function, "__globals__", {}).get("__name__", "")
+    return _why_package_blocks(attribute_of(function, "__globals__", {}))
+
+
+def _why_package_blocks(namespace: dict[str, Any]) -> str | None:
+    module: str = namespace.get("__name__", "")
     return _BLOCKING_PACKAGES.get(module.partition(".")[0])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.flask.accelerators.contexts import Contexts
 from ashapp.bridge.flask.accelerators.dispatching import Dispatching
-from ashapp.bridge.flask.accelerators.sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,8 +31,7 @@ def accelerated(
     *replacements* are what is called in place of others. *responses* makes those for what views return, and
     *note_match* is told of each request that is matched, before anything that takes its time.
     """
-    sessions = Sessions(app)
-    contexts = Contexts(app, replacements, sessions)
+    contexts = Contexts(app, replacements)
     if not contexts.are_known:
         return None
-    return Dispatching(app, contexts, sessions, responses, note_match)
+    return Dispatching(app, contexts, responses, note_match)

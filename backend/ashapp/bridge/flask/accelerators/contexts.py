@@ -27,7 +27,7 @@ from ashapp.bridge.flask.accelerators.matching import Adapter
 from ashapp.bridge.flask.accelerators.originals import AllOriginals, AsReplaced, Originals
 from ashapp.bridge.flask.accelerators.requests import make_request
 from ashapp.bridge.flask.accelerators.responses import RESPONSE_CLASSES
-from ashapp.bridge.flask.accelerators.sessions import SESSION_CLASSES
+from ashapp.bridge.flask.accelerators.sessions import SESSION_CLASSES, Sessions
 from ashapp.bridge.flask.accelerators.stages import nothing_after_context, nothing_after_request
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from flask.ctx import RequestContext
 
-    from ashapp.bridge.flask.accelerators.sessions import Sessions
     from ashapp.bridge.messages.types import Environ
 else:  # Flask 3.2 has merged both classes of contexts
     RequestContext = vars(flask.ctx).get("RequestContext", AppContext)
@@ -91,9 +90,9 @@ _cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", _cv_app)
 class Contexts:
     """Makes the contexts of requests of *app*, whose methods the bridge replaces by *replacements*."""
 
-    def __init__(
-        self, app: Flask, replacements: Mapping[str, Callable[..., Any]], sessions: Sessions
-    ) -> None:
+    def __init__(self, app: Flask, replacements: Mapping[str, Callable[..., Any]]) -> None:
+        #: What opens their sessions.
+        self.sessions = Sessions(app)
         self._app = app
         self._make = app.request_context
         self._methods = AsReplaced(app, replacements, *_METHODS)
@@ -106,7 +105,7 @@ class Contexts:
         )
         #: The class of the contexts.
         self.kind: Any = type(
-            "RequestContext", (_Context,), {"__module__": "flask.ctx", "sessions": sessions}
+            "RequestContext", (_Context,), {"__module__": "flask.ctx", "sessions": self.sessions}
         )
 
     def request_context(self, environ: Environ) -> RequestContext:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ashapp.bridge.concurrency.call import Call
     from ashapp.bridge.flask.accelerators.contexts import Contexts
     from ashapp.bridge.flask.accelerators.responses import Responses
-    from ashapp.bridge.flask.accelerators.sessions import Sessions
 
 __all__ = ["Dispatching"]
 
@@ -45,13 +44,12 @@ class Dispatching:
         self,
         app: Flask,
         contexts: Contexts,
-        sessions: Sessions,
         responses: Responses | None,
         note_match: Callable[[Call, flask.Request], None],
     ) -> None:
         self._app = app
         self._kind = contexts.kind
-        self._sessions = sessions
+        self._sessions = contexts.sessions
         self._responses = responses
         self._note_match = note_match
         self._as_flask_does: Callable[..., flask.Response] = app.full_dispatch_request

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Adapter", "UrlAdapters"]
 
 _BOUND_BY = ("HTTP_HOST", "wsgi.url_scheme", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT")
-_bound_by: itemgetter[Any] = itemgetter(*_BOUND_BY)
-_TARGET = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
+_MATCHED_BY = (*_BOUND_BY, "REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
+_matched_by: itemgetter[Any] = itemgetter(*_MATCHED_BY)
 
 # The key of the environ under which an adapter waits, with what it has been made for.
 _MATCHED = "ashapp.matched"
@@ -60,21 +60,18 @@ class UrlAdapters:
 
     def match(self, environ: Environ) -> Rule | None:
         """Match the request of *environ* before Flask does; return the rule, or None for no match."""
-        key = self._key(environ)
-        template = self._template(key)
+        place = self._place(environ)
+        template = self._template(place)
         try:
             if template is None or "HTTP_UPGRADE" in environ:
-                made: Any = self._make(self._app.request_class(environ), key)
+                made: Any = self._make(self._app.request_class(environ), place)
                 adapter = Adapter.like(made)
             else:
-                rule = template.known(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "/"))
-                if rule is not None:
-                    return rule  # which is as quick to find again
                 adapter = template.bind(environ)
             adapter.match_early()
         except Exception:
             return None  # Flask meets it again, and tells the client
-        environ[_MATCHED] = (adapter, key, *map(environ.get, _TARGET))
+        environ[_MATCHED] = adapter, place
         return adapter.outcome[0] if isinstance(adapter.outcome, tuple) else None
 
     @nonblocking
@@ -83,43 +80,43 @@ class UrlAdapters:
         if request is None:
             return None if self._app.config["SERVER_NAME"] is None else self._create(None)
         environ = request.environ
-        key = self._key(environ)
+        place = self._place(environ)
         early = environ.pop(_MATCHED, None)
-        is_valid = early is not None and early[1:] == (key, *map(environ.get, _TARGET))
-        return self._make(request, key, early[0] if is_valid else None)
+        return self._make(request, place, early[0] if early is not None and early[1] == place else None)
 
-    def _make(self, request: flask.Request, key: Any, matched: Adapter | None = None) -> MapAdapter | None:
+    def _make(self, request: flask.Request, place: Any, matched: Adapter | None = None) -> MapAdapter | None:
         if not self._is_ordinary(request):
             adapter = self._create(request)
             if adapter is not None and "asgi.scope" in request.environ and CONNECTION not in request.environ:
                 adapter.websocket = False  # an upgrade that the server has not taken
             return matched or (Adapter.like(adapter) if type(adapter) is MapAdapter else adapter)
-        template = self._template(key)
+        template = self._template(place)
         if template is not None:
             if template.host is not None:
-                request.host = template.host
+                vars(request)["host"] = template.host
             return matched or template.bind(request.environ)
         adapter = self._create(request)
         if type(adapter) is MapAdapter:
             if len(self._templates) >= _MAX_TEMPLATES:
                 self._templates.clear()
             # A copy, because the request may change its adapter. Flask 3.1 sets the host, 3.0 does not.
-            template = self._templates[key] = Adapter.like(adapter)
+            template = self._templates[place[0][: len(_BOUND_BY)], *place[1:]] = Adapter.like(adapter)
             template.host = vars(request).get("host")
         return adapter
 
-    def _template(self, key: Any) -> Adapter | None:
-        template = self._templates.get(key)
+    def _template(self, place: Any) -> Adapter | None:
+        entries, server_name, subdomain = place
+        template = self._templates.get((entries[: len(_BOUND_BY)], server_name, subdomain))
         return template if template is not None and template.map is self._app.url_map else None
 
-    def _key(self, environ: Environ) -> Any:
-        """Return all that the adapter of a request depends on, but for its path, method and query."""
+    def _place(self, environ: Environ) -> Any:
+        """Return all that the outcome of a match depends on."""
         app = self._app
         try:
-            bound_by = _bound_by(environ)
+            entries = _matched_by(environ)
         except KeyError:  # HTTP/1.0 needs no Host
-            bound_by = tuple(map(environ.get, _BOUND_BY))
-        return bound_by, app.config["SERVER_NAME"], app.url_map.default_subdomain
+            entries = tuple(map(environ.get, _MATCHED_BY))
+        return entries, app.config["SERVER_NAME"], app.url_map.default_subdomain
 
     def _is_ordinary(self, request: flask.Request) -> bool:
         return not (
@@ -155,9 +152,10 @@ class Adapter(MapAdapter):
         """Return the adapter for a request, of this template."""
         made = Adapter.__new__(Adapter)
         made.__dict__ = fields = self.__dict__.copy()
-        fields["path_info"] = _decode(environ.get("PATH_INFO", "/"))
+        path, query = environ.get("PATH_INFO", "/"), environ.get("QUERY_STRING")
+        fields["path_info"] = path if path.isascii() else _decode(path)
         fields["default_method"] = environ["REQUEST_METHOD"]
-        fields["query_args"] = _decode(environ.get("QUERY_STRING"))
+        fields["query_args"] = query if query is None or query.isascii() else _decode(query)
         made.outcome = None
         made.index = self.index
         return made
@@ -199,10 +197,6 @@ class Adapter(MapAdapter):
             known[(*self._place(), self.default_method, rule.rule)] = rule
         return rule, values
 
-    def known(self, method: str, path: str) -> Rule | None:
-        """Return the rule without arguments that *path* is known to lead to."""
-        return None if self.index is None else self.index.known.get((*self._place(), method, path))
-
     def _place(self) -> tuple[str | None, bool]:
         """Return what a match depends on, but for the method and the path."""
         is_by_host = self.map.host_matching or self.subdomain is None
@@ -215,6 +209,6 @@ class Adapter(MapAdapter):
         return super().get_default_redirect(rule, *args)
 
 
-def _decode(text: str | None) -> str | None:
+def _decode(text: str) -> str:
     """Undo the latin-1 of PEP 3333, as Werkzeug does for its adapter."""
-    return text if text is None or text.isascii() else text.encode("latin-1").decode(errors="replace")
+    return text.encode("latin-1").decode(errors="replace")
