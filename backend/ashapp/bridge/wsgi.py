@@ -26,17 +26,11 @@ from ashapp.bridge.concurrency.thread_pool import ThreadPool
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.lifespan import Lifespan
 from ashapp.bridge.messages.environ import body_is_announced, build_environ, server_constants
-from ashapp.bridge.messages.errors import (
-    ClientDisconnected,
-    RequestRejected,
-    RequestTimeout,
-    send_problem,
-    send_timeout,
-)
 from ashapp.bridge.messages.headers import ending_upgrade
 from ashapp.bridge.mounts import Mounts
 from ashapp.bridge.request.output_queue import WriteBehind
 from ashapp.bridge.request.service import Service
+from ashapp.bridge.request.serving import serve as serve_request
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.uploads.input_stream import InputStream
 from ashapp.bridge.request.uploads.intake import DEFAULT_READ_AHEAD, Intake
@@ -227,37 +221,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             await self._serve_other(scope, receive, send)
         else:
             self.admission.in_flight += 1
-            await self._serve(scope, receive, ending_upgrade(scope, send))
-
-    async def _serve(
-        self, scope: Scope, receive: Receive, send: Send, prepared: WsgiCall | None = None
-    ) -> None:
-        """Serve a request, which has been counted; *prepared* is its call, if it has one."""
-        call = None
-        try:
-            prepared = prepared or self._prepare(scope, receive)
-            if prepared.body.announced:
-                await self._take_in(prepared)
-            prepared.submit()
-            call = prepared
-            await call.respond(send)
-        except RequestRejected as rejection:
-            await send_problem(send, rejection.status, rejection.detail, rejection.headers)
-        except RequestTimeout:
-            self._note_route(prepared)
-            await send_timeout(send, self.service.request_timeout)
-        except asyncio.CancelledError:
-            self._note_route(prepared)
-            raise
-        except ClientDisconnected:
-            pass  # before it could begin: there is nobody to answer
-        finally:
-            if call is not None:  # what the server has given up may still run on its thread
-                call.when_ended(self.admission.leave)
-            else:
-                if prepared is not None:
-                    prepared.body.stop()
-                self.admission.leave()
+            await serve_request(self, scope, receive, ending_upgrade(scope, send))
 
     def begin(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         """Serve the request of *exchange* without a task, or return what is to be awaited in one."""
@@ -265,7 +229,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             return self(exchange.scope, exchange.receive, exchange.send)
         self.admission.in_flight += 1
         try:
-            call = self._prepare(exchange.scope, exchange.receive)
+            call = self.prepare(exchange.scope, exchange.receive)
             if not call.body.announced and call.begin(exchange):
                 return None
         except Exception:
@@ -273,7 +237,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         return self._go_on(exchange, call)
 
     def _go_on(self, exchange: Exchange, call: WsgiCall | None = None) -> Coroutine[Any, Any, None]:
-        return self._serve(exchange.scope, exchange.receive, exchange.send, call)
+        return serve_request(self, exchange.scope, exchange.receive, exchange.send, call)
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         mount = self.mounts.find(scope)
@@ -291,6 +255,23 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         else:
             raise ValueError(f"scope type {scope['type']!r}: expected 'http', 'websocket' or 'lifespan'")
 
+    def prepare(self, scope: Scope, receive: Receive) -> WsgiCall:
+        """Return the call that serves the request of *scope*.
+
+        Raises:
+            RequestRejected: the head of the request is wrong, or there are too many.
+
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self.loop:
+            self._enter_loop()
+        self.admission.check()
+        body = InputStream(receive, loop)
+        environ = self.build_environ(scope, body)
+        if body_is_announced(environ):
+            body.announce(environ, self.limit_body, self._max_body_length)
+        return self.make_call(environ, body)
+
     def build_environ(self, scope: Scope, body: InputStream) -> Environ:
         """Return the environ for *scope* (PEP 3333), with *body* as ``wsgi.input``.
 
@@ -300,7 +281,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         """
         return build_environ(scope, body, self._constants, self.duplicate_header_limit)
 
-    def _note_route(self, call: WsgiCall | None) -> None:
+    def note_route(self, call: WsgiCall | None) -> None:
         """Note the route of a request that is given up, if it is not known yet."""
 
     def _max_body_length(self) -> int | None:
@@ -317,28 +298,6 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     def wants_socket(self, environ: Environ) -> bool:  # noqa: ARG002 - for subclasses
         """Say whether the application may take the socket of the WebSocket of *environ*."""
         return True
-
-    def _prepare(self, scope: Scope, receive: Receive) -> WsgiCall:
-        loop = asyncio.get_running_loop()
-        if loop is not self.loop:
-            self._enter_loop()
-        self.admission.check()
-        body = InputStream(receive, loop)
-        environ = self.build_environ(scope, body)
-        if body_is_announced(environ):
-            body.announce(environ, self.limit_body, self._max_body_length)
-        return self.make_call(environ, body)
-
-    async def _take_in(self, call: WsgiCall) -> None:
-        """Return when a request with a body may begin; see ``Intake``."""
-        if not isinstance(call, ThreadCall):
-            self.intake.let_in(call.body)
-            return
-        try:
-            async with asyncio.timeout_at(call.deadline):
-                await self.intake.admit(call.body)
-        except TimeoutError as error:
-            raise RequestTimeout from error
 
     def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
