@@ -31,7 +31,8 @@ from ashapp.bridge.concurrency.futures import as_coroutine
 from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
 from ashapp.bridge.concurrency.own_loop import OwnLoop, is_own_loop
 from ashapp.bridge.flask import accelerators, patches
-from ashapp.bridge.flask.accelerators.application import accelerated
+from ashapp.bridge.flask.accelerators.contexts import Contexts
+from ashapp.bridge.flask.accelerators.dispatching import Dispatching
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
 from ashapp.bridge.flask.accelerators.responses import PLAIN, Responses
 from ashapp.bridge.flask.accelerators.stages import skip_idle
@@ -103,9 +104,10 @@ class Dispatch:
         return methods
 
     def _accelerate(self, app: flask.Flask, methods: dict[str, Callable[..., Any]]) -> None:
-        """Add to *methods* of *app* what dispatches requests more quickly; see ``accelerators``."""
-        dispatching = accelerated(app, methods, self._responses, note_match)
-        if dispatching is not None:
+        """Add to *methods* of *app* those that dispatch more quickly, if Flask is as they know it."""
+        contexts = Contexts(app, methods)
+        if contexts.are_known:
+            dispatching = Dispatching(app, contexts, self._responses)
             for name, function in dispatching.methods.items():
                 methods[name] = nonblocking(as_flask(function) if name in _CALLERS else function)
             self.begin = AsyncDispatch(app, dispatching, methods).begin

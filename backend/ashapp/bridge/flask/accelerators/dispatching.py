@@ -17,6 +17,7 @@ from flask import request_finished, request_started
 
 from ashapp.bridge.concurrency.greenlets import current_call
 from ashapp.bridge.flask.accelerators.stages import nothing_before
+from ashapp.bridge.flask.routing import note_match
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,23 +36,13 @@ _cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", flask.glob
 
 
 class Dispatching:
-    """Dispatches the requests of *app* that have contexts of *contexts*.
+    """Dispatches the requests of *app* that have contexts of *contexts*, and makes their *responses*."""
 
-    *note_match* is told of each request that is matched, before anything that takes its time.
-    """
-
-    def __init__(
-        self,
-        app: Flask,
-        contexts: Contexts,
-        responses: Responses | None,
-        note_match: Callable[[Call, flask.Request], None],
-    ) -> None:
+    def __init__(self, app: Flask, contexts: Contexts, responses: Responses | None) -> None:
         self._app = app
         self._kind = contexts.kind
         self._sessions = contexts.sessions
         self._responses = responses
-        self._note_match = note_match
         self._as_flask_does: Callable[..., flask.Response] = app.full_dispatch_request
         #: What is to be called in place of methods of the application, by their names.
         self.methods: dict[str, Callable[..., Any]] = {
@@ -88,7 +79,7 @@ class Dispatching:
             if rv is not None:
                 return None, rv
         elif call is not None and not call.matched:
-            self._note_match(call, request)
+            note_match(call, request)
         if request.routing_exception is not None:
             app.raise_routing_exception(request)
         rule: Any = request.url_rule
