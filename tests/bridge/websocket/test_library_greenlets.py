@@ -32,7 +32,7 @@ async def in_a_greenlet(function: Callable[..., Any], *args: object) -> Any:
         return function(*args)
 
     async with asyncio.timeout(20):
-        return await GreenletTask(None).drive(call(), Context())
+        return await GreenletTask(None, call()).drive(Context())
 
 
 @pytest.fixture(params=[in_a_greenlet, on_a_thread])

@@ -36,7 +36,8 @@ async def run_in_greenlet(coroutine: Coroutine[Any, Any, T], context: Context, c
     """
     if call is not None and context.get(request_locals) is None:
         coroutine = _with_locals(coroutine)
-    return await GreenletTask(call).drive(coroutine, context, depth=1)
+    result: T = await GreenletTask(call, coroutine).drive(context, depth=1)
+    return result
 
 
 async def _with_locals(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -50,8 +51,13 @@ class GreenletTask(Driver):
     #: The call whose thread waits for the coroutine, if one does.
     call: Call | None = None
 
-    def __init__(self, call: Call | None) -> None:
+    def __init__(self, call: Call | None, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.call = call
+        self._coroutine = coroutine
+
+    def make_coroutine(self) -> Coroutine[Any, Any, Any]:
+        """Return the coroutine; see ``Driver``."""
+        return self._coroutine
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], *, in_task: bool = True) -> Any:  # noqa: ARG002
         """Run *coroutine*, always in this task; see ``Driver``."""

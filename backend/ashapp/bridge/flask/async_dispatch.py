@@ -17,9 +17,10 @@ import flask.globals
 from ashapp.bridge.flask.accelerators.originals import AsReplaced, Originals
 from ashapp.bridge.placement.nonblocking import is_kept
 from ashapp.bridge.placement.views import makes_coroutine
+from ashapp.bridge.request.loop_call import Awaiting, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from flask.app import Flask
 
@@ -48,67 +49,77 @@ class AsyncDispatch:
         self._dispatching = dispatching
         self._methods = AsReplaced(app, replacements, *_METHODS)
 
-    def begin(
-        self, call: LoopCall, start_response: Callable[..., Any]
-    ) -> Coroutine[Any, Any, Iterable[bytes]] | None:
-        """Return what is to be awaited for *call*, or None where its application is to be called."""
+    def begin(self, call: LoopCall) -> Coroutine[Any, Any, None] | None:
+        """Return what serves *call*, or None where its application is to be called."""
         app, kind = self._app, type(self._app)
+        methods = (
+            kind.__call__,
+            kind.wsgi_app,
+            kind.full_dispatch_request,
+            kind.ensure_sync,
+            kind.async_to_sync,
+        )
         if (
             call.service.application is app
             and self._methods.are_known
             and self._methods.still_hold()
-            and (
-                kind.__call__,
-                kind.wsgi_app,
-                kind.full_dispatch_request,
-                kind.ensure_sync,
-                kind.async_to_sync,
-            )
-            == _FLASK.methods
+            and methods == _FLASK.methods
         ):
-            return self._serve(call, call.environ, start_response)
+            return self._serve(call)
         return None
 
-    async def _serve(
-        self, call: LoopCall, environ: Environ, start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
-        """Do what ``flask.Flask.wsgi_app`` does."""
-        app = self._app
-        context = app.request_context(environ)
-        error: BaseException | None = None
-        try:
+    async def _serve(self, call: LoopCall) -> None:
+        """Do what ``flask.Flask.wsgi_app`` does, in one coroutine: while it waits, each one takes memory."""
+        app, environ = self._app, call.environ
+        with Running(call):
+            context: Any = app.request_context(environ)
+            error: BaseException | None = None
             try:
-                context.push()
-                response = await self._dispatch(context, call)
-            except Exception as raised:
-                error = raised
-                response = app.handle_exception(raised)
-            except BaseException as raised:
-                error = raised
-                raise
-            return response(environ, start_response)
-        finally:
-            if _PRESERVE in environ:
-                environ[_PRESERVE](flask.globals._cv_app.get())  # noqa: SLF001 - see ``patches``
-                environ[_PRESERVE](flask.globals._cv_request.get())  # noqa: SLF001
-            if error is not None and app.should_ignore_error(error):
-                error = None
-            context.pop(error)
-            del error  # its traceback leads to this frame
+                try:
+                    context.push()
+                    response, coroutine = self._begin_view(context, call)
+                    if coroutine is not None:
+                        try:
+                            with Awaiting(call):
+                                rv = await coroutine
+                        except Exception as raised:
+                            rv = app.handle_user_exception(raised)
+                        response = self._dispatching.finalize(context, rv, call)
+                except Exception as raised:
+                    error = raised
+                    response = app.handle_exception(raised)
+                except BaseException as raised:
+                    error = raised
+                    raise
+                iterable = response(environ, call.start_response)
+            finally:
+                self._leave(context, environ, error)
+                del error  # its traceback leads to this frame
+            call.send_all(iterable)
 
-    async def _dispatch(self, context: Any, call: LoopCall) -> flask.Response:
-        """Do what ``flask.Flask.full_dispatch_request`` does."""
+    def _begin_view(self, context: Any, call: LoopCall) -> tuple[Any, Coroutine[Any, Any, Any] | None]:
+        """Return the response and None, or None and the coroutine of the view, which is to be awaited.
+
+        It is what ``flask.Flask.full_dispatch_request`` does.
+        """
         app, dispatching = self._app, self._dispatching
         if not dispatching.knows(context):
-            return app.full_dispatch_request()
+            return app.full_dispatch_request(), None
         try:
             view, rv = dispatching.find_view(context.request, call)
-            if view is None:
-                pass
-            elif makes_coroutine(view) and not is_kept(view):
-                rv = await call.await_coroutine(view(**context.request.view_args))
-            else:
-                rv = app.ensure_sync(view)(**context.request.view_args)
+            if view is not None:
+                arguments = context.request.view_args
+                if makes_coroutine(view) and not is_kept(view) and call.phase.may_be_cancelled:
+                    return None, view(**arguments)
+                rv = app.ensure_sync(view)(**arguments)
         except Exception as error:
             rv = app.handle_user_exception(error)
-        return dispatching.finalize(context, rv, call)
+        return dispatching.finalize(context, rv, call), None
+
+    def _leave(self, context: Any, environ: Environ, error: BaseException | None) -> None:
+        if _PRESERVE in environ:
+            environ[_PRESERVE](flask.globals._cv_app.get())  # noqa: SLF001 - see ``patches``
+            environ[_PRESERVE](flask.globals._cv_request.get())  # noqa: SLF001
+        if error is not None and self._app.should_ignore_error(error):
+            error = None
+        context.pop(error)

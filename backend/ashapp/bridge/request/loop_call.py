@@ -25,7 +25,7 @@ A hand-off is waited for to its end, or until the ``Patience`` with it is over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -43,17 +43,52 @@ from ashapp.bridge.request.wsgi_call import TURN, WsgiCall
 from ashapp.bridge.request.wsgi_output import log_late_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Iterable, Iterator
 
+    from ashapp.bridge.concurrency.greenlets import Steps
     from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, Message, Send
     from ashapp.bridge.request.service import Service
     from ashapp.bridge.request.uploads.input_stream import InputStream
 
-__all__ = ["Begin", "LoopCall"]
+__all__ = ["Awaiting", "Begin", "LoopCall", "Running"]
 
 #: Returns what is to be awaited for a call in place of its application, or None where that is to be called.
-Begin = Callable[["LoopCall", Callable[..., Any]], Coroutine[Any, Any, Iterable[bytes]] | None]
+Begin = Callable[["LoopCall"], Coroutine[Any, Any, None] | None]
+
+
+class Running:
+    """What surrounds the application's whole part in a request, by *call*. Nothing is raised."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: LoopCall) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        current_request_thread.set(self._call.thread)
+        self._call.thread.values = open_request_locals()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
+        self._call.error = error
+        return True
+
+
+class Awaiting:
+    """What surrounds the coroutine of a view that *call* awaits: code in it finds itself in a coroutine."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: LoopCall) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._call.greenlet.depth += 1
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._call.greenlet.depth -= 1
+        if error is not None:
+            self._call.look_at(error)
 
 
 class LoopCall(WsgiCall, Driver):
@@ -67,8 +102,9 @@ class LoopCall(WsgiCall, Driver):
     # By which a response that is complete is sent in one piece.
     _exchange: Exchange | None = None
     _sent_messages = 0
-    # What the application raised, and what the server did.
-    _error: BaseException | None = None
+    #: What the application raised.
+    error: BaseException | None = None
+    # And what the server did.
     _refusal: Exception | None = None
     _timeout_answer: asyncio.Task[None] | None = None
     # How often the task has been cancelled: by us; by others, and the application has dealt with it. (Up to
@@ -99,17 +135,19 @@ class LoopCall(WsgiCall, Driver):
         self._exchange = exchange
         return False
 
-    async def respond(self, send: Send) -> None:
+    def respond(self, send: Send) -> Awaitable[None]:
         """Run the application and send its response; see ``WsgiCall``."""
         self._send_to_client = send
-        try:
-            if self._exchange is None:
-                await asyncio.sleep(0)
-            await self.drive(self.run_application(), self.context)
-            await self._finish()
-        finally:
-            self._release()
-        self._conclude()
+        return self.drive(self.context)
+
+    def make_coroutine(self) -> Coroutine[Any, Any, None]:
+        """Return what makes the response, raising nothing; see ``Driver``."""
+        dispatched = None if self._begin is None else self._begin(self)
+        return self._run() if dispatched is None else dispatched
+
+    def prepare_to_begin(self) -> Coroutine[Any, Any, None] | None:
+        """Let other requests come first, if that has not been done; see ``Driver``."""
+        return asyncio.sleep(0) if self._exchange is None else None
 
     @property
     def call(self) -> WsgiCall:
@@ -119,7 +157,7 @@ class LoopCall(WsgiCall, Driver):
     def prepare_to_wait(self) -> Coroutine[Any, Any, None] | None:
         """Send the response if it is complete, else look after the client; see ``Driver``."""
         if self._final:
-            return self._finish()
+            return self.finish()
         if self._task is None:
             self._task = asyncio.current_task()
             if not self._response.complete:  # what takes its time after that is no concern of the client's
@@ -136,8 +174,8 @@ class LoopCall(WsgiCall, Driver):
             self._left_over = self._cancelling() - self._cancellations
         return item
 
-    async def _finish(self) -> None:
-        """Send the response that is complete. What comes after it may take its time."""
+    async def finish(self) -> None:
+        """Send the response that is complete. What comes after it may take its time. See ``Driver``."""
         final, self._final = self._final, None
         try:
             if final is not None:
@@ -212,7 +250,8 @@ class LoopCall(WsgiCall, Driver):
         self._cancellations += 1
         return True
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """End what waits or watches for the request; see ``Driver``."""
         self._task, task = None, self._task
         self._stop_timers()
         if self._patience is not None:
@@ -223,9 +262,10 @@ class LoopCall(WsgiCall, Driver):
             for _ in range(self._cancellations):
                 task.uncancel()
 
-    def _conclude(self) -> None:
-        """Raise what the server must know of."""
-        error, self._error = self._error, None
+    def conclude(self, steps: Steps) -> None:
+        """Raise what the server must know of; see ``Driver``."""
+        steps.result()
+        error, self.error = self.error, None
         if self._ending is Ending.CANCELLED:
             raise asyncio.CancelledError
         if self._refusal is not None:
@@ -257,21 +297,7 @@ class LoopCall(WsgiCall, Driver):
         try:
             return self.greenlet.wait_for(coroutine)
         except BaseException as error:
-            self._look_at(error)
-            raise
-
-    async def await_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Await *coroutine*, shielded if the phase is, and return its result. In the driven coroutine."""
-        if not self.phase.may_be_cancelled:
-            return self._do(TaskHandoff(coroutine))
-        try:
-            self.greenlet.depth += 1
-            try:
-                return await coroutine
-            finally:
-                self.greenlet.depth -= 1
-        except BaseException as error:
-            self._look_at(error)
+            self.look_at(error)
             raise
 
     def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -286,26 +312,18 @@ class LoopCall(WsgiCall, Driver):
         try:
             self.greenlet.ask(errand)
         except BaseException as error:
-            self._look_at(error)
+            self.look_at(error)
             raise
 
-    def _look_at(self, error: BaseException) -> None:
+    def look_at(self, error: BaseException) -> None:
+        """Take note of *error*, with which the greenlet goes on."""
         # A coroutine that is being stepped may do as it likes with its cancellation. Flask passes it on.
         if not (isinstance(error, Exception) or self.greenlet.depth):
             self.phase = Phase.UNWINDING
 
-    async def run_application(self) -> None:
-        """Make the response: the application's whole part in this request. Raises nothing."""
-        current_request_thread.set(self.thread)
-        self.thread.values = open_request_locals()
-        try:
-            dispatched = self._begin and self._begin(self, self._start_response)
-            if dispatched is None:
-                self._send_all(self.application(self.environ, self._start_response))
-            else:
-                self._send_all(await dispatched)
-        except BaseException as error:
-            self._error = error
+    async def _run(self) -> None:
+        with Running(self):
+            self.send_all(self.application(self.environ, self.start_response))
 
     def note_response(self, response: Any) -> None:
         """Take note of what tells how the body may be iterated; see ``WsgiCall``."""

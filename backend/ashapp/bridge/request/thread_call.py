@@ -286,7 +286,7 @@ class ThreadCall(WsgiCall):
     def _make_response(self) -> None:
         try:
             if not self._ending:
-                self._send_all(self.application(self.environ, self._start_response))
+                self.send_all(self.application(self.environ, self.start_response))
         except BaseException as error:
             self._fail(error)
 

@@ -60,7 +60,7 @@ class WsgiOutput:
         """Return what to iterate and to close in place of the application's *iterable*."""
         return iterable
 
-    def _send_all(self, iterable: Iterable[bytes]) -> None:
+    def send_all(self, iterable: Iterable[bytes]) -> None:
         """Send the response whose body is *iterable*, what the application has returned."""
         self.phase = Phase.ITERATING
         self._interrupted = False
@@ -100,9 +100,10 @@ class WsgiOutput:
         except BodyOverdue:
             _log.warning("%s: what makes the response body goes on past its end: closed", self)
 
-    def _start_response(
+    def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
+        """Begin the response, as PEP 3333 says of a callable of this name."""
         self._response.start(status, headers, exc_info)
         if self.phase is Phase.RUNNING:
             self.phase = Phase.STARTED

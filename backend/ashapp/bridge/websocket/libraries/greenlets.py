@@ -74,7 +74,7 @@ class GreenletThread(threading.Thread):
 
     async def _run_greenlet(self) -> None:
         try:
-            await GreenletTask(None).drive(self._run(), Context())
+            await GreenletTask(None, self._run()).drive(Context())
         except Exception:
             _log.exception("%s failed", self.name)
         finally:
