@@ -28,6 +28,8 @@ _HOP_BY_HOP = frozenset(
 # Values up to this length come again and again: types, lengths, small settings of caches. Longer ones,
 # cookies among them, are not kept in memory.
 _SHORT = 40
+_MOST_KNOWN = 1024
+_known: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -112,15 +114,15 @@ def encode_response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[by
     """
     encoded = []
     for name, value in headers:
-        if not (isinstance(name, str) and isinstance(value, str)):
-            raise TypeError(f"response header {name!r}: {value!r}: both must be str (PEP 3333)")
-        field = _encode_short(name, value) if len(value) <= _SHORT else _encode(name, value)
+        field = _known.get((name, value)) or _encode(name, value)
         if field is not None:
             encoded.append(field)
     return encoded
 
 
 def _encode(name: str, value: str) -> tuple[bytes, bytes] | None:
+    if not (isinstance(name, str) and isinstance(value, str)):
+        raise TypeError(f"response header {name!r}: {value!r}: both must be str (PEP 3333)")
     field = _encode_name(name)
     # isprintable is the quick way to say yes; a tab or a no-break space needs the closer look.
     if not value.isprintable() and _CONTROL.search(value):
@@ -129,14 +131,16 @@ def _encode(name: str, value: str) -> tuple[bytes, bytes] | None:
         return None
     try:
         # White space around a value is no part of it (RFC 9110, 5.5), and some servers refuse it.
-        return field, value.encode("latin-1").strip()
+        encoded = field, value.encode("latin-1").strip()
     except UnicodeEncodeError:
         raise ValueError(
             f"response header {name}: {value!r} has characters outside latin-1: encode it (RFC 8187)"
         ) from None
-
-
-_encode_short = lru_cache(maxsize=1024)(_encode)
+    if len(value) <= _SHORT:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[name, value] = encoded
+    return encoded
 
 
 def ending_upgrade(scope: Scope, send: Send) -> Send:

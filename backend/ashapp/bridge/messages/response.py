@@ -88,6 +88,10 @@ class Response:
             remaining = _content_length(encoded)
         self._status, self._headers, self.remaining = code, encoded, remaining
 
+    def is_due(self, body: bytes) -> bool:
+        """Say whether *body* is what the headers announce, and nothing has gone out yet."""
+        return len(body) == self.remaining and not self.sealed
+
     def head(self) -> Message:
         """Seal the headers and return them as the ``http.response.start`` message.
 

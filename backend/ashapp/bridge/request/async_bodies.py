@@ -263,9 +263,9 @@ def runs_inline(iterable: Iterable[bytes], response: Any) -> tuple[bool, bool]:
     It may be iterated where all items are there, or are awaited, and closed where that calls nothing of
     the application's. Without a *response* of Werkzeug's, nobody knows.
     """
-    if isinstance(iterable, list | tuple) and not hasattr(iterable, "close"):
+    if isinstance(iterable, (list, tuple)) and not hasattr(iterable, "close"):
         return True, True
     if not isinstance(response, Response):
         return False, False
     fields = vars(response)
-    return isinstance(fields.get("response"), list | tuple | AsyncBody), fields.get("_on_close") == []
+    return isinstance(fields.get("response"), (list, tuple, AsyncBody)), fields.get("_on_close") == []

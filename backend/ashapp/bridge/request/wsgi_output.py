@@ -66,10 +66,10 @@ class WsgiOutput:
         self._interrupted = False
         iterable = self._adopt(iterable)
         try:
-            if isinstance(iterable, list | tuple):
+            if isinstance(iterable, (list, tuple)):
                 self._size = sum(map(len, iterable))
             if 0 <= self._size <= HIGH_WATER:
-                self._send(b"".join(iterable), last=True)
+                self._send_whole(b"".join(iterable))
                 return
             self._check_wanted()  # its first item may be long in coming
             chunks = iter(iterable)
@@ -130,6 +130,18 @@ class WsgiOutput:
             self._send_part(chunk, last=last)
         # else the headers wait for the first byte (PEP 3333, "Buffering and Streaming")
         return response.complete
+
+    def _send_whole(self, body: bytes) -> None:
+        """Send *body*, which is all of it."""
+        response = self._response
+        if not response.is_due(body):
+            self._send(body, last=True)
+            return
+        self._check_wanted()
+        response.complete = True
+        response.remaining = 0
+        self._open(response.head(), body)
+        self.phase = Phase.COMPLETE
 
     def _send_part(self, chunk: bytes, *, last: bool) -> None:
         response = self._response

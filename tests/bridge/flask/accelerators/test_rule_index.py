@@ -188,7 +188,7 @@ def compare(stages: list[list[dict[str, Any]]], options: dict[str, Any], paths: 
             add(ours, rules)
             for subdomain in [None] if options.get("host_matching") else ["", "s", "s-t"]:
                 plain = theirs.bind("h", subdomain=subdomain)
-                quick = matching.Adapter.like(ours.bind("h", subdomain=subdomain))
+                quick = matching.Adapter.like(ours.bind("h", subdomain=subdomain), flask.Request({}))
                 for path, method, websocket in product([*paths, *paths[:2]], ["GET", "POST"], [False, True]):
                     told = [outcome(one, path, method, websocket=websocket) for one in (plain, quick)]
                     assert told[0] == told[1], (path, method, websocket)

@@ -64,8 +64,9 @@ class UrlAdapters:
         template = self._template(place)
         try:
             if template is None or "HTTP_UPGRADE" in environ:
-                made: Any = self._make(self._app.request_class(environ), place)
-                adapter = Adapter.like(made)
+                request = self._app.request_class(environ)
+                made: Any = self._make(request, place)
+                adapter = Adapter.like(made, request)
             else:
                 adapter = template.bind(environ)
             adapter.match_early()
@@ -89,8 +90,8 @@ class UrlAdapters:
             adapter = self._create(request)
             if adapter is not None and "asgi.scope" in request.environ and CONNECTION not in request.environ:
                 adapter.websocket = False  # an upgrade that the server has not taken
-            return matched or (Adapter.like(adapter) if type(adapter) is MapAdapter else adapter)
-        template = self._template(place)
+            return matched or (Adapter.like(adapter, request) if type(adapter) is MapAdapter else adapter)
+        template = matched or self._template(place)
         if template is not None:
             if template.host is not None:
                 vars(request)["host"] = template.host
@@ -99,9 +100,8 @@ class UrlAdapters:
         if type(adapter) is MapAdapter:
             if len(self._templates) >= _MAX_TEMPLATES:
                 self._templates.clear()
-            # A copy, because the request may change its adapter. Flask 3.1 sets the host, 3.0 does not.
-            template = self._templates[place[0][: len(_BOUND_BY)], *place[1:]] = Adapter.like(adapter)
-            template.host = vars(request).get("host")
+            # A copy, because the request may change its adapter.
+            self._templates[place[0][: len(_BOUND_BY)], *place[1:]] = Adapter.like(adapter, request)
         return adapter
 
     def _template(self, place: Any) -> Adapter | None:
@@ -136,15 +136,16 @@ class Adapter(MapAdapter):
     # Of an early match, until it is told.
     outcome: tuple[Rule, Mapping[str, Any]] | HTTPException | None
     index: RuleIndex | None
-    # Of a template: the host of its requests.
+    # The host of its requests: Flask 3.1 sets it, 3.0 does not.
     host: str | None
 
     @classmethod
-    def like(cls, adapter: MapAdapter) -> Adapter:
-        """Return an adapter that binds as *adapter* does."""
+    def like(cls, adapter: MapAdapter, request: flask.Request) -> Adapter:
+        """Return an adapter that binds as *adapter* does, which Flask has made for *request*."""
         made = cls.__new__(cls)
         made.__dict__ = vars(adapter).copy()
         made.outcome = None
+        made.host = vars(request).get("host")
         made.index = adapter.index if isinstance(adapter, Adapter) else index_of(adapter.map)
         return made
 
@@ -157,6 +158,7 @@ class Adapter(MapAdapter):
         fields["default_method"] = environ["REQUEST_METHOD"]
         fields["query_args"] = query if query is None or query.isascii() else _decode(query)
         made.outcome = None
+        made.host = self.host
         made.index = self.index
         return made
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from flask.wrappers import Request
 from werkzeug.datastructures import EnvironHeaders
@@ -14,22 +15,30 @@ if TYPE_CHECKING:
 __all__ = ["make_request"]
 
 
+_entries: itemgetter[Any] = itemgetter(
+    *("REQUEST_METHOD", "wsgi.url_scheme", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME", "PATH_INFO"),
+    *("QUERY_STRING", "REMOTE_ADDR"),
+)
+
+
 def make_request(environ: Environ) -> Request:
     """Return the request object for *environ*; its class is as Flask has it."""
-    path, root = environ.get("PATH_INFO", ""), environ.get("SCRIPT_NAME", "")
-    name, port = environ.get("SERVER_NAME"), environ.get("SERVER_PORT", "")
+    try:
+        method, scheme, name, port, root, path, query, address = _entries(environ)
+    except KeyError:
+        return Request(environ)
     if name is None or not (path.isascii() and root.isascii() and port.isdecimal() and len(port) < 6):
         return Request(environ)  # there is more to do
     request = Request.__new__(Request)
     # One by one: an object that is given a dict takes longer.
-    request.method = environ.get("REQUEST_METHOD", "GET").upper()
-    request.scheme = environ.get("wsgi.url_scheme", "http")
+    request.method = method.upper()
+    request.scheme = scheme
     request.server = name, int(port)
     request.root_path = root.rstrip("/")
     request.path = "/" + path.lstrip("/")
-    request.query_string = environ.get("QUERY_STRING", "").encode("latin-1")
+    request.query_string = query.encode("latin-1")
     request.headers = EnvironHeaders(environ)
-    request.remote_addr = environ.get("REMOTE_ADDR")
+    request.remote_addr = address
     request.environ = environ
     request.shallow = False
     environ["werkzeug.request"] = request

@@ -18,7 +18,7 @@ from ashapp.bridge.flask import accelerators
 from ashapp.bridge.flask.accelerators.originals import Originals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ashapp.bridge.messages.types import Environ
 
@@ -36,13 +36,11 @@ _CHANGED = frozenset({"location", "content-location"})
 
 
 class _Body(list[bytes]):
-    """The body of *response*, as an iterable that closes it and, as Werkzeug's, can be asked for the next."""
+    """The body of a response, as an iterable that closes it and, as Werkzeug's, can be asked for the next."""
 
     __slots__ = ("close",)
 
-    def __init__(self, body: list[bytes], response: Response) -> None:
-        super().__init__(body)
-        self.close = response.close
+    close: Callable[[], None]
 
     def __next__(self) -> bytes:
         if not self:
@@ -66,7 +64,9 @@ def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes]
         status = self.status_code
         headers = self.headers._list[:]
         if 200 <= status != 204 and status != 304 and _need_no_change(headers):
-            return _Body(body, self), self.status, headers
+            body = _Body(body)
+            body.close = self.close
+            return body, self.status, headers
     return _get_wsgi_response(self, environ)
 
 
