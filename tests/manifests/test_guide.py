@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The guide and the runbook, against the manifests, the settings and the tools that they speak of."""
+"""The guides of a deployment, against the manifests, the settings and the tools that they speak of."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ from tests.support.page import Page
 
 ROOT = MANIFESTS.parent
 PAGE = Page(ROOT / "docs" / "deploy.md")
-RUNBOOK = Page(ROOT / "docs" / "runbook.md")
+OTHERS = [Page(ROOT / "docs" / name) for name in ("access.md", "runbook.md")]
 TEXT = PAGE.path.read_text(encoding="utf-8")
 
 
@@ -49,7 +49,8 @@ def commands() -> list[list[str]]:
     """Return each command of the shell snippets, as its words."""
     lines = [
         line
-        for section in (*PAGE.sections.values(), *RUNBOOK.sections.values())
+        for page in (PAGE, *OTHERS)
+        for section in page.sections.values()
         for block in section.of("sh")
         for line in block.replace("\\\n", " ").splitlines()
     ]
@@ -104,7 +105,8 @@ def _times() -> list[tuple[str, str]]:
 
 
 def test_every_variable_is_a_setting() -> None:
-    named = set(re.findall(r"\bASHAPP_[A-Z_]+\b", TEXT + RUNBOOK.path.read_text(encoding="utf-8")))
+    texts = [page.path.read_text(encoding="utf-8") for page in (PAGE, *OTHERS)]
+    named = set(re.findall(r"\bASHAPP_[A-Z_]+\b", "\n".join(texts)))
     assert len(named) > 5
     assert not named - {variable(name) for name in ServerSettings.model_fields}
 
@@ -133,6 +135,8 @@ def test_every_path_of_a_command_is_there() -> None:
     assert all((ROOT / path).exists() for path in paths)
 
 
+#: Commands that have commands.
+NESTED = {"auth", "create", "rollout"}
 KUBECTL = [command for command in commands() if command[0] == "kubectl"]
 
 
@@ -145,7 +149,7 @@ def test_kubectl_knows_the_command_and_its_options(command: list[str]) -> None:
         next(words)
     subcommand = [word, *words]
     options = {item.split("=")[0] for item in subcommand if item.startswith("--")}
-    verbs = subcommand[: 3 if subcommand[:2] == ["create", "secret"] else 2 if word == "rollout" else 1]
+    verbs = subcommand[: 3 if subcommand[:2] == ["create", "secret"] else 2 if word in NESTED else 1]
     result = subprocess.run(
         ["kubectl", *verbs, "--help"], capture_output=True, text=True, timeout=60, check=False
     )

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,14 +63,6 @@ def test_a_service_that_is_away_is_told() -> None:
         code, told = load(f"http://127.0.0.1:{nobody.getsockname()[1]}/")
     assert code == 1
     assert told["outcomes"] == {"ConnectionRefusedError": told["requests"]}
-
-
-def test_the_job_is_valid(tmp_path: Path) -> None:
-    file = tmp_path / "rendered.yaml"
-    file.write_text(kustomize(FOLDER))
-    command = (sys.executable, "-m", "kubernetes_validate", "--strict", "-k", "1.37", str(file))
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_the_job_runs_it_beside_the_service_and_reaches_nothing_else(job: Objects, objects: Objects) -> None:

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The scripts of a deployment, with commands that stand in for those of the cluster."""
 
+import json
 import os
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import yaml
 
 from tests.manifests.objects import Objects
 from tests.pipeline.checkout import ROOT
@@ -56,6 +61,70 @@ def test_an_overlay_is_rendered_with_the_digest(commands: Commands, overlay: str
     assert objects.container["image"] == f"ashwanth01/ashapp-backend@{DIGEST}"
     assert objects.one("Deployment")["metadata"]["namespace"] == f"ashapp-{overlay}"
     assert not list(ROOT.glob("release.*"))
+
+
+class Issuer(BaseHTTPRequestHandler):
+    """Answers as GitHub does: a token for the audience, if the request has the one of the job."""
+
+    def do_GET(self) -> None:
+        audience = parse_qs(urlsplit(self.path).query)["audience"][0]
+        known = self.headers["Authorization"] == "Bearer of-the-job"
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps({"count": 1, "value": f"for {audience}"}).encode())
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def issuer() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Issuer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/?version=2"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_cluster_that_trusts_the_job_is_given_a_token_for_itself(
+    commands: Commands, tmp_path: Path, issuer: str
+) -> None:
+    file = tmp_path / "kubeconfig"
+    given = {"KUBE_SERVER": "https://cluster:6443", "KUBE_CA": "UEVN", "KUBECONFIG_DATA": "not this"}
+    assert script(commands, "kubeconfig", file, environment=given).returncode == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    config = yaml.safe_load(file.read_text())
+    assert config["clusters"][0]["cluster"] == {
+        "server": "https://cluster:6443",
+        "certificate-authority-data": "UEVN",
+    }
+    plugin = config["users"][0]["user"]["exec"]
+    for token, code in (("of-the-job", 0), ("wrong", 22)):
+        asked = {"ACTIONS_ID_TOKEN_REQUEST_URL": issuer, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": token}
+        command = [plugin["command"], *plugin["args"]]
+        result = subprocess.run(
+            command, env={**os.environ, **asked}, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert result.returncode == code, result.stderr
+        if code == 0:
+            credential = json.loads(result.stdout)
+            assert credential["apiVersion"] == plugin["apiVersion"]
+            assert credential["status"] == {"token": "for https://cluster:6443"}
+
+
+@pytest.mark.parametrize(("data", "code"), [("kind: Config", 0), ("", 2)])
+def test_another_cluster_is_reached_by_what_the_secret_has(
+    commands: Commands, tmp_path: Path, data: str, code: int
+) -> None:
+    file = tmp_path / "kubeconfig"
+    environment = {"KUBE_SERVER": "", "KUBECONFIG_DATA": data}
+    result = script(commands, "kubeconfig", file, environment=environment)
+    assert result.returncode == code
+    if code:
+        assert "neither the variable KUBE_SERVER nor the secret KUBECONFIG" in result.stderr
+    else:
+        assert file.read_text() == "kind: Config\n"
 
 
 @pytest.mark.parametrize("digest", ["", "latest", "sha256:123", f"{DIGEST}\n  - name: other"])
