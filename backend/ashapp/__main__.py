@@ -11,9 +11,20 @@ from typing import Any
 
 __all__ = ["main"]
 
+# The exit code of what SIGINT has ended, as a shell has it.
+_INTERRUPTED = 130
+
 
 def main(**options: Any) -> None:
     """Run the command; *options* are those of click."""
+    try:
+        _run(options)
+    except KeyboardInterrupt:  # while it imports: a command that runs handles it
+        sys.exit(_INTERRUPTED)
+
+
+def _run(options: dict[str, Any]) -> None:
+    _escape_what_is_not_encoded()
     if sys.argv[1:2] == ["check"]:
         from ashapp.server.cli import check  # noqa: PLC0415 - see above
 
@@ -26,6 +37,13 @@ def main(**options: Any) -> None:
     gc.freeze()
     gc.enable()
     command.main(**options)
+
+
+def _escape_what_is_not_encoded() -> None:
+    """Let standard output escape what its encoding lacks, such as a letter, as standard error does."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)  # a stand-in need not have it
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
 
 
 def _handle_signals() -> None:

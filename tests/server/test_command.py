@@ -66,6 +66,15 @@ def test_the_reference_api_is_served_by_default_and_quietly(tmp_path: Path) -> N
         assert server.stdout == ""
 
 
+def test_what_the_encoding_of_the_output_lacks_is_escaped(folder: Path) -> None:
+    program = f"{dedent(SHOP)}\napp.add_url_rule('/café', 'café', index)\n"
+    (folder / "shop.py").write_text(program, encoding="utf-8")
+    command = (sys.executable, "-m", "ashapp", "routes")
+    ended = run(["shop"], command=command, cwd=folder, env={"PYTHONIOENCODING": "ascii"})
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "/caf\\xe9 " in ended.stdout
+
+
 def test_a_secret_reaches_workers_but_no_list_of_processes(folder: Path) -> None:
     (folder / "secret").write_text("a secret of the service\n")
     (folder / "peek.py").write_text(

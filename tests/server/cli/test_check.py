@@ -58,6 +58,7 @@ def test_the_settings_have_the_defaults_of_the_service() -> None:
         (["http", "http://127.0.0.1:{port}"], "/", b""),
         (["http", "http://127.0.0.1:{port}/"], "/", b""),
         (["http", "http://127.0.0.1:{port}/a/b?c=d&e"], "/a/b", b"c=d&e"),
+        (["http", "http://127.0.0.1:{port}/%C3%BC/é b?ö=%C3%B6"], "/ü/é b", b"%C3%B6=%C3%B6"),
     ],
 )
 def test_a_good_answer_is_one_line_and_exit_code_0(

@@ -15,8 +15,9 @@ import socket
 import ssl
 import sys
 from collections.abc import Mapping, Sequence
+from string import punctuation
 from typing import Any, NamedTuple, NoReturn
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from ashapp.server.addresses import TcpAddress, UnixAddress, address_texts, parse_addresses
 from ashapp.server.durations import UNITS_TEXT, seconds_of
@@ -157,7 +158,7 @@ class _Target(NamedTuple):
 def _target(options: argparse.Namespace) -> _Target:
     if options.kind == "http":
         url = options.url
-        path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+        path = quote(f"{url.path or '/'}?{url.query}" if url.query else url.path or "/", safe=punctuation)
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         return _Target(kind(url.hostname, url.port, timeout=options.timeout), url.geturl(), path)
     settings = _settings()

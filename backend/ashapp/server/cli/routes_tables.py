@@ -43,7 +43,8 @@ def _lines(report: Report, width: int) -> Iterator[str]:
     for prefix, mounted in report.mounts.items():
         yield f"Mounted below {prefix}: {mounted}"
     if not report.flask:
-        yield f"{report.target} is no Flask application: each request runs on a thread as a whole."
+        told = f"{report.target} is no Flask application: each request runs on a thread as a whole."
+        yield textwrap.fill(told, width)
         return
     # Each note once, with a number.
     distinct = dict.fromkeys(note for route in report.routes if (note := _note(route)))
@@ -52,12 +53,14 @@ def _lines(report: Report, width: int) -> Iterator[str]:
     for note, number in notes.items():
         yield textwrap.fill(f"[{number}] {note}", width)
     if report.hooks:
-        yield "\nHooks, and where they run around an async view (request_thread: of its own)"
+        told = "Hooks, and where they run around an async view (request_thread: of its own)"
+        yield f"\n{textwrap.fill(told, width)}"
         yield from _table(_hooks(report.hooks), width)
     count, on_loop = len(report.routes), sum(route.runs_on == "loop" for route in report.routes)
     yield f"\nRules: {count}, of them {on_loop} on the loop and {count - on_loop} on threads."
     if any(route.websocket and route.runs_on == "thread" for route in report.routes):
-        yield "A WebSocket on a thread holds one of --websocket-threads until it is closed."
+        told = "A WebSocket on a thread holds one of --websocket-threads until it is closed."
+        yield textwrap.fill(told, width)
     if report.tools:
         told = f"Around them, and known to pass on without waiting: {', '.join(report.tools)}."
         yield textwrap.fill(told, width)
@@ -119,8 +122,9 @@ def _table(rows: Iterable[list[str]], width: int) -> Iterator[str]:
 
 
 def _row(row: list[str], widths: list[int]) -> Iterator[str]:
-    colour = _COLOURS.get(row[-1].partition(" ")[0])
+    colour = _COLOURS.get(row[-1].partition(" ")[0], "")
     folded = [textwrap.wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
     for parts in zip_longest(*folded, fillvalue=""):
         *cells, place = (part.ljust(width) for part, width in zip(parts, widths, strict=True))
-        yield "  ".join([*cells, click.style(place.rstrip(), colour) if place.strip() else ""]).rstrip()
+        is_coloured = colour and place.strip()
+        yield "  ".join([*cells, click.style(place.rstrip(), colour) if is_coloured else place]).rstrip()
