@@ -53,41 +53,48 @@ def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
     """
     logging.captureWarnings(capture=True)
     threading.excepthook = _log_end_of_thread
+    is_brief = form == "brief"
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper("%H:%M:%S", utc=False)
-        if form == "brief"
-        else structlog.processors.TimeStamper("iso", utc=True),
+        structlog.processors.TimeStamper("%H:%M:%S" if is_brief else "iso", utc=not is_brief),
         _add_request,
     ]
     if not structlog.is_configured():
-        structlog.configure(
-            processors=[
-                structlog.stdlib.filter_by_level,
-                *shared,
-                structlog.stdlib.PositionalArgumentsFormatter(),
-                structlog.processors.StackInfoRenderer(),
-                ProcessorFormatter.wrap_for_formatter,
-            ],
-            logger_factory=structlog.stdlib.LoggerFactory(),
-            wrapper_class=structlog.stdlib.BoundLogger,
-            cache_logger_on_first_use=True,
-        )
-    if form == "console":
-        render: list[Processor] = [_escape, console_renderer(colors=colors)]
-    elif form == "brief":
-        render = [_escape, _shorten, console_renderer(colors=colors, width=0)]
-    else:
-        transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-        # NaN is no JSON.
-        to_json = structlog.processors.JSONRenderer(default=repr, allow_nan=False)
-        render = [structlog.processors.ExceptionRenderer(transform), to_json]
+        _configure_structlog(shared)
     return ProcessorFormatter(
         foreign_pre_chain=[*shared, _add_extra],
-        processors=[ProcessorFormatter.remove_processors_meta, *render],
+        processors=[ProcessorFormatter.remove_processors_meta, *_renderers(form, colors=colors)],
     )
+
+
+def _configure_structlog(shared: list[Processor]) -> None:
+    """Let structlog's own loggers log by `logging`, after the processors that are *shared* with it."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _renderers(form: LogFormat, *, colors: bool) -> list[Processor]:
+    """Return what makes a line of a record."""
+    if form == "console":
+        return [_escape, console_renderer(colors=colors)]
+    if form == "brief":
+        return [_escape, _shorten, console_renderer(colors=colors, width=0)]
+    transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    # NaN is no JSON.
+    to_json = structlog.processors.JSONRenderer(default=repr, allow_nan=False)
+    return [structlog.processors.ExceptionRenderer(transform), to_json]
 
 
 def console_renderer(*, colors: bool, width: int = 30) -> structlog.dev.ConsoleRenderer:

@@ -19,7 +19,7 @@ from ashapp.server.assembly.discovery import find_application, find_mounted, is_
 from ashapp.server.assembly.hardening import forbid_debug_variable, harden
 from ashapp.server.assembly.log_config import access_logs, hold_to_rules, keep_loggers
 from ashapp.server.assembly.monitors import watch
-from ashapp.server.health.state import Health, Phase
+from ashapp.server.health.state import Condition, Health, Phase
 from ashapp.server.management.workers import Workers
 from ashapp.server.middleware.allowed_hosts import AllowedHosts
 from ashapp.server.middleware.front import Front
@@ -106,21 +106,25 @@ def assemble(
     app: AsgiApplication = bridge
     if settings.faults and workers is not None:
         app = _with_faults(bridge, health, workers)
+    trusted = TrustedProxies(settings.forwarded_allow_ips)
+    return Front(
+        app,
+        health,
+        _probes(health, settings) if settings.probes else {},
+        proxies=Proxies(trusted, settings.forwarded_headers) if settings.proxy_headers else None,
+        hosts=None if "*" in settings.allowed_hosts else AllowedHosts(settings.allowed_hosts),
+        sinks=sinks,
+    )
+
+
+def _probes(health: Health, settings: Settings) -> dict[str, Condition]:
+    """Return what answers the probes, by their paths."""
     checks = {
         settings.livez_path: health.liveness,
         settings.healthz_path: health.liveness,
         settings.readyz_path: health.readiness,
     }
-    offered = {path: check for path, check in checks.items() if path and settings.probes}
-    trusted = TrustedProxies(settings.forwarded_allow_ips)
-    return Front(
-        app,
-        health,
-        offered,
-        proxies=Proxies(trusted, settings.forwarded_headers) if settings.proxy_headers else None,
-        hosts=None if "*" in settings.allowed_hosts else AllowedHosts(settings.allowed_hosts),
-        sinks=sinks,
-    )
+    return {path: check for path, check in checks.items() if path}
 
 
 def _with_faults(bridge: WsgiToAsgi, health: Health, workers: Workers) -> "AsgiApplication":

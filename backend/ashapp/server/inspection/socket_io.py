@@ -8,6 +8,8 @@ meet another worker with each request, and only one of them knows its session.
 
 from collections.abc import Iterator
 
+from flask import Flask
+
 from ashapp.bridge.websocket.libraries.socket_io import adopted_path
 from ashapp.server.inspection.routes import flask_application
 from ashapp.server.settings import Settings
@@ -35,8 +37,13 @@ def socket_io_warnings(found: object, settings: Settings) -> Iterator[str]:
             f"{name} emits to the Socket.IO clients of one worker alone, as SocketIO has no message_queue, "
             f"and there are {settings.worker_count} workers"
         )
-    if "polling" not in engine.transports:
-        return
+    if "polling" in engine.transports:
+        yield from _polling_warnings(app, settings, engine.ping_interval)
+
+
+def _polling_warnings(app: Flask, settings: Settings, ping_interval: float) -> Iterator[str]:
+    """Yield a line for each thing that clients which poll make difficult; each poll takes *ping_interval*."""
+    name = settings.app
     if settings.worker_count > 1:
         yield (
             f"{name} lets Socket.IO clients poll, whose requests reach any of {settings.worker_count} "
@@ -48,9 +55,9 @@ def socket_io_warnings(found: object, settings: Settings) -> Iterator[str]:
             'nearly all the time: ashapp.adopt_socketio, SocketIO(transports=["websocket"]), or more threads'
         )
     timeout = settings.request_timeout
-    if timeout is not None and timeout <= engine.ping_interval:
+    if timeout is not None and timeout <= ping_interval:
         yield (
-            f"{name} lets Socket.IO clients poll, which wait for {engine.ping_interval:g} s: "
+            f"{name} lets Socket.IO clients poll, which wait for {ping_interval:g} s: "
             f"request_timeout = {timeout:g} ends that with 504"
         )
 
