@@ -7,11 +7,11 @@
 import gc
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["main"]
 
-# The exit code of what SIGINT has ended, as a shell has it.
+# The exit code of what SIGINT has ended, as shells have it.
 _INTERRUPTED = 130
 
 
@@ -20,7 +20,7 @@ def main(**options: Any) -> None:
     try:
         _run(options)
     except KeyboardInterrupt:  # while it imports: a command that runs handles it
-        sys.exit(_INTERRUPTED)
+        _end_by_sigint()
 
 
 def _run(options: dict[str, Any]) -> None:
@@ -37,6 +37,15 @@ def _run(options: dict[str, Any]) -> None:
     gc.freeze()
     gc.enable()
     command.main(**options)
+
+
+def _end_by_sigint() -> NoReturn:
+    """End as Python does, so that a shell knows of it, but without a traceback."""
+    import signal  # noqa: PLC0415 - nothing needs it in a probe
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGINT)
+    sys.exit(_INTERRUPTED)  # process 1 is not ended by it
 
 
 def _escape_what_is_not_encoded() -> None:

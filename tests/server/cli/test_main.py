@@ -10,7 +10,6 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from flask.cli import FlaskGroup, ScriptInfo
 
-from ashapp import __main__ as command
 from ashapp.server.cli import main, start
 from ashapp.server.cli.dev import flask_dev
 from ashapp.server.errors import StartupError
@@ -185,17 +184,6 @@ def test_the_settings_are_listed_as_a_file_with_the_source_of_each(
     assert invoke("serve", "--config", "again.toml").exit_code == 0
     first, again = (settings.model_dump(exclude={"config", "port", "headers"}) for settings in served)
     assert first == again
-
-
-def test_an_interrupt_during_the_import_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "_handle_signals", interrupt)
-    monkeypatch.setattr("sys.argv", ["ashapp", "dev"])
-    with pytest.raises(SystemExit) as ended:
-        command.main()
-    assert ended.value.code == 130
 
 
 def test_the_exit_code_is_that_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,13 +156,14 @@ def test_what_comes_while_the_interpreter_starts_counts(tmp_path: Path, pid: int
     command = [sys.executable, "-c", START.format(pid)]
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
     try:
-        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     with process:
         process.send_signal(signum)
         try:
-            assert process.wait(PATIENCE) == (128 + signum if pid == 1 else -signum)
+            assert process.communicate(timeout=PATIENCE)[1] == ""
+            assert process.returncode == (128 + signum if pid == 1 else -signum)
         finally:
             process.kill()
 
