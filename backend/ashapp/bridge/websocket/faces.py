@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import flask
 from werkzeug.exceptions import BadRequest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.websocket.connection import Connection
 
-__all__ = ["BlockingWebSocket", "DistantWebSocket", "WebSocket"]
+__all__ = ["BlockingWebSocket", "WebSocket"]
 
 T = TypeVar("T")
 
@@ -28,12 +28,18 @@ T = TypeVar("T")
 class WebSocket:
     """A WebSocket, for an ``async def`` handler.
 
-    Several tasks may send and receive at once: messages do not interleave. ``async for`` gives the messages
-    until the WebSocket is closed.
+    Several tasks may send and receive at once, on any event loop: messages do not interleave. ``async for``
+    gives the messages until the WebSocket is closed.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def _here(self) -> Connection | _Hop:
+        """Return the connection, for code that runs on its loop, or what leads there."""
+        connection = self._connection
+        is_here = asyncio._get_running_loop() is connection.loop  # noqa: SLF001 - the one that does not raise
+        return connection if is_here else _Hop(connection)
 
     @property
     def subprotocols(self) -> list[str]:
@@ -53,7 +59,7 @@ class WebSocket:
             WebSocketClosed: the WebSocket is over.
 
         """
-        return self._connection.accept(subprotocol, headers)
+        return self._here().accept(subprotocol, headers)
 
     def receive(self) -> Coroutine[Any, Any, str | bytes]:
         """Return the next message: text as ``str``, binary as ``bytes``.
@@ -62,7 +68,7 @@ class WebSocket:
             WebSocketClosed: the WebSocket is over, and all messages that came before have been received.
 
         """
-        return self._connection.receive()
+        return self._here().receive()
 
     async def receive_json(self) -> Any:
         """Return the next message, which is JSON.
@@ -82,7 +88,7 @@ class WebSocket:
             WebSocketClosed: the WebSocket is over.
 
         """
-        return self._connection.send(message)
+        return self._here().send(message)
 
     def send_json(self, value: Any) -> Coroutine[Any, Any, None]:
         """Send *value* as JSON, made as the application makes it (``Flask.json``); see ``send``."""
@@ -91,40 +97,32 @@ class WebSocket:
     def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, Any, None]:
         """Close the WebSocket, or deny it by 403 if it has not been accepted; do nothing if it is over.
 
-        *code* may be 1000 to 4999 (RFC 6455, 7.4), *reason* 123 bytes of UTF-8.
+        *code* may be 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455, 7.4), *reason* 123 bytes of UTF-8.
 
         Raises:
             ValueError: *code* or *reason* is something else.
 
         """
-        return self._connection.close(code, reason)
+        return self._here().close(code, reason)
 
     def __aiter__(self) -> WebSocket:
         return self
 
     async def __anext__(self) -> str | bytes:
         try:
-            return await self._connection.receive()
+            return await self._here().receive()
         except WebSocketClosed:
             raise StopAsyncIteration from None
 
 
-class DistantWebSocket(WebSocket):
-    """A ``WebSocket`` for a handler that may be kept off the server's loop, and have a loop of its own."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = cast("Connection", _Hop(connection))
-
-
 class _Hop:
-    """*connection*, whose coroutines run on its own loop."""
+    """*connection*, whose coroutines run on its own loop, whichever loop awaits them."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._connection, name)
-        return partial(self._run, attribute) if callable(attribute) else attribute
+        return partial(self._run, getattr(self._connection, name))
 
     async def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         loop = self._connection.loop
@@ -134,7 +132,7 @@ class _Hop:
 
 
 class BlockingWebSocket:
-    """A WebSocket, for a handler that is sync. It may be used by several threads at once.
+    """A WebSocket, for a handler that is sync. Several threads may use it at once, but not the event loop.
 
     Iteration gives the messages until the WebSocket is closed.
     """
@@ -181,7 +179,14 @@ class BlockingWebSocket:
             raise StopIteration from None
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return run_on_loop(coroutine, self._connection.loop, copy_context(), current_call())
+        loop = self._connection.loop
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one that does not raise
+            coroutine.close()
+            raise RuntimeError(
+                "a WebSocket of a sync handler would block the event loop, which is to serve it: "
+                "use it on a thread, as with asyncio.to_thread"
+            )
+        return run_on_loop(coroutine, loop, copy_context(), current_call())
 
 
 def _parse(message: str | bytes) -> Any:

@@ -17,7 +17,7 @@ from ashapp.bridge.concurrency.greenlets import current_greenlet, run_as_part
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.views import ViewKind, is_async, kind_of
 from ashapp.bridge.websocket.connection import CONNECTION, Connection
-from ashapp.bridge.websocket.faces import BlockingWebSocket, DistantWebSocket, WebSocket
+from ashapp.bridge.websocket.faces import BlockingWebSocket, WebSocket
 from ashapp.bridge.websocket.state import State, WebSocketClosed
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def _async_view(handler: Callable[..., Any], max_size: int | None) -> Callable[.
         result = None
         with _connection(max_size) as connection:
             loop = asyncio.get_running_loop()
-            face = WebSocket if loop is connection.loop else DistantWebSocket
-            coroutine = handler(face(connection), **arguments)
+            coroutine = handler(WebSocket(connection), **arguments)
             greenlet = current_greenlet()
             if greenlet is not None and not _has_async_processors():
                 # To switch to a greenlet for each message would cost more than all else that is done for it.
@@ -99,7 +98,7 @@ def _has_async_processors() -> bool:
 
 def _sync_view(handler: Callable[..., Any], max_size: int | None) -> Callable[..., Any]:
     is_async_inside = kind_of(handler) in {ViewKind.DECORATED_ASYNC, ViewKind.ASYNC_CALLABLE}
-    face = DistantWebSocket if is_async_inside else BlockingWebSocket
+    face = WebSocket if is_async_inside else BlockingWebSocket
 
     @functools.wraps(handler)
     def view(**arguments: Any) -> Any:

@@ -13,6 +13,7 @@ from websockets.sync.client import ClientConnection
 
 from ashapp import BlockingWebSocket, WebSocket, websocket
 from tests.bridge.websocket.conftest import Open
+from tests.support.client import Address, fetch
 from tests.support.journal import Journal
 from tests.support.waiting import until
 
@@ -96,6 +97,47 @@ def add_busy_handlers(app: flask.Flask, number: int) -> None:
             thread.start()
         for thread in threads:
             thread.join()
+
+
+def test_another_event_loop_may_send_and_receive(app: flask.Flask, open_websocket: Open) -> None:
+    @websocket(app, "/")
+    async def handler(ws: WebSocket) -> None:
+        async def echo() -> None:
+            async for message in ws:
+                await ws.send(message)
+
+        await ws.accept()
+        await asyncio.to_thread(asyncio.run, echo())
+
+    with open_websocket() as client:
+        for _ in range(3):
+            client.send("again")
+            assert client.recv(5) == "again"
+
+
+def test_a_websocket_of_a_sync_handler_does_not_block_the_loop(
+    app: flask.Flask, address: Address, open_websocket: Open
+) -> None:
+    """An async view that uses it is told to use it on a thread."""
+    opened: list[BlockingWebSocket] = []
+
+    @websocket(app, "/")
+    def handler(ws: BlockingWebSocket) -> None:
+        ws.accept()
+        opened.append(ws)
+        ws.receive()
+
+    @app.get("/tell")
+    async def tell() -> str:
+        with pytest.raises(RuntimeError, match=r"use it on a thread, as with asyncio.to_thread"):
+            opened[0].send("never")
+        await asyncio.to_thread(opened[0].send, "told")
+        return ""
+
+    with open_websocket() as client:
+        until(lambda: opened)
+        assert fetch(address, "/tell").status == 200
+        assert client.recv(5) == "told"
 
 
 @pytest.mark.parametrize("path", ["/", "/threads"])
