@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.samples import Sample
 
-from ashapp.observe.metrics.requests import DURATION_BUCKETS, RequestMetrics
+from ashapp.observe.metrics.families import DURATION_BUCKETS
+from ashapp.observe.metrics.requests import RequestMetrics
 from ashapp.observe.observation import Observation
 from ashapp.observe.observer import Observer
 from tests.support.asgi import Client, http_scope

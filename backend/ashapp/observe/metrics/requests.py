@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Count and time HTTP requests for Prometheus.
 
-Names, units and labels are those of the OpenTelemetry semantic conventions for HTTP servers, as its exporter
-for Prometheus writes them. What these don't know begins with ``ashapp_``. The labels have few values: a route
-is the rule that Flask has matched, or empty, and an unknown method is ``_OTHER``.
+The labels have few values: a route is the rule that Flask has matched, or empty, and an unknown method is
+``_OTHER``.
 
 Theory of operation. A request that has ended is only put aside. All that have ended in some milliseconds are
 counted together, or before that if somebody asks.
@@ -14,22 +13,18 @@ import time
 from collections import Counter as Counts
 from collections import deque
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client import CollectorRegistry, Counter, Metric
 
 from ashapp.observe.metrics.errors import RecentError, RecentErrors
+from ashapp.observe.metrics.families import Families
 from ashapp.observe.metrics.tally import Tally
 from ashapp.observe.observation import Observation
 from ashapp.observe.socket_observation import SWITCHED
 from ashapp.observe.soon import Soon
 
-__all__ = ["DURATION_BUCKETS", "SERVER", "RequestMetrics"]
-
-#: Seconds; OpenTelemetry, "Semantic conventions for HTTP metrics", advice for http.server.request.duration.
-DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-_SHORT_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+__all__ = ["SERVER", "RequestMetrics"]
 
 #: The place of a request that the server has answered itself, before the application.
 SERVER = "server"
@@ -51,46 +46,8 @@ class RequestMetrics:
         #: Requests that have begun and not ended, but for WebSockets.
         self.active = 0
         self._own = CollectorRegistry()
-        histogram = partial(Histogram, registry=self._own, buckets=_SHORT_BUCKETS)
-        counter = partial(Counter, registry=self._own)
-        self._durations = Histogram(
-            "http_server_request_duration_seconds",
-            "Time from the head of a request to the end of its response.",
-            ["http_request_method", "http_route", "http_response_status_code", "url_scheme", "ashapp_place"],
-            registry=self._own,
-            buckets=DURATION_BUCKETS,
-        )
-        waits = histogram("ashapp_thread_wait_seconds", "Time that requests have waited for a thread.")
-        self._waits = Tally(waits)
-        self._lags = histogram(
-            "ashapp_event_loop_lag_seconds",
-            "How much later than it should the event loop has called back, measured all the time.",
-        )
-        self._disconnects = counter(
-            "ashapp_client_disconnects", "Requests whose client has gone before the response was complete."
-        )
-        self._shed = counter(
-            "ashapp_requests_shed", "Requests that were refused because there were too many."
-        )
-        self._refused = counter(
-            "ashapp_requests_refused",
-            "Requests that the server has refused itself, as wrong, too large or too late.",
-            ["http_response_status_code"],
-        )
-        self._blocks = counter(
-            "ashapp_event_loop_blocks",
-            "Times that a view has blocked the event loop for longer than its limit.",
-            ["ashapp_endpoint"],
-        )
-        self._lost_lines = counter(
-            "ashapp_log_lines_lost", "Lines of the log that were lost, because nobody read them in time."
-        )
-        self._closes = counter(
-            "ashapp_websocket_closes", "WebSockets that were open and have ended.", ["ashapp_close_code"]
-        )
-        self._messages = counter(
-            "ashapp_websocket_messages", "Messages of WebSockets, received and sent.", ["ashapp_direction"]
-        )
+        self._families = Families(self._own)
+        self._waits = Tally(self._families.waits)
         # Totals that others count, as far as they have been taken over.
         self._noted: Counts[tuple[Counter, object]] = Counts()
         self._noted_lines = 0
@@ -128,7 +85,7 @@ class RequestMetrics:
             for _ in range(len(self._waiting)):
                 observation = self._waiting.popleft()
                 if observation.status == SWITCHED:
-                    self._closes.labels((observation.details or {}).get("close_code") or "").inc()
+                    self._families.closes.labels((observation.details or {}).get("close_code") or "").inc()
                 else:
                     touched.add(self._count(observation))
             for tally in touched:
@@ -145,9 +102,9 @@ class RequestMetrics:
         if place == "thread":
             self._waits.add(observation.queued)
         elif place is None and observation.status == 503:
-            self._shed.inc()
+            self._families.shed.inc()
         if observation.disconnected:
-            self._disconnects.inc()
+            self._families.disconnects.inc()
         if observation.status is not None and observation.status >= 400:
             self.errors.note(RecentError(observation.route or "", observation.status, time.time()))
         return tally
@@ -163,19 +120,19 @@ class RequestMetrics:
 
     def note_lag(self, seconds: float) -> None:
         """Note how late the event loop was once."""
-        self._lags.observe(seconds)
+        self._families.lags.observe(seconds)
 
     def note_block(self, endpoint: str) -> None:
         """Count that the view of *endpoint* has blocked the event loop. From any thread."""
-        self._blocks.labels(endpoint).inc()
+        self._families.blocks.labels(endpoint).inc()
 
     def note_refusals(self, totals: Mapping[int, int]) -> None:
         """Take over how many requests have been refused so far, by status."""
-        self._take_over(self._refused, totals)
+        self._take_over(self._families.refused, totals)
 
     def note_messages(self, totals: Mapping[str, int]) -> None:
         """Take over how many messages WebSockets have had so far, by direction."""
-        self._take_over(self._messages, totals)
+        self._take_over(self._families.messages, totals)
 
     def _take_over(self, counter: Counter, totals: Mapping[Any, int]) -> None:
         for label, total in totals.items():
@@ -184,7 +141,7 @@ class RequestMetrics:
 
     def note_lost_lines(self, total: int) -> None:
         """Take over how many lines of the log have been lost so far."""
-        self._lost_lines.inc(total - self._noted_lines)
+        self._families.lost_lines.inc(total - self._noted_lines)
         self._noted_lines = total
 
     def _tally(self, key: _Key) -> Tally:
@@ -195,7 +152,7 @@ class RequestMetrics:
         key = (method, scheme, route, status, place)
         if key not in self._tallies:
             labels = (method, route or "", status or "", scheme, place or SERVER)
-            self._tallies[key] = Tally(self._durations.labels(*labels))
+            self._tallies[key] = Tally(self._families.durations.labels(*labels))
         return self._tallies[key]
 
 
