@@ -85,10 +85,10 @@ async def test_a_websocket_ends_once_with_what_came_of_it(
     assert (seen.status, seen.sent, seen.disconnected) == (status, sent, code == 1006)
     names = ("sent_messages", "received_messages", "received_bytes")
     assert seen.details == {"close_code": code, **dict(zip(names, counts, strict=True))}
-    line = json.loads(JsonLine()(seen, 0.0, None))
+    line = json.loads(JsonLine()(seen, 0.0))
     assert (line["event"], line["method"], line["status"]) == ("websocket", "GET", status)
     assert {name: line[name] for name in seen.details} == seen.details
-    for_reader = ConsoleLine(console_renderer(colors=False))(seen, 0.0, None)
+    for_reader = ConsoleLine(console_renderer(colors=False))(seen, 0.0)
     assert f"WebSocket / {status}" in for_reader
     is_open = status == 101
     assert socket.value("ashapp_websocket_closes_total", ashapp_close_code=str(code)) == (

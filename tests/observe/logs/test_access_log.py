@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
+import asyncio
+import io
 import json
 import re
 import time
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from ashapp.observe.logs.access_log import AccessLog, ConsoleLine, JsonLine
+from ashapp.observe.logs.access_log import ConsoleLine, JsonLine
 from ashapp.observe.logs.brief_line import BriefLine
 from ashapp.observe.logs.formats import console_renderer
+from ashapp.observe.logs.lines import Lines
 from ashapp.observe.observation import Observation
 from tests.support.asgi import http_scope
 
@@ -27,8 +31,8 @@ def observation(target: bytes = b"/users/7?token=secret", **entries: Any) -> Obs
     return seen
 
 
-def json_line(seen: Observation, *, query: bool = False, error: str | None = None) -> str:
-    return JsonLine(query=query)(seen, NOW, error)
+def json_line(seen: Observation, *, query: bool = False) -> str:
+    return JsonLine(query=query)(seen, NOW)
 
 
 def test_a_line_has_its_members_in_order() -> None:
@@ -57,7 +61,7 @@ def test_a_line_has_its_members_in_order() -> None:
 def test_the_time_goes_on() -> None:
     make_line = JsonLine()
     times = [NOW, 1783000000.999999, 1783000001.0]
-    stamps = [json.loads(make_line(observation(), now, None))["timestamp"] for now in times]
+    stamps = [json.loads(make_line(observation(), now))["timestamp"] for now in times]
     assert stamps == [
         "2026-07-02T13:46:40.250000Z",
         "2026-07-02T13:46:40.999999Z",
@@ -66,22 +70,24 @@ def test_the_time_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "query", "error", "told"),
+    ("changes", "query", "told"),
     [
-        ({}, False, None, {"query": None, "disconnected": None, "error": None}),
-        ({}, True, None, {"query": "token=secret"}),
-        ({"status": None, "route": None, "place": None}, False, None, {"status": None, "route": None}),
-        ({"disconnected": True}, False, "LookupError", {"disconnected": True, "error": "LookupError"}),
-        ({"disconnected": False}, False, "LookupError", {"disconnected": None, "error": "LookupError"}),
+        ({}, False, {"query": None, "disconnected": None, "error": None}),
+        ({}, True, {"query": "token=secret"}),
+        ({"status": None, "route": None, "place": None}, False, {"status": None, "route": None}),
+        (
+            {"disconnected": True, "failure": "LookupError"},
+            False,
+            {"disconnected": True, "error": "LookupError"},
+        ),
+        ({"failure": "LookupError"}, False, {"disconnected": None, "error": "LookupError"}),
     ],
 )
-def test_what_there_is_to_tell_is_told(
-    changes: dict[str, Any], query: object, error: str | None, told: dict[str, Any]
-) -> None:
+def test_what_there_is_to_tell_is_told(changes: dict[str, Any], query: object, told: dict[str, Any]) -> None:
     seen = observation(client=None)
     for name, value in changes.items():
         setattr(seen, name, value)
-    line = json.loads(json_line(seen, query=bool(query), error=error))
+    line = json.loads(json_line(seen, query=bool(query)))
     assert {name: line.get(name) for name in told} == told
     assert line["client"] is None
 
@@ -99,8 +105,8 @@ def test_a_path_cannot_break_a_line(path: str) -> None:
     assert for_reader.strip().isprintable()
 
 
-def console_line(seen: Observation, *, query: bool = False, error: str | None = None) -> str:
-    return ConsoleLine(console_renderer(colors=False), query=query)(seen, NOW, error)
+def console_line(seen: Observation, *, query: bool = False) -> str:
+    return ConsoleLine(console_renderer(colors=False), query=query)(seen, NOW)
 
 
 def test_a_line_for_a_reader() -> None:
@@ -111,26 +117,28 @@ def test_a_line_for_a_reader() -> None:
     assert "route=/users/<int:id> bytes=12 ms=12.3 place=thread request_id=r1\n" in line
     assert "GET /users/7?token=secret 200" in console_line(seen, query=True)
     assert "GET /users/7 200" in console_line(observation(b"/users/7"), query=True)
-    seen.status, seen.disconnected = None, True
-    line = console_line(seen, error="LookupError")
+    seen.status, seen.disconnected, seen.failure = None, True, "LookupError"
+    line = console_line(seen)
     assert all(
         told in line for told in ("GET /users/7 disconnected", "disconnected=True", "error=LookupError")
     )
 
 
-def brief_line(seen: Observation, error: str | None = None) -> str:
-    return BriefLine(colors=False)(seen, NOW, error).partition("  ")[2]
+def brief_line(seen: Observation) -> str:
+    return BriefLine(colors=False)(seen, NOW).partition("  ")[2]
 
 
 def test_a_line_for_a_developer_fits_into_100_columns() -> None:
     seen = observation()
-    assert re.match(r"\d\d:\d\d:\d\d  200 ", BriefLine(colors=False)(seen, NOW, None))
+    assert re.match(r"\d\d:\d\d:\d\d  200 ", BriefLine(colors=False)(seen, NOW))
     assert brief_line(seen) == "200    12 ms  thread  GET    /users/7?token=secret\n"
     seen.status, seen.duration, seen.place = None, 1.23, None
     assert brief_line(seen) == "gone   1.2 s  -       GET    /users/7?token=secret\n"
-    assert brief_line(seen, "CancelledError").endswith("  (cut)\n")
+    seen.failure = "CancelledError"
+    assert brief_line(seen).endswith("  (cut)\n")
     seen.scope["path"] = f"/a{'b' * 200}c\n"
-    line = BriefLine(colors=False)(seen, NOW, "SomeVeryLongNameOfAnErrorOfSomeLibrary")
+    seen.failure = "SomeVeryLongNameOfAnErrorOfSomeLibrary"
+    line = BriefLine(colors=False)(seen, NOW)
     assert (len(line), line.count("\n")) == (101, 1)
     assert "/abb" in line
     assert re.search(r"token=secret  SomeVery\w*…\w*Library\n$", line)
@@ -140,20 +148,24 @@ def test_a_line_for_a_developer_fits_into_100_columns() -> None:
 def test_the_status_has_a_colour(status: int | None, colour: object) -> None:
     seen = observation()
     seen.status = status
-    assert f"\x1b[{colour}m{status or 'gone'}" in BriefLine(colors=True)(seen, NOW, None)
+    assert f"\x1b[{colour}m{status or 'gone'}" in BriefLine(colors=True)(seen, NOW)
 
 
-def test_the_line_of_each_observation_is_as_it_was_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time", lambda: NOW)
-    written: list[Any] = []
-    log = AccessLog(JsonLine(), written.append)
-    seen = observation()
-    log(seen)
-    seen.error = LookupError("secret")
-    log(seen)
-    seen.error = None  # so that it lives no longer than the request
-    first, second = [make_line() for make_line in written]
-    assert json.loads(first)["timestamp"] == "2026-07-02T13:46:40.250000Z"
-    assert "error" not in json.loads(first)
-    assert json.loads(second)["error"] == "LookupError"
-    assert "secret" not in second
+async def test_the_line_of_each_observation_is_as_it_was_at_its_end() -> None:
+    stream = io.StringIO()
+    lines = Lines(stream)
+    before, seen, failed = time.time(), observation(), observation()
+    failed.error = LookupError("secret")
+    for ended in (seen, failed):
+        ended.end()
+        ended.release()
+        lines.write_soon(JsonLine(), ended)
+    await asyncio.sleep(0.05)
+    after = time.time() - 0.04
+    assert stream.getvalue().count("\n") == 2
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    for line in (first, second):
+        assert before - 0.001 <= datetime.fromisoformat(line["timestamp"]).timestamp() <= after
+    assert "error" not in first
+    assert second["error"] == "LookupError"
+    assert "secret" not in stream.getvalue()

@@ -15,10 +15,21 @@ import pytest
 from ashapp.observe import soon
 from ashapp.observe.logs import outlet
 from ashapp.observe.logs.formats import LineHandler
-from ashapp.observe.logs.lines import Lines
+from ashapp.observe.logs.lines import AccessLine, Lines
+from ashapp.observe.observation import Observation
 from tests.support.waiting import PATIENCE, until
 
 DASHES = "-" * 90
+
+
+async def ignore(*_: object) -> None: ...
+
+
+ENDED = Observation({"headers": []}, ignore, lambda _: None)
+
+
+def access(line: str) -> tuple[AccessLine, Observation]:
+    return lambda *_: line, ENDED
 
 
 class Stream(io.StringIO):
@@ -35,11 +46,11 @@ async def test_lines_of_a_round_of_the_loop_go_out_together_and_in_order() -> No
     stream = Stream()
     written = Lines(stream)
     for number in range(3):
-        written.write_soon(f"{number}\n".__str__)
+        written.write_soon(*access(f"{number}\n"))
     assert stream.writes == 0
     await asyncio.sleep(0)
     assert (stream.getvalue(), stream.writes) == ("0\n1\n2\n", 1)
-    written.write_soon("access\n".__str__)
+    written.write_soon(*access("access\n"))
     written.write("error\n")
     assert (stream.getvalue(), stream.writes) == ("0\n1\n2\naccess\nerror\n", 2)
 
@@ -49,7 +60,7 @@ async def test_lines_of_many_rounds_go_out_together_soon(monkeypatch: pytest.Mon
     stream = Stream()
     written = Lines(stream)
     for number in range(3):
-        written.write_soon(f"{number}\n".__str__)
+        written.write_soon(*access(f"{number}\n"))
         await asyncio.sleep(0)
     assert (stream.getvalue(), stream.writes) == ("0\n", 1)
     await asyncio.sleep(0.3)
@@ -75,13 +86,13 @@ def test_a_record_that_has_no_text_is_told_of(capsys: pytest.CaptureFixture[str]
 
 
 async def test_a_line_that_cannot_be_made_takes_no_other_along() -> None:
-    def fail() -> str:
+    def fail(*_: object) -> str:
         raise LookupError("oops")
 
     stream = Stream()
     written = Lines(stream)
-    written.write_soon("first\n".__str__)
-    written.write_soon(fail)
+    written.write_soon(*access("first\n"))
+    written.write_soon(fail, ENDED)
     written.write("last\n")
     assert (stream.getvalue(), written.lost) == ("first\nlast\n", 1)
 
@@ -91,11 +102,11 @@ async def test_what_is_logged_in_the_middle_of_a_write_follows() -> None:
     stream = Stream()
     written = Lines(stream)
 
-    def interrupt() -> str:
+    def interrupt(*_: object) -> str:
         written.write("nested\n")
         return "outer\n"
 
-    written.write_soon(interrupt)
+    written.write_soon(interrupt, ENDED)
     written.flush()
     assert stream.getvalue() == "outer\nnested\n"
 
@@ -154,7 +165,7 @@ def test_a_reader_that_stops_stops_nobody_and_what_it_misses_is_counted_and_told
 async def test_the_last_room_is_not_for_the_access_log(pipe: Pipe) -> None:
     written = Lines(pipe.stream, limit=100_000)
     for _ in range(2000):
-        written.write_soon(f"access {DASHES}\n".__str__)
+        written.write_soon(*access(f"access {DASHES}\n"))
         written.flush()
     lost = written.lost
     assert lost > 100
@@ -173,6 +184,9 @@ def test_a_line_that_is_longer_than_the_room_is_whole(pipe: Pipe) -> None:
 BEGIN = """
 import asyncio, os, sys
 from ashapp.observe.logs.lines import stderr_lines
+from ashapp.observe.observation import Observation
+def write_soon(line):
+    stderr_lines.write_soon(lambda *_: line, Observation({"headers": []}, None, None))
 def fill(name=""):
     for n in range(3000):
         stderr_lines.write(f"{name}{n} {'-' * 90}\\n")
@@ -211,7 +225,7 @@ def test_the_exit_writes_what_is_read_and_waits_for_nobody() -> None:
         (
             """
             async def main():
-                stderr_lines.write_soon("last\\n".__str__)
+                write_soon("last\\n")
                 raise SystemExit(0)
             asyncio.run(main())
             """,
@@ -222,7 +236,7 @@ def test_the_exit_writes_what_is_read_and_waits_for_nobody() -> None:
             from ashapp.observe.logs.lines import write_before_exit
             async def main():
                 write_before_exit()
-                stderr_lines.write_soon("last\\n".__str__)
+                write_soon("last\\n")
                 os._exit(0)
             asyncio.run(main())
             """,
@@ -236,7 +250,8 @@ def test_the_exit_writes_what_is_read_and_waits_for_nobody() -> None:
         ),
         (
             """
-            stderr_lines._waiting.append("parent\\n".__str__)
+            stderr_lines._soon.ask = lambda: None
+            write_soon("parent\\n")
             pid = os.fork()
             stderr_lines.write("child\\n" if pid == 0 else "")
             os._exit(0) if pid == 0 else os.waitpid(pid, 0)

@@ -19,11 +19,11 @@ from collections.abc import Callable
 from functools import partial
 from json.encoder import encode_basestring_ascii
 
+from ashapp.observe.logs.lines import AccessLine
 from ashapp.observe.observation import Observation
 
 __all__ = [
     "FIELDS",
-    "AccessLine",
     "FieldsLine",
     "FormattedLine",
     "check_format",
@@ -39,8 +39,6 @@ FIELDS = (
     *("close_code", "sent_messages", "received_messages", "received_bytes"),
 )
 
-#: Makes the line of a request from its observation, the time of its end and the type of its error.
-AccessLine = Callable[[Observation, float, str | None], str]
 # What an atom shows of an observation that has ended at a time, with the query string or without.
 _Atom = Callable[[Observation, float, bool], str]
 
@@ -88,9 +86,9 @@ class FieldsLine:
         self._make_line = make_line
         self._query = query
 
-    def __call__(self, observation: Observation, now: float, error: str | None) -> str:
-        """Return the line of a request that has ended *now*, with an *error* of that type."""
-        told = json.loads(self._make_line(observation, now, error))
+    def __call__(self, observation: Observation, now: float) -> str:
+        """Return the line of a request that has ended *now*."""
+        told = json.loads(self._make_line(observation, now))
         for name, header in (("user_agent", "user-agent"), ("referer", "referer")):
             if (value := _header(header, observation, query=self._query)) is not None:
                 told[name] = value
@@ -105,7 +103,7 @@ class FormattedLine:
         self._pieces = _pieces(text)
         self._query = query
 
-    def __call__(self, observation: Observation, now: float, error: str | None) -> str:  # noqa: ARG002
+    def __call__(self, observation: Observation, now: float) -> str:
         """Return the line of a request that has ended *now*."""
         shown = [
             piece if isinstance(piece, str) else piece(observation, now, self._query)

@@ -22,7 +22,6 @@ half the time.
 import json
 import time
 from collections.abc import Callable
-from functools import partial
 from json.encoder import encode_basestring_ascii
 
 from structlog.types import Processor
@@ -30,7 +29,7 @@ from structlog.types import Processor
 from ashapp.observe.logs.formats import printable
 from ashapp.observe.observation import Observation
 
-__all__ = ["AccessLog", "ConsoleLine", "JsonLine"]
+__all__ = ["ConsoleLine", "JsonLine"]
 
 _text: Callable[[str], str] = encode_basestring_ascii
 
@@ -40,27 +39,6 @@ _MOST_KINDS = 10_000
 
 # To format a float takes five times as long.
 _DIGITS = [f"{number:03d}" for number in range(1000)]
-
-
-class AccessLog:
-    """A sink that has a line of each observation written.
-
-    *make_line* is given the observation, the time of its end and the type of what was raised; *write* what
-    makes the line, to be called soon.
-    """
-
-    def __init__(
-        self,
-        make_line: Callable[[Observation, float, str | None], str],
-        write: Callable[[Callable[[], str]], None],
-    ) -> None:
-        self._make_line = make_line
-        self._write = write
-
-    def __call__(self, observation: Observation) -> None:
-        """Write the line of a request that has ended."""
-        error = None if observation.error is None else type(observation.error).__name__
-        self._write(partial(self._make_line, observation, time.time(), error))
 
 
 class JsonLine:
@@ -73,8 +51,8 @@ class JsonLine:
         # What lines of one kind have in common, by what that is made of.
         self._fragments: dict[_Kind, tuple[str, str, str]] = {}
 
-    def __call__(self, observation: Observation, now: float, error: str | None) -> str:
-        """Return the line of a request that has ended *now*, with an *error* of that type."""
+    def __call__(self, observation: Observation, now: float) -> str:
+        """Return the line of a request that has ended *now*."""
         second = int(now)
         if second != self._second:
             self._second = second
@@ -85,8 +63,8 @@ class JsonLine:
         client = scope.get("client")
         query = f'"query":{_text(_query(observation))},' if self._query else ""
         rest = ',"disconnected":true' if observation.disconnected else ""
-        if error is not None:
-            rest += f',"error":{_text(error)}'
+        if observation.failure is not None:
+            rest += f',"error":{_text(observation.failure)}'
         if observation.details is not None:
             rest += f",{json.dumps(dict(observation.details), separators=(',', ':'))[1:-1]}"
         micros = int((now - second) * 1e6)
@@ -125,8 +103,8 @@ class ConsoleLine:
         self._render = render
         self._query = query
 
-    def __call__(self, observation: Observation, now: float, error: str | None) -> str:
-        """Return the line of a request that has ended *now*, with an *error* of that type."""
+    def __call__(self, observation: Observation, now: float) -> str:
+        """Return the line of a request that has ended *now*."""
         scope = observation.scope
         query = _query(observation) if self._query else ""
         target = f"{scope['path']}?{query}" if query else scope["path"]
@@ -142,7 +120,7 @@ class ConsoleLine:
             "place": observation.place,
             "request_id": observation.request_id,
             **({"disconnected": True} if observation.disconnected else {}),
-            **({"error": error} if error is not None else {}),
+            **({"error": observation.failure} if observation.failure is not None else {}),
             **(observation.details or {}),
         }
         return f"{self._render(None, 'info', event)!s}\n"

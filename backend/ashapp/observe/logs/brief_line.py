@@ -26,8 +26,8 @@ class BriefLine:
     def __init__(self, *, colors: bool) -> None:
         self._colors = colors
 
-    def __call__(self, observation: Observation, now: float, error: str | None) -> str:
-        """Return the line of a request that has ended *now*, with an *error* of that type."""
+    def __call__(self, observation: Observation, now: float) -> str:
+        """Return the line of a request that has ended *now*."""
         scope = observation.scope
         query = scope.get("query_string", b"").decode("latin-1")
         target = printable(f"{scope['path']}?{query}" if query else scope["path"])
@@ -39,6 +39,7 @@ class BriefLine:
             f"  {_span(observation.duration):>6}  {place:<6}  ",
             f"{scope.get('method', 'WS'):<6} ",
         )
+        error = observation.failure
         told = "" if error is None else f"  {_cut(printable(_NAMES.get(error, error)), _LONGEST_ERROR)}"
         target = _cut(target, _WIDTH - sum(map(len, before)) - len(told))
         clock, shown, middle, method = before

@@ -30,9 +30,13 @@ from queue import SimpleQueue
 from typing import NoReturn, TextIO
 
 from ashapp.observe.logs.outlet import Outlet, identity
+from ashapp.observe.observation import Observation
 from ashapp.observe.soon import Soon
 
-__all__ = ["Lines", "stderr_lines", "write_before_exit"]
+__all__ = ["AccessLine", "Lines", "stderr_lines", "write_before_exit"]
+
+#: Makes the line of a request that has ended at a time, in seconds since the epoch.
+AccessLine = Callable[[Observation, float], str]
 
 _log = logging.getLogger("ashapp.observe")
 
@@ -63,7 +67,7 @@ class Lines:
     def _begin(self) -> None:
         self._soon = Soon(self.flush)
         self._outlet: Outlet | None = None
-        self._waiting: deque[str | Callable[[], str]] = deque()
+        self._waiting: deque[str | tuple[AccessLine, Observation]] = deque()
         self._lock = threading.Lock()
         # What waits for the thread; how many bytes have been put there, and how many were taken from there.
         self._queue: SimpleQueue[tuple[Outlet, bytes]] = SimpleQueue()
@@ -91,9 +95,12 @@ class Lines:
         self._waiting.append(line)
         self.flush()
 
-    def write_soon(self, line: Callable[[], str]) -> None:
-        """Write what *line* returns when the running loop has done what it has to do now, or a bit later."""
-        self._waiting.append(line)
+    def write_soon(self, make_line: AccessLine, observation: Observation) -> None:
+        """Write the line of a request that has ended, when the loop has done what it has to do now, or later.
+
+        It is made then too: many in a row take half the time.
+        """
+        self._waiting.append((make_line, observation))
         self._soon.ask()
 
     def flush(self) -> None:
@@ -101,7 +108,7 @@ class Lines:
         self._soon.note()
         while self._waiting and self._lock.acquire(blocking=False):
             try:
-                if lines := list(self._take(len(self._waiting))):
+                if lines := self._take(len(self._waiting)):
                     self._write(lines)
             finally:
                 self._lock.release()
@@ -121,20 +128,26 @@ class Lines:
                 taken, since = self._taken, time.monotonic()
             time.sleep(_POLL)
 
-    def _take(self, count: int) -> Iterator[str]:
+    def _take(self, count: int) -> list[str]:
         """Take *count* lines that wait; those for which there is no room, or that can't be made, are lost."""
         used = self._queued - self._taken
         has_room, has_room_for_access = used < self._limit, used < self._limit // 4 * 3
+        # From the clock that times requests to the time of day.
+        shift = time.time() - time.perf_counter()
+        lines: list[str] = []
         for _ in range(count):
-            line = self._waiting.popleft()
-            is_access = not isinstance(line, str)
-            if not (has_room_for_access if is_access else has_room):
-                self._dropped += 1
-                continue
-            try:
-                yield line if isinstance(line, str) else line()
-            except Exception:
-                self._dropped += 1
+            entry = self._waiting.popleft()
+            if isinstance(entry, str):
+                if has_room:
+                    lines.append(entry)
+            elif has_room_for_access:
+                make_line, observation = entry
+                try:
+                    lines.append(make_line(observation, shift + observation.ended_at))
+                except Exception:  # noqa: S112 - it is counted below
+                    continue
+        self._dropped += count - len(lines)
+        return lines
 
     def _write(self, lines: list[str]) -> None:
         stream, text = self._stream or sys.stderr, "".join(lines)

@@ -3,15 +3,16 @@
 
 import logging
 import sys
+from functools import partial
 from typing import Any
 
 from uvicorn.config import LOG_LEVELS
 
-from ashapp.observe.logs.access_format import AccessLine, line_of_format
-from ashapp.observe.logs.access_log import AccessLog, ConsoleLine, JsonLine
+from ashapp.observe.logs.access_format import line_of_format
+from ashapp.observe.logs.access_log import ConsoleLine, JsonLine
 from ashapp.observe.logs.brief_line import BriefLine
 from ashapp.observe.logs.formats import LogFormat, console_renderer, log_config
-from ashapp.observe.logs.lines import stderr_lines
+from ashapp.observe.logs.lines import AccessLine, stderr_lines
 from ashapp.observe.logs.request_records import LOGGERS, RequestRecords
 from ashapp.observe.observation import Sink
 from ashapp.server.settings import Settings
@@ -44,7 +45,7 @@ def access_logs(settings: Settings) -> list[Sink]:
     quiet = LOG_LEVELS[settings.log_level] > logging.INFO
     if settings.log_config is not None or not settings.access_log or quiet:
         return []
-    return [AccessLog(_access_line(settings), stderr_lines.write_soon)]
+    return [partial(stderr_lines.write_soon, _access_line(settings))]
 
 
 def hold_to_rules(settings: Settings) -> None:
