@@ -117,7 +117,7 @@ def _parse_unix(text: str) -> UnixAddress:
 
 
 def _collide(first: Address, second: Address) -> bool:
-    """Say whether both can't be had. The kernel would let ports be bound twice before they listen."""
+    """Say whether one excludes the other. The kernel finds that out only when both listen."""
     match first, second:
         case TcpAddress(), TcpAddress():
             same_host = first.host == second.host or _has_all(first, second) or _has_all(second, first)
@@ -128,7 +128,7 @@ def _collide(first: Address, second: Address) -> bool:
 
 
 def _has_all(address: TcpAddress, other: TcpAddress) -> bool:
-    """Say whether *address* is all interfaces, that of *other* among them. A name may be of either kind."""
+    """Say whether *address* is all interfaces of the protocol of *other*. A name may have IPv4 and IPv6."""
     match address.host:
         case "":
             return True

@@ -67,7 +67,7 @@ class Routing:
         return rule is not None and is_native(self._app.view_functions.get(rule.endpoint))
 
     def note_route(self, info: RequestInfo, environ: Environ) -> None:
-        """Note which rule a request matches that has not got as far as that."""
+        """Note the rule of a request that was given up before Flask had matched it."""
         rule = self._find(environ)
         if rule is not None:
             info.route, info.endpoint = rule.rule, rule.endpoint

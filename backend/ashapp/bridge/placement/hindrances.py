@@ -57,7 +57,7 @@ def is_original(owner: type, name: str, module: str) -> bool:
 
 def is_flasks_own(app: Flask, name: str) -> bool:
     """Say whether neither *app* nor a tool that does more than pass on has replaced a method of Flask."""
-    return name not in vars(app) and not _is_overridden(app, name) and _is_passed_to(Flask, name, "flask.app")
+    return name not in vars(app) and not _is_overridden(app, name) and _is_passed_to(name)
 
 
 def binds_as_flask(app: Flask) -> bool:
@@ -97,9 +97,9 @@ def _is_defined_in(module: str, method: Any) -> bool:
     )
 
 
-def _is_passed_to(owner: type, name: str, module: str) -> bool:
-    """Say whether a method is the original, or what a tool has put around it that passes on."""
-    return _is_defined_in(module, unwrapped(getattr(owner, name, None)))
+def _is_passed_to(name: str) -> bool:
+    """Say whether Flask's method *name* is the original, maybe with a tool around it that passes on."""
+    return _is_defined_in("flask.app", unwrapped(getattr(Flask, name, None)))
 
 
 def _is_overridden(app: Flask, name: str) -> bool:
@@ -115,7 +115,7 @@ def _overridden(app: Flask) -> str | None:
         if _is_overridden(app, name):
             return f"{type(app).__qualname__} overrides {name}"
     for name in _REPLACED_BY_BRIDGE:
-        if not _is_passed_to(Flask, name, "flask.app"):
+        if not _is_passed_to(name):
             return f"{name} is replaced in flask.Flask"
     for name in _DISPATCH_ON_OBJECT:
         if name in vars(app) and not is_nonblocking(vars(app)[name]):

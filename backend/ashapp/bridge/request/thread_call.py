@@ -212,7 +212,7 @@ class ThreadCall(WsgiCall):
         self.body.stop()
 
     def _let_go(self) -> None:
-        """Let the thread go that waits until its response has been sent, and give back what that took."""
+        """Let a thread go that waits until its response is sent, and give back the bytes that it took."""
         sent, self._sent = self._sent, None
         if sent is not None:
             sent.release()

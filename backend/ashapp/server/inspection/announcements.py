@@ -97,7 +97,7 @@ def _never_called(routes: Iterable[Route], settings: Settings) -> Iterator[str]:
 
 
 def _kept_off_the_loop(routes: Iterable[Route]) -> Iterator[str]:
-    """Yield one line if something keeps async views off the loop that are not kept off it on purpose."""
+    """Yield one line if async views are kept off the loop, and not on purpose."""
     kept = {
         route.endpoint: route.reason
         for route in routes

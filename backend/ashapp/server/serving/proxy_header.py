@@ -2,8 +2,8 @@
 """The header of the PROXY protocol, with which a proxy begins a connection: versions 1 and 2. No I/O.
 
 The specification is ``doc/proxy-protocol.txt`` of HAProxy; the numbers below are those of its sections. A
-proxy that passes on bytes can't add a header to a request. So it tells in front of all, before TLS too,
-between which addresses the connection of its client is.
+proxy that passes on bytes can't add a header to a request. So it tells the two addresses of its
+client's connection first of all, even before TLS.
 """
 
 import re

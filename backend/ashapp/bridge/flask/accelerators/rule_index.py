@@ -49,12 +49,12 @@ def index_of(url_map: Map) -> RuleIndex | None:
 
 
 class RuleIndex(StateMachineMatcher):
-    """A matcher in place of *plain*, to which *rules* have been added."""
+    """A matcher that takes the place of *plain*, whose *rules* it has."""
 
     def __init__(self, plain: StateMachineMatcher, rules: Iterable[Rule]) -> None:
         super().__init__(plain.merge_slashes)
         self._root = plain._root  # noqa: SLF001 - see ``flask/patches.py``
-        #: What has been found for a request before, for who matches; it is forgotten when a rule is added.
+        #: Rules that whoever matches has found before; they are forgotten when one is added.
         self.known: dict[Any, Rule] = {}
         self._is_needed = False
         # The endpoints with a rule that other rules may redirect to, for its defaults.

@@ -2,7 +2,7 @@
 """Stages of Flask's dispatch, skipped where the application has registered nothing for them.
 
 Where no function is registered for such a stage, and nobody listens to its signal, Flask's own code does
-nothing, in a twelfth of the time that it needs for a small view. A stage that is not Flask's own is always
+nothing. That takes it a twelfth of the time of a small view. A stage that is not Flask's own is always
 called, whether it is replaced on the object, in a subclass or in ``Flask`` itself, at any time.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The turns of those who read all of a body: of two threads, each would get a part."""
+"""A lock for those who read a whole body: without it, two readers would each get a part."""
 
 from __future__ import annotations
 
