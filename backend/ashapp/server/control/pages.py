@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the control socket answers: ``/status``, ``/stacks``, ``/reload`` and ``/scale``."""
 
-import json
 import os
 import signal
 import time
@@ -45,10 +44,7 @@ class ControlPages:
             page = problem_page(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {allowed}.", ("Allow", allowed))
         else:
             page = getattr(self, f"_{path[1:]}")(environ.get("QUERY_STRING", ""))
-        body = json.dumps(page.content, indent=2).encode() + b"\n"
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *page.headers]
-        start_response(f"{int(page.status)} {page.status.phrase}", headers)
-        return [body]
+        return page.answer(environ, start_response)
 
     def _status(self, _query: str) -> Page:
         statuses = [] if self._workers is None else self._workers.statuses()

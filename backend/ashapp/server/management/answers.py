@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What a page of the management port answers with."""
+"""What the management port and the control socket answer with: JSON."""
 
+import json
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, NamedTuple
+
+from ashapp.bridge.messages.types import Environ, StartResponse
 
 __all__ = ["FAULTS", "Page", "problem_page"]
 
@@ -16,6 +20,18 @@ class Page(NamedTuple):
     status: HTTPStatus
     content: dict[str, Any]
     headers: tuple[tuple[str, str], ...] = ()
+
+    def answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request with it (PEP 3333). What has a ``detail`` is problem details (RFC 9457)."""
+        body = json.dumps(self.content, indent=2).encode() + b"\n"
+        headers = [
+            ("Content-Type", "application/problem+json" if "detail" in self.content else "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            *self.headers,
+        ]
+        start_response(f"{int(self.status)} {self.status.phrase}", headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
 def problem_page(status: HTTPStatus, detail: str, *headers: tuple[str, str]) -> Page:

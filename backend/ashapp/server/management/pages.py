@@ -2,7 +2,6 @@
 """What the management port answers: metrics for a scraper, and JSON for those who want to know why."""
 
 import functools
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -58,16 +57,7 @@ class ManagementPages:
             page = problem_page(HTTPStatus.METHOD_NOT_ALLOWED, "Use GET or HEAD.", ("Allow", "GET, HEAD"))
         else:
             page = self._page(path)
-        status, content, more_headers = page
-        body = json.dumps(content, indent=2).encode() + b"\n"
-        headers = [
-            ("Content-Type", "application/problem+json" if "detail" in content else "application/json"),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            *more_headers,
-        ]
-        start_response(f"{int(status)} {status.phrase}", headers)
-        return [] if method == "HEAD" else [body]
+        return page.answer(environ, start_response)
 
     def _page(self, path: str) -> Page:
         statuses = self._workers.statuses()
