@@ -7,17 +7,33 @@ import asyncio
 import threading
 from contextlib import suppress
 from functools import partial
+from types import coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ashapp.bridge.concurrency.greenlets import current_greenlet
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
     from concurrent.futures import Future
 
-__all__ = ["as_coroutine", "as_exception", "await_into", "make_wait", "resolve", "run_into", "without_exit"]
+__all__ = [
+    "as_coroutine",
+    "as_exception",
+    "await_into",
+    "make_wait",
+    "resolve",
+    "run_into",
+    "turn",
+    "without_exit",
+]
 
 T = TypeVar("T")
+
+
+@coroutine
+def turn() -> Generator[None, None, None]:
+    """Let others come first that are ready: ``asyncio.sleep(0)``, in one call in place of three."""
+    yield
 
 
 def run_into(future: Future[T], function: Callable[..., T], /, *args: Any, **kwargs: Any) -> None:

@@ -41,7 +41,7 @@ from greenlet import getcurrent
 from greenlet import greenlet as Greenlet  # noqa: N812 - apart from those of calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
     from contextvars import Context
     from types import FrameType
 
@@ -293,7 +293,7 @@ class Driver:
         """Return the coroutine that is to be driven, which has not begun."""
         raise NotImplementedError
 
-    def prepare_to_begin(self) -> Coroutine[Any, Any, None] | None:
+    def prepare_to_begin(self) -> Awaitable[None] | None:
         """Return what is to be awaited before the coroutine begins, if anything is."""
 
     def finish(self) -> Coroutine[Any, Any, None] | None:

@@ -30,7 +30,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.context import in_request, loop_context
-from ashapp.bridge.concurrency.futures import as_exception
+from ashapp.bridge.concurrency.futures import as_exception, turn
 from ashapp.bridge.concurrency.greenlets import DONE, Driver, current_greenlet
 from ashapp.bridge.concurrency.request_threads import current_request_thread
 from ashapp.bridge.concurrency.thread_locals import open_request_locals
@@ -145,9 +145,9 @@ class LoopCall(WsgiCall, Driver):
         dispatched = None if self._begin is None else self._begin(self)
         return self._run() if dispatched is None else dispatched
 
-    def prepare_to_begin(self) -> Coroutine[Any, Any, None] | None:
+    def prepare_to_begin(self) -> Awaitable[None] | None:
         """Let other requests come first, if that has not been done; see ``Driver``."""
-        return asyncio.sleep(0) if self._exchange is None else None
+        return turn() if self._exchange is None else None
 
     @property
     def call(self) -> WsgiCall:
@@ -179,7 +179,7 @@ class LoopCall(WsgiCall, Driver):
         final, self._final = self._final, None
         try:
             if final is not None:
-                await asyncio.sleep(0)
+                await turn()
                 if not self._answers(self._exchange, *final):
                     await self._send_final(*final)
             if self._timeout_answer is not None:

@@ -51,6 +51,7 @@ class _Body(list[bytes]):
 def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
     """Return body, status and headers; see ``werkzeug.wrappers.Response.get_wsgi_response``."""
     body: Any = self.response
+    kind = type(self)
     if (
         accelerators.ENABLED
         and type(body) is list
@@ -59,7 +60,7 @@ def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes]
         and type(self.headers) is Headers
         and environ["REQUEST_METHOD"] != "HEAD"
         and not self.direct_passthrough
-        and _methods_of(type(self)) == _ORIGINALS.methods
+        and (kind.get_wsgi_headers, kind.get_app_iter, kind.iter_encoded, kind.close) == _ORIGINALS.methods
     ):
         status = self.status_code
         headers = self.headers._list[:]
@@ -68,10 +69,6 @@ def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes]
             body.close = self.close
             return body, self.status, headers
     return _get_wsgi_response(self, environ)
-
-
-def _methods_of(kind: type[Response]) -> tuple[Any, ...]:
-    return kind.get_wsgi_headers, kind.get_app_iter, kind.iter_encoded, kind.close
 
 
 def _need_no_change(headers: list[tuple[str, str]]) -> bool:
