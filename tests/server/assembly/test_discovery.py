@@ -198,7 +198,7 @@ NEITHER = "is neither a name nor a call with literal arguments"
         ("shop:make()", "shop:make() can't be called so: it is the function make(name, *, suffix='')"),
         ("shop:number()", "shop:number() can't be called so: it is an object of type int"),
         ("shop:make_later", "shop:make_later is an async function; expected"),
-        ("shop:nothing", "module 'shop' has no 'nothing'"),
+        ("shop:nothing", "module 'shop' has no 'nothing'; there is 'shop:app'"),
         ("shop:Box.nothing", "module 'shop' has no 'Box.nothing'"),
         *((f"shop:{odd}", f"{odd!r} {NEITHER}") for odd in ("make(app)", "make(**{})", "app[0]", "1 +")),
         ("shop:", "'shop:' is no target: it must be 'module', 'module:name' or the path of a file"),
@@ -221,10 +221,17 @@ def test_what_is_no_application_is_told_as_what_it_is(project: Project, target: 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("a = Flask('a'); b = Flask('b')", "has several Flask applications; name one: 'site_:name'"),
+        (
+            "a = Flask('a'); b = Flask('b')",
+            "has several Flask applications; name one: 'site_:a', 'site_:b'",
+        ),
         ("", "module 'site_' has no Flask application and no factory create_app or make_app; name the app"),
         ("def create_app(): return 5", "what site_:create_app returned is an object of type int; expected"),
-        ("def create_app(name): ...", "create_app can't be called so: it is the function create_app(name)"),
+        (
+            "def create_app(name): ...",
+            "the function create_app(name); give it literal arguments, as in 'site_:create_app(\"dev\")'",
+        ),
+        ("import site_ as other\nother.app.route", "has no attribute 'app'"),
         ("import json as app", "module 'site_' has no Flask application"),
     ],
 )
@@ -243,7 +250,10 @@ def test_a_module_that_its_own_package_lacks_is_told_with_its_place(project: Pro
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("\nimport nosuch", "ModuleNotFoundError: No module named 'nosuch' ({file}, line 2)"),
+        (
+            "\nimport nosuch",
+            "named 'nosuch' ({file}, line 2); it is neither in {folder} nor installed for {python}",
+        ),
         ("from os import nosuch", "ImportError: cannot import name 'nosuch' from 'os'"),
         ("import site_.sub", "No module named 'site_.sub'"),
         ("def broken(:", "SyntaxError: invalid syntax ({file}, line 1)"),
@@ -256,7 +266,14 @@ def test_an_error_in_the_module_is_told_with_its_place(project: Project, source:
     file = project(site_=source) / "site_.py"
     text = refusal("site_")
     assert text.startswith("importing 'site_' failed: ")
-    assert message.format(file=file) in text
+    assert message.format(file=file, folder=file.parent, python=sys.executable) in text
+
+
+def test_what_is_below_src_is_told_of(project: Project) -> None:
+    project(src__shop="", src__toys__web="")
+    for target, there in {"shop:app": "src/shop.py", "toys": "src/toys"}.items():
+        assert refusal(target).endswith(f"; {there} is there: name that, or install the project")
+    assert refusal("nowhere:app").endswith(" nor on the Python path")
 
 
 @pytest.mark.parametrize(

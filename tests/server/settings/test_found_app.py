@@ -8,10 +8,12 @@ from ashapp.server.settings.found_app import find_target
 
 
 def write(folder: Path, files: str) -> None:
-    for name in files.split():
+    """Write *files*: empty ones, and such as ``shop.py=app``, with an application of that name."""
+    for file in files.split():
+        name, _, app = file.partition("=")
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
+        path.write_text(f"{app} = flask.Flask(__name__)\n" if app else "")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,16 @@ def test_the_application_is_found_as_by_flask_run(tmp_path: Path, files: str, ta
         ("shop.py", "(shop.py): name it, as in 'ashapp serve shop:app'"),
         ("shop/__init__.py", "(shop): name it, as in 'ashapp serve shop:app'"),
         ("src/shop/__init__.py a.py b.py c.py", "(a.py, b.py, c.py, …): name it, as in 'ashapp serve a:app'"),
+        ("src/shop/__init__.py", "(src/shop): name it, as in 'ashapp serve src/shop:app'"),
+        (
+            "src/shop/__init__.py src/shop/web.py=shop",
+            "(src/shop): name it, as in 'ashapp serve src/shop:app'",
+        ),
+        ("src/shop/__init__.py src/shop/app.py=shop", "name it, as in 'ashapp serve src/shop/app:shop'"),
+        ("src/shop/__init__.py=shop", "(src/shop): name it, as in 'ashapp serve src/shop:shop'"),
+        ("a.py main.py=shop", "(a.py, main.py): name it, as in 'ashapp serve main:shop'"),
+        ("shop/__init__.py shop/app.py=api", "(shop): name it, as in 'ashapp serve shop.app:api'"),
+        ("tests/__init__.py tests/app.py=api main.py", "(main.py): name it, as in 'ashapp serve main:app'"),
         ("manage.py one/wsgi.py two/wsgi.py one/__init__.py two/__init__.py", "(one, two): name it"),
     ],
 )

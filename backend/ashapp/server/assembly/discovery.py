@@ -118,13 +118,21 @@ def _import(path: str) -> ModuleType:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and f"{name}.".startswith(f"{missing}.") and not _raised_inside(error):
             raise _no_module(missing) from None
-        raise StartupError(f"importing {path!r} failed: {describe(error)}") from error
+        raise StartupError(f"importing {path!r} failed: {_told(error)}") from error
     _check_origin(module, path)
     return module
 
 
 def _no_module(name: str) -> StartupError:
-    return StartupError(f"there is no module {name!r}, neither in {Path.cwd()} nor on the Python path")
+    below = [path for path in (Path("src", name), Path("src", f"{name}.py")) if path.exists()]
+    hint = f"; {below[0].as_posix()} is there: name that, or install the project" if below else ""
+    return StartupError(f"there is no module {name!r}, neither in {Path.cwd()} nor on the Python path{hint}")
+
+
+def _told(error: BaseException) -> str:
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    hint = f"; it is neither in {Path.cwd()} nor installed for {sys.executable}"
+    return describe(error) + (hint if missing and "." not in missing else "")
 
 
 def _module_name(path: str) -> str:
@@ -169,7 +177,7 @@ def _search(module: ModuleType) -> tuple[object, str]:
     if len(instances) == 1:
         return next(iter(instances.values())), label
     if len(instances) > 1:
-        raise StartupError(f"module {label!r} has several Flask applications; name one: '{label}:name'")
+        raise StartupError(f"module {label!r} has several Flask applications; name one: {_named(module)}")
     for name in ("create_app", "make_app"):
         factory = getattr(module, name, None)
         if inspect.isfunction(factory):
@@ -183,6 +191,12 @@ def _search(module: ModuleType) -> tuple[object, str]:
     )
 
 
+def _named(module: ModuleType) -> str:
+    """Return the targets of the Flask applications that *module* has names for."""
+    names = (name for name, value in vars(module).items() if isinstance(value, Flask))
+    return ", ".join(f"'{module.__name__}:{name}'" for name in names)
+
+
 def _evaluate(module: ModuleType, expression: str) -> tuple[object, str]:
     """Look up ``name``, ``name.attribute`` or a call of it with literal arguments."""
     try:
@@ -194,7 +208,9 @@ def _evaluate(module: ModuleType, expression: str) -> tuple[object, str]:
     try:
         found: Any = operator.attrgetter(name)(module)
     except AttributeError:
-        raise StartupError(f"module {module.__name__!r} has no {name!r}") from None
+        others = _named(module)
+        there = f"; there is {others}" if others else ""
+        raise StartupError(f"module {module.__name__!r} has no {name!r}{there}") from None
     is_function = inspect.isfunction(found) or inspect.ismethod(found)
     label = f"{module.__name__}:{expression}"
     if arguments is None and not (is_function and _accepts(found)):
@@ -216,11 +232,12 @@ def _parse(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | Non
 
 def _call(factory: Any, label: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[object, str]:
     if not callable(factory) or not _accepts(factory, *args, **kwargs):
-        raise StartupError(f"{label} can't be called so: it is {_kind(factory)}")
+        hint = f"; give it literal arguments, as in '{label}(\"dev\")'" if "(" not in label else ""
+        raise StartupError(f"{label} can't be called so: it is {_kind(factory)}{hint}")
     try:
         made = factory(*args, **kwargs)
     except (Exception, SystemExit) as error:
-        raise StartupError(f"calling {label} failed: {describe(error)}") from error
+        raise StartupError(f"calling {label} failed: {_told(error)}") from error
     if inspect.iscoroutine(made):
         made.close()
         raise StartupError(f"{label} is an async function; {_EXPECTED}")

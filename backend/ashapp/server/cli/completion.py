@@ -6,8 +6,7 @@ bash is mended here: bash takes words apart at colons and equals signs (COMP_WOR
 offered in the place of the last part alone.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -16,6 +15,7 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
 from ashapp.server.settings import ServerSettings
+from ashapp.server.settings.found_app import seeming_targets
 from ashapp.server.settings.types import parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 
@@ -27,12 +27,6 @@ _IMPLEMENTATIONS: Mapping[str, Iterable[str]] = {
     "http": HTTP_PROTOCOLS,
     "ws": WS_PROTOCOLS,
 }
-
-# What assigns an application, or makes one.
-_ASSIGNED = re.compile(
-    r"^(?:(\w+)\s*=\s*[\w.]*Flask\(|(app|application)\s*=|def (create_app|make_app)\()", re.MULTILINE
-)
-
 
 # What bash takes for a word of its own.
 _BREAKS = frozenset(":=")
@@ -88,13 +82,5 @@ def complete_target(_: click.Context, __: click.Parameter, incomplete: str) -> l
 
 def complete_application(incomplete: str) -> list[CompletionItem]:
     """Return the applications that the files of the current folder seem to hold."""
-    found = (target for target in _targets(Path.cwd()) if target.startswith(incomplete))
+    found = (target for target in seeming_targets(Path.cwd()) if target.startswith(incomplete))
     return [CompletionItem(target) for target in found]
-
-
-def _targets(folder: Path) -> Iterator[str]:
-    for path in sorted((*folder.glob("*.py"), *folder.glob("*/__init__.py"), *folder.glob("*/wsgi.py"))):
-        name = ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
-        text = path.read_text(encoding="utf-8", errors="replace")
-        for match in _ASSIGNED.finditer(text):
-            yield f"{name}:{match[1] or match[2] or match[3]}"

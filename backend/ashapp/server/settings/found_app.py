@@ -2,12 +2,13 @@
 """The application of a folder where none is named: the one that ``flask run`` or Django's manage.py takes."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from ashapp.server.errors import StartupError
 
-__all__ = ["find_target"]
+__all__ = ["find_target", "seeming_targets"]
 
 # In this order, as Flask looks for them. It imports them by name, so a package wins over a file.
 _CUSTOMARY = ("wsgi", "app")
@@ -26,6 +27,14 @@ _TOOLS = {
     "test",
     "tests",
 }
+# Files that an application may be in: of the folder, of packages, and of packages below src.
+_PLACES = ("*.py", *(f"{above}*/{name}.py" for above in ("", "src/") for name in ("__init__", "app", "wsgi")))
+
+# What assigns an application, or makes one.
+_ASSIGNED = re.compile(
+    r"^(?:(\w+)\s*=\s*[\w.]*Flask\(|(app|application)\s*=|def (create_app|make_app)\()", re.MULTILINE
+)
+
 # How many files are named.
 _NAMED = 3
 
@@ -52,9 +61,10 @@ def find_target(folder: Path) -> str | None:
     if not code:
         return None
     more = ", …" if len(code) > _NAMED else ""
+    example = next(seeming_targets(folder), f"{code[0].removesuffix('.py')}:app")
     raise StartupError(
         "no application is named, and there is no wsgi.py and no app.py here, but other code "
-        f"({', '.join(code[:_NAMED])}{more}): name it, as in 'ashapp serve {Path(code[0]).stem}:app', or by "
+        f"({', '.join(code[:_NAMED])}{more}): name it, as in 'ashapp serve {example}', or by "
         "ASHAPP_APP or FLASK_APP"
     )
 
@@ -66,4 +76,16 @@ def _code(folder: Path) -> Iterator[str]:
             yield path.name
     for path in (*folder.glob("*/__init__.py"), *folder.glob("src/*/__init__.py")):
         if path.parent.name not in _TOOLS:
-            yield path.parent.name
+            yield path.parent.relative_to(folder).as_posix()
+
+
+def seeming_targets(folder: Path) -> Iterator[str]:
+    """Yield the targets that files of *folder* seem to hold; none of them is imported."""
+    for path in sorted(path for place in _PLACES for path in folder.glob(place)):
+        parts = path.relative_to(folder).with_suffix("").parts
+        if not _TOOLS.isdisjoint(parts) or parts[-1].startswith("test_"):
+            continue
+        # What is below src is importable where it is installed. As a path it always is.
+        name = ("/" if parts[0] == "src" else ".").join(parts).removesuffix("__init__").rstrip("./")
+        for match in _ASSIGNED.finditer(path.read_text(encoding="utf-8", errors="replace")):
+            yield f"{name}:{match[1] or match[2] or match[3]}"
