@@ -43,6 +43,7 @@ ORDER = (
     "ashapp.bridge.wsgi",
     "ashapp.bridge.lifespan",
     "ashapp.bridge.mounts",
+    "ashapp.bridge.forked_children",
     "ashapp.bridge.lifespan_runner",
     "ashapp.bridge.websocket",
     "ashapp.bridge.placement",

@@ -23,6 +23,7 @@ from ashapp.bridge.concurrency.request_threads import BorrowedThread, RequestThr
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
 from ashapp.bridge.concurrency.thread_locals import are_isolated
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.forked_children import look_after_forks
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.lifespan import Lifespan
 from ashapp.bridge.messages.environ import body_is_announced, build_environ, server_constants
@@ -304,6 +305,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         if loop is not self.loop:
             self.loop = loop
             self.service.tasks.install(loop)
+            look_after_forks()
         return loop
 
     async def _drain(self) -> None:

@@ -66,5 +66,8 @@ class Call(Protocol):
         """Return the loop for the coroutines that a thread of this call waits for. On that thread."""
         ...
 
+    def disown(self, way_back: Any) -> None:
+        """Belong to the process that has forked this one: *way_back* is there in place of the loop."""
+
     def note_task(self, task: Cancellable) -> None:
         """Cancel *task*, for which a thread of this call waits, with the request. On the loop of *task*."""

@@ -129,6 +129,11 @@ class PooledGreenlet(Greenlet):
 
     # -- inside the greenlet
 
+    def disown(self, way_back: Any) -> None:
+        """Switch to *way_back* in place of the driving task, which another process has; wait for nothing."""
+        self._caller = way_back
+        self.__class__ = _DisownedGreenlet
+
     def ask(self, item: Any) -> Any:
         """Hand *item*, a future or an errand, to the driving task and return its answer."""
         current = getcurrent()
@@ -156,6 +161,12 @@ class PooledGreenlet(Greenlet):
             return stop.value
         finally:
             self.depth -= 1
+
+
+class _DisownedGreenlet(PooledGreenlet):
+    """One that code which runs in it is not to find: a forked child is in it, and drives no greenlet."""
+
+    __slots__ = ()
 
 
 def _work() -> None:

@@ -13,6 +13,7 @@ The thread that became idle last is woken first.
 """
 
 import logging
+import os
 import threading
 import time
 import weakref
@@ -146,6 +147,17 @@ class _State:
         self.started = 0
         self.waking = False
         self.stopped = False
+        # How many forks lie between the process that made the pool and this one.
+        self.generation = 0
+        _states.add(self)
+
+    def begin_anew(self) -> None:
+        """Have no thread and nothing to do, in a forked child: all that belongs to its parent."""
+        self.handoffs, self.idle, self.dismissed, self.busy_since = deque(), [], set(), {}
+        self.mutex = threading.Lock()
+        self.started = 0
+        self.waking = False
+        self.generation += 1
 
     def wake(self) -> None:
         """Get one more thread to look at the hand-offs, unless one is on its way or all are busy."""
@@ -199,7 +211,20 @@ class _State:
             self.idle.pop().release()
 
 
+_states: weakref.WeakSet[_State] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    for state in _states:
+        state.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
 def _work(state: _State) -> None:
+    generation = state.generation
     alarm = threading.Lock()
     alarm.acquire()
     arriving = True
@@ -220,5 +245,7 @@ def _work(state: _State) -> None:
             handoff()
         except BaseException:
             _log.exception("a hand-off failed on %s", threading.current_thread().name)
+        if state.generation != generation:  # a forked child, whose thread this is: the process ends with it
+            return
         state.busy_since[alarm] = 0.0
         del handoff

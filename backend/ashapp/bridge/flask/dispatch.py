@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from contextvars import copy_context
 from functools import partial
 from itertools import chain
@@ -69,6 +70,7 @@ class Dispatch:
         self._app = app
         # The last loop that began to serve the application.
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
         self._async_to_sync = app.async_to_sync
         self._make_response = app.make_response
         is_quick = accelerators.ENABLED and is_flasks_own(app, "make_response")
@@ -114,7 +116,7 @@ class Dispatch:
 
     def enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take note that the application is served on *loop*."""
-        self._loop = loop
+        self._loop, self._pid = loop, os.getpid()
 
     def wants_own_loop(self) -> bool:
         """Say whether the coroutines of the current request are kept off the server's loop. On a thread."""
@@ -169,7 +171,8 @@ class Dispatch:
     ) -> Any:
         if wants_awaitable():
             return func(*args, **kwargs)
-        loop = self._loop
+        # A forked child has a copy of the loop, which stands still.
+        loop = self._loop if os.getpid() == self._pid else None
         is_in_coroutine = asyncio._get_running_loop() is not None  # noqa: SLF001 - the one that does not raise
         if is_in_coroutine or loop is None or not loop.is_running() or keeps_all(self._app):
             return self._async_to_sync(func)(*args, **kwargs)

@@ -23,7 +23,7 @@ import math
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -334,6 +334,11 @@ class ThreadCall(WsgiCall):
     def _continue(self, chunk: bytes) -> None:
         if self._stream is not None:
             self._stream.put(chunk, last=self._response.complete)
+
+    def disown(self, way_back: Any) -> None:
+        """Belong to the process that has forked this one, also where the application fails; see ``Call``."""
+        super().disown(way_back)
+        self._fail = way_back.switch  # type: ignore[method-assign]
 
     def _fail(self, error: BaseException) -> None:
         if self._interrupted and isinstance(error, asyncio.CancelledError):

@@ -203,6 +203,11 @@ class WsgiCall(WsgiOutput):
             if self._ending:
                 self._cross(self._interrupt)
 
+    def disown(self, way_back: Any) -> None:
+        """Belong to the process that has forked this one, also where output comes; see ``Call``."""
+        self.loop = way_back
+        self.send_all = self._send = way_back.switch  # type: ignore[method-assign]
+
     def _cross(self, callback: Callable[..., object], *args: object) -> bool:
         """Call *callback* on the loop. From any thread. Say whether the loop is still there."""
         try:

@@ -19,6 +19,7 @@ from ashapp.server.errors import StartupError
 from ashapp.server.management.server import STALLED, SocketServer
 from ashapp.server.management.workers import Workers
 from ashapp.server.settings import Settings
+from ashapp.server.system.kept_descriptors import kept_from_children
 from ashapp.server.system.sockets import SocketFile, unix
 
 __all__ = ["serving"]
@@ -58,7 +59,7 @@ def _path(setting: str) -> Path | None:
 
 @contextlib.contextmanager
 def _running(path: Path, application: WsgiApplication) -> Iterator[None]:
-    with unix(UnixAddress(str(path), mode=0o600)) as sock:
+    with unix(UnixAddress(str(path), mode=0o600)) as sock, kept_from_children(lambda: [sock.fileno()]):
         file = SocketFile.of(path)
         sock.listen(_BACKLOG)
         server = _Server(sock, application)

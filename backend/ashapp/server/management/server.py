@@ -24,6 +24,7 @@ from ashapp.server.management.pages import ManagementPages
 from ashapp.server.management.shared_folder import make_shared_folder
 from ashapp.server.management.workers import LocalWorker, Workers
 from ashapp.server.settings import Settings
+from ashapp.server.system.kept_descriptors import kept_from_children
 from ashapp.server.system.sockets import listen, tcp, url
 from ashapp.server.telemetry import if_asked_for
 
@@ -64,6 +65,7 @@ def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
             workers.faults = FaultBoard()
         application = ManagementPages(workers, settings.stall_timeout or STALLED)
         stack.enter_context(_sending(application.registry))
+        stack.enter_context(kept_from_children(lambda: [sock.fileno() for sock in sockets]))
         for sock in sockets:
             stack.enter_context(_running(sock, application))
         yield workers, [url(sock) for sock in sockets]

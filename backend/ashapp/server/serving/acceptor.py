@@ -16,7 +16,7 @@ import errno
 import logging
 import select
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ashapp.server.serving.proxied import Introductions
@@ -94,6 +94,11 @@ class Acceptor:
             server.close()
         self._servers.clear()
 
+    def descriptors(self) -> Iterator[int]:
+        """Yield the descriptors at which it accepts, copies of those that it was given."""
+        for server in self._servers.values():
+            yield from (sock.fileno() for sock in server.sockets)
+
     async def _open(self, sock: socket.socket) -> Any:
         loop = asyncio.get_running_loop()
         is_uvloop = not isinstance(loop, asyncio.BaseEventLoop)
@@ -126,6 +131,8 @@ class _Listener:
         self._acceptor = acceptor
         self._loop = asyncio.get_running_loop()
         self._sock = sock
+        #: As ``asyncio.Server.sockets``.
+        self.sockets = (sock,)
         self._tasks: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._begin()

@@ -12,7 +12,7 @@ themselves. One that fails to is aborted: it must not hinder the end of others.
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
@@ -88,6 +88,14 @@ class Connections:
                 cycle.message_event.set()
                 connection.flow.resume_writing()
                 connection.transport.close()
+
+    def descriptors(self) -> Iterator[int]:
+        """Yield the descriptors of their sockets."""
+        for connection in self._connections:
+            transport = getattr(connection, "transport", None)
+            sock = None if transport is None else transport.get_extra_info("socket")
+            if sock is not None:
+                yield sock.fileno()
 
     def abort(self) -> None:
         """Close all at once, whatever they do."""

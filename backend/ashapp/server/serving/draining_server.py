@@ -20,13 +20,14 @@ import contextlib
 import functools
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
 import threading
 import time
 from asyncio import Runner
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from enum import Enum, auto
 from types import FrameType
 
@@ -34,6 +35,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
+from ashapp.bridge.forked_children import end_forked_child
 from ashapp.server.addresses import InheritedAddress
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health, Phase
@@ -42,6 +44,7 @@ from ashapp.server.serving.accept_queue import accept_last
 from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
 from ashapp.server.serving.connections import Connections
 from ashapp.server.settings import Settings
+from ashapp.server.system.kept_descriptors import kept_from_children
 from ashapp.server.system.signals import failures, handle, is_on_terminal, keep, numbers
 from ashapp.server.system.sockets import listen, socket_files
 
@@ -101,8 +104,21 @@ class DrainingServer(uvicorn.Server):
         """
         if threading.current_thread() is threading.main_thread():
             self.handle_signals()
-        with Runner(loop_factory=self.config.get_loop_factory()) as runner:
-            runner.run(self.serve(sockets))
+        process = os.getpid()
+        with (
+            kept_from_children(self._descriptors),
+            Runner(loop_factory=self.config.get_loop_factory()) as runner,
+        ):
+            try:
+                runner.run(self.serve(sockets))
+            finally:
+                if os.getpid() != process:
+                    end_forked_child()
+
+    def _descriptors(self) -> Iterator[int]:
+        if "acceptor" in vars(self):  # else there is none yet
+            yield from self.acceptor.descriptors()
+        yield from self._connections.descriptors()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
         """Begin to end at the first signal, hurry at the next, and at SIGQUIT always."""

@@ -22,6 +22,7 @@ from ashapp.server.errors import StartupError
 from ashapp.server.inspection.announcements import Kind, Tell, announcements
 from ashapp.server.management.workers import Workers
 from ashapp.server.serving.draining_server import DrainingServer
+from ashapp.server.system.kept_descriptors import kept_from_children
 from ashapp.server.system.sockets import url
 
 __all__ = ["prepare", "serve"]
@@ -34,6 +35,11 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
         StartupError: the application can't be loaded, or not be served so.
 
     """
+    with kept_from_children(lambda: [sock.fileno() for sock in sockets]):
+        _serve(server, sockets, workers, tell)
+
+
+def _serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers | None, tell: Tell) -> None:
     application = prepare(server, workers)
     urls = [url(sock, tls=server.config.is_ssl) for sock in sockets]
     for kind, line in announcements(application.found, server.settings, application.warnings, urls):

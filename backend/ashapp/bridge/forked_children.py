@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Processes that code of a request forks: they are no part of the service.
+
+Theory of operation. A forked child has a copy of all that the server has, and one thread: the one that has
+forked. Most children never come back from that: ``multiprocessing`` and ``os._exit`` see to it. One that
+returns from the view, or leaves it by ``sys.exit``, would be a second server. On the loop it would answer
+other clients and act on what the loop of its parent waits for. On a thread it would run queued requests a
+second time, or wait for ever, and keep the port.
+
+So where such a child comes back to the bridge it is ended, with the code of ``sys.exit``. It runs nothing of
+the exit of its parent. Nothing is looked at for that while no process forks: in the child, what leads back to
+the server is replaced. Code that the child itself calls finds no request of a server, as in any process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ashapp.bridge.concurrency.context import in_request
+from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet, enter_call
+from ashapp.bridge.concurrency.request_threads import current_request_thread
+
+if TYPE_CHECKING:
+    from ashapp.bridge.concurrency.call import Call
+
+__all__ = ["WayBack", "end_forked_child", "look_after_forks"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+
+def end_forked_child(error: BaseException | None = None) -> NoReturn:
+    """End this process, a forked child, as *error* says, which has left the code that it should have run."""
+    error = error or sys.exception()
+    code = 0
+    try:
+        if isinstance(error, SystemExit):
+            code = _code_of(error)
+        elif error is not None:
+            code = 1
+            _log.error("A forked child has failed, and ends", exc_info=error)
+        else:
+            _log.warning(
+                "A forked child has come back to the server, which it is no part of, and ends: "
+                "end it by os._exit(), or start a process by multiprocessing or subprocess"
+            )
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, OSError, ValueError):  # there is none
+                stream.flush()
+    finally:
+        os._exit(code)
+
+
+def _code_of(error: SystemExit) -> int:
+    if error.code is None or isinstance(error.code, int):
+        return (error.code or 0) & 0xFF
+    with suppress(AttributeError, OSError, ValueError):
+        sys.stderr.write(f"{error.code}\n")
+    return 1
+
+
+class WayBack:
+    """What a forked child finds in place of the loop, and of what drives its greenlet: it ends there."""
+
+    def __init__(self, call: Call | None) -> None:
+        self._call = call
+
+    def call_soon_threadsafe(self, callback: Any = None, *_: object, **__: object) -> NoReturn:
+        """End this process, which would tell the loop that something is done."""
+        end_forked_child(getattr(getattr(callback, "__self__", None), "_error", None))
+
+    def switch(self, *_: object, **__: object) -> NoReturn:
+        """End this process, which would wait for the loop, send, or be done with the request."""
+        end_forked_child(sys.exception() or getattr(self._call, "error", None))
+
+
+def _note_loop() -> None:
+    _forking.loop = asyncio._get_running_loop() if in_request.get() else None  # noqa: SLF001 - does not raise
+
+
+def _leave_server() -> None:
+    call, greenlet, loop = current_call(), current_greenlet(), _forking.loop
+    way_back: Any = WayBack(call)
+    if call is not None:
+        call.disown(way_back)
+        enter_call(None)
+    request_thread = current_request_thread.get()
+    if request_thread is not None:
+        request_thread.end()
+    if loop is not None:
+        if greenlet is not None:
+            greenlet.disown(way_back)
+        loop.call_soon(end_forked_child)
+
+
+class _Forking:
+    """The loop that runs on the thread that forks, if that is in a request."""
+
+    loop: asyncio.AbstractEventLoop | None = None
+
+
+_forking = _Forking()
+
+
+@functools.cache
+def look_after_forks() -> None:
+    """Have each child that code of a request forks from now on end where it comes back. Once is enough."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_note_loop, after_in_child=_leave_server)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""Sockets that processes which the application forks do not keep.
+
+Theory of operation. A forked child has all descriptors of its parent, and may live for days. Meanwhile the
+port of a service that has ended would be taken, with nobody to accept, and a connection that the service has
+closed would look open to its client. So in the child these descriptors refer to the null device. They are not
+closed: the child has copies of the objects that they belong to. Those would close them again, and by then the
+number may be another file's.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+__all__ = ["kept_from_children"]
+
+# Each returns descriptors of this process.
+_sources: list[Callable[[], Iterable[int]]] = []
+
+
+@contextmanager
+def kept_from_children(source: Callable[[], Iterable[int]]) -> Iterator[None]:
+    """Keep the descriptors that *source* returns from children that are forked before the block ends.
+
+    *source* is called in the child, on the only thread that this has.
+    """
+    _sources.append(source)
+    try:
+        yield
+    finally:
+        _sources.remove(source)
+
+
+def _release() -> None:
+    if not _sources:
+        return
+    with suppress(OSError):  # no descriptor is left
+        null = os.open(os.devnull, os.O_RDWR)
+        for source in _sources:
+            for descriptor in source():
+                if descriptor >= 0:
+                    os.dup2(null, descriptor, inheritable=False)
+        os.close(null)
+    _sources.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release)
