@@ -23,7 +23,7 @@ from ashapp.server.health.state import Health
 from ashapp.server.inspection.announcements import Announcements, Kind, announcements
 from ashapp.server.management import server as management
 from ashapp.server.management.workers import Workers
-from ashapp.server.processes.nursery import Nursery, found_nursery
+from ashapp.server.processes.fork_server import ForkServer, start_fork_server
 from ashapp.server.processes.reloader import Reloader
 from ashapp.server.processes.supervisor import Supervisor
 from ashapp.server.processes.worker_process import WorkerOptions, work
@@ -74,11 +74,11 @@ def run(settings: Settings) -> int:
     if not (settings.reload or settings.supervisor):
         return _serve_alone(config, settings)
     _import_ahead(config)
-    nursery = found_nursery()
-    if isinstance(nursery, Nursery):
-        with contextlib.closing(nursery):
-            return _supervise(config, settings, nursery)
-    return work(config, settings, nursery)
+    fork_server = start_fork_server()
+    if isinstance(fork_server, ForkServer):
+        with contextlib.closing(fork_server):
+            return _supervise(config, settings, fork_server)
+    return work(config, settings, fork_server)
 
 
 def _require_modules(settings: Settings) -> list[Path]:
@@ -107,10 +107,10 @@ def _serve_alone(config: uvicorn.Config, settings: Settings) -> int:
     return 0 if server.started or server.should_exit else STARTUP_FAILURE
 
 
-def _supervise(config: uvicorn.Config, settings: Settings, nursery: Nursery) -> int:
+def _supervise(config: uvicorn.Config, settings: Settings, fork_server: ForkServer) -> int:
     set_title("supervisor", settings.app)
     with _started(settings) as (sockets, workers, urls):
-        options = WorkerOptions(settings, sockets, Counter(), nursery)
+        options = WorkerOptions(settings, sockets, Counter(), fork_server)
         listen(sockets, config.backlog)
         lines = _lines(urls)
         if not settings.reload:

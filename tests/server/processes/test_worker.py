@@ -12,7 +12,7 @@ import pytest
 from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
 from ashapp.server.settings.loading import load
-from tests.server.processes.nursed import founded
+from tests.server.processes.forked import started
 from tests.support.waiting import until
 
 
@@ -25,8 +25,8 @@ def listener() -> Iterator[socket.socket]:
 @contextmanager
 def start(listener: socket.socket, **flags: Any) -> Iterator[Worker]:
     given = {"drain_delay": 0, "stall_timeout": 60, **flags}
-    with founded("work", **given) as nursery:
-        yield Worker(WorkerOptions(load(given), [listener], Counter(), nursery))
+    with started("work", **given) as fork_server:
+        yield Worker(WorkerOptions(load(given), [listener], Counter(), fork_server))
 
 
 def wait_for(started: Worker, report: Report) -> None:

@@ -26,8 +26,8 @@ from ashapp.server.health.state import MOVED_AT
 from ashapp.server.inspection.announcements import Kind, Tell
 from ashapp.server.management.workers import Workers
 from ashapp.server.processes.backoff import BackOff
+from ashapp.server.processes.broadcasts import tell_faults, tell_stacks_wanted
 from ashapp.server.processes.replacements import Replacements
-from ashapp.server.processes.wishes import tell_faults, tell_stacks_wanted
 from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
 from ashapp.server.system.signals import noting

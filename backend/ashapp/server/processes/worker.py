@@ -60,9 +60,9 @@ class Worker:
         with theirs:
             sockets = [sock.fileno() for sock in options.sockets]
             own = [self._beats.fd, self._pulse.fd, theirs.fileno(), options.turns.fd]
-            self.process = options.nursery.fork([*own, *sockets])
+            self.process = options.fork_server.fork([*own, *sockets])
         with contextlib.suppress(OSError):  # it is gone already
-            self.channel.send((options.blocks, options.nursery.variables()))
+            self.channel.send((options.blocks, options.fork_server.variables()))
 
     @property
     def pid(self) -> int:

@@ -35,7 +35,7 @@ from ashapp.server.health.stalls import count_on_thread
 from ashapp.server.health.state import Health
 from ashapp.server.inspection.announcements import Kind
 from ashapp.server.management.shared_folder import SharedFolder
-from ashapp.server.processes.nursery import Nursery
+from ashapp.server.processes.fork_server import ForkServer
 from ashapp.server.processes.shared_counter import SharedCounter
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.process import serve
@@ -97,7 +97,7 @@ class WorkerOptions:
     settings: Settings
     sockets: list[socket.socket]
     blocks: Counter[str]
-    nursery: Nursery
+    fork_server: ForkServer
     turns: SharedCounter = field(default_factory=SharedCounter)
 
 

@@ -4,10 +4,11 @@
 Theory of operation. Most of a start is spent on imports, of Flask, uvicorn and this package, and most of the
 memory of a worker is filled by them. So they are made once. A supervisor then has threads, handlers, sockets
 and a channel to each worker; none of that is for workers. So it forks itself before it has anything, and that
-process, the nursery, only waits: to fork a worker, and to tell how one has ended. Each worker begins as clean
-as the first, after months too, and returns to where the nursery was founded, as if it had been started there.
+process, the fork server, only waits: to fork a worker, and to tell how one has ended (as ``multiprocessing``
+has one by that name). Each worker begins as clean as the first, after months too, and returns to where the
+fork server was started, as if it had been started there.
 
-Descriptors go to a worker as SCM_RIGHTS (unix(7)). The nursery ends with its supervisor, workers by
+Descriptors go to a worker as SCM_RIGHTS (unix(7)). The fork server ends with its supervisor, workers by
 themselves. What is in memory before the first fork is left alone by the garbage collector, so that it stays
 shared.
 """
@@ -26,9 +27,9 @@ from multiprocessing.connection import wait
 from ashapp.server.errors import StartupError
 from ashapp.server.system.signals import noting, numbers
 
-__all__ = ["Child", "Nursery", "found_nursery"]
+__all__ = ["Child", "ForkServer", "start_fork_server"]
 
-# Signals that a terminal, or who ends a group of processes, sends to the nursery too.
+# Signals that a terminal, or who ends a group of processes, sends to the fork server too.
 _SIGNALS = ("SIGCHLD", "SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2")
 
 # A process id, or a negative error number; an exit code, negative for a signal.
@@ -39,7 +40,7 @@ _LOST = 255
 
 
 class Child:
-    """A process that the nursery has forked. *sentinel*, a descriptor, can be read when it has ended."""
+    """A process that the fork server has forked. *sentinel*, a descriptor, can be read when it has ended."""
 
     def __init__(self, pid: int, sentinel: int) -> None:
         self.pid = pid
@@ -68,8 +69,8 @@ class Child:
             self.is_alive()
 
 
-class Nursery:
-    """The nursery as its supervisor knows it; `found_nursery` makes it."""
+class ForkServer:
+    """The fork server as its supervisor knows it; `start_fork_server` makes it."""
 
     def __init__(self, pid: int, orders: socket.socket) -> None:
         self._pid = pid
@@ -77,7 +78,7 @@ class Nursery:
         self._environ = dict(os.environ)
 
     def variables(self) -> dict[str, str]:
-        """Return the variables of the environment that have been set since it was founded."""
+        """Return the variables of the environment that have been set since it was started."""
         return {name: value for name, value in os.environ.items() if self._environ.get(name) != value}
 
     def fork(self, descriptors: Sequence[int]) -> Child:
@@ -85,7 +86,7 @@ class Nursery:
 
         Raises:
             OSError: there is no memory, or there are too many processes or descriptors.
-            StartupError: the nursery was killed.
+            StartupError: the fork server was killed.
 
         """
         sentinel, theirs = os.pipe()
@@ -110,8 +111,8 @@ class Nursery:
         os.waitpid(self._pid, 0)
 
 
-def found_nursery() -> Nursery | list[int]:
-    """Return the nursery to the one that founds it, and in each process that it forks the descriptors for it.
+def start_fork_server() -> ForkServer | list[int]:
+    """Return the fork server to the one that starts it, and to each process that it forks its descriptors.
 
     To be called while this process has one thread and nothing that workers must not have.
 
@@ -132,14 +133,14 @@ def found_nursery() -> Nursery | list[int]:
     pid = os.fork()
     if pid:
         theirs.close()
-        return Nursery(pid, ours)
+        return ForkServer(pid, ours)
     ours.close()
     with theirs:
         return _tend(theirs)
 
 
 def _tend(orders: socket.socket) -> list[int]:
-    """Fork at each order, and return in each fork. The nursery itself ends when nobody can order any more."""
+    """Fork at each order, and return in each fork. The server itself ends when nobody can order any more."""
     before = {signum: signal.getsignal(signum) for signum in numbers(*_SIGNALS)}
     with noting(_SIGNALS) as (woken, _):
         descriptors = _wait(orders, woken)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A nursery that is no fork of the test run: ``python -m tests.server.processes.nursed FD JOB [FLAGS]``.
+"""A fork server that is no fork of the test run: ``python -m tests.server.processes.forked FD JOB [FLAGS]``.
 
 What it forks does the job: it serves, or it tells the descriptor that it was given what it has inherited.
 """
@@ -20,22 +20,22 @@ from typing import Any, NoReturn
 
 import uvicorn
 
-from ashapp.server.processes import nursery
-from ashapp.server.processes.nursery import Nursery
+from ashapp.server.processes import fork_server
+from ashapp.server.processes.fork_server import ForkServer
 from ashapp.server.processes.worker_process import work
 from ashapp.server.settings.loading import load
 
-__all__ = ["founded"]
+__all__ = ["started"]
 
 
 @contextmanager
-def founded(job: str, **flags: Any) -> Iterator[Nursery]:
-    """Run a nursery whose forks do *job*."""
+def started(job: str, **flags: Any) -> Iterator[ForkServer]:
+    """Run a fork server whose forks do *job*."""
     ours, theirs = socket.socketpair()
-    command = [sys.executable, "-m", "tests.server.processes.nursed", str(theirs.fileno()), job]
+    command = [sys.executable, "-m", "tests.server.processes.forked", str(theirs.fileno()), job]
     with theirs:
         process = subprocess.Popen([*command, json.dumps(flags)], pass_fds=[theirs.fileno()])
-    made = Nursery(process.pid, ours)
+    made = ForkServer(process.pid, ours)
     try:
         yield made
     finally:
@@ -76,13 +76,13 @@ def _fail() -> NoReturn:
 
 
 def main(fd: str, job: str, flags: str) -> int:
-    """Be a nursery, and then what it has forked."""
+    """Be a fork server, and then what it has forked."""
     if job == "fail":
         os.fork = _fail
     # A library may keep a descriptor from its import on, as some builds of libffi do.
     before = set(_open_descriptors()) - {int(fd)}
     with socket.socket(fileno=int(fd)) as orders:
-        descriptors = nursery._tend(orders)
+        descriptors = fork_server._tend(orders)
     if job == "work":
         settings = load(json.loads(flags))
         return work(uvicorn.Config(settings.app, log_config=None, interface="asgi3"), settings, descriptors)
