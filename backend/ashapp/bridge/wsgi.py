@@ -32,6 +32,7 @@ from ashapp.bridge.mounts import Mounts
 from ashapp.bridge.request.output_queue import WriteBehind
 from ashapp.bridge.request.service import Service
 from ashapp.bridge.request.serving import serve as serve_request
+from ashapp.bridge.request.serving import serve_early
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.uploads.input_stream import InputStream
 from ashapp.bridge.request.uploads.intake import DEFAULT_READ_AHEAD, Intake
@@ -222,7 +223,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             await self._serve_other(scope, receive, send)
         else:
             self.admission.in_flight += 1
-            await serve_request(self, scope, receive, ending_upgrade(scope, send))
+            await serve_early(self, scope, receive, ending_upgrade(scope, send))
 
     def begin(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         """Serve the request of *exchange* without a task, or return what is to be awaited in one."""

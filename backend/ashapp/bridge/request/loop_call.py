@@ -111,6 +111,7 @@ class LoopCall(WsgiCall, Driver):
     # Python 3.12 a task group whose task fails cancels the task that it belongs to, and leaves that.)
     _cancellations = 0
     _left_over = 0
+    _on_end: Callable[[], object] | None = None
     # With what runs on its request thread, once it has been cancelled meanwhile.
     _patience: Patience | None = None
 
@@ -144,6 +145,13 @@ class LoopCall(WsgiCall, Driver):
         """Return what makes the response, raising nothing; see ``Driver``."""
         dispatched = None if self._begin is None else self._begin(self)
         return self._run() if dispatched is None else dispatched
+
+    def when_ended(self, callback: Callable[[], object]) -> None:
+        """Call *callback* when the application has done with the request, now or later; see ``WsgiCall``."""
+        if self.phase is Phase.ENDED:
+            callback()
+        else:
+            self._on_end = callback
 
     def prepare_to_begin(self) -> Awaitable[None] | None:
         """Let other requests come first, if that has not been done; see ``Driver``."""
@@ -261,6 +269,9 @@ class LoopCall(WsgiCall, Driver):
         if task is not None:
             for _ in range(self._cancellations):
                 task.uncancel()
+        self.phase = Phase.ENDED
+        if self._on_end is not None:
+            self._on_end()
 
     def conclude(self, steps: Steps) -> None:
         """Raise what the server must know of; see ``Driver``."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ashapp.bridge.messages.errors import (
@@ -16,13 +17,15 @@ from ashapp.bridge.messages.errors import (
 from ashapp.bridge.request.thread_call import ThreadCall
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from ashapp.bridge.admission.in_flight import Admission
     from ashapp.bridge.messages.types import Receive, Scope, Send
     from ashapp.bridge.request.service import Service
     from ashapp.bridge.request.uploads.intake import Intake
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
-__all__ = ["Bridge", "serve"]
+__all__ = ["Bridge", "serve", "serve_early"]
 
 
 class Bridge(Protocol):
@@ -42,6 +45,27 @@ class Bridge(Protocol):
     def note_route(self, call: WsgiCall | None) -> None:
         """Note the route of a request that is given up; see ``WsgiToAsgi``."""
         ...
+
+
+def serve_early(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    """Prepare a request, which has been counted, and return what serves it.
+
+    For an async view that is the call itself: each coroutine in between would take memory while that waits.
+    """
+    try:
+        call = bridge.prepare(scope, receive)
+    except Exception:
+        return serve(bridge, scope, receive, send)  # which meets the same, and answers
+    if call.body.announced or isinstance(call, ThreadCall):
+        return serve(bridge, scope, receive, send, call)
+    call.when_ended(partial(_leave, bridge, call))
+    return call.respond(send)
+
+
+def _leave(bridge: Bridge, call: WsgiCall) -> None:
+    if not call.is_complete:
+        bridge.note_route(call)
+    bridge.admission.leave()
 
 
 async def serve(

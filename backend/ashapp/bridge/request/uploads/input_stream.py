@@ -37,6 +37,9 @@ class InputStream(RequestBody, io.BufferedIOBase):
     ``RequestEntityTooLarge`` (413) where the body is longer than ``max_length`` allows.
     """
 
+    # What each request has, whether it has a body or not: most need no dict besides.
+    __slots__ = ("_on_disconnect", "_pump", "_receive", "_server_context", "_state", "loop")
+
     # Defaults of the class; see ``RequestBody``.
     #: Returns how many bytes may be read, or None for any number; asked at each read.
     max_length: Callable[[], int | None] | None = None

@@ -84,14 +84,11 @@ class RequestBody:
     #: Bytes that have come, and bytes that the reader has taken.
     arrived = 0
     taken = 0
-    _state = _State.ARRIVING
     _chunks: deque[bytes] | None = None
     _size = 0
     _limit = HIGH_WATER
     _wakes: tuple[Callable[[], object], ...] = ()
-    _pump: asyncio.Task[None] | None = None
     _room: asyncio.Future[None] | None = None
-    _on_disconnect: Callable[[], None] | None = None
     _next_look: float | None = None
     # Of all bodies: what is done under it takes next to no time, and most bodies are never read.
     _mutex = threading.Lock()
@@ -102,6 +99,9 @@ class RequestBody:
         # ``receive()`` belongs to the server. In the reader's context it could carry that, by what the server
         # registers with the loop, into the next request on the connection.
         self._server_context = copy_context()
+        self._state = _State.ARRIVING
+        self._pump: asyncio.Task[None] | None = None
+        self._on_disconnect: Callable[[], None] | None = None
 
     @property
     def started(self) -> bool:
@@ -142,7 +142,7 @@ class RequestBody:
         if self.is_gone:
             on_disconnect()
             return
-        if read_ahead:
+        if read_ahead and self.announced:
             self._next_look = self._next_look or _FIRST_LOOK
             self.take_in(max(self._limit, read_ahead))
         if self._pump is not None and self._pump.done():
@@ -250,9 +250,10 @@ class RequestBody:
             self._state = _State.RESTING if self._size >= self._limit else _State.ARRIVING
 
     def _wake_readers(self) -> None:
-        wakes, self._wakes = self._wakes, ()
-        for wake in wakes:
-            wake()
+        if self._wakes:
+            wakes, self._wakes = self._wakes, ()
+            for wake in wakes:
+                wake()
 
     def _resume(self) -> None:
         if self._room is not None:
