@@ -49,6 +49,7 @@ def test_the_application_is_found_as_by_flask_run(tmp_path: Path, files: str, ta
         ("a.py main.py=shop", "(a.py, main.py): name it, as in 'ashapp serve main:shop'"),
         ("shop/__init__.py shop/app.py=api", "(shop): name it, as in 'ashapp serve shop.app:api'"),
         ("tests/__init__.py tests/app.py=api main.py", "(main.py): name it, as in 'ashapp serve main:app'"),
+        ("src/shop.py tests/test_a.py", "(src/shop.py): name it, as in 'ashapp serve src/shop:app'"),
         ("manage.py one/wsgi.py two/wsgi.py one/__init__.py two/__init__.py", "(one, two): name it"),
     ],
 )

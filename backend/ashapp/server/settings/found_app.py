@@ -13,15 +13,17 @@ __all__ = ["find_target", "seeming_targets"]
 # In this order, as Flask looks for them. It imports them by name, so a package wins over a file.
 _CUSTOMARY = ("wsgi", "app")
 
-# Python files beside an application that are none.
+# Python files and folders beside an application that are none.
 _TOOLS = {
     "conf",
     "conftest",
     "docs",
+    "examples",
     "fabfile",
     "manage",
     "migrations",
     "noxfile",
+    "scripts",
     "setup",
     "tasks",
     "test",
@@ -70,13 +72,16 @@ def find_target(folder: Path) -> str | None:
 
 
 def _code(folder: Path) -> Iterator[str]:
-    """Yield the names of modules and packages in *folder* that may hold an application."""
-    for path in folder.glob("*.py"):
-        if path.stem not in _TOOLS and not path.name.startswith("test_"):
-            yield path.name
-    for path in (*folder.glob("*/__init__.py"), *folder.glob("src/*/__init__.py")):
-        if path.parent.name not in _TOOLS:
-            yield path.parent.relative_to(folder).as_posix()
+    """Yield the modules and packages in *folder*, and in its folders, that may hold an application."""
+    packages = {path.parent for path in (*folder.glob("*/__init__.py"), *folder.glob("src/*/__init__.py"))}
+    modules = {
+        path for path in (*folder.glob("*.py"), *folder.glob("[!.]*/*.py")) if path.parent not in packages
+    }
+    for path in packages | modules:
+        relative = path.relative_to(folder)
+        names = relative.with_suffix("").parts
+        if _TOOLS.isdisjoint(names) and not names[-1].startswith("test_"):
+            yield relative.as_posix()
 
 
 def seeming_targets(folder: Path) -> Iterator[str]:
