@@ -21,7 +21,7 @@ IMAGE = "ashwanth01/ashapp-backend"
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 OVERLAYS = ("staging", "production")
 #: What is applied beside them, each with the namespace that its user gives it.
-OTHERS = {"load": "ashapp-staging", "observability": ""}
+OTHERS = {"deployer/production": "", "deployer/staging": "", "load": "ashapp-staging", "observability": ""}
 
 _MISSING = (
     "kubectl is not on the PATH. It renders the manifests: install version 1.21 or newer "
@@ -85,7 +85,7 @@ def _main(directory: Path) -> None:
     texts = {name: release(MANIFESTS / "overlays" / name, digest) for name in OVERLAYS}
     texts |= {name: release(MANIFESTS / name, digest, namespace) for name, namespace in OTHERS.items()}
     for name, text in texts.items():
-        (directory / f"{name}.yaml").write_text(text, encoding="utf-8")
+        (directory / f"{name.replace('/', '-')}.yaml").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

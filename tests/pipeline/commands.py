@@ -84,6 +84,7 @@ _BODIES = {
     "tox": _TOX,
     "promtool": "",
     "nginx": "",
+    "grype": "",
     "chromium": "",
 }
 

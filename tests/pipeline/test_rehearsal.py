@@ -90,6 +90,7 @@ def test_what_is_built_and_tested_is_what_is_published_and_deployed(
         f"docker build --tag {tag} ",
         f"smoke of {tag}",
         f"docker save --output image.tar {tag}",
+        "grype sbom:sbom.spdx.json --fail-on high --only-fixed=true",
         "docker load --input image.tar",
         "docker login --username robot --password-stdin",
         f"docker push {tag}",
@@ -110,7 +111,8 @@ def test_what_is_built_and_tested_is_what_is_published_and_deployed(
 def test_the_image_is_told_where_it_comes_from(checkout: Checkout, published: tuple[Run, Commands]) -> None:
     [build] = [call for call in published[1].calls if call.startswith("docker build ")]
     given = dict(re.findall(r"--build-arg (\w+)=(\S+)", build))
-    assert given.keys() == {"VERSION", "REVISION", "CREATED", "SOURCE"}
+    assert given.keys() == {"BASE_IMAGE", "VERSION", "REVISION", "CREATED", "SOURCE"}
+    assert re.fullmatch(rf"python:3\.\d+-slim@{DIGEST}", given["BASE_IMAGE"])
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", given["VERSION"])
     assert given["REVISION"] == checkout.commit_hash
     datetime.fromisoformat(given["CREATED"])
@@ -144,10 +146,12 @@ def test_nothing_is_published_unless_all_checks_succeed(
     assert not [call for call in commands.calls if call.startswith(("docker push", "kubectl"))]
 
 
-def test_what_is_not_published_is_not_deployed(checkout: Checkout, commands: Commands) -> None:
-    commands.fail(f"docker push {IMAGE}")
+@pytest.mark.parametrize("failing", [f"docker push {IMAGE}", "grype sbom"])
+def test_what_is_not_published_is_not_deployed(checkout: Checkout, commands: Commands, failing: str) -> None:
+    commands.fail(failing)
     assert not push(checkout, commands).is_green
-    assert not [call for call in commands.calls if call.startswith("kubectl")]
+    pushed = {call for call in commands.calls if call.startswith(("docker push", "kubectl"))}
+    assert pushed <= {f"docker push {IMAGE}:{checkout.commit_hash}"}
 
 
 @pytest.mark.parametrize("failing", ["ashapp-staging rollout status", "^tox -e container"])

@@ -50,6 +50,7 @@ def test_a_tag_is_built_signed_and_published(checkout: Checkout, commands: Comma
         "gh api repos/",
         "python -m hatchling version 1.2.3",
         "python -m hatchling build",
+        "docker buildx imagetools inspect --format {{.Manifest.Digest}} python:3.13-slim",
         "helm package manifests/chart --version 1.2.3 --app-version 1.2.3",
         "docker login --username robot --password-stdin",
         f"docker push {IMAGE}:1.2.3-amd64",
@@ -62,6 +63,8 @@ def test_a_tag_is_built_signed_and_published(checkout: Checkout, commands: Comma
         "pypi upload of ashapp_backend-1-py3-none-any.whl ashapp_backend-1.tar.gz, attestations true",
         "gh release create v1.2.3 ",
     )
+    builds = [call for call in commands.calls if call.startswith("docker build ")]
+    assert len(builds) == sum(f"BASE_IMAGE=python:3.13-slim@{DIGEST} " in call for call in builds) == 2
     smokes = sorted(call for call in commands.calls if call.startswith("smoke of"))
     assert smokes == [f"smoke of {IMAGE}:1.2.3-{each}" for each in ("amd64", "arm64")]
     files = {name for name in commands.calls[-1].split() if name.endswith((".json", ".tgz", ".whl", ".gz"))}
@@ -94,7 +97,7 @@ def test_what_is_no_release_is_told(
     assert {call.split()[0] for call in commands.calls} == {"gh"}
 
 
-@pytest.mark.parametrize("failing", ["check.py container", "cosign sign"])
+@pytest.mark.parametrize("failing", ["check.py container", "cosign sign", "grype sbom"])
 def test_what_fails_is_not_released(checkout: Checkout, commands: Commands, failing: str) -> None:
     commands.fail(failing)
     assert not release(checkout, commands, "v1.2.3").is_green

@@ -3,6 +3,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -37,7 +39,7 @@ def manifest(tmp_path: Path) -> Path:
 
 
 def script(
-    commands: Commands, name: str, *arguments: object, environment: Mapping[str, str] | None = None
+    commands: Commands, name: str | Path, *arguments: object, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [SCRIPTS / name, *map(str, arguments)],
@@ -51,6 +53,23 @@ def script(
 
 def without_questions(commands: Commands) -> list[str]:
     return [call for call in commands.calls if " get " not in call]
+
+
+@pytest.mark.parametrize("pinned", [f"sha256:{'1' * 64}", ""])
+def test_the_base_has_the_digest_of_the_dockerfile_or_else_that_of_the_registry(
+    commands: Commands, tmp_path: Path, pinned: str
+) -> None:
+    folder = tmp_path / ".github" / "scripts"
+    folder.mkdir(parents=True)
+    shutil.copy2(SCRIPTS / "base", folder)
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (line,) = re.findall(r"^FROM python:\S+ AS python$", dockerfile, re.MULTILINE)
+    name = line.split()[1].partition("@")[0]
+    given = f"{name}@{pinned}" if pinned else name
+    (tmp_path / "Dockerfile").write_text(dockerfile.replace(line, f"FROM {given} AS python"))
+    result = script(commands, folder / "base")
+    assert result.stdout == f"{name}@{pinned or DIGEST}\n", result.stderr
+    assert len(commands.calls) == (not pinned)
 
 
 @pytest.mark.parametrize("overlay", ["staging", "production"])
