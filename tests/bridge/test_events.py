@@ -99,6 +99,17 @@ class Failing(Source):
         raise KeyError("no luck")
 
 
+class Exiting(Source):
+    def items(self) -> Iterator[Any]:
+        yield "first"
+        raise SystemExit("no luck")
+
+
+class Asking(Source):
+    def items(self) -> Iterator[Any]:
+        yield f"{flask.request.path} {flask.request.args['who']}"
+
+
 Make = Callable[[type[Source]], Source]
 
 
@@ -152,10 +163,31 @@ async def test_a_silent_stream_sends_comments(make: Make) -> None:
     assert blocks.count(":") > 3
 
 
-async def test_an_exception_of_the_source_ends_the_stream(make: Make) -> None:
-    source = make(Failing)
+async def test_a_source_may_have_the_request(make: Make) -> None:
+    source = make(Asking)
+    app = flask.Flask(__name__)
+
+    @app.get("/given")
+    async def given() -> Any:
+        return sse(flask.stream_with_context(source()))
+
+    @app.get("/called")
+    def called() -> Any:
+        return sse(lambda _last_id: flask.stream_with_context(source()))
+
+    async with AsyncClient(FlaskToAsgi(app)) as client:
+        for path in ("/given", "/called"):
+            assert (await client.get(f"{path}?who=ada")).text == f":\n\ndata: {path} ada\n\n"
+    assert source.closed == 2
+
+
+@pytest.mark.parametrize(("kind", "error"), [(Failing, KeyError), (Exiting, RuntimeError)])
+async def test_an_exception_of_the_source_ends_the_stream(
+    make: Make, kind: type[Source], error: type[Exception]
+) -> None:
+    source = make(kind)
     async with AsyncClient(serve(source)) as client:
-        with pytest.raises(KeyError, match="no luck"):
+        with pytest.raises(error, match="no luck"):
             await client.get("/async")
     assert source.closed == 1
 

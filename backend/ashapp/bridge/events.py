@@ -28,7 +28,8 @@ from typing import Any
 import flask
 
 from ashapp.bridge.admission.departures import DEPARTURES, Departures
-from ashapp.bridge.concurrency.futures import resolve
+from ashapp.bridge.concurrency.futures import resolve, without_exit
+from ashapp.bridge.request.async_bodies import within_context
 
 __all__ = ["Event", "EventSource", "sse"]
 
@@ -90,10 +91,10 @@ def sse(source: EventSource, *, retry: float | None = None, heartbeat: float = 1
     """Return the response that sends what *source* gives, each as an event; to be called in a view.
 
     A text is the data of an event, an ``Event`` is one, and anything else is sent as JSON. An async *source*
-    in an async view holds no thread. A sync one holds two. *retry* is how many seconds a client waits before
-    it comes back. After each *heartbeat* seconds without an event a comment is sent. The source is closed
-    when it ends, when the client has gone, and when the service drains. A callable gets None where the client
-    has seen no event with an id.
+    in an async view holds no thread. A sync one holds two. Either may be in ``flask.stream_with_context``.
+    *retry* is how many seconds a client waits before it comes back. After each *heartbeat* seconds without an
+    event a comment is sent. The source is closed when it ends, when the client has gone, and when the service
+    drains. A callable gets None where the client has seen no event with an id.
 
     Raises:
         TypeError: *source* is neither an iterable nor a callable.
@@ -103,12 +104,16 @@ def sse(source: EventSource, *, retry: float | None = None, heartbeat: float = 1
     if heartbeat <= 0:
         raise ValueError(f"heartbeat = {heartbeat!r}: expected seconds, above 0")
     start = Event(retry=retry).encode() if retry is not None else _HEARTBEAT
-    if callable(source):
+    if callable(source) and within_context(source) is None:
         last = flask.request.headers.get("Last-Event-ID")
         source = source(last and last.encode("latin-1").decode("utf-8", "replace"))
     departures = flask.request.environ.get(DEPARTURES) or Departures()
-    if isinstance(source, AsyncIterable):
-        body: Any = _AsyncStream(source, departures).body(start, heartbeat)
+    body: Any
+    if (wrapped := within_context(source)) is not None:
+        stream: Any = _AsyncStream(wrapped, departures).body(start, heartbeat)
+        body = flask.stream_with_context(stream)
+    elif isinstance(source, AsyncIterable):
+        body = _AsyncStream(source, departures).body(start, heartbeat)
     elif isinstance(source, Iterable):
         body = _SyncStream(source, departures).body(start, heartbeat)
     else:
@@ -142,7 +147,7 @@ class _AsyncStream:
             yield _farewell(self._departures)
             return
         self._loop = asyncio.get_running_loop()
-        producer = self._loop.create_task(self._produce())
+        producer = self._loop.create_task(without_exit(self._produce()))
         self._departures.members.add(self)
         self._last_time = self._loop.time()
         self._beat(heartbeat)

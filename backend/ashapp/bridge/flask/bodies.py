@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable
 from functools import wraps
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import flask
 from werkzeug.wrappers import Request, Response
 
 from ashapp.bridge.messages.attributes import attribute_of
-from ashapp.bridge.request.async_bodies import AsyncBody
+from ashapp.bridge.request.async_bodies import AsyncBody, within_context
 from ashapp.bridge.request.uploads.input_stream import InputStream
 
 if TYPE_CHECKING:
@@ -80,15 +79,11 @@ class ContextBody(AsyncBody):
 
 
 def as_body(value: Any) -> Any:
-    """Return *value*, or what to iterate in its place where it is an async iterable.
-
-    ``flask.stream_with_context`` takes an async iterable for a function, and what it returns is a decorated
-    function, with that iterable as ``__wrapped__``.
-    """
+    """Return *value*, or what to iterate in its place where it is an async iterable."""
     if isinstance(value, AsyncIterable):
         return AsyncBody(value)
-    wrapped = vars(value).get("__wrapped__") if type(value) is FunctionType else None
-    return ContextBody(wrapped) if isinstance(wrapped, AsyncIterable) else value
+    wrapped = within_context(value)
+    return value if wrapped is None else ContextBody(wrapped)
 
 
 def adopt_body(response: Any) -> None:

@@ -18,11 +18,13 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
+from collections.abc import AsyncIterable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from enum import Enum, auto
 from inspect import isasyncgen
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from greenlet import getcurrent
@@ -37,13 +39,23 @@ from ashapp.bridge.messages.errors import BodyOverdue
 from ashapp.bridge.request.wsgi_output import RUN_OUT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Coroutine, Iterable
 
 
-__all__ = ["AsyncBody", "BodyTask", "runs_inline"]
+__all__ = ["AsyncBody", "BodyTask", "runs_inline", "within_context"]
 
 # Seconds that tasks have which a body leaves on a loop of its own.
 _GRACE = 1.0
+
+
+def within_context(value: Any) -> AsyncIterable[Any] | None:
+    """Return the async iterable of which ``flask.stream_with_context`` has made *value*, or None.
+
+    It takes an async iterable for a function, and what it returns is a decorated function, with that iterable
+    as ``__wrapped__``.
+    """
+    wrapped = vars(value).get("__wrapped__") if type(value) is FunctionType else None
+    return wrapped if isinstance(wrapped, AsyncIterable) else None
 
 
 class _State(Enum):
