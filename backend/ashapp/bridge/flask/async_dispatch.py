@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import flask.globals
 
 from ashapp.bridge.flask.accelerators.originals import AsReplaced, Originals
+from ashapp.bridge.flask.accelerators.wsgi_responses import whole_body
 from ashapp.bridge.placement.nonblocking import is_kept
 from ashapp.bridge.placement.views import makes_coroutine
 from ashapp.bridge.request.loop_call import Awaiting, Running
@@ -91,11 +92,18 @@ class AsyncDispatch:
                 except BaseException as raised:
                     error = raised
                     raise
-                iterable = response(environ, call.start_response)
+                whole = whole_body(response, environ)
+                if whole is None:
+                    iterable = response(environ, call.start_response)
+                else:
+                    call.start_response(response.status, response.headers)
             finally:
                 self._leave(context, environ, error)
                 del error  # its traceback leads to this frame
-            call.send_all(iterable)
+            if whole is None:
+                call.send_all(iterable)
+            else:
+                call.send_whole(whole, response.close)
 
     def _begin_view(self, context: Any, call: LoopCall) -> tuple[Any, Coroutine[Any, Any, Any] | None]:
         """Return the response and None, or None and the coroutine of the view, which is to be awaited.

@@ -13,6 +13,7 @@ __all__ = ["Response", "status_code"]
 # nginx; Apache, lighttpd and Caddy; lighttpd before 1.5; Perlbal.
 _HAND_OVER = frozenset({b"x-accel-redirect", b"x-sendfile", b"x-lighttpd-send-file", b"x-reproxy-url"})
 
+_LENGTH = b"content-length"
 _STATUS = re.compile(r"([1-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
 
 
@@ -116,10 +117,11 @@ class Response:
 
 
 def _content_length(headers: list[tuple[bytes, bytes]]) -> int | None:
-    length = None
-    for name, value in headers:
-        if name == b"content-length":
-            if not value.isdigit() or (length is not None and length != int(value)):
-                raise ValueError(f"response header Content-Length: {value!r}: expected one number of bytes")
-            length = int(value)
-    return length
+    fields = dict(headers)
+    length = fields.get(_LENGTH)
+    if length is None:
+        return None
+    others = headers if len(fields) < len(headers) else ()
+    if not length.isdigit() or any(name == _LENGTH and value != length for name, value in others):
+        raise ValueError(f"response header Content-Length: {length!r}: expected one number of bytes")
+    return int(length)

@@ -69,7 +69,7 @@ class WsgiOutput:
             if isinstance(iterable, (list, tuple)):
                 self._size = sum(map(len, iterable))
             if 0 <= self._size <= HIGH_WATER:
-                self._send_whole(b"".join(iterable))
+                self._send_last(b"".join(iterable))
                 return
             self._check_wanted()  # its first item may be long in coming
             chunks = iter(iterable)
@@ -131,8 +131,16 @@ class WsgiOutput:
         # else the headers wait for the first byte (PEP 3333, "Buffering and Streaming")
         return response.complete
 
-    def _send_whole(self, body: bytes) -> None:
-        """Send *body*, which is all of it."""
+    def send_whole(self, body: bytes, close: Callable[[], object]) -> None:
+        """Send the response whose body is *body*, then *close* it."""
+        self.phase = Phase.ITERATING
+        self._interrupted = False
+        try:
+            self._send_last(body)
+        finally:
+            close()
+
+    def _send_last(self, body: bytes) -> None:
         response = self._response
         if not response.is_due(body):
             self._send(body, last=True)

@@ -57,7 +57,7 @@ def test_nor_is_a_class_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> No
 # What a tool may replace while the application is served, where Flask calls it.
 REPLACED = [
     *((Response, name) for name in ("get_wsgi_headers", "get_app_iter", "iter_encoded", "close")),
-    *((Response, name) for name in ("__init__", "set_data")),
+    *((Response, name) for name in ("__init__", "set_data", "__call__")),
     *((RequestContext, name) for name in ("__init__", "push", "pop")),
     *((AppContext, name) for name in ("__init__", "push", "pop")),
     *((SecureCookieSessionInterface, name) for name in ("open_session", "save_session", "is_null_session")),

@@ -4,7 +4,8 @@
 
 ``Response.get_wsgi_response`` copies the headers, for it may change some of them, and wraps the body twice.
 Of a response with a length and one piece of bytes nothing is changed. The list of its headers will do then,
-and a list for the body, which closes the response as Werkzeug's iterator does.
+and a list for the body, which closes the response as Werkzeug's iterator does. What serves async views needs
+no list: ``whole_body``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.messages.types import Environ
 
-__all__ = ["REPLACED", "get_wsgi_response"]
+__all__ = ["REPLACED", "get_wsgi_response", "whole_body"]
 
 #: What ``get_wsgi_response`` takes the place of.
 REPLACED = Originals("werkzeug.wrappers.response.Response", "get_wsgi_response")
@@ -31,6 +32,8 @@ _ORIGINALS = Originals(
     "werkzeug.wrappers.response.Response", "get_wsgi_headers", "get_app_iter", "iter_encoded", "close"
 )
 _get_wsgi_response = Response.get_wsgi_response
+_CALL = Response.__call__
+_WITHOUT_BODY = (204, 304)
 # Headers that Werkzeug changes.
 _CHANGED = frozenset({"location", "content-location"})
 
@@ -50,25 +53,42 @@ class _Body(list[bytes]):
 
 def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
     """Return body, status and headers; see ``werkzeug.wrappers.Response.get_wsgi_response``."""
-    body: Any = self.response
-    kind = type(self)
+    if accelerators.ENABLED and _is_whole(self, environ):
+        response: Any = self
+        body = _Body(response.response)
+        body.close = self.close
+        return body, self.status, self.headers._list[:]
+    return _get_wsgi_response(self, environ)
+
+
+def whole_body(response: Response, environ: Environ) -> bytes | None:
+    """Return the body of *response* if that and its headers go out as they are, and no function follows."""
+    kind = type(response)
     if (
-        accelerators.ENABLED
-        and type(body) is list
+        kind.__call__ is _CALL
+        and kind.get_wsgi_response is get_wsgi_response
+        and vars(response).get("_on_close") == []
+        and _is_whole(response, environ)
+    ):
+        body: Any = response.response
+        return body[0]  # type: ignore[no-any-return]
+    return None
+
+
+def _is_whole(response: Response, environ: Environ) -> bool:
+    body: Any = response.response
+    kind = type(response)
+    return (
+        type(body) is list
         and len(body) == 1
         and type(body[0]) is bytes
-        and type(self.headers) is Headers
+        and type(response.headers) is Headers
         and environ["REQUEST_METHOD"] != "HEAD"
-        and not self.direct_passthrough
+        and not response.direct_passthrough
         and (kind.get_wsgi_headers, kind.get_app_iter, kind.iter_encoded, kind.close) == _ORIGINALS.methods
-    ):
-        status = self.status_code
-        headers = self.headers._list[:]
-        if 200 <= status != 204 and status != 304 and _need_no_change(headers):
-            body = _Body(body)
-            body.close = self.close
-            return body, self.status, headers
-    return _get_wsgi_response(self, environ)
+        and 200 <= response.status_code not in _WITHOUT_BODY
+        and _need_no_change(response.headers._list)
+    )
 
 
 def _need_no_change(headers: list[tuple[str, str]]) -> bool:
