@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.protocols.limits import refused
+from ashapp.server.serving import draining_server
 from tests.server.serving.accepting import accepting, serving
 from tests.server.serving.test_proxy_header import BY_TLS, IPV4, binary
 from tests.support.client import Connection
@@ -164,6 +165,29 @@ def test_what_is_refused_is_closed_counted_and_told(
     (line,) = (message for message in caplog.messages if message.startswith("Refused"))
     assert line.startswith(f"Refused a connection of 127.0.0.1:{port}: ")
     assert why in line
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_who_has_not_sent_the_header_holds_up_no_end(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0)
+
+    async def accept_last(*_: object) -> list[socket.socket]:
+        return [ours]
+
+    monkeypatch.setattr(draining_server, "accept_last", accept_last)
+    flags: dict[str, Any] = {"proxy_protocol": True, "timeout_head": 60, "timeout_graceful_shutdown": 1}
+    with theirs:
+        with serving(application, loop=loop, **flags) as address:
+            waiting = Connection(address)
+            waiting.send(LINE[:5])
+            theirs.send(LINE[:5])
+            began = time.monotonic()
+        assert time.monotonic() - began < PATIENCE
+        theirs.settimeout(PATIENCE)
+        assert theirs.recv(1) == b""
+        with waiting, suppress(ConnectionResetError):
+            waiting.wait_for_close(PATIENCE)
 
 
 def test_who_only_looks_whether_somebody_listens_is_no_matter(caplog: pytest.LogCaptureFixture) -> None:

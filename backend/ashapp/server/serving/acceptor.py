@@ -13,6 +13,7 @@ it accepts. So nobody is lost when these are too slow or fail; only the first cl
 
 import asyncio
 import errno
+import functools
 import logging
 import select
 import socket
@@ -109,8 +110,17 @@ class Acceptor:
         sock.listen(self._backlog)
         return _Listener(self, sock)
 
-    async def serve(self, accepted: socket.socket) -> None:
-        """Serve a connection that has been accepted already."""
+    def begin(self, accepted: socket.socket, tasks: set[asyncio.Task[None]]) -> None:
+        """Begin to serve a connection that has been accepted already.
+
+        *tasks* has what does so until it has a protocol: when its TLS handshake is over, and what a proxy
+        tells first.
+        """
+        task = asyncio.get_running_loop().create_task(self._serve(accepted))
+        tasks.add(task)
+        task.add_done_callback(functools.partial(_begun, tasks))
+
+    async def _serve(self, accepted: socket.socket) -> None:
         create_protocol = self._create_protocol
         if self._introductions is not None:
             introduced = await self._introductions.introduce(accepted, create_protocol)
@@ -163,14 +173,13 @@ class _Listener:
                 self._begin_in(_PAUSE)
                 return
             accepted.setblocking(False)  # noqa: FBT003 - has no name
-            task = self._loop.create_task(self._acceptor.serve(accepted))
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
+            self._acceptor.begin(accepted, self._tasks)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.debug("A connection came to nothing: %s", error)  # most often a TLS handshake
+
+def _begun(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
+    tasks.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.debug("A connection came to nothing: %s", error)  # most often a TLS handshake
 
 
 class _GivingWay(_Listener):

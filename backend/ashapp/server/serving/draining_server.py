@@ -263,7 +263,9 @@ class DrainingServer(uvicorn.Server):
         self.acceptor.close()
         for sock in sockets:
             sock.close()
-        await asyncio.gather(*map(self.acceptor.serve, queued), return_exceptions=True)
+        # They are waited for as requests are: a handshake, or what a proxy tells first, may never come.
+        for connection in queued:
+            self.acceptor.begin(connection, self.server_state.tasks)
 
     @functools.cached_property
     def acceptor(self) -> Acceptor:
