@@ -100,3 +100,13 @@ def test_it_is_read_anew_after_a_moment(tmp_path: Path) -> None:
     assert memory.left() == 30 * MIB
     now = 1.0
     assert memory.left() == 40 * MIB
+
+
+def test_a_limit_that_is_changed_in_place_counts(tmp_path: Path) -> None:
+    memory = Memory(
+        machine(tmp_path, {"proc/self/cgroup": "0::/", **under("sys/fs/cgroup", TWO)}),
+        iter(range(9)).__next__,
+    )
+    for limit, left in ((200, 120), ("max", 30), (50, 0), (100, 30)):
+        machine(tmp_path, {"sys/fs/cgroup/memory.max": limit if limit == "max" else int(limit) * MIB})
+        assert memory.left() == left * MIB

@@ -35,14 +35,18 @@ _VERSION_2 = ("sys/fs/cgroup", "memory.max", "memory.current", ("inactive_file",
 class _Group(NamedTuple):
     """A control group with a limit."""
 
-    limit: int
+    limit: int  # at the start
+    limit_now: Path
     usage: Path
     statistics: Path
     file_statistics: tuple[str, ...]
 
     def left(self) -> int:
         files = sum(_entry(self.statistics, name) for name in self.file_statistics)
-        return max(self.limit - self.limit // _SPARE - int(_text(self.usage) or 0) + files, 0)
+        # Kubernetes resizes a container in place ("resizePolicy" of the API).
+        now = _text(self.limit_now)
+        limit = int(now) if now.isdecimal() else self.limit
+        return max(limit - limit // _SPARE - int(_text(self.usage) or 0) + files, 0)
 
 
 class Memory:
@@ -61,7 +65,7 @@ class Memory:
 
     @property
     def limit(self) -> int | None:
-        """The limit of the control group; None where it has none."""
+        """The limit of the control group at the start; None where it has none."""
         return None if self._group is None else self._group.limit
 
     def left(self) -> float:
@@ -91,7 +95,8 @@ def _groups(root: Path) -> Iterator[_Group]:
             folder = root / mount / around
             limit = "" if ".." in around.parts else _text(folder / limit_file)
             if limit.isdecimal():  # version 2 says "max" where there is none, version 1 more than there is
-                yield _Group(int(limit), folder / usage_file, folder / "memory.stat", statistics)
+                files = (folder / limit_file, folder / usage_file, folder / "memory.stat")
+                yield _Group(int(limit), *files, statistics)
 
 
 def _entry(path: Path, name: str) -> int:
