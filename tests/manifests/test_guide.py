@@ -15,6 +15,7 @@ from ashapp.server.variables import variable
 from tests.benchmarks.resources import Resources, recommend
 from tests.manifests.objects import Objects
 from tests.manifests.render import MANIFESTS, kustomize
+from tests.manifests.test_schemas import VERSIONS, check
 from tests.support.page import Page
 
 ROOT = MANIFESTS.parent
@@ -118,12 +119,14 @@ def test_an_overlay_of_a_release_has_its_digest(tmp_path: Path) -> None:
 
 def test_an_overlay_of_your_own_has_your_image_settings_and_policies(tmp_path: Path) -> None:
     write("Your own application", tmp_path)
-    objects = Objects.read(kustomize(tmp_path / "shop"))
+    text = kustomize(tmp_path / "shop")
+    check(text, VERSIONS[0], tmp_path)
+    objects = Objects.read(text)
     assert objects.container["image"] == "registry.example.com/shop:1.0"
     assert objects.environment["ASHAPP_THREADS"] == "20"
     assert objects.environment["ASHAPP_DRAIN_DELAY"]
     policies = {item["metadata"]["name"] for item in objects.of("NetworkPolicy")}
-    assert policies == {"ashapp-backend", "database", "default-deny"}
+    assert policies == {"ashapp-backend", "default-deny", "egress"}
     assert objects.one("Namespace")["metadata"]["name"] == "shop"
     named = {item["metadata"]["namespace"] for item in objects if item["kind"] != "Namespace"}
     assert named == {"shop"}
