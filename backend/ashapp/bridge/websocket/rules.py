@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+from collections.abc import Hashable
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import flask
@@ -56,13 +58,21 @@ def websocket(
         raise ValueError(f"max_size is {max_size!r}: expected 1 or more bytes, or None")
 
     def decorate(handler: F) -> F:
-        make_view = _async_view if is_async(handler) else _sync_view
+        make_view = _view if isinstance(handler, Hashable) else _view.__wrapped__
         view = make_view(handler, max_size)
-        setattr(view, _NATIVE, True)
         app_or_blueprint.add_url_rule(rule, endpoint, view, websocket=True, **options)
         return handler
 
     return decorate
+
+
+@lru_cache(maxsize=16)
+def _view(handler: Callable[..., Any], max_size: int | None) -> Callable[..., Any]:
+    """Return the view of *handler*, the same for each of its rules: an endpoint has one view."""
+    make_view = _async_view if is_async(handler) else _sync_view
+    view = make_view(handler, max_size)
+    setattr(view, _NATIVE, True)
+    return view
 
 
 def is_native(view: object) -> bool:

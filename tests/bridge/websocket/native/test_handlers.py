@@ -63,6 +63,7 @@ def test_routing_is_flasks(app: flask.Flask, open_websocket: Open) -> None:
     def add_language(_endpoint: str, values: dict[str, Any]) -> None:
         values.setdefault("language", "en")
 
+    @websocket(inner, "/latest", defaults={"price": 0.5})
     @websocket(inner, "/<language>/<float:price>", strict_slashes=False)
     async def quote(ws: WebSocket, **arguments: Any) -> None:
         url = flask.url_for(".quote", price=2.5, _external=True, _scheme="wss")
@@ -72,6 +73,8 @@ def test_routing_is_flasks(app: flask.Flask, open_websocket: Open) -> None:
     app.register_blueprint(outer, url_prefix="/outer")
     with open_websocket("/outer/inner/de/1.5/") as client:
         arguments, endpoint, url, blueprints = flask.json.loads(client.recv(5))
+    with open_websocket("/outer/inner/latest") as client:
+        assert flask.json.loads(client.recv(5))[0] == {"price": 0.5}
     assert arguments == {"language": "de", "price": 1.5}
     assert (endpoint, blueprints) == ("outer.inner.quote", ["outer.inner", "outer"])
     assert url.startswith("wss://127.0.0.1:")
