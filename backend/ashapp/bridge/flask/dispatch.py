@@ -34,7 +34,7 @@ from ashapp.bridge.concurrency.own_loop import OwnLoop, is_own_loop
 from ashapp.bridge.flask import accelerators, patches
 from ashapp.bridge.flask.accelerators.contexts import Contexts
 from ashapp.bridge.flask.accelerators.dispatching import Dispatching
-from ashapp.bridge.flask.accelerators.matching import UrlAdapters
+from ashapp.bridge.flask.accelerators.matching import ARE_KNOWN, UrlAdapters
 from ashapp.bridge.flask.accelerators.responses import PLAIN, Responses
 from ashapp.bridge.flask.accelerators.stages import skip_idle
 from ashapp.bridge.flask.async_dispatch import AsyncDispatch
@@ -75,7 +75,8 @@ class Dispatch:
         self._make_response = app.make_response
         is_quick = accelerators.ENABLED and is_flasks_own(app, "make_response")
         self._responses = Responses(app, self.make_response) if is_quick else None
-        adapters = UrlAdapters(app) if accelerators.ENABLED and binds_as_flask(app) else None
+        is_quick = accelerators.ENABLED and ARE_KNOWN and binds_as_flask(app)
+        adapters = UrlAdapters(app) if is_quick else None
         #: Returns what is to be awaited for a call, or None where the application is to be called.
         self.begin: Begin | None = None
         #: Knows the rule of a request before Flask does.

@@ -7,12 +7,19 @@ import flask
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from werkzeug.routing import MapAdapter, Rule
+from werkzeug.routing import Map, MapAdapter, Rule
 
 from ashapp.bridge.flask.accelerators import matching
 from ashapp.bridge.flask.accelerators.matching import UrlAdapters
 from ashapp.bridge.messages.types import Environ
 from tests.bridge.flask.accelerators.mapped import environ_of, make_app, quick
+
+# What an adapter has, but for its map.
+FIELDS = set(vars(Map().bind("localhost"))) - {"map"}
+
+
+def test_adapters_are_as_they_are_known() -> None:
+    assert matching.ARE_KNOWN
 
 
 def outcome(app: flask.Flask, environ: Environ) -> Any:
@@ -21,7 +28,7 @@ def outcome(app: flask.Flask, environ: Environ) -> Any:
     adapter = attempt(lambda: app.create_url_adapter(request))
     if not isinstance(adapter, MapAdapter):
         return adapter
-    told = {name: value for name, value in vars(adapter).items() if name != "map"}
+    told = {name: getattr(adapter, name) for name in FIELDS}
     matches = [attempt(lambda case=case: adapter.match(*case)) for case in MATCHES]  # type: ignore[misc]
     return told, attempt(lambda: request.host), adapter.map is app.url_map, matches
 

@@ -19,7 +19,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import MapAdapter, Rule
+from werkzeug.routing import Map, MapAdapter, Rule
 
 from ashapp.bridge.flask.accelerators.rule_index import index_of
 from ashapp.bridge.placement.nonblocking import nonblocking
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.flask.accelerators.rule_index import RuleIndex
     from ashapp.bridge.messages.types import Environ
 
-__all__ = ["Adapter", "UrlAdapters"]
+__all__ = ["ARE_KNOWN", "Adapter", "UrlAdapters"]
 
 _BOUND_BY = ("HTTP_HOST", "wsgi.url_scheme", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT")
 _MATCHED_BY = (*_BOUND_BY, "REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
@@ -47,6 +47,15 @@ _AS_FLASK_DOES = {"return_rule": True}
 _MAX_TEMPLATES = 64
 # And they choose the method, of which a rule may take any.
 _MAX_KNOWN = 10_000
+
+
+# What an adapter of Werkzeug's has.
+_FIELDS = (
+    *("map", "server_name", "script_name", "subdomain", "url_scheme"),
+    *("path_info", "default_method", "query_args", "websocket"),
+)
+#: Whether it has that, and nothing else.
+ARE_KNOWN = set(vars(Map().bind("localhost"))) == set(_FIELDS)
 
 
 class UrlAdapters:
@@ -131,7 +140,8 @@ class UrlAdapters:
 class Adapter(MapAdapter):
     """The adapter of one request, which has matched it already; or a template that such are copied from."""
 
-    __slots__ = ("host", "index", "outcome")
+    # With those of its base: an adapter has no dict.
+    __slots__ = ("host", "index", "outcome", *_FIELDS)
 
     # Of an early match, until it is told.
     outcome: tuple[Rule, Mapping[str, Any]] | HTTPException | None
@@ -143,7 +153,8 @@ class Adapter(MapAdapter):
     def like(cls, adapter: MapAdapter, request: flask.Request) -> Adapter:
         """Return an adapter that binds as *adapter* does, which Flask has made for *request*."""
         made = cls.__new__(cls)
-        made.__dict__ = vars(adapter).copy()
+        for name in _FIELDS:
+            setattr(made, name, getattr(adapter, name))
         made.outcome = None
         made.host = vars(request).get("host")
         made.index = adapter.index if isinstance(adapter, Adapter) else index_of(adapter.map)
@@ -152,11 +163,16 @@ class Adapter(MapAdapter):
     def bind(self, environ: Environ) -> Adapter:
         """Return the adapter for a request, of this template."""
         made = Adapter.__new__(Adapter)
-        made.__dict__ = fields = self.__dict__.copy()
         path, query = environ.get("PATH_INFO", "/"), environ.get("QUERY_STRING")
-        fields["path_info"] = path if path.isascii() else _decode(path)
-        fields["default_method"] = environ["REQUEST_METHOD"]
-        fields["query_args"] = query if query is None or query.isascii() else _decode(query)
+        made.map = self.map
+        made.server_name = self.server_name
+        made.script_name = self.script_name
+        made.subdomain = self.subdomain
+        made.url_scheme = self.url_scheme
+        made.websocket = self.websocket
+        made.path_info = path if path.isascii() else _decode(path)
+        made.default_method = environ["REQUEST_METHOD"]
+        made.query_args = query if query is None or query.isascii() else _decode(query)
         made.outcome = None
         made.host = self.host
         made.index = self.index

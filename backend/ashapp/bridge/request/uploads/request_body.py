@@ -27,10 +27,11 @@ from collections import deque
 from contextvars import copy_context
 from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.admission.body_budget import PROOF
-from ashapp.bridge.concurrency.futures import make_wait, resolve
+from ashapp.bridge.concurrency.futures import as_coroutine, make_wait, resolve
 from ashapp.bridge.messages.errors import ClientDisconnected
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class RequestBody:
         # registers with the loop, into the next request on the connection.
         self._server_context = copy_context()
         self._state = _State.ARRIVING
-        self._pump: asyncio.Task[None] | None = None
+        self._pump: asyncio.Task[Any] | None = None
         self._on_disconnect: Callable[[], None] | None = None
 
     @property
@@ -166,15 +167,12 @@ class RequestBody:
     async def _receive_all(self) -> None:
         count = 0
         try:
-            while not self.is_gone and not (self.is_complete and self._on_disconnect is None):
+            while not (self.is_gone or self.is_complete):
                 if self.is_resting:
                     await self._rest()
-                if self.share is not None and not self.is_complete and not self.share.may_grow():
+                if self.share is not None and not self.share.may_grow():
                     await self.share.wait_for_growth()
-                message = await self._receive()
-                if self.is_complete and message["type"] != "http.disconnect":
-                    return  # there is no more to learn from this server
-                self._feed(message)
+                self._feed(await self._receive())
                 count += 1
                 if count % _MESSAGES_IN_A_ROW == 0:
                     await asyncio.sleep(0)
@@ -183,9 +181,32 @@ class RequestBody:
         finally:
             if not self.is_complete:  # nobody else will wake the reader, should this task have been cancelled
                 self._note_gone()
-            if self.is_gone and self._on_disconnect is not None:
-                # A reader that waits is told by its read, before anything is cancelled.
-                self.loop.call_soon(self._report_disconnect)
+            self._report_soon()
+        if self._on_disconnect is not None and not self.is_gone:
+            self._await_disconnect()
+
+    def _await_disconnect(self) -> None:
+        """Await the message after the last of the body, in a task that does nothing else and holds little."""
+        received: Any = self._receive()
+        awaited = received if type(received) is CoroutineType else as_coroutine(received)
+        self._pump = self.loop.create_task(awaited, context=self._server_context)
+        self._pump.add_done_callback(self._look_at_last)
+
+    def _look_at_last(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            _log.error("receive() failed; taken for a disconnect", exc_info=error)
+        if error is not None or task.result()["type"] == "http.disconnect":
+            self._note_gone()
+            self._report_soon()
+        # else there is no more to learn from this server
+
+    def _report_soon(self) -> None:
+        """Tell who watches that the client has gone, after a reader that waits, which is told by its read."""
+        if self.is_gone and self._on_disconnect is not None:
+            self.loop.call_soon(self._report_disconnect)
 
     async def _rest(self) -> None:
         """Wait until there is room; while the client is watched, until it is time for another look."""
