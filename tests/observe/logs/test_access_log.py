@@ -58,6 +58,14 @@ def test_a_line_has_its_members_in_order() -> None:
     ]
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.0000014, 0.9999994, 0.9999996, 1.0, 123.4567891])
+def test_a_time_is_told_in_microseconds(seconds: float) -> None:
+    seen = observation()
+    seen.duration = seen.queued = seconds
+    line = json.loads(json_line(seen))
+    assert line["duration_ms"] == line["queued_ms"] == round(seconds * 1000, 3)
+
+
 def test_the_time_goes_on() -> None:
     make_line = JsonLine()
     times = [NOW, 1783000000.999999, 1783000001.0]

@@ -23,6 +23,7 @@ import json
 import time
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
+from math import floor
 
 from structlog.types import Processor
 
@@ -37,8 +38,10 @@ _text: Callable[[str], str] = encode_basestring_ascii
 _Kind = tuple[str | None, str | None, int | None, str | None]
 _MOST_KINDS = 10_000
 
-# To format a float takes five times as long.
+# To format a number takes three times as long, and a float ten times. A second has so many microseconds.
+_NUMBERS = [str(number) for number in range(1000)]
 _DIGITS = [f"{number:03d}" for number in range(1000)]
+_SECOND = 1_000_000
 
 
 class JsonLine:
@@ -53,7 +56,7 @@ class JsonLine:
 
     def __call__(self, observation: Observation, now: float) -> str:
         """Return the line of a request that has ended *now*."""
-        second = int(now)
+        second = floor(now)
         if second != self._second:
             self._second = second
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
@@ -67,13 +70,15 @@ class JsonLine:
             rest += f',"error":{_text(observation.failure)}'
         if observation.details is not None:
             rest += f",{json.dumps(dict(observation.details), separators=(',', ':'))[1:-1]}"
-        micros = int((now - second) * 1e6)
-        duration, queued = int(observation.duration * 1e6 + 0.5), int(observation.queued * 1e6 + 0.5)
+        micros = floor((now - second) * 1e6)
+        duration, queued = floor(observation.duration * 1e6 + 0.5), floor(observation.queued * 1e6 + 0.5)
         return (
             f'{{"timestamp":"{self._stamp}.{_DIGITS[micros // 1000]}{_DIGITS[micros % 1000]}{event}'
             f"{_text(scope['path'])},{query}{before_bytes}{observation.sent},"
-            f'"duration_ms":{duration // 1000}.{_DIGITS[duration % 1000]},'
-            f'"queued_ms":{queued // 1000}.{_DIGITS[queued % 1000]}{place}'
+            f'"duration_ms":{_NUMBERS[duration // 1000] if duration < _SECOND else duration // 1000}'
+            f".{_DIGITS[duration % 1000]},"
+            f'"queued_ms":{_NUMBERS[queued // 1000] if queued < _SECOND else queued // 1000}'
+            f".{_DIGITS[queued % 1000]}{place}"
             f"{_text(client[0]) if client else 'null'},"
             f'"request_id":"{observation.request_id}","trace_id":"{observation.trace_id}",'
             f'"span_id":"{observation.span_id}"{rest}}}\n'
