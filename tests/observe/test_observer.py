@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from ashapp.observe import soon
 from ashapp.observe.observation import INFO, Message, Observation, Scope, current
 from ashapp.observe.observer import Observer
 from tests.support.asgi import Client, fetch, http_scope
+from tests.support.waiting import eventually
 
 
 class Journal:
@@ -227,3 +229,39 @@ async def test_nothing_is_left_for_the_garbage_collector() -> None:
         assert (await serve())() is None
     finally:
         gc.enable()
+
+
+class Many:
+    """A sink that takes many at once, and fails if *error* is given."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+        self._waiting: list[Observation] = []
+        self.put = self._waiting.append
+        self.flushed: list[int] = []
+
+    def flush(self) -> None:
+        self.flushed.append(len(self._waiting))
+        self._waiting.clear()
+        if self._error is not None:
+            raise self._error
+
+
+async def test_many_that_end_are_told_of_together_soon(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    failing, many = Many(LookupError("oops")), Many()
+    observer = Observer(app, [failing, many])
+    monkeypatch.setattr(soon, "PERIOD", 0.2)
+    for _ in range(2):
+        await observer(http_scope(), None, Client().send)
+    assert many.flushed == []
+    await asyncio.sleep(0)
+    assert many.flushed == failing.flushed == [2]
+    assert "can't take note of a request" in caplog.text
+    await observer(http_scope(), None, Client().send)
+    await asyncio.sleep(0)
+    assert many.flushed == [2], "so soon after the last time it waits for more"
+    await eventually(lambda: many.flushed == [2, 1])

@@ -16,9 +16,9 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextvars import ContextVar
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["INFO", "Message", "Observation", "Scope", "Sink", "current", "identify"]
+__all__ = ["INFO", "ManySink", "Message", "Observation", "Scope", "Sink", "current", "identify"]
 
 #: ASGI connection scope, event message and callable.
 Scope = MutableMapping[str, Any]
@@ -27,6 +27,18 @@ _Send = Callable[[Message], Awaitable[None]]
 
 #: Called with each observation at its end; one that has a method ``begin``, by that at the beginning.
 Sink = Callable[["Observation"], object]
+
+
+class ManySink(Protocol):
+    """A sink that takes note of many observations at once, which takes half the time."""
+
+    @property
+    def put(self) -> Sink:
+        """Put an observation aside at its end. Costs next to nothing, and never fails."""
+
+    def flush(self) -> None:
+        """Take note of all that have been put aside, once or twice in some milliseconds. On the loop."""
+
 
 #: The key of the scope under which the bridge looks for the observation.
 INFO = "ashapp.notes"

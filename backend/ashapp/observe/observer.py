@@ -15,8 +15,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from ashapp.observe.observation import INFO, Observation, Scope, Sink, current
+from ashapp.observe.observation import INFO, ManySink, Observation, Scope, Sink, current
 from ashapp.observe.socket_observation import SocketObservation
+from ashapp.observe.soon import Soon
 
 __all__ = ["Observer"]
 
@@ -39,15 +40,20 @@ class Observer:
     def __init__(
         self,
         app: Callable[[Scope, Any, Any], Awaitable[None]],
-        sinks: Iterable[Sink] = (),
+        sinks: Iterable[Sink | ManySink] = (),
         *,
         answer_cancelled: Callable[[Any], Awaitable[None]] | None = None,
     ) -> None:
         self.app = app
         self._answer_cancelled = answer_cancelled
-        self._sinks = tuple(sinks)
-        self._beginners: list[Sink] = [sink.begin for sink in self._sinks if hasattr(sink, "begin")]
-        self._failed_at: dict[Sink, float] = {}
+        sinks = tuple(sinks)
+        self._beginners: list[Sink] = [sink.begin for sink in sinks if hasattr(sink, "begin")]
+        self._sinks = [sink for sink in sinks if callable(sink)]
+        many = [sink for sink in sinks if not callable(sink)]
+        self._puts = [sink.put for sink in many]
+        self._flushes = [sink.flush for sink in many]
+        self._soon = Soon(self._flush)
+        self._failed_at: dict[Callable[..., object], float] = {}
 
     def __call__(self, scope: Scope, receive: Any, send: Any) -> Awaitable[None]:
         """Observe a request or a WebSocket, or pass everything else on."""
@@ -111,13 +117,24 @@ class Observer:
                 send.__self__.observation = None
 
     def _finish(self, observation: Observation) -> None:
+        if self._puts:
+            for put in self._puts:
+                put(observation)
+            self._soon.ask()
         for sink in self._sinks:
             try:
                 sink(observation)
             except Exception:
                 self._note_failure(sink)
 
-    def _note_failure(self, sink: Sink) -> None:
+    def _flush(self) -> None:
+        for flush in self._flushes:
+            try:
+                flush()
+            except Exception:
+                self._note_failure(flush)
+
+    def _note_failure(self, sink: Callable[..., object]) -> None:
         now = time.monotonic()
         if now - self._failed_at.get(sink, float("-inf")) >= _PAUSE:
             self._failed_at[sink] = now

@@ -28,16 +28,17 @@ class Soon:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._function()
+            self._call()
             return
         if self._asked_in is not loop:
             self._asked_in = loop
             if time.monotonic() - self._done_at < PERIOD:
-                loop.call_later(PERIOD, self._function)
+                loop.call_later(PERIOD, self._call)
             else:
-                loop.call_soon(self._function)
+                loop.call_soon(self._call)
 
-    def note(self) -> None:
-        """Take note that it is being called, by whomever: who asks from now on asks for the next time."""
+    def _call(self) -> None:
+        # Who asks from now on asks for the next time.
         self._asked_in = None
         self._done_at = time.monotonic()
+        self._function()

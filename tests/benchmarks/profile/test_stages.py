@@ -7,7 +7,7 @@ PLACES = [
     ("uvicorn/protocols/http/httptools_impl.py", "RequestResponseCycle.send", "send"),
     ("/lib/site-packages/uvicorn/protocols/http/httptools_impl.py", "HttpToolsProtocol.on_url", "parse"),
     ("backend/ashapp/server/protocols/head.py", "check", "parse"),
-    ("ashapp/observe/logs/lines.py", "write_soon", "log"),
+    ("ashapp/observe/logs/lines.py", "flush", "log"),
     ("prometheus_client/metrics.py", "Counter.inc", "metrics"),
     ("ashapp/bridge/flask/dispatch.py", "dispatch", "Flask"),
     ("ashapp/bridge/concurrency/greenlets.py", "run", "hand-over"),

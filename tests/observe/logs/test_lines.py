@@ -7,29 +7,32 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from textwrap import dedent
+from typing import TextIO
 
 import pytest
 
-from ashapp.observe import soon
 from ashapp.observe.logs import outlet
 from ashapp.observe.logs.formats import LineHandler
-from ashapp.observe.logs.lines import AccessLine, Lines
+from ashapp.observe.logs.lines import Lines
 from ashapp.observe.observation import Observation
 from tests.support.waiting import PATIENCE, until
 
 DASHES = "-" * 90
 
 
-async def ignore(*_: object) -> None: ...
+def lines_to(stream: TextIO, limit: int = 1 << 20) -> Lines:
+    """Return lines that show of a request that has ended what was given to `ended`."""
+    made = Lines(stream, limit)
+    made.make_line = lambda seen, _: str(seen.scope["line"]())
+    return made
 
 
-ENDED = Observation({"headers": []}, ignore, lambda _: None)
+def ended(line: Callable[[], str]) -> Observation:
+    async def send(_: object) -> None: ...
 
-
-def access(line: str) -> tuple[AccessLine, Observation]:
-    return lambda *_: line, ENDED
+    return Observation({"headers": [], "line": line}, send, lambda _: None)
 
 
 class Stream(io.StringIO):
@@ -42,29 +45,17 @@ class Stream(io.StringIO):
         return super().write(text)
 
 
-async def test_lines_of_a_round_of_the_loop_go_out_together_and_in_order() -> None:
+def test_lines_of_requests_wait_and_go_out_together_and_in_order() -> None:
     stream = Stream()
-    written = Lines(stream)
+    written = lines_to(stream)
     for number in range(3):
-        written.write_soon(*access(f"{number}\n"))
+        written.put(ended(f"{number}\n".__str__))
     assert stream.writes == 0
-    await asyncio.sleep(0)
+    written.flush()
     assert (stream.getvalue(), stream.writes) == ("0\n1\n2\n", 1)
-    written.write_soon(*access("access\n"))
+    written.put(ended("access\n".__str__))
     written.write("error\n")
     assert (stream.getvalue(), stream.writes) == ("0\n1\n2\naccess\nerror\n", 2)
-
-
-async def test_lines_of_many_rounds_go_out_together_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(soon, "PERIOD", 0.2)
-    stream = Stream()
-    written = Lines(stream)
-    for number in range(3):
-        written.write_soon(*access(f"{number}\n"))
-        await asyncio.sleep(0)
-    assert (stream.getvalue(), stream.writes) == ("0\n", 1)
-    await asyncio.sleep(0.3)
-    assert (stream.getvalue(), stream.writes) == ("0\n1\n2\n", 2)
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file")])
@@ -85,28 +76,28 @@ def test_a_record_that_has_no_text_is_told_of(capsys: pytest.CaptureFixture[str]
     assert "--- Logging error ---" in capsys.readouterr().err
 
 
-async def test_a_line_that_cannot_be_made_takes_no_other_along() -> None:
-    def fail(*_: object) -> str:
+def test_a_line_that_cannot_be_made_takes_no_other_along() -> None:
+    def fail() -> str:
         raise LookupError("oops")
 
     stream = Stream()
-    written = Lines(stream)
-    written.write_soon(*access("first\n"))
-    written.write_soon(fail, ENDED)
+    written = lines_to(stream)
+    written.put(ended("first\n".__str__))
+    written.put(ended(fail))
     written.write("last\n")
     assert (stream.getvalue(), written.lost) == ("first\nlast\n", 1)
 
 
-async def test_what_is_logged_in_the_middle_of_a_write_follows() -> None:
+def test_what_is_logged_in_the_middle_of_a_write_follows() -> None:
     """Such as by the garbage collector, which may run at any time."""
     stream = Stream()
-    written = Lines(stream)
+    written = lines_to(stream)
 
-    def interrupt(*_: object) -> str:
+    def interrupt() -> str:
         written.write("nested\n")
         return "outer\n"
 
-    written.write_soon(interrupt, ENDED)
+    written.put(ended(interrupt))
     written.flush()
     assert stream.getvalue() == "outer\nnested\n"
 
@@ -163,9 +154,9 @@ def test_a_reader_that_stops_stops_nobody_and_what_it_misses_is_counted_and_told
 
 
 async def test_the_last_room_is_not_for_the_access_log(pipe: Pipe) -> None:
-    written = Lines(pipe.stream, limit=100_000)
+    written = lines_to(pipe.stream, limit=100_000)
     for _ in range(2000):
-        written.write_soon(*access(f"access {DASHES}\n"))
+        written.put(ended(f"access {DASHES}\n".__str__))
         written.flush()
     lost = written.lost
     assert lost > 100
@@ -185,8 +176,9 @@ BEGIN = """
 import asyncio, os, sys
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.observe.observation import Observation
-def write_soon(line):
-    stderr_lines.write_soon(lambda *_: line, Observation({"headers": []}, None, None))
+def put(line):
+    stderr_lines.make_line = lambda *_: line
+    stderr_lines.put(Observation({"headers": []}, None, None))
 def fill(name=""):
     for n in range(3000):
         stderr_lines.write(f"{name}{n} {'-' * 90}\\n")
@@ -225,7 +217,7 @@ def test_the_exit_writes_what_is_read_and_waits_for_nobody() -> None:
         (
             """
             async def main():
-                write_soon("last\\n")
+                put("last\\n")
                 raise SystemExit(0)
             asyncio.run(main())
             """,
@@ -236,7 +228,7 @@ def test_the_exit_writes_what_is_read_and_waits_for_nobody() -> None:
             from ashapp.observe.logs.lines import write_before_exit
             async def main():
                 write_before_exit()
-                write_soon("last\\n")
+                put("last\\n")
                 os._exit(0)
             asyncio.run(main())
             """,
@@ -250,8 +242,7 @@ def test_the_exit_writes_what_is_read_and_waits_for_nobody() -> None:
         ),
         (
             """
-            stderr_lines._soon.ask = lambda: None
-            write_soon("parent\\n")
+            put("parent\\n")
             pid = os.fork()
             stderr_lines.write("child\\n" if pid == 0 else "")
             os._exit(0) if pid == 0 else os.waitpid(pid, 0)

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-import asyncio
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from ashapp.observe.metrics.requests import RequestMetrics
 from ashapp.observe.observation import Observation
 from ashapp.observe.observer import Observer
 from tests.support.asgi import Client, http_scope
-from tests.support.waiting import eventually
 
 DURATION = "http_server_request_duration_seconds"
 LABELS = {
@@ -65,8 +63,8 @@ def ended(**attributes: Any) -> Observation:
 
 
 def test_a_request_is_counted_and_timed_by_route_method_status_and_place(counted: Counted) -> None:
-    counted.metrics(ended(duration=0.3))
-    counted.metrics(
+    counted.metrics.put(ended(duration=0.3))
+    counted.metrics.put(
         ended(duration=0.001, place="thread", status=404, route=None, method="POST", scheme="https")
     )
     labels = LABELS
@@ -88,7 +86,7 @@ def test_an_exemplar_names_the_trace_of_a_request_that_is_sampled(counted: Count
     for is_sampled in (False, True):
         context = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(is_sampled))
         request = ended(duration=0.3 if is_sampled else 0.001, span=NonRecordingSpan(context))
-        counted.metrics(request)
+        counted.metrics.put(request)
     text = generate_latest(counted.registry).decode()
     (line,) = [line for line in text.splitlines() if "trace_id" in line]
     assert 'le="0.5"' in line
@@ -102,10 +100,10 @@ def test_the_buckets_are_those_that_opentelemetry_advises() -> None:
 
 def test_what_clients_make_up_makes_no_new_series(counted: Counted) -> None:
     for number in range(50):
-        counted.metrics(ended(method=f"M{number}", scheme=f"s{number}"))
-    counted.metrics(ended(method="BREW", scheme="http"))
+        counted.metrics.put(ended(method=f"M{number}", scheme=f"s{number}"))
+    counted.metrics.put(ended(method="BREW", scheme="http"))
     for _ in range(3):
-        counted.metrics(ended())
+        counted.metrics.put(ended())
     assert counted.count(f"{DURATION}_count", http_request_method="_OTHER", url_scheme="http") == 51
     assert counted.metrics.totals() == [("/users/<int:id>", "loop", 54)]
     assert len(counted.samples(f"{DURATION}_count")) == 2
@@ -117,23 +115,23 @@ def test_what_clients_make_up_makes_no_new_series(counted: Counted) -> None:
 def test_what_the_server_answers_itself_is_told_apart(
     counted: Counted, place: str | None, status: int, shed: int
 ) -> None:
-    counted.metrics(ended(place=place, status=status, route=None))
+    counted.metrics.put(ended(place=place, status=status, route=None))
     assert counted.count(f"{DURATION}_count", ashapp_place=place or "server") == 1
     assert counted.value("ashapp_requests_shed_total") == shed
 
 
 def test_a_client_that_has_gone_is_counted_with_the_status_that_it_was_sent_if_any(counted: Counted) -> None:
-    counted.metrics(ended(disconnected=True, status=None))
-    counted.metrics(ended(disconnected=True))
+    counted.metrics.put(ended(disconnected=True, status=None))
+    counted.metrics.put(ended(disconnected=True))
     assert counted.value("ashapp_client_disconnects_total") == 2
     assert counted.count(f"{DURATION}_count", http_response_status_code="") == 1
     assert counted.count(f"{DURATION}_count", http_response_status_code="200") == 1
 
 
 def test_only_requests_on_threads_have_waited_for_one(counted: Counted) -> None:
-    counted.metrics(ended(place="thread", queued=0.07))
-    counted.metrics(ended(place="loop"))
-    counted.metrics(ended(place=None))
+    counted.metrics.put(ended(place="thread", queued=0.07))
+    counted.metrics.put(ended(place="loop"))
+    counted.metrics.put(ended(place=None))
     assert counted.value("ashapp_thread_wait_seconds_count") == 1
     assert counted.value("ashapp_thread_wait_seconds_sum") == 0.07
 
@@ -175,16 +173,3 @@ async def test_a_request_is_counted_before_its_client_has_the_whole_response(cou
     await observer(http_scope(), Client().receive, send)
     assert counts == [(None, 0), (b"a", 0), (b"b", 1)]
     assert counted.metrics.active == 0
-
-
-async def test_what_ends_in_a_round_of_the_loop_is_counted_once_and_without_being_asked() -> None:
-    registry = CollectorRegistry()
-    metrics = RequestMetrics(registry)
-    for duration in (0.3, 0.2):
-        metrics(ended(duration=duration))
-    await asyncio.sleep(0)
-    assert not metrics._waiting
-    metrics(ended(duration=0.4))
-    assert metrics._waiting, "so soon after the last time it waits for more"
-    await eventually(lambda: not metrics._waiting)
-    assert registry.get_sample_value(f"{DURATION}_sum", LABELS) == pytest.approx(0.9)

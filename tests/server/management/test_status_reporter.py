@@ -9,10 +9,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.observe.observation import Observation
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.management.status_reporter import StatusReporter
 from ashapp.server.management.workers import Workers, WorkerStatus
+from tests.support.asgi import Client, http_scope
 from tests.support.waiting import PATIENCE, until
 
 
@@ -52,7 +54,8 @@ def test_a_status_tells_of_requests_threads_and_checks(board: Board) -> None:
     health, threads = Health(Phase.RUNNING), ThreadPool(1)
     outcomes = [Outcome("database", None, 0.1, 1.0)]
     reporter = StatusReporter(board, health, threads, lambda: outcomes)
-    reporter.metrics.active = 3
+    for _ in range(3):
+        reporter.metrics.begin(Observation(http_scope(), Client().send, lambda _: None))
     go = threading.Event()
     try:
         jobs = [threads.call(lambda: go.wait(PATIENCE)) for _ in range(3)]

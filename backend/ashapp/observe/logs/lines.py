@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Where the log of a process goes: whole lines to standard error, in the order in which they were made.
 
-Theory of operation. A write is a system call, which costs more than making a line of the access log. So those
-lines wait until the loop has done its round, and go out in one write. Where the last write was only just
-before, they wait some milliseconds more. A line of another logger takes those that wait along.
+Theory of operation. A write is a system call, and a line that is made by itself takes twice as long as one of
+many. So requests that have ended are put aside, until their lines are made and go out in one write, some
+milliseconds later. A line of another logger takes those that wait along.
 
 Nobody waits for whoever reads the log. What can't be written without waiting goes to a thread, through a
 bounded queue. So does all that follows until the queue is empty. A line that finds no room there is lost and
@@ -31,7 +31,6 @@ from typing import NoReturn, TextIO
 
 from ashapp.observe.logs.outlet import Outlet, identity
 from ashapp.observe.observation import Observation
-from ashapp.observe.soon import Soon
 
 __all__ = ["AccessLine", "Lines", "stderr_lines", "write_before_exit"]
 
@@ -58,16 +57,21 @@ class Lines:
     Of what waits for a reader *limit* bytes are kept. A stream without a descriptor is written to at once.
     """
 
+    #: Makes the lines of requests that have ended.
+    make_line: AccessLine
+
     def __init__(self, stream: TextIO | None = None, limit: int = _LIMIT) -> None:
         self._stream = stream
         self._limit = limit
         self._is_forked = False
+        self._waiting: deque[str | Observation] = deque()
+        #: Has the line of a request that has ended written at the next ``flush``. It is made only then.
+        self.put: Callable[[Observation], None] = self._waiting.append
         self._begin()
 
     def _begin(self) -> None:
-        self._soon = Soon(self.flush)
         self._outlet: Outlet | None = None
-        self._waiting: deque[str | tuple[AccessLine, Observation]] = deque()
+        self._waiting.clear()
         self._lock = threading.Lock()
         # What waits for the thread; how many bytes have been put there, and how many were taken from there.
         self._queue: SimpleQueue[tuple[Outlet, bytes]] = SimpleQueue()
@@ -95,17 +99,8 @@ class Lines:
         self._waiting.append(line)
         self.flush()
 
-    def write_soon(self, make_line: AccessLine, observation: Observation) -> None:
-        """Write the line of a request that has ended, when the loop has done what it has to do now, or later.
-
-        It is made then too: many in a row take half the time.
-        """
-        self._waiting.append((make_line, observation))
-        self._soon.ask()
-
     def flush(self) -> None:
         """Write all lines that wait, or have them written if that would take time. From any thread."""
-        self._soon.note()
         while self._waiting and self._lock.acquire(blocking=False):
             try:
                 if lines := self._take(len(self._waiting)):
@@ -141,9 +136,8 @@ class Lines:
                 if has_room:
                     lines.append(entry)
             elif has_room_for_access:
-                make_line, observation = entry
                 try:
-                    lines.append(make_line(observation, shift + observation.ended_at))
+                    lines.append(self.make_line(entry, shift + entry.ended_at))
                 except Exception:  # noqa: S112 - it is counted below
                     continue
         self._dropped += count - len(lines)

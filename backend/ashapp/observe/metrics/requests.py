@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter as Counts
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Metric
@@ -22,7 +22,6 @@ from ashapp.observe.metrics.families import Families
 from ashapp.observe.metrics.tally import Tally
 from ashapp.observe.observation import Observation
 from ashapp.observe.socket_observation import SWITCHED
-from ashapp.observe.soon import Soon
 
 __all__ = ["SERVER", "RequestMetrics"]
 
@@ -43,8 +42,8 @@ class RequestMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        #: Requests that have begun and not ended, but for WebSockets.
-        self.active = 0
+        # How many requests have begun, and of how many ended ones note is taken; without WebSockets.
+        self._begun = self._ended = 0
         self._own = CollectorRegistry()
         self._families = Families(self._own)
         self._waits = Tally(self._families.waits)
@@ -56,34 +55,35 @@ class RequestMetrics:
         self.errors = RecentErrors()
         # Who has ended, and is to be counted.
         self._waiting: deque[Observation] = deque()
+        #: Puts a request or a WebSocket that has ended aside, to be counted.
+        self.put: Callable[[Observation], None] = self._waiting.append
         self._lock = threading.Lock()
-        self._soon = Soon(self.write)
         registry.register(self)
 
     def begin(self, observation: Observation) -> None:
         """Count a request that begins."""
         if observation.details is None:
-            self.active += 1
+            self._begun += 1
 
-    def __call__(self, observation: Observation) -> None:
-        """Count a request or a WebSocket that has ended. On the loop."""
-        if observation.details is None:
-            self.active -= 1
-        self._waiting.append(observation)
-        self._soon.ask()
+    @property
+    def active(self) -> int:
+        """How many requests have begun and not ended, but for WebSockets. From any thread."""
+        self.flush()
+        return self._begun - self._ended
 
     def collect(self) -> Iterable[Metric]:
         """Return what has been counted. From any thread."""
-        self.write()
+        self.flush()
         yield from self._own.collect()
 
-    def write(self) -> None:
+    def flush(self) -> None:
         """Count all requests that have ended, and write what has found no room. From any thread."""
         with self._lock:
-            self._soon.note()
             touched = {self._waits}
             for _ in range(len(self._waiting)):
                 observation = self._waiting.popleft()
+                if observation.details is None:
+                    self._ended += 1
                 if observation.status == SWITCHED:
                     self._families.closes.labels((observation.details or {}).get("close_code") or "").inc()
                 else:
@@ -111,7 +111,7 @@ class RequestMetrics:
 
     def totals(self) -> list[tuple[str, str, int]]:
         """Return how many requests have been counted, by route and place. From any thread."""
-        self.write()
+        self.flush()
         totals: Counts[tuple[str, str]] = Counts()
         with self._lock:
             for (_, _, route, _, place), tally in self._tallies.items():

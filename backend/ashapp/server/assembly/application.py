@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from flask import Flask, got_request_exception
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
-from ashapp.observe.observation import Sink, current
+from ashapp.observe.observation import ManySink, Sink, current
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.discovery import find_application, find_mounted, is_asgi, place_async_views
 from ashapp.server.assembly.hardening import forbid_debug_variable, harden
@@ -167,7 +167,7 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
     return bridge
 
 
-def _sinks(bridge: WsgiToAsgi, settings: Settings) -> list[Sink]:
+def _sinks(bridge: WsgiToAsgi, settings: Settings) -> list[Sink | ManySink]:
     """Return what gets the observation of each request when it has ended: traces and the access log."""
     hold_to_rules(settings)
     sinks = access_logs(settings)

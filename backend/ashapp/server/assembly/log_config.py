@@ -3,7 +3,6 @@
 
 import logging
 import sys
-from functools import partial
 from typing import Any
 
 from uvicorn.config import LOG_LEVELS
@@ -14,7 +13,7 @@ from ashapp.observe.logs.brief_line import BriefLine
 from ashapp.observe.logs.formats import LogFormat, console_renderer, log_config
 from ashapp.observe.logs.lines import AccessLine, stderr_lines
 from ashapp.observe.logs.request_records import LOGGERS, RequestRecords
-from ashapp.observe.observation import Sink
+from ashapp.observe.observation import ManySink, Sink
 from ashapp.server.settings import Settings
 from ashapp.server.system.terminal import wants_colors
 
@@ -40,12 +39,13 @@ def logging_options(settings: Settings) -> dict[str, Any]:
     return {**options, "log_level": "warning"} if form == "brief" and level == logging.INFO else options
 
 
-def access_logs(settings: Settings) -> list[Sink]:
+def access_logs(settings: Settings) -> list[Sink | ManySink]:
     """Return the access log as a list of one, or of none if it is off, as it is above level info."""
     quiet = LOG_LEVELS[settings.log_level] > logging.INFO
     if settings.log_config is not None or not settings.access_log or quiet:
         return []
-    return [partial(stderr_lines.write_soon, _access_line(settings))]
+    stderr_lines.make_line = _access_line(settings)
+    return [stderr_lines]
 
 
 def hold_to_rules(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.websocket.libraries.polls import count_polls
-from ashapp.observe.observation import Sink
+from ashapp.observe.observation import ManySink, Sink
 from ashapp.server.assembly.blocking import BlockingViews, find_request
 from ashapp.server.health.loop_monitor import LoopMonitor
 from ashapp.server.health.readiness_runner import Checker
@@ -25,7 +25,11 @@ __all__ = ["watch"]
 
 
 def watch(
-    bridge: WsgiToAsgi, health: Health, settings: Settings, workers: Workers | None, sinks: list[Sink]
+    bridge: WsgiToAsgi,
+    health: Health,
+    settings: Settings,
+    workers: Workers | None,
+    sinks: list[Sink | ManySink],
 ) -> None:
     """Add what watches the worker to its *health*, and what counts its requests for *workers* to *sinks*."""
     app = flask_application(bridge)

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from ashapp.bridge.messages.errors import send_problem
 from ashapp.bridge.messages.exchange import Exchange
 from ashapp.bridge.messages.types import AsgiApplication, Message, Receive, Scope, Send
-from ashapp.observe.observation import Sink
+from ashapp.observe.observation import ManySink, Sink
 from ashapp.observe.observer import Observer
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.middleware.allowed_hosts import AllowedHosts
@@ -45,7 +45,7 @@ class Front:
         *,
         proxies: Proxies | None = None,
         hosts: AllowedHosts | None = None,
-        sinks: Iterable[Sink] = (),
+        sinks: Iterable[Sink | ManySink] = (),
     ) -> None:
         self.health = health
         self._app = app
