@@ -113,6 +113,15 @@ async def test_lifespans_start_in_order_and_stop_in_reverse() -> None:
     assert events[3:] == ["shutdown app", "shutdown two", "shutdown one"]
 
 
+async def test_an_application_at_several_prefixes_has_one_lifespan() -> None:
+    events: list[str] = []
+    one = Mounted("one", events)
+    async with AsyncClient(make({"/a": one, "/b": one}, events)) as client:
+        for prefix in ("/a", "/b"):
+            assert (await client.get(prefix)).text == f"one {prefix} {prefix} {{'of': 'one'}}"
+    assert events == ["startup one", "startup app", "shutdown app", "shutdown one"]
+
+
 @pytest.mark.parametrize("failing", ["startup", "shutdown", "exit at startup", "exit at shutdown"])
 async def test_a_lifespan_that_fails_is_told_with_its_mount(failing: str) -> None:
     events: list[str] = []

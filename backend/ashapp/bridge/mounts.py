@@ -6,7 +6,7 @@ application does not see it. The longest prefix wins. The mount gets the whole `
 end of ``root_path`` (ASGI, "HTTP Connection Scope"), so that the links it makes are right. The limits and
 time-outs of the bridge hold for the bridged application alone.
 
-Each mount has a lifespan and a ``state`` of its own. They start in the order of the mapping, after the
+Each application has a lifespan and a ``state`` of its own. They start in the order of the mapping, after the
 ``lifespan`` of the bridged application and before its ``on_startup``. They stop in the reverse order.
 """
 
@@ -32,12 +32,14 @@ _PREFIX = re.compile(r"(/[^/?#\s]+)+")
 
 
 class Mount:
-    """The application *app* below *prefix*."""
+    """The application *app* below *prefix*; another mount of it, *twin*, may have its lifespan."""
 
-    def __init__(self, prefix: str, app: AsgiApplication) -> None:
+    def __init__(self, prefix: str, app: AsgiApplication, twin: Mount | None = None) -> None:
         self.prefix = prefix
         self.app = app
-        self._state: dict[str, Any] = {}
+        self._owner = twin or self
+        #: What its startup has put into the scope.
+        self.state: dict[str, Any] = {}
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncIterator[None]:
@@ -47,9 +49,12 @@ class Mount:
             LifespanError: its startup or its shutdown failed.
 
         """
+        if self._owner is not self:
+            yield
+            return
         runner = LifespanRunner(self.app)
         await self._naming_itself(runner.start())
-        self._state = runner.state
+        self.state = runner.state
         try:
             yield
         finally:
@@ -69,7 +74,7 @@ class Mount:
             info.bind()
         inner = {key: value for key, value in scope.items() if key != INFO}
         inner["root_path"] = scope.get("root_path", "").rstrip("/") + self.prefix
-        inner["state"] = self._state.copy()
+        inner["state"] = self._owner.state.copy()
         await without_exit(self.app(inner, receive, send))
 
 
@@ -95,7 +100,8 @@ class Mounts(dict[str, Mount]):
                 )
             if not callable(app):
                 raise TypeError(f"mount {prefix!r}: expected an ASGI application, got {app!r}")
-            self[prefix] = Mount(prefix, app)
+            twin = next((mount for mount in self.values() if mount.app is app), None)
+            self[prefix] = Mount(prefix, app, twin)
 
     def find(self, scope: Scope) -> Mount | None:
         """Return the mount that *scope* is for; None if the bridged application is to serve it."""

@@ -95,12 +95,11 @@ def assemble(
     if settings.lifespan == "off":
         health.phase = Phase.RUNNING
     bridge = _bridged(found, settings)
-    bridge.mounts.add(
-        {
-            prefix: cast("AsgiApplication", each) if is_asgi(each) else _bridged(each, settings)
-            for prefix, each in mounted.items()
-        }
-    )
+    bridges = {
+        id(each): cast("AsgiApplication", each) if is_asgi(each) else _bridged(each, settings)
+        for each in mounted.values()
+    }
+    bridge.mounts.add({prefix: bridges[id(each)] for prefix, each in mounted.items()})
     sinks = _sinks(bridge, settings)
     watch(bridge, health, settings, workers, sinks)
     app: AsgiApplication = bridge
