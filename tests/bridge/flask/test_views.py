@@ -3,6 +3,7 @@
 
 import asyncio
 import functools
+import gc
 import threading
 from typing import Any
 
@@ -13,7 +14,7 @@ from flask.views import MethodView, View
 
 from ashapp.bridge import FlaskToAsgi
 from tests.support.applications.decorators import ensured, forgetful
-from tests.support.asgi import fetch
+from tests.support.asgi import fetch, http_scope
 from tests.support.flask import begin
 from tests.support.journal import Journal
 
@@ -33,6 +34,49 @@ async def test_it_runs_in_the_task_of_the_server(app: flask.Flask) -> None:
     assert (client.status, client.body, client.complete) == (200, b"hello", True)
     assert seen == [threading.get_ident(), asyncio.get_running_loop(), threading.get_ident(), request.task]
     assert [message["type"] for message in client.sent] == ["http.response.start", "http.response.body"]
+
+
+async def drop(_: Any) -> None:
+    """Send nothing."""
+
+
+async def ended() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+@pytest.mark.parametrize("path", ["/async", "/waits", "/sync", "/fails"])
+async def test_a_request_leaves_nothing_to_the_garbage_collector(app: flask.Flask, path: str) -> None:
+    app.logger.disabled = True
+    app.register_error_handler(ZeroDivisionError, lambda error: (type(error).__name__, 500))
+
+    @app.get("/async")
+    async def on_loop() -> str:
+        return "hello"
+
+    @app.get("/waits")
+    async def waits() -> str:
+        await asyncio.sleep(0)
+        return "hello"
+
+    @app.get("/fails")
+    async def fails() -> float:
+        return 1 / 0
+
+    app.add_url_rule("/sync", "sync", lambda: "hello")
+    bridge = FlaskToAsgi(app)
+
+    async def ask() -> None:
+        for _ in range(10):
+            await asyncio.create_task(bridge(http_scope(path=path), ended, drop))
+
+    await ask()
+    gc.collect()
+    gc.disable()
+    try:
+        await ask()
+        assert gc.collect() < 10
+    finally:
+        gc.enable()
 
 
 async def test_requests_that_come_together_go_through_in_step(app: flask.Flask) -> None:

@@ -270,8 +270,9 @@ class LoopCall(WsgiCall, Driver):
             for _ in range(self._cancellations):
                 task.uncancel()
         self.phase = Phase.ENDED
-        if self._on_end is not None:
-            self._on_end()
+        on_end, self._on_end = self._on_end, None  # which leads to the call
+        if on_end is not None:
+            on_end()
 
     def conclude(self, steps: Steps) -> None:
         """Raise what the server must know of; see ``Driver``."""
