@@ -196,6 +196,7 @@ NEITHER = "is neither a name nor a call with literal arguments"
         ("shop:asgi", f"shop:asgi {ASGI}, the function asgi(scope, receive, send), and needs no"),
         ("shop:framework", f"shop:framework {ASGI}, an object of type shop.Asgi, and needs no"),
         ("shop:make()", "shop:make() can't be called so: it is the function make(name, *, suffix='')"),
+        ("shop:app()", "it is an object of type flask.app.Flask, which is named without parentheses"),
         ("shop:number()", "shop:number() can't be called so: it is an object of type int"),
         ("shop:make_later", "shop:make_later is an async function; expected"),
         ("shop:nothing", "module 'shop' has no 'nothing'; there is 'shop:app'"),
@@ -269,11 +270,10 @@ def test_an_error_in_the_module_is_told_with_its_place(project: Project, source:
     assert message.format(file=file, folder=file.parent, python=sys.executable) in text
 
 
-def test_what_is_below_src_is_told_of(project: Project) -> None:
-    project(src__shop="", src__toys__web="")
-    for target, there in {"shop:app": "src/shop.py", "toys": "src/toys"}.items():
-        assert refusal(target).endswith(f"; {there} is there: name that, or install the project")
-    assert refusal("nowhere:app").endswith(" nor on the Python path")
+def test_where_nothing_is_found_it_is_told_what_is_here(project: Project) -> None:
+    project(src__shop__app="shop = Flask(__name__)", web="def create_app(): ...", other="x = 1")
+    for target in ("shop:app", "app.web", "nowhere.py", "app/"):
+        assert refusal(target).endswith("; here is 'src/shop/app:shop', 'web:create_app'")
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def invoke(*args: str, command: click.Command = main.main, **options: Any) -> Re
         (["serve"], {}),
         (["--port", "80"], {"port": 80}),
         (["-p", "80", "-w", "2"], {"port": 80, "workers": 2}),
+        (["serve", "-b", ":80", "-b", "unix:/a"], {"bind": [":80", "unix:/a"]}),
         (["shop:app"], {"app": "shop:app"}),
         (["serve", "shop:app", "--port", "80"], {"app": "shop:app", "port": 80}),
         (["serve", "--port", "80", "shop:app"], {"app": "shop:app", "port": 80}),
@@ -78,6 +79,7 @@ def test_serve_is_the_command_where_none_is_named_and_hands_on_what_is_given(
             "there is no command 'rotues', did you mean 'routes'? A module is served by 'ashapp serve",
         ),
         (["shop"], "there is no command 'shop': ashapp --help lists them"),
+        (["run"], "there is no command 'run', did you mean 'dev'?"),
     ],
 )
 def test_a_wrong_option_is_told_in_one_line(served: list[Settings], args: list[str], message: str) -> None:

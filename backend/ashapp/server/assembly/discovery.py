@@ -31,6 +31,7 @@ from ashapp.bridge.placement.static_files import STATIC_FILES, keeps_files
 from ashapp.server.errors import StartupError, describe
 from ashapp.server.inspection.routes import flask_application
 from ashapp.server.settings import Settings
+from ashapp.server.settings.found_app import what_is_there
 
 __all__ = ["find_application", "find_mounted", "is_asgi", "place_async_views", "require_module"]
 
@@ -124,9 +125,9 @@ def _import(path: str) -> ModuleType:
 
 
 def _no_module(name: str) -> StartupError:
-    below = [path for path in (Path("src", name), Path("src", f"{name}.py")) if path.exists()]
-    hint = f"; {below[0].as_posix()} is there: name that, or install the project" if below else ""
-    return StartupError(f"there is no module {name!r}, neither in {Path.cwd()} nor on the Python path{hint}")
+    folder = Path.cwd()
+    there = what_is_there(folder)
+    return StartupError(f"there is no module {name!r}, neither in {folder} nor on the Python path{there}")
 
 
 def _told(error: BaseException) -> str:
@@ -139,7 +140,7 @@ def _module_name(path: str) -> str:
     """Return the import name for a dotted name or a path, and put the folder it starts from on sys.path."""
     if path.endswith(".py") or "/" in path or os.sep in path:
         if not (Path(path).exists() or Path(f"{path}.py").exists()):
-            raise StartupError(f"there is no file {path!r}")
+            raise StartupError(f"there is no file {path!r}{what_is_there(Path.cwd())}")
         return prepare_import(path)
     top = path.partition(".")[0]
     if Path(top).is_dir() or Path(f"{top}.py").is_file():
@@ -233,6 +234,8 @@ def _parse(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | Non
 def _call(factory: Any, label: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[object, str]:
     if not callable(factory) or not _accepts(factory, *args, **kwargs):
         hint = f"; give it literal arguments, as in '{label}(\"dev\")'" if "(" not in label else ""
+        if isinstance(factory, Flask):
+            hint = ", which is named without parentheses"
         raise StartupError(f"{label} can't be called so: it is {_kind(factory)}{hint}")
     try:
         made = factory(*args, **kwargs)

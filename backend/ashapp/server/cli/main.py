@@ -30,6 +30,9 @@ _ELSEWHERE: Mapping[str, str] = {
     **{name: f"ashapp.server.cli.control:{name}" for name in ("reload", "scale", "stacks", "status")},
 }
 
+# What others have commands for, Flask among them.
+_HABITS: Mapping[str, list[str]] = {"run": ["dev"], "start": ["serve"]}
+
 
 class _Group(click.Group):
     """A group whose command is ``serve`` where a target or an option is given: ``ashapp module:app``."""
@@ -63,7 +66,7 @@ def _is_target(word: str) -> bool:
 
 
 def _no_command(word: str, commands: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, commands, n=1)
+    close = _HABITS.get(word) or difflib.get_close_matches(word, commands, n=1)
     nearest = f", did you mean {close[0]!r}?" if close else ": ashapp --help lists them."
     return f"there is no command {word!r}{nearest} A module is served by 'ashapp serve {word}'"
 

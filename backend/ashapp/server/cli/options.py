@@ -36,7 +36,7 @@ _NOT_A_FLAG = frozenset({"app", "secret_key"})
 #: What click is told of each command.
 CONTEXT: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
 
-_SHORT: Mapping[str, tuple[str]] = {"port": ("-p",), "workers": ("-w",)}
+_SHORT: Mapping[str, tuple[str]] = {"bind": ("-b",), "port": ("-p",), "workers": ("-w",)}
 _METAVARS: Mapping[Any, str] = {
     int: "INTEGER",
     float: "NUMBER",

@@ -4,11 +4,12 @@
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from ashapp.server.errors import StartupError
 
-__all__ = ["find_target", "seeming_targets"]
+__all__ = ["find_target", "seeming_targets", "what_is_there"]
 
 # In this order, as Flask looks for them. It imports them by name, so a package wins over a file.
 _CUSTOMARY = ("wsgi", "app")
@@ -37,7 +38,7 @@ _ASSIGNED = re.compile(
     r"^(?:(\w+)\s*=\s*[\w.]*Flask\(|(app|application)\s*=|def (create_app|make_app)\()", re.MULTILINE
 )
 
-# How many files are named.
+# How many files, or targets, are named.
 _NAMED = 3
 
 
@@ -94,3 +95,9 @@ def seeming_targets(folder: Path) -> Iterator[str]:
         name = ("/" if parts[0] == "src" else ".").join(parts).removesuffix("__init__").rstrip("./")
         for match in _ASSIGNED.finditer(path.read_text(encoding="utf-8", errors="replace")):
             yield f"{name}:{match[1] or match[2] or match[3]}"
+
+
+def what_is_there(folder: Path) -> str:
+    """Return the end of a message, which names targets that files of *folder* seem to hold, if any do."""
+    found = ", ".join(map(repr, islice(seeming_targets(folder), _NAMED)))
+    return f"; here is {found}" if found else ""
