@@ -146,10 +146,10 @@ def test_one_keeps_no_connection_and_no_port(folder: Path, workers: str) -> None
         port = str(server.address[1])
         with Connection(server.address) as connection:
             child = int(connection.request("GET", "/daemon", [("Connection", "close")]).body)
-            connection.wait_for_close(5)
-        try:
-            assert server.stop() == 0
-            with serving(["shop:app", "--host", "127.0.0.1", "--port", port], cwd=folder) as other:
-                assert fetch(other.address, "/pid").status == 200
-        finally:
-            os.kill(child, signal.SIGKILL)
+            try:
+                connection.wait_for_close(5)
+                assert server.stop() == 0
+                with serving(["shop:app", "--host", "127.0.0.1", "--port", port], cwd=folder) as other:
+                    assert fetch(other.address, "/pid").status == 200
+            finally:
+                os.kill(child, signal.SIGKILL)
