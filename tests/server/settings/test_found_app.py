@@ -46,6 +46,7 @@ def test_the_application_is_found_as_by_flask_run(tmp_path: Path, files: str, ta
         ),
         ("src/shop/__init__.py src/shop/app.py=shop", "name it, as in 'ashapp serve src/shop/app:shop'"),
         ("src/shop/__init__.py=shop", "(src/shop): name it, as in 'ashapp serve src/shop:shop'"),
+        ("a.py/nothing main.py=shop", "(a.py, main.py): name it, as in 'ashapp serve main:shop'"),
         ("a.py main.py=shop", "(a.py, main.py): name it, as in 'ashapp serve main:shop'"),
         ("shop/__init__.py shop/app.py=api", "(shop): name it, as in 'ashapp serve shop.app:api'"),
         ("tests/__init__.py tests/app.py=api main.py", "(main.py): name it, as in 'ashapp serve main:app'"),

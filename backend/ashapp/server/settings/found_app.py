@@ -93,8 +93,15 @@ def seeming_targets(folder: Path) -> Iterator[str]:
             continue
         # What is below src is importable where it is installed. As a path it always is.
         name = ("/" if parts[0] == "src" else ".").join(parts).removesuffix("__init__").rstrip("./")
-        for match in _ASSIGNED.finditer(path.read_text(encoding="utf-8", errors="replace")):
+        for match in _ASSIGNED.finditer(_text(path)):
             yield f"{name}:{match[1] or match[2] or match[3]}"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # no file, or not one of this user
+        return ""
 
 
 def what_is_there(folder: Path) -> str:
