@@ -58,6 +58,8 @@ class Handoff:
     """Something that runs elsewhere in the current context, while its greenlet is suspended."""
 
     done = False
+    #: What is called when it has ended, after nobody waited for it any more. On the loop.
+    on_late_end: Callable[[], None] | None = None
     _value: Any = None
     _error: BaseException | None = None
     _waiter: asyncio.Future[None] | None = None
@@ -98,6 +100,8 @@ class Handoff:
         self.done = True
         if self._waiter is not None:
             resolve(self._waiter)
+        if self.on_late_end is not None:
+            self.on_late_end()
 
 
 class ThreadHandoff(Handoff):

@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.context import in_request, loop_context
@@ -55,6 +56,10 @@ __all__ = ["Awaiting", "Begin", "LoopCall", "Running"]
 
 #: Returns what is to be awaited for a call in place of its application, or None where that is to be called.
 Begin = Callable[["LoopCall"], Coroutine[Any, Any, None] | None]
+
+
+# How often the application may wait anew when nothing comes any more.
+_MOST_WAITS = 100
 
 
 class Running:
@@ -182,6 +187,19 @@ class LoopCall(WsgiCall, Driver):
             self._left_over = self._cancelling() - self._cancellations
         return item
 
+    def _unwind(self) -> None:
+        """Take the greenlet of a call that has been given up to its end: its context is free by now.
+
+        Nothing that it waits for comes any more. Else it would be kept, or be for the garbage collector.
+        """
+        for _ in range(_MOST_WAITS):
+            item = self.steps.fail(asyncio.CancelledError())
+            if item is DONE:
+                break
+            if type(item) is CoroutineType:
+                item.close()
+        self.error = None  # which leads to all that it has left
+
     async def finish(self) -> None:
         """Send the response that is complete. What comes after it may take its time. See ``Driver``."""
         final, self._final = self._final, None
@@ -228,6 +246,7 @@ class LoopCall(WsgiCall, Driver):
             except asyncio.CancelledError as error:
                 patience = self._patience = self._patience or Patience(self)
                 if patience.is_over:
+                    handoff.on_late_end = self._unwind
                     raise
                 patience.interruptions += 1
                 if is_shielded:

@@ -2,7 +2,9 @@
 """Cancellation by the server, or by somebody who might be taken for it."""
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -166,7 +168,11 @@ async def test_cancelled_while_a_complete_response_is_sent(
 async def test_a_request_thread_that_is_stuck_does_not_keep_the_server(
     service: Service, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And when it is stuck no more, nothing is left of its request."""
+    contexts: list[weakref.ref[Any]] = []
+
     def stuck(error: BaseException | None = None) -> None:
+        contexts.append(weakref.ref(flask.g._get_current_object()))
         service.hold()
 
     async def view() -> str:
@@ -188,6 +194,7 @@ async def test_a_request_thread_that_is_stuck_does_not_keep_the_server(
     assert "stuck" in record.getMessage()
     service.release.set()
     assert (await fetch(service.bridge)).body == b"hello"
+    await eventually(lambda: [gc.collect(), contexts[0]() is None][1])
 
 
 @pytest.mark.parametrize("served", [True, False])
