@@ -59,6 +59,12 @@ async def test_greenlets_are_used_again_and_hold_nothing_meanwhile() -> None:
     assert [reference() for reference in held] == [None] * 3
 
 
+async def test_one_that_code_goes_on_to_hold_is_not_used_again() -> None:
+    """What is kept by greenlets, or begun within one and left, would meet another request there."""
+    held = [await run(lambda: here().greenlet) for _ in range(3)]
+    assert len({id(greenlet) for greenlet in held}) == 3
+
+
 async def test_not_too_many_greenlets_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(greenlets, "_MAX_IDLE", 2)
     monkeypatch.setattr(greenlets, "_thread", greenlets._Thread())

@@ -13,7 +13,7 @@ What a task drives is itself a coroutine, step by step (``Steps``). A suspended 
 CPython 3.15 up to 15. A suspended coroutine holds a few hundred bytes. So where the coroutine itself waits,
 and not sync code that it has called, its greenlet is given back, and the next step has another one. Only a
 greenlet that something refers to is kept for the coroutine: one that sync code has begun within it returns to
-its parent, and that must not serve another request by then.
+its parent, and that must not serve another request by then. Nor is it used again.
 
 Sync code may run greenlets of its own within a greenlet, as SQLAlchemy's ``run_sync`` does. One that waits
 hands over for the greenlet, and is the one that the greenlet goes on with.
@@ -235,10 +235,11 @@ class Steps:
         if item is not DONE:
             return item
         item, raised = self._outcome
+        is_ours = self._count_references() == self.greenlet.references
         if raised is not None:
-            self._give_back()
+            self._give_back(is_ours=is_ours)
             return DONE
-        if self._count_references() == self.greenlet.references:
+        if is_ours:
             self._give_back()
         return item
 
@@ -254,14 +255,14 @@ class Steps:
         self.greenlet.gr_context = self._context
         self.greenlet.depth = self._depth
 
-    def _give_back(self) -> None:
+    def _give_back(self, *, is_ours: bool = True) -> None:
         greenlet = self.greenlet
         self._depth = greenlet.depth
         self.greenlet = None
         del greenlet.driver
         greenlet.gr_context = None
         greenlet.depth = 0
-        if len(_thread.idle) < _MAX_IDLE:
+        if is_ours and len(_thread.idle) < _MAX_IDLE:
             _thread.idle.append(greenlet)
 
 
