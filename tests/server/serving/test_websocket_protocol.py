@@ -16,12 +16,17 @@ from websockets.sync.client import ClientConnection, connect
 
 from ashapp.observe.observer import Observer
 from ashapp.server.serving.websocket_protocol import WebSocketProtocol
-from tests.support.client import Address
+from tests.support.client import Address, Connection
 from tests.support.server import serving
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from ashapp.observe.observation import Observation
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 BOTH = pytest.mark.parametrize("ws", [WebSocketProtocol, "websockets-sansio"], ids=["ours", "theirs"])
 
@@ -107,6 +112,42 @@ def test_a_client_may_close_between_fragments(
             client.recv(5)
         assert raised.value.rcvd is not None
         assert (raised.value.rcvd.code, codes) == (code, [code])
+
+
+def test_a_client_may_answer_a_close_between_fragments(caplog: pytest.LogCaptureFixture) -> None:
+    async def close(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        await send({"type": "websocket.close", "code": 4000, "reason": ""})
+
+    with serving(close, ws=WebSocketProtocol, lifespan="off") as address, Connection(address) as client:
+        client.send(HANDSHAKE)
+        assert client.receive_head().status == 101
+        client.send(Frame(Opcode.TEXT, b"a").serialize(mask=True))
+        assert client.receive_bytes(4) == b"\x88\x02\x0f\xa0"
+        client.send(Frame(Opcode.TEXT, b"a", fin=False).serialize(mask=True))
+        client.send(Frame(Opcode.CLOSE, b"\x0f\xa0").serialize(mask=True))
+        assert client.is_closed()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_what_comes_before_the_answer_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    began, codes = threading.Event(), []
+
+    async def wait(_scope: Any, receive: Any, _send: Any) -> None:
+        await receive()
+        began.set()
+        codes.append((await receive())["code"])
+
+    with serving(wait, ws=WebSocketProtocol, lifespan="off") as address, Connection(address) as client:
+        client.send(HANDSHAKE)
+        assert began.wait(5)
+        client.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert client.receive().status == 400
+        assert client.is_closed()
+    assert codes == [1006]
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @BOTH

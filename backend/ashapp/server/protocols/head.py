@@ -15,6 +15,7 @@ import re
 from ashapp.server.protocols.limits import ConnectionLimits, Refusal
 
 __all__ = [
+    "EARLY",
     "VERSIONS",
     "Fields",
     "check_head",
@@ -28,6 +29,8 @@ __all__ = [
 #: Header fields, with names in lower case.
 Fields = list[tuple[bytes, bytes]]
 
+#: What a client is told, with 400, that does not wait for the answer to its handshake (RFC 6455, 4.1).
+EARLY = "Something follows the WebSocket handshake: wait for its answer."
 #: What a request of another version is told, with 505.
 VERSIONS = "HTTP/1.0 and HTTP/1.1 are understood."
 
@@ -143,6 +146,6 @@ def is_handshake(method: bytes, version: str, fields: Fields) -> bool:
 
 
 def check_nothing_follows(received: bytes) -> None:
-    """Refuse what was *received* with a handshake, 400: the client has to wait (RFC 6455, 4.1)."""
+    """Refuse what was *received* with a handshake."""
     if received:
-        raise Refusal(400, "Something follows the WebSocket handshake: wait for its answer.")
+        raise Refusal(400, EARLY)

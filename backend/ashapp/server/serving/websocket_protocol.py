@@ -15,6 +15,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame, Opcode
 
+from ashapp.server.protocols.head import EARLY
+from ashapp.server.protocols.limits import Refusal
 from ashapp.server.protocols.upstream import LeanEvent
 
 if TYPE_CHECKING:
@@ -106,16 +108,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Close the connection for what the client has sent.
 
         A close frame is a control frame, which may be between the fragments of a message (RFC 6455, 5.4).
-        websockets takes it for an error, and has made a close frame with 1002.
+        websockets takes it for an error, and has made a close frame with 1002, unless one was sent before.
         """
-        closed = self.conn.close_rcvd
+        if not self.handshake_complete:
+            self.transport.write(Refusal(400, EARLY).response(self.default_headers))
+            self.transport.close()
+            return
+        closed = None if self.close_sent else self.conn.close_rcvd
         if closed is not None:
             *before, _error, _end = self.conn.data_to_send()
             data = b"" if closed.code == CloseCode.NO_STATUS_RCVD else closed.serialize()
             self.transport.write(b"".join(before) + Frame(Opcode.CLOSE, data).serialize(mask=False))
             self.conn.close_sent = closed
         super().handle_parser_exception()
-        self.close_sent = closed is None  # it is the client that has closed
+        self.close_sent = closed is None  # else it is the client that has closed
 
 
 class _Queue:
