@@ -49,7 +49,6 @@ current: ContextVar["Observation | None"] = ContextVar("ashapp_observation", def
 _NAMES = frozenset({b"x-request-id", b"traceparent"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 # Hexadecimal digits of 16 bytes and of 8; those of so many requests are asked of the system at once.
-_LENGTH = 48
 _COUNT = 64
 _ids: list[tuple[str, str]] = []
 if hasattr(os, "register_at_fork"):
@@ -71,23 +70,27 @@ def identify(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str, str]:
         trace_id, span_id = _ids.pop()
     except IndexError:
         trace_id, span_id = _make_ids()
-    last = dict(headers)
-    if _NAMES.isdisjoint(last):
-        return trace_id, trace_id, span_id
+    for name, _ in headers:
+        if name in _NAMES:
+            return _take_over(headers, trace_id, span_id)
+    return trace_id, trace_id, span_id
+
+
+def _take_over(headers: Sequence[tuple[bytes, bytes]], trace_id: str, span_id: str) -> tuple[str, str, str]:
     parents = [value for name, value in headers if name == b"traceparent"]
     if len(parents) == 1 and (match := _TRACEPARENT.fullmatch(parents[0])):
         trace_id = (match[1] or match[2]).decode("ascii")
-    given = last.get(b"x-request-id", b"")
+    given = dict(headers).get(b"x-request-id", b"")
     request_id = given.decode("ascii") if _REQUEST_ID.fullmatch(given) else trace_id
     return request_id, trace_id, span_id
 
 
 def _make_ids() -> tuple[str, str]:
     """Return those of a trace and of a span. Never all zero, which is invalid, in the life of a sun."""
-    digits = os.urandom(_COUNT * _LENGTH // 2).hex()
-    made = [digits[begin : begin + _LENGTH] for begin in range(0, len(digits), _LENGTH)]
-    _ids.extend([(both[:32], both[32:]) for both in made[1:]])
-    return made[0][:32], made[0][32:]
+    traces, spans = (os.urandom(size * _COUNT).hex(" ", size).split() for size in (16, 8))
+    made = [*zip(traces, spans, strict=True)]
+    _ids.extend(made[1:])
+    return made[0]
 
 
 class Observation:
