@@ -173,3 +173,16 @@ async def test_a_request_is_counted_before_its_client_has_the_whole_response(cou
     await observer(http_scope(), Client().receive, send)
     assert counts == [(None, 0), (b"a", 0), (b"b", 1)]
     assert counted.metrics.active == 0
+
+
+@pytest.mark.parametrize("is_in_files", [True, False])
+def test_what_others_read_is_written_without_being_asked(
+    monkeypatch: pytest.MonkeyPatch, *, is_in_files: bool
+) -> None:
+    if is_in_files:
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/unused")
+    metrics = Counted().metrics
+    metrics.put(ended(duration=0.3))
+    metrics.flush()
+    assert not metrics._waiting
+    assert metrics._own.get_sample_value(f"{DURATION}_sum", LABELS) == (0.3 if is_in_files else 0)

@@ -5,9 +5,11 @@ The labels have few values: a route is the rule that Flask has matched, or empty
 ``_OTHER``.
 
 Theory of operation. A request that has ended is only put aside. All that have ended in some milliseconds are
-counted together, or before that if somebody asks.
+noted together, or before that if somebody asks. What has been noted is written when somebody asks, and each
+second; to files that others read it is at once.
 """
 
+import os
 import threading
 import time
 from collections import Counter as Counts
@@ -20,6 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Metric
 from ashapp.observe.metrics.errors import RecentError, RecentErrors
 from ashapp.observe.metrics.families import Families
 from ashapp.observe.metrics.tally import Tally
+from ashapp.observe.metrics.workers import MULTIPROCESS_VARIABLE
 from ashapp.observe.observation import Observation
 from ashapp.observe.socket_observation import SWITCHED
 
@@ -57,7 +60,11 @@ class RequestMetrics:
         self._waiting: deque[Observation] = deque()
         #: Puts a request or a WebSocket that has ended aside, to be counted.
         self.put: Callable[[Observation], None] = self._waiting.append
+        # Where their durations are, until these are written.
+        self._touched: set[Tally] = set()
         self._lock = threading.Lock()
+        # Whether others read what is written.
+        self._is_in_files = MULTIPROCESS_VARIABLE in os.environ
         registry.register(self)
 
     def begin(self, observation: Observation) -> None:
@@ -68,28 +75,41 @@ class RequestMetrics:
     @property
     def active(self) -> int:
         """How many requests have begun and not ended, but for WebSockets. From any thread."""
-        self.flush()
+        with self._lock:
+            self._fold()
         return self._begun - self._ended
 
     def collect(self) -> Iterable[Metric]:
         """Return what has been counted. From any thread."""
-        self.flush()
+        self.write()
         yield from self._own.collect()
 
     def flush(self) -> None:
+        """Count all requests that have ended; write what they add up to where others read it."""
+        if self._is_in_files:
+            self.write()
+        else:
+            with self._lock:
+                self._fold()
+
+    def write(self) -> None:
         """Count all requests that have ended, and write what has found no room. From any thread."""
         with self._lock:
-            touched = {self._waits}
-            for _ in range(len(self._waiting)):
-                observation = self._waiting.popleft()
-                if observation.details is None:
-                    self._ended += 1
-                if observation.status == SWITCHED:
-                    self._families.closes.labels((observation.details or {}).get("close_code") or "").inc()
-                else:
-                    touched.add(self._count(observation))
-            for tally in touched:
+            self._fold()
+            for tally in (self._waits, *self._touched):
                 tally.write()
+            self._touched.clear()
+
+    def _fold(self) -> None:
+        touched = self._touched
+        for _ in range(len(self._waiting)):
+            observation = self._waiting.popleft()
+            if observation.details is None:
+                self._ended += 1
+            if observation.status == SWITCHED:
+                self._families.closes.labels((observation.details or {}).get("close_code") or "").inc()
+            else:
+                touched.add(self._count(observation))
 
     def _count(self, observation: Observation) -> Tally:
         scope, place = observation.scope, observation.place
@@ -111,7 +131,7 @@ class RequestMetrics:
 
     def totals(self) -> list[tuple[str, str, int]]:
         """Return how many requests have been counted, by route and place. From any thread."""
-        self.flush()
+        self.write()
         totals: Counts[tuple[str, str]] = Counts()
         with self._lock:
             for (_, _, route, _, place), tally in self._tallies.items():

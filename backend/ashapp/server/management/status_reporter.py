@@ -80,7 +80,7 @@ class StatusReporter:
         if self._is_running:
             self._is_running = False
             self._try("count refusals", self.metrics.note_refusals, refused)
-            self._try("count requests", self.metrics.flush)
+            self._try("count requests", self.metrics.write)
             self._try("withdraw its status", self._workers.withdraw, os.getpid())
 
     def status(self) -> WorkerStatus:
@@ -125,7 +125,7 @@ class StatusReporter:
             self._try("write its status", lambda: self._workers.write(self.status()))
 
     def _write_counts(self) -> None:
-        self.metrics.flush()
+        self.metrics.write()
         if count := unwritten():
             raise OSError(f"the folder of the workers has no room for {count} values of metrics")
 
