@@ -6,6 +6,7 @@ files of the folder are written to again and again. So only its filter is used.
 """
 
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -16,7 +17,11 @@ import uvicorn
 from uvicorn.supervisors.watchfilesreload import FileFilter
 from watchfiles import watch
 
+from ashapp.server.errors import describe
+
 __all__ = ["FileWatcher"]
+
+_log = logging.getLogger("ashapp.server")
 
 # Milliseconds without a change after which those that there were are told; they are by ``--reload-delay``.
 _STEP = 20
@@ -52,6 +57,17 @@ class FileWatcher:
         self._thread.join()
 
     def _watch(self) -> None:
+        try:
+            try:
+                self._tell_changes()
+            except (OSError, RuntimeError) as error:  # most often the limit of the system on what is watched
+                _log.warning("Files are looked at, as the system does not tell of changes: %s", error)
+                self._tell_changes(force_polling=True)
+        except Exception as error:  # the service is served all the same
+            _log.error("Nothing is reloaded, as changes of files can't be seen: %s", describe(error))
+        self._has_begun.set()
+
+    def _tell_changes(self, *, force_polling: bool | None = None) -> None:
         changes_of = watch(
             *self._folders,
             watch_filter=lambda _, path: self._matches(Path(path)) and not _is_log(Path(path)),
@@ -61,6 +77,7 @@ class FileWatcher:
             rust_timeout=_TIMEOUT,
             yield_on_timeout=True,
             ignore_permission_denied=True,
+            force_polling=force_polling,
         )
         for changes in changes_of:
             self._has_begun.set()
