@@ -36,7 +36,8 @@ def add_hooks(app: flask.Flask) -> None:
 
 
 def held() -> int:
-    """Return how many greenlets belong to somebody."""
+    """Return how many greenlets belong to somebody, when those that other tests have left are gone."""
+    gc.collect()
     return sum(type(thing) is PooledGreenlet and hasattr(thing, "driver") for thing in gc.get_objects())
 
 
