@@ -117,11 +117,15 @@ class Response:
 
 
 def _content_length(headers: list[tuple[bytes, bytes]]) -> int | None:
-    fields = dict(headers)
-    length = fields.get(_LENGTH)
+    by_name = dict(headers)
+    length = by_name.get(_LENGTH)
     if length is None:
         return None
-    others = headers if len(fields) < len(headers) else ()
-    if not length.isdigit() or any(name == _LENGTH and value != length for name, value in others):
+    is_repeated = len(by_name) < len(headers)
+    if is_repeated and any(value != length for name, value in headers if name == _LENGTH):
+        raise ValueError(
+            f"response header Content-Length: {length!r} and another: expected one number of bytes"
+        )
+    if not length.isdigit():
         raise ValueError(f"response header Content-Length: {length!r}: expected one number of bytes")
     return int(length)
