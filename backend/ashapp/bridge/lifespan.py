@@ -84,7 +84,7 @@ class Lifespan:
                     state = await stack.enter_async_context(manager(self._app))
                     if isinstance(state, MutableMapping) and "state" in scope:
                         scope["state"].update(state)
-        for function in self.on_startup + self._own("on_startup"):
+        for function in self.on_startup + self._of_application("on_startup"):
             if not failures:
                 with _noting("startup", function, failures):
                     await self._call(function)
@@ -93,7 +93,7 @@ class Lifespan:
     async def _stop(self, stack: AsyncExitStack) -> list[str]:
         failures: list[str] = []
         await self._drain()
-        for function in reversed(self.on_shutdown + self._own("on_shutdown")):
+        for function in reversed(self.on_shutdown + self._of_application("on_shutdown")):
             with _noting("shutdown", function, failures):
                 await self._call(function)
         await self._leave(stack, failures)
@@ -103,7 +103,7 @@ class Lifespan:
         with _noting("shutdown", "lifespan", failures):
             await stack.aclose()
 
-    def _own(self, name: str) -> list[LifespanCallable]:
+    def _of_application(self, name: str) -> list[LifespanCallable]:
         """Return the callables that the application has in an attribute."""
         found = getattr(self._app, name, ())
         return [found] if callable(found) else list(found)

@@ -39,7 +39,7 @@ from ashapp.server.system.systemd import passed_descriptors
 
 __all__ = ["check", "run"]
 
-_WEBSOCKET = "ashapp.server.serving.websocket_protocol:WebSocketProtocol"
+_WEBSOCKET = "ashapp.server.protocols.websocket_protocol:WebSocketProtocol"
 
 
 def check(settings: Settings) -> list[str]:

@@ -185,4 +185,4 @@ def test_what_others_read_is_written_without_being_asked(
     metrics.put(ended(duration=0.3))
     metrics.flush()
     assert not metrics._waiting
-    assert metrics._own.get_sample_value(f"{DURATION}_sum", LABELS) == (0.3 if is_in_files else 0)
+    assert metrics._registry.get_sample_value(f"{DURATION}_sum", LABELS) == (0.3 if is_in_files else 0)

@@ -21,7 +21,7 @@ class Transport(asyncio.Transport):
     closed = 0
 
     def __init__(self, sock: socket.socket | None, buffered: int = 0, tls: object = None) -> None:
-        super().__init__({"socket": sock, "sslcontext": tls})
+        super().__init__({"socket": sock, "ssl_object": tls})
         self.buffered = buffered
         self.written = 1_000_000
 

@@ -47,8 +47,8 @@ class RequestMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         # How many requests have begun, and of how many ended ones note is taken; without WebSockets.
         self._begun = self._ended = 0
-        self._own = CollectorRegistry()
-        self._families = Families(self._own)
+        self._registry = CollectorRegistry()
+        self._families = Families(self._registry)
         self._waits = Tally(self._families.waits)
         # Totals that others count, as far as they have been taken over.
         self._noted: Counts[tuple[Counter, object]] = Counts()
@@ -82,7 +82,7 @@ class RequestMetrics:
     def collect(self) -> Iterable[Metric]:
         """Return what has been counted. From any thread."""
         self.write()
-        yield from self._own.collect()
+        yield from self._registry.collect()
 
     def flush(self) -> None:
         """Count all requests that have ended; write what they add up to where others read it."""

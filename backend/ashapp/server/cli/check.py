@@ -41,13 +41,13 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 _PATHS = {"live": "livez_path", "ready": "readyz_path"}
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - not an address to ask
-_NO = {"0", "false", "no", "off", "n", "f"}
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a service of all interfaces is asked
+_FALSE = {"0", "false", "no", "off", "n", "f"}
 _HEADERS = {"User-Agent": "ashapp-check", "Connection": "close"}
-# A header of the PROXY protocol that names nobody, so that it is taken from everybody.
-_HEADER = b"PROXY UNKNOWN\r\n"
+# A header of the PROXY protocol without addresses, which is accepted from any peer.
+_PROXY_HEADER = b"PROXY UNKNOWN\r\n"
 # What is shown of an answer, in bytes.
-_SHOWN = 300
+_MAX_SHOWN = 300
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
                 "GET", target.path, headers={"User-Agent": "ashapp-check", "Connection": "close"}
             )
             response = connection.getresponse()
-            text = response.read(_SHOWN).decode(errors="replace")
+            text = response.read(_MAX_SHOWN).decode(errors="replace")
         finally:
             connection.close()
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -169,7 +169,7 @@ def _target(options: argparse.Namespace) -> _Target:
     path = settings[_PATHS[options.kind]]
     if _is_off(settings["probes"]) or path in {"", "off"}:
         raise ValueError(f"the service does not answer this probe: {_PATHS[options.kind]} or probes is off")
-    header = b"" if _is_off(settings["proxy_protocol"]) else _HEADER
+    header = b"" if _is_off(settings["proxy_protocol"]) else _PROXY_HEADER
     by_tls = bool(settings["ssl_certfile"])
     if settings["uds"]:
         unix = UnixConnection(settings["uds"], options.timeout)
@@ -186,7 +186,7 @@ def _target(options: argparse.Namespace) -> _Target:
 
 
 def _is_off(value: Any) -> bool:
-    return str(value).lower() in _NO
+    return str(value).lower() in _FALSE
 
 
 def _first_address(bind: Any) -> dict[str, Any]:

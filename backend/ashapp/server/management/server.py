@@ -78,7 +78,7 @@ def _sending(registry: CollectorRegistry) -> AbstractContextManager[object]:
 
 
 class SocketServer(ThreadingMixIn, WSGIServer):
-    """Serves *application* at a socket that listens already: for few clients, who are no public."""
+    """Serves *application* at a socket that listens already: for a few clients, not for the public."""
 
     daemon_threads = True
 
@@ -93,7 +93,7 @@ class SocketServer(ThreadingMixIn, WSGIServer):
         self.set_app(application)
 
     def get_request(self) -> Any:
-        """Accept a connection; where no descriptor is left, wait for a moment, as it is there still."""
+        """Accept a connection. Where no descriptor is left, wait a moment: the connection stays queued."""
         try:
             return super().get_request()
         except OSError:

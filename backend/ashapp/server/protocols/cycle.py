@@ -83,7 +83,7 @@ class Cycle(RequestResponseCycle):
         """Send *message*; see "Send Callable" of the ASGI specification for HTTP.
 
         Raises:
-            RuntimeError: it is not its turn, or what it says of the body is not so.
+            RuntimeError: the message does not fit the state of the response, or the length of its body.
 
         """
         if self.flow.write_paused and not self.disconnected:

@@ -66,7 +66,7 @@ def release() -> None:
 
 
 def noted() -> list[signal.Signals]:
-    """Return the signals without an effect that have come since the last call."""
+    """Return the signals without an effect that have arrived since the last call."""
     return [_noted.popleft() for _ in range(len(_noted))]
 
 
@@ -94,18 +94,18 @@ def keep() -> None:
 def noting(names: Iterable[str]) -> Iterator[tuple[socket.socket, deque[int]]]:
     """Note these signals, and do nothing else for them; on the main thread.
 
-    Yields a socket that can be read when one has come, and those that have.
+    Yields a socket that can be read when a signal has arrived, and the signals that have arrived.
     """
-    come: deque[int] = deque()
+    arrived: deque[int] = deque()
     woken, waker = socket.socketpair()
     with woken, waker:
         woken.settimeout(0)
         waker.settimeout(0)
         before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         for signum in numbers(*names):
-            signal.signal(signum, lambda signum, _: come.append(signum))
+            signal.signal(signum, lambda signum, _: arrived.append(signum))
         try:
-            yield woken, come
+            yield woken, arrived
         finally:
             signal.set_wakeup_fd(before)
 

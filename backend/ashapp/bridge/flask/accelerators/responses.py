@@ -64,7 +64,7 @@ class Responses:
 
     def __init__(self, app: Flask, replacement: Callable[..., flask.Response]) -> None:
         self._app = app
-        self._own = vars(app)
+        self._attributes = vars(app)
         self._replacement = replacement
         # By the type of the content, for the defaults of the class.
         self._templates: dict[str | None, _Template | None] = {}
@@ -78,8 +78,11 @@ class Responses:
         return self._make(value) if is_known else None
 
     def make_next(self, value: Any) -> flask.Response | None:
-        """Do so for any *value* of a view, in a request for which ``RESPONSE_CLASSES`` holds."""
-        if type(value) not in PLAIN or self._own.get("make_response") != self._replacement:
+        """Return the response for *value*, of any type, or None to leave it.
+
+        Only for a request for which ``RESPONSE_CLASSES`` holds.
+        """
+        if type(value) not in PLAIN or self._attributes.get("make_response") != self._replacement:
             return None
         return self._make(value)
 

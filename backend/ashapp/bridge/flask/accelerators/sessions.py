@@ -88,14 +88,14 @@ class Sessions:
         self._app = app
         interface: Any = app.session_interface
         # What the interface has of its own, as long as nobody else has changed it.
-        self._own: dict[str, Any] = {}
+        self._replaced: dict[str, Any] = {}
         if type(interface) is SecureCookieSessionInterface:
             if not vars(interface):
                 vars(interface)[_REPLACED] = _Serializers(interface).get_signing_serializer
             replacement = vars(interface).get(_REPLACED)
             if type(attribute_of(replacement, "__self__")) is _Serializers:
-                self._own[_REPLACED] = replacement
-        self._interface: Any = interface if self._own else None
+                self._replaced[_REPLACED] = replacement
+        self._interface: Any = interface if self._replaced else None
 
     def open(self, request: flask.Request) -> SessionMixin | None:
         """Return the session of *request*; see ``flask.ctx.RequestContext.push``."""
@@ -124,7 +124,7 @@ class Sessions:
         """Say whether *interface* is the one that came with the application, and nobody has changed it."""
         return (
             interface is self._interface
-            and vars(interface) == self._own
+            and vars(interface) == self._replaced
             and interface.session_class is SecureCookieSession
             and interface.null_session_class is NullSession
         )

@@ -59,10 +59,10 @@ class Relay:
         self._loop = connection.loop
         self._environ = environ
         try:
-            self._own, application_end = socket.socketpair()
+            self._socket, application_end = socket.socketpair()
         except OSError as error:
             raise busy(f"there is no socket for a WebSocket: {error.strerror}") from error
-        self._own.setblocking(False)  # noqa: FBT003 - positional only
+        self._socket.setblocking(False)  # noqa: FBT003 - positional only
         self._other = ApplicationSocket(application_end.detach(), environ["asgi.scope"].get("client"))
         environ[SOCKET] = self._other
         self._translator = Translator()
@@ -120,9 +120,8 @@ class Relay:
                 if turn == 0:
                     await asyncio.sleep(0)
             if self._translator.accepted and not self._has_returned:
-                await self._connection.close(
-                    1011
-                )  # as is told of a connection that breaks; no more if it is closed
+                # The library broke off. A WebSocket that is closed already ignores this.
+                await self._connection.close(1011)
         except Exception:
             _log.exception("what %s wrote can't be passed on", self._environ["PATH_INFO"])
             self._connection.final_code = 1011
@@ -132,7 +131,7 @@ class Relay:
                 await asyncio.wait([self._inward])
 
     def _close(self, _outward: asyncio.Task[None]) -> None:
-        self._own.close()
+        self._socket.close()
         self._other.waiters.wake()
         # One that was cancelled leads here by its traceback, and would keep the socket until it is collected.
         self._inward = self._outward = None
@@ -141,7 +140,7 @@ class Relay:
         """Return what the application has written, and nothing when it can write no more."""
         while True:
             try:
-                data = self._own.recv(_READ_SIZE)
+                data = self._socket.recv(_READ_SIZE)
             except BlockingIOError:
                 if self._has_returned:
                     return b""
@@ -151,7 +150,7 @@ class Relay:
                 self._other.waiters.wake()
                 return data
             self._readable = self._loop.create_future()
-            descriptor = self._own.fileno()
+            descriptor = self._socket.fileno()
             self._loop.add_reader(descriptor, resolve, self._readable)
             try:
                 await self._readable
@@ -177,7 +176,7 @@ class Relay:
         self._replies += self._translator.take_replies()
         if self._replies and not self._is_writing:
             with suppress(OSError):  # it does not read
-                self._replies = self._replies[self._own.send(self._replies) :]
+                self._replies = self._replies[self._socket.send(self._replies) :]
                 self._other.waiters.wake()
 
     # -- from the client to the application
@@ -204,10 +203,10 @@ class Relay:
     async def _write_some(self, data: memoryview) -> int:
         """Write as much of *data* as there is room for, and return its size, 0 after a wait for room."""
         try:
-            size = self._own.send(data)
+            size = self._socket.send(data)
         except BlockingIOError:
             has_room = self._loop.create_future()
-            descriptor = self._own.fileno()
+            descriptor = self._socket.fileno()
             self._loop.add_writer(descriptor, resolve, has_room)
             try:
                 await has_room
@@ -219,7 +218,7 @@ class Relay:
 
     def _end(self, how: int) -> None:
         with suppress(OSError):  # it has closed its end
-            self._own.shutdown(how)
+            self._socket.shutdown(how)
             self._other.waiters.wake()
 
 

@@ -56,7 +56,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
         Raises:
             OSError: the client has gone.
-            RuntimeError: it is not its turn.
+            RuntimeError: *message* does not fit the state of the WebSocket.
 
         """
         conn, observation = self.conn, self.observation

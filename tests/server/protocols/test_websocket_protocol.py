@@ -15,7 +15,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from ashapp.observe.observer import Observer
-from ashapp.server.serving.websocket_protocol import WebSocketProtocol
+from ashapp.server.protocols.websocket_protocol import WebSocketProtocol
 from tests.support.client import Address, Connection
 from tests.support.server import serving
 from tests.support.waiting import until
