@@ -235,11 +235,10 @@ class Steps:
         if item is not DONE:
             return item
         item, raised = self._outcome
-        is_ours = self._count_references() == self.greenlet.references
         if raised is not None:
-            self._give_back(is_ours=is_ours)
+            self._give_back()
             return DONE
-        if is_ours:
+        if self._count_references() == self.greenlet.references:
             self._give_back()
         return item
 
@@ -247,22 +246,28 @@ class Steps:
         return getrefcount(self.greenlet)
 
     def _take(self) -> None:
-        if _thread.idle:
-            self.greenlet = _thread.idle.pop()
-        else:
+        idle = _thread.idle
+        if idle:
+            self.greenlet = idle.pop()
+            if self._count_references() != self.greenlet.references:
+                # Somebody still holds it. To drop it, to be killed when that ends, is what greenlet 2 can't
+                # do everywhere.
+                idle.insert(0, self.greenlet)
+                self.greenlet = None
+        if self.greenlet is None:
             self.greenlet = PooledGreenlet()
             self.greenlet.references = self._count_references()
         self.greenlet.gr_context = self._context
         self.greenlet.depth = self._depth
 
-    def _give_back(self, *, is_ours: bool = True) -> None:
+    def _give_back(self) -> None:
         greenlet = self.greenlet
         self._depth = greenlet.depth
         self.greenlet = None
         del greenlet.driver
         greenlet.gr_context = None
         greenlet.depth = 0
-        if is_ours and len(_thread.idle) < _MAX_IDLE:
+        if len(_thread.idle) < _MAX_IDLE:
             _thread.idle.append(greenlet)
 
 
