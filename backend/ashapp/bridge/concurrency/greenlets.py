@@ -247,14 +247,14 @@ class Steps:
 
     def _take(self) -> None:
         idle = _thread.idle
-        if idle:
+        for _ in range(len(idle)):
             self.greenlet = idle.pop()
-            if self._count_references() != self.greenlet.references:
-                # Somebody still holds it. To drop it, to be killed when that ends, is what greenlet 2 can't
-                # do everywhere.
-                idle.insert(0, self.greenlet)
-                self.greenlet = None
-        if self.greenlet is None:
+            if self._count_references() == self.greenlet.references:
+                break
+            # Somebody still holds it. To drop it, to be killed when that ends, is what greenlet 2 can't do
+            # everywhere.
+            idle.insert(0, self.greenlet)
+        else:
             self.greenlet = PooledGreenlet()
             self.greenlet.references = self._count_references()
         self.greenlet.gr_context = self._context
