@@ -45,8 +45,10 @@ async def ended() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", ["/async", "/waits", "/sync", "/fails"])
-async def test_a_request_leaves_nothing_to_the_garbage_collector(app: flask.Flask, path: str) -> None:
-    app.logger.disabled = True
+async def test_a_request_leaves_nothing_to_the_garbage_collector(
+    app: flask.Flask, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.logger, "disabled", True)
     app.register_error_handler(ZeroDivisionError, lambda error: (type(error).__name__, 500))
 
     @app.get("/async")

@@ -184,7 +184,7 @@ VIEWS: dict[str, Callable[[], Any]] = {
 
 def serve(parts: list[str], view: str, requests: list[Any], *, is_async: bool, enabled: bool) -> Seen:
     seen: Seen = []
-    app = flask.Flask("app")
+    app = flask.Flask("tests.equality")  # its logger is no other test's
     app.secret_key = "key"
     app.session_interface = SecureCookieSessionInterface()  # for Flask has one for all, which parts change
     app.logger.disabled = True
