@@ -81,7 +81,7 @@ async def test_a_request_ends_once_with_what_came_of_it(
     disconnected: object,
     noted: BaseException | None,
 ) -> None:
-    async def never(send: Any) -> None:
+    def never() -> None:
         raise AssertionError
 
     journal, client = Journal(), Client()
@@ -131,7 +131,7 @@ async def test_a_request_that_the_server_cancels_ends_and_may_be_answered(
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     journal, client = Journal(), Client()
-    observer = Observer(wait, [journal], **({"answer_cancelled": apologize} if is_answered else {}))
+    observer = Observer(wait, [journal], **({"answer_cancelled": lambda: apologize} if is_answered else {}))
     task = asyncio.ensure_future(observer(http_scope(), client.receive, client.send))
     await waits.wait()
     task.cancel()

@@ -33,8 +33,9 @@ class Observer:
     What a sink raises is logged, once in ten seconds; the request goes on. Other scopes are passed through.
 
     A request that its server cancels, as at its end, is an error of the application to uvicorn, logged with
-    the traceback. With *answer_cancelled* it is none: that answers, by the ``send`` that it is called with,
-    if no response has been begun. A stream is cut without an error, and a WebSocket has been closed by then.
+    the traceback. With *answer_cancelled* it is none. That returns what answers, by the ``send`` that it is
+    called with, if no response has been begun, or None where the server cancels nothing: a view may cancel
+    itself. A stream is cut without an error, and a WebSocket has been closed by then.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Observer:
         app: Callable[[Scope, Any, Any], Awaitable[None]],
         sinks: Iterable[Sink | ManySink] = (),
         *,
-        answer_cancelled: Callable[[Any], Awaitable[None]] | None = None,
+        answer_cancelled: Callable[[], Callable[[Any], Awaitable[None]] | None] = lambda: None,
     ) -> None:
         self.app = app
         self._answer_cancelled = answer_cancelled
@@ -99,7 +100,7 @@ class Observer:
         try:
             await rest
         except BaseException as error:
-            answer = self._answer_cancelled if _is_cancelled(error) else None
+            answer = self._answer_cancelled() if _is_cancelled(error) else None
             if answer is not None and observation.status is None and observation.scope["type"] == "http":
                 await answer(send)
             if not observation.ended:

@@ -53,7 +53,7 @@ class Front:
         self._consider = None if proxies is None else proxies.consider
         self._allows: Callable[[Scope], bool] | None = None if hosts is None else hosts.allow
         sinks = tuple(sinks)
-        self._serve = Observer(app, sinks, answer_cancelled=_answer_cancelled)
+        self._serve = Observer(app, sinks, answer_cancelled=self._answer_cancelled)
         #: For a request that has begun without a task, and needs one; see ``Observer``.
         self.complete = self._serve.complete
         self._refuse = Observer(_refuse, sinks)
@@ -84,6 +84,9 @@ class Front:
             return self._refuse(scope, receive, send)
         return None
 
+    def _answer_cancelled(self) -> Callable[[Send], Awaitable[None]] | None:
+        return None if self.health.phase is Phase.RUNNING else _answer_at_end
+
     async def _follow_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_and_note() -> Message:
             message = await receive()
@@ -109,5 +112,5 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
         await send_problem(send, 400, "This service does not answer for the host that the request names.")
 
 
-async def _answer_cancelled(send: Send) -> None:
+async def _answer_at_end(send: Send) -> None:
     await send_problem(send, 503, "The service ends, and the request has taken too long. Try again.", _RETRY)
