@@ -11,7 +11,10 @@ import pytest
 
 from ashapp.server.health import readiness
 
-_READ_BY_A_SERVER = re.compile(r"ASHAPP_|FLASK_|(PORT|WEB_CONCURRENCY|FORWARDED_ALLOW_IPS)$")
+# By a server, or by what prints to a terminal: processes of pytest-xdist have COLUMNS.
+_READ = re.compile(
+    r"ASHAPP_|FLASK_|(PORT|WEB_CONCURRENCY|FORWARDED_ALLOW_IPS|COLUMNS|LINES|NO_COLOR|FORCE_COLOR)$"
+)
 
 Project = Callable[..., Path]
 
@@ -19,7 +22,7 @@ Project = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
-        if _READ_BY_A_SERVER.match(name):
+        if _READ.match(name):
             monkeypatch.delenv(name)
     # Tests that run at once would all want the default one.
     monkeypatch.setenv("ASHAPP_MANAGEMENT_PORT", "off")
