@@ -5,15 +5,24 @@ import configparser
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 
 _PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+_PYTHONS = [
+    name.rpartition(" ")[2]
+    for name in _PYPROJECT["project"]["classifiers"]
+    if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", name)
+]
 _ENTRY = re.compile(r"([A-Za-z0-9._-]+)==(\S+)((?: ; [^\\]+)?)((?: --hash=sha256:[0-9a-f]{64})+)")
 
 _AGAIN = (
@@ -82,7 +91,37 @@ def test_pylock_has_the_versions_and_the_hashes_of_the_image() -> None:
     for each in locked["packages"]:
         for file in [*each["wheels"], each["sdist"]]:
             assert f"--hash=sha256:{file['hashes']['sha256']}" in text
-            assert file["url"].startswith("https://files.pythonhosted.org/")
+            assert file["url"].startswith("https://")
+
+
+@pytest.mark.parametrize("python", _PYTHONS)
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_image_can_be_built_on_each_python(python: str, machine: str) -> None:
+    """It takes no sources, and has no compiler. A version older than a Python may have no wheel."""
+    locked = tomllib.loads((ROOT / "pylock.toml").read_text(encoding="utf-8"))
+    version = tuple(map(int, python.split(".")))
+    platforms = [
+        *(f"manylinux_2_{minor}_{machine}" for minor in range(36, 4, -1)),
+        f"manylinux2014_{machine}",
+    ]
+    supported = {*cpython_tags(version, platforms=platforms), *compatible_tags(version, platforms=platforms)}
+    lacking = [
+        each["name"]
+        for each in locked["packages"]
+        if _is_for_linux(each, python) and supported.isdisjoint(_tags(each))
+    ]
+    assert not lacking, f"Lock newer versions: --upgrade-package {' --upgrade-package '.join(lacking)}"
+
+
+def _is_for_linux(package: dict[str, Any], python: str) -> bool:
+    here = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
+    marker = package.get("marker")
+    return marker is None or Marker(marker).evaluate({**here, "os_name": "posix", "platform_system": "Linux"})
+
+
+def _tags(package: dict[str, Any]) -> set[Tag]:
+    names = (file["url"].rpartition("/")[2] for file in package["wheels"])
+    return {tag for name in names for tag in parse_wheel_filename(unquote(name))[3]}
 
 
 def test_the_group_that_is_locked_is_what_builds_the_project() -> None:
