@@ -152,9 +152,16 @@ def serve(
             tls = {name: limits.pop(name) for name in list(limits) if name.startswith("ssl")}
             protocol = limited_protocol(http, ConnectionLimits(**limits))
 
-            def connect(**options: Any) -> LimitedProtocol:
-                connections.append(protocol(**options))
-                return connections[-1]
+            def connect(**options: Any) -> Any:
+                made: Any = protocol(**options)
+                begin = made.connection_made
+
+                def note(transport: Any) -> None:
+                    begin(transport)  # a test looks only at one that is set up
+                    connections.append(made)
+
+                made.connection_made = note
+                return made
 
             config = {"http": connect, "loop": loop, "ws": ws, "timeout_keep_alive": keep_alive, **tls}
             if as_it_is:  # as by `ashapp serve`: uvicorn puts nothing around it
