@@ -11,7 +11,7 @@ from tests.support.asgi import Client, http_scope
 
 
 @pytest.mark.parametrize(
-    ("phase", "status"), [(Phase.RUNNING, None), (Phase.DRAINING, 503), (Phase.STOPPING, 503)]
+    ("phase", "status"), [(Phase.RUNNING, None), (Phase.DRAINING, None), (Phase.STOPPING, 503)]
 )
 async def test_who_is_cancelled_is_told_of_the_end_only_where_the_service_ends(
     phase: Phase, status: int | None

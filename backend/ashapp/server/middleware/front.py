@@ -85,7 +85,7 @@ class Front:
         return None
 
     def _answer_cancelled(self) -> Callable[[Send], Awaitable[None]] | None:
-        return None if self.health.phase is Phase.RUNNING else _answer_at_end
+        return _answer_at_end if self.health.phase is Phase.STOPPING else None
 
     async def _follow_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_and_note() -> Message:

@@ -307,6 +307,7 @@ class DrainingServer(uvicorn.Server):
         return True
 
     def _cancel(self) -> None:
+        self.health.phase = Phase.STOPPING
         tasks = list(self.server_state.tasks)
         reason = "hurried" if self.ending is Ending.HURRIED else "timeout_graceful_shutdown is over"
         if tasks:
