@@ -18,6 +18,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 
 _PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+_PYLOCK = tomllib.loads((ROOT / "pylock.toml").read_text(encoding="utf-8"))
 _PYTHONS = [
     name.rpartition(" ")[2]
     for name in _PYPROJECT["project"]["classifiers"]
@@ -80,15 +81,14 @@ def test_a_lock_has_a_version_and_hashes_for_each_package_and_no_source(name: st
 
 
 def test_pylock_has_the_versions_and_the_hashes_of_the_image() -> None:
-    locked = tomllib.loads((ROOT / "pylock.toml").read_text(encoding="utf-8"))
     text = (ROOT / "requirements" / "image.txt").read_text(encoding="utf-8")
-    assert locked["requires-python"] == _PYPROJECT["project"]["requires-python"]
-    assert {each["name"]: each["version"] for each in locked["packages"]} == versions(text), (
+    assert _PYLOCK["requires-python"] == _PYPROJECT["project"]["requires-python"]
+    assert {each["name"]: each["version"] for each in _PYLOCK["packages"]} == versions(text), (
         "pylock.toml has other versions than requirements/image.txt. Lock again:\n"
         "uv pip compile pyproject.toml --universal --python-version 3.11 --no-header "
         "--constraints requirements/image.txt --format pylock.toml -o pylock.toml"
     )
-    for each in locked["packages"]:
+    for each in _PYLOCK["packages"]:
         for file in [*each["wheels"], each["sdist"]]:
             assert f"--hash=sha256:{file['hashes']['sha256']}" in text
             assert file["url"].startswith("https://")
@@ -98,7 +98,6 @@ def test_pylock_has_the_versions_and_the_hashes_of_the_image() -> None:
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_the_image_can_be_built_on_each_python(python: str, machine: str) -> None:
     """It takes no sources, and has no compiler. A version older than a Python may have no wheel."""
-    locked = tomllib.loads((ROOT / "pylock.toml").read_text(encoding="utf-8"))
     version = tuple(map(int, python.split(".")))
     platforms = [
         *(f"manylinux_2_{minor}_{machine}" for minor in range(36, 4, -1)),
@@ -107,7 +106,7 @@ def test_the_image_can_be_built_on_each_python(python: str, machine: str) -> Non
     supported = {*cpython_tags(version, platforms=platforms), *compatible_tags(version, platforms=platforms)}
     lacking = [
         each["name"]
-        for each in locked["packages"]
+        for each in _PYLOCK["packages"]
         if _is_for_linux(each, python) and supported.isdisjoint(_tags(each))
     ]
     assert not lacking, f"Lock newer versions: --upgrade-package {' --upgrade-package '.join(lacking)}"
