@@ -39,7 +39,7 @@ ORDER = (
     "ashapp.observe",
     "ashapp.bridge",
     "ashapp.bridge.flask",
-    "ashapp.bridge.events",
+    "ashapp.bridge.streams",
     "ashapp.bridge.wsgi",
     "ashapp.bridge.lifespan",
     "ashapp.bridge.mounts",

@@ -2,10 +2,11 @@
 """Flask and WSGI on ASGI. Usable alone, under any ASGI server."""
 
 from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals
-from ashapp.bridge.events import Event, sse
 from ashapp.bridge.flask.application import BridgeOptions, FlaskToAsgi
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.placement.nonblocking import nonblocking, on_thread
+from ashapp.bridge.streams.event import Event
+from ashapp.bridge.streams.sse import sse
 from ashapp.bridge.websocket.faces import BlockingWebSocket, WebSocket
 from ashapp.bridge.websocket.libraries.socket_io import adopt_socketio
 from ashapp.bridge.websocket.rules import websocket

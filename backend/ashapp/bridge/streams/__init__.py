@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Streams of events: responses whose body goes on for as long as the client listens."""

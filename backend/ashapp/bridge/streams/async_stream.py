@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The stream of an async source, which a task iterates."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from ashapp.bridge.concurrency.futures import resolve, without_exit
+from ashapp.bridge.streams.event import HEARTBEAT, encode, farewell
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator
+
+    from ashapp.bridge.admission.departures import Departures
+
+__all__ = ["AsyncStream"]
+
+# The source has no more; the stream has to leave.
+_END = object()
+_LEAVE = object()
+
+
+class AsyncStream:
+    """The stream of an async source, which a task iterates."""
+
+    def __init__(self, source: AsyncIterable[Any], departures: Departures) -> None:
+        self._source = source
+        self._departures = departures
+        self._items: deque[Any] = deque()
+        # What waits for an item, and for room for one.
+        self._taker: asyncio.Future[None] | None = None
+        self._maker: asyncio.Future[None] | None = None
+
+    async def body(self, start: bytes, heartbeat: float) -> AsyncIterator[bytes]:
+        """Yield *start*, then the events, and a comment after *heartbeat* seconds without one."""
+        if self._departures.has_begun:
+            yield farewell(self._departures.seconds_left)
+            return
+        self._loop = asyncio.get_running_loop()
+        producer = self._loop.create_task(without_exit(self._produce()))
+        self._departures.members.add(self)
+        self._last_time = self._loop.time()
+        self._beat(heartbeat)
+        try:
+            yield start
+            while (item := await self._take()) is not _END:
+                if item is _LEAVE:
+                    yield farewell(self._departures.seconds_left)
+                    return
+                yield item
+            await producer  # and raise what the source has raised
+        finally:
+            self._timer.cancel()
+            self._departures.members.discard(self)
+            producer.cancel()
+            await asyncio.wait({producer})
+
+    async def leave(self) -> None:
+        """End the stream, as the service restarts."""
+        with contextlib.suppress(RuntimeError):  # the loop of a view that is kept on a thread may be closed
+            self._loop.call_soon_threadsafe(self._give, _LEAVE)
+
+    def _beat(self, heartbeat: float) -> None:
+        """Send a comment if nothing has come for *heartbeat* seconds, and look again in time."""
+        if self._loop.time() - self._last_time >= heartbeat:
+            self._give(HEARTBEAT)
+        self._timer = self._loop.call_at(self._last_time + heartbeat, self._beat, heartbeat)
+
+    def _give(self, item: Any) -> None:
+        self._items.append(item)
+        self._last_time = self._loop.time()
+        if self._taker is not None:
+            resolve(self._taker)
+
+    async def _take(self) -> Any:
+        while not self._items:
+            self._taker = self._loop.create_future()
+            await self._taker
+            self._taker = None
+        item = self._items.popleft()
+        if self._maker is not None:
+            resolve(self._maker)
+        return item
+
+    async def _produce(self) -> None:
+        try:
+            async for item in self._source:
+                while self._items:  # what came before has not been taken
+                    self._maker = self._loop.create_future()
+                    await self._maker
+                    self._maker = None
+                self._give(encode(item))
+        finally:
+            self._give(_END)
+            if hasattr(self._source, "aclose"):
+                await self._source.aclose()

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""Server-sent events (HTML Living Standard, 9.2) as the response of a Flask view.
+
+Theory of operation. An async source is iterated by a task, a sync one by a thread. Both belong to one
+response. What they produce waits until the client has taken what came before. The body of the
+response takes it from there. Where nothing has come for a while it sends a comment, so that proxies and
+clients see that the connection lives.
+
+When the service drains, each stream ends at its own time (see ``Departures``), and tells its client by
+``retry`` when to come back. A browser does that by itself, with the id of the last event that it has seen. A
+stream that begins while the service drains ends at once in the same way. A status of 503 would make a browser
+give up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any
+
+import flask
+
+from ashapp.bridge.admission.departures import DEPARTURES, Departures
+from ashapp.bridge.request.async_bodies import within_context
+from ashapp.bridge.streams.async_stream import AsyncStream
+from ashapp.bridge.streams.event import HEARTBEAT, Event
+from ashapp.bridge.streams.sync_stream import SyncStream
+
+__all__ = ["EventSource", "sse"]
+
+#: What gives events: an iterable, or a callable that gets the client's ``Last-Event-ID`` and returns one.
+EventSource = Iterable[Any] | AsyncIterable[Any] | Callable[[str | None], Iterable[Any] | AsyncIterable[Any]]
+
+_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+
+def sse(source: EventSource, *, retry: float | None = None, heartbeat: float = 15.0) -> flask.Response:
+    """Return the response that sends what *source* gives, each as an event; to be called in a view.
+
+    A text is the data of an event, an ``Event`` is one, and anything else is sent as JSON. An async *source*
+    in an async view holds no thread. A sync one holds two. Either may be in ``flask.stream_with_context``.
+    *retry* is how many seconds a client waits before it comes back. After each *heartbeat* seconds without an
+    event a comment is sent. The source is closed when it ends, when the client has gone, and when the service
+    drains. A callable gets None where the client has seen no event with an id.
+
+    Raises:
+        TypeError: *source* is neither an iterable nor a callable.
+        ValueError: *heartbeat* is not above 0, or *retry* is negative.
+
+    """
+    if heartbeat <= 0:
+        raise ValueError(f"heartbeat = {heartbeat!r}: expected seconds, above 0")
+    start = Event(retry=retry).encode() if retry is not None else HEARTBEAT
+    if callable(source) and within_context(source) is None:
+        last = flask.request.headers.get("Last-Event-ID")
+        source = source(last and last.encode("latin-1").decode("utf-8", "replace"))
+    departures = flask.request.environ.get(DEPARTURES) or Departures()
+    body: Any
+    if (wrapped := within_context(source)) is not None:
+        stream: Any = AsyncStream(wrapped, departures).body(start, heartbeat)
+        body = flask.stream_with_context(stream)
+    elif isinstance(source, AsyncIterable):
+        body = AsyncStream(source, departures).body(start, heartbeat)
+    elif isinstance(source, Iterable):
+        body = SyncStream(source, departures).body(start, heartbeat)
+    else:
+        raise TypeError(f"expected an iterable, an async iterable or a callable, got {source!r}")
+    return flask.current_app.response_class(body, mimetype="text/event-stream", headers=_HEADERS)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""The stream of a sync source, which a thread iterates."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from ashapp.bridge.streams.event import HEARTBEAT, encode, farewell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ashapp.bridge.admission.departures import Departures
+
+__all__ = ["SyncStream"]
+
+# The source has no more; the stream has to leave.
+_END = object()
+_LEAVE = object()
+
+
+class SyncStream:
+    """The stream of a sync source, which a thread iterates."""
+
+    def __init__(self, source: Iterable[Any], departures: Departures) -> None:
+        self._source = source
+        self._departures = departures
+        self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._room = threading.Semaphore(0)
+        self._is_over = False
+
+    def body(self, start: bytes, heartbeat: float) -> Iterator[bytes]:
+        """Yield *start*, then the events, and a comment after *heartbeat* seconds without one."""
+        if self._departures.has_begun:
+            yield farewell(self._departures.seconds_left)
+            return
+        # In the context of the view, so that the source sees the request where it is kept for the stream.
+        run = copy_context().run
+        threading.Thread(target=run, args=(self._produce,), name="ashapp-events", daemon=True).start()
+        self._departures.members.add(self)
+        try:
+            yield start
+            while (item := self._next(heartbeat)) is not _END:
+                if item is _LEAVE:
+                    yield farewell(self._departures.seconds_left)
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+                if item is not HEARTBEAT:
+                    self._room.release()
+        finally:
+            self._departures.members.discard(self)
+            self._is_over = True
+            self._room.release()
+
+    async def leave(self) -> None:
+        """End the stream, as the service restarts."""
+        self._items.put(_LEAVE)
+
+    def _next(self, heartbeat: float) -> Any:
+        try:
+            return self._items.get(timeout=heartbeat)
+        except queue.Empty:
+            return HEARTBEAT
+
+    def _produce(self) -> None:
+        try:
+            for item in self._source:
+                self._items.put(encode(item))
+                self._room.acquire()
+                if self._is_over:
+                    break
+        except BaseException as error:
+            self._items.put(error)
+        finally:
+            if hasattr(self._source, "close"):
+                self._source.close()
+            self._items.put(_END)
