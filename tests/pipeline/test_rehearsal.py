@@ -103,7 +103,7 @@ def test_what_is_built_and_tested_is_what_is_published_and_deployed(
         "kubectl apply",
         "kubectl --namespace ashapp-production rollout status",
         "smoke at https://service.example",
-        f"docker buildx imagetools create --tag {IMAGE}:latest {IMAGE}@{DIGEST}",
+        f"docker buildx imagetools create --prefer-index=false --tag {IMAGE}:latest {IMAGE}@{DIGEST}",
     )
     assert undone(commands) == []
 
@@ -117,6 +117,7 @@ def test_the_image_is_told_where_it_comes_from(checkout: Checkout, published: tu
     assert given["REVISION"] == checkout.commit_hash
     datetime.fromisoformat(given["CREATED"])
     assert given["SOURCE"].startswith("https://")
+    assert re.search(r"--label ashapp-backend\.release=\d+ ", build)
 
 
 def test_both_clusters_are_given_the_digest(published: tuple[Run, Commands]) -> None:

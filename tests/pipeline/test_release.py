@@ -48,6 +48,7 @@ def test_a_tag_is_built_signed_and_published(checkout: Checkout, commands: Comma
     assert in_order(
         commands.calls,
         "gh api repos/",
+        "gh api --paginate repos/",
         "python -m hatchling version 1.2.3",
         "python -m hatchling build",
         "docker buildx imagetools inspect --format {{.Manifest.Digest}} python:3.13-slim",
@@ -60,6 +61,8 @@ def test_a_tag_is_built_signed_and_published(checkout: Checkout, commands: Comma
         f"cosign sign --yes --recursive {IMAGE}@{DIGEST}",
         f"cosign sign --yes {CHART}",
         f"attest provenance of index.docker.io/{IMAGE}@{DIGEST}",
+        f"attest amd64.spdx.json of index.docker.io/{IMAGE}@{DIGEST}",
+        f"attest arm64.spdx.json of index.docker.io/{IMAGE}@{DIGEST}",
         "pypi upload of ashapp_backend-1-py3-none-any.whl ashapp_backend-1.tar.gz, attestations true",
         "gh release create v1.2.3 ",
     )
@@ -81,8 +84,8 @@ def test_a_tag_is_built_signed_and_published(checkout: Checkout, commands: Comma
 @pytest.mark.parametrize(
     ("tag", "conclusions", "message"),
     [
-        ("v1.2.3", "failure", "the pipeline has not found"),
-        ("v1.2.3", "", "the pipeline has not found"),
+        ("v1.2.3", "failure", "the pipeline of main has not found"),
+        ("v1.2.3", "", "the pipeline of main has not found"),
         ("v1.2.4", "success", "CHANGELOG.md has no section '## [1.2.4]'"),
         ("v1.2", "success", "'v1.2' is no tag of a release"),
     ],

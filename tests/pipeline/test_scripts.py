@@ -72,6 +72,27 @@ def test_the_base_has_the_digest_of_the_dockerfile_or_else_that_of_the_registry(
     assert len(commands.calls) == (not pinned)
 
 
+@pytest.mark.parametrize(
+    ("present", "code"),
+    [
+        ("", 0),
+        ('{"config": {"Labels": {"org.opencontainers.image.title": "ashapp-backend"}}}', 0),
+        ('{"config": {"Labels": {\n"ashapp-backend.release": "8",\n"a": "9"}}}', 0),
+        ('{"config": {"Labels": {"ashapp-backend.release":"9"}}}', 0),
+        ('{"linux/amd64": {"config": {"Labels": {"ashapp-backend.release": "10"}}}}', 3),
+    ],
+    ids=["none", "of no release", "an older release", "the same release", "a newer release"],
+)
+def test_latest_is_never_moved_back(commands: Commands, present: str, code: int) -> None:
+    commands.latest(present)
+    result = script(commands, "latest", "example/shop", DIGEST, environment={"ASHAPP_RELEASE": "9"})
+    assert result.returncode == code, result.stderr
+    moved = [call for call in commands.calls if call.startswith("docker buildx imagetools create")]
+    assert [call.split()[-3:] for call in moved] == (
+        [] if code else [["--tag", "example/shop:latest", f"example/shop@{DIGEST}"]]
+    )
+
+
 @pytest.mark.parametrize("overlay", ["staging", "production"])
 def test_an_overlay_is_rendered_with_the_digest(commands: Commands, overlay: str) -> None:
     result = script(commands, "render", overlay, DIGEST)
