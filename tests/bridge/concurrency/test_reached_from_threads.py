@@ -145,6 +145,26 @@ async def test_a_context_processor(app: flask.Flask, add: Add, journal: Journal,
     assert journal["processor"].thread == journal["thread" if kind == "sync" else "view"].thread
 
 
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, StopIteration, asyncio.CancelledError])
+async def test_what_a_sync_context_processor_raises(
+    app: flask.Flask, add: Add, error: type[BaseException]
+) -> None:
+    """It reaches who has called it, and neither stops the loop nor leaves the thread waiting."""
+
+    def process() -> dict[str, str]:
+        raise error("oops")
+
+    app.context_processor(process)
+
+    async def view() -> str:
+        with pytest.raises(error, match="oops"):
+            flask.render_template_string("hello")
+        return "caught"
+
+    add(view)
+    assert (await fetch(FlaskToAsgi(app), "POST")).body == b"caught"
+
+
 async def test_ensure_sync_gives_an_awaitable(app: flask.Flask, add: Add) -> None:
     async def inner() -> str:
         await asyncio.sleep(0)

@@ -10,10 +10,12 @@ which its coroutine is stepped.
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
+from ashapp.bridge.concurrency.futures import run_into
 from ashapp.bridge.concurrency.greenlets import Driver
 from ashapp.bridge.concurrency.thread_locals import open_request_locals, request_locals
 
@@ -66,11 +68,15 @@ class GreenletTask(Driver):
     def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run *function* where asgiref runs what is thread-sensitive; see ``Driver``.
 
-        That is the thread that waits for the coroutine, if one does, or the thread of the request.
+        That is the thread that waits for the coroutine, if one does, or the thread of the request. What
+        *function* raises passes no task: ``SystemExit`` would stop the loop, and ``StopIteration`` get lost.
         """
-        return self.greenlet.ask(self._await_end(sync_to_async(function)(*args, **kwargs)))
+        result: Future[Any] = Future()
+        run = sync_to_async(run_into)(result, function, *args, **kwargs)
+        self.greenlet.ask(self._await_end(run))
+        return result.result()
 
-    async def _await_end(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    async def _await_end(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Await *coroutine*, also where this task is cancelled: nothing is to run beside the function."""
         task = asyncio.get_running_loop().create_task(coroutine, context=self.greenlet.gr_context)
         cancelled: asyncio.CancelledError | None = None
@@ -81,4 +87,4 @@ class GreenletTask(Driver):
                 cancelled = error
         if cancelled is not None:
             raise cancelled
-        return task.result()
+        task.result()
