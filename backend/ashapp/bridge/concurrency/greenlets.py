@@ -364,14 +364,15 @@ class Driver:
 async def run_as_part(
     coroutine: Coroutine[Any, Any, T],
     driver: Driver,  # noqa: ARG001 - read by the frame
-) -> T | SystemExit | KeyboardInterrupt:
+) -> T | SystemExit | KeyboardInterrupt | GeneratorExit:
     """Await *coroutine*, in a task of its own, as a part of what *driver* drives, for ``running_call``.
 
-    ``SystemExit`` and ``KeyboardInterrupt`` are returned: a task that raises them stops the loop.
+    What a task is not to raise is returned. ``SystemExit`` and ``KeyboardInterrupt`` stop the loop, and
+    ``GeneratorExit`` closes the coroutines that await the task.
     """
     try:
         return await coroutine
-    except (SystemExit, KeyboardInterrupt) as error:
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         return error
 
 

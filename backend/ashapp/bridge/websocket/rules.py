@@ -93,7 +93,7 @@ def _async_view(handler: Callable[..., Any], max_size: int | None) -> Callable[.
                 part = run_as_part(coroutine, greenlet.driver)
                 coroutine = loop.create_task(part, context=greenlet.gr_context)
             result = await coroutine
-            if isinstance(result, SystemExit | KeyboardInterrupt):
+            if isinstance(result, SystemExit | KeyboardInterrupt | GeneratorExit):
                 raise result
         return _response(connection, result)
 

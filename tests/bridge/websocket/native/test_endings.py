@@ -44,6 +44,7 @@ def add_endings(app: flask.Flask) -> None:
         "handled": LookupError(),
         "abort": NotFound(),
         "exit": SystemExit(3),
+        "generator": GeneratorExit(),
     }
 
     @app.errorhandler(LookupError)
@@ -88,6 +89,7 @@ def add_endings(app: flask.Flask) -> None:
         ("/fail", 1011, "", 1),
         ("/handled", 1011, "", 0),
         ("/exit", 1011, "", 1),
+        ("/generator", 1011, "", 1),
         ("/abort", 1008, "", 0),
         ("/json", 1008, "", 0),
         ("/long", 1009, "a message may have 10 bytes", 0),
@@ -116,7 +118,7 @@ def test_what_the_client_is_told(
     until(lambda: torn_down)
     records = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(records) == logged
-    if logged and path != "/exit":
+    if logged and path not in {"/exit", "/generator"}:
         assert records[0].exc_text is not None
         assert (
             f"In the WebSocket handler of /{'sync' if path == '/sync' else '<what>'}" in records[0].exc_text
