@@ -74,5 +74,7 @@ def test_what_is_installed_fits_together(image: str) -> None:
 
 
 def test_no_start_compiles_anything(image: str) -> None:
-    script = "python -v -c 'import ashapp.server.runner' 2>&1 | grep -c '^# code object from /' || true"
+    script = (
+        "python -v -c 'import ashapp.server.processes.runner' 2>&1 | grep -c '^# code object from /' || true"
+    )
     assert shell(image, script).strip() == "0"

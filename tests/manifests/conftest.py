@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ashapp.server.settings import Settings
 from ashapp.server.settings.loading import load
+from ashapp.server.settings.model import Settings
 from tests.manifests.objects import Objects
 from tests.manifests.render import MANIFESTS, OVERLAYS, kustomize
 

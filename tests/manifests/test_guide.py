@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ashapp.server.settings import ServerSettings, Settings
-from ashapp.server.variables import variable
+from ashapp.server.settings.model import ServerSettings, Settings
+from ashapp.server.settings.sources.variables import variable
 from tests.benchmarks.resources import Resources, recommend
 from tests.manifests.objects import Objects
 from tests.manifests.render import MANIFESTS, kustomize

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from ashapp.server.settings import ServerSettings, Settings
 from ashapp.server.settings.lifecycle import LONE_STALL_TIMEOUT, STALL_TIMEOUT
-from ashapp.server.variables import variable
+from ashapp.server.settings.model import ServerSettings, Settings
+from ashapp.server.settings.sources.variables import variable
 from tests.manifests.objects import Object, Objects, quantity
 from tests.manifests.render import IMAGE, MANIFESTS, OTHERS, OVERLAYS, kustomize, release
 

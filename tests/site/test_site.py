@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ashapp
-from ashapp.server.settings import ServerSettings
+from ashapp.server.settings.model import ServerSettings
 
 SITE = Path(__file__).parents[2] / "build" / "docs"
 PAGES = sorted(SITE.rglob("*.html"))

@@ -18,9 +18,9 @@ from ashapp.observe.observation import Observation, current
 from ashapp.server.assembly.application import assemble, load
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health, Phase
-from ashapp.server.management.workers import LocalWorker
-from ashapp.server.settings import Settings
 from ashapp.server.settings.loading import load as load_settings
+from ashapp.server.settings.model import Settings
+from ashapp.server.status.workers import LocalWorker
 from tests.support.asgi import fetch
 from tests.support.waiting import eventually
 

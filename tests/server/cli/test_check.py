@@ -11,7 +11,8 @@ import pytest
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.cli import check
-from ashapp.server.settings import ServerSettings
+from ashapp.server.health.probing import DEFAULTS
+from ashapp.server.settings.model import ServerSettings
 from tests.server.serving import accepting
 from tests.support import process
 from tests.support.network.nginx import free_port
@@ -47,7 +48,7 @@ def port(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_the_settings_have_the_defaults_of_the_service() -> None:
-    assert {name: ServerSettings.model_fields[name].default for name in check.DEFAULTS} == check.DEFAULTS
+    assert {name: ServerSettings.model_fields[name].default for name in DEFAULTS} == DEFAULTS
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from flask.cli import FlaskGroup, ScriptInfo
 from ashapp.server.cli import main, start
 from ashapp.server.cli.dev import flask_dev
 from ashapp.server.errors import StartupError
-from ashapp.server.settings import REFERENCE_API, ServerSettings, Settings
+from ashapp.server.settings.model import REFERENCE_API, ServerSettings, Settings
 from tests.support.process import run
 
 Project = Callable[..., Path]

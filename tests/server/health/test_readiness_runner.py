@@ -13,7 +13,7 @@ import pytest
 from ashapp import readiness_check
 from ashapp.server.health.readiness import registered_checks
 from ashapp.server.health.readiness_runner import Checker
-from ashapp.server.health.redaction import redact
+from ashapp.server.security.redaction import redact
 from tests.support.waiting import PATIENCE, eventually, until
 
 pytestmark = pytest.mark.usefixtures("no_checks")

@@ -9,7 +9,7 @@ from flask.views import MethodView
 from werkzeug.routing import Rule
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, on_thread
-from ashapp.server.assembly.discovery import place_async_views
+from ashapp.server.assembly.placement import place_views
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.routes import flask_application, hindrance, list_routes
 from ashapp.server.settings.loading import load
@@ -155,7 +155,7 @@ def test_the_setting_counts_for_more_than_the_config(
 ) -> None:
     if config is not None:
         app.config["ASHAPP_ASYNC_VIEWS"] = config
-    place_async_views(app, load({} if setting is None else {"async_views": setting}))
+    place_views(app, load({} if setting is None else {"async_views": setting}))
     reason = "ASHAPP_ASYNC_VIEWS is 'thread'" if kept else None
     assert hindrance(app) == reason
     assert [(route.reason, route.own_loop) for route in list_routes(app)] == [(reason, kept)]
@@ -164,7 +164,7 @@ def test_the_setting_counts_for_more_than_the_config(
 def test_a_config_that_says_something_else_is_told_in_one_line(app: flask.Flask) -> None:
     app.config["ASHAPP_ASYNC_VIEWS"] = "process"
     with pytest.raises(StartupError) as caught:
-        place_async_views(app, load({"app": "shop:app"}))
+        place_views(app, load({"app": "shop:app"}))
     expected = "ASHAPP_ASYNC_VIEWS is 'process': async views run on the 'loop' or on a 'thread'"
     assert caught.value.message == f"shop:app: {expected}"
 
@@ -182,7 +182,7 @@ def test_the_setting_for_static_files_counts_for_more_than_the_config(
 ) -> None:
     app = flask.Flask("shop", static_folder="static")
     app.config["ASHAPP_STATIC_FILES"] = "thread"
-    place_async_views(app, load({} if setting is None else {"static_files": setting}))
+    place_views(app, load({} if setting is None else {"static_files": setting}))
     [route] = list_routes(app)
     assert (route.runs_on, route.reason) == (
         place,

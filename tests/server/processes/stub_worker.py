@@ -11,11 +11,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from ashapp.server.inspection.announcements import Kind
-from ashapp.server.management.workers import LocalWorker
 from ashapp.server.processes.supervisor import Supervisor
 from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
 from ashapp.server.settings.loading import load
+from ashapp.server.status.workers import LocalWorker
 from tests.support.waiting import PATIENCE
 
 __all__ = ["Service", "StubWorker", "led"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ashapp.server.addresses import TcpAddress, UnixAddress
 from ashapp.server.errors import StartupError
 from ashapp.server.settings.loading import flag, load, load_with_sources, misspelt_variables
+from ashapp.server.settings.sources.addresses import TcpAddress, UnixAddress
 
 
 def set_variables(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:

@@ -8,9 +8,10 @@ import click
 import pytest
 from pydantic import ValidationError
 
-from ashapp.server.inspection.settings_descriptions import descriptions
 from ashapp.server.protocols import ConnectionLimits
-from ashapp.server.settings import REFERENCE_API, ServerSettings, Settings, lifecycle
+from ashapp.server.settings import lifecycle
+from ashapp.server.settings.descriptions import descriptions
+from ashapp.server.settings.model import REFERENCE_API, ServerSettings, Settings
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS, converter
 
 

@@ -15,24 +15,26 @@ from flask import Flask, got_request_exception
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi, nonblocking
 from ashapp.observe.observation import ManySink, Sink, current
 from ashapp.server.assembly import gevent_patches
-from ashapp.server.assembly.discovery import find_application, find_mounted, is_asgi, place_async_views
-from ashapp.server.assembly.hardening import forbid_debug_variable, harden
 from ashapp.server.assembly.log_config import access_logs, hold_to_rules, keep_loggers
 from ashapp.server.assembly.monitors import watch
+from ashapp.server.assembly.placement import place_views
+from ashapp.server.discovery.targets import find_application, find_mounted, is_asgi
 from ashapp.server.health.state import Condition, Health, Phase
-from ashapp.server.management.workers import Workers
+from ashapp.server.inspection.routes import flask_application
 from ashapp.server.middleware.allowed_hosts import AllowedHosts
 from ashapp.server.middleware.front import Front
-from ashapp.server.middleware.proxies import Proxies
-from ashapp.server.settings import Settings
+from ashapp.server.proxies.scopes import Proxies
+from ashapp.server.proxies.trusted import TrustedProxies
+from ashapp.server.security.hardening import forbid_debug_variable, harden
 from ashapp.server.settings.loading import misspelt_variables
-from ashapp.server.settings.trusted_proxies import TrustedProxies
+from ashapp.server.settings.model import Settings
+from ashapp.server.status.workers import Workers
 from ashapp.server.system.resources import give_back_freed
 from ashapp.server.telemetry import if_asked_for
 
 if TYPE_CHECKING:
     from ashapp.bridge.messages.types import AsgiApplication, WsgiApplication
-    from ashapp.server.assembly.debugging import Debugger
+    from ashapp.server.middleware.debugger import Debugger
 
 __all__ = ["Application", "assemble", "load"]
 
@@ -54,7 +56,8 @@ def load(settings: Settings) -> Application:
     """
     warnings = misspelt_variables()
     if settings.debug:
-        from ashapp.server.assembly.debugging import Debugger, find_or_explain  # noqa: PLC0415 - costs time
+        from ashapp.server.assembly.unloadable import find_or_explain  # noqa: PLC0415 - for those who use it
+        from ashapp.server.middleware.debugger import Debugger  # noqa: PLC0415 - the same
 
         debugger = Debugger()
         found = find_or_explain(settings.app)
@@ -71,11 +74,11 @@ def load(settings: Settings) -> Application:
         )
     if isinstance(found, WsgiToAsgi) and "threads" in settings.model_fields_set:
         warnings.append(f"threads has no effect: {settings.app} has been bridged by its own code")
-    place_async_views(found, settings)
+    place_views(found, settings)
     mounted = {prefix: find_mounted(target) for prefix, target in (settings.mount or {}).items()}
     warnings += harden(found, settings, mounted.values())
     if debugger is not None:
-        found = debugger.around(found)
+        found = debugger.around(found, flask_application(found))
     return Application(found, warnings, mounted, debugger)
 
 

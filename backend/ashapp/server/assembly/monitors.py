@@ -8,18 +8,18 @@ from flask import Flask
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.websocket.libraries.polls import count_polls
 from ashapp.observe.observation import ManySink, Sink
-from ashapp.server.assembly.blocking import BlockingViews, find_request
+from ashapp.server.health.blocking_views import BlockingViews, find_request
 from ashapp.server.health.loop_monitor import LoopMonitor
 from ashapp.server.health.readiness_runner import Checker
-from ashapp.server.health.redaction import redact
 from ashapp.server.health.state import Health
 from ashapp.server.inspection.routes import flask_application
 from ashapp.server.jobs.runner import JobRunner
 from ashapp.server.jobs.turns import Turns
-from ashapp.server.management.figures import Figures
-from ashapp.server.management.status_reporter import StatusReporter
-from ashapp.server.management.workers import Workers
-from ashapp.server.settings import Settings
+from ashapp.server.security.redaction import redact
+from ashapp.server.settings.model import Settings
+from ashapp.server.status.figures import Figures
+from ashapp.server.status.reporter import StatusReporter
+from ashapp.server.status.workers import Workers
 
 __all__ = ["watch"]
 

@@ -2,77 +2,41 @@
 """``ashapp check``: probe a service from inside its own container, where there is no curl.
 
 It runs every few seconds, beside a service that may be busy. So only what one request needs is imported:
-neither Flask nor the model of the settings. The settings that tell where the service listens are read from
-the same sources; of the flags of ``ashapp serve`` only the port can be given. It exits with 0 or 1,
-and with 2 where it is used wrongly.
+neither Flask nor the model of the settings. It exits with 0 or 1, and with 2 where it is used wrongly.
 """
 
 import argparse
 import contextlib
 import http.client
-import os
-import socket
-import ssl
 import sys
-from collections.abc import Mapping, Sequence
-from string import punctuation
-from typing import Any, NamedTuple, NoReturn
-from urllib.parse import SplitResult, quote, urlsplit
+from collections.abc import Sequence
+from typing import NoReturn
+from urllib.parse import SplitResult, urlsplit
 
-from ashapp.server.addresses import TcpAddress, UnixAddress, address_texts, parse_addresses
-from ashapp.server.durations import UNITS_TEXT, seconds_of
-from ashapp.server.env_files import read_env_files
-from ashapp.server.variables import read_settings
+from ashapp.server.health.probing import target_of_service, target_of_url
+from ashapp.server.settings.sources.durations import UNITS_TEXT, seconds_of
 
-__all__ = ["DEFAULTS", "UnixConnection", "main"]
-
-#: The settings that are read, and their defaults.
-DEFAULTS: Mapping[str, Any] = {
-    "host": "0.0.0.0",  # noqa: S104 - where the service listens
-    "port": 5000,
-    "uds": None,
-    "fd": None,
-    "bind": None,
-    "probes": True,
-    "livez_path": "/livez",
-    "readyz_path": "/readyz",
-    "ssl_certfile": None,
-    "proxy_protocol": False,
-}
-
-_PATHS = {"live": "livez_path", "ready": "readyz_path"}
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a service of all interfaces is asked
-_FALSE = {"0", "false", "no", "off", "n", "f"}
-_HEADERS = {"User-Agent": "ashapp-check", "Connection": "close"}
-# A header of the PROXY protocol without addresses, which is accepted from any peer.
-_PROXY_HEADER = b"PROXY UNKNOWN\r\n"
-# What is shown of an answer, in bytes.
-_MAX_SHOWN = 300
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command, write a line, and return the exit code: 0 if the answer is good, else 1."""
     options = _parser().parse_args(arguments)
     try:
-        target = _target(options)
+        target = (
+            target_of_url(options.url, options.timeout)
+            if options.kind == "http"
+            else target_of_service(options.kind, options.port, options.timeout)
+        )
     except ValueError as error:
         return _fail(str(error))
-    connection = target.connection
     try:
-        try:
-            target.connect()
-            connection.request(
-                "GET", target.path, headers={"User-Agent": "ashapp-check", "Connection": "close"}
-            )
-            response = connection.getresponse()
-            text = response.read(_MAX_SHOWN).decode(errors="replace")
-        finally:
-            connection.close()
+        status, text = target.ask()
     except (OSError, ValueError, http.client.HTTPException) as error:
         return _fail(f"{type(error).__name__}: {error} ({target.name})")
-    line = f"{response.status} from {target.name}"
+    line = f"{status} from {target.name}"
     # As the probes of Kubernetes have it.
-    if 200 <= response.status < 400:
+    if 200 <= status < 400:
         print(f"ok: {line}")  # noqa: T201 - the command's output
         return 0
     return _fail(f"{line}: {text}")
@@ -130,91 +94,3 @@ def _url(text: str) -> SplitResult:
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise argparse.ArgumentTypeError(f"{text!r} is not a URL that begins with http:// or https://")
     return url
-
-
-class _Target(NamedTuple):
-    """What is asked: by *connection*, on which the bytes *header* come first; then TLS, if *by_tls*.
-
-    *name* is for those who read of it.
-    """
-
-    connection: http.client.HTTPConnection
-    name: str
-    path: str
-    header: bytes = b""
-    by_tls: bool = False
-
-    def connect(self) -> None:
-        """Open the connection, up to the request."""
-        self.connection.connect()
-        if self.header:
-            self.connection.sock.sendall(self.header)
-        if self.by_tls:
-            # The certificate is for the name by which others know the service.
-            tls = ssl._create_unverified_context()  # noqa: S323, SLF001 - as said
-            self.connection.sock = tls.wrap_socket(self.connection.sock)
-
-
-def _target(options: argparse.Namespace) -> _Target:
-    if options.kind == "http":
-        url = options.url
-        path = quote(f"{url.path or '/'}?{url.query}" if url.query else url.path or "/", safe=punctuation)
-        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-        return _Target(kind(url.hostname, url.port, timeout=options.timeout), url.geturl(), path)
-    settings = _settings()
-    if options.port is not None:
-        settings.update(port=options.port, uds=None, fd=None, bind=None)
-    if settings["bind"] is not None:
-        settings.update(_first_address(settings["bind"]))
-    path = settings[_PATHS[options.kind]]
-    if _is_off(settings["probes"]) or path in {"", "off"}:
-        raise ValueError(f"the service does not answer this probe: {_PATHS[options.kind]} or probes is off")
-    header = b"" if _is_off(settings["proxy_protocol"]) else _PROXY_HEADER
-    by_tls = bool(settings["ssl_certfile"])
-    if settings["uds"]:
-        unix = UnixConnection(settings["uds"], options.timeout)
-        return _Target(unix, f"unix:{settings['uds']}{path}", path, header, by_tls)
-    if settings["fd"] is not None:
-        raise ValueError("it is not known where the service listens that has inherited its socket (fd)")
-    host = _ANY_ADDRESS.get(settings["host"], settings["host"])
-    name = (
-        f"{'https' if by_tls else 'http'}://{f'[{host}]' if ':' in host else host}:{settings['port']}{path}"
-    )
-    url = urlsplit(name)
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=options.timeout)
-    return _Target(connection, name, path, header, by_tls)
-
-
-def _is_off(value: Any) -> bool:
-    return str(value).lower() in _FALSE
-
-
-def _first_address(bind: Any) -> dict[str, Any]:
-    """Return the settings for the first of several addresses, in the place of all that name one."""
-    match parse_addresses(address_texts(bind))[0]:
-        case TcpAddress(host, port):
-            return {"host": host, "port": port, "uds": None, "fd": None}
-        case UnixAddress(path):
-            return {"uds": path}
-        case inherited:
-            return {"fd": inherited.fd, "uds": None}
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """A connection to a UNIX domain socket; each step may take *timeout* seconds."""
-
-    def __init__(self, socket_path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._socket_path = socket_path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._socket_path)
-
-
-def _settings() -> dict[str, Any]:
-    """Read the settings; see ``ashapp.server.variables`` for the order of their sources."""
-    read_env_files(os.environ.get("ASHAPP_ENV_FILE"))
-    return {**DEFAULTS, **{name: each.value for name, each in read_settings(DEFAULTS).items()}}

@@ -14,8 +14,8 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
-from ashapp.server.settings import ServerSettings
-from ashapp.server.settings.found_app import seeming_targets
+from ashapp.server.discovery.folder import seeming_targets
+from ashapp.server.settings.model import ServerSettings
 from ashapp.server.settings.types import parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 

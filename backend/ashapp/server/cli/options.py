@@ -11,14 +11,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from ashapp.server.cli.completion import complete_target, complete_value
-from ashapp.server.env_files import read_env_files
 from ashapp.server.errors import StartupError
-from ashapp.server.inspection.settings_descriptions import descriptions
-from ashapp.server.settings import ServerSettings, Settings
+from ashapp.server.settings.descriptions import descriptions
 from ashapp.server.settings.loading import flag
+from ashapp.server.settings.model import ServerSettings, Settings
+from ashapp.server.settings.sources.env_files import read_env_files
+from ashapp.server.settings.sources.variables import ALIASES
 from ashapp.server.settings.types import DURATION, parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
-from ashapp.server.variables import ALIASES
 
 __all__ = [
     "CONTEXT",

@@ -6,12 +6,13 @@ import sys
 
 import click
 
-from ashapp.server.assembly.discovery import find_application, place_async_views
-from ashapp.server.assembly.hardening import forbid_debug_variable
+from ashapp.server.assembly.placement import place_views
 from ashapp.server.cli.options import ServeCommand, env_file_option, read_env_file, target_argument
 from ashapp.server.cli.routes_tables import print_report
+from ashapp.server.discovery.targets import find_application
 from ashapp.server.inspection.announcements import NOTHING_NAMED
 from ashapp.server.inspection.report import Report
+from ashapp.server.security.hardening import forbid_debug_variable
 from ashapp.server.settings.loading import load
 
 __all__ = ["routes"]
@@ -71,7 +72,7 @@ def routes(app: str | None, env_file: str | None, *, as_json: bool) -> None:
     forbid_debug_variable()
     with contextlib.redirect_stdout(sys.stderr):  # what the application prints is no part of the answer
         found = find_application(settings.app)
-        place_async_views(found, settings)
+        place_views(found, settings)
         if "app" not in settings.model_fields_set:
             click.echo(NOTHING_NAMED)
         report = Report.of(found, settings.app, settings.mount or {})

@@ -10,12 +10,12 @@ from flask.cli import ScriptInfo
 
 from ashapp.server.cli import prestart
 from ashapp.server.cli.options import read_env_file
+from ashapp.server.discovery.folder import find_target
 from ashapp.server.errors import StartupError
-from ashapp.server.inspection.settings_listing import list_settings
-from ashapp.server.runner import check, run
-from ashapp.server.settings import ServerSettings, Settings
-from ashapp.server.settings.found_app import find_target
+from ashapp.server.processes.runner import check, run
+from ashapp.server.settings.listing import list_settings
 from ashapp.server.settings.loading import load_with_sources
+from ashapp.server.settings.model import ServerSettings, Settings
 from ashapp.server.system.init_process import below_init
 from ashapp.server.system.signals import outlive
 

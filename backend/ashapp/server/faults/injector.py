@@ -21,7 +21,7 @@ from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 from ashapp.observe.observation import INFO
 from ashapp.server.faults.effects import Planted, run
 from ashapp.server.faults.fault import KINDS, Error, Latency, OfRequests, Unready
-from ashapp.server.middleware.probes import below
+from ashapp.server.proxies.scopes import below
 
 __all__ = ["Injector"]
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Whether a process serves, can serve, and goes on."""
+"""Whether a worker can serve: its readiness checks, and what watches its event loop."""

@@ -15,7 +15,7 @@ from ashapp.bridge.placement.views import ViewKind
 from ashapp.server.inspection.routes import Route, list_routes
 from ashapp.server.inspection.socket_io import socket_io_warnings
 from ashapp.server.protocols import limited_protocol
-from ashapp.server.settings import Settings
+from ashapp.server.settings.model import Settings
 
 __all__ = ["NOTHING_NAMED", "Announcements", "Kind", "Tell", "announcements"]
 

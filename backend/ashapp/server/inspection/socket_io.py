@@ -12,7 +12,7 @@ from flask import Flask
 
 from ashapp.bridge.websocket.libraries.socket_io import adopted_path
 from ashapp.server.inspection.routes import flask_application
-from ashapp.server.settings import Settings
+from ashapp.server.settings.model import Settings
 
 __all__ = ["socket_io_warnings"]
 

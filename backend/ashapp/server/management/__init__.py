@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The management port, and what it knows of each worker."""
+"""Where operators ask a service: the management port, by HTTP, and the control socket of its user."""

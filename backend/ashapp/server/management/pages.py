@@ -15,7 +15,7 @@ from ashapp.bridge.messages.types import Environ, StartResponse, WsgiApplication
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.management.answers import FAULTS, Page, problem_page
 from ashapp.server.management.gauges import Gauges
-from ashapp.server.management.workers import Workers, WorkerStatus
+from ashapp.server.status.workers import Workers, WorkerStatus
 
 __all__ = ["ManagementPages", "told_worker"]
 

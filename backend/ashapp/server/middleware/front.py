@@ -18,10 +18,10 @@ from ashapp.bridge.messages.exchange import Exchange
 from ashapp.bridge.messages.types import AsgiApplication, Message, Receive, Scope, Send
 from ashapp.observe.observation import ManySink, Sink
 from ashapp.observe.observer import Observer
-from ashapp.server.health.state import Health, Phase
+from ashapp.server.health.state import Condition, Health, Phase
 from ashapp.server.middleware.allowed_hosts import AllowedHosts
-from ashapp.server.middleware.probes import Check, answer_probe, below
-from ashapp.server.middleware.proxies import Proxies
+from ashapp.server.middleware.probes import answer_probe
+from ashapp.server.proxies.scopes import Proxies, below
 
 __all__ = ["Front"]
 
@@ -41,7 +41,7 @@ class Front:
         self,
         app: AsgiApplication,
         health: Health,
-        checks: Mapping[str, Check],
+        checks: Mapping[str, Condition],
         *,
         proxies: Proxies | None = None,
         hosts: AllowedHosts | None = None,

@@ -7,23 +7,15 @@ below the ``root_path`` (ASGI HTTP spec, "Connection Scope").
 """
 
 import json
-from collections.abc import Callable
 from http import HTTPStatus
 
 from ashapp.bridge.messages.types import Send
+from ashapp.server.health.state import Condition
 
-__all__ = ["Check", "answer_probe", "below"]
-
-#: Returns a reason to fail, or None.
-Check = Callable[[], str | None]
+__all__ = ["answer_probe"]
 
 
-def below(root: str | None, path: str) -> str:
-    """Return the part of *path* below the *root* path, or all of it where it is not below."""
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path
-
-
-async def answer_probe(method: str, check: Check, send: Send) -> None:
+async def answer_probe(method: str, check: Condition, send: Send) -> None:
     """Answer with 200 ``{"status": "ok"}``, or with 503 and the reason."""
     reason = check()
     status, content, headers = HTTPStatus.OK, {"status": "ok"}, []

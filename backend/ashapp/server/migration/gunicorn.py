@@ -9,7 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ashapp.observe.logs.access_format import check_format, is_line_format
-from ashapp.server.addresses import InheritedAddress, TcpAddress, UnixAddress, parse_addresses
+from ashapp.server.settings.sources.addresses import (
+    InheritedAddress,
+    TcpAddress,
+    UnixAddress,
+    parse_addresses,
+)
 
 __all__ = ["SECTIONS", "Counterpart"]
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Several processes: a supervisor, its workers, and a reloader."""
+"""The processes of a service: its start, a supervisor, the workers, and a reloader."""

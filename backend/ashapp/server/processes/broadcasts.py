@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ashapp.server.control.board import Control
+from ashapp.server.management.control import Control
 from ashapp.server.processes.worker import Worker
 from ashapp.server.processes.worker_process import Order
 

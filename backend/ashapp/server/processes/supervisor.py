@@ -20,16 +20,16 @@ from multiprocessing.connection import wait
 from uvicorn.config import STARTUP_FAILURE
 
 from ashapp.observe.logs.log_files import reopen_log_files
-from ashapp.server.control.board import Control
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import MOVED_AT
 from ashapp.server.inspection.announcements import Kind, Tell
-from ashapp.server.management.workers import Workers
+from ashapp.server.management.control import Control
 from ashapp.server.processes.backoff import BackOff
 from ashapp.server.processes.broadcasts import tell_faults, tell_stacks_wanted
 from ashapp.server.processes.replacements import Replacements
 from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
+from ashapp.server.status.workers import Workers
 from ashapp.server.system.signals import noting
 from ashapp.server.system.systemd import Watchdog, notify, reloading
 

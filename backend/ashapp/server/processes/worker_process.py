@@ -34,12 +34,12 @@ from ashapp.server.health.last_words import abandon_after, log_stacks
 from ashapp.server.health.stalls import count_on_thread
 from ashapp.server.health.state import Health
 from ashapp.server.inspection.announcements import Kind
-from ashapp.server.management.shared_folder import SharedFolder
 from ashapp.server.processes.fork_server import ForkServer
 from ashapp.server.processes.shared_counter import SharedCounter
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.process import serve
-from ashapp.server.settings import Settings
+from ashapp.server.settings.model import Settings
+from ashapp.server.status.shared_folder import SharedFolder
 from ashapp.server.system.process_title import set_title
 from ashapp.server.system.resources import resident_mib
 from ashapp.server.system.signals import handle, numbers, outlive

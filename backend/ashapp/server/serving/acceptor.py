@@ -20,9 +20,9 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ashapp.server.serving.proxied import Introductions
-from ashapp.server.settings import Settings
-from ashapp.server.settings.trusted_proxies import TrustedProxies
+from ashapp.server.proxies.connections import Introductions
+from ashapp.server.proxies.trusted import TrustedProxies
+from ashapp.server.settings.model import Settings
 
 __all__ = ["Acceptor", "tell_if_exhausted"]
 

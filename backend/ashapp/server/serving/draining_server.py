@@ -36,14 +36,14 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
 from ashapp.bridge.forked_children import end_forked_child
-from ashapp.server.addresses import InheritedAddress
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving.accept_queue import accept_last
 from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
 from ashapp.server.serving.connections import Connections
-from ashapp.server.settings import Settings
+from ashapp.server.settings.model import Settings
+from ashapp.server.settings.sources.addresses import InheritedAddress
 from ashapp.server.system.kept_descriptors import kept_from_children
 from ashapp.server.system.signals import failures, handle, is_on_terminal, keep, numbers
 from ashapp.server.system.sockets import listen, socket_files

@@ -20,8 +20,8 @@ from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.application import Application, assemble, load
 from ashapp.server.errors import StartupError
 from ashapp.server.inspection.announcements import Kind, Tell, announcements
-from ashapp.server.management.workers import Workers
 from ashapp.server.serving.draining_server import DrainingServer
+from ashapp.server.status.workers import Workers
 from ashapp.server.system.kept_descriptors import kept_from_children
 from ashapp.server.system.sockets import url
 

@@ -1,6 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The settings of the service. ``model`` joins the groups of them."""
-
-from ashapp.server.settings.model import REFERENCE_API, ServerSettings, Settings
-
-__all__ = ["REFERENCE_API", "ServerSettings", "Settings"]
+"""The settings of the service, from whatever source. ``model`` joins the groups of them."""

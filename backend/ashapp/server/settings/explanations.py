@@ -9,7 +9,7 @@ from pydantic import ByteSize
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from ashapp.server.durations import UNITS_TEXT
+from ashapp.server.settings.sources.durations import UNITS_TEXT
 from ashapp.server.settings.types import DURATION, parts_of
 
 __all__ = ["allowed", "message", "shown", "suggestion"]

@@ -11,13 +11,13 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from ashapp.server.discovery.folder import find_target
 from ashapp.server.errors import StartupError
 from ashapp.server.settings.explanations import allowed, message, shown, suggestion
-from ashapp.server.settings.found_app import find_target
 from ashapp.server.settings.model import ServerSettings, Settings
+from ashapp.server.settings.sources.variables import ALIASES, Given, read_settings, variable
 from ashapp.server.settings.types import parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
-from ashapp.server.variables import ALIASES, Given, read_settings, variable
 
 __all__ = ["flag", "load", "load_with_sources", "misspelt_variables"]
 

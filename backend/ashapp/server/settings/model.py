@@ -20,10 +20,16 @@ from pydantic import (
 )
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
-from ashapp.server.addresses import Address, InheritedAddress, TcpAddress, UnixAddress, parse_addresses
 from ashapp.server.settings.lifecycle import Stopping, Workers, is_developed
 from ashapp.server.settings.limits import Limits
 from ashapp.server.settings.proxies import BehindProxy
+from ashapp.server.settings.sources.addresses import (
+    Address,
+    InheritedAddress,
+    TcpAddress,
+    UnixAddress,
+    parse_addresses,
+)
 from ashapp.server.settings.types import (
     DURATION,
     AccessFormat,
@@ -302,7 +308,7 @@ class Settings(
             for name, value in given.items()
             if value is not None and name not in _NOT_UVICORNS
         }
-        # Ours instead of uvicorn's: see ``ashapp.server.middleware.proxies``.
+        # Ours instead of uvicorn's: see ``ashapp.server.proxies.scopes``.
         return {**options, "proxy_headers": False}
 
 

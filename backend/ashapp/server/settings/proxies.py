@@ -6,19 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from ashapp.server.settings.trusted_proxies import TrustedProxies
+from ashapp.server.proxies.forwarded import FORWARDED_HEADERS
+from ashapp.server.proxies.trusted import TrustedProxies
 
-__all__ = ["FORWARDED_HEADERS", "BehindProxy"]
-
-#: The forwarded headers that are known.
-FORWARDED_HEADERS = (
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "forwarded",
-)
+__all__ = ["BehindProxy"]
 
 _HOST_PATTERN = re.compile(r"\*|\[[0-9a-f:.]+\]|\.?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic.fields import FieldInfo
 
 from ashapp.observe.logs.access_format import check_format
-from ashapp.server.addresses import address_texts, parse_addresses
-from ashapp.server.durations import seconds_of
+from ashapp.server.settings.sources.addresses import address_texts, parse_addresses
+from ashapp.server.settings.sources.durations import seconds_of
 
 __all__ = [
     "DURATION",

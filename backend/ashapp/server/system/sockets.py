@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ashapp.server.addresses import Address, InheritedAddress, TcpAddress, UnixAddress
 from ashapp.server.errors import StartupError
-from ashapp.server.settings import Settings
+from ashapp.server.settings.model import Settings
+from ashapp.server.settings.sources.addresses import Address, InheritedAddress, TcpAddress, UnixAddress
 
 __all__ = ["SocketFile", "bound", "listen", "socket_files", "tcp", "unix", "url"]
 

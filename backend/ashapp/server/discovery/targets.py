@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: MIT
+"""Find the application that a target names, by the rules of Flask's own command line.
+
+A target is ``module``, ``module:name`` or ``module:factory("argument", key=1)``, where ``module`` is a dotted
+import name or the path of a file or folder, and ``name`` may have dots. What is found may also be any WSGI
+callable, or an ASGI application that this project's bridge has made of one.
+"""
+
+import ast
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import operator
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from flask.app import Flask
+from flask.cli import prepare_import
+from werkzeug.local import LocalProxy
+
+from ashapp.bridge import WsgiToAsgi
+from ashapp.server.discovery.folder import what_is_there
+from ashapp.server.errors import StartupError, describe
+
+__all__ = ["find_application", "find_mounted", "is_asgi", "require_module"]
+
+_EXPECTED = "expected a Flask application, a WSGI callable, or a factory that returns one"
+
+
+def find_application(target: str) -> object:
+    """Import the target's module and return the application that the target names.
+
+    Raises `StartupError` when there is none. Its cause is the exception of the application's code, if any.
+    """
+    return _checked(*_look_up(*_module(target)))
+
+
+def find_mounted(target: str) -> object:
+    """Return what *target* names, which may also be an ASGI application.
+
+    Raises `StartupError` when there is none.
+    """
+    module, expression = _module(target)
+    found, label = _look_up(module, expression or ("app" if hasattr(module, "app") else ""))
+    return found if is_asgi(found) else _checked(found, label)
+
+
+def require_module(target: str) -> Path | None:
+    """Return the folder with the source of *target*, without importing it, None if that is not known.
+
+    Raises `StartupError` where there is no such module.
+    """
+    name = _module_name(_split(target)[0])
+    top = name.partition(".")[0]
+    spec = None
+    with contextlib.suppress(ValueError):  # a module that is imported already may have no finder
+        spec = importlib.util.find_spec(top)
+        if spec is None:
+            raise _no_module(top)
+    if spec is None:
+        return None
+    locations = spec.submodule_search_locations
+    return Path(next(iter(locations))) if locations else Path(spec.origin or "").parent
+
+
+def _module(target: str) -> tuple[ModuleType, str]:
+    """Import the module of a target; return it with the expression after the colon."""
+    # As under Flask's own command line, a call of app.run() in the module must not start a server.
+    os.environ["FLASK_RUN_FROM_CLI"] = "true"
+    path, expression = _split(target)
+    return _import(path), expression
+
+
+def _split(target: str) -> tuple[str, str]:
+    # The colon of a Windows drive separates nothing.
+    path, *rest = re.split(r":(?![\\/])", target, maxsplit=1)
+    expression = rest[0].strip() if rest else ""
+    if not path or (rest and not expression):
+        raise StartupError(
+            f"{target!r} is no target: it must be 'module', 'module:name' or the path of a file"
+        )
+    return path, expression
+
+
+def _import(path: str) -> ModuleType:
+    name = _module_name(path)
+    try:
+        module = importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{name}.".startswith(f"{missing}.") and not _raised_inside(error):
+            raise _no_module(missing) from None
+        raise StartupError(f"importing {path!r} failed: {_told(error)}") from error
+    _check_origin(module, path)
+    return module
+
+
+def _no_module(name: str) -> StartupError:
+    folder = Path.cwd()
+    there = what_is_there(folder)
+    return StartupError(f"there is no module {name!r}, neither in {folder} nor on the Python path{there}")
+
+
+def _told(error: BaseException) -> str:
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    hint = f"; it is neither in {Path.cwd()} nor installed for {sys.executable}"
+    return describe(error) + (hint if missing and "." not in missing else "")
+
+
+def _module_name(path: str) -> str:
+    """Return the import name for a dotted name or a path, and put the folder it starts from on sys.path."""
+    if path.endswith(".py") or "/" in path or os.sep in path:
+        if not (Path(path).exists() or Path(f"{path}.py").exists()):
+            raise StartupError(f"there is no file {path!r}{what_is_there(Path.cwd())}")
+        return prepare_import(path)
+    top = path.partition(".")[0]
+    if Path(top).is_dir() or Path(f"{top}.py").is_file():
+        return prepare_import(path)
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return path
+
+
+def _check_origin(module: ModuleType, path: str) -> None:
+    imported = getattr(module, "__file__", None)
+    if path.endswith(".py") and imported and not Path(imported).samefile(path):
+        raise StartupError(f"{path!r} can't be imported: its name is taken by {imported}; rename the file")
+
+
+def _raised_inside(error: BaseException) -> bool:
+    files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+    return any(not file.startswith("<frozen importlib") for file in files - {__file__, importlib.__file__})
+
+
+def _look_up(module: ModuleType, expression: str) -> tuple[object, str]:
+    """Return what *expression* names, or what is the application of *module*, and what to call that."""
+    return _evaluate(module, expression) if expression else _search(module)
+
+
+def _search(module: ModuleType) -> tuple[object, str]:
+    """Find the application of a module as Flask does: by customary names, by type, by a factory."""
+    label = module.__name__
+    named = [getattr(module, name, None) for name in ("app", "application")]
+    for found in named:
+        if isinstance(found, (Flask, WsgiToAsgi)):
+            return found, label
+    instances = {id(value): value for value in vars(module).values() if isinstance(value, Flask)}
+    if len(instances) == 1:
+        return next(iter(instances.values())), label
+    if len(instances) > 1:
+        raise StartupError(f"module {label!r} has several Flask applications; name one: {_named(module)}")
+    for name in ("create_app", "make_app"):
+        factory = getattr(module, name, None)
+        if inspect.isfunction(factory):
+            return _call(factory, f"{label}:{name}", [], {})
+    for found in named:
+        if is_asgi(found) or _is_wsgi(found):
+            return found, label
+    raise StartupError(
+        f"module {label!r} has no Flask application and no factory create_app or make_app; "
+        f"name the application: '{label}:name'"
+    )
+
+
+def _named(module: ModuleType) -> str:
+    """Return the targets of the Flask applications that *module* has names for."""
+    names = (name for name, value in vars(module).items() if isinstance(value, Flask))
+    return ", ".join(f"'{module.__name__}:{name}'" for name in names)
+
+
+def _evaluate(module: ModuleType, expression: str) -> tuple[object, str]:
+    """Look up ``name``, ``name.attribute`` or a call of it with literal arguments."""
+    try:
+        name, arguments = _parse(expression)
+    except (SyntaxError, ValueError):
+        raise StartupError(
+            f"{expression!r} is neither a name nor a call with literal arguments, as in 'create_app(\"dev\")'"
+        ) from None
+    try:
+        found: Any = operator.attrgetter(name)(module)
+    except AttributeError:
+        others = _named(module)
+        there = f"; there is {others}" if others else ""
+        raise StartupError(f"module {module.__name__!r} has no {name!r}{there}") from None
+    is_function = inspect.isfunction(found) or inspect.ismethod(found)
+    label = f"{module.__name__}:{expression}"
+    if arguments is None and not (is_function and _accepts(found)):
+        return found, label
+    return _call(found, label, *(arguments or ([], {})))
+
+
+def _parse(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | None]:
+    """Return the dotted name, and the arguments where it is called."""
+    node = ast.parse(expression, mode="eval").body
+    call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+    name = ast.unparse(call.func)
+    kwargs = {key.arg or "**": ast.literal_eval(key.value) for key in call.keywords}
+    if not all(part.isidentifier() for part in (*name.split("."), *kwargs)):
+        raise ValueError("not a dotted name, or a ** among the arguments")
+    args = [ast.literal_eval(arg) for arg in call.args]
+    return name, (args, kwargs) if call is node else None
+
+
+def _call(factory: Any, label: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[object, str]:
+    if not callable(factory) or not _accepts(factory, *args, **kwargs):
+        hint = f"; give it literal arguments, as in '{label}(\"dev\")'" if "(" not in label else ""
+        if isinstance(factory, Flask):
+            hint = ", which is named without parentheses"
+        raise StartupError(f"{label} can't be called so: it is {_kind(factory)}{hint}")
+    try:
+        made = factory(*args, **kwargs)
+    except (Exception, SystemExit) as error:
+        raise StartupError(f"calling {label} failed: {_told(error)}") from error
+    if inspect.iscoroutine(made):
+        made.close()
+        raise StartupError(f"{label} is an async function; {_EXPECTED}")
+    return made, f"what {label} returned"
+
+
+def _checked(found: object, label: str) -> object:
+    if isinstance(found, (Flask, WsgiToAsgi)):
+        return found
+    # A proxy such as flask.request can't be looked at outside of a request.
+    is_proxy = isinstance(found, LocalProxy)
+    if not is_proxy and is_asgi(found):
+        raise StartupError(
+            f"{label} is an ASGI application, {_kind(found)}, and needs no bridge: serve it with uvicorn"
+        )
+    if is_proxy or not _is_wsgi(found):
+        raise StartupError(f"{label} is {_kind(found)}; {_EXPECTED}")
+    return found
+
+
+def is_asgi(found: object) -> bool:
+    """Say whether *found* can be called as an ASGI application is."""
+    return callable(found) and any(map(inspect.iscoroutinefunction, (found, type(found).__call__)))
+
+
+def _is_wsgi(found: object) -> bool:
+    # PEP 3333 allows a class, one written in Python, whose instances are the iterables.
+    if inspect.isclass(found) and not (hasattr(found, "__iter__") and inspect.isfunction(found.__init__)):
+        return False
+    return callable(found) and not is_asgi(found) and _accepts(found, {}, None)
+
+
+def _accepts(function: Callable[..., object], *args: object, **kwargs: object) -> bool:
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:  # a callable of an extension module may have no signature to read
+        pass
+    return True
+
+
+def _kind(found: object) -> str:
+    if inspect.ismodule(found):
+        return f"a module ({found.__name__})"
+    if inspect.isclass(found):
+        return f"the class {found.__qualname__}"
+    if inspect.isfunction(found) or inspect.ismethod(found):
+        return f"the function {found.__qualname__}{inspect.signature(found)}"
+    return f"an object of type {type(found).__module__}.{type(found).__qualname__}".replace("builtins.", "")

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""Serve the control socket, in the main process, on a thread that waits for the kernel alone."""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ashapp.bridge.messages.types import WsgiApplication
+from ashapp.server.errors import StartupError
+from ashapp.server.management.control import Control
+from ashapp.server.management.control_folder import connect, make_control_folder
+from ashapp.server.management.control_pages import ControlPages
+from ashapp.server.management.server import STALLED, SocketServer
+from ashapp.server.settings.model import Settings
+from ashapp.server.settings.sources.addresses import UnixAddress
+from ashapp.server.status.workers import Workers
+from ashapp.server.system.kept_descriptors import kept_from_children
+from ashapp.server.system.sockets import SocketFile, unix
+
+__all__ = ["serving"]
+
+_log = logging.getLogger("ashapp.server")
+
+_BACKLOG = 16
+
+
+@contextlib.contextmanager
+def serving(settings: Settings, workers: Workers | None, control: Control | None) -> Iterator[None]:
+    """Serve the control socket until the block ends. *control* is None where there is no supervisor.
+
+    Raises:
+        StartupError: the socket that the settings name can't be had.
+
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            path = _path(settings.control_socket)
+            if path is not None:
+                pages = ControlPages(workers, control, settings.stall_timeout or STALLED)
+                stack.enter_context(_running(path, pages))
+        except (OSError, StartupError) as error:
+            if settings.control_socket != "auto":
+                raise StartupError(f"control_socket = {settings.control_socket!r}: {error}") from error
+            _log.debug("There is no control socket: %s", error)
+        yield
+
+
+def _path(setting: str) -> Path | None:
+    """Return where the socket is to be; None for nowhere."""
+    if setting == "off" or not hasattr(socket, "AF_UNIX"):
+        return None
+    return make_control_folder() / f"{os.getpid()}.sock" if setting == "auto" else Path(setting)
+
+
+@contextlib.contextmanager
+def _running(path: Path, application: WsgiApplication) -> Iterator[None]:
+    with unix(UnixAddress(str(path), mode=0o600)) as sock, kept_from_children(lambda: [sock.fileno()]):
+        file = SocketFile.of(path)
+        sock.listen(_BACKLOG)
+        server = _Server(sock, application)
+        threading.Thread(target=server.serve, name="ashapp-control", daemon=True).start()
+        try:
+            yield
+        finally:
+            server.is_ending = True
+            with contextlib.suppress(OSError):
+                connect(path).close()  # which ends the wait for a connection
+            if file is not None:
+                file.remove()
+
+
+class _Server(SocketServer):
+    address_family = socket.AF_UNIX
+    is_ending = False
+
+    def serve(self) -> None:
+        """Answer one connection after the other, each on a thread, until the end."""
+        while not self.is_ending:
+            self.handle_request()
+
+    def get_request(self) -> Any:
+        """Accept a connection; its peer has no address."""
+        return super().get_request()[0], ("unix", 0)
