@@ -9,7 +9,7 @@ import pytest
 
 from ashapp.bridge import WsgiToAsgi
 from tests.support.client import TruncatedResponse
-from tests.support.server import COMBINATIONS, ServerDidNotStart
+from tests.support.server import EACH_ONCE, ServerDidNotStart
 
 __all__ = ["Adapter", "stock_fails", "stock_passes"]
 
@@ -23,7 +23,7 @@ _SEEN_BY_CLIENTS = (AssertionError, ConnectionError, ServerDidNotStart, TimeoutE
 def stock_fails(reason: str, ours: Adapter = WsgiToAsgi, *, everywhere: bool = False) -> pytest.MarkDecorator:
     """Run the test with *ours* as ``adapter``, and with stock asgiref, which must fail for *reason*.
 
-    *everywhere*: ours with each parser on each loop, through the ``serve`` fixture.
+    *everywhere*: ours with each parser and each loop, through the ``serve`` fixture.
     """
     mark = pytest.mark.xfail(strict=True, raises=_SEEN_BY_CLIENTS, reason=f"stock asgiref: {reason}")
     return _parametrize(ours, everywhere, mark)
@@ -39,6 +39,6 @@ def _parametrize(ours: Adapter, everywhere: bool, *marks: pytest.MarkDecorator) 
     if not everywhere:
         values = [pytest.param(ours, id="ours"), pytest.param(stock, id="stock", marks=marks)]
         return pytest.mark.parametrize("adapter", values)
-    pairs = [pytest.param(found, ours, id="-".join(("ours", *found))) for found in COMBINATIONS]
-    pairs.append(pytest.param(COMBINATIONS[0], stock, id="stock", marks=marks))
+    pairs = [pytest.param(found, ours, id="-".join(("ours", *found))) for found in EACH_ONCE]
+    pairs.append(pytest.param(EACH_ONCE[0], stock, id="stock", marks=marks))
     return pytest.mark.parametrize(("serve", "adapter"), pairs, indirect=["serve"])

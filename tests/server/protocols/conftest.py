@@ -12,7 +12,7 @@ from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.protocols import ConnectionLimits, limited_protocol
 from ashapp.server.protocols.connection import LimitedProtocol
 from tests.support.client import Address
-from tests.support.server import COMBINATIONS, Combination, serving
+from tests.support.server import COMBINATIONS, EACH_ONCE, Combination, serving
 
 #: Serves with limits (those of ``ConnectionLimits``, by name), maybe by TLS, and returns the address.
 ServeLimited = Callable[..., Address]
@@ -122,7 +122,7 @@ def app() -> Application:
 on_each_loop = pytest.mark.parametrize("combination", COMBINATIONS, indirect=True, ids="-".join)
 
 
-@pytest.fixture(params=[COMBINATIONS[0], COMBINATIONS[-1]], ids="-".join)
+@pytest.fixture(params=EACH_ONCE, ids="-".join)
 def combination(request: pytest.FixtureRequest) -> Combination:
     chosen: Combination = request.param
     return chosen

@@ -19,7 +19,7 @@ from ashapp.server.serving.accept_queue import accept_queued
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings.loading import load
 from tests.support.client import Address, Connection
-from tests.support.server import COMBINATIONS, Combination
+from tests.support.server import EACH_ONCE, Combination
 from tests.support.waiting import PATIENCE, until
 
 GET = b"GET /now HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -104,7 +104,7 @@ class Running:
 
 
 @contextmanager
-def running(combination: Combination = COMBINATIONS[0], **flags: Any) -> Iterator[Running]:
+def running(combination: Combination = EACH_ONCE[0], **flags: Any) -> Iterator[Running]:
     http, loop = combination
     settings = load({"host": "127.0.0.1", "port": "0", "drain_delay": 0, "stall_timeout": 0, **flags})
     application = Application()
@@ -132,8 +132,7 @@ def held(path: str = "/held", **options: Any) -> Iterator[tuple[Running, Connect
         yield run, connection
 
 
-# Each parser and each loop once.
-@pytest.fixture(params=[COMBINATIONS[0], COMBINATIONS[3]], ids="-".join)
+@pytest.fixture(params=EACH_ONCE, ids="-".join)
 def combination(request: pytest.FixtureRequest) -> Combination:
     found: Combination = request.param
     return found

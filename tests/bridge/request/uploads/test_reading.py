@@ -55,6 +55,7 @@ KEPT = {"json", "get_data", "data", "form", "values"}
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 @pytest.mark.parametrize("where", ["view", "sync hook", "async hook"])
+@pytest.mark.parametrize("post", ["memory"], indirect=True)
 @pytest.mark.parametrize("read", READS)
 def test_it_is_read_in_every_way_and_place(
     app: flask.Flask, add_view: Callable[..., None], post: Post, read: str, where: str, *, chunked: bool
