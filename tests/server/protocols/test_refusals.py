@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ashapp.server.protocols import connection as limited
+from ashapp.server.protocols import limits
 from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
 from tests.support.network.tls import make_certificate, needs_openssl
@@ -299,7 +299,7 @@ def test_a_client_that_goes_on_sending_can_read_the_answer(serve: ServeLimited) 
 def test_what_is_wrong_is_told_by_tls_too(
     serve: ServeLimited, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limited, "LINGER", 0.2)
+    monkeypatch.setattr(limits, "LINGER", 0.2)
     files = make_certificate(tmp_path)
     address = serve(**files)
     context = ssl.create_default_context(cafile=files["ssl_certfile"])

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from ashapp.server.protocols import connection as limited
+from ashapp.server.protocols import limits
 from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.delivery import has_arrived
 from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
@@ -17,7 +17,7 @@ from tests.support.waiting import until
 
 @pytest.fixture(autouse=True)
 def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limited, "LINGER", 0.2)
+    monkeypatch.setattr(limits, "LINGER", 0.2)
 
 
 def drip(connection: Connection, data: bytes, pause: float = 0.05) -> int:

@@ -15,6 +15,7 @@ import uvicorn
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.serving import accept_queue, draining_server
+from ashapp.server.serving import server as server_module
 from ashapp.server.serving.accept_queue import accept_queued
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings.loading import load
@@ -360,7 +361,7 @@ def test_what_a_signal_handler_of_the_application_raises_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     raised: list[Exception] = [OSError("full")]
-    monkeypatch.setattr(draining_server, "failures", lambda: [raised.pop()] if raised else [])
+    monkeypatch.setattr(server_module, "failures", lambda: [raised.pop()] if raised else [])
     with running():
         until(lambda: "A signal handler of the application failed" in caplog.messages)
     assert "OSError: full" in caplog.text

@@ -11,7 +11,8 @@ import uvicorn
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
-from ashapp.server.serving import draining_server, single_process
+from ashapp.server.serving import server as server_module
+from ashapp.server.serving import single_process
 from ashapp.server.serving.single_process import MainServer
 from ashapp.server.settings.loading import load
 from tests.support.waiting import PATIENCE, until
@@ -61,7 +62,7 @@ def test_sighup_ends_what_runs_on_a_terminal_unless_it_is_ignored(
     monkeypatch: pytest.MonkeyPatch, before: Any, *, terminal: bool, is_handled: bool
 ) -> None:
     handlers: dict[int, Any] = {}
-    for module in (single_process, draining_server):
+    for module in (single_process, server_module):
         monkeypatch.setattr(module, "handle", handlers.__setitem__)
     monkeypatch.setattr(single_process, "is_on_terminal", lambda: terminal)
     monkeypatch.setattr(signal, "getsignal", lambda signum: before)

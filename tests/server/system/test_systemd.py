@@ -97,10 +97,10 @@ def test_signs_of_life_are_given_when_they_are_due(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    watchdog = systemd.Watchdog()
-    watchdog.tell()
+    service_manager = systemd.ServiceManager()
+    service_manager.live()
     time.sleep(0.002)
-    watchdog.tell()
+    service_manager.live()
     assert manager.has("WATCHDOG=1", 0)
     assert manager.told == ["WATCHDOG=1"] * times
 

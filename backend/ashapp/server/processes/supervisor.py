@@ -31,11 +31,13 @@ from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
 from ashapp.server.status.workers import Workers
 from ashapp.server.system.signals import noting
-from ashapp.server.system.systemd import Watchdog, notify, reloading
+from ashapp.server.system.systemd import ServiceManager
 
 __all__ = ["Supervisor"]
 
 _log = logging.getLogger("ashapp.server")
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2")
 
 # Seconds for a stalled worker to log its stacks, and for one that is aborted to write them.
 _LAST_WORDS = 1.0
@@ -51,16 +53,7 @@ class Supervisor:
     told of each worker that has ended, *tell* gets what the workers tell of the application.
     """
 
-    signals: tuple[str, ...] = (
-        "SIGINT",
-        "SIGTERM",
-        "SIGQUIT",
-        "SIGHUP",
-        "SIGTTIN",
-        "SIGTTOU",
-        "SIGUSR1",
-        "SIGUSR2",
-    )
+    signals: tuple[str, ...] = _SIGNALS
 
     #: Seconds between looks at what nobody reports: beats and deadlines.
     tick = 0.1
@@ -84,9 +77,7 @@ class Supervisor:
         self._back_off = BackOff(allowance=2 * self._settings.workers)
         self._is_ending = False
         self._exit_code = 0
-        # Whether systemd has been told that it is ready, after the start or after a SIGHUP.
-        self._is_ready = False
-        self._watchdog = Watchdog()
+        self._systemd = ServiceManager()
         self._refusal: str | None = None
 
     def run(self) -> int:
@@ -129,14 +120,9 @@ class Supervisor:
         if not self._is_ending:
             self._maintain()
             self._replacements.tell_who_gives_way(self.control.target)
-            self._tell_if_ready()
-        self._watchdog.tell()
-
-    def _tell_if_ready(self) -> None:
-        is_served = any(worker.has_served for worker in self._active())
-        if is_served and not self._is_ready and self._replacements.are_over:
-            self._is_ready = True
-            notify("READY=1")
+            if self._replacements.are_over and any(worker.has_served for worker in self._active()):
+                self._systemd.ready()
+        self._systemd.live()
 
     def _handle(self, signum: signal.Signals) -> None:
         _log.info("Received %s", signum.name)
@@ -152,8 +138,7 @@ class Supervisor:
         elif self._is_ending or signum.name == "SIGUSR2":
             return
         elif signum.name == "SIGHUP":
-            self._is_ready = False
-            notify(*reloading())
+            self._systemd.reloading()
             for worker in self._active():
                 self._replacements.want(worker)
             self._options.blocks.clear()  # the application is imported anew, and may be another
@@ -290,7 +275,7 @@ class Supervisor:
 
     def _end(self) -> None:
         """End the service; the second time, hurry."""
-        notify("STOPPING=1")
+        self._systemd.stopping()
         for sock in self._options.sockets:  # workers close the last descriptors, when nobody waits there
             sock.close()
         order = Order.HURRY if self._is_ending else Order.DRAIN

@@ -20,7 +20,6 @@ end it waits until the client has taken what is left, for ever. So its connectio
 import asyncio
 import logging
 import math
-from enum import Enum, auto
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,36 +27,24 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from ashapp.server.protocols.delivery import Delivery, counted, has_arrived, queued
-from ashapp.server.protocols.limits import LINGER, ConnectionLimits, Refusal, refused
+from ashapp.server.protocols.limits import (
+    AFTER_SENDING,
+    ConnectionLimits,
+    Phase,
+    Refusal,
+    patience,
+    refused,
+)
 from ashapp.server.protocols.sweeper import Sweeper
 from ashapp.server.protocols.turns import Backlog, Beginnings, Turns, is_laborious
 from ashapp.server.protocols.upstream import HeldFlow
 
-__all__ = ["LimitedProtocol", "Phase"]
+__all__ = ["LimitedProtocol"]
 
 _log = logging.getLogger("ashapp.server")
 
 # Bytes that may wait for their turn: what is read at once, some times over.
 _LONGEST_BACKLOG = 1 << 20
-
-
-class Phase(Enum):
-    """What a connection waits for."""
-
-    HEAD = auto()  # the client, to complete the head of a request, or to begin the first one
-    BODY = auto()  # the client, to send more of a body
-    TURN = auto()  # its turn: to take in what has been received, or to refuse the request that was
-    RESPONSE = auto()  # the application, to begin the response
-    STREAM = auto()  # the application, to go on with the response
-    SENDING = auto()  # the client, to take what has been written
-    IDLE = auto()  # the client, to send another request, or the rest of a body that nobody reads
-    LINGER = auto()  # the client, to close a connection on which a request has been refused
-    WEBSOCKET = auto()  # whatever its other protocol waits for
-    END = auto()  # the client, to close its half of a TLS connection that is closed here
-
-
-# What begins only when the client has taken what there is.
-_AFTER_SENDING = {Phase.HEAD, Phase.STREAM, Phase.IDLE, Phase.WEBSOCKET, Phase.END}
 
 
 # What the connections of one server share.
@@ -196,7 +183,7 @@ class LimitedProtocol(asyncio.Protocol):
             self.transport.abort()
             return
         phase = self._phase()
-        if is_sending and phase in _AFTER_SENDING:
+        if is_sending and phase in AFTER_SENDING:
             phase = Phase.SENDING
         parts = getattr(self.transport, "writes", 0) if phase is Phase.STREAM else 0
         waits_for = (phase, self.cycle, parts)
@@ -205,7 +192,7 @@ class LimitedProtocol(asyncio.Protocol):
             self._wait_anew()
             return
         self._waited += seconds
-        if self._waited >= self._patience(phase):
+        if self._waited >= patience(phase, self.limits, self.config.timeout_keep_alive):
             self._lose_patience(phase)
 
     def _phase(self) -> Phase:
@@ -227,16 +214,6 @@ class LimitedProtocol(asyncio.Protocol):
             return Phase.STREAM
         is_awaited = cycle.more_body and not (cycle.waiting_for_100_continue or self.flow.read_paused)
         return Phase.BODY if is_awaited else Phase.RESPONSE
-
-    def _patience(self, phase: Phase) -> float:
-        return {
-            Phase.HEAD: self.limits.head_seconds,
-            Phase.BODY: self.limits.body_seconds,
-            Phase.IDLE: float(self.config.timeout_keep_alive),
-            Phase.STREAM: self.limits.stream_seconds,
-            Phase.LINGER: LINGER,
-            Phase.END: LINGER,
-        }.get(phase, math.inf)
 
     def _wait_anew(self) -> None:
         self._waited, self._received_before = 0.0, self.received

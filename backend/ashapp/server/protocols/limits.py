@@ -9,9 +9,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
 from http import HTTPStatus
 
-__all__ = ["LINGER", "ConnectionLimits", "Refusal", "refused"]
+__all__ = ["AFTER_SENDING", "LINGER", "ConnectionLimits", "Phase", "Refusal", "patience", "refused"]
 
 #: Seconds for which a connection is still read after a refusal, or after its end.
 LINGER = 2.0
@@ -51,6 +52,37 @@ class ConnectionLimits:
     def body_window(self) -> float:
         """Bytes that a client must send within `body_seconds`."""
         return max(1.0, self.body_rate * self.body_seconds)
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    HEAD = auto()  # the client, to complete the head of a request, or to begin the first one
+    BODY = auto()  # the client, to send more of a body
+    TURN = auto()  # its turn: to take in what has been received, or to refuse the request that was
+    RESPONSE = auto()  # the application, to begin the response
+    STREAM = auto()  # the application, to go on with the response
+    SENDING = auto()  # the client, to take what has been written
+    IDLE = auto()  # the client, to send another request, or the rest of a body that nobody reads
+    LINGER = auto()  # the client, to close a connection on which a request has been refused
+    WEBSOCKET = auto()  # whatever its other protocol waits for
+    END = auto()  # the client, to close its half of a TLS connection that is closed here
+
+
+#: Phases that begin only when the client has taken what was written.
+AFTER_SENDING = {Phase.HEAD, Phase.STREAM, Phase.IDLE, Phase.WEBSOCKET, Phase.END}
+
+
+def patience(phase: Phase, limits: ConnectionLimits, keep_alive: float) -> float:
+    """Return the seconds that *phase* may last by *limits*; an idle connection is kept for *keep_alive*."""
+    return {
+        Phase.HEAD: limits.head_seconds,
+        Phase.BODY: limits.body_seconds,
+        Phase.IDLE: keep_alive,
+        Phase.STREAM: limits.stream_seconds,
+        Phase.LINGER: LINGER,
+        Phase.END: LINGER,
+    }.get(phase, math.inf)
 
 
 #: How many requests this process has refused before they reached the application, by status.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""uvicorn's server, with an end that loses no request.
+"""A server whose end loses no request.
 
 Theory of operation. The end has steps, each with a time limit of its own:
 
@@ -17,43 +17,28 @@ is no hurry.
 
 import asyncio
 import contextlib
-import functools
-import gc
 import logging
-import os
 import signal
 import socket
-import sys
-import threading
 import time
-from asyncio import Runner
-from collections.abc import Generator, Iterator
 from enum import Enum, auto
 from types import FrameType
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
-from ashapp.bridge.forked_children import end_forked_child
-from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health, Phase
-from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving.accept_queue import accept_last
-from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
-from ashapp.server.serving.connections import Connections
+from ashapp.server.serving.server import Server
 from ashapp.server.settings.model import Settings
 from ashapp.server.settings.sources.addresses import InheritedAddress
-from ashapp.server.system.kept_descriptors import kept_from_children
-from ashapp.server.system.signals import failures, handle, is_on_terminal, keep, numbers
-from ashapp.server.system.sockets import listen, socket_files
+from ashapp.server.system.signals import is_on_terminal
+from ashapp.server.system.sockets import socket_files
 
 __all__ = ["DrainingServer", "Ending"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Ticks in a second.
-_TICKS = 10
 # Seconds between looks at what is still in flight.
 _POLL = 0.05
 # Seconds that a connection must be idle before it is closed: a new one is about to send its first request.
@@ -76,49 +61,17 @@ class Ending(Enum):
     HURRIED = auto()
 
 
-class DrainingServer(uvicorn.Server):
-    """Serves *config*'s application until it is told to `drain`, to `retire` or to `hurry`.
-
-    *health* is what the application's probes report.
-    """
+class DrainingServer(Server):
+    """Serves until it is told to `drain`, to `retire` or to `hurry`."""
 
     def __init__(self, config: uvicorn.Config, settings: Settings, health: Health) -> None:
-        super().__init__(config)
-        self.settings = settings
-        self.health = health
+        super().__init__(config, settings, health)
         self.ending = Ending.NOT
-        self._signal = ""
         self._drain_end = float("-inf")
         # When WebSockets should have left.
         self._away = float("-inf")
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._start: asyncio.Task[None] | None = None
-        self._connections = Connections(self.server_state.connections)
         # They have just been bound, in this process or in its supervisor.
         self._socket_files = socket_files(settings.addresses)
-
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve *sockets* on a loop of its own until the end. On the main thread, signals are handled.
-
-        Not by ``asyncio.run``, as uvicorn does: an application may have replaced it (``nest_asyncio``).
-        """
-        if threading.current_thread() is threading.main_thread():
-            self.handle_signals()
-        process = os.getpid()
-        with (
-            kept_from_children(self._descriptors),
-            Runner(loop_factory=self.config.get_loop_factory()) as runner,
-        ):
-            try:
-                runner.run(self.serve(sockets))
-            finally:
-                if os.getpid() != process:
-                    end_forked_child()
-
-    def _descriptors(self) -> Iterator[int]:
-        if "acceptor" in vars(self):  # else there is none yet
-            yield from self.acceptor.descriptors()
-        yield from self._connections.descriptors()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
         """Begin to end at the first signal, hurry at the next, and at SIGQUIT always."""
@@ -174,69 +127,8 @@ class DrainingServer(uvicorn.Server):
         for drain in self.health.drains:
             drain(seconds)
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Do nothing: they are handled already, for good, as an end on request is no failure."""
-        yield
-
-    def handle_signals(self) -> None:
-        """Install the signal handlers of its process. On the main thread."""
-        for signum in numbers("SIGINT", "SIGTERM", "SIGQUIT"):
-            handle(signum, self.handle_exit)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, and listen on *sockets*.
-
-        If it is told to end before that, the start is cancelled, and there is nothing to shut down.
-
-        Raises:
-            StartupError: another process has begun to listen at one of *sockets*.
-
-        """
-        self._loop = asyncio.get_running_loop()
-        self._start = self._loop.create_task(self.lifespan.startup())
-        if self.should_exit:
-            self._start.cancel()
-        try:
-            await self._start
-        except asyncio.CancelledError:
-            if not self.should_exit:
-                raise
-            await self._give_up_start()
-            return
-        if self.lifespan.should_exit:
-            sys.exit(STARTUP_FAILURE)
-        try:
-            listen(sockets or [], self.config.backlog)  # uvloop does not tell if that fails
-        except StartupError:
-            await self._end_application()
-            raise
-        await self.acceptor.listen(sockets or [], self.config.backlog)
-        self.started = True
-        for monitor in self.health.monitors:
-            await monitor.start()
-        if threading.current_thread() is threading.main_thread():
-            # What there is now lives as long as the process: full collections need not look at it. To
-            # collect what is garbage would hold up the loop: that has been done before there was one.
-            gc.freeze()
-
-    async def _give_up_start(self) -> None:
-        """Cancel what the startup has begun, and wait for its end within the time for a shutdown."""
-        _log.info("%sEnding, before the application has been started", self._signal)
-        self.lifespan.startup_failed = True  # so uvicorn tells nothing of it
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel("Cancelled at the end of the server, which comes before its start")
-        if tasks:
-            await asyncio.wait(tasks, timeout=self.settings.timeout_lifespan_shutdown)
-
     async def on_tick(self, counter: int) -> bool:
         """Return whether the listeners are to be closed now. Called ten times in a second."""
-        keep()
-        for error in failures():
-            _log.error("A signal handler of the application failed", exc_info=error)
-        if counter % _TICKS == 0:
-            tell_if_exhausted(len(self.server_state.connections))
         if not await super().on_tick(counter):
             return False
         return self.ending is not Ending.DRAINING or time.monotonic() >= self._drain_end
@@ -250,7 +142,7 @@ class DrainingServer(uvicorn.Server):
             self._connections.break_off()
             await asyncio.sleep(0)  # or tasks that have just been made would never begin
             self._cancel()
-        await self._end_application()
+        await self.end_application()
         self._connections.abort()
 
     async def _close_listeners(self, sockets: list[socket.socket]) -> None:
@@ -266,22 +158,6 @@ class DrainingServer(uvicorn.Server):
         # They are waited for as requests are: a handshake, or what a proxy tells first, may never come.
         for connection in queued:
             self.acceptor.begin(connection, self.server_state.tasks)
-
-    @functools.cached_property
-    def acceptor(self) -> Acceptor:
-        """What accepts its connections. On the loop."""
-        loop = asyncio.get_running_loop()
-
-        def create_protocol() -> asyncio.Protocol:
-            return self.config.http_protocol_class(  # type: ignore[call-arg]
-                config=self.config,
-                server_state=self.server_state,
-                app_state=self.lifespan.state,
-                _loop=loop,
-            )
-
-        has_limits = limited_protocol(self.settings.http, self.settings.connection_limits) is not None
-        return Acceptor(self.settings, create_protocol, self.config.ssl, has_limits=has_limits)
 
     async def _finish(self) -> bool:
         """Wait until all is done; return whether it was in time."""
@@ -316,20 +192,6 @@ class DrainingServer(uvicorn.Server):
             _log.info("What runs on, as on a thread, and the application's shutdown have %g s", seconds)
         for task in tasks:
             task.cancel(f"Cancelled at the end of the server: {reason}")
-
-    async def _end_application(self) -> None:
-        """Wait for what was cancelled, and shut the application down, within the time for both."""
-        seconds = self.settings.timeout_lifespan_shutdown
-        try:
-            async with asyncio.timeout(seconds):
-                # The bridge waits for its requests and their threads before it ends the application.
-                if self.settings.lifespan == "off" and self.server_state.tasks:
-                    await asyncio.wait(self.server_state.tasks)
-                for monitor in self.health.monitors:
-                    await monitor.stop()
-                await self.lifespan.shutdown()
-        except TimeoutError:
-            _log.error("The application was not shut down within %g s", seconds)
 
 
 def _hint() -> str:

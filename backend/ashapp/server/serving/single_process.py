@@ -16,7 +16,7 @@ from ashapp.server.health.state import Health
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings.model import Settings
 from ashapp.server.system.signals import handle, is_on_terminal, noted
-from ashapp.server.system.systemd import Watchdog, notify
+from ashapp.server.system.systemd import ServiceManager
 
 __all__ = ["MainServer"]
 
@@ -46,8 +46,7 @@ class MainServer(DrainingServer):
     def __init__(self, config: uvicorn.Config, settings: Settings, health: Health) -> None:
         super().__init__(config, settings, health)
         self._start_is_over = threading.Event()
-        self._watchdog = Watchdog()
-        self._is_end_told = False
+        self._systemd = ServiceManager()
 
     def handle_signals(self) -> None:
         """Let SIGHUP end it too where that means that its terminal is gone, unless it is below ``nohup``."""
@@ -69,7 +68,7 @@ class MainServer(DrainingServer):
         if not self.started:
             return
         self._start_is_over.set()
-        notify("READY=1")
+        self._systemd.ready()
         seconds = self.settings.stall_timeout
         if seconds:
             reason = f"The event loop has not answered for {seconds:g} s: the process ends"
@@ -89,10 +88,9 @@ class MainServer(DrainingServer):
 
     async def on_tick(self, counter: int) -> bool:
         """Tell of signals that were of no use, and systemd of itself."""
-        self._watchdog.tell()
-        if self.should_exit and not self._is_end_told:
-            self._is_end_told = True
-            notify("STOPPING=1")
+        self._systemd.live()
+        if self.should_exit:
+            self._systemd.stopping()
         for signum in noted():
             if signum.name == "SIGUSR1" and reopen_log_files():
                 continue

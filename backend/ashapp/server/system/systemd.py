@@ -11,7 +11,7 @@ import os
 import socket
 import time
 
-__all__ = ["Watchdog", "notify", "passed_descriptors", "reloading"]
+__all__ = ["ServiceManager", "notify", "passed_descriptors"]
 
 # The first descriptor that is passed (SD_LISTEN_FDS_START).
 _FIRST = 3
@@ -51,24 +51,39 @@ def notify(*states: str) -> bool:
     return True
 
 
-def reloading() -> tuple[str, str]:
-    """Return the states of a service that begins to replace its workers (``Type=notify-reload``)."""
-    return "RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
-
-
-class Watchdog:
-    """Tells systemd that this process lives, if it has asked for that (``WatchdogSec=``)."""
+class ServiceManager:
+    """Tells systemd how the service is, and that this process lives, where it asks (``WatchdogSec=``)."""
 
     def __init__(self) -> None:
+        self._told = ""
         asked, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", str(os.getpid()))
         is_asked = asked.isdecimal() and int(asked) and pid == str(os.getpid())
         # Half of the time, as sd_watchdog_enabled(3) asks.
         self._interval = int(asked) / _MICROSECONDS / 2 if is_asked else None
-        self._told_at = float("-inf")
+        self._lived_at = float("-inf")
 
-    def tell(self) -> None:
+    def ready(self) -> None:
+        """Tell once that the service is ready: after the start, or after it was `reloading`."""
+        self._tell_once("READY=1")
+
+    def reloading(self) -> None:
+        """Tell that the service begins to replace its workers (``Type=notify-reload``)."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._told = "RELOADING=1"
+        notify(self._told, f"MONOTONIC_USEC={now}")
+
+    def stopping(self) -> None:
+        """Tell once that the service ends."""
+        self._tell_once("STOPPING=1")
+
+    def live(self) -> None:
         """Give a sign of life, where one is due. To be called often."""
         now = time.monotonic()
-        if self._interval is not None and now - self._told_at >= self._interval:
-            self._told_at = now
+        if self._interval is not None and now - self._lived_at >= self._interval:
+            self._lived_at = now
             notify("WATCHDOG=1")
+
+    def _tell_once(self, state: str) -> None:
+        if self._told != state:
+            self._told = state
+            notify(state)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""uvicorn's server, with a start that can be given up, and connections that are accepted in our way."""
+
+import asyncio
+import contextlib
+import functools
+import gc
+import logging
+import os
+import socket
+import sys
+import threading
+from asyncio import Runner
+from collections.abc import Generator, Iterator
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+
+from ashapp.bridge.forked_children import end_forked_child
+from ashapp.server.errors import StartupError
+from ashapp.server.health.state import Health
+from ashapp.server.protocols import limited_protocol
+from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
+from ashapp.server.serving.connections import Connections
+from ashapp.server.settings.model import Settings
+from ashapp.server.system.kept_descriptors import kept_from_children
+from ashapp.server.system.signals import failures, handle, keep, numbers
+from ashapp.server.system.sockets import listen
+
+__all__ = ["Server"]
+
+_log = logging.getLogger("ashapp.server")
+
+# Ticks in a second.
+_TICKS = 10
+
+
+class Server(uvicorn.Server):
+    """Serves *config*'s application; *health* is what the application's probes report."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings, health: Health) -> None:
+        super().__init__(config)
+        self.settings = settings
+        self.health = health
+        # What ends it, for the log.
+        self._signal = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._start: asyncio.Task[None] | None = None
+        self._connections = Connections(self.server_state.connections)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve *sockets* on a loop of its own until the end. On the main thread, signals are handled.
+
+        Not by ``asyncio.run``, as uvicorn does: an application may have replaced it (``nest_asyncio``).
+        """
+        if threading.current_thread() is threading.main_thread():
+            self.handle_signals()
+        process = os.getpid()
+        with (
+            kept_from_children(self._descriptors),
+            Runner(loop_factory=self.config.get_loop_factory()) as runner,
+        ):
+            try:
+                runner.run(self.serve(sockets))
+            finally:
+                if os.getpid() != process:
+                    end_forked_child()
+
+    def _descriptors(self) -> Iterator[int]:
+        if "acceptor" in vars(self):  # else there is none yet
+            yield from self.acceptor.descriptors()
+        yield from self._connections.descriptors()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Do nothing: they are handled already, for good, as an end on request is no failure."""
+        yield
+
+    def handle_signals(self) -> None:
+        """Install the signal handlers of its process. On the main thread."""
+        for signum in numbers("SIGINT", "SIGTERM", "SIGQUIT"):
+            handle(signum, self.handle_exit)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, and listen on *sockets*.
+
+        If it is told to end before that, the start is cancelled, and there is nothing to shut down.
+
+        Raises:
+            StartupError: another process has begun to listen at one of *sockets*.
+
+        """
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.create_task(self.lifespan.startup())
+        if self.should_exit:
+            self._start.cancel()
+        try:
+            await self._start
+        except asyncio.CancelledError:
+            if not self.should_exit:
+                raise
+            await self._give_up_start()
+            return
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        try:
+            listen(sockets or [], self.config.backlog)  # uvloop does not tell if that fails
+        except StartupError:
+            await self.end_application()
+            raise
+        await self.acceptor.listen(sockets or [], self.config.backlog)
+        self.started = True
+        for monitor in self.health.monitors:
+            await monitor.start()
+        if threading.current_thread() is threading.main_thread():
+            # What there is now lives as long as the process: full collections need not look at it. To
+            # collect what is garbage would hold up the loop: that has been done before there was one.
+            gc.freeze()
+
+    async def _give_up_start(self) -> None:
+        """Cancel what the startup has begun, and wait for its end within the time for a shutdown."""
+        _log.info("%sEnding, before the application has been started", self._signal)
+        self.lifespan.startup_failed = True  # so uvicorn tells nothing of it
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel("Cancelled at the end of the server, which comes before its start")
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.settings.timeout_lifespan_shutdown)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether the server is to end. Called ten times in a second."""
+        keep()
+        for error in failures():
+            _log.error("A signal handler of the application failed", exc_info=error)
+        if counter % _TICKS == 0:
+            tell_if_exhausted(len(self.server_state.connections))
+        return await super().on_tick(counter)
+
+    @functools.cached_property
+    def acceptor(self) -> Acceptor:
+        """What accepts its connections. On the loop."""
+        loop = asyncio.get_running_loop()
+
+        def create_protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+                _loop=loop,
+            )
+
+        has_limits = limited_protocol(self.settings.http, self.settings.connection_limits) is not None
+        return Acceptor(self.settings, create_protocol, self.config.ssl, has_limits=has_limits)
+
+    async def end_application(self) -> None:
+        """Wait for what was cancelled, and shut the application down, within the time for both."""
+        seconds = self.settings.timeout_lifespan_shutdown
+        try:
+            async with asyncio.timeout(seconds):
+                # The bridge waits for its requests and their threads before it ends the application.
+                if self.settings.lifespan == "off" and self.server_state.tasks:
+                    await asyncio.wait(self.server_state.tasks)
+                for monitor in self.health.monitors:
+                    await monitor.stop()
+                await self.lifespan.shutdown()
+        except TimeoutError:
+            _log.error("The application was not shut down within %g s", seconds)
