@@ -101,6 +101,8 @@ def test_every_object_is_valid_whatever_is_switched_on(tmp_path: Path) -> None:
         ({"httpRoute": ROUTE}, "HTTPRoute", {"request": "0s"}),
         ({"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}, "PodMonitor", "prometheus"),
         ({"image": {"tag": "3", "digest": f"sha256:{'0' * 64}"}}, "Deployment", f"backend@sha256:{'0' * 64}"),
+        ({"settings": {"ASHAPP_LIMIT_BODY": 16777216}}, "ConfigMap", 'ASHAPP_LIMIT_BODY": "16777216"'),
+        ({"settings": {"ASHAPP_LOOP_GUARD": 0.1}}, "ConfigMap", 'ASHAPP_LOOP_GUARD": "0.1"'),
         ({"preStopSeconds": 10}, "ConfigMap", 'ASHAPP_TERMINATION_GRACE_PERIOD": "35"'),
         ({"secretKey": {"name": "shop", "optional": False}}, "Deployment", '"optional": false'),
     ],

@@ -34,13 +34,14 @@ def deployer(overlay: Path) -> Objects:
 def needed(item: Object) -> tuple[tuple[str, str], set[str]]:
     """Return the resource of an object, and what an apply needs and its undoing.
 
-    The namespace is there before. Where there was no Deployment, there is nothing to return to, so none goes.
+    The namespace is there before, as it is in the overlay: an apply only looks at it. Where there was no
+    Deployment, there is nothing to return to, so none goes.
     """
     group, _, _ = item["apiVersion"].rpartition("/")
     resource = re.sub("ys$", "ies", f"{item['kind'].lower()}s")
-    verbs = {"get", "patch"}
+    verbs = {"get"}
     if item["kind"] != "Namespace":
-        verbs |= {"create"}
+        verbs |= {"create", "patch"}
     if item["kind"] not in {"Deployment", "Namespace"}:
         verbs |= {"delete"}
     return (group, resource), verbs

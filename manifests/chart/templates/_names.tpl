@@ -21,6 +21,10 @@ app.kubernetes.io/name: {{ include "ashapp.name" . }}
 {{- /* The settings, with the seconds that are left from SIGTERM to SIGKILL. */ -}}
 {{- define "ashapp.settings" -}}
 {{- range $name, $value := .Values.settings }}
+{{- /* A number of a file is a float, which would be 1e+06 from a million on. */}}
+{{- if and (kindIs "float64" $value) (eq (floor $value) $value) }}
+{{- $value = int64 $value }}
+{{- end }}
 {{ $name }}: {{ $value | toString | quote }}
 {{- end }}
 ASHAPP_TERMINATION_GRACE_PERIOD: {{ sub .Values.terminationGracePeriodSeconds .Values.preStopSeconds | toString | quote }}
