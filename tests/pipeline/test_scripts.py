@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The scripts of a deployment, with commands that stand in for those of the cluster."""
+"""The scripts of a deployment and of a release, with commands that stand in for those that reach out."""
 
 import json
 import os
@@ -18,6 +18,7 @@ import yaml
 from tests.manifests.objects import Objects
 from tests.pipeline.checkout import ROOT
 from tests.pipeline.commands import DIGEST, Commands
+from tests.pipeline.workflow import RELEASE
 
 SCRIPTS = ROOT / ".github" / "scripts"
 NAMESPACE = "ashapp-staging"
@@ -91,6 +92,31 @@ def test_latest_is_never_moved_back(commands: Commands, present: str, code: int)
     assert [call.split()[-3:] for call in moved] == (
         [] if code else [["--tag", "example/shop:latest", f"example/shop@{DIGEST}"]]
     )
+
+
+@pytest.mark.parametrize("conclusions", ["failure", ""], ids=["red", "not run"])
+def test_what_main_has_not_found_green_is_told(commands: Commands, tmp_path: Path, conclusions: str) -> None:
+    commands.conclusions(conclusions)
+    steps = yaml.safe_load((ROOT / RELEASE).read_text())["jobs"]["build"]["steps"]
+    (lines,) = [step["run"] for step in steps if step.get("name") == "The pipeline is green"]
+    file = tmp_path / "step"
+    file.write_text(f"#!/usr/bin/env bash\nset -eo pipefail\n{lines}")
+    file.chmod(0o755)
+    result = script(
+        commands, file, environment={"GITHUB_REPOSITORY": "example/shop", "GITHUB_SHA": "0123abc"}
+    )
+    assert result.returncode == 1
+    assert result.stdout.startswith("::error::the pipeline of main has not found 0123abc green")
+
+
+@pytest.mark.parametrize(
+    ("tag", "told"),
+    [("v1.2.4", "CHANGELOG.md has no section '## [1.2.4]'"), ("v1.2", "'v1.2' is no tag of a release")],
+)
+def test_a_tag_that_is_no_release_is_told(commands: Commands, tag: str, told: str) -> None:
+    result = script(commands, "notes", tag)
+    assert result.returncode != 0
+    assert told in result.stderr
 
 
 @pytest.mark.parametrize("overlay", ["staging", "production"])
