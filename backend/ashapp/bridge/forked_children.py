@@ -23,8 +23,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ashapp.bridge.concurrency.context import in_request
-from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet, enter_call
-from ashapp.bridge.concurrency.request_threads import current_request_thread
+from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet, enter_call
+from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
 
 if TYPE_CHECKING:
     from ashapp.bridge.concurrency.call import Call

@@ -19,10 +19,11 @@ from ashapp.bridge.admission.websockets import DEFAULT_WEBSOCKET_THREADS, Websoc
 from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
 from ashapp.bridge.concurrency.futures import as_exception
 from ashapp.bridge.concurrency.own_loop import drain_own_loops
-from ashapp.bridge.concurrency.request_threads import BorrowedThread, RequestThread, RequestThreadPool
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
-from ashapp.bridge.concurrency.thread_locals import are_isolated
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.concurrency.threads.borrowed_thread import BorrowedThread
+from ashapp.bridge.concurrency.threads.request_thread import RequestThread, RequestThreadPool
+from ashapp.bridge.concurrency.threads.thread_locals import are_isolated
+from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 from ashapp.bridge.forked_children import look_after_forks
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.lifespan import Lifespan

@@ -8,19 +8,22 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flask
 import pytest
 from greenlet import getcurrent, greenlet
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.concurrency import greenlets
 from ashapp.bridge.concurrency.call import Call
-from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
-from ashapp.bridge.concurrency.greenlets import PooledGreenlet, current_call, current_greenlet, running_call
+from ashapp.bridge.concurrency.greenlets import greenlet_driver
+from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet, running_call
+from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 from tests.support.asgi import fetch
 from tests.support.waiting import PATIENCE, on_a_thread
+
+if TYPE_CHECKING:
+    from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
 
 mark = ContextVar("mark", default="none")
 
@@ -66,8 +69,8 @@ async def test_one_that_code_goes_on_to_hold_is_not_used_again() -> None:
 
 
 async def test_not_too_many_greenlets_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(greenlets, "_MAX_IDLE", 2)
-    monkeypatch.setattr(greenlets, "_thread", greenlets._Thread())
+    monkeypatch.setattr(greenlet_driver, "_MAX_IDLE", 2)
+    monkeypatch.setattr(greenlet_driver, "_thread", greenlet_driver._Thread())
     used: list[weakref.ref[PooledGreenlet]] = []
 
     def function() -> None:

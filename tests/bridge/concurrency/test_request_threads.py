@@ -16,9 +16,9 @@ from asgiref.sync import AsyncToSync, sync_to_async
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
 from ashapp.bridge.concurrency.context import loop_context
-from ashapp.bridge.concurrency.request_threads import (
+from ashapp.bridge.concurrency.threads.executor import RequestThreadExecutor
+from ashapp.bridge.concurrency.threads.request_thread import (
     RequestThread,
-    RequestThreadExecutor,
     RequestThreadPool,
     current_request_thread,
 )

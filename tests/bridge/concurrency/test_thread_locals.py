@@ -19,7 +19,7 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 from sqlalchemy.pool import StaticPool
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals, local, open_request_locals
+from ashapp.bridge.concurrency.threads.thread_locals import isolate_thread_locals, local, open_request_locals
 from tests.support.applications.decorators import ensured
 from tests.support.asgi import fetch
 from tests.support.flask import begin, make_app

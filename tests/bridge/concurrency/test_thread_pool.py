@@ -7,7 +7,7 @@ from concurrent.futures import wait
 
 import pytest
 
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 from tests.support.waiting import PATIENCE, until
 
 

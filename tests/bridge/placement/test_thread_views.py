@@ -14,7 +14,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from flask.views import MethodView, View
 
 from ashapp.bridge import FlaskToAsgi, on_thread
-from ashapp.bridge.concurrency.thread_locals import local
+from ashapp.bridge.concurrency.threads.thread_locals import local
 from ashapp.bridge.placement.rules import ASYNC_VIEWS, Place
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually, until_set

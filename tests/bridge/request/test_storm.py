@@ -19,7 +19,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
-from ashapp.bridge.concurrency.greenlets import PooledGreenlet
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
 from ashapp.bridge.request.uploads.request_body import RequestBody
 from ashapp.bridge.request.wsgi_call import WsgiCall
 from tests.support.asgi import Client, http_scope

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.bridge.concurrency.greenlet_tasks import GreenletTask
+from ashapp.bridge.concurrency.greenlets.greenlet_task import GreenletTask
 from ashapp.bridge.websocket.libraries.application_socket import ApplicationSocket, GreenletSelector
 from ashapp.bridge.websocket.libraries.greenlets import (
     GreenletEvent,

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 from prometheus_client.registry import Collector
 
 import ashapp
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 from ashapp.server.faults.board import FaultBoard
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 from ashapp.observe.observation import Observation
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health, Phase

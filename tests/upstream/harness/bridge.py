@@ -16,7 +16,7 @@ from greenlet import getcurrent, greenlet
 
 from ashapp import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge import ClientDisconnected
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 
 from .outcomes import count_request
 

@@ -8,7 +8,7 @@ next to nothing. A request that needs no thread is never refused because threads
 
 import math
 
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 from ashapp.bridge.messages.errors import RequestRejected
 
 __all__ = ["ADMISSION", "Admission", "busy"]

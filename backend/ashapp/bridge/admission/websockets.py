@@ -10,7 +10,7 @@ When the service ends, no more are let in; see ``Departures``.
 
 from ashapp.bridge.admission.departures import Departures
 from ashapp.bridge.admission.in_flight import busy
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 
 __all__ = ["DEFAULT_WEBSOCKET_THREADS", "Websockets"]
 

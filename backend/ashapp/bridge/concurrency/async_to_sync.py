@@ -29,9 +29,9 @@ from greenlet import getcurrent
 
 from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import as_coroutine, await_into
-from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
-from ashapp.bridge.concurrency.greenlets import current_call, enter_call
-from ashapp.bridge.concurrency.request_threads import submit_by_default
+from ashapp.bridge.concurrency.greenlets.current import current_call, enter_call
+from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
+from ashapp.bridge.concurrency.threads.executor import submit_by_default
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

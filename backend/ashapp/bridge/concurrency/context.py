@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 
 from asgiref.sync import AsyncToSync
 
-from ashapp.bridge.concurrency.request_threads import RequestThreadExecutor, current_request_thread
-from ashapp.bridge.concurrency.thread_locals import request_locals
+from ashapp.bridge.concurrency.threads.executor import RequestThreadExecutor
+from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
+from ashapp.bridge.concurrency.threads.thread_locals import request_locals
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,16 +3,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from contextlib import suppress
-from functools import partial
 from types import coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ashapp.bridge.concurrency.greenlets import current_greenlet
-
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Generator
     from concurrent.futures import Future
 
@@ -20,7 +15,6 @@ __all__ = [
     "as_coroutine",
     "as_exception",
     "await_into",
-    "make_wait",
     "resolve",
     "run_into",
     "turn",
@@ -73,37 +67,6 @@ async def without_exit(awaitable: Awaitable[T]) -> T:
 async def as_coroutine(awaitable: Awaitable[T]) -> T:
     """Await *awaitable*. So a future, too, can be run where a coroutine is expected."""
     return await awaitable
-
-
-def make_wait(loop: asyncio.AbstractEventLoop) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Return a function that wakes the caller, from any thread, and one by which the caller waits for that.
-
-    A thread sleeps; a greenlet of *loop* is suspended.
-
-    Raises:
-        RuntimeError: to wait here would block *loop*.
-
-    """
-    if asyncio._get_running_loop() is not loop:  # noqa: SLF001 - the one that does not raise
-        lock = threading.Lock()
-        lock.acquire()
-        return lock.release, lock.acquire
-    greenlet = current_greenlet()
-    if greenlet is None:
-        raise RuntimeError(
-            "reading the request body in a callback of the event loop would block it: "
-            "read it in the view or in a task, or with asyncio.to_thread"
-        )
-    woken = loop.create_future()
-
-    def wake() -> None:
-        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - see above
-            resolve(woken)
-        else:
-            with suppress(RuntimeError):  # the loop has been closed: nobody waits
-                loop.call_soon_threadsafe(resolve, woken)
-
-    return wake, partial(greenlet.driver.run_coroutine, as_coroutine(woken))
 
 
 def as_exception(error: BaseException) -> Exception:

@@ -14,7 +14,7 @@ import asyncio
 import threading
 
 from ashapp.bridge.concurrency.task_factory import end_tasks
-from ashapp.bridge.concurrency.thread_locals import mark_thread
+from ashapp.bridge.concurrency.threads.thread_locals import mark_thread
 
 __all__ = ["OwnLoop", "drain_own_loops", "is_own_loop"]
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ashapp.bridge.concurrency.context import body_may_block, in_request
-from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
+from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 import flask
 from flask.app import Flask
 
-from ashapp.bridge.concurrency.request_threads import BorrowedThread, RequestThreadPool
+from ashapp.bridge.concurrency.threads.borrowed_thread import BorrowedThread
+from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
 from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.keywords import renamed
 from ashapp.bridge.placement.rules import choose, keeps_all

@@ -4,8 +4,8 @@
 Theory of operation. Where Flask's own code calls an async view, a greenlet holds the frames in between while
 the view waits. That is most of what a waiting request takes in memory. So where the application has no
 method of its own on the way from the bridge to the view, ``wsgi_app`` is a coroutine here, which does the
-same in the same order. It is run in greenlets all the same (see ``Steps``): all but the view is sync code,
-which may have to wait. While the view waits, there is no greenlet.
+same in the same order. It is run in greenlets all the same (see ``GreenletDriver``): all but the view is sync
+code, which may have to wait. While the view waits, there is no greenlet.
 """
 
 from __future__ import annotations

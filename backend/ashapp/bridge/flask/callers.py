@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ashapp.bridge.concurrency.context import in_request
-from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.greenlets.current import current_greenlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable

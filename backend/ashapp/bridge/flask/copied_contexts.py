@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import flask
 
-from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
-from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.greenlets.current import current_greenlet
+from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

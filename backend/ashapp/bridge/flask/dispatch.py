@@ -29,7 +29,7 @@ from werkzeug.exceptions import HTTPException
 
 from ashapp.bridge.concurrency.async_to_sync import run_coroutine, run_on_loop
 from ashapp.bridge.concurrency.futures import as_coroutine
-from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
+from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet
 from ashapp.bridge.concurrency.own_loop import OwnLoop, is_own_loop
 from ashapp.bridge.flask import accelerators, patches
 from ashapp.bridge.flask.accelerators.contexts import Contexts

@@ -135,7 +135,7 @@ READ = (
     Patch("flask.ctx.RequestContext._after_request_functions", _MADE, f"{_CONTEXTS} {_DISPATCHING}"),
     Patch("werkzeug.local.LocalProxy._get_current_object", "documented", "flask/copied_contexts.py"),
     Patch("json.encoder.c_make_encoder", "json makes another one around it", _RESPONSES),
-    Patch("asgiref.sync.SyncToAsync.single_thread_executor", _OUTLIVED, "concurrency/request_threads.py"),
+    Patch("asgiref.sync.SyncToAsync.single_thread_executor", _OUTLIVED, "concurrency/threads/executor.py"),
 )
 
 #: All of it.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from blinker import Signal
 from flask import signals
 
-from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
+from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet
 from ashapp.bridge.flask.bodies import adopt_body
 from ashapp.bridge.flask.callers import as_flask
 from ashapp.bridge.messages.attributes import attribute_of

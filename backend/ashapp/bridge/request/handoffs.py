@@ -23,14 +23,14 @@ from ashapp.bridge.concurrency.async_to_sync import run_for, while_handling
 from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import resolve
-from ashapp.bridge.concurrency.greenlet_tasks import run_in_greenlet
+from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
     from contextvars import Context
 
-    from ashapp.bridge.concurrency.greenlets import PooledGreenlet
-    from ashapp.bridge.concurrency.request_threads import RequestThread
+    from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
+    from ashapp.bridge.concurrency.threads.request_thread import RequestThread
 
 __all__ = ["CallOnLoop", "Handoff", "OnRequestThread", "Patience", "TaskHandoff", "ThreadHandoff"]
 

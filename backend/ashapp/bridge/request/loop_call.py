@@ -32,9 +32,11 @@ from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.context import in_request, loop_context
 from ashapp.bridge.concurrency.futures import as_exception, turn
-from ashapp.bridge.concurrency.greenlets import DONE, Driver, current_greenlet
-from ashapp.bridge.concurrency.request_threads import current_request_thread
-from ashapp.bridge.concurrency.thread_locals import open_request_locals
+from ashapp.bridge.concurrency.greenlets.current import current_greenlet
+from ashapp.bridge.concurrency.greenlets.greenlet_driver import GreenletDriver
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
+from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
+from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
 from ashapp.bridge.request.handoffs import Handoff, OnRequestThread, Patience, TaskHandoff, ThreadHandoff
@@ -46,7 +48,6 @@ from ashapp.bridge.request.wsgi_output import log_late_failure
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator
 
-    from ashapp.bridge.concurrency.greenlets import Steps
     from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, Message, Send
     from ashapp.bridge.request.service import Service
@@ -96,7 +97,7 @@ class Awaiting:
             self._call.look_at(error)
 
 
-class LoopCall(WsgiCall, Driver):
+class LoopCall(WsgiCall, GreenletDriver):
     """The WSGI call of one request, in a greenlet on the loop."""
 
     place = "loop"
@@ -147,7 +148,7 @@ class LoopCall(WsgiCall, Driver):
         return self.drive(self.context)
 
     def make_coroutine(self) -> Coroutine[Any, Any, None]:
-        """Return what makes the response, raising nothing; see ``Driver``."""
+        """Return what makes the response, raising nothing; see ``GreenletDriver``."""
         dispatched = None if self._begin is None else self._begin(self)
         return self._run() if dispatched is None else dispatched
 
@@ -159,7 +160,7 @@ class LoopCall(WsgiCall, Driver):
             self._on_end = callback
 
     def prepare_to_begin(self) -> Awaitable[None] | None:
-        """Let other requests come first, if that has not been done; see ``Driver``."""
+        """Let other requests come first, if that has not been done; see ``GreenletDriver``."""
         return turn() if self._exchange is None else None
 
     @property
@@ -168,7 +169,7 @@ class LoopCall(WsgiCall, Driver):
         return self
 
     def prepare_to_wait(self) -> Coroutine[Any, Any, None] | None:
-        """Send the response if it is complete, else look after the client; see ``Driver``."""
+        """Send the response if it is complete, else look after the client; see ``GreenletDriver``."""
         if self._final:
             return self.finish()
         if self._task is None:
@@ -179,7 +180,7 @@ class LoopCall(WsgiCall, Driver):
         return None
 
     def fail(self, error: BaseException) -> Any:
-        """Raise *error* where the application waits; see ``Driver``."""
+        """Raise *error* where the application waits; see ``GreenletDriver``."""
         if self._patience is not None and self._patience.is_over:
             raise error  # and leave the greenlet as it is: what it waits for has its context
         item = super().fail(error)
@@ -193,7 +194,7 @@ class LoopCall(WsgiCall, Driver):
         Nothing that it waits for comes any more. Else it would be kept, or be for the garbage collector.
         """
         for _ in range(_MOST_WAITS):
-            item = self.steps.fail(asyncio.CancelledError())
+            item = super().fail(asyncio.CancelledError())
             if item is DONE:
                 break
             if type(item) is CoroutineType:
@@ -201,7 +202,7 @@ class LoopCall(WsgiCall, Driver):
         self.error = None  # which leads to all that it has left
 
     async def finish(self) -> None:
-        """Send the response that is complete. What comes after it may take its time. See ``Driver``."""
+        """Send the response that is complete: what comes after it may be slow; see ``GreenletDriver``."""
         final, self._final = self._final, None
         try:
             if final is not None:
@@ -278,7 +279,7 @@ class LoopCall(WsgiCall, Driver):
         return True
 
     def release(self) -> None:
-        """End what waits or watches for the request; see ``Driver``."""
+        """End what waits or watches for the request; see ``GreenletDriver``."""
         self._task, task = None, self._task
         self._stop_timers()
         if self._patience is not None:
@@ -293,9 +294,9 @@ class LoopCall(WsgiCall, Driver):
         if on_end is not None:
             on_end()
 
-    def conclude(self, steps: Steps) -> None:
-        """Raise what the server must know of; see ``Driver``."""
-        steps.result()
+    def conclude(self) -> None:
+        """Raise what the server must know of; see ``GreenletDriver``."""
+        self.result()
         error, self.error = self.error, None
         if self._ending is Ending.CANCELLED:
             raise asyncio.CancelledError

@@ -6,15 +6,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ashapp.bridge.concurrency.request_threads import RequestThread
+from ashapp.bridge.concurrency.threads.request_thread import RequestThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from ashapp.bridge.admission.in_flight import Admission
-    from ashapp.bridge.concurrency.request_threads import RequestThreadPool
     from ashapp.bridge.concurrency.task_factory import TaskKeeper
-    from ashapp.bridge.concurrency.thread_pool import ThreadPool
+    from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
+    from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
     from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import WsgiApplication
     from ashapp.bridge.request.output_queue import WriteBehind

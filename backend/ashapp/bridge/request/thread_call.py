@@ -31,7 +31,7 @@ from ashapp.bridge.concurrency.async_to_sync import run_for
 from ashapp.bridge.concurrency.context import new_context
 from ashapp.bridge.concurrency.futures import as_exception, resolve
 from ashapp.bridge.concurrency.own_loop import OwnLoop
-from ashapp.bridge.concurrency.thread_locals import open_request_locals
+from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, RequestTimeout
 from ashapp.bridge.request.output_queue import HIGH_WATER, STREAM, BodyStream, pieces
 from ashapp.bridge.request.phases import Ending, Phase

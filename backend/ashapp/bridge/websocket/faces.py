@@ -12,7 +12,7 @@ import flask
 from werkzeug.exceptions import BadRequest
 
 from ashapp.bridge.concurrency.async_to_sync import run_on_loop
-from ashapp.bridge.concurrency.greenlets import current_call
+from ashapp.bridge.concurrency.greenlets.current import current_call
 from ashapp.bridge.websocket.state import WebSocketClosed
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import socket
 from uvicorn.config import LOOP_FACTORIES
 from uvicorn.importer import ImportFromStringError, import_from_string
 
-from ashapp.bridge.concurrency.thread_locals import isolate_thread_locals
+from ashapp.bridge.concurrency.threads.thread_locals import isolate_thread_locals
 from ashapp.observe.logs.lines import write_before_exit
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.application import Application, assemble, load

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from ashapp.bridge.admission.websockets import Websockets
-from ashapp.bridge.concurrency.request_threads import RequestThreadPool
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
+from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 from ashapp.bridge.websocket.libraries.polls import Polls
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.observe.metrics.files import unwritten

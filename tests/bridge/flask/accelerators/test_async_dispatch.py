@@ -10,7 +10,7 @@ import flask
 import pytest
 
 from ashapp import FlaskToAsgi, nonblocking
-from ashapp.bridge.concurrency.greenlets import PooledGreenlet
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
 from ashapp.bridge.messages.types import Environ, StartResponse
 from tests.support.asgi import fetch
 from tests.support.flask import accelerated_release

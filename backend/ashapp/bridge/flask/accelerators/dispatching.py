@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import flask.globals
 from flask import request_finished, request_started
 
-from ashapp.bridge.concurrency.greenlets import current_call
+from ashapp.bridge.concurrency.greenlets.current import current_call
 from ashapp.bridge.flask.accelerators.stages import nothing_before
 from ashapp.bridge.flask.routing import note_match
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from greenlet import getcurrent
 
-from ashapp.bridge.concurrency.futures import make_wait
+from ashapp.bridge.concurrency.greenlets.waiting import make_wait
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

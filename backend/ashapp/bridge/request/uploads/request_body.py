@@ -31,7 +31,8 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.admission.body_budget import PROOF
-from ashapp.bridge.concurrency.futures import as_coroutine, make_wait, resolve
+from ashapp.bridge.concurrency.futures import as_coroutine, resolve
+from ashapp.bridge.concurrency.greenlets.waiting import make_wait
 from ashapp.bridge.messages.errors import ClientDisconnected
 
 if TYPE_CHECKING:

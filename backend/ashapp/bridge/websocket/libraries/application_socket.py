@@ -18,7 +18,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from ashapp.bridge.concurrency.greenlets import current_greenlet
+from ashapp.bridge.concurrency.greenlets.current import current_greenlet
 from ashapp.bridge.websocket.libraries.greenlets import Waiters
 
 __all__ = ["ApplicationSocket", "GreenletSelector"]

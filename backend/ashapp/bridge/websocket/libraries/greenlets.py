@@ -20,8 +20,8 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.futures import as_coroutine, resolve
-from ashapp.bridge.concurrency.greenlet_tasks import GreenletTask
-from ashapp.bridge.concurrency.greenlets import current_call, current_greenlet
+from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet
+from ashapp.bridge.concurrency.greenlets.greenlet_task import GreenletTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,8 +20,8 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.futures import as_coroutine
-from ashapp.bridge.concurrency.greenlets import current_greenlet
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.concurrency.greenlets.current import current_greenlet
+from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 from ashapp.bridge.websocket.libraries.flask_sock import CLASSES
 from ashapp.bridge.websocket.libraries.greenlets import (
     GreenletEvent,

@@ -12,45 +12,25 @@ with it: the request that waits for it may have the last one.
 
 A stream gives its thread back where it may, and gets one for what comes behind it, perhaps another one. What
 is thread-local goes with it, where requests have such values of their own.
-
-A WebSocket lives for hours, and a thread that it held would be missed. Where requests have thread-local
-values of their own, it has a thread only while one of its callables runs (``BorrowedThread``). Its values go
-with it from one thread to the next.
-
-asgiref runs all thread-sensitive code of a process on one thread where nothing else is said. Requests would
-wait for each other, and what a hook has opened would be used on another thread. asgiref looks for an executor
-in the context: ``RequestThreadExecutor``, which leads such code to the thread of the request.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from concurrent.futures import Executor, Future
 from contextvars import ContextVar
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import SyncToAsync
-
-from ashapp.bridge.concurrency.futures import run_into
-from ashapp.bridge.concurrency.thread_locals import mark_thread
-from ashapp.bridge.concurrency.thread_pool import ThreadPool
+from ashapp.bridge.concurrency.threads.thread_locals import mark_thread
+from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ashapp.bridge.concurrency.thread_pool import Handoff
+    from ashapp.bridge.concurrency.threads.thread_pool import Handoff
 
-__all__ = [
-    "BorrowedThread",
-    "RequestThread",
-    "RequestThreadExecutor",
-    "RequestThreadPool",
-    "current_request_thread",
-    "submit_by_default",
-]
+__all__ = ["RequestThread", "RequestThreadPool", "current_request_thread"]
 
 #: The thread of the request whose context is current, where its view runs on the loop.
 current_request_thread: ContextVar[RequestThread | None] = ContextVar("ashapp_request_thread", default=None)
@@ -159,75 +139,3 @@ class RequestThread:
         while (handoff := handoffs.get()) is not None:
             handoff()
             del handoff
-
-
-class BorrowedThread(RequestThread):
-    """A thread for a WebSocket or a static file, while a sync callable of it runs; not always the same."""
-
-    __slots__ = ("_is_working", "_lock", "_waiting")
-
-    def __init__(self, pool: RequestThreadPool, *, is_nested: bool = False) -> None:
-        super().__init__(pool, is_nested=is_nested)
-        self._waiting: deque[Handoff] = deque()
-        self._lock = threading.Lock()
-        self._is_working = False
-
-    def submit(self, handoff: Handoff) -> None:
-        """Run *handoff* after those that have been submitted before; see ``RequestThread``."""
-        with self._lock:
-            self._waiting.append(handoff)
-            if self._is_working:
-                return
-            self._is_working = True
-        try:
-            self._start(self._work_off)
-        except RuntimeError:
-            self._waiting.clear()
-            self._is_working = False
-            raise
-
-    def withdraw(self, handoff: Handoff) -> bool:
-        """Take *handoff* back if it has not begun; say whether it did."""
-        with self._lock:
-            if handoff not in self._waiting:
-                return False
-            self._waiting.remove(handoff)
-        return True
-
-    def _work_off(self) -> None:
-        self._arrive()
-        while True:
-            with self._lock:
-                if not self._waiting:
-                    self._is_working = False
-                    return
-                handoff = self._waiting.popleft()
-            handoff()
-            del handoff
-
-
-class RequestThreadExecutor(Executor):
-    """Runs callables on the thread of the request that submits them.
-
-    Tasks that outlive their request have no such thread: their callables go where asgiref sends them by
-    default.
-    """
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run *fn*; see ``concurrent.futures.Executor``. On the loop."""
-        request_thread = current_request_thread.get()
-        if request_thread is None or request_thread.ended:
-            return submit_by_default(fn, *args, **kwargs)
-        future: Future[Any] = Future()
-        request_thread.submit(partial(run_into, future, fn, *args, **kwargs))
-        return future
-
-
-def submit_by_default(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-    """Run *fn* where asgiref sends it by default: on one thread for all, to each request its own values."""
-    return SyncToAsync.single_thread_executor.submit(_run_on_shared_thread, fn, *args, **kwargs)
-
-
-def _run_on_shared_thread(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    mark_thread()
-    return fn(*args, **kwargs)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asgiref.sync import sync_to_async
 
 from ashapp.bridge.concurrency.futures import run_into
-from ashapp.bridge.concurrency.greenlets import Driver
-from ashapp.bridge.concurrency.thread_locals import open_request_locals, request_locals
+from ashapp.bridge.concurrency.greenlets.greenlet_driver import GreenletDriver
+from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals, request_locals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -47,7 +47,7 @@ async def _with_locals(coroutine: Coroutine[Any, Any, T]) -> T:
     return await coroutine
 
 
-class GreenletTask(Driver):
+class GreenletTask(GreenletDriver):
     """The task of a coroutine, as sync code that the coroutine calls sees it."""
 
     #: The call whose thread waits for the coroutine, if one does.
@@ -58,7 +58,7 @@ class GreenletTask(Driver):
         self._coroutine = coroutine
 
     def make_coroutine(self) -> Coroutine[Any, Any, Any]:
-        """Return the coroutine; see ``Driver``."""
+        """Return the coroutine; see ``GreenletDriver``."""
         return self._coroutine
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], *, in_task: bool = True) -> Any:  # noqa: ARG002

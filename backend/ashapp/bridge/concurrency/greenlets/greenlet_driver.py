@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""A coroutine that a task runs step by step, each step of it in a greenlet."""
+
+from __future__ import annotations
+
+import threading
+from sys import getrefcount
+from types import CoroutineType, coroutine
+from typing import TYPE_CHECKING, Any
+
+from ashapp.bridge.concurrency.greenlets.driver import Driver
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE, PooledGreenlet
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from contextvars import Context
+
+__all__ = ["GreenletDriver"]
+
+# How many are kept by each thread: idle ones hold memory.
+_MAX_IDLE = 256
+
+
+class _Thread(threading.local):
+    """The greenlets of a thread that have nothing to do."""
+
+    def __init__(self) -> None:
+        self.idle: list[PooledGreenlet] = []
+
+
+_thread = _Thread()
+
+
+class GreenletDriver(Driver):
+    """Runs a coroutine step by step, each of them in a greenlet that it drives.
+
+    What comes before, between and after them are methods for subclasses. All of them are called in the
+    driving task, outside of the greenlets.
+    """
+
+    __slots__ = ("_coroutine", "_depth", "_greenlet_context", "_outcome", "greenlet")
+
+    #: The greenlet in which the coroutine runs, or in which sync code that it has called waits.
+    greenlet: Any
+
+    # -- for subclasses
+
+    def make_coroutine(self) -> Coroutine[Any, Any, Any]:
+        """Return the coroutine, which has not begun."""
+        raise NotImplementedError
+
+    def prepare_to_begin(self) -> Awaitable[None] | None:
+        """Return what is to be awaited before the coroutine begins, if anything is."""
+
+    def prepare_to_wait(self) -> Coroutine[Any, Any, None] | None:
+        """Return what is to be awaited before a future that the greenlet has handed over, if anything is."""
+
+    def finish(self) -> Coroutine[Any, Any, None] | None:
+        """Return what is to be awaited when the coroutine has ended, if anything is."""
+
+    def release(self) -> None:
+        """Let go of what the coroutine has had, in any case."""
+
+    def conclude(self) -> Any:
+        """Return, or raise, what the driving task is told."""
+        return self.result()
+
+    # -- in the driving task
+
+    @coroutine
+    def drive(self, context: Context, depth: int = 0) -> Generator[Any, Any, Any]:
+        """Run the coroutine in greenlets, in *context*, and return its conclusion.
+
+        ``depth`` of these greenlets is *depth* at first, and then what the coroutine makes of it.
+
+        All of it is one function: each one in which a task waits holds a quarter of a KiB, and from CPython
+        3.12 on half of one, since greenlet makes objects of its frames, too.
+        """
+        try:
+            awaited: Any = self.prepare_to_begin()
+            if awaited is not None:
+                yield from awaited
+            self._coroutine = self.make_coroutine()
+            self._greenlet_context = context
+            self._depth = depth
+            self.greenlet = None
+            # What the last step has returned and raised; empty while sync code waits in the middle of a step.
+            self._outcome: list[Any] = [None, None]
+            item = self._go_on(None)
+            while item is not DONE:
+                try:
+                    if type(item) is CoroutineType:
+                        answer = yield from item  # type: ignore[misc]
+                    else:
+                        awaited = self.prepare_to_wait()
+                        if awaited is not None:
+                            yield from awaited
+                        answer = yield item
+                except BaseException as error:
+                    item = self.fail(error)
+                else:
+                    item = self._go_on(answer)
+            awaited = self.finish()
+            if awaited is not None:
+                yield from awaited
+        finally:
+            self.release()
+        return self.conclude()
+
+    def fail(self, error: BaseException) -> Any:
+        """Raise *error* where the coroutine waits; return what comes next, ``DONE`` at the end."""
+        if self._outcome:
+            return self._step(self._coroutine.throw, error)
+        return self._look_at(self.greenlet.fail(error))
+
+    def result(self) -> Any:
+        """Return what the coroutine has returned, or raise what it has raised, once. At the end."""
+        raised, self._outcome = self._outcome[1], []
+        if type(raised) is StopIteration:
+            return raised.value
+        try:
+            raise raised
+        finally:
+            del raised  # the traceback leads to this frame
+
+    def _go_on(self, value: Any) -> Any:
+        if self._outcome:
+            return self._step(self._coroutine.send, value)
+        return self._look_at(self.greenlet.resume(value))
+
+    def _step(self, advance: Callable[[Any], object], argument: Any) -> Any:
+        if self.greenlet is None:
+            self._take()
+        self._outcome.clear()
+        return self._look_at(self.greenlet.start(self, advance, argument, self._outcome))
+
+    def _look_at(self, item: Any) -> Any:
+        if item is not DONE:
+            return item
+        item, raised = self._outcome
+        if raised is not None:
+            self._give_back()
+            return DONE
+        if self._count_references() == self.greenlet.references:
+            self._give_back()
+        return item
+
+    def _count_references(self) -> int:
+        return getrefcount(self.greenlet)
+
+    def _take(self) -> None:
+        idle = _thread.idle
+        for _ in range(len(idle)):
+            self.greenlet = idle.pop()
+            if self._count_references() == self.greenlet.references:
+                break
+            # Somebody still holds it. To drop it, to be killed when that ends, is what greenlet 2 can't do
+            # everywhere.
+            idle.insert(0, self.greenlet)
+        else:
+            self.greenlet = PooledGreenlet()
+            self.greenlet.references = self._count_references()
+        self.greenlet.gr_context = self._greenlet_context
+        self.greenlet.depth = self._depth
+
+    def _give_back(self) -> None:
+        greenlet = self.greenlet
+        self._depth = greenlet.depth
+        self.greenlet = None
+        del greenlet.driver
+        greenlet.gr_context = None
+        greenlet.depth = 0
+        if len(_thread.idle) < _MAX_IDLE:
+            _thread.idle.append(greenlet)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""A greenlet that runs one function after the other, and in which sync code can wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from greenlet import getcurrent
+from greenlet import greenlet as Greenlet  # noqa: N812 - apart from those of calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ashapp.bridge.concurrency.greenlets.driver import Driver
+
+__all__ = ["DONE", "PooledGreenlet", "work"]
+
+#: What a greenlet hands over when its function has returned.
+DONE = object()
+
+
+class PooledGreenlet(Greenlet):
+    """A greenlet that runs one function after the other."""
+
+    __slots__ = ("_caller", "_inner", "depth", "driver", "references", "sync_depth")
+
+    #: What drives it, while it runs a function.
+    driver: Driver
+    #: How many references there are to it where nobody but its ``GreenletDriver`` knows it.
+    references: int
+
+    def __init__(self) -> None:
+        super().__init__(work)
+        #: How many coroutines are being stepped, one in the other.
+        self.depth = 0
+        #: At which depth a sync function gets the results of coroutine functions; see ``flask.callers``.
+        self.sync_depth = 0
+        self._caller = getcurrent()
+        # The greenlet within this one that waits, if it is not this one itself.
+        self._inner: Greenlet | None = None
+        self.switch()
+
+    # -- for the driving task
+
+    def start(
+        self, driver: Driver, function: Callable[[Any], object], argument: Any, outcome: list[Any]
+    ) -> Any:
+        """Begin *function*, and return what it waits for first, or ``DONE``.
+
+        In the end *outcome* has what it returned and None, or None and what it raised.
+        """
+        self.driver = driver
+        self._caller = getcurrent()
+        return self.switch(driver, function, argument, outcome)
+
+    def resume(self, value: Any) -> Any:
+        """Go on with *value* for what was waited for; return what comes next."""
+        return self._take_waiting().switch(value)
+
+    def fail(self, error: BaseException) -> Any:
+        """Go on with *error* raised where the greenlet waits; return what comes next."""
+        return self._take_waiting().throw(type(error), error, error.__traceback__)
+
+    def _take_waiting(self) -> Greenlet:
+        self._caller = getcurrent()
+        inner, self._inner = self._inner, None
+        return self if inner is None else inner
+
+    # -- inside the greenlet
+
+    def disown(self, way_back: Any) -> None:
+        """Switch to *way_back* in place of the driving task, which another process has; wait for nothing."""
+        self._caller = way_back
+        self.__class__ = _DisownedGreenlet
+
+    def ask(self, item: Any) -> Any:
+        """Hand *item*, a future or an errand, to the driving task and return its answer."""
+        current = getcurrent()
+        if current is not self:
+            self._inner = current
+        return self._caller.switch(item)
+
+    def wait_for(self, coroutine: Any) -> Any:
+        """Run *coroutine* to its end, handing over what it awaits, and return its result."""
+        self.depth += 1
+        current = getcurrent()
+        inner = None if current is self else current
+        del current
+        try:
+            item = coroutine.send(None)
+            while True:
+                self._inner = inner
+                try:
+                    value = self._caller.switch(item)
+                except BaseException as error:
+                    item = coroutine.throw(error)
+                else:
+                    item = coroutine.send(value)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            self.depth -= 1
+
+
+class _DisownedGreenlet(PooledGreenlet):
+    """One that code which runs in it is not to find: a forked child is in it, and drives no greenlet."""
+
+    __slots__ = ()
+
+
+def work() -> None:
+    """Run what greenlets are given, one function after the other: all that one does."""
+    # Nothing that leads to the greenlet is kept here while it is idle: the garbage collector can't see into
+    # its stack, so one that is dropped then would hold itself, and its last function, for ever. *driver* is
+    # for ``running_call``.
+    while True:
+        driver, function, argument, outcome = getcurrent()._caller.switch(DONE)  # type: ignore[attr-defined]  # noqa: SLF001
+        try:
+            outcome += [function(argument), None]
+        except BaseException as error:
+            outcome += [None, error]
+        del driver, function, argument, outcome
