@@ -318,13 +318,6 @@ def test_what_is_opened_at_startup_is_used_by_views(loop: str) -> None:
     assert opened["task"].cancelled()
 
 
-@stock_fails("it raises for a scope that is not HTTP, so that the server does not start")
-def test_the_protocol_is_spoken_without_callables(adapter: Adapter) -> None:
-    """With ``lifespan="on"``, which takes silence for a failure."""
-    with serving(adapter(wsgi.application(lambda: [b"hello"])), lifespan="on") as address:
-        assert fetch(address, "/").body == b"hello"
-
-
 HANDSHAKE = [
     ("Connection", "Upgrade"),
     ("Upgrade", "websocket"),

@@ -79,32 +79,6 @@ def test_what_may_not_wait_is_refused_at_once_and_the_service_recovers(tmp_path:
         assert other.get("/readyz").status_code == 200
 
 
-def test_requests_whose_clients_have_gone_make_room_and_are_not_run(tmp_path: Path) -> None:
-    (tmp_path / "blocking.py").write_text(dedent(APP))
-    with (
-        serving(["blocking:app", *FLAGS], cwd=tmp_path) as server,
-        ThreadPoolExecutor(THREADS) as pool,
-        httpx.Client(base_url=server.base_url, trust_env=False, timeout=30) as client,
-    ):
-        try:
-            running = [
-                pool.submit(httpx.get, f"{server.base_url}/block/{n}", timeout=30) for n in range(THREADS)
-            ]
-            until(lambda: len(began(tmp_path)) == THREADS)
-            impatient = [Connection(server.address) for _ in range(QUEUED)]
-            for number, connection in enumerate(impatient, 10):
-                connection.send_request("GET", f"/block/{number}")
-            until(lambda: client.get("/readyz").status_code == 503)
-            for connection in impatient:
-                connection.close()
-            until(lambda: client.get("/readyz").status_code == 200)
-        finally:
-            (tmp_path / "go").touch()
-        assert [future.result().status_code for future in running] == [200] * THREADS
-        assert client.get("/block/99").text == "99"
-        assert began(tmp_path) == {"0", "1", "99"}
-
-
 def test_idle_connections_are_no_requests(tmp_path: Path) -> None:
     (tmp_path / "blocking.py").write_text(dedent(APP))
     with (

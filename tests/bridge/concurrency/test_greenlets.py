@@ -88,18 +88,6 @@ async def test_greenlets_are_freed_with_their_thread() -> None:
     assert held() is None
 
 
-async def test_a_coroutine_that_waits_holds_no_greenlet() -> None:
-    used, held = set[int](), list[int]()
-
-    async def waits() -> None:
-        used.add(id(here().greenlet))
-        await asyncio.sleep(0.01)
-        held.append(len(used))
-
-    await asyncio.gather(*(run_in_greenlet(waits(), Context()) for _ in range(20)))
-    assert held == [1] * 20
-
-
 async def test_sync_code_that_waits_holds_its_greenlet() -> None:
     used = set[int]()
 

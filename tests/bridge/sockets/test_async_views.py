@@ -3,47 +3,19 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
-from typing import Any
 
 import flask
 import pytest
 from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.messages.types import Receive, Scope, Send
 from tests.support.adapters import Adapter, stock_fails, stock_passes
 from tests.support.applications.decorators import ensured
-from tests.support.client import Connection, fetch, hammer
+from tests.support.client import Connection, fetch
 from tests.support.server import Serve
-from tests.support.waiting import until
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-@stock_fails("an async view holds its only thread", FlaskToAsgi, everywhere=True)
-@pytest.mark.parametrize("kind", ["plain", "decorated"])
-def test_async_views_wait_at_the_same_time(serve: Serve, adapter: Adapter, kind: str) -> None:
-    """Rule 12: twenty views that wait for each other, without a thread more; three for stock asgiref."""
-    app = Flask(__name__)
-    arrived = 0
-    parties, patience = (20, 5.0) if adapter is FlaskToAsgi else (3, 0.1)
-
-    async def view() -> str:
-        nonlocal arrived
-        arrived += 1
-        deadline = time.monotonic() + patience
-        while arrived < parties:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.005)
-        return "met"
-
-    app.add_url_rule("/", view_func=view if kind == "plain" else ensured(view))
-    address = serve(adapter(app))
-    threads = threading.active_count()
-    assert asyncio.run(hammer(address, parties, 1, GET)) == {200: parties}
-    assert kind == "decorated" or threading.active_count() <= threads
 
 
 @stock_fails("the view goes on to its end", FlaskToAsgi, everywhere=True)
@@ -88,48 +60,6 @@ def test_pipelined_requests_are_answered_in_order(app: flask.Flask, serve: Serve
         for number in range(5):
             connection.send_request("GET", f"/{number}")
         assert [connection.receive().body for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
-
-
-class ServersLoop:
-    """An ASGI application around another that remembers the loop on which the server calls it."""
-
-    def __init__(self, application: Any) -> None:
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self._application = application
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.loop = asyncio.get_running_loop()
-        await self._application(scope, receive, send)
-
-
-@stock_passes(FlaskToAsgi, everywhere=True)
-@pytest.mark.parametrize("target", ["/sync", "/plain", "/decorated"])
-def test_async_hooks_run_on_the_loop_of_the_server(serve: Serve, adapter: Adapter, target: str) -> None:
-    """Rules 12 and 15, around views that are sync, async, and async but look sync."""
-    app = Flask(__name__)
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def note(argument: Any = None) -> Any:
-        loops.append(asyncio.get_running_loop())
-        return argument
-
-    async def view() -> str:
-        return "view"
-
-    async def tear_down(error: BaseException | None) -> None:
-        await note()
-
-    app.add_url_rule("/sync", "sync", lambda: "view")
-    app.add_url_rule("/plain", "plain", view)
-    app.add_url_rule("/decorated", "decorated", ensured(ensured(view)))
-    app.before_request(note)
-    app.after_request(note)
-    app.teardown_request(tear_down)
-    app.teardown_appcontext(tear_down)
-    application = ServersLoop(adapter(app))
-    assert fetch(serve(application), target).body == b"view"
-    until(lambda: len(loops) == 4)
-    assert loops == [application.loop] * 4
 
 
 @stock_passes(FlaskToAsgi, everywhere=True)

@@ -3,7 +3,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
 from contextvars import ContextVar, Token
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from flask import Flask, Response, request
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.messages.types import Environ, Message, Receive, Scope, Send, StartResponse
+from ashapp.bridge.messages.types import Environ, Receive, Scope, Send, StartResponse
 from tests.support.adapters import Adapter, stock_fails
 from tests.support.applications.decorators import ensured
 from tests.support.client import Connection, fetch_all, hammer
@@ -45,36 +44,6 @@ def test_pipelined_requests_never_fail(serve: Serve, adapter: Adapter) -> None:
     with Connection(serve(adapter(hello()))) as connection:
         connection.send(GET * 20)
         assert [connection.receive().status for _ in range(20)] == [200] * 20
-
-
-@stock_fails("an empty message follows the last one")
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("kind", ["list", "generator"])
-def test_a_complete_response_is_one_start_and_one_body_message(
-    serve: Serve, adapter: Adapter, method: str, kind: str
-) -> None:
-    """Rule 7, for a list, and for a generator whose Content-Length says that it is complete."""
-    sent: list[Message] = []
-
-    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", [("Content-Length", "5")])
-        body = [b"hello"]
-        return body if kind == "list" else (chunk for chunk in body)
-
-    bridge = adapter(application)
-
-    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        async def record(message: Message) -> None:
-            sent.append(message)
-            await send(message)
-
-        await bridge(scope, receive, record)
-
-    with Connection(serve(middleware)) as connection:
-        for _ in range(2):
-            assert connection.request(method, "/").status == 200
-    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"] * 2
-    assert [message.get("more_body") for message in sent] == [None, False] * 2
 
 
 def marking(kind: str, seen: list[str], errors: list[ValueError]) -> Flask:

@@ -71,25 +71,6 @@ def test_the_environ_is_complete(serve: Serve, adapter: Adapter) -> None:
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 
 
-@stock_fails("X_User is merged into X-User", everywhere=True)
-@pytest.mark.parametrize("name", ["X_User", "x_user", "X_USER"])
-def test_a_name_with_an_underscore_can_not_spoof(serve: Serve, adapter: Adapter, name: str) -> None:
-    """Rule 3, with the forged field before and after the real one, and alone."""
-    real, forged = ("X-User", "real"), (name, "forged")
-    for fields in [(real, forged), (forged, real)]:
-        assert read_environ(serve, adapter, "/", *fields)["HTTP_X_USER"] == "real"
-    assert "HTTP_X_USER" not in read_environ(serve, adapter, "/", forged)
-
-
-@stock_fails("cookies are joined by a comma, which makes one of them", everywhere=True)
-def test_cookies_are_joined_by_semicolons_and_other_fields_by_commas(serve: Serve, adapter: Adapter) -> None:
-    """Rule 3."""
-    fields = [("Cookie", "a=1"), ("X-A", "1"), ("Cookie", "b=2; c=3"), ("X-A", "2, 3"), ("X-A", "")]
-    environ = read_environ(serve, adapter, "/", *fields)
-    assert environ["HTTP_COOKIE"] == "a=1; b=2; c=3"
-    assert environ["HTTP_X_A"] == "1, 2, 3, "
-
-
 REPEATED = {
     "host": "Host: other",
     "type": "Content-Type: a/b\r\nContent-Type: c/d",
@@ -105,28 +86,6 @@ def test_a_field_that_must_not_be_repeated_is_refused(serve: Serve, fields: str)
     with Connection(serve(WsgiToAsgi(describe))) as connection:
         connection.send(GET + fields.encode() + b"\r\n\r\n0\r\n\r\n")
         assert connection.receive().status == 400
-
-
-# The target on the wire, PATH_INFO and QUERY_STRING.
-TARGETS = [
-    ("/caf%E9", "/caf\xe9", ""),
-    ("/%FF%FE/%80", "/\xff\xfe/\x80", ""),
-    ("/%C3%A9%E9", "/\xc3\xa9\xe9", ""),
-    ("/%E2%82", "/\xe2\x82", ""),
-    ("/%ED%A0%80", "/\xed\xa0\x80", ""),
-    ("/%EF%BF%BD", "/\xef\xbf\xbd", ""),
-]
-
-
-@stock_fails("bytes that are not UTF-8 become U+FFFD", everywhere=True)
-@pytest.mark.parametrize(("target", "path", "query"), TARGETS[:-1])
-def test_a_path_that_is_not_utf_8_passes_byte_for_byte(
-    serve: Serve, adapter: Adapter, target: str, path: str, query: str
-) -> None:
-    """Rule 4."""
-    environ = read_environ(serve, adapter, target)
-    assert environ["PATH_INFO"] == path
-    assert environ.get("REQUEST_URI", target) == target
 
 
 def test_an_absolute_target_is_reduced_to_its_path(serve: Serve) -> None:

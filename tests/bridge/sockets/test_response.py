@@ -9,26 +9,9 @@ import pytest
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Environ, StartResponse
-from tests.support.adapters import Adapter, stock_fails
 from tests.support.applications.wsgi import application, generate
-from tests.support.client import Connection, TruncatedResponse, fetch
+from tests.support.client import Connection, TruncatedResponse
 from tests.support.server import Serve, on_every_server
-
-
-@stock_fails("start_response returns nothing to write with", everywhere=True)
-def test_write_sends_before_the_iterable(serve: Serve, adapter: Adapter) -> None:
-    """Rule 6."""
-
-    def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        write = start_response("200 OK", [])
-        write(b"one ")
-        write(b"")
-        write(b"two ")
-        return [b"three ", b"four"]
-
-    with Connection(serve(adapter(call))) as connection:
-        for _ in range(2):
-            assert connection.request("GET", "/").body == b"one two three four"
 
 
 @on_every_server
@@ -99,28 +82,3 @@ def test_an_iterable_that_raises_truncates_the_response(serve: Serve, error: Bas
             with pytest.raises(TruncatedResponse) as truncated:
                 connection.receive()
         assert truncated.value.partial == b"onetwo"
-
-
-@stock_fails("a field outside ASCII is an error: 500", everywhere=True)
-def test_latin_1_passes_in_the_fields_of_a_response(serve: Serve, adapter: Adapter) -> None:
-    """Rule 10."""
-    headers = [("X-A", "caf\xe9 \xff\x80"), ("X-B", "a\tb"), ("X-C", ""), ("Content-Length", "0")]
-    response = fetch(serve(adapter(application(list, headers=headers))), "/")
-    assert [response.head.one(f"x-{name}") for name in "abc"] == ["caf\xe9 \xff\x80", "a\tb", ""]
-
-
-@on_every_server
-def test_an_application_may_close_the_connection(serve: Serve) -> None:
-    """Rule 10. Other fields that belong to the connection are dropped. Stock asgiref passes all of them."""
-    headers = [
-        ("Connection", "close"),
-        ("Keep-Alive", "timeout=5"),
-        ("Transfer-Encoding", "chunked"),
-        ("Content-Length", "2"),
-    ]
-    with Connection(serve(WsgiToAsgi(application(lambda: [b"ok"], headers=headers)))) as connection:
-        response = connection.request("GET", "/")
-        assert response.body == b"ok"
-        assert response.head.one("connection") == "close"
-        assert (response.head.one("keep-alive"), response.head.one("transfer-encoding")) == (None, None)
-        assert connection.is_closed()

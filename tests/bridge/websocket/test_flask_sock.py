@@ -87,21 +87,6 @@ def test_messages_come_back(open_websocket: Open, message: str | bytes) -> None:
 
 
 @pytest.mark.usefixtures("sock")
-def test_fragments_come_back_in_one_message(open_websocket: Open) -> None:
-    with open_websocket("/echo") as client:
-        client.send(iter(["a", "b" * 5000, "c"]))
-        assert client.recv(5) == "a" + "b" * 5000 + "c"
-
-
-@pytest.mark.usefixtures("sock")
-def test_another_client(address: Address) -> None:
-    client = websocket_client.create_connection(f"ws://{address[0]}:{address[1]}/echo", timeout=5)
-    client.send("é")
-    assert client.recv() == "é"
-    client.close()
-
-
-@pytest.mark.usefixtures("sock")
 def test_the_subprotocol_is_agreed_on_by_the_library(open_websocket: Open) -> None:
     for offered, chosen in ((["other", "chat"], "chat"), (["other"], None)):
         with open_websocket("/echo", subprotocols=offered) as client:
