@@ -235,7 +235,7 @@ async def test_a_view_that_blocks_the_loop_is_counted_and_told_of() -> None:
         for _ in range(2):
             await fetch(assembled)
         (status,) = workers.statuses()
-        assert list(status.moved) == ["slow"]
+        assert list(status.moved_views) == ["slow"]
     labels = {"ashapp_endpoint": "slow"}
     assert workers.registry.get_sample_value("ashapp_event_loop_blocks_total", labels) == 2
 
@@ -270,7 +270,7 @@ async def test_requests_are_counted_for_the_management_port_but_probes_are_not()
     assert [(each.labels["http_response_status_code"], each.value) for each in counts] == [("404", 2)]
     async with monitored(health):
         (status,) = workers.statuses()
-        assert (status.reason, status.active, status.threads) == (None, 0, 40)
+        assert (status.reason, status.active_requests, status.threads) == (None, 0, 40)
     assert workers.statuses() == []
 
 

@@ -130,5 +130,5 @@ def test_a_want_of_descriptors_makes_nothing_spin(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(WSGIServer, "get_request", refuse)
     with server.serving(settings()) as managed:
         assert get(managed, "/livez").status_code == 200
-    pauses = [after - before for before, after in pairwise(attempts)]
+    pauses = [after - before for before, after in pairwise(attempts[:4])]
     assert min(pauses) > 0.1

@@ -12,7 +12,7 @@ LOOP, THREAD = ("/a", "loop"), ("/a", "thread")
 
 def told(at: float, on_loop: int, on_threads: int = 0, pid: int = 1, started: float = 100.0) -> WorkerStatus:
     requests = [(*LOOP, on_loop), (*THREAD, on_threads)]
-    return WorkerStatus(pid, at, None, started=started, told=at, requests=requests)
+    return WorkerStatus(pid, at, None, started=started, written=at, requests=requests)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_rates_come_of_what_each_worker_has_told_last(
 ) -> None:
     seen = Rates()
     for statuses in looks:
-        found = seen.note(statuses, max((status.told for status in statuses), default=0))
+        found = seen.note(statuses, max((status.written for status in statuses), default=0))
     assert (found.get(LOOP, 0), found.get(THREAD, 0)) == rates
 
 
@@ -56,10 +56,10 @@ def test_the_figures_are_those_of_all_workers() -> None:
             return [
                 WorkerStatus(
                     *(pid, now, reason),
-                    active=2,
+                    active_requests=2,
                     websockets=3,
                     started=now - 10,
-                    told=now,
+                    written=now,
                     requests=[("/b", "thread", 10), ("/a", place, 20)],
                     errors=[RecentError("/a", 500, 1.0)],
                 )

@@ -91,7 +91,7 @@ def test_what_a_newer_worker_tells_besides_is_left_out_and_what_an_older_one_doe
 ) -> None:
     with make_shared_folder() as shared, monkeypatch.context() as patch:
         values = {**json.loads(WorkerStatus(11, 1.0, None).dump()), "news": 1}
-        del values["unwritten"], values["requests"], values["errors"]
+        del values["unwritten_metrics"], values["requests"], values["errors"]
         patch.setattr(WorkerStatus, "dump", lambda _: json.dumps(values))
         shared.write(WorkerStatus(11, 1.0, None))
         assert shared.statuses() == [WorkerStatus(11, 1.0, None)]

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from ashapp.server.errors import describe
@@ -40,6 +41,12 @@ class Outcome:
     error: str | None
     duration: float
     time: float
+
+    def told(self) -> dict[str, Any]:
+        """Return what operators are told of it."""
+        ended = datetime.fromtimestamp(self.time, UTC).isoformat(timespec="milliseconds")
+        age = time.time() - self.time
+        return {**asdict(self), "ok": self.error is None, "time": ended, "age": age}
 
 
 class Checker:

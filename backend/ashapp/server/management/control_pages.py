@@ -13,7 +13,6 @@ from ashapp.bridge.messages.types import Environ, StartResponse
 from ashapp.bridge.stacks import other_stacks
 from ashapp.server.management.answers import Page, problem_page
 from ashapp.server.management.control import Control
-from ashapp.server.management.pages import told_worker
 from ashapp.server.status.workers import Workers
 
 __all__ = ["ControlPages"]
@@ -48,7 +47,7 @@ class ControlPages:
 
     def _status(self, _query: str) -> Page:
         statuses = [] if self._workers is None else self._workers.statuses()
-        workers: list[dict[str, Any]] = [told_worker(status, self._stalled) for status in statuses]
+        workers: list[dict[str, Any]] = [status.told(self._stalled) for status in statuses]
         known = {status.pid for status in statuses}
         if self._control is not None:
             workers += [{"pid": pid} for pid in self._control.pids if pid not in known]

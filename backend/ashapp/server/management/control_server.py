@@ -5,17 +5,15 @@ import contextlib
 import logging
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ashapp.bridge.messages.types import WsgiApplication
 from ashapp.server.errors import StartupError
 from ashapp.server.management.control import Control
-from ashapp.server.management.control_folder import connect, make_control_folder
+from ashapp.server.management.control_folder import make_control_folder
 from ashapp.server.management.control_pages import ControlPages
-from ashapp.server.management.server import STALLED, SocketServer
+from ashapp.server.management.server import STALLED, answering
 from ashapp.server.settings.model import Settings
 from ashapp.server.settings.sources.addresses import UnixAddress
 from ashapp.server.status.workers import Workers
@@ -62,27 +60,7 @@ def _running(path: Path, application: WsgiApplication) -> Iterator[None]:
     with unix(UnixAddress(str(path), mode=0o600)) as sock, kept_from_children(lambda: [sock.fileno()]):
         file = SocketFile.of(path)
         sock.listen(_BACKLOG)
-        server = _Server(sock, application)
-        threading.Thread(target=server.serve, name="ashapp-control", daemon=True).start()
-        try:
+        with answering(sock, application, "ashapp-control"):
             yield
-        finally:
-            server.is_ending = True
-            with contextlib.suppress(OSError):
-                connect(path).close()  # which ends the wait for a connection
-            if file is not None:
-                file.remove()
-
-
-class _Server(SocketServer):
-    address_family = socket.AF_UNIX
-    is_ending = False
-
-    def serve(self) -> None:
-        """Answer one connection after the other, each on a thread, until the end."""
-        while not self.is_ending:
-            self.handle_request()
-
-    def get_request(self) -> Any:
-        """Accept a connection; its peer has no address."""
-        return super().get_request()[0], ("unix", 0)
+        if file is not None:
+            file.remove()

@@ -2,6 +2,7 @@
 """Metrics of how the service is at the time of a scrape; what has happened so far is counted elsewhere."""
 
 import platform
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -19,31 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Gauges"]
 
+#: Sums over the workers of what their statuses have by the same names, without the first part.
 _SUMS = {
-    "http_server_active_requests": ("active", "Requests that have begun and not ended."),
-    "ashapp_queued_requests": ("queued", "Requests that wait for a thread."),
-    "ashapp_threads": ("threads", "Threads for requests: how many there may be."),
-    "ashapp_busy_threads": ("busy", "Threads for requests that are busy."),
-    "ashapp_async_threads": (
-        "async_threads",
-        "Threads for the sync hooks of async views, each of one request: how many there may be.",
-    ),
-    "ashapp_busy_async_threads": ("busy_async_threads", "Threads for the sync hooks of async views in use."),
-    "ashapp_websockets": ("websockets", "WebSockets that are open, those in their handshake among them."),
-    "ashapp_websocket_threads": (
-        "websocket_threads",
-        "Threads for handlers of WebSockets: how many there may be.",
-    ),
-    "ashapp_busy_websocket_threads": (
-        "busy_websocket_threads",
-        "Threads for handlers of WebSockets that are held by one.",
-    ),
-    "ashapp_socketio_polls": ("socketio_polls", "Requests of Socket.IO clients that wait for events."),
-    "ashapp_moved_views": (
-        "moved_views",
-        "Views that have been moved to threads as they block the event loop, in each worker.",
-    ),
-    "ashapp_unwritten_metrics": ("unwritten", "Values of metrics that find no room where they are seen."),
+    "http_server_active_requests": "Requests that have begun and not ended.",
+    "ashapp_queued_requests": "Requests that wait for a thread.",
+    "ashapp_threads": "Threads for requests: how many there may be.",
+    "ashapp_busy_threads": "Threads for requests that are busy.",
+    "ashapp_async_threads": "Threads for the sync hooks of async views: how many there may be.",
+    "ashapp_busy_async_threads": "Threads for the sync hooks of async views in use.",
+    "ashapp_websockets": "WebSockets that are open, those in their handshake among them.",
+    "ashapp_websocket_threads": "Threads for handlers of WebSockets: how many there may be.",
+    "ashapp_busy_websocket_threads": "Threads for handlers of WebSockets that are held by one.",
+    "ashapp_socketio_polls": "Requests of Socket.IO clients that wait for events.",
+    "ashapp_unwritten_metrics": "Values of metrics that find no room where they are seen.",
 }
 
 
@@ -56,8 +45,14 @@ class Gauges:
     def collect(self) -> Iterable[Metric]:
         """Return the metrics."""
         statuses = self._workers.statuses()
-        for name, (attribute, text) in _SUMS.items():
+        for name, text in _SUMS.items():
+            attribute = re.sub("^(http_server|ashapp)_", "", name)
             yield GaugeMetricFamily(name, text, sum(getattr(status, attribute) for status in statuses))
+        yield GaugeMetricFamily(
+            "ashapp_moved_views",
+            "Views that have been moved to threads as they block the event loop, in each worker.",
+            sum(len(status.moved_views) for status in statuses),
+        )
         ready = sum(status.reason is None for status in statuses)
         yield GaugeMetricFamily("ashapp_workers", "Workers that serve.", len(statuses))
         yield GaugeMetricFamily("ashapp_ready_workers", "Workers that are ready for requests.", ready)

@@ -2,22 +2,18 @@
 """What the management port answers: metrics for a scraper, and JSON for those who want to know why."""
 
 import functools
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from ashapp.bridge.messages.types import Environ, StartResponse, WsgiApplication
-from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.management.answers import FAULTS, Page, problem_page
 from ashapp.server.management.gauges import Gauges
-from ashapp.server.status.workers import Workers, WorkerStatus
+from ashapp.server.status.workers import Workers
 
-__all__ = ["ManagementPages", "told_worker"]
+__all__ = ["ManagementPages"]
 
 _PATHS = ["/", "/livez", "/metrics", "/readyz"]
 
@@ -68,37 +64,9 @@ class ManagementPages:
             is_good = not stalled
             content: dict[str, Any] = {"stalled_workers": stalled}
         else:
-            workers = [told_worker(status, self._stalled) for status in statuses]
+            workers = [status.told(self._stalled) for status in statuses]
             is_good = any(worker["ready"] for worker in workers)
             content = {"workers": workers}
         if is_good:
             return Page(HTTPStatus.OK, {"status": "ok", **content})
         return Page(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unavailable", **content})
-
-
-def told_worker(status: WorkerStatus, stalled: float) -> dict[str, Any]:
-    """Return what is told of a worker; *stalled* is how many seconds without a sign of life are too many."""
-    is_stalled = status.age > stalled
-    reason = f"no sign of life for {status.age:.1f} s" if is_stalled else status.reason
-    return {
-        "pid": status.pid,
-        "ready": reason is None,
-        "reason": reason,
-        "active_requests": status.active,
-        "queued_requests": status.queued,
-        "threads": status.threads,
-        "busy_threads": status.busy,
-        "async_threads": status.async_threads,
-        "busy_async_threads": status.busy_async_threads,
-        "websockets": status.websockets,
-        "websocket_threads": status.websocket_threads,
-        "busy_websocket_threads": status.busy_websocket_threads,
-        "socketio_polls": status.socketio_polls,
-        "moved_views": status.moved,
-        "checks": [_check(outcome) for outcome in status.checks],
-    }
-
-
-def _check(outcome: Outcome) -> dict[str, Any]:
-    ended = datetime.fromtimestamp(outcome.time, UTC).isoformat(timespec="milliseconds")
-    return {**asdict(outcome), "ok": outcome.error is None, "time": ended, "age": time.time() - outcome.time}

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -28,14 +28,14 @@ from ashapp.server.system.kept_descriptors import kept_from_children
 from ashapp.server.system.sockets import listen, tcp, url
 from ashapp.server.telemetry import if_asked_for
 
-__all__ = ["STALLED", "SocketServer", "serving"]
+__all__ = ["STALLED", "answering", "serving"]
 
 _FLAGS = ("--management-host", "--management-port")
 _BACKLOG = 16
 # Seconds that a client may be silent.
 _PATIENCE = 10
-# Seconds until the end is noticed.
-_POLL = 0.2
+# Seconds until it is tried again to accept a connection.
+_PAUSE = 0.2
 #: Seconds without a sign of life after which a worker counts as stalled, if it is not watched.
 STALLED = 5.0
 
@@ -67,7 +67,7 @@ def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
         stack.enter_context(_sending(application.registry))
         stack.enter_context(kept_from_children(lambda: [sock.fileno() for sock in sockets]))
         for sock in sockets:
-            stack.enter_context(_running(sock, application))
+            stack.enter_context(answering(sock, application, "ashapp-management"))
         yield workers, [url(sock) for sock in sockets]
 
 
@@ -77,8 +77,24 @@ def _sending(registry: CollectorRegistry) -> AbstractContextManager[object]:
     return if_asked_for("METRICS", os.environ, maker, registry=registry) or nullcontext()
 
 
-class SocketServer(ThreadingMixIn, WSGIServer):
-    """Serves *application* at a socket that listens already: for a few clients, not for the public."""
+@contextmanager
+def answering(sock: socket.socket, application: WsgiApplication, thread: str) -> Iterator[None]:
+    """Answer what comes to *sock*, which listens, with *application* until the block ends.
+
+    It is for a few clients, not for the public. A *thread* of this name waits for them.
+    """
+    server = _Server(sock, application)
+    waiting = threading.Thread(target=server.serve, name=thread, daemon=True)
+    waiting.start()
+    try:
+        yield
+    finally:
+        server.end()
+        waiting.join()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Answers each connection on a thread of its own, without looking for the end now and then."""
 
     daemon_threads = True
 
@@ -91,14 +107,30 @@ class SocketServer(ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = address
         self.setup_environ()
         self.set_app(application)
+        self._is_ending = False
+        # Made at once: later there may be no descriptor left.
+        self._knock = socket.socket(sock.family)
+
+    def serve(self) -> None:
+        """Answer one connection after the other until the end."""
+        while not self._is_ending:
+            self.handle_request()
+
+    def end(self) -> None:
+        """Let `serve` return: what it waits for is a connection. From another thread."""
+        self._is_ending = True
+        self._knock.settimeout(_PATIENCE)
+        with self._knock, suppress(OSError):  # others wait already
+            self._knock.connect(self.socket.getsockname())
 
     def get_request(self) -> Any:
         """Accept a connection. Where no descriptor is left, wait a moment: the connection stays queued."""
         try:
-            return super().get_request()
+            accepted, address = super().get_request()
         except OSError:
-            time.sleep(_POLL)
+            time.sleep(_PAUSE)
             raise
+        return accepted, address or ("unix", 0)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Take no notice of clients that come and go."""
@@ -113,17 +145,3 @@ class _Handler(WSGIRequestHandler):
     def address_string(self) -> str:
         """Return the client's address, without asking the name server."""
         return str(self.client_address[0])
-
-
-@contextmanager
-def _running(sock: socket.socket, application: WsgiApplication) -> Iterator[None]:
-    server = SocketServer(sock, application)
-    thread = threading.Thread(
-        target=server.serve_forever, args=(_POLL,), name="ashapp-management", daemon=True
-    )
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()

@@ -38,7 +38,7 @@ class Rates:
         self._told = {status.pid: (status, self._rates(status)) for status in statuses}
         sums: dict[_Key, float] = defaultdict(float)
         for status, rates in self._told.values():
-            if now - status.told < _STALE:
+            if now - status.written < _STALE:
                 for key, rate in rates.items():
                     sums[key] += rate
         return sums
@@ -46,12 +46,12 @@ class Rates:
     def _rates(self, status: WorkerStatus) -> dict[_Key, float]:
         before, rates = self._told.get(status.pid, (None, {}))
         if before is None or before.started != status.started:  # another process of the same number
-            before = WorkerStatus(status.pid, 0.0, None, told=status.started)
-        if status.told <= before.told:
+            before = WorkerStatus(status.pid, 0.0, None, written=status.started)
+        if status.written <= before.written:
             return rates
         counted = {(route, place): count for route, place, count in before.requests}
         return {
-            (route, place): (count - counted.get((route, place), 0)) / (status.told - before.told)
+            (route, place): (count - counted.get((route, place), 0)) / (status.written - before.written)
             for route, place, count in status.requests
         }
 
@@ -79,7 +79,7 @@ class Figures:
             "uptime": time.time() - self._workers.began,
             "workers": len(statuses),
             "ready": sum(status.reason is None for status in statuses),
-            "active": sum(status.active for status in statuses),
+            "active": sum(status.active_requests for status in statuses),
             "websockets": sum(status.websockets for status in statuses),
             "places": dict(places),
             "routes": [

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 __all__ = ["LocalWorker", "WorkerStatus", "Workers"]
 
 _log = logging.getLogger("ashapp.server")
+
+# How busy a worker is: the attributes that operators are told, in this order.
+_LOAD = (
+    "active_requests",
+    "queued_requests",
+    "threads",
+    "busy_threads",
+    "async_threads",
+    "busy_async_threads",
+    "websockets",
+    "websocket_threads",
+    "busy_websocket_threads",
+    "socketio_polls",
+    "moved_views",
+)
 
 
 @dataclass(frozen=True)
@@ -33,16 +48,16 @@ class WorkerStatus:
     beat: float
     reason: str | None
     #: Requests that have begun and not ended, and those of them that wait for a thread.
-    active: int = 0
-    queued: int = 0
+    active_requests: int = 0
+    queued_requests: int = 0
     #: Threads for requests: how many there may be, and how many are busy.
     threads: int = 0
-    busy: int = 0
+    busy_threads: int = 0
     checks: list[Outcome] = field(default_factory=list)
     #: Values of metrics that nobody sees, as there is no room for them.
-    unwritten: int = 0
+    unwritten_metrics: int = 0
     #: The views that have been moved to threads as they block the event loop, by endpoint, and why.
-    moved: dict[str, str] = field(default_factory=dict)
+    moved_views: dict[str, str] = field(default_factory=dict)
     #: Threads that each belong to one request with an async view: how many there may be, and how many do.
     async_threads: int = 0
     busy_async_threads: int = 0
@@ -52,9 +67,9 @@ class WorkerStatus:
     busy_websocket_threads: int = 0
     #: Requests of Socket.IO clients that wait for events.
     socketio_polls: int = 0
-    #: When it serves since, and when it has told this, by ``time.monotonic``.
+    #: When it began to serve, and when it wrote this, by ``time.monotonic``.
     started: float = 0.0
-    told: float = 0.0
+    written: float = 0.0
     #: Where a page shows them: how many requests have ended, by route and place, and the last errors.
     requests: list[tuple[str, str, int]] = field(default_factory=list)
     errors: list[RecentError] = field(default_factory=list)
@@ -64,10 +79,15 @@ class WorkerStatus:
         """Seconds since the event loop was seen to run."""
         return time.monotonic() - self.beat
 
-    @property
-    def moved_views(self) -> int:
-        """How many views have been moved to threads."""
-        return len(self.moved)
+    def told(self, stalled: float) -> dict[str, Any]:
+        """Return what operators are told of it.
+
+        *stalled* is after how many seconds without a sign of life the worker counts as stalled.
+        """
+        reason = f"no sign of life for {self.age:.1f} s" if self.age > stalled else self.reason
+        load = {name: getattr(self, name) for name in _LOAD}
+        checks = [outcome.told() for outcome in self.checks]
+        return {"pid": self.pid, "ready": reason is None, "reason": reason, **load, "checks": checks}
 
     def dump(self) -> str:
         """Return it as JSON."""
