@@ -179,9 +179,9 @@ from ashapp.observe.observation import Observation
 def put(line):
     stderr_lines.make_line = lambda *_: line
     stderr_lines.put(Observation({"headers": []}, None, None))
-def fill(name=""):
-    for n in range(3000):
-        stderr_lines.write(f"{name}{n} {'-' * 90}\\n")
+def fill(name="", length=90):
+    for n in range(270_000 // length):
+        stderr_lines.write(f"{name}{n} {'-' * length}\\n")
 """
 MANY = [f"{number} {DASHES}" for number in range(3000)]
 
@@ -272,7 +272,10 @@ def test_a_child_has_nothing_open_of_its_parents_and_writes_all_before_it_ends()
 
 
 def test_lines_of_several_processes_stay_whole_while_the_reader_stops_now_and_then() -> None:
-    found = written_by(*(f"fill({name!r})" for name in "abc"))
+    found = written_by(*(f"fill({name!r})" for name in "abc"), *(f"fill({name!r}, 30_000)" for name in "de"))
     for name in "abc":
         assert [line for line in found if line.startswith(name)] == [f"{name}{line}" for line in MANY]
-    assert len(found) == 9000
+    long = "-" * 30_000
+    for name in "de":
+        assert [line for line in found if line.startswith(name)] == [f"{name}{n} {long}" for n in range(9)]
+    assert len(found) == 9018
