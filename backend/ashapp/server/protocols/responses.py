@@ -35,18 +35,16 @@ class DefaultHeaders(list[_Field]):
         single = self._single
         for name, _ in own:
             if name in single:
-                twice = single.intersection(name for name, _ in own)
-                return _block(field for field in self if field[0] not in twice)
+                return _block(self._others(own))
         return self._block
 
     def __add__(self, own: list[_Field]) -> list[_Field]:  # type: ignore[override]
         """Return both, but for what would be there twice."""
-        single = self._single
-        for name, _ in own:
-            if name in single:
-                twice = single.intersection(name for name, _ in own)
-                return [*(field for field in self if field[0] not in twice), *own]
-        return [*self, *own]
+        return [*self._others(own), *own]
+
+    def _others(self, own: list[_Field]) -> list[_Field]:
+        twice = self._single.intersection(name for name, _ in own)
+        return [field for field in self if field[0] not in twice]
 
 
 def _block(fields: Iterable[_Field]) -> bytes:
@@ -65,19 +63,19 @@ def respect_own_fields(server_state: ServerState) -> None:
 
 
 def close_delimited(app: Any) -> Any:
-    """Return *app* as uvicorn is to call it for a client of HTTP/1.0.
+    """Return *app* as uvicorn is to call it for a client of HTTP/1.0, where h11 is the parser.
 
-    Such a client knows no chunks. A body of unknown length ends with the connection (RFC 9112, 6.3). So that
-    one that is cut off does not look complete, the connection ends by a reset until all of it is sent.
+    h11 lets a body of unknown length end with the connection (RFC 9112, 6.3). The connection ends by a reset
+    until all of the body is sent, so that one that is cut off does not look complete.
     """
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
-        await app(scope, receive, _Unframed(send.__self__).send)
+        await app(scope, receive, _CloseDelimited(send.__self__).send)
 
     return serve
 
 
-class _Unframed:
+class _CloseDelimited:
     """Stands for a *cycle* of uvicorn's: a request and its response."""
 
     def __init__(self, cycle: Any) -> None:
@@ -88,18 +86,13 @@ class _Unframed:
         return getattr(self._cycle, name)
 
     async def send(self, message: Any) -> None:
-        """Send *message*, without the framing that is for HTTP/1.1."""
+        """Send *message*."""
         if message["type"] == "http.response.start" and not self._cycle.response_started:
-            fields = [field for field in message.get("headers", ()) if field[0] != b"transfer-encoding"]
-            message = {**message, "headers": fields}
-            if all(name != b"content-length" for name, _ in fields):
-                self._length_is_unknown = True
-                self._cycle.chunked_encoding = False
+            self._length_is_unknown = all(name != b"content-length" for name, _ in message.get("headers", ()))
+            if self._length_is_unknown:
                 end_by_reset(self._cycle.transport, is_cut=True)
-        elif self._length_is_unknown:
-            self._cycle.expected_content_length = len(message.get("body", b""))
-            if not message.get("more_body", False):
-                end_by_reset(self._cycle.transport, is_cut=False)
+        elif self._length_is_unknown and not message.get("more_body", False):
+            end_by_reset(self._cycle.transport, is_cut=False)
         await self._cycle.send(message)
 
 
