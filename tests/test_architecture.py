@@ -35,6 +35,7 @@ ORDER = (
     "ashapp.server.system",
     "ashapp.server.settings",
     "ashapp.server.migration",
+    "ashapp.server.records",
     "ashapp.server.settings.sources",
     "ashapp.server.discovery",
     "ashapp.server.proxies",

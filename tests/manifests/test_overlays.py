@@ -161,9 +161,9 @@ def test_checkers_get_a_file_for_each_overlay_and_all_beside_them(tmp_path: Path
 def test_its_variables_are_settings_that_the_service_starts_with(
     objects: Objects, settings: Settings
 ) -> None:
-    known = {variable(name) for name in ServerSettings.model_fields}
+    known = {variable(name) for name in ServerSettings.fields}
     assert {item["name"] for item in objects.container["env"]} <= known
-    assert {variable(name) for name in settings.model_fields_set} == set(objects.environment) <= known
+    assert {variable(name) for name in settings.given} == set(objects.environment) <= known
     assert (settings.environment, settings.probes, settings.management_host) == (
         "production",
         True,

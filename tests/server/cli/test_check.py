@@ -48,7 +48,7 @@ def port(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_the_settings_have_the_defaults_of_the_service() -> None:
-    assert {name: ServerSettings.model_fields[name].default for name in DEFAULTS} == DEFAULTS
+    assert {name: ServerSettings.fields[name].default for name in DEFAULTS} == DEFAULTS
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_serve_is_the_command_where_none_is_named_and_hands_on_what_is_given(
     defaults = {"app": REFERENCE_API, "port": 5000}
     assert {name: getattr(found, name) for name in {**defaults, **settings}} == {**defaults, **settings}
     # The management port is set for all tests.
-    assert found.model_fields_set - {"app", "management_port"} == settings.keys() - {"app"}
+    assert found.given - {"app", "management_port"} == settings.keys() - {"app"}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_secret_is_no_flag_and_the_help_page_has_sections() -> None:
     assert options is not None
     names = {option.name for option in options.params} - {"target"}
     more = {"env_file", "limit_concurrency", "check", "print_config"}
-    assert names == {*ServerSettings.model_fields, *more} - {"secret_key"}
+    assert names == {*ServerSettings.fields, *more} - {"secret_key"}
     lines = invoke("serve", "--help", terminal_width=100).output.splitlines()
     sections = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert " ".join(sections) == (
@@ -184,7 +184,7 @@ def test_the_settings_are_listed_as_a_file_with_the_source_of_each(
     monkeypatch.delenv("PORT")
     assert invoke("serve", *flags).exit_code == 0
     assert invoke("serve", "--config", "again.toml").exit_code == 0
-    first, again = (settings.model_dump(exclude={"config", "port", "headers"}) for settings in served)
+    first, again = ({**settings.values(), "config": 0, "port": 0, "headers": 0} for settings in served)
     assert first == again
 
 

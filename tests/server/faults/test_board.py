@@ -35,7 +35,7 @@ def test_a_fault_is_for_the_workers_that_serve_or_for_the_one_that_is_named(
 def test_a_fault_for_nobody_is_refused(worker: str | int, pids: list[int], message: str) -> None:
     board = FaultBoard()
     with pytest.raises(LookupError) as caught:
-        board.add(Cpu(worker=worker), pids)  # type: ignore[arg-type]
+        board.add(Cpu(worker=worker), pids)
     assert caught.value.args == (message,)
     assert (board.wanted(), board.version) == ([], 0)
 

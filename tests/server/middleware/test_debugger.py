@@ -158,7 +158,7 @@ def test_a_startup_that_fails_says_why(caplog: pytest.LogCaptureFixture) -> None
 def test_serve_can_not_be_told_to_debug(project: Project) -> None:
     project(shop=SHOP)
     assert not ServerSettings.debug
-    assert "debug" not in ServerSettings.model_fields
+    assert "debug" not in ServerSettings.fields
     settings = load_with_sources({"app": "shop", "reload": "true", "environment": "development"})[0]
     application = load(settings)
     assert application.debugger is None

@@ -19,9 +19,7 @@ def test_each_setting_of_gunicorn_is_told_of_in_its_section() -> None:
 
 
 def test_each_counterpart_is_a_setting_and_each_other_one_says_what_to_do() -> None:
-    assert {each.setting for each in COUNTERPARTS.values() if each.setting} <= set(
-        ServerSettings.model_fields
-    )
+    assert {each.setting for each in COUNTERPARTS.values() if each.setting} <= set(ServerSettings.fields)
     assert [name for name, each in COUNTERPARTS.items() if not (each.setting or each.note)] == []
 
 

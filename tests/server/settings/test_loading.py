@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +6,7 @@ from typing import Any
 import pytest
 
 from ashapp.server.errors import StartupError
-from ashapp.server.settings.loading import flag, load, load_with_sources, misspelt_variables
+from ashapp.server.settings.loading import flag, load, misspelt_variables
 from ashapp.server.settings.sources.addresses import TcpAddress, UnixAddress
 
 
@@ -78,7 +77,7 @@ def test_a_value_may_come_from_a_mounted_file(tmp_path: Path, monkeypatch: pytes
     set_variables(monkeypatch, {"ASHAPP_SECRET_KEY_FILE": str(secret), "ASHAPP_THREADS_FILE": str(threads)})
     settings = load({})
     assert settings.secret_key is not None
-    assert settings.secret_key.get_secret_value() == " correct horse "
+    assert settings.secret_key.text == " correct horse "
     assert settings.threads == 8
     assert "horse" not in repr(settings)
 
@@ -121,6 +120,9 @@ WRONG = [
     ("WEB_CONCURRENCY", "x", f"must be {WORKERS}"),
     ("limit_concurrency", "0.5", f"must be {COUNT}"),
     ("limit_queue", "0", f"must be {COUNT}"),
+    ("limit_queue", True, f"must be {COUNT}"),
+    ("limit_fields", 1.5, f"must be {COUNT}"),
+    ("mount", 7, "must be a table of targets"),
     ("limit_body", "12XB", f"must be {BYTES} 0, such as 20MiB"),
     ("limit_buffered", "0", f"must be {BYTES} 1, such as 20MiB"),
     ("read_ahead", "-1", f"must be {BYTES} 0"),
@@ -136,8 +138,9 @@ WRONG = [
     ("umask", "888", "must be an octal number from 0 to 777, such as 027"),
     ("umask", 0o1000, "must be an octal number from 0 to 777, such as 027"),
     ("log_format", "xml", "must be 'auto', 'json' or 'console'"),
-    ("log_config", "nowhere", "Path does not point to a file"),
+    ("log_config", "nowhere", "must be the path of a file that is there"),
     ("environment", "prod", "must be 'production' or 'development'"),
+    ("forwarded_allow_ips", "", "must name an address, or * for all"),
     ("forwarded_allow_ips", "10.0.0.1, proxy", "'proxy' is not an address, a network"),
     ("forwarded_headers", "x-real-ip", "'x-real-ip' is not one of x-forwarded-for, "),
     ("allowed_hosts", "https://a", f"'https://a' {HOST}"),
@@ -156,7 +159,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "value", "told"), WRONG)
 def test_a_wrong_value_is_named_with_its_source_and_what_is_allowed(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: Any, told: str
 ) -> None:
     if name.isupper():
         monkeypatch.setenv(name, value)
@@ -251,7 +254,7 @@ def test_several_addresses_take_the_place_of_one(monkeypatch: pytest.MonkeyPatch
         ("port = 'x'", "port = 'x' (config file): must be a whole number from 0 to 65535"),
         ("secret_key = 5", "secret_key (config file): must be a valid string"),
         ("ssl_keyfile_password = 1234", "ssl_keyfile_password (config file): must be a valid string"),
-        ("headers = [5]", "headers = 5 (config file): must be a valid string"),
+        ("headers = [5]", "headers = [5] (config file): must be a list of strings"),
         ("limit_concurrency = 'x'", f"limit_concurrency = 'x' (config file): must be {COUNT}"),
         ("port = 1 2", "Expected newline or end of document after a statement (at line 1, column 10)"),
     ],
@@ -302,17 +305,3 @@ def test_a_slip_in_a_variable_is_told_and_other_variables_are_nobodys_business(
     set_variables(monkeypatch, dict.fromkeys([*SLIPS, *NO_SLIPS.split()], "3"))
     told = [f"{name} is no setting, and has no effect; did you mean {SLIPS[name]}?" for name in SLIPS]
     assert sorted(misspelt_variables()) == sorted(told)
-
-
-@pytest.mark.parametrize("before", [None, "logfire"])
-def test_plugins_of_pydantic_are_left_to_the_application(
-    monkeypatch: pytest.MonkeyPatch, before: str | None
-) -> None:
-    name = "PYDANTIC_DISABLE_PLUGINS"
-    monkeypatch.delenv(name, raising=False)
-    if before is not None:
-        monkeypatch.setenv(name, before)
-    make: Any = lambda **_: os.environ[name]  # noqa: E731 - in the place of a model
-    meanwhile: Any = load_with_sources({}, make)[0]
-    assert meanwhile == "__all__"
-    assert os.environ.get(name) == before

@@ -72,7 +72,7 @@ def load(settings: Settings) -> Application:
             f"{settings.app} calls gevent.monkey.patch_all(), which leaves threads alone here: views run on "
             "real ones, and greenlets beside them where the loop is asyncio's, which is the default now"
         )
-    if isinstance(found, WsgiToAsgi) and "threads" in settings.model_fields_set:
+    if isinstance(found, WsgiToAsgi) and "threads" in settings.given:
         warnings.append(f"threads has no effect: {settings.app} has been bridged by its own code")
     place_views(found, settings)
     mounted = {prefix: find_mounted(target) for prefix, target in (settings.mount or {}).items()}

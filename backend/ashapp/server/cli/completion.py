@@ -6,27 +6,18 @@ bash is mended here: bash takes words apart at colons and equals signs (COMP_WOR
 offered in the place of the last part alone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, get_args, get_origin
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
-from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
 from ashapp.server.discovery.folder import seeming_targets
+from ashapp.server.records.kinds import FILE, PATH
 from ashapp.server.settings.model import ServerSettings
-from ashapp.server.settings.types import parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 
 __all__ = ["complete_application", "complete_target", "complete_value"]
-
-_FIELDS = ServerSettings.model_fields
-_IMPLEMENTATIONS: Mapping[str, Iterable[str]] = {
-    "loop": LOOP_FACTORIES,
-    "http": HTTP_PROTOCOLS,
-    "ws": WS_PROTOCOLS,
-}
 
 # What bash takes for a word of its own.
 _BREAKS = frozenset(":=")
@@ -64,12 +55,10 @@ def _rejoined(parts: Iterable[str]) -> list[str]:
 def complete_value(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return what the value of a setting's *option* may be: its choices, or files."""
     name = option.name or ""
-    parts = parts_of(_FIELDS[name]) if name in _FIELDS else []
-    choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
-    words = [*_IMPLEMENTATIONS.get(name, choices)]
-    if words:
-        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
-    if Path in parts:
+    kind = ServerSettings.fields[name].kind
+    if kind.choices:
+        return [CompletionItem(word) for word in kind.choices if word.startswith(incomplete)]
+    if kind in {FILE, PATH}:
         return [CompletionItem(incomplete, type="file")]
     theirs = UVICORN_OPTIONS.get(name)
     return theirs.type.shell_complete(ctx, option, incomplete) if theirs else []

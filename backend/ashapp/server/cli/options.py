@@ -2,22 +2,20 @@
 """The command-line options of ``serve``: one for each setting, by uvicorn's names where it has one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, cast, get_args, get_origin
+from typing import Any, cast
 
 import click
 from click.core import ParameterSource
-from pydantic import BaseModel, ByteSize
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from ashapp.server.cli.completion import complete_target, complete_value
 from ashapp.server.errors import StartupError
+from ashapp.server.records.kinds import FLAG, Kind
+from ashapp.server.records.record import Field, Record
 from ashapp.server.settings.descriptions import descriptions
 from ashapp.server.settings.loading import flag
 from ashapp.server.settings.model import ServerSettings, Settings
 from ashapp.server.settings.sources.env_files import read_env_files
 from ashapp.server.settings.sources.variables import ALIASES
-from ashapp.server.settings.types import DURATION, parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 
 __all__ = [
@@ -37,17 +35,7 @@ _NOT_A_FLAG = frozenset({"app", "secret_key"})
 CONTEXT: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 _SHORT: Mapping[str, tuple[str]] = {"bind": ("-b",), "port": ("-p",), "workers": ("-w",)}
-_METAVARS: Mapping[Any, str] = {
-    int: "INTEGER",
-    float: "NUMBER",
-    ByteSize: "SIZE",
-    dict[str, str]: "/PREFIX=TARGET",
-    list[str]: "ADDRESS",
-}
-_FIELDS = ServerSettings.model_fields
-
-# Types of settings that may be given several times.
-_SEVERAL = (dict[str, str], list[str])
+_FIELDS = ServerSettings.fields
 
 _EPILOG = """\
 Each option is also a variable (--log-level is ASHAPP_LOG_LEVEL), a variable ASHAPP_<NAME>_FILE that names a
@@ -138,29 +126,28 @@ class _Option(click.Option):
         return super().get_help_record(ctx)
 
 
-def _option(name: str, field: FieldInfo) -> click.Option:
-    theirs = UVICORN_OPTIONS.get(name)
-    if (theirs and theirs.is_flag) or bool in parts_of(field):
+def _option(name: str, field: Field) -> click.Option:
+    if field.kind is FLAG:
         long = flag(name)
         return _Option([name, f"{long}/{long.replace('--', '--no-', 1)}"], default=None)
     return _Option(
         [name, *_SHORT.get(name, ()), flag(name)],
-        metavar=_metavar(parts_of(field), theirs),
+        metavar=_metavar(field.kind, UVICORN_OPTIONS.get(name)),
         shell_complete=complete_value,
-        multiple=any(part in _SEVERAL for part in parts_of(field)) or bool(theirs and theirs.multiple),
+        multiple=field.kind.is_several,
     )
 
 
 def _alias(name: str, setting: str) -> click.Option:
-    metavar = _metavar(parts_of(_FIELDS[setting]), None)
+    metavar = _metavar(_FIELDS[setting].kind, None)
     return click.Option([name, flag(name)], metavar=metavar, help=f"uvicorn's name for {flag(setting)}.")
 
 
 def _help(name: str, kind: type[Settings]) -> Iterator[str]:
-    field, theirs = kind.model_fields[name], UVICORN_OPTIONS.get(name)
+    field, theirs = kind.fields[name], UVICORN_OPTIONS.get(name)
     text = descriptions().get(name) or (theirs.help if theirs else "") or ""
     yield text
-    default = None if field.default is PydanticUndefined else field.default
+    default = None if field.derive else field.default
     if default is None and theirs and theirs.show_default and not theirs.multiple:
         default = theirs.default
     if isinstance(default, bool):
@@ -169,27 +156,18 @@ def _help(name: str, kind: type[Settings]) -> Iterator[str]:
         yield f"[default: {default}]"
 
 
-def _metavar(parts: list[Any], theirs: click.Option | None) -> str:
-    choices = [get_args(part) for part in parts if get_origin(part) is Literal]
-    if DURATION in parts:
-        return "DURATION"
-    if int in parts and choices:
-        return f"INTEGER|{choices[0][0]}"
-    if choices:
-        return f"[{'|'.join(choices[0])}]"
-    if theirs is not None:
-        return theirs.metavar or theirs.type.name.upper()
-    return next((metavar for kind, metavar in _METAVARS.items() if kind in parts), "TEXT")
+def _metavar(kind: Kind, theirs: click.Option | None) -> str:
+    return kind.metavar or (theirs and (theirs.metavar or theirs.type.name.upper())) or "TEXT"
 
 
 def _section(name: str) -> str:
     """Return the title of a setting's group; for another option of uvicorn, of the group with its prefix."""
     name = ALIASES.get(name, name)
     family = f"{name.partition('_')[0]}_"
-    groups = cast("tuple[type[BaseModel], ...]", Settings.__bases__)[::-1]
-    own = [group for group in groups if name in group.model_fields]
-    likes = [group for group in groups if any(other.startswith(family) for other in group.model_fields)]
-    return next((str(group.model_config.get("title")) for group in own or likes), "Options")
+    groups = cast("tuple[type[Record], ...]", Settings.__bases__)[::-1]
+    own = [group for group in groups if name in group.fields]
+    likes = [group for group in groups if any(other.startswith(family) for other in group.fields)]
+    return next((group.title for group in own or likes), "Options")
 
 
 #: The options of ``serve``: what asks for something else, and one for each setting, in their order. They hand

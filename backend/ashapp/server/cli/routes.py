@@ -73,7 +73,7 @@ def routes(app: str | None, env_file: str | None, *, as_json: bool) -> None:
     with contextlib.redirect_stdout(sys.stderr):  # what the application prints is no part of the answer
         found = find_application(settings.app)
         place_views(found, settings)
-        if "app" not in settings.model_fields_set:
+        if "app" not in settings.given:
             click.echo(NOTHING_NAMED)
         report = Report.of(found, settings.app, settings.mount or {})
     if as_json:

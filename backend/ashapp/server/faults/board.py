@@ -47,7 +47,7 @@ class Wanted:
         """Return what there is to know of it, for JSON."""
         return {
             "id": self.id,
-            **self.fault.model_dump(),
+            **self.fault.values(),
             "workers": "all" if self.workers is None else sorted(self.workers),
             "since": self.since.isoformat(timespec="milliseconds"),
             "seconds_left": max(0.0, self.until - time.monotonic()),
@@ -114,7 +114,7 @@ class FaultBoard:
         """Return the faults that the worker *pid* is to have, as `Injector.take` reads them."""
         return json.dumps(
             [
-                {"id": each.id, "until": each.until, "fault": each.fault.model_dump()}
+                {"id": each.id, "until": each.until, "fault": each.fault.values()}
                 for each in self.wanted()
                 if each.concerns(pid)
             ]

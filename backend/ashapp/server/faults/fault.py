@@ -2,13 +2,14 @@
 """What faults can be asked for, and what is said of a request for one that can't."""
 
 import json
-from typing import Annotated, Literal, Self
+from functools import cached_property
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 from werkzeug.routing import Map, MapAdapter, Rule
 
-from ashapp.server.settings.explanations import allowed, message, shown, suggestion
+from ashapp.server.records.explanations import shown, suggestion
+from ashapp.server.records.kinds import FLAG, Kind, choice, number, text
+from ashapp.server.records.record import Record, Wrong, WrongValuesError, field
 
 __all__ = [
     "KINDS",
@@ -23,8 +24,6 @@ __all__ = [
     "Unready",
     "parse",
 ]
-
-_WORKER = "must be 'all', 'one' or the process id of a worker"
 
 _EXAMPLES = "such as /users/<id> or /api/<path:rest>"
 
@@ -44,96 +43,101 @@ def _adapter(rule: str) -> MapAdapter:
     return Map([Rule(rule)], strict_slashes=False).bind("")
 
 
-class Fault(BaseModel, defer_build=True):
+def _worker(value: Any) -> Any:
+    if value not in {"all", "one"} if isinstance(value, str) else type(value) is not int:
+        raise ValueError
+    return value
+
+
+_WORKER = Kind("must be 'all', 'one' or the process id of a worker", _worker)
+
+
+class Fault(Record):
     """What all faults have: how long they last, in seconds, and which workers have them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    # A client writes JSON, which has numbers and truth values.
+    _is_strict = True
 
-    kind: str
-    duration: Annotated[float, Field(gt=0, le=3600)] = 60.0
-    worker: Literal["all", "one"] | int = "all"
-    new_workers: bool = False
+    kind: str = field(text())
+    duration: float = field(number(0, 3600, is_open=True, is_whole=False), 60.0)
+    worker: Literal["all", "one"] | int = field(_WORKER, "all")
+    new_workers: bool = field(FLAG, default=False)
 
-    @model_validator(mode="after")
-    def _is_for_all(self) -> Self:
+    def _check(self) -> None:
         if self.new_workers and self.worker != "all":
             raise ValueError(f"new_workers = true goes with worker = 'all' only, not with {self.worker!r}")
-        return self
 
     def __str__(self) -> str:
         """Return its kind and what has been asked of it, for the log."""
-        told = self.model_dump(exclude={"kind", "duration", "worker", "new_workers"}, exclude_none=True)
-        return " ".join([self.kind, *(f"{name}={value}" for name, value in told.items())])
+        own = {name: value for name, value in self.values().items() if name not in Fault.fields}
+        return " ".join([self.kind, *(f"{name}={value}" for name, value in own.items() if value is not None)])
 
 
-class OfRequests(Fault, defer_build=True):
+class OfRequests(Fault):
     """What faults of requests have: which share of them, and those of which rule; None for all."""
 
-    rate: Annotated[float, Field(gt=0, le=1)] = 1.0
-    route: Annotated[str, AfterValidator(_rule)] | None = None
+    rate: float = field(number(0, 1, is_open=True, is_whole=False), 1.0)
+    route: str | None = field(text(_rule), None)
 
-    _paths: MapAdapter | None = None
-
-    def model_post_init(self, _: object) -> None:
-        """Compile the rule."""
-        if self.route is not None:
-            self._paths = _adapter(self.route)
+    @cached_property
+    def _paths(self) -> MapAdapter | None:
+        return None if self.route is None else _adapter(self.route)
 
     def concerns(self, path: str) -> bool:
         """Return whether requests for *path* are among them."""
         return self._paths is None or self._paths.test(path)
 
 
-class Latency(OfRequests, defer_build=True):
+class Latency(OfRequests):
     """Requests wait for *seconds*, and for up to *jitter* more, before the application gets them."""
 
-    kind: Literal["latency"] = "latency"
-    seconds: Annotated[float, Field(gt=0, le=60)]
-    jitter: Annotated[float, Field(ge=0, le=60)] = 0.0
+    kind: Literal["latency"] = field(choice("latency"), "latency")
+    seconds: float = field(number(0, 60, is_open=True, is_whole=False))
+    jitter: float = field(number(0, 60, is_whole=False), 0.0)
 
 
-class Error(OfRequests, defer_build=True):
+class Error(OfRequests):
     """Requests are answered with *status*, and the application does not get them."""
 
-    kind: Literal["error"] = "error"
-    status: Annotated[int, Field(ge=400, le=599)] = 500
+    kind: Literal["error"] = field(choice("error"), "error")
+    status: int = field(number(400, 599), 500)
 
 
-class Unready(Fault, defer_build=True):
+class Unready(Fault):
     """The worker says that it is not ready, and serves."""
 
-    kind: Literal["unready"] = "unready"
+    kind: Literal["unready"] = field(choice("unready"), "unready")
 
 
-class Crash(Fault, defer_build=True):
+class Crash(Fault):
     """The worker is gone at once, as if it had run out of memory."""
 
-    kind: Literal["crash"] = "crash"
+    kind: Literal["crash"] = field(choice("crash"), "crash")
 
 
-class Cpu(Fault, defer_build=True):
+class Cpu(Fault):
     """So many *threads* each keep a processor busy; they leave the interpreter to others."""
 
-    kind: Literal["cpu"] = "cpu"
-    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    kind: Literal["cpu"] = field(choice("cpu"), "cpu")
+    threads: int = field(number(1, 64), 1)
 
 
-class Memory(Fault, defer_build=True):
+class Memory(Fault):
     """The worker holds so many *mib* of memory more."""
 
-    kind: Literal["memory"] = "memory"
-    mib: Annotated[int, Field(ge=1, le=65536)]
+    kind: Literal["memory"] = field(choice("memory"), "memory")
+    mib: int = field(number(1, 65536))
 
 
-class Block(Fault, defer_build=True):
+class Block(Fault):
     """The event loop does nothing else."""
 
-    kind: Literal["block"] = "block"
+    kind: Literal["block"] = field(choice("block"), "block")
 
 
 #: The faults that there are, by the name of their kind.
 KINDS: dict[str, type[Fault]] = {
-    kind.model_fields["kind"].default: kind for kind in (Latency, Error, Unready, Crash, Cpu, Memory, Block)
+    kind.fields["kind"].default: kind for kind in (Latency, Error, Unready, Crash, Cpu, Memory, Block)
 }
 
 
@@ -154,19 +158,13 @@ def parse(text: bytes) -> Fault:
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind = {shown(kind)}: must be one of {', '.join(KINDS)}")
     try:
-        return KINDS[kind].model_validate(values)
-    except ValidationError as error:
-        lines = [_explain(details, KINDS[kind]) for details in error.errors(include_url=False)]
-        raise ValueError("; ".join(dict.fromkeys(lines))) from None
+        return KINDS[kind](**values)
+    except WrongValuesError as error:
+        raise ValueError("; ".join(_explain(wrong, KINDS[kind]) for wrong in error.wrong)) from None
 
 
-def _explain(details: ErrorDetails, kind: type[Fault]) -> str:
-    if not details["loc"]:
-        return message(details)
-    name = str(details["loc"][0])
-    fields = kind.model_fields
-    if details["type"] == "extra_forbidden":
-        return f"{shown(name)} is none of {', '.join(fields)}{suggestion(name, fields)}"
-    value = f"{name} is missing" if details["type"] == "missing" else f"{name} = {shown(details['input'])}"
-    is_worker = name == "worker"  # of several types, each of which refuses the value
-    return f"{value}: {_WORKER if is_worker else allowed(details, fields[name])}"
+def _explain(wrong: Wrong, kind: type[Fault]) -> str:
+    if wrong.reason is None:
+        return f"{shown(wrong.name)} is none of {', '.join(kind.fields)}{suggestion(wrong.name, kind.fields)}"
+    what = "is missing" if wrong.value is ... else f"= {shown(wrong.value)}"
+    return f"{wrong.name} {what}: {wrong.reason}"

@@ -63,7 +63,7 @@ def announcements(
         yield Kind.WARNING, warning
     for note in _look_sync(routes, settings.app):
         yield Kind.NOTE, note
-    if "app" not in settings.model_fields_set:
+    if "app" not in settings.given:
         yield Kind.NOTE, NOTHING_NAMED
     workers = "1 worker" if settings.worker_count == 1 else f"{settings.worker_count} workers"
     threads = "" if isinstance(found, WsgiToAsgi) else f" of {settings.threads} threads"

@@ -29,7 +29,7 @@ from ashapp.server.processes.worker_process import WorkerOptions, work
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving.process import prepare, serve
 from ashapp.server.serving.single_process import MainServer
-from ashapp.server.settings.model import Settings
+from ashapp.server.settings.model import REFERENCE_API, Settings
 from ashapp.server.status.workers import Workers
 from ashapp.server.system.pid_file import pid_file
 from ashapp.server.system.process_title import set_title
@@ -69,11 +69,11 @@ def run(settings: Settings) -> int:
         os.environ["FLASK_DEBUG"] = "1"  # which a factory may ask for
     allow_open_files()
     if passed := passed_descriptors():  # by systemd, in the place of any other
-        settings = settings.model_copy(update={"bind": [f"fd:{each}" for each in passed]})
+        settings = settings.replaced(bind=[f"fd:{each}" for each in passed])
     config = _config(settings)
     if not (settings.reload or settings.supervisor):
         return _serve_alone(config, settings)
-    _import_ahead(config)
+    _import_ahead(config, settings.app)
     fork_server = start_fork_server()
     if isinstance(fork_server, ForkServer):
         with contextlib.closing(fork_server):
@@ -122,8 +122,10 @@ def _supervise(config: uvicorn.Config, settings: Settings, fork_server: ForkServ
         return Reloader(watched, options, workers, Announcements(lines).tell).run()
 
 
-def _import_ahead(config: uvicorn.Config) -> None:
-    """Import what each worker would of uvicorn; a worker tells of what can't be imported."""
+def _import_ahead(config: uvicorn.Config, target: str) -> None:
+    """Import what each worker would of uvicorn, and of ours; a worker tells of what can't be imported."""
+    if target == REFERENCE_API:
+        importlib.import_module(target.partition(":")[0])
     for name in (LOOP_FACTORIES.get(config.loop), WS_PROTOCOLS.get(str(config.ws), str(config.ws))):
         with contextlib.suppress(ImportError, ImportFromStringError):
             if name is not None:

@@ -42,7 +42,7 @@ def harden(found: object, settings: Settings, mounted: Iterable[object] = ()) ->
             f"{settings.app} has Werkzeug's debugger in it, which runs a visitor's code: remove it"
         )
     warnings: list[str] = []
-    label, key = settings.app, settings.secret_key.get_secret_value() if settings.secret_key else None
+    label, key = settings.app, settings.secret_key.text if settings.secret_key else None
     # The reference API has no use for sessions.
     needs_key = settings.app != REFERENCE_API
     for app in (part for part in parts if isinstance(part, Flask)):

@@ -8,11 +8,11 @@ terminal.
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
-
-from ashapp.server.settings.types import Count, PositiveSeconds, Seconds, WholeSeconds
+from ashapp.server.records.kinds import FLAG, choice, number
+from ashapp.server.records.record import Record, field
+from ashapp.server.settings.types import COUNT, NATURAL, POSITIVE_SECONDS, SECONDS, WHOLE_SECONDS
 
 __all__ = ["LONE_STALL_TIMEOUT", "STALL_TIMEOUT", "Stopping", "Workers", "is_developed"]
 
@@ -53,73 +53,71 @@ def _stall_timeout(values: _Values) -> float:
     return STALL_TIMEOUT if values.get("supervisor") else LONE_STALL_TIMEOUT
 
 
-def _measurable(value: int) -> int:
+def _measurable(value: Any) -> Any:
     if not _STATM.exists():
         raise ValueError(f"needs {_STATM}, which this system does not have")
-    return value
+    return COUNT.check(value)
 
 
-class Workers(BaseModel, title="Workers", defer_build=True):
+class Workers(Record, title="Workers"):
     """What workers there are, and who takes their place."""
 
-    workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    workers: int = field(number(1, 1024), 1)
     """Worker processes."""
-    threads: Annotated[int, Field(ge=1, le=4096)] = 40
+    threads: int = field(number(1, 4096), 40)
     """Threads of each worker that run sync views."""
-    async_views: Literal["loop", "thread"] | None = None
+    async_views: Literal["loop", "thread"] | None = field(choice("loop", "thread"), None)
     """Where async views run: on the event loop, or each on a thread, with a loop of its own, as they may
     block. [default: ASHAPP_ASYNC_VIEWS in the application's config, else loop]"""
-    static_files: Literal["loop", "thread"] | None = None
+    static_files: Literal["loop", "thread"] | None = field(choice("loop", "thread"), None)
     """Who sends files of a static folder: the event loop, which needs a thread only to read them, and sends
     the .zst or .gz file beside one to who accepts that; or a thread, as for a sync view.
     [default: ASHAPP_STATIC_FILES in the application's config, else loop]"""
-    async_threads: Annotated[int, Field(ge=1, le=32768)] = 1000
+    async_threads: int = field(number(1, 32768), 1000)
     """Threads of each worker for the sync hooks of async views. A request that has such hooks holds one of
     its own, from the first to its end. Never more than 1 with --threads 1."""
-    websocket_threads: Annotated[int, Field(ge=1, le=32768)] | None = None
+    websocket_threads: int | None = field(number(1, 32768), None)
     """Threads of each worker for the handlers of WebSockets, each of which holds one until it is closed; then
     the answer is 503. None is needed by an async def handler of ashapp.websocket.
     [default: 1000, or 1 with --threads 1]"""
-    thread_locals: Literal["request", "thread"] = "request"
+    thread_locals: Literal["request", "thread"] = field(choice("request", "thread"), "request")
     """What a threading.local holds in a request with an async view: values of this request alone, or those of
     the thread, which all such requests share."""
-    limit_max_requests: Count | None = None
+    limit_max_requests: int | None = field(COUNT, None)
     """Replace a worker that has answered this many requests."""
-    limit_max_requests_jitter: Annotated[int, Field(ge=0)] = 0
+    limit_max_requests_jitter: int = field(NATURAL, 0)
     """Up to this many requests more, at random, for each worker."""
-    limit_max_memory: Annotated[int, Field(ge=1), AfterValidator(_measurable)] | None = None
+    limit_max_memory: int | None = field(COUNT._replace(check=_measurable), None)
     """Replace a worker that has more MiB resident in memory (Linux)."""
-    supervisor: bool = Field(default_factory=_needs_supervisor)
+    supervisor: bool = field(FLAG, derive=_needs_supervisor)
     """Run the workers below a supervisor, which replaces them: at SIGHUP, past a limit, when they die or
     stall. [default: only where there are several, or a limit on requests or memory]"""
-    timeout_worker_startup: PositiveSeconds = 60
+    timeout_worker_startup: float = field(POSITIVE_SECONDS, 60)
     """Seconds that a worker has to start; then it is killed, and counts as one that can't."""
-    stall_timeout: Seconds = Field(default_factory=_stall_timeout)
+    stall_timeout: float = field(SECONDS, derive=_stall_timeout)
     """Replace a worker whose event loop has been blocked for this many seconds, and log the stacks of its
     threads; without a supervisor, end with exit code 4. 0 for never. [default: 4, without a supervisor 30;
     0 in development, with --reload and on a terminal]"""
 
-    @model_validator(mode="after")
-    def _has_its_supervisor(self) -> Self:
+    def _check(self) -> None:
         if not self.supervisor and _needs_supervisor(vars(self)):
             raise ValueError("workers > 1, limit_max_requests and limit_max_memory need the supervisor")
-        return self
 
 
-class Stopping(BaseModel, title="Stopping", defer_build=True):
+class Stopping(Record, title="Stopping"):
     """How much time there is for the end of a process."""
 
-    drain_delay: Seconds = Field(default_factory=lambda values: 0 if _is_attended(values) else _DRAIN_DELAY)
+    drain_delay: float = field(SECONDS, derive=lambda values: 0 if _is_attended(values) else _DRAIN_DELAY)
     """Seconds from SIGTERM, and from not being ready, until no more connections are accepted.
     [default: 5; 0 in development, with --reload and on a terminal]"""
-    timeout_graceful_shutdown: WholeSeconds = Field(
-        default_factory=lambda values: 1 if _is_attended(values) else _GRACEFUL
+    timeout_graceful_shutdown: int = field(
+        WHOLE_SECONDS, derive=lambda values: 1 if _is_attended(values) else _GRACEFUL
     )
     """Seconds that requests have to be finished, after the drain; then they are cancelled.
     [default: 15; 1 in development, with --reload and on a terminal]"""
-    timeout_lifespan_shutdown: PositiveSeconds = 5.0
+    timeout_lifespan_shutdown: float = field(POSITIVE_SECONDS, 5.0)
     """Seconds that cancelled requests and the shutdown of the application have, after that."""
-    termination_grace_period: PositiveSeconds | None = None
+    termination_grace_period: float | None = field(POSITIVE_SECONDS, None)
     """Seconds from SIGTERM until the environment kills the service, as far as that is known. A start is
     refused where the drain and the time-outs above need more."""
 
@@ -133,8 +131,7 @@ class Stopping(BaseModel, title="Stopping", defer_build=True):
         """Seconds from the end of the drain until a process has ended, or is given up."""
         return self.timeout_graceful_shutdown + self.timeout_lifespan_shutdown + _END_SLACK
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _check(self) -> None:
         needed = self.drain_delay + self.timeout_graceful_shutdown + self.timeout_lifespan_shutdown
         if self.termination_grace_period is not None and needed > self.termination_grace_period:
             raise ValueError(
@@ -143,4 +140,3 @@ class Stopping(BaseModel, title="Stopping", defer_build=True):
                 f"timeout_lifespan_shutdown {self.timeout_lifespan_shutdown:g} = {needed:g} s; "
                 "shorten these, or raise it, and the environment's own limit with it"
             )
-        return self

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
-
+from ashapp.server.records.kinds import Secret
+from ashapp.server.records.record import Record
 from ashapp.server.settings.model import Settings
 from ashapp.server.settings.sources.variables import Given
 
@@ -23,12 +23,12 @@ def list_settings(settings: Settings, given: Mapping[str, Given]) -> Iterator[st
     What is not set, and what is secret, is a comment as a whole.
     """
     told: set[str] = set()
-    for group in [kind for kind in type(settings).__mro__[::-1] if issubclass(kind, BaseModel)]:
-        names = [name for name in group.model_fields if name not in told]
+    for group in [kind for kind in type(settings).__mro__[::-1] if issubclass(kind, Record)]:
+        names = [name for name in group.fields if name not in told]
         told.update(names)
         if not names:
             continue
-        yield f"# {group.model_config.get('title', 'Others of uvicorn')}"
+        yield f"# {group.title}"
         for name in names:
             origin = given[name].origin if name in given else "default"
             yield f"{_assignment(name, getattr(settings, name)):{_COLUMN}}  # {origin}"
@@ -38,7 +38,7 @@ def list_settings(settings: Settings, given: Mapping[str, Given]) -> Iterator[st
 def _assignment(name: str, value: Any) -> str:
     if value is None:
         return f"# {name}"
-    if isinstance(value, SecretStr) or name == "config":
+    if isinstance(value, Secret) or name == "config":
         return f"# {name} = {json.dumps(str(value))}"
     return f"{name} = {_toml(value)}"
 

@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Make the settings of what is given, or one line that says what is wrong and where it came from."""
 
-import contextlib
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
-from pydantic_core import ErrorDetails
-
 from ashapp.server.discovery.folder import find_target
 from ashapp.server.errors import StartupError
-from ashapp.server.settings.explanations import allowed, message, shown, suggestion
+from ashapp.server.records.explanations import shown, suggestion
+from ashapp.server.records.kinds import SECRET
+from ashapp.server.records.record import Wrong, WrongValuesError
 from ashapp.server.settings.model import ServerSettings, Settings
 from ashapp.server.settings.sources.variables import ALIASES, Given, read_settings, variable
-from ashapp.server.settings.types import parts_of
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
 
 __all__ = ["flag", "load", "load_with_sources", "misspelt_variables"]
@@ -24,10 +21,7 @@ __all__ = ["flag", "load", "load_with_sources", "misspelt_variables"]
 # How alike the names of a variable and of a setting must be, from 0 to 1, for one to be a slip of the other.
 _SLIP = 0.8
 
-_FIELDS = ServerSettings.model_fields
-
-# A variable of pydantic.
-_NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
+_FIELDS = ServerSettings.fields
 
 # What ``bind`` stands in the place of.
 _ONE_ADDRESS = ("host", "port", "uds", "fd")
@@ -54,16 +48,9 @@ def load_with_sources(
         _require_one_way_to_listen(given)
         if "app" not in given and (target := find_target(Path.cwd())):
             given["app"] = Given("app", target, "found here")
-        with _without_plugins():
-            return kind(**{name: each.value for name, each in given.items()}), given
-    except ValidationError as error:
-        lines = [
-            _explain(details, given)
-            for details in error.errors(include_url=False)
-            if details["type"] != "default_factory_not_called"  # as a value that it needs is wrong
-        ]
-        # A setting whose value fits none of its types is listed once for each of them.
-        raise StartupError("; ".join(dict.fromkeys(lines))) from None
+        return kind(**{name: each.value for name, each in given.items()}), given
+    except WrongValuesError as error:
+        raise StartupError("; ".join(_explain(wrong, given[wrong.name]) for wrong in error.wrong)) from None
     except ValueError as error:
         raise StartupError(str(error)) from None
 
@@ -92,19 +79,6 @@ def flag(name: str) -> str:
     return theirs.opts[0] if theirs else f"--{name.replace('_', '-')}"
 
 
-@contextlib.contextmanager
-def _without_plugins() -> Iterator[None]:
-    """Let pydantic look for no plugins, which takes time: they are for the models of the application."""
-    before = os.environ.get(_NO_PLUGINS)
-    os.environ[_NO_PLUGINS] = "__all__"
-    try:
-        yield
-    finally:
-        del os.environ[_NO_PLUGINS]
-        if before is not None:
-            os.environ[_NO_PLUGINS] = before
-
-
 def _require_one_way_to_listen(given: Mapping[str, Given]) -> None:
     """Refuse a flag that ``bind`` would leave without effect. What is less than a flag gives way to it."""
     for name in _ONE_ADDRESS:
@@ -119,12 +93,8 @@ def _origin(name: str) -> str:
     return "TARGET" if name == "app" else flag(name)
 
 
-def _explain(details: ErrorDetails, given: Mapping[str, Given]) -> str:
-    if not details["loc"]:
-        return message(details)
-    name = str(details["loc"][0])
-    if details["type"] == "extra_forbidden":
-        return f"{name!r} in the config file is not a setting{suggestion(name, _FIELDS)}"
-    field = _FIELDS[name]
-    value = "" if SecretStr in parts_of(field) else f" = {shown(details['input'])}"
-    return f"{given[name].name}{value} ({given[name].origin}): {allowed(details, field)}"
+def _explain(wrong: Wrong, given: Given) -> str:
+    if wrong.reason is None:
+        return f"{wrong.name!r} in the config file is not a setting{suggestion(wrong.name, _FIELDS)}"
+    value = "" if _FIELDS[wrong.name].kind is SECRET else f" = {shown(wrong.value)}"
+    return f"{given.name}{value} ({given.origin}): {wrong.reason}"

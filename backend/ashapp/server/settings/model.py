@@ -6,20 +6,12 @@ stands for "as uvicorn does it". The title of a group is that of its section on 
 """
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    FilePath,
-    SecretStr,
-    create_model,
-    model_validator,
-)
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
 
+from ashapp.server.records.kinds import FILE, FLAG, PATH, SECRET, Secret, choice, duration, number
+from ashapp.server.records.record import Field, Record, field
 from ashapp.server.settings.lifecycle import Stopping, Workers, is_developed
 from ashapp.server.settings.limits import Limits
 from ashapp.server.settings.proxies import BehindProxy
@@ -31,23 +23,23 @@ from ashapp.server.settings.sources.addresses import (
     parse_addresses,
 )
 from ashapp.server.settings.types import (
-    DURATION,
-    AccessFormat,
-    Addresses,
-    Command,
-    Count,
-    Headers,
-    Mask,
-    Mounted,
-    Port,
-    PortOrOff,
-    PositiveSeconds,
-    ProbePath,
-    Seconds,
-    Text,
+    ACCESS_FORMAT,
+    ADDRESSES,
+    COMMAND,
+    COUNT,
+    HEADERS,
+    MASK,
+    MOUNTED,
+    NATURAL,
+    PORT,
+    PORT_OR_OFF,
+    POSITIVE_SECONDS,
+    PROBE_PATH,
+    SECONDS,
+    TEXT,
     implementation,
 )
-from ashapp.server.settings.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, converter
+from ashapp.server.settings.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, kind_of
 
 __all__ = [
     "REFERENCE_API",
@@ -75,168 +67,166 @@ _NOT_UVICORNS |= {"limit_max_requests", "limit_max_requests_jitter"}
 _ALL = {"0.0.0.0", "::", ""}  # noqa: S104 - nothing is bound by this
 
 
-class Service(BaseModel, title="Options", defer_build=True):
+class Service(Record, title="Options"):
     """What is served."""
 
-    app: Text = REFERENCE_API
+    app: str = field(TEXT, REFERENCE_API)
     """The application to serve."""
-    mount: Mounted | None = None
+    mount: dict[str, str] | None = field(MOUNTED, None)
     """Serve another ASGI or WSGI application below a prefix of the path, as in /mcp=module:name. May be given
     several times; separated by commas in a variable."""
-    live_page: bool = True
+    live_page: bool = field(FLAG, default=True)
     """Serve a live page about the service at / of the reference API, to browsers; without it / is JSON."""
-    prestart: Command | None = None
+    prestart: str | None = field(COMMAND, None)
     """Command that is run before the application is imported; if it fails, nothing is served, and its exit
     code is that of the service. "auto" is ./prestart.sh, if there is one. [default: off]"""
-    environment: Literal["production", "development"] = "production"
+    environment: Literal["production", "development"] = field(
+        choice("production", "development"), "production"
+    )
     """In production a weak SECRET_KEY refuses the start; in development it warns."""
-    secret_key: SecretStr | None = None
+    secret_key: Secret | None = field(SECRET, None)
     """SECRET_KEY for a Flask application that has none of its own, or a weak one."""
-    config: FilePath | None = None
+    config: Path | None = field(FILE, None)
     """TOML file of settings."""
-    loop: Annotated[str, implementation(LOOP_FACTORIES)] | None = None
-    lifespan: Literal["on", "auto", "off"] = "on"
+    loop: str | None = field(implementation(LOOP_FACTORIES), None)
+    lifespan: Literal["on", "auto", "off"] = field(choice("on", "auto", "off"), "on")
     """Whether startup and shutdown are run."""
 
 
-class Listening(BaseModel, title="Listening", defer_build=True):
+class Listening(Record, title="Listening"):
     """Where connections come in."""
 
-    host: Text = "0.0.0.0"  # noqa: S104 - DESIGN: all interfaces
+    host: str = field(TEXT, "0.0.0.0")  # noqa: S104 - DESIGN: all interfaces
     """Address to listen on."""
-    port: Port = 5000
+    port: int = field(PORT, 5000)
     """Port to listen on; 0 takes a free one."""
-    uds: Text | None = None
+    uds: str | None = field(TEXT, None)
     """Listen on a UNIX domain socket instead."""
-    fd: Annotated[int, Field(ge=0)] | None = None
+    fd: int | None = field(NATURAL, None)
     """Listen on an inherited socket instead."""
-    bind: Addresses | None = None
+    bind: list[str] | None = field(ADDRESSES, None)
     """Address to listen on, in the place of host, port, uds and fd: HOST:PORT, :PORT for all interfaces with
     IPv4 and IPv6, [::1]:PORT, unix:PATH, unix:PATH?mode=660&owner=USER:GROUP or fd:NUMBER. May be given
     several times; separated by commas in a variable."""
-    backlog: Count | None = None
+    backlog: int | None = field(COUNT, None)
 
 
-class Process(BaseModel, title="Process", defer_build=True):
+class Process(Record, title="Process"):
     """What the system knows of the service's processes."""
 
-    pidfile: Path | None = None
+    pidfile: Path | None = field(PATH, None)
     """File that has the id of the main process while it runs."""
-    umask: Mask | None = None
+    umask: int | None = field(MASK, None)
     """Permissions, in octal, that files which are made do not get. [default: those of who starts it]"""
 
 
-class Reloading(BaseModel, title="Reloading", defer_build=True):
+class Reloading(Record, title="Reloading"):
     """Whether the service follows changes of its files."""
 
-    reload: bool = False
+    reload: bool = field(FLAG, default=False)
     """Restart when a file changes. Does not turn debug on."""
-    reload_delay: PositiveSeconds | None = None
+    reload_delay: float | None = field(POSITIVE_SECONDS, None)
 
 
-class Probing(BaseModel, title="Probes", defer_build=True):
+class Probing(Record, title="Probes"):
     """Which probes are answered, and where."""
 
-    probes: bool = True
+    probes: bool = field(FLAG, default=True)
     """Answer the probes below, before the application."""
-    livez_path: ProbePath = "/livez"
+    livez_path: str = field(PROBE_PATH, "/livez")
     """Path of the liveness probe; "off" leaves it to the application."""
-    readyz_path: ProbePath = "/readyz"
+    readyz_path: str = field(PROBE_PATH, "/readyz")
     """Path of the readiness probe; "off" leaves it to the application."""
-    healthz_path: ProbePath = "/healthz"
+    healthz_path: str = field(PROBE_PATH, "/healthz")
     """A second path of the liveness probe; "off" leaves it to the application."""
 
-    @model_validator(mode="after")
-    def _distinct_paths(self) -> Self:
+    def _check(self) -> None:
         paths = [path for path in (self.livez_path, self.readyz_path, self.healthz_path) if path]
         if len(paths) != len(set(paths)):
             raise ValueError("livez_path, readyz_path and healthz_path must differ")
-        return self
 
 
-class Management(BaseModel, title="Management", defer_build=True):
+class Management(Record, title="Management"):
     """Where operators and their machines ask how the service is."""
 
-    management_host: Text = "127.0.0.1"
+    management_host: str = field(TEXT, "127.0.0.1")
     """Address of the management port, which must never be public; 0.0.0.0 where scrapers come from other
     machines."""
-    management_port: PortOrOff = 5001
+    management_port: int | Literal["off"] = field(PORT_OR_OFF, 5001)
     """Port of metrics and readiness in detail; 0 takes a free one, "off" leaves it out."""
-    control_socket: Text = "auto"
+    control_socket: str = field(TEXT, "auto")
     """Path of a socket by which "ashapp status", "stacks", "reload" and "scale" of the same user ask the
     service; "auto" is one in a folder of this user, "off" leaves it out."""
-    readiness_interval: Annotated[float, Field(gt=0, le=3600), DURATION] = 5.0
+    readiness_interval: float = field(duration(0, 3600, is_open=True), 5.0)
     """Seconds from one run of the readiness checks to the next."""
-    readiness_full_errors: bool = False
+    readiness_full_errors: bool = field(FLAG, default=False)
     """Show and log the whole text of what a readiness check raises, with the secrets that it may hold."""
-    faults: bool = False
+    faults: bool = field(FLAG, default=False)
     """Let whoever reaches the management port ask for faults there, at /faults: latency,
     errors, crashes and more."""
 
-    @model_validator(mode="after")
-    def _has_a_port_for_faults(self) -> Self:
+    def _check(self) -> None:
         if self.faults and self.management_port == "off":
             raise ValueError(
                 "faults are asked for at the management port, which is off: choose a management_port"
             )
-        return self
 
 
-class Http(BaseModel, title="HTTP", defer_build=True):
+class Http(Record, title="HTTP"):
     """How HTTP is spoken."""
 
-    http: Annotated[str, implementation(HTTP_PROTOCOLS)] | None = None
-    headers: Headers | None = None
-    server_header: bool = False
+    http: str | None = field(implementation(HTTP_PROTOCOLS), None)
+    headers: list[tuple[str, str]] | None = field(HEADERS, None)
+    server_header: bool = field(FLAG, default=False)
     """Send the header 'Server: uvicorn'."""
-    date_header: bool | None = None
-    h11_max_incomplete_event_size: Count | None = None
+    date_header: bool | None = field(FLAG, None)
+    h11_max_incomplete_event_size: int | None = field(COUNT, None)
 
 
-class Tls(BaseModel, title="TLS", defer_build=True):
+class Tls(Record, title="TLS"):
     """Certificates and keys."""
 
-    ssl_keyfile: FilePath | None = None
-    ssl_certfile: FilePath | None = None
-    ssl_keyfile_password: SecretStr | None = None
-    ssl_cert_reqs: Annotated[int, Field(ge=0, le=2)] | None = None
-    ssl_ca_certs: FilePath | None = None
+    ssl_keyfile: Path | None = field(FILE, None)
+    ssl_certfile: Path | None = field(FILE, None)
+    ssl_keyfile_password: Secret | None = field(SECRET, None)
+    ssl_cert_reqs: int | None = field(number(0, 2), None)
+    ssl_ca_certs: Path | None = field(FILE, None)
 
-    @model_validator(mode="after")
-    def _has_both_files(self) -> Self:
+    def _check(self) -> None:
         if self.ssl_keyfile and not self.ssl_certfile:
             raise ValueError("ssl_keyfile needs ssl_certfile")
-        return self
 
 
-class WebSocket(BaseModel, title="WebSocket", defer_build=True):
+class WebSocket(Record, title="WebSocket"):
     """How WebSockets are spoken."""
 
-    ws: Annotated[str, implementation(WS_PROTOCOLS)] | None = None
-    ws_max_size: Count | None = None
-    ws_max_queue: Count | None = None
-    ws_ping_interval: PositiveSeconds | None = None
-    ws_ping_timeout: PositiveSeconds | None = None
+    ws: str | None = field(implementation(WS_PROTOCOLS), None)
+    ws_max_size: int | None = field(COUNT, None)
+    ws_max_queue: int | None = field(COUNT, None)
+    ws_ping_interval: float | None = field(POSITIVE_SECONDS, None)
+    ws_ping_timeout: float | None = field(POSITIVE_SECONDS, None)
 
 
-class Logging(BaseModel, title="Logging", defer_build=True):
+class Logging(Record, title="Logging"):
     """What is logged, and how it looks."""
 
-    log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] = "info"
+    log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] = field(
+        choice("critical", "error", "warning", "info", "debug", "trace"), "info"
+    )
     """Log level."""
-    log_format: Literal["auto", "json", "console"] = "auto"
+    log_format: Literal["auto", "json", "console"] = field(choice("auto", "json", "console"), "auto")
     """One JSON object per line, or lines for a reader; auto takes these at a terminal."""
-    log_config: FilePath | None = None
+    log_config: Path | None = field(FILE, None)
     """Logging configuration file (.ini, .json, .yaml) that replaces the log described here."""
-    access_log: bool = True
+    access_log: bool = field(FLAG, default=True)
     """Log each request when it has ended, at level info. Probes are left out."""
-    access_log_query: bool = False
+    access_log_query: bool = field(FLAG, default=False)
     """Log the query string of each request too, with the secrets it may hold."""
-    access_log_format: AccessFormat | None = None
+    access_log_format: str | None = field(ACCESS_FORMAT, None)
     """Fields of a JSON line, with commas between them, or a line by gunicorn's atoms such as %(h)s."""
-    use_colors: bool | None = None
+    use_colors: bool | None = field(FLAG, None)
     # A person who waits begins to notice a tenth of a second; half a second is no chance.
-    loop_guard: Seconds = Field(default_factory=lambda values: 0.1 if is_developed(values) else 0.5)
+    loop_guard: float = field(SECONDS, derive=lambda values: 0.1 if is_developed(values) else 0.5)
     """Log the stack of what blocks the event loop for longer than this; 0 for never.
     [default: 0.1 in development and with --reload, else 0.5]"""
 
@@ -260,17 +250,13 @@ class Settings(
     """The settings that are known by name here; `ServerSettings` adds uvicorn's others.
 
     The groups are read from the last to the first: some defaults depend on settings that come before.
-    Raises ``pydantic.ValidationError`` for wrong values; `ashapp.server.settings.loading` makes one line of
-    it.
+    `ashapp.server.settings.loading` makes one line of what is wrong with values.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     #: Whether a developer is served, by ``ashapp dev``. It is no setting, so nothing else can ask for it.
     debug: ClassVar[bool] = False
 
-    @model_validator(mode="after")
-    def _has_an_address_for_each_port(self) -> Self:
+    def _check(self) -> None:
         if self.uds is not None and self.fd is not None:
             raise ValueError("uds and fd exclude each other")
         # The kernel would let both be bound before they listen.
@@ -284,7 +270,6 @@ class Settings(
                     f"{name} and management_port are both {address.port}: choose another management_port, "
                     "or off"
                 )
-        return self
 
     @property
     def addresses(self) -> list[Address]:
@@ -302,9 +287,9 @@ class Settings(
 
     def uvicorn_config(self) -> dict[str, Any]:
         """Return the keyword arguments for ``uvicorn.Config``; what is not set keeps uvicorn's default."""
-        given = {name: getattr(self, name) for name in type(self).model_fields if name in CONFIG_PARAMETERS}
+        given = {name: getattr(self, name) for name in self.fields if name in CONFIG_PARAMETERS}
         options = {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            name: value.text if isinstance(value, Secret) else value
             for name, value in given.items()
             if value is not None and name not in _NOT_UVICORNS
         }
@@ -312,13 +297,12 @@ class Settings(
         return {**options, "proxy_headers": False}
 
 
-_OTHERS: dict[str, Any] = {
-    name: (Annotated[Any, BeforeValidator(converter(option))], None)
+_OTHERS = {
+    name: Field(kind_of(option), None)
     for name, option in UVICORN_OPTIONS.items()
-    if name not in Settings.model_fields
+    if name not in Settings.fields
 }
 
-#: `Settings` with a field for every other option of the installed uvicorn.
-ServerSettings: type[Settings] = create_model(
-    "ServerSettings", __base__=Settings, __module__=__name__, **_OTHERS
-)
+
+class ServerSettings(Settings, title="Others of uvicorn", more=_OTHERS):
+    """`Settings` with a field for every other option of the installed uvicorn."""

@@ -1,46 +1,43 @@
 # SPDX-License-Identifier: MIT
-"""The types of values that settings have."""
+"""The kinds of values that settings have."""
 
 import re
 import shlex
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, get_args
-
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
-from pydantic.fields import FieldInfo
+from typing import Any
 
 from ashapp.observe.logs.access_format import check_format
+from ashapp.server.records.kinds import Kind, duration, number, size, text, texts
 from ashapp.server.settings.sources.addresses import address_texts, parse_addresses
-from ashapp.server.settings.sources.durations import seconds_of
 
 __all__ = [
-    "DURATION",
-    "AccessFormat",
-    "Addresses",
-    "Command",
-    "Count",
-    "Headers",
-    "Mask",
-    "Mounted",
-    "Port",
-    "PortOrOff",
-    "PositiveSeconds",
-    "ProbePath",
-    "Seconds",
-    "Size",
-    "Text",
-    "WholeSeconds",
+    "ACCESS_FORMAT",
+    "ADDRESSES",
+    "COMMAND",
+    "COUNT",
+    "HEADERS",
+    "MASK",
+    "MOUNTED",
+    "NATURAL",
+    "PORT",
+    "PORT_OR_OFF",
+    "POSITIVE_SECONDS",
+    "PROBE_PATH",
+    "SECONDS",
+    "SIZE",
+    "TEXT",
+    "WHOLE_SECONDS",
     "implementation",
-    "parts_of",
 ]
 
 # RFC 9110, 5.1 and 5.5: a token, and a value without control characters.
 _HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 
 
-def _seconds(value: Any) -> Any:
-    found = seconds_of(value) if isinstance(value, str) else None
-    return value if found is None else found
+def _some(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
 
 
 def _command(value: str) -> str:
@@ -58,23 +55,11 @@ def _probe_path(value: str) -> str:
 
 
 def _port_or_off(value: Any) -> Any:
-    if value is False or str(value).lower() in {"off", "no", "false", "none"}:
-        return "off"
-    if not str(value).isdecimal() or int(value) > 65535:
-        raise ValueError('must be a whole number from 0 to 65535, or "off"')
-    return int(value)
+    return "off" if str(value).lower() in {"off", "no", "false", "none"} else PORT.check(value)
 
 
-def _octal(value: Any) -> Any:
-    if isinstance(value, str) and re.fullmatch(r"(0o)?[0-7]{1,4}", value):
-        value = int(value.removeprefix("0o"), 8)
-    if not isinstance(value, int) or not 0 <= value <= 0o777:
-        raise ValueError("must be an octal number from 0 to 777, such as 027")
-    return value
-
-
-def _header_lines(value: Any) -> Any:
-    return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+def _octal(text: str) -> int | str:
+    return int(text.removeprefix("0o"), 8) if re.fullmatch(r"(0o)?[0-7]{1,4}", text) else text
 
 
 def _headers(lines: list[str]) -> list[tuple[str, str]]:
@@ -85,20 +70,24 @@ def _headers(lines: list[str]) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for _, match in matches if match]
 
 
-def _mounted(value: Any) -> Any:
-    if isinstance(value, str):
-        value = [part.strip() for part in re.split(r"[,\n]", value) if part.strip()]
-    if not isinstance(value, list | tuple):
-        return value
-    pairs = [str(part).partition("=")[::2] for part in value]
-    if len({prefix for prefix, _ in pairs}) < len(pairs):
-        raise ValueError("each prefix may be given once")
-    return dict(pairs)
+def _header_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
 
 
-def _mounts(value: dict[str, str]) -> dict[str, str]:
+def _mount_lines(text: str) -> list[str]:
+    return [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
+
+
+def _mounted(value: Any) -> dict[str, str]:
+    if isinstance(value, list | tuple):
+        pairs = [str(part).partition("=")[::2] for part in value]
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            raise ValueError("each prefix may be given once")
+    if not isinstance(value, dict):
+        raise ValueError  # noqa: TRY004 - which tells what is allowed
     for prefix, target in value.items():
-        if not re.fullmatch(r"(/[^/?#\s]+)+", prefix) or not target:
+        if not re.fullmatch(r"(/[^/?#\s]+)+", prefix) or not isinstance(target, str) or not target:
             raise ValueError(f"{prefix}={target} is not of the form '/prefix=module:application'")
     return value
 
@@ -108,39 +97,30 @@ def _addresses(texts: list[str]) -> list[str]:
     return texts
 
 
-def implementation(known: Iterable[str]) -> AfterValidator:
-    """Return what checks that a text is one of *known*, or names something else that can be imported."""
+def implementation(known: Iterable[str]) -> Kind:
+    """Return the kind of a text that is one of *known*, or names something else that can be imported."""
 
     def check(value: str) -> str:
         if value not in known and not re.fullmatch(r"[\w.]+:[\w.]+", value):
             raise ValueError(f"must be one of {', '.join(known)}, or an import string 'module:attribute'")
         return value
 
-    return AfterValidator(check)
+    return text(check, choices=[*known])
 
 
-Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1)]
-#: Marks a number of seconds, which may have a unit.
-DURATION = BeforeValidator(_seconds)
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), DURATION]
-PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False), DURATION]
-WholeSeconds = Annotated[int, Field(ge=0), DURATION]
-Size = Annotated[ByteSize, Field(ge=0)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-PortOrOff = Annotated[int | Literal["off"], BeforeValidator(_port_or_off)]
-Mask = Annotated[int, BeforeValidator(_octal)]
-AccessFormat = Annotated[str, AfterValidator(check_format)]
-Command = Annotated[str, AfterValidator(_command)]
-ProbePath = Annotated[str, AfterValidator(_probe_path)]
-Mounted = Annotated[dict[str, str], BeforeValidator(_mounted), AfterValidator(_mounts)]
-Addresses = Annotated[list[str], BeforeValidator(address_texts), AfterValidator(_addresses)]
-Headers = Annotated[list[str], BeforeValidator(_header_lines), AfterValidator(_headers)]
-
-
-def parts_of(field: FieldInfo) -> list[Any]:
-    """Return the types in the annotation of *field*, and what it is annotated with."""
-    parts: list[Any] = [field.annotation, *field.metadata]
-    for part in parts:
-        parts += part.metadata if isinstance(part, FieldInfo) else get_args(part)
-    return parts
+TEXT = text(_some)
+COUNT = number(1)
+NATURAL = number(0)
+SECONDS = duration()
+POSITIVE_SECONDS = duration(is_open=True)
+WHOLE_SECONDS = duration(is_whole=True)
+SIZE = size()
+PORT = number(0, 65535)
+PORT_OR_OFF = Kind(f'{PORT.allowed}, or "off"', _port_or_off, PORT.read, "INTEGER|off")
+MASK = number(0, 0o777)._replace(allowed="must be an octal number from 0 to 777, such as 027", read=_octal)
+ACCESS_FORMAT = text(check_format)
+COMMAND = text(_command)
+PROBE_PATH = text(_probe_path)
+MOUNTED = Kind("must be a table of targets", _mounted, _mount_lines, "/PREFIX=TARGET", is_several=True)
+ADDRESSES = texts(address_texts, _addresses, "ADDRESS")
+HEADERS = texts(_header_lines, _headers)

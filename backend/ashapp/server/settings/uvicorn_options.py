@@ -5,14 +5,16 @@ A new uvicorn release brings its new options; nothing here names them one by one
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
 import uvicorn
 from uvicorn.main import main as uvicorn_command
 
-__all__ = ["CONFIG_PARAMETERS", "UVICORN_OPTIONS", "converter"]
+from ashapp.server.records.kinds import FLAG, Kind
+
+__all__ = ["CONFIG_PARAMETERS", "UVICORN_OPTIONS", "kind_of"]
 
 CONFIG_PARAMETERS = frozenset(inspect.signature(uvicorn.Config).parameters)
 
@@ -27,21 +29,21 @@ UVICORN_OPTIONS: Mapping[str, click.Option] = {
 }
 
 
-def converter(option: click.Option) -> Callable[[Any], Any]:
-    """Return a function that validates a value as the option's click type does.
+def kind_of(option: click.Option) -> Kind:
+    """Return what *option* takes. A text for one that may be repeated is split at commas."""
+    if option.is_flag:
+        return FLAG
 
-    A text given for an option that may be repeated is split at commas.
-    The function raises ``ValueError`` with click's explanation.
-    """
-
-    def convert_one(value: Any) -> Any:
+    def convert(value: Any) -> Any:
         try:
             return option.type.convert(value, option, None)
         except click.BadParameter as error:
             raise ValueError(error.message) from error
 
-    def convert_many(value: Any) -> list[Any]:
-        items = value.split(",") if isinstance(value, str) else value
-        return [convert_one(item.strip() if isinstance(item, str) else item) for item in items]
+    if option.multiple:
+        return Kind("must be a list", lambda values: [*map(convert, values)], _items, is_several=True)
+    return Kind("must be a value", convert)
 
-    return convert_many if option.multiple else convert_one
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",")]

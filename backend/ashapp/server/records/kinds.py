@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""Kinds of values: how each is read of a text, and what is allowed."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ashapp.server.settings.sources.durations import UNITS_TEXT, seconds_of
+
+__all__ = [
+    "FILE",
+    "FLAG",
+    "PATH",
+    "SECRET",
+    "Kind",
+    "Secret",
+    "choice",
+    "duration",
+    "number",
+    "size",
+    "text",
+    "texts",
+]
+
+_FLAGS = {
+    **dict.fromkeys(["1", "on", "t", "true", "y", "yes"], True),
+    **dict.fromkeys(["0", "off", "f", "false", "n", "no"], False),
+}
+
+_PREFIXES = "kmgtpe"
+_SIZE = re.compile(rf"(\d*\.?\d+)\s*(?:(?:([{_PREFIXES}])(i?))?b)?", re.IGNORECASE)
+
+
+class Kind(NamedTuple):
+    """What a value may be."""
+
+    #: Says it, to be put behind a value that is refused.
+    allowed: str
+    #: Returns what is meant by a value. Raises ``ValueError``, with a text if *allowed* does not say enough.
+    check: Callable[[Any], Any]
+    #: Returns what a text stands for; the text itself if that is nothing.
+    read: Callable[[str], Any] = str
+    #: What stands for a value on the help page, where that is not "TEXT".
+    metavar: str = ""
+    #: All values that there are, or the usual ones.
+    choices: Sequence[str] = ()
+    #: Whether it is a list, whose parts may be given one by one.
+    is_several: bool = False
+
+    def parse(self, value: Any, *, is_strict: bool = False) -> Any:
+        """Return what is meant by *value*. If this *is_strict*, no text stands for anything else.
+
+        Raises:
+            ValueError: it is refused; the message says what is allowed.
+
+        """
+        try:
+            return self.check(self.read(value) if isinstance(value, str) and not is_strict else value)
+        except ValueError as error:
+            raise ValueError(str(error) or self.allowed) from None
+
+
+def _required(is_allowed: bool) -> None:  # noqa: FBT001 - that is all it is about
+    if not is_allowed:
+        raise ValueError
+
+
+def text(refine: Callable[[str], Any] = str, **more: Any) -> Kind:
+    """Return the kind of a text, of which *refine* makes what is meant, or raises ``ValueError``."""
+
+    def check(value: Any) -> Any:
+        _required(isinstance(value, str))
+        return refine(value)
+
+    return Kind("must be a valid string", check, **more)
+
+
+def choice(*choices: str) -> Kind:
+    """Return the kind of a text that is one of *choices*."""
+
+    def check(value: Any) -> Any:
+        _required(value in choices)
+        return value
+
+    allowed = " or ".join(filter(None, [", ".join(map(repr, choices[:-1])), repr(choices[-1])]))
+    return Kind(f"must be {allowed}", check, choices=choices, metavar=f"[{'|'.join(choices)}]")
+
+
+def texts(split: Callable[[str], list[str]], refine: Callable[[list[str]], Any], metavar: str = "") -> Kind:
+    """Return the kind of a list of texts, or of one that *split* takes apart; *refine* is as for `text`."""
+
+    def check(value: Any) -> Any:
+        _required(isinstance(value, list | tuple) and all(isinstance(each, str) for each in value))
+        return refine(list(value))
+
+    return Kind("must be a list of strings", check, split, metavar, is_several=True)
+
+
+def number(least: int, most: int | None = None, *, is_open: bool = False, is_whole: bool = True) -> Kind:
+    """Return the kind of a number from *least*, or above it if that *is_open*, to *most*."""
+
+    def check(value: Any) -> float:
+        _required(isinstance(value, int | float) and not isinstance(value, bool))
+        _required(value > least if is_open else value >= least)  # which "nan" never is
+        _required(value <= (sys.float_info.max if most is None else most) and not (is_whole and value % 1))
+        return int(value) if is_whole else float(value)
+
+    if is_open:
+        bounds = f"above {least}" if most is None else f"above {least} and at most {most}"
+    else:
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    allowed = f"must be a {'whole ' if is_whole else ''}number {bounds}"
+    return Kind(allowed, check, _number_of, "INTEGER" if is_whole else "NUMBER")
+
+
+def _number_of(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def duration(
+    least: int = 0, most: int | None = None, *, is_open: bool = False, is_whole: bool = False
+) -> Kind:
+    """Return the kind of a number of seconds, which may have a unit."""
+
+    def read(text: str) -> float | str:
+        found = seconds_of(text)
+        return _number_of(text) if found is None else found
+
+    kind = number(least, most, is_open=is_open, is_whole=is_whole)
+    return kind._replace(allowed=f"{kind.allowed}, in {UNITS_TEXT}", read=read, metavar="DURATION")
+
+
+def size(least: int = 0) -> Kind:
+    """Return the kind of a number of bytes, which may have a unit (IEC 80000-13)."""
+    allowed = f"must be a number of bytes of at least {least}, such as 20MiB"
+    return number(least)._replace(allowed=allowed, read=_bytes_of, metavar="SIZE")
+
+
+def _bytes_of(text: str) -> int | str:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        return text
+    digits, prefix, binary = match.groups()
+    power = _PREFIXES.index(prefix.lower()) + 1 if prefix else 0
+    return int(float(digits) * (1024 if binary else 1000) ** power)
+
+
+def _flag(value: Any) -> bool:
+    _required(isinstance(value, int | float) and value in {0, 1})
+    return bool(value)
+
+
+def _file(value: Any) -> Path:
+    _required(isinstance(value, str | Path) and Path(value).is_file())
+    return Path(value)
+
+
+class Secret(NamedTuple):
+    """A text that is not shown."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        """Return no part of it."""
+        return "**********"
+
+
+FLAG = Kind("must be true or false", _flag, lambda text: _FLAGS.get(text.lower(), text))
+FILE = Kind("must be the path of a file that is there", _file)
+PATH = text(Path)
+SECRET = text(Secret)
