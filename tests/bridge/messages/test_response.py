@@ -133,3 +133,31 @@ def test_the_body_is_clipped_at_its_content_length(chunks: list[bytes], length: 
     sent = b"".join(map(response.clip, chunks))
     assert sent == whole[:length]
     assert response.remaining == (None if length is None else max(0, length - len(whole)))
+
+
+def test_heads_that_come_again_are_the_same_and_apart() -> None:
+    fields = [("Content-Type", "text/plain"), ("Content-Length", "2")]
+    first, again, of_head = Response("GET"), Response("GET"), Response("HEAD")
+    for response in (first, again, of_head):
+        response.start("200 OK", fields)
+    first.head()["headers"].append((b"x-a", b"1"))  # as a server does
+    assert again.head() == {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [(b"content-type", b"text/plain"), (b"content-length", b"2")],
+    }
+    assert (first.bodiless, first.remaining) == (False, 2)
+    assert (of_head.bodiless, of_head.remaining) == (True, None)
+
+
+def test_heads_are_kept_in_a_bounded_number_and_none_with_a_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: dict[Any, Any] = {}
+    monkeypatch.setattr("ashapp.bridge.messages.response._known", known)
+    monkeypatch.setattr("ashapp.bridge.messages.response._MOST_KNOWN", 2)
+    for number in range(5):
+        Response("GET").start("200 OK", [("X-Number", str(number))])
+    assert len(known) <= 2
+    known.clear()
+    Response("GET").start("200 OK", [("Set-Cookie", "session=" + "x" * 40)])
+    Response("GET").start("200 OK", [("X-Number", "1")] * 20)
+    assert not known

@@ -2,7 +2,9 @@
 """``start_response`` and the framing of a response, by PEP 3333 and RFC 9110. No I/O."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 from ashapp.bridge.messages.headers import encode_response_headers
 from ashapp.bridge.messages.types import ExcInfo, Message
@@ -15,6 +17,21 @@ _HAND_OVER = frozenset({b"x-accel-redirect", b"x-sendfile", b"x-lighttpd-send-fi
 
 _LENGTH = b"content-length"
 _STATUS = re.compile(r"([1-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
+
+# Heads of few and short fields come again and again. Longer ones, cookies among them, are not kept in memory.
+_SHORT = 40
+_MOST_PARTS = 12
+_MOST_KNOWN = 1024
+_known: dict[tuple[Any, ...], "_Head"] = {}
+
+
+class _Head(NamedTuple):
+    """A status, the fields as they are sent, whether no body may follow, and the length of the body."""
+
+    code: int
+    fields: tuple[tuple[bytes, bytes], ...]
+    bodiless: bool
+    length: int | None
 
 
 @lru_cache(maxsize=256)
@@ -76,18 +93,9 @@ class Response:
                 raise exc_info[1].with_traceback(exc_info[2])
         elif self._status:
             raise AssertionError("start_response was called again without exc_info (PEP 3333)")
-        code = status_code(status)
-        encoded = encode_response_headers(headers)
-        remaining = None
-        if self._is_head or code in {204, 304}:
-            self.bodiless = True
-            if not self._is_head or code == 204:
-                # 204 must not have one (RFC 9110, 8.6); for 304 servers would wait for the body it promises.
-                encoded = [field for field in encoded if field[0] != b"content-length"]
-        else:
-            self.bodiless = False
-            remaining = _content_length(encoded)
-        self._status, self._headers, self.remaining = code, encoded, remaining
+        head = _head(status, headers, is_head=self._is_head)
+        self._status, self._headers = head.code, [*head.fields]
+        self.bodiless, self.remaining = head.bodiless, head.length
 
     def is_due(self, body: bytes) -> bool:
         """Say whether *body* is what the headers announce, and nothing has gone out yet."""
@@ -114,6 +122,32 @@ class Response:
                 chunk = chunk[: self.remaining]
             self.remaining -= len(chunk)
         return chunk
+
+
+def _head(status: str, headers: Iterable[tuple[str, str]], *, is_head: bool) -> _Head:
+    key: tuple[Any, ...] = (is_head, status, *headers)
+    try:
+        known = _known.get(key)
+    except TypeError:  # lists, in place of tuples of text
+        return _make_head(*key)
+    if known is None:
+        known = _make_head(*key)
+        if len(key) <= _MOST_PARTS and all(len(value) <= _SHORT for _, value in key[2:]):
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            _known[key] = known
+    return known
+
+
+def _make_head(is_head: bool, status: str, *headers: tuple[str, str]) -> _Head:  # noqa: FBT001 - the parts of a key
+    code = status_code(status)
+    encoded = encode_response_headers(headers)
+    if not (is_head or code in {204, 304}):
+        return _Head(code, (*encoded,), bodiless=False, length=_content_length(encoded))
+    if not is_head or code == 204:
+        # 204 must not have one (RFC 9110, 8.6); for 304 servers would wait for the body it promises.
+        encoded = [field for field in encoded if field[0] != _LENGTH]
+    return _Head(code, (*encoded,), bodiless=True, length=None)
 
 
 def _content_length(headers: list[tuple[bytes, bytes]]) -> int | None:
