@@ -47,6 +47,7 @@ ORDER = (
     "ashapp.bridge.streams",
     "ashapp.bridge.wsgi",
     "ashapp.bridge.lifespan",
+    "ashapp.bridge.options",
     "ashapp.bridge.mounts",
     "ashapp.bridge.forked_children",
     "ashapp.bridge.lifespan_runner",
@@ -61,7 +62,6 @@ ORDER = (
     "ashapp.bridge.concurrency.futures",
     "ashapp.bridge.concurrency.call",
     "ashapp.bridge.stacks",
-    "ashapp.bridge.keywords",
     "ashapp.bridge.messages",
 )
 

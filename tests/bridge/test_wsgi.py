@@ -19,8 +19,8 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Environ, Scope, StartResponse
+from ashapp.bridge.options import DEFAULT_THREADS
 from ashapp.bridge.request.uploads.input_stream import InputStream
-from ashapp.bridge.wsgi import DEFAULT_THREADS
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually
 

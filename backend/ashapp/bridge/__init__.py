@@ -2,8 +2,9 @@
 """Flask and WSGI on ASGI. Usable alone, under any ASGI server."""
 
 from ashapp.bridge.concurrency.threads.thread_locals import isolate_thread_locals
-from ashapp.bridge.flask.application import BridgeOptions, FlaskToAsgi
+from ashapp.bridge.flask.application import FlaskToAsgi
 from ashapp.bridge.messages.errors import ClientDisconnected
+from ashapp.bridge.options import DEFAULT_THREADS, BridgeOptions
 from ashapp.bridge.placement.nonblocking import nonblocking, on_thread
 from ashapp.bridge.streams.event import Event
 from ashapp.bridge.streams.sse import sse
@@ -11,7 +12,7 @@ from ashapp.bridge.websocket.faces import BlockingWebSocket, WebSocket
 from ashapp.bridge.websocket.libraries.socket_io import adopt_socketio
 from ashapp.bridge.websocket.rules import websocket
 from ashapp.bridge.websocket.state import WebSocketClosed
-from ashapp.bridge.wsgi import DEFAULT_THREADS, WsgiToAsgi
+from ashapp.bridge.wsgi import WsgiToAsgi
 
 __all__ = [
     "DEFAULT_THREADS",

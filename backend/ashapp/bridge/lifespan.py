@@ -6,31 +6,39 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections.abc import Iterator, MutableMapping
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from ashapp.bridge.messages.types import Receive, Scope, Send
-    from ashapp.bridge.mounts import Mount
+from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
+from ashapp.bridge.concurrency.futures import as_exception
+from ashapp.bridge.concurrency.own_loop import drain_own_loops
 
-__all__ = ["Lifespan", "LifespanCallable", "LifespanManager", "RunSync"]
+if TYPE_CHECKING:
+    from ashapp.bridge.admission.websockets import Websockets
+    from ashapp.bridge.messages.types import Receive, Scope, Send
+    from ashapp.bridge.mounts import Mounts
+    from ashapp.bridge.options import BridgeOptions, LifespanCallable
+    from ashapp.bridge.request.service import Service
+
+__all__ = ["Lifespan"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-LifespanCallable = Callable[[], object]
-LifespanManager = Callable[[Any], AbstractAsyncContextManager[Any]]
-RunSync = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+# Seconds between looks at what is still in flight.
+_DRAIN_INTERVAL = 0.01
 
 
 class Lifespan:
     """The callables of an application, run once each time its server starts and stops.
 
-    They take no arguments. An ``async def`` runs on the server's loop, any other callable by
-    *run_sync*, so that it may block. *manager* makes an async context manager of *app*: it is entered
-    before the callables of startup and left after those of shutdown; a mapping that it gives is put
-    into the ``state`` of the server's scopes. Startup stops at the first that fails, and tells the
-    server, which then does not serve; shutdown calls all, the last registered first.
+    *options* has them. They take no arguments. An ``async def`` runs on the server's loop, any other callable
+    on a thread of *service*, so that it may block. The option ``lifespan`` makes an async context manager of
+    *app*. It is entered before the callables of startup and left after those of shutdown. A mapping that it
+    gives is put into the ``state`` of the server's scopes. Startup stops at the first that fails, and tells
+    the server, which then does not serve. Shutdown waits for requests, *websockets* and tasks for as long as
+    the grace of *service*, and then calls all, the last registered first.
 
     *mounts* have lifespans of their own, which are entered after those of *app* and left before them.
 
@@ -38,25 +46,18 @@ class Lifespan:
     ``lifespan`` counts too, at the time of the startup.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what there is to run, and how
-        self,
-        app: Any,
-        run_sync: RunSync,
-        drain: Callable[[], Awaitable[None]],
-        on_startup: Iterable[LifespanCallable] = (),
-        on_shutdown: Iterable[LifespanCallable] = (),
-        manager: LifespanManager | None = None,
-        mounts: Iterable[Mount] = (),
+    def __init__(
+        self, app: Any, service: Service, websockets: Websockets, mounts: Mounts, options: BridgeOptions
     ) -> None:
-        self.on_startup = list(on_startup)
-        self.on_shutdown = list(on_shutdown)
-        self.manager = manager
+        self.on_startup = list(options.get("on_startup", ()))
+        self.on_shutdown = list(options.get("on_shutdown", ()))
+        self.manager = options.get("lifespan")
         #: Whether the shutdown has begun; None as long as the server has not started by this protocol.
         self.is_stopping: bool | None = None
         self._app = app
+        self._service = service
+        self._websockets = websockets
         self._mounts = mounts
-        self._run_sync = run_sync
-        self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the server's lifespan messages until it shuts down."""
@@ -74,10 +75,12 @@ class Lifespan:
                     await send(_answer("lifespan.startup", failures))
             self.is_stopping = True
             await send(_answer("lifespan.shutdown", await self._stop(stack)))
+        for pool in (self._service.pool, self._websockets.pool, self._service.request_threads):
+            pool.dismiss()
 
     async def _start(self, scope: Scope, stack: AsyncExitStack) -> list[str]:
         failures: list[str] = []
-        mounted = (mount.lifespan for mount in self._mounts)
+        mounted = (mount.lifespan for mount in self._mounts.values())
         for manager in (self.manager, getattr(self._app, "lifespan", None), *mounted):
             if manager is not None and not failures:
                 with _noting("startup", manager, failures):
@@ -92,12 +95,23 @@ class Lifespan:
 
     async def _stop(self, stack: AsyncExitStack) -> list[str]:
         failures: list[str] = []
-        await self._drain()
+        await self.drain()
         for function in reversed(self.on_shutdown + self._of_application("on_shutdown")):
             with _noting("shutdown", function, failures):
                 await self._call(function)
         await self._leave(stack, failures)
         return failures
+
+    async def drain(self) -> None:
+        """Wait until requests, WebSockets and tasks have ended; cancel the tasks that are late."""
+        # Requests that the server gave up end with teardowns, which still use what shutdown takes away.
+        service, websockets = self._service, self._websockets
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + service.grace
+        while (service.admission.in_flight or websockets.open) and loop.time() < deadline:  # noqa: ASYNC110 - an event would cost each request
+            await asyncio.sleep(_DRAIN_INTERVAL)
+        await drain_own_loops(max(deadline - loop.time(), 0))
+        await service.tasks.drain(max(deadline - loop.time(), 0))
 
     async def _leave(self, stack: AsyncExitStack, failures: list[str]) -> None:
         with _noting("shutdown", "lifespan", failures):
@@ -112,6 +126,18 @@ class Lifespan:
         result = function() if inspect.iscoroutinefunction(function) else await self._run_sync(function)
         if inspect.isawaitable(result):  # a lambda or a partial around a coroutine function
             await result
+
+    async def _run_sync(self, function: LifespanCallable) -> Any:
+        loop = asyncio.get_running_loop()
+
+        def call() -> Any:
+            set_main_event_loop(loop)
+            try:
+                return function()
+            except StopIteration as error:  # which a future can't hold
+                raise as_exception(error) from error
+
+        return await asyncio.wrap_future(self._service.pool.call(call))
 
 
 @contextmanager

@@ -298,7 +298,7 @@ async def test_the_end_of_the_server_waits_for_tasks_that_a_view_has_left() -> N
 
     bridge = plain_app(view, lifespan=None)
     assert (await fetch(bridge)).body == b"accepted"
-    await bridge._drain()
+    await bridge.lifespan.drain()
     assert done.is_set()
 
 

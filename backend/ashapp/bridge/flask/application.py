@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import flask
 from flask.app import Flask
@@ -13,48 +13,27 @@ from flask.app import Flask
 from ashapp.bridge.concurrency.threads.borrowed_thread import BorrowedThread
 from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
 from ashapp.bridge.flask.dispatch import Dispatch
-from ashapp.bridge.keywords import renamed
+from ashapp.bridge.options import accept_old_names
 from ashapp.bridge.placement.rules import choose, keeps_all
 from ashapp.bridge.placement.static_files import keeps_files
 from ashapp.bridge.request.loop_call import LoopCall
 from ashapp.bridge.websocket.libraries.flask_sock import offer_greenlets
 from ashapp.bridge.websocket.libraries.socket_io import is_adopted
-from ashapp.bridge.wsgi import RENAMED, WsgiToAsgi
+from ashapp.bridge.wsgi import WsgiToAsgi
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Mapping
 
-    from ashapp.bridge.lifespan import LifespanCallable, LifespanManager
-    from ashapp.bridge.messages.types import AsgiApplication, Environ
+    from ashapp.bridge.messages.types import Environ
+    from ashapp.bridge.options import BridgeOptions
     from ashapp.bridge.request.service import Service
     from ashapp.bridge.request.uploads.input_stream import InputStream
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
-__all__ = ["DEFAULT_ASYNC_THREADS", "BridgeOptions", "FlaskToAsgi"]
+__all__ = ["DEFAULT_ASYNC_THREADS", "FlaskToAsgi"]
 
 #: How many requests with an async view may each hold a thread for their sync hooks.
 DEFAULT_ASYNC_THREADS = 1000
-
-
-class BridgeOptions(TypedDict, total=False):
-    """The keywords of ``WsgiToAsgi``, which ``FlaskToAsgi`` takes as well."""
-
-    threads: int
-    multiprocess: bool | None
-    request_timeout: float | None
-    limit_in_flight: int | None
-    limit_queue: int | None
-    limit_websockets: int | None
-    websocket_threads: int | None
-    limit_body: int | None
-    limit_buffered: int | None
-    read_ahead: int
-    on_startup: Iterable[LifespanCallable]
-    on_shutdown: Iterable[LifespanCallable]
-    lifespan: LifespanManager | None
-    mounts: Mapping[str, AsgiApplication] | None
-    task_grace: float
 
 
 class FlaskToAsgi(WsgiToAsgi):
@@ -84,7 +63,7 @@ class FlaskToAsgi(WsgiToAsgi):
 
     """
 
-    @renamed(**RENAMED)
+    @accept_old_names
     def __init__(
         self,
         flask_app: flask.Flask,
@@ -147,12 +126,13 @@ class FlaskToAsgi(WsgiToAsgi):
         if call is not None and call.info is not None and call.info.route is None:
             self._dispatch.routing.note_route(call.info, call.environ)
 
-    def _enter_loop(self) -> asyncio.AbstractEventLoop:
-        loop = super()._enter_loop()
+    def begin_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take note that requests are served on *loop* from now on."""
+        super().begin_on(loop)
         self._dispatch.enter_loop(loop)
-        return loop
 
-    def _max_body_length(self) -> int | None:
+    def max_body_length(self) -> int | None:
+        """Return the greatest length of the body that is read now; see ``WsgiToAsgi``."""
         # The limit of ``request.stream`` does not hold for who reads ``wsgi.input`` itself.
         if not flask.has_request_context() or "stream" not in vars(flask.request):
             return self.limit_body

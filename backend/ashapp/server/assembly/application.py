@@ -155,7 +155,7 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
     }
     if isinstance(found, WsgiToAsgi):
         bridge = found
-        bridge.set_default_limits(**settings.bridge_limits(bridge.threads.size))
+        _limit(bridge, settings.bridge_limits(bridge.threads.size))
     elif isinstance(found, Flask):
         async_threads = settings.async_threads if settings.threads > 1 else 1
         bridge = FlaskToAsgi(found, async_threads=async_threads, **options)
@@ -167,6 +167,20 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
     if bridge.intake.budget.memory.limit is not None:
         give_back_freed()
     return bridge
+
+
+def _limit(bridge: WsgiToAsgi, limits: dict[str, Any]) -> None:
+    """Set those of the *limits* of *bridge*, by its keywords, that were not given when it was made."""
+    for owner, name, keyword in (
+        (bridge.admission, "limit_in_flight", "limit_in_flight"),
+        (bridge.admission, "limit_queue", "limit_queue"),
+        (bridge.websockets, "limit", "limit_websockets"),
+        (bridge, "limit_body", "limit_body"),
+        (bridge.intake.budget, "limit", "limit_buffered"),
+        (bridge.service, "request_timeout", "request_timeout"),
+    ):
+        if getattr(owner, name) is None:
+            setattr(owner, name, limits[keyword])
 
 
 def _sinks(bridge: WsgiToAsgi, settings: Settings) -> list[Sink | ManySink]:
