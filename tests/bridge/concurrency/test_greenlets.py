@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flask
 import pytest
@@ -19,11 +19,9 @@ from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.greenlets import greenlet_driver
 from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet, running_call
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
 from tests.support.asgi import fetch
 from tests.support.waiting import PATIENCE, on_a_thread
-
-if TYPE_CHECKING:
-    from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
 
 mark = ContextVar("mark", default="none")
 
@@ -33,6 +31,14 @@ def here() -> Any:
     found = current_greenlet()
     assert found is not None
     return found.driver
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> list[PooledGreenlet]:
+    """Begin with no greenlets; those that nobody knows, and that have nothing to do."""
+    thread = greenlet_driver._Thread()
+    monkeypatch.setattr(greenlet_driver, "_thread", thread)
+    return thread.idle
 
 
 async def run(function: Callable[[], Any], context: Context | None = None) -> Any:
@@ -45,41 +51,63 @@ async def run(function: Callable[[], Any], context: Context | None = None) -> An
     return await run_in_greenlet(call(), Context() if context is None else context)
 
 
-async def test_greenlets_are_used_again_and_hold_nothing_meanwhile() -> None:
+async def test_greenlets_are_used_again_and_hold_nothing_meanwhile(idle: list[PooledGreenlet]) -> None:
     class Thing:
         pass
 
     things = [Thing() for _ in range(3)]
     held = [weakref.ref(thing) for thing in things]
-    used = [await run(lambda thing=thing: (weakref.ref(here().greenlet), thing)[0]) for thing in things]  # type: ignore[misc]
-    del things
+    for thing in things:
+        await run(lambda thing=thing: thing)  # type: ignore[misc]
+    del things, thing
     gc.collect()
-    found = used[0]()
-    assert found is not None
-    assert [reference() for reference in used] == [found] * 3
+    (found,) = idle
     assert found.gr_context is None
     assert not hasattr(found, "driver")
     assert [reference() for reference in held] == [None] * 3
 
 
-async def test_one_that_code_goes_on_to_hold_is_not_used_again() -> None:
-    """What is kept by greenlets, or begun within one and left, would meet another request there."""
-    held = [await run(lambda: here().greenlet) for _ in range(3)]
-    assert len({id(greenlet) for greenlet in held}) == 3
+@pytest.mark.parametrize("know", [lambda found: found, weakref.ref, lambda found: setattr(found, "user", 1)])
+async def test_one_that_code_knows_is_not_used_again(know: Callable[[Any], Any]) -> None:
+    """What is kept by greenlets, or on them, or begun within one, would meet another request there."""
+    known: list[Any] = []
+
+    async def look() -> None:
+        assert not vars(here().greenlet)
+        before = [found() if isinstance(found, weakref.ref) else found for found in known]
+        assert here().greenlet not in before
+        known.append(know(here().greenlet))
+        place = id(here().greenlet)
+        await asyncio.sleep(0.01)
+        assert id(here().greenlet) == place
+
+    await asyncio.gather(*(run_in_greenlet(look(), Context()) for _ in range(5)))
+    for _ in range(5):
+        await run_in_greenlet(look(), Context())
 
 
-async def test_not_too_many_greenlets_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_was_held_is_used_again_when_nobody_holds_it(idle: list[PooledGreenlet]) -> None:
+    held = [await run(lambda: here().greenlet)]
+    place = id(held[0])
+    assert await run(lambda: id(here().greenlet)) != place
+    held.clear()
+    idle.clear()
+    assert await run(lambda: id(here().greenlet)) == place
+
+
+async def test_not_too_many_greenlets_are_kept(
+    monkeypatch: pytest.MonkeyPatch, idle: list[PooledGreenlet]
+) -> None:
     monkeypatch.setattr(greenlet_driver, "_MAX_IDLE", 2)
-    monkeypatch.setattr(greenlet_driver, "_thread", greenlet_driver._Thread())
-    used: list[weakref.ref[PooledGreenlet]] = []
+    used = set[int]()
 
     def function() -> None:
-        used.append(weakref.ref(here().greenlet))
+        used.add(id(here().greenlet))
         here().run_coroutine(asyncio.sleep(0.01))
 
     await asyncio.gather(*(run(function) for _ in range(5)))
-    gc.collect()
-    assert sum(reference() is not None for reference in used) == 2
+    assert len(used) == 5
+    assert len(idle) == 2
 
 
 async def test_greenlets_are_freed_with_their_thread() -> None:

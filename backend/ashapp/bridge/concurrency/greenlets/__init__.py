@@ -14,7 +14,8 @@ What a task drives is itself a coroutine, step by step. A suspended greenlet hol
 CPython 3.15 up to 15. A suspended coroutine holds a few hundred bytes. So where the coroutine itself waits,
 and not sync code that it has called, its greenlet is given back, and the next step has another one. Only a
 greenlet that something refers to is kept for the coroutine: one that sync code has begun within it returns to
-its parent, and that must not serve another request by then. Nor is it used again.
+its parent, and that must not serve another request by then. Nor is it used again. So it is with one that
+somebody knows by a weak reference, or has kept something on, as locals of gevent do.
 
 Sync code may run greenlets of its own within a greenlet, as SQLAlchemy's ``run_sync`` does. One that waits
 hands over for the greenlet, and is the one that the greenlet goes on with.

@@ -7,6 +7,7 @@ import threading
 from sys import getrefcount
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any
+from weakref import getweakrefcount
 
 from ashapp.bridge.concurrency.greenlets.driver import Driver
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE, PooledGreenlet
@@ -25,7 +26,10 @@ class _Thread(threading.local):
     """The greenlets of a thread that have nothing to do."""
 
     def __init__(self) -> None:
+        #: Those that nobody knows.
         self.idle: list[PooledGreenlet] = []
+        #: Those that somebody holds.
+        self.held: list[PooledGreenlet] = []
 
 
 _thread = _Thread()
@@ -138,37 +142,52 @@ class GreenletDriver(Driver):
         if item is not DONE:
             return item
         item, raised = self._outcome
-        if raised is not None:
-            self._give_back()
-            return DONE
-        if self._count_references() == self.greenlet.references:
-            self._give_back()
-        return item
+        is_held = self._count_references() != self.greenlet.references
+        is_marked = _is_marked(self.greenlet)
+        if raised is None and (is_held or is_marked):
+            return item
+        self._give_back(_thread.held if is_held else None if is_marked else _thread.idle)
+        return item if raised is None else DONE
 
     def _count_references(self) -> int:
         return getrefcount(self.greenlet)
 
     def _take(self) -> None:
-        idle = _thread.idle
-        for _ in range(len(idle)):
-            self.greenlet = idle.pop()
-            if self._count_references() == self.greenlet.references:
-                break
-            # Somebody still holds it. To drop it, to be killed when that ends, is what greenlet 2 can't do
-            # everywhere.
-            idle.insert(0, self.greenlet)
-        else:
+        if _thread.idle:
+            self.greenlet = _thread.idle.pop()
+        elif not self._take_held():
             self.greenlet = PooledGreenlet()
             self.greenlet.references = self._count_references()
         self.greenlet.gr_context = self._greenlet_context
         self.greenlet.depth = self._depth
 
-    def _give_back(self) -> None:
+    def _take_held(self) -> bool:
+        """Take a greenlet that nobody holds any more; say whether there is one."""
+        held = _thread.held
+        for _ in range(len(held)):
+            self.greenlet = held.pop()
+            if self._count_references() != self.greenlet.references:
+                # To drop it, to be killed when who holds it ends, is what greenlet 2 can't do everywhere.
+                held.insert(0, self.greenlet)
+            elif not _is_marked(self.greenlet):
+                return True
+        return False
+
+    def _give_back(self, kept: list[PooledGreenlet] | None) -> None:
+        """Add the greenlet to *kept*, if it is to be kept, as far as there is room."""
         greenlet = self.greenlet
         self._depth = greenlet.depth
         self.greenlet = None
         del greenlet.driver
         greenlet.gr_context = None
         greenlet.depth = 0
-        if len(_thread.idle) < _MAX_IDLE:
-            _thread.idle.append(greenlet)
+        if kept is not None and len(kept) < _MAX_IDLE:
+            kept.append(greenlet)
+
+
+def _is_marked(greenlet: PooledGreenlet) -> bool:
+    """Say whether somebody knows *greenlet* by a weak reference, or has kept something on it.
+
+    So do locals of gevent: the next request would find there what this one has kept.
+    """
+    return getweakrefcount(greenlet) > 0 or bool(greenlet.__dict__)
