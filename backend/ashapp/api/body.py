@@ -30,7 +30,7 @@ def read_body(limit: int | None) -> bytes:
 
 
 def chunks_of_body(limit: int | None) -> Iterator[bytes]:
-    """Yield the body in chunks of at most 64 KiB; the limit and the errors are those of ``read_body``."""
+    """Yield the body in chunks of at most 64 KiB; limit and errors as with ``read_body``."""
     length = _announced_length()
     if limit is not None and length is not None and length > limit:
         raise _too_large(limit)

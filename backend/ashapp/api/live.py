@@ -21,7 +21,7 @@ PLACES = ("loop", "thread", "server")
 # Seconds from one look to the next; and for how long what was seen is shown to others.
 _PERIOD = 1.0
 _FRESH = 0.9
-# Seconds without a look after which the plot begins anew.
+# The plot begins anew when nobody has looked for this many seconds.
 _GAP = 5.0
 
 
@@ -59,7 +59,7 @@ class Live:
             yield self.figures()
 
     def join(self, most: int) -> bool:
-        """Take note that one more watches; return whether that is so, as there are *most* at once."""
+        """Count one more viewer; return False, and count none, where there are *most* already."""
         with self._lock:
             if self.viewers >= most:
                 return False
@@ -67,7 +67,7 @@ class Live:
             return True
 
     def leave(self) -> None:
-        """Take note that one watches no more."""
+        """Count one viewer less."""
         with self._lock:
             self.viewers -= 1
 
@@ -80,7 +80,7 @@ class Live:
             self._seen.popleft()
 
     def _render(self, figures: Mapping[str, Any]) -> str:
-        # Without a context: a stream goes on when that of its request has ended.
+        # Without a context: the stream outlives the context of its request.
         template = self._app.jinja_env.get_template("figures.html")
         return template.render(
             figures,

@@ -48,7 +48,7 @@ current: ContextVar["Observation | None"] = ContextVar("ashapp_observation", def
 
 _NAMES = frozenset({b"x-request-id", b"traceparent"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
-# Hexadecimal digits of 16 bytes and of 8; those of so many requests are asked of the system at once.
+# Hexadecimal digits of 16 bytes and of 8. Random bytes for this many requests are read at once.
 _COUNT = 64
 _ids: list[tuple[str, str]] = []
 if hasattr(os, "register_at_fork"):
@@ -86,7 +86,7 @@ def _take_over(headers: Sequence[tuple[bytes, bytes]], trace_id: str, span_id: s
 
 
 def _make_ids() -> tuple[str, str]:
-    """Return those of a trace and of a span. Never all zero, which is invalid, in the life of a sun."""
+    """Return the ids of a trace and of a span. All zeros, which are invalid, are too improbable to occur."""
     traces, spans = (os.urandom(size * _COUNT).hex(" ", size).split() for size in (16, 8))
     made = [*zip(traces, spans, strict=True)]
     _ids.extend(made[1:])
@@ -160,7 +160,7 @@ class Observation:
         return self._send(self.note(message))
 
     def note(self, message: Message) -> Message:
-        """Take note of a *message* of the application, and return what to send in its place."""
+        """Record a *message* of the application, and return the message to send."""
         kind = message["type"]
         if kind == "http.response.body":
             self.note_body(len(message.get("body", b"")), more=message.get("more_body", False))

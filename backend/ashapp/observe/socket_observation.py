@@ -23,7 +23,7 @@ class SocketObservation(Observation):
     it. ``sent`` counts the bytes of its messages, texts as UTF-8.
     """
 
-    #: Messages each way, and bytes of those that the client has sent.
+    #: Messages each way, and the bytes that the client has sent.
     received_messages = 0
     sent_messages = 0
     received = 0
@@ -52,25 +52,25 @@ class SocketObservation(Observation):
         return message
 
     def note_received(self, size: int) -> None:
-        """Take note of a message of the client with *size* bytes."""
+        """Count a message of the client with *size* bytes."""
         messages["received"] += 1
         self.received_messages += 1
         self.received += size
 
     def note_sent(self, size: int) -> None:
-        """Take note of a message of the application with *size* bytes."""
+        """Count a message of the application with *size* bytes."""
         messages["sent"] += 1
         self.sent_messages += 1
         self.sent += size
 
     def note_end(self, message: Message) -> None:
-        """Take note of the *message* that tells of the end."""
+        """Record the end, from the *message* that tells of it."""
         if self.close_code is None:
             self.close_code = message.get("code") or 1005
             self.disconnected = self.close_code == 1006
 
     def note(self, message: Message) -> Message:
-        """Take note of a *message* of the application, and return what to send in its place."""
+        """Record a *message* of the application, and return the message to send."""
         kind = message["type"]
         if kind == "websocket.send":
             self.note_sent(_size(message))

@@ -137,7 +137,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The name of the view, which is that of Flask's endpoint."""
+        """The name of the view, which is also the name of Flask's endpoint."""
         return self.operation.view.__name__
 
     @property

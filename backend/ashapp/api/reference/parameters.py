@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Parameters of an operation: pydantic validates them, and its schema of them is the one that is published.
+"""Parameters of an operation: pydantic validates them, and its schema of them is published.
 
 A parameter is an argument of a view, annotated with its type and a ``Value``. It is in the path if the URL
 rule names it, else in the query.

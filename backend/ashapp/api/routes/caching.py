@@ -26,7 +26,7 @@ class Tagged(Model):
 
 
 class Cached(Model):
-    """A document that caches may keep for so many seconds."""
+    """A document that caches may keep for the seconds of the path."""
 
     seconds: int
 

@@ -66,7 +66,7 @@ class Budget:
         self.kept = 0
         self.fresh = 0
         self.shares: set[Share] = set()
-        #: Those that wait for room for more of their body.
+        #: The shares that wait for room for more of their body.
         self.waiting: dict[Share, asyncio.Future[None]] = {}
         #: The one that goes on past what fits.
         self.favoured: Share | None = None
@@ -77,7 +77,7 @@ class Budget:
         return self.memory.left() / self.processes
 
     def fits(self, size: int) -> bool:
-        """Say whether a body of so many bytes may be given to the application, too."""
+        """Say whether the budget has room for a body of *size* bytes more."""
         if not self.shares:
             return True
         if self.limit is not None and self.kept + size > self.limit:
@@ -86,7 +86,7 @@ class Budget:
         return copies * (self.fresh + size) + _KEPT_COPIES * (self.kept + size) <= self.left()
 
     def look(self) -> None:
-        """Let go on who waits for room and has it now, as something has changed."""
+        """Let the bodies go on that have room now, after something has changed."""
         granted = 0
         for share, future in self.waiting.items():
             if future.done():
@@ -101,7 +101,7 @@ class Budget:
     def arm(self) -> None:
         """See to it that what is fresh does not stay so."""
         if self._timer is None:
-            # A context of its own, or the timer would keep that of a request.
+            # In an empty context, or the timer would keep the context of a request.
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_SETTLING, self._age, context=Context())
 
@@ -134,7 +134,7 @@ class Share:
         self._seen = 0
 
     def add(self, size: int) -> None:
-        """Take note that *size* bytes of the body have come."""
+        """Count *size* bytes of the body that have come."""
         if size and not self.streams:
             self._budget.shares.add(self)
             self._budget.arm()
@@ -155,12 +155,12 @@ class Share:
             self._budget.waiting.pop(self, None)
 
     def end_growth(self) -> None:
-        """Take note that the body has come whole, or that no more will."""
+        """Record that the body is complete, or that no more of it comes."""
         self.is_whole = True
         self._release()
 
     def settle(self) -> None:
-        """Take note that the application has done with what it was given, as its response begins."""
+        """Record that the response begins: the application is done with what it was given."""
         self._young = 0
         self.age()
         self._budget.look()

@@ -39,7 +39,7 @@ class Departures:
         return max(self._end - time.monotonic(), 0.0)
 
     def drain(self, seconds: float) -> None:
-        """Tell all to leave, evenly over so many *seconds*."""
+        """Tell all to leave, spread evenly over *seconds*."""
         self.has_begun = True
         self._end = time.monotonic() + seconds
         self._begin(self._send_away(list(self.members), seconds))

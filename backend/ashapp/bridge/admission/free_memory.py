@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 __all__ = ["Memory"]
 
-# One part in so many of a limit is left alone: what others of the group take is not known beforehand.
+# This part of a limit is left free: nobody knows how much other processes of the group will take.
 _SPARE = 10
 # Seconds for which a value is taken for the present one: the kernel has to add up to answer.
 _FRESH = 0.01

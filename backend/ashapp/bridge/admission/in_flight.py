@@ -13,7 +13,7 @@ from ashapp.bridge.messages.errors import RequestRejected
 
 __all__ = ["ADMISSION", "Admission", "busy"]
 
-#: The key of the environ under which an application finds the one that has let its request in.
+#: The key of the environ for the `Admission` that has let the request in.
 ADMISSION = "ashapp.admission"
 
 # Seconds, RFC 9110, 10.2.3. The queue moves as soon as one thread is free: later would leave threads idle.

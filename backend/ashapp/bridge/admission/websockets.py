@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How many WebSockets an application has, how many it may have, and the threads of those that hold one.
+"""How many WebSockets an application has and may have, and how many of them hold a thread.
 
 A WebSocket lives for hours. So it is no request in flight, and never holds a thread that requests wait for.
 Its handler has a thread of a pool of its own, unless it runs on the loop. Nobody waits for such a thread, as

@@ -78,7 +78,7 @@ def around(app: Flask) -> Iterator[Any]:
         if type(wsgi_app) is not ProxyFix and not is_nonblocking(wsgi_app):
             break
         yield wsgi_app
-        # What a marked middleware hides is up to who has marked it.
+        # Whoever has marked a middleware answers for what it wraps.
         wsgi_app = next(filter(callable, (attribute_of(wsgi_app, name) for name in _WRAPPED)), None)
     yield wsgi_app
 

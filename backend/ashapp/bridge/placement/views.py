@@ -77,13 +77,13 @@ def kind_of(view: Callable[..., Any] | None) -> ViewKind:
         return ViewKind.DECORATED_ASYNC
     if not inspect.isroutine(view) and is_async(attribute_of(type(view), "__call__")):
         return ViewKind.ASYNC_CALLABLE
-    # The only views that Flask brings along are those of static folders.
+    # Flask itself brings only the views of static folders.
     is_flasks = str(attribute_of(view, "__module__")).partition(".")[0] == "flask"
     return ViewKind.STATIC if is_flasks else ViewKind.SYNC
 
 
 def blueprints_of(endpoint: str) -> Iterator[str]:
-    """Iterate the names of the blueprints around *endpoint*: that of a nested one begins with the outer's."""
+    """Iterate the names of the blueprints around *endpoint*: a nested name begins with the outer one."""
     return accumulate(endpoint.split(".")[:-1], "{}.{}".format)
 
 
@@ -121,13 +121,13 @@ def sync_decorators(view: Callable[..., Any]) -> list[str]:
 
 
 def name_of(function: Any) -> str:
-    """Return what a person calls *function*: its qualified name, or that of its type."""
+    """Return what a person calls *function*: its qualified name, or the name of its type."""
     function = _without_partials(function)
     return str(attribute_of(function, "__qualname__", type(function).__qualname__))
 
 
 def full_name_of(function: Any) -> str:
-    """Return the name of *function* with that of its module."""
+    """Return the name of *function*, with the name of its module before it."""
     module = attribute_of(_without_partials(function), "__module__") or type(function).__module__
     return f"{module}.{name_of(function)}"
 

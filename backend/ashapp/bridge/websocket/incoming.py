@@ -32,9 +32,10 @@ __all__ = ["Incoming"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-# The pump rests while so many bytes wait for the application: that the peer has gone is seen behind them.
+# The pump pauses while this many bytes wait for the application. A smaller bound would hide behind waiting
+# messages that the peer has gone.
 _MOST_BYTES = 1 << 18
-# Memory of a message besides its bytes: it bounds the number of those that are short.
+# Memory of a message besides its bytes: it bounds the number of short messages.
 _MESSAGE_COST = 64
 # Seconds that a handler may not receive until the pump does; and, when that has found that the peer has gone,
 # that it may neither receive nor send until it is cancelled.

@@ -21,7 +21,7 @@ def check_close(code: int, reason: str) -> None:
 
 
 def is_too_long(message: str | bytes, max_size: int) -> bool:
-    """Say whether *message* has more than *max_size* bytes; text has those of its UTF-8."""
+    """Say whether *message* has more than *max_size* bytes; text is counted in UTF-8."""
     if len(message) * _MOST_BYTES <= max_size:
         return False
     return len(message.encode() if isinstance(message, str) else message) > max_size

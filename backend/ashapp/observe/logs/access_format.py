@@ -7,7 +7,7 @@ sign. Any other format is a list of fields with commas between them.
 
 What comes from a client is escaped as in a JSON string: quotes, backslashes, and all but printable ASCII. In
 atoms that stand without quotes, spaces are escaped too. So no client can add a line or a column.
-Query strings, also that of the referer, are there only where they are asked for: they may hold secrets.
+Query strings, also in the referer, are logged only where that is asked for: they may hold secrets.
 """
 
 import base64

@@ -38,9 +38,10 @@ _text: Callable[[str], str] = encode_basestring_ascii
 _Kind = tuple[str | None, str | None, int | None, str | None]
 _MOST_KINDS = 10_000
 
-# To format a number takes three times as long, and a float ten times. A second has so many microseconds.
+# Numbers as text: to format one takes three times as long as to look it up, and a float ten times.
 _NUMBERS = [str(number) for number in range(1000)]
 _DIGITS = [f"{number:03d}" for number in range(1000)]
+# In microseconds.
 _SECOND = 1_000_000
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How log records look: those of `logging` and of structlog alike, as JSON or for a reader at a terminal.
+"""How log records look, of `logging` and of structlog alike: as JSON, or as lines for a person.
 
 A record that is made while a request is served has the request's ids, on the loop and on a thread. No record
 has the values of local variables: a traceback is where secrets show up. At a terminal a record begins one

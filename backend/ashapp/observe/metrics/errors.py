@@ -11,7 +11,7 @@ _MOST = 10
 
 @dataclass(frozen=True)
 class RecentError:
-    """Answers with *status*, so many *times*, the last at *time*, in seconds since the epoch.
+    """Answers with *status*: how many *times*, and the *time* of the last, in seconds since the epoch.
 
     *route* is the rule that was matched, empty for none; never the path, which clients make up.
     """

@@ -32,7 +32,7 @@ _files: "WeakSet[MetricFile]" = WeakSet()
 class MetricFile:
     """The values of one type of metric, by their keys. Never raises what the file system does.
 
-    Not safe for threads: who calls holds prometheus-client's lock.
+    Not safe for threads: the caller holds prometheus-client's lock.
     """
 
     def __init__(self, path: str) -> None:

@@ -11,9 +11,9 @@ __all__ = ["Tally"]
 
 
 class Tally:
-    """Values that are measured for *histogram*, which has no labels left to give.
+    """Collects observations for *histogram*, all of whose labels are set.
 
-    What is reached of prometheus-client's are the bounds of a histogram's buckets, and its values.
+    It uses two private parts of prometheus-client: the bounds of a histogram's buckets, and their values.
     """
 
     def __init__(self, histogram: Histogram) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Add up the metrics of several workers, of those that have ended too.
+"""Add up the metrics of several workers, also of workers that have ended.
 
 Theory of operation. In prometheus-client's multiprocess mode each process counts in files of its own, which
 others can read. A worker's last counts must outlive it, else counters would go backwards. Keeping its files
@@ -42,7 +42,7 @@ adopt_metric_files()
 class WorkerMetrics:
     """A collector of what the processes that count in *folder* have counted.
 
-    Where others read it too (*is_shared*), the files of those that have ended stay.
+    Where others read it too (*is_shared*), the files of ended workers stay.
     """
 
     def __init__(self, folder: Path, *, is_shared: bool = False) -> None:
@@ -66,7 +66,7 @@ class WorkerMetrics:
             return _sum(self._ended.values())
 
     def retire(self, pid: int) -> None:
-        """Add the counts of a process that has ended to those of the others that have."""
+        """Add the counts of a process that has ended to the counts of earlier ones."""
         files = [self._folder / f"{kind}_{pid}.db" for kind in _ACCUMULATED]
         with self._lock:
             mark_process_dead(pid, str(self._folder))

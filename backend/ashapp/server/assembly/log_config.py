@@ -35,7 +35,7 @@ def logging_options(settings: Settings) -> dict[str, Any]:
         "access_log": False,
         "use_colors": None,
     }
-    # A developer need not be told of each step of a start.
+    # A developer does not need a line for each step of a start.
     return {**options, "log_level": "warning"} if form == "brief" and level == logging.INFO else options
 
 

@@ -20,7 +20,7 @@ _OWN = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # noqa: PTH
 
 
 class _Broken:
-    """An application that can't be loaded, and raises why. *trace* is that of the application's own code."""
+    """Stands for an application that can't be loaded; raises why, with *trace*, its own part of the stack."""
 
     def __init__(self, error: BaseException, trace: TracebackType | None) -> None:
         self._error = error if isinstance(error, Exception) else RuntimeError(f"it exits: {error}")

@@ -23,7 +23,7 @@ class _DevCommand(ServeCommand):
 @click.command("dev", cls=_DevCommand, params=[target_argument(), *SERVE_OPTIONS], context_settings=CONTEXT)
 @click.pass_context
 def dev(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
-    """Serve TARGET for who develops it, on this machine alone.
+    """Serve TARGET for its developer, on this machine alone.
 
     It starts anew when a file changes. An error is shown in the terminal and in the browser, with a console
     behind the PIN that is told at the start. So is why the application can't be imported, until that is
@@ -35,6 +35,6 @@ def dev(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
 @click.command("dev", cls=_DevCommand, params=list(SERVE_OPTIONS), context_settings=CONTEXT)
 @click.pass_context
 def flask_dev(ctx: click.Context, /, env_file: str | None, **_: Any) -> None:
-    """Serve the application for who develops it, with reloads and the debugger."""
+    """Serve the application for its developer, with reloads and the debugger."""
     app = flask_target(ctx.ensure_object(ScriptInfo))
     start(ctx, {**given(ctx), "app": app}, env_file, DevelopmentSettings)

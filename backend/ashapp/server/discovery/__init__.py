@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Find the application: the one that a target names, or the one that is in a folder."""
+"""Find the application that a target names, or that is in the current folder."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The application of a folder where none is named: the one that ``flask run`` or Django's manage.py takes."""
+"""Find an application in a folder where none is named, as ``flask run`` and Django's manage.py do."""
 
 import os
 import re

@@ -30,7 +30,7 @@ _MOST = 32
 class Wanted:
     """A fault until it is over, *until* a time of ``time.monotonic``.
 
-    *workers* has the process ids of those that it is for; None is for all that there are and will be.
+    *workers* has the process ids of the workers that have it; None stands for all, also for later ones.
     """
 
     id: str
@@ -67,10 +67,10 @@ class FaultBoard:
         self._telling = threading.Lock()
 
     def add(self, fault: "Fault", pids: Iterable[int]) -> Wanted:
-        """Ask for *fault*, in those of the workers *pids*, which serve now, that it is for.
+        """Ask for *fault*; *pids* are the workers that serve now, of which it chooses.
 
         Raises:
-            LookupError: none of them is one that it is for.
+            LookupError: it chooses none of them.
             OverflowError: there are too many faults.
 
         """
@@ -96,7 +96,7 @@ class FaultBoard:
         return cleared
 
     def forget(self, pid: int) -> None:
-        """Take note that the worker *pid* has ended: a fault that is left without workers is over."""
+        """Forget the worker *pid*, which has ended: a fault without workers is over."""
         with self._lock:
             left = {
                 id_: replace(each, workers=each.workers and each.workers - {pid})

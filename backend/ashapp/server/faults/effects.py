@@ -35,7 +35,7 @@ class Planted:
     _lifted: threading.Event = field(default_factory=threading.Event)
 
     def lift(self) -> None:
-        """Let it be over."""
+        """End it."""
         self._lifted.set()
 
     def wait(self) -> None:

@@ -74,7 +74,7 @@ class Fault(Record):
 
 
 class OfRequests(Fault):
-    """What faults of requests have: which share of them, and those of which rule; None for all."""
+    """What faults of requests have: the share of requests, and their rule; None stands for all."""
 
     rate: float = field(number(0, 1, is_open=True, is_whole=False), 1.0)
     route: str | None = field(text(_rule), None)
@@ -116,14 +116,14 @@ class Crash(Fault):
 
 
 class Cpu(Fault):
-    """So many *threads* each keep a processor busy; they leave the interpreter to others."""
+    """Each of *threads* threads keeps a processor busy, without the interpreter's lock."""
 
     kind: Literal["cpu"] = field(choice("cpu"), "cpu")
     threads: int = field(number(1, 64), 1)
 
 
 class Memory(Fault):
-    """The worker holds so many *mib* of memory more."""
+    """The worker holds *mib* more MiB of memory."""
 
     kind: Literal["memory"] = field(choice("memory"), "memory")
     mib: int = field(number(1, 65536))

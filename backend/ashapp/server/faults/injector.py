@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`Injector`: the faults of a worker, and the ASGI layer that those of requests need.
+"""`Injector`: the faults of a worker, and the ASGI layer for faults of requests.
 
 Theory of operation. There is an injector only where faults are switched on; it is inside the observer, so
 what it does is logged and counted. Each fault has a thread until it is over. Faults come and go on any

@@ -40,7 +40,7 @@ def abandon(reason: str) -> NoReturn:
 
 
 def abandon_after(seconds: float) -> threading.Timer:
-    """Abandon the process unless it has ended by itself so many *seconds* from now."""
+    """Abandon the process if it still runs *seconds* from now."""
     timer = threading.Timer(seconds, abandon, ["The process has not ended in the time that it has"])
     timer.daemon = True
     timer.start()

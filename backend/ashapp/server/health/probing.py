@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Ask a service for its health from outside: at a URL, or where its settings tell that it listens.
 
-The settings are read from the same sources as those of the service. Of its flags only the port can be given.
+The settings are read as the service reads them, without its flags. The port can be given.
 Only the standard library and the sources of settings are imported here.
 """
 

@@ -2,9 +2,10 @@
 """Run the readiness checks of a worker, again and again, so that a probe only reads what they have found.
 
 Theory of operation. Each check has a task of its own on the loop, which runs it, notes the outcome and
-sleeps. So a check that hangs delays no other, and a probe waits for none. A sync check gets a new daemon
-thread for each run, as those of requests may all be busy. A check that does not end in its time has failed.
-A thread can't be stopped, and a coroutine may refuse to be, so it is not run again until that run has ended.
+sleeps. So a check that hangs delays no other, and a probe waits for none. Each run of a sync check has a new
+daemon thread, as all threads for requests may be busy. A check that does not end in its time has failed. A
+thread can't be stopped, and a coroutine may refuse to stop. So a check is not run again while its last run
+goes on.
 """
 
 import asyncio

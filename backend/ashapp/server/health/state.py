@@ -29,7 +29,7 @@ class Phase(StrEnum):
 
 
 class Monitor(Protocol):
-    """What looks after the health of a worker while it serves. On the loop."""
+    """Something that watches the health of a worker while it serves. On the loop."""
 
     async def start(self) -> None:
         """Begin, when the application has been started."""

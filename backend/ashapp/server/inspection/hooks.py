@@ -37,7 +37,7 @@ class Hook:
     an error handler, and the name of a signal. *blueprint* is None where it is for the whole application.
     *kind* is "nonblocking" for a sync callable that is marked so, else as for a view. *runs_on* is where it
     runs around an async view: a "request_thread" belongs to the request from its first sync callable on;
-    a "thread" is that of a request that runs on a thread as a whole.
+    a "thread" runs a whole request.
     """
 
     hook: str

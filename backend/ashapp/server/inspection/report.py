@@ -21,7 +21,7 @@ class Report:
 
     *flask* is false, and there are no routes and hooks, for another WSGI callable. *reason* is what keeps
     every async view off the loop, None if nothing does. *mounts* are the prefixes of other applications, with
-    what is below them. *tools* are the names of those that wrap the application and only pass on.
+    what is below them. *tools* are the names of tools that wrap the application and only pass requests on.
     """
 
     target: str

@@ -86,7 +86,7 @@ class _Running(threading.Thread):
         self._is_ended = asyncio.Event()
 
     def end(self) -> None:
-        """Let it end. On the loop."""
+        """Ask the job to end. On the loop."""
         self._ended.set()
         self._is_ended.set()
         if self._task is not None and not inspect.isasyncgenfunction(self._function):

@@ -47,7 +47,7 @@ class Turns:
         return name in self._done or (self._fd is not None and os.pread(self._fd, 1, _place(name)) == _DONE)
 
     def set_done(self, name: str) -> None:
-        """Take note that the job has been done for good."""
+        """Record that the job has been done for good."""
         self._done.add(name)
         if self._fd is not None:
             os.pwrite(self._fd, _DONE, _place(name))

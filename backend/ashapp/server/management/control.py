@@ -27,7 +27,7 @@ class Control:
         self._told = threading.Condition()
 
     def stacks(self, seconds: float) -> dict[int, str]:
-        """Ask all workers for their stacks; return those that come within so many *seconds*."""
+        """Ask all workers for their stacks; return the stacks that arrive within *seconds*."""
         with self._told:
             self.version += 1
             self._stacks = {}

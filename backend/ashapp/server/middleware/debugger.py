@@ -38,7 +38,7 @@ _log = logging.getLogger("ashapp.server")
 
 _FAILED = "ashapp.failed"
 _PRESERVE = "werkzeug.debug.preserve_context"
-# What a proxy adds: the peer is not who asks.
+# Headers that a proxy adds: then the peer is not the client.
 _FORWARDED = {b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"}
 # Threads for the requests of the page.
 _THREADS = 4

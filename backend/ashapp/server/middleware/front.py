@@ -5,7 +5,7 @@ Theory of operation. A plain request needs nothing but to be observed. So all th
 asked here, in this order, before anything is wrapped around it:
 
 1. a probe is answered, neither logged nor counted, whatever else is in the request;
-2. what forwarded headers tell is written into the scope, or those of a stranger are taken out of it;
+2. forwarded headers of a trusted proxy change the scope, and those of any other peer are removed from it;
 3. the host that is then named must be one that the service answers for.
 
 The observer comes next, also for a request that is refused.
@@ -61,7 +61,7 @@ class Front:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass *scope* on to the application, or answer it.
 
-        What is passed on costs no coroutine of ours: the one that serves it is returned.
+        It returns the coroutine of the application, and makes none of its own.
         """
         if scope["type"] == "lifespan":
             return self._follow_lifespan(scope, receive, send)

@@ -29,7 +29,7 @@ from ashapp.server.system.signals import noting, numbers
 
 __all__ = ["Child", "ForkServer", "start_fork_server"]
 
-# Signals that a terminal, or who ends a group of processes, sends to the fork server too.
+# Signals to a group of processes, as from a terminal, reach the fork server too.
 _SIGNALS = ("SIGCHLD", "SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2")
 
 # A process id, or a negative error number; an exit code, negative for a signal.

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Keep one process serving, and start another in its place when a file has changed.
 
-Theory of operation. It is a supervisor of one worker. A watcher finds the changes, on a thread. The old
-process ends before the new one begins, as only one at a time can hold a port or a lock. Someone waits for
-that: requests that are nearly done are finished, streams and WebSockets are cut, and what can't be cut, such
-as a thread that sleeps, is killed with the process. The listening sockets stay, so a request that comes
-meanwhile waits. A process that has died is not replaced before a file changes, and none is ended because it
-is slow: a debugger may hold it.
+Theory of operation. It is a supervisor of one worker. A watcher finds changes of files, on a thread. The old
+process ends before the new one begins, as only one at a time can hold a port or a lock. A developer waits
+for that. So requests that are nearly done are finished, streams and WebSockets are cut, and a thread that
+can't be interrupted is killed with the process. The listening sockets stay open: a request that comes
+meanwhile waits. A process that has died is replaced when a file changes. No process is ended because it is
+slow: a debugger may hold it.
 
-Python takes compiled code for that of a file whose size and second of change are the same (PEP 552), so two
-changes within a second may be one for it. Compiled code of what has changed is therefore removed.
+Python tells whether compiled code is up to date by the size of the source file and the second of its last
+change (PEP 552). It may miss a change that comes within the same second. So compiled code of a changed file
+is removed.
 """
 
 import contextlib
@@ -56,7 +57,7 @@ class Reloader(Supervisor):
         self._hurried: set[Worker] = set()
 
     def run(self) -> int:
-        """Serve until a signal ends the service; return the exit code: that of the first process if it fails.
+        """Serve until a signal ends the service; return 0, or the exit code of a first process that fails.
 
         Raises:
             StartupError: the application can't be served, as the first process has found.

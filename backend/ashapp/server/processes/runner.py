@@ -160,7 +160,7 @@ def _config(settings: Settings, reload_dirs: list[str] | None = None) -> uvicorn
 def _reload_config(settings: Settings) -> uvicorn.Config:
     """Return the configuration that says which files to watch; uvicorn's word of it would come too early.
 
-    That are those of the current folder, and of the applications, unless they are installed.
+    They are the files in the current folder and in the folders of the applications, unless installed.
     """
     folders = dict.fromkeys([Path.cwd(), *_require_modules(settings)])
     installed = [folder for folder in folders if "site-packages" in folder.parts]

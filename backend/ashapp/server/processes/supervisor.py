@@ -55,7 +55,7 @@ class Supervisor:
 
     signals: tuple[str, ...] = _SIGNALS
 
-    #: Seconds between looks at what nobody reports: beats and deadlines.
+    #: Seconds between checks of beats and deadlines, which no worker reports.
     tick = 0.1
 
     def __init__(

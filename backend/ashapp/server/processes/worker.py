@@ -114,12 +114,12 @@ class Worker:
             self.channel.send((order, text))
 
     def end(self, order: Order, seconds: float) -> None:
-        """Order it to end, within so many *seconds*."""
+        """Order it to end within *seconds*."""
         self.order(order)
         self._enter(State.DRAINING, seconds)
 
     def log_stacks(self, seconds: float) -> None:
-        """Order it, as it is stalled, to log its stacks within so many *seconds*."""
+        """Order it, as it is stalled, to log its stacks within *seconds*."""
         self.order(Order.LOG_STACKS)
         self._enter(State.STALLED, seconds)
 

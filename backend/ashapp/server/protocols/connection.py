@@ -85,7 +85,7 @@ class LimitedProtocol(asyncio.Protocol):
         self.limits = limits
         #: Bytes received so far.
         self.received = 0
-        #: Why nothing more is taken in, if so.
+        #: Why nothing more is parsed; None while requests are accepted.
         self.refusal: Refusal | None = None
         self._backlog: Backlog | None = None
         self._websocket: Any = None
@@ -104,7 +104,7 @@ class LimitedProtocol(asyncio.Protocol):
         return self.cycle
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to look after the connection too."""
+        """Begin to watch the connection too."""
         super().connection_made(counted(transport, writes=not math.isinf(self.limits.stream_seconds)))
         self.flow = HeldFlow(self.transport)
         self._delivery = Delivery(self.transport)
@@ -115,13 +115,13 @@ class LimitedProtocol(asyncio.Protocol):
         self._sweeper.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Look after the connection no longer."""
+        """Stop watching the connection."""
         self._sweeper.remove(self)
         self._forget_backlog()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, *event: Any) -> None:
-        """Leave the connection to uvicorn's protocol for WebSocket, but look after it still."""
+        """Leave the connection to uvicorn's protocol for WebSocket, but go on watching it."""
         self._forget_backlog()
         super().handle_websocket_upgrade(*event)  # type: ignore[misc]
         self.cycle = None
@@ -132,7 +132,7 @@ class LimitedProtocol(asyncio.Protocol):
     # -- what is received
 
     def data_received(self, data: bytes) -> None:
-        """Take in *data*: by turns with other connections, if that is laborious."""
+        """Parse *data*: in turns with other connections, if it takes long."""
         if self.refusal is not None:
             return
         if self._backlog is not None:
@@ -147,12 +147,12 @@ class LimitedProtocol(asyncio.Protocol):
             self.take(data)
 
     def take(self, data: bytes) -> None:
-        """Take in *data* at once."""
+        """Parse *data* at once."""
         self.received += len(data)
         super().data_received(data)
 
     def take_turn(self) -> bool:
-        """Take in a piece of what waits; return whether there is more."""
+        """Parse a piece of what waits; return whether there is more."""
         backlog = self._backlog
         if backlog is None:
             return False
@@ -173,7 +173,7 @@ class LimitedProtocol(asyncio.Protocol):
     # -- time
 
     def look(self, seconds: float) -> None:
-        """Take note that *seconds* have gone by, and do what is due; see `Sweeper`."""
+        """Do what is due *seconds* after the last look; see `Sweeper`."""
         if self._websocket is not None and self._websocket not in self.connections:
             self._sweeper.remove(self)
             return

@@ -155,7 +155,7 @@ class Cycle(RequestResponseCycle):
         return b"".join(content)
 
     def _note_framing(self, name: bytes, value: bytes) -> bool:
-        """Take note of a field, and return whether to send it."""
+        """Learn from a field how the body is framed; return whether to send the field."""
         if name == b"content-length":
             if self.chunked_encoding is None:
                 self.expected_content_length = int(value)
@@ -177,7 +177,7 @@ class Cycle(RequestResponseCycle):
         return b"transfer-encoding: chunked\r\n"
 
     def _body(self, body: bytes, *, more: bool) -> bytes:
-        """Take note of a part of the body, and return it as it is to be written."""
+        """Count a part of the body, and return it as it is to be written."""
         if self.observation is not None:
             self.observation.note_body(len(body), more=more)
         if self.scope["method"] == "HEAD":

@@ -64,7 +64,7 @@ def counted(transport: Transport, *, writes: bool) -> Any:
 
 
 class Delivery:
-    """Looks after what is written to *transport*, which is `counted`."""
+    """Watches how the peer takes what is written to *transport*, which is `counted`."""
 
     __slots__ = ("_stalled", "_taken", "_transport")
 
@@ -81,7 +81,7 @@ class Delivery:
         return transport.get_write_buffer_size() > 0 or (_is_tls(transport) and queued(transport) > 0)
 
     def look(self, seconds: float) -> float:
-        """Take note that *seconds* have gone by; return for how many the peer has taken nothing at all."""
+        """Look again after *seconds*; return for how many seconds the peer has taken nothing at all."""
         taken = _taken(self._transport)
         self._stalled = self._stalled + seconds if taken == self._taken else 0.0
         self._taken = taken

@@ -26,7 +26,7 @@ class _StrictConnection(BaseH11Connection):
         self.is_handshake = False
         #: Whether it is the head of a request that is received, or was when h11 was asked last.
         self.in_head = True
-        #: What is wrong with that, or with the body.
+        #: Why the head or the body is refused.
         self.refusal: Refusal | None = None
 
     def receive_data(self, data: bytes) -> None:
@@ -91,7 +91,7 @@ class LimitedH11Protocol(LimitedProtocol, BaseH11Protocol):
         return False
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse the request; the status is that of what is wrong with it."""
+        """Refuse the request, with the status that fits what is wrong with it."""
         self.refuse(self.conn.refusal or Refusal(400, msg))
 
     def on_response_complete(self) -> None:

@@ -22,7 +22,7 @@ from ashapp.server.protocols.responses import respect_own_fields
 
 __all__ = ["LimitedHttpToolsProtocol"]
 
-# Requests that a client may send without waiting for the response to the one that is being served.
+# Requests that a client may send before it has the response to an earlier one.
 _MAX_PIPELINED = 100
 
 # Of a field: the colon, the space and the end of the line.

@@ -21,7 +21,7 @@ _SINGLE = frozenset(
 
 
 class DefaultHeaders(list[_Field]):
-    """The fields that a server adds to those of the application, but for what the application has itself."""
+    """The fields that a server adds to a response, unless the application has set them."""
 
     def __init__(self, fields: Iterable[_Field] = ()) -> None:
         super().__init__(fields)
@@ -31,7 +31,7 @@ class DefaultHeaders(list[_Field]):
         self.says_close = any(name == b"connection" and closes(value) for name, value in self)
 
     def block_beside(self, own: list[_Field]) -> bytes:
-        """Return the lines of those that the application, which has its *own* fields, has not."""
+        """Return the lines of the fields that the application has not set; *own* are its fields."""
         single = self._single
         for name, _ in own:
             if name in single:
@@ -39,7 +39,7 @@ class DefaultHeaders(list[_Field]):
         return self._block
 
     def __add__(self, own: list[_Field]) -> list[_Field]:  # type: ignore[override]
-        """Return both, but for what would be there twice."""
+        """Return both lists, without the default of a field that is in *own*."""
         return [*self._others(own), *own]
 
     def _others(self, own: list[_Field]) -> list[_Field]:

@@ -30,7 +30,7 @@ _log = logging.getLogger("ashapp.server")
 class Introductions:
     """Reads the header of each connection.
 
-    A proxy has *seconds* for it. Only those that *trusted* trusts may tell addresses.
+    A proxy has *seconds* to send it. Only proxies in *trusted* may tell addresses.
     """
 
     def __init__(self, trusted: TrustedProxies, seconds: float) -> None:
@@ -40,10 +40,10 @@ class Introductions:
     async def introduce(
         self, sock: socket.socket, create_protocol: Callable[[], asyncio.Protocol]
     ) -> Callable[[], asyncio.Protocol] | None:
-        """Return what makes the protocol of the connection of *sock*, when its header is read.
+        """Read the header of the connection of *sock*, and return what makes its protocol.
 
-        None where it is not to be served: then it is closed, and unless it has just gone it is counted and
-        logged.
+        Return None for a connection that is not served. It is closed. A refusal is counted and logged; a
+        client that has just gone away is neither.
         """
         peer = "a peer that has gone"
         try:
@@ -157,7 +157,7 @@ class _ProxiedTransport:
 
 
 class _ProxiedSocket:
-    """Stands for *sock*, which may only be asked, with the addresses of *header*."""
+    """A view of *sock*, not for I/O, that has the addresses in *header*."""
 
     def __init__(self, sock: Any, header: ProxyHeader) -> None:
         self._sock = sock

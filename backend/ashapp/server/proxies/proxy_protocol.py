@@ -17,7 +17,7 @@ from ashapp.server.proxies.trusted import normal_address
 
 __all__ = ["LONGEST", "ProxyHeader", "parse_proxy_header"]
 
-#: Bytes of a header at most. A length of two bytes allows more, for which nobody has a use.
+#: The longest header that is accepted, in bytes. The format allows 65,551; no proxy sends that much.
 LONGEST = 4096
 
 # Version 1 (2.1): bytes of a header at most, and how it looks.

@@ -59,7 +59,7 @@ def harden(found: object, settings: Settings, mounted: Iterable[object] = ()) ->
 
 
 def _is_debugger(part: object) -> bool:
-    debug = sys.modules.get("werkzeug.debug")  # as it is imported by who has one
+    debug = sys.modules.get("werkzeug.debug")  # imported by an application that uses it
     return debug is not None and issubclass(type(part), debug.DebuggedApplication)
 
 

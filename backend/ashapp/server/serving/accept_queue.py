@@ -50,7 +50,7 @@ async def accept_last(sockets: Iterable[socket.socket], files: Iterable[SocketFi
 def refuse_new(sockets: Iterable[socket.socket], files: Iterable[SocketFile] = ()) -> None:
     """Let no new connection into the queues, in any process that listens on them; as far as possible.
 
-    *files* are those of the UNIX domain sockets among them.
+    *files* are the files of UNIX domain sockets among them.
     """
     for sock in sockets:
         if sock.family != getattr(socket, "AF_UNIX", None) and sys.platform == "linux":

@@ -96,7 +96,7 @@ class Acceptor:
         self._servers.clear()
 
     def descriptors(self) -> Iterator[int]:
-        """Yield the descriptors at which it accepts, copies of those that it was given."""
+        """Yield the descriptors at which it accepts: copies of the ones that were given."""
         for server in self._servers.values():
             yield from (sock.fileno() for sock in server.sockets)
 

@@ -29,7 +29,7 @@ _NAMED = 3
 
 
 class Connections:
-    """The open connections of a server: those of uvicorn's ``server_state.connections``.
+    """The open connections of a server: uvicorn's ``server_state.connections``.
 
     *clock* gives the time in seconds, and is monotonic.
     """
@@ -50,7 +50,7 @@ class Connections:
             cycle.default_headers = DefaultHeaders([*cycle.default_headers, CLOSE_HEADER])
 
     def close_idle(self, grace: float) -> None:
-        """Close those that have been seen idle for *grace* seconds; to be called again and again."""
+        """Close connections that have been idle for *grace* seconds; to be called repeatedly."""
         now = self._clock()
         connections = [connection for connection in self._connections if hasattr(connection, "cycle")]
         idle = list(filter(_is_idle, connections))
@@ -103,7 +103,7 @@ class Connections:
             _abort(connection)
 
     def close_others(self) -> None:
-        """Close those of other protocols, once each, whose applications have not; to be called again."""
+        """Close, once each, connections of other protocols that are still open; to be called repeatedly."""
         for connection in list(self._connections):
             if not hasattr(connection, "cycle") and connection not in self._ended:
                 self._ended.add(connection)

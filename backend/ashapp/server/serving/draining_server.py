@@ -4,8 +4,8 @@
 Theory of operation. The end has steps, each with a time limit of its own:
 
 1. Drain. Readiness is false at once, and each response says ``Connection: close``, but connections are still
-   accepted: who sends requests learns only by and by that there should be no more. WebSockets are denied, and
-   those that are open are told to leave, one after the other.
+   accepted: load balancers need some time until they send no more. New WebSockets are denied, and open ones
+   are told to leave, one after the other.
 2. Close the listeners (see ``accept_queue``), finish requests in flight, and close idle connections.
 3. Cancel requests that take too long, and tear them down.
 4. Run the application's shutdown.

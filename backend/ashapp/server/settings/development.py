@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The settings of ``ashapp dev``: those of the service, with defaults for who develops an application."""
+"""The settings of ``ashapp dev``: the same settings as of the service, with defaults for a developer."""
 
 from collections.abc import Mapping
 from typing import Any

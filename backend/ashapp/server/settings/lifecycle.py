@@ -34,7 +34,7 @@ _Values = Mapping[str, Any]
 
 
 def is_developed(values: _Values) -> bool:
-    """Say whether settings are those of a developer; *values* are those that have been read."""
+    """Say whether a developer is served; *values* are the settings that have been read."""
     return bool(values.get("reload")) or values.get("environment") == "development"
 
 

@@ -39,7 +39,7 @@ def load_with_sources(
 
     *flags* holds what was given on the command line, by the settings' names.
 
-    Where no application is named, it is that of the current folder, if there is one.
+    Where no application is named, the one in the current folder is taken, if there is one.
     Raises `StartupError` for a wrong value, an unknown key of the file or a file that can't be read.
     """
     given: dict[str, Given] = {}

@@ -2,7 +2,7 @@
 """Every setting of the service, typed, with its range and its default: a class for each group of them.
 
 A setting of uvicorn has uvicorn's name and, where nothing else is said here, uvicorn's default: ``None``
-stands for "as uvicorn does it". The title of a group is that of its section on the help page.
+stands for "as uvicorn does it". The title of a group is the title of its section on the help page.
 """
 
 from pathlib import Path

@@ -37,7 +37,7 @@ class StatusFile:
             OSError: there is no room or no folder for the file, which is not there yet, or not as long.
 
         """
-        if self._fd is not None and not os.fstat(self._fd).st_nlink:  # who cleans up has removed it
+        if self._fd is not None and not os.fstat(self._fd).st_nlink:  # a clean-up has removed it
             self.close()
         if self._fd is None:
             self._fd = _open(self._path)

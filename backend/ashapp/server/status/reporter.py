@@ -30,11 +30,11 @@ _INTERVAL = 1.0
 
 
 class StatusReporter:
-    """Tells *workers*, at each beat of its loop, how the worker is that has this *health*.
+    """Reports to *workers*, at each beat of the loop, the status of the worker with this *health*.
 
-    *threads* are those of its requests, and *request_threads* those of requests with an async view, where the
-    application has such. *outcomes* gives those of the readiness checks. The status is written about once a
-    second. What fails is logged once, and tried again at the next beat.
+    *threads* serve whole requests. *request_threads* run the sync hooks of async views; None if there can be
+    none. *outcomes* returns the outcomes of the readiness checks. The status is written about once a second.
+    A failure is logged once, and the step is tried again at the next beat.
     """
 
     #: The views that have been moved to threads, by endpoint, and why.

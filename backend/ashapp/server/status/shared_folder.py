@@ -83,7 +83,7 @@ class SharedFolder(Workers):
         set_aside(self._status(pid))
 
     def forget(self, pid: int) -> None:
-        """Take note, once, that a worker has ended; what it has counted stays counted."""
+        """Count a worker that has ended, once; what it has counted stays counted."""
         self.ended += 1
         try:
             self.withdraw(pid)
@@ -126,7 +126,7 @@ def make_shared_folder() -> Iterator[SharedFolder]:
 def _given_folder() -> Path | None:
     """Return the folder that the operator has named for what prometheus-client counts, or None."""
     given = os.environ.get(MULTIPROCESS_VARIABLE) or os.environ.get(MULTIPROCESS_VARIABLE.lower())
-    if not given or given == os.environ.get(_VARIABLE):  # that of a service that has started this one
+    if not given or given == os.environ.get(_VARIABLE):  # the folder of a service that has started this one
         return None
     try:
         Path(given).mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the management port knows of the workers: of one in its own process, or of those of a supervisor."""
+"""The workers as the main process knows them: one in its own process, or several below a supervisor."""
 
 import json
 import logging
@@ -47,7 +47,7 @@ class WorkerStatus:
     pid: int
     beat: float
     reason: str | None
-    #: Requests that have begun and not ended, and those of them that wait for a thread.
+    #: Requests that have begun and not ended; and how many of these wait for a thread.
     active_requests: int = 0
     queued_requests: int = 0
     #: Threads for requests: how many there may be, and how many are busy.
@@ -118,19 +118,19 @@ class Workers:
         self.began = time.time()
 
     def attach(self, status: Callable[[], WorkerStatus]) -> None:
-        """Take note that the worker in this process serves; *status* returns how it is."""
+        """Begin to report the worker in this process; *status* returns its status."""
 
     def write(self, status: WorkerStatus) -> None:
         """Take the *status* of a worker in the place of its last."""
 
     def withdraw(self, pid: int) -> None:
-        """Take note that a worker serves no more."""
+        """Remove the status of a worker that serves no more."""
 
     def forget(self, pid: int) -> None:
-        """Take note, once, that a worker has ended; what it has counted stays counted."""
+        """Count a worker that has ended, once; what it has counted stays counted."""
 
     def statuses(self) -> list[WorkerStatus]:
-        """Return how the workers are that serve."""
+        """Return the status of each worker that serves."""
         raise NotImplementedError
 
     def collect(self) -> Iterable[Metric]:
@@ -144,15 +144,15 @@ class LocalWorker(Workers):
     _status: Callable[[], WorkerStatus] | None = None
 
     def attach(self, status: Callable[[], WorkerStatus]) -> None:
-        """Let *status* tell from now on how this process is."""
+        """Report what *status* returns from now on."""
         self._status = status
 
     def withdraw(self, pid: int) -> None:  # noqa: ARG002 - of one process among several
-        """Take note that this process serves no more."""
+        """Report nothing any more: this process serves no longer."""
         self._status = None
 
     def statuses(self) -> list[WorkerStatus]:
-        """Return how this process is, while it serves."""
+        """Return the status of this process, while it serves."""
         status = self._status
         return [] if status is None else [status()]
 

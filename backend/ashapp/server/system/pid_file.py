@@ -27,7 +27,7 @@ def pid_file(path: Path | None) -> Iterator[None]:
     if other is not None and other != os.getpid() and _runs(other):
         raise StartupError(f"{name} has the id of process {other}, which runs: end that, or remove the file")
     try:
-        # As a whole: who reads it meanwhile finds the one or the other.
+        # Replaced as a whole: a reader finds the old file or the new one.
         new = path.with_name(f"{path.name}.{os.getpid()}")
         new.write_text(f"{os.getpid()}\n", encoding="ascii")
         new.replace(path)

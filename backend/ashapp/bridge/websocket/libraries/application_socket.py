@@ -5,7 +5,7 @@ It blocks, as the connection of a request does under other servers. In a greenle
 loop, it waits without a thread. Who has the other end then says when there may be something to read, or room.
 
 Several threads and greenlets may write at once: the handler, what pings, what answers. The kernel takes a
-long message in parts, and would mix those of two writers. So each waits for its turn.
+long message in parts, and would mix the parts of two writers. So each writer waits for its turn.
 
 The loop itself never watches its descriptor: uvloop would make it non-blocking for the threads as well.
 """

@@ -34,7 +34,7 @@ class Polls:
         self._lock = threading.Lock()
 
     def watch(self, engine: Any) -> None:
-        """Count those of *engine*, an ``engineio.Server``."""
+        """Count the polls of *engine*, an ``engineio.Server``."""
         handle_request = engine.handle_request
 
         def handle_and_count(environ: Environ, start_response: Any) -> Any:

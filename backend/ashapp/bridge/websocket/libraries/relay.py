@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The socket that a library takes from the environ, and what leads from there to the WebSocket.
 
-Theory of operation. The application gets one end of a socket pair, which blocks as that of a connection does.
-The other end is on the loop, with two tasks. One reads what the application writes, and passes on what the
-``Translator`` makes of it. The other waits for messages and writes their frames. Each waits for the server,
-or for the application, before it reads more. So whoever is slow holds back the other side, by the buffers of
-the kernel.
+Theory of operation. The application gets one end of a socket pair, which blocks as the socket of a
+connection does. The other end is on the loop, with two tasks. One reads what the application writes, and
+passes on what the ``Translator`` makes of it. The other waits for messages and writes their frames. Each
+waits for the server, or for the application, before it reads more. So a slow side holds back the other one,
+by the buffers of the kernel.
 
 What the application returns when its WebSocket is over differs from library to library, and nobody waits for
 it. It may not have opened a WebSocket at all: then what it returns is the response that denies the handshake.

@@ -9,7 +9,7 @@ that in one table, as it has modes for gevent and eventlet as well. ``adopt_sock
 
 Handlers of the application do not run there. Those for events get a thread each, as before. Engine.IO calls
 those for connections in its own code, and what it calls is handed to a pool of threads, which it waits for.
-The one thread that looks after all clients remains one.
+One thread still checks the time-outs of all clients.
 """
 
 from __future__ import annotations

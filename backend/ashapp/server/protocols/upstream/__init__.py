@@ -42,7 +42,9 @@ REACHED = (
     Reached(_HTTPTOOLS + "HttpToolsProtocol", "on_body(body) on_message_complete()", *_LIMITS),
     Reached(_HTTPTOOLS + "HttpToolsProtocol", "parser handle_websocket_upgrade()", *_UPGRADES),
     Reached(
-        _HTTPTOOLS + "HttpToolsProtocol", "pipeline connection_lost(exc)", "who is served learns of the end"
+        _HTTPTOOLS + "HttpToolsProtocol",
+        "pipeline connection_lost(exc)",
+        "the request that is being served learns of the end",
     ),
     Reached(_HTTPTOOLS + "HttpToolsProtocol", "on_response_complete()", "no timer for each response"),
     Reached(_HTTPTOOLS + "HttpToolsProtocol", "expect_100_continue", "no interim response for HTTP/1.0"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What of h11, and of uvicorn's protocol with it, is reached into: imported only where h11 is chosen."""
+"""Private parts of h11, and of uvicorn's protocol for it. This is imported only where h11 is chosen."""
 
 from typing import Any
 
