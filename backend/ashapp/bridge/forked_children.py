@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ashapp.bridge.concurrency.context import in_request
 from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet, enter_call
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
 from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
 
 if TYPE_CHECKING:
@@ -79,6 +80,12 @@ class WayBack:
         end_forked_child(sys.exception() or getattr(self._call, "error", None))
 
 
+class _DisownedGreenlet(PooledGreenlet):
+    """The greenlet that has forked, in the child: it ends where it would wait for the loop."""
+
+    __slots__ = ()
+
+
 def _note_loop() -> None:
     _forking.loop = asyncio._get_running_loop() if in_request.get() else None  # noqa: SLF001 - does not raise
 
@@ -94,7 +101,9 @@ def _leave_server() -> None:
         request_thread.end()
     if loop is not None:
         if greenlet is not None:
-            greenlet.disown(way_back)
+            # Code that runs in it is not to find it: it drives no greenlet here, and waits for nothing.
+            greenlet.caller = way_back
+            greenlet.__class__ = _DisownedGreenlet
         loop.call_soon(end_forked_child)
 
 

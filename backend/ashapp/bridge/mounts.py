@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.futures import without_exit
 from ashapp.bridge.lifespan_runner import LifespanError, LifespanRunner
-from ashapp.bridge.messages.environ import split_path
+from ashapp.bridge.messages.paths import split_path
 from ashapp.bridge.messages.types import INFO
 
 if TYPE_CHECKING:

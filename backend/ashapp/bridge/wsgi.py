@@ -24,7 +24,7 @@ from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 from ashapp.bridge.forked_children import look_after_forks
 from ashapp.bridge.lifespan import Lifespan
 from ashapp.bridge.messages.environ import body_is_announced, build_environ, server_constants
-from ashapp.bridge.messages.headers import ending_upgrade
+from ashapp.bridge.messages.upgrades import ending_upgrade
 from ashapp.bridge.mounts import Mounts
 from ashapp.bridge.options import DEFAULT_TASK_GRACE, DEFAULT_THREADS, accept_old_names, refuse_unknown
 from ashapp.bridge.request.output_queue import WriteBehind

@@ -10,15 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ashapp.bridge.messages.environ import (
-    BLOCK_SIZE,
     body_is_announced,
     build_environ,
     expects_continue,
-    file_wrapper,
     server_constants,
-    split_path,
 )
 from ashapp.bridge.messages.errors import RequestRejected
+from ashapp.bridge.messages.file_wrapper import BLOCK_SIZE, file_wrapper
+from ashapp.bridge.messages.paths import split_path
 from tests.support.asgi import http_scope
 
 CONSTANTS = server_constants(multithread=True, multiprocess=False)

@@ -1,29 +1,18 @@
 # SPDX-License-Identifier: MIT
 """From an ASGI HTTP scope to a WSGI environ (PEP 3333, "environ Variables"). No I/O."""
 
-import os
-import stat
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote_from_bytes, unquote_to_bytes
-from wsgiref.util import FileWrapper
 
 from ashapp.bridge.messages.errors import RequestRejected
+from ashapp.bridge.messages.file_wrapper import file_wrapper
 from ashapp.bridge.messages.headers import add_request_headers
+from ashapp.bridge.messages.paths import split_path
 from ashapp.bridge.messages.types import Environ, Scope
 
-__all__ = [
-    "BLOCK_SIZE",
-    "ENVIRON_EXTENSION",
-    "body_is_announced",
-    "build_environ",
-    "expects_continue",
-    "file_wrapper",
-    "server_constants",
-    "split_path",
-]
+__all__ = ["ENVIRON_EXTENSION", "body_is_announced", "build_environ", "expects_continue", "server_constants"]
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0", "3": "HTTP/3.0"}
@@ -31,12 +20,6 @@ _UNFRAMED_PROTOCOLS = {"HTTP/2.0", "HTTP/3.0"}
 
 #: An extension of the scope: a mapping of entries for the environ.
 ENVIRON_EXTENSION = "wsgi.environ"
-
-# What a path may hold as it is (RFC 3986, 3.3), so that REQUEST_URI escapes no more than it must.
-_PATH_SAFE = "/:@!$&'()*+,;=~"
-
-#: 64 KiB: what uvicorn, gunicorn and asyncio take for a full write buffer.
-BLOCK_SIZE = 65536
 
 
 def server_constants(*, multithread: bool, multiprocess: bool) -> Mapping[str, Any]:
@@ -112,58 +95,6 @@ def _server(host: str, port: int | None, scheme: str | None, version: str) -> di
     return {**entries, "HTTPS": "on"} if scheme == "https" else entries
 
 
-def split_path(scope: Scope) -> tuple[str, str, str]:
-    """Return SCRIPT_NAME, PATH_INFO and the still quoted path of *scope*.
-
-    ``root_path`` is taken off the path only where it ends at a ``/``: ``/api`` is no prefix of
-    ``/apiv2``. A server that leaves it off ``path`` (before ASGI 2.4) is understood as well.
-    """
-    path, quoted = _path(scope)
-    root_path = scope.get("root_path", "")
-    if not root_path:
-        return "", path or "/", quoted or "/"
-    root_path = _encode(root_path).decode("latin-1")
-    root = root_path.rstrip("/")
-    if root != root_path:
-        # Some servers put root_path before the client's path as it is, so that the slash is there twice.
-        path, quoted = (
-            root + text[len(root_path) :] if text.startswith(f"{root_path}/") else text
-            for text in (path, quoted)
-        )
-    if not root:
-        return "", path or "/", quoted or "/"
-    if path.startswith(root) and path[len(root) : len(root) + 1] in {"", "/"}:
-        path = path[len(root) :]
-    return root, path, quoted
-
-
-def _path(scope: Scope) -> tuple[str, str]:
-    """Return the path as latin-1 text over its bytes, and as the client quoted it.
-
-    ``raw_path`` has the client's bytes. It is optional, and a middleware that rewrites ``path``
-    may forget it, so it counts only where the two agree.
-    """
-    path: str = scope["path"]
-    raw: bytes | None = scope.get("raw_path")
-    if raw is not None:
-        quoted = raw.decode("latin-1")
-        if quoted == path and "%" not in quoted:
-            return path, quoted
-        unquoted = unquote_to_bytes(raw)
-        if unquoted.decode("utf-8", "replace") == path:
-            return unquoted.decode("latin-1"), quoted
-    encoded = _encode(path)
-    return encoded.decode("latin-1"), quote_from_bytes(encoded, safe=_PATH_SAFE)
-
-
-def _encode(text: str) -> bytes:
-    # Servers that decode with "surrogateescape" keep the client's bytes; any other surrogate still passes.
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
-
-
 def body_is_announced(environ: Environ) -> bool:
     """Say whether the request has a body by its head (RFC 9112, 6.3).
 
@@ -188,19 +119,3 @@ def body_is_announced(environ: Environ) -> bool:
 def expects_continue(environ: Environ) -> bool:
     """Say whether the client sends the body only after ``100 Continue`` (RFC 9110, 10.1.1)."""
     return "100-continue" in environ.get("HTTP_EXPECT", "").lower()
-
-
-def file_wrapper(file: Any, block_size: int = 8192) -> FileWrapper:
-    """Return an iterable over *file* in blocks, closing it at the end.
-
-    *block_size* (bytes) is a hint: a regular file is read in blocks of 64 KiB or more, a pipe
-    or a socket as asked, because a larger read could wait for data that is not there yet.
-    """
-    return FileWrapper(file, max(block_size, BLOCK_SIZE) if _is_regular(file) else block_size)
-
-
-def _is_regular(file: Any) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-    except Exception:
-        return False

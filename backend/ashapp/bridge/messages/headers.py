@@ -6,14 +6,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from ashapp.bridge.messages.errors import RequestRejected
-from ashapp.bridge.messages.types import Environ, Message, Scope, Send
+from ashapp.bridge.messages.types import Environ
 
-__all__ = ["IGNORED", "add_request_headers", "encode_response_headers", "ending_upgrade", "environ_key"]
-
-#: The key of the scope by which a server says that it has read a request for an upgrade as an ordinary one.
-IGNORED = "ashapp.upgrade_ignored"
-
-_CLOSE = (b"connection", b"close")
+__all__ = ["add_request_headers", "encode_response_headers", "environ_key"]
 
 # RFC 9110, 5.3: a field that is not a list must not be repeated. These three decide how the message
 # is framed, read and routed, so two answers to the same question are refused (RFC 9112, 3.2 and 6.3).
@@ -141,22 +136,3 @@ def _encode(name: str, value: str) -> tuple[bytes, bytes] | None:
             _known.clear()
         _known[name, value] = encoded
     return encoded
-
-
-def ending_upgrade(scope: Scope, send: Send) -> Send:
-    """Return *send*; or what ends the connection, where *scope* asks for another protocol.
-
-    Some servers, uvicorn with httptools among them, take such a request to end with its head, though they do
-    not take the protocol. Then its body comes as requests of their own, which a proxy in front has never seen
-    (RFC 9112, 11.2). None of them is served if the first response is the last one.
-    """
-    if b"upgrade" not in dict(scope.get("headers", ())) or scope["http_version"] != "1.1" or IGNORED in scope:
-        return send
-
-    async def send_last(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            fields = [*message.get("headers", ())]
-            message = {**message, "headers": fields if _CLOSE in fields else [*fields, _CLOSE]}
-        await send(message)
-
-    return send_last

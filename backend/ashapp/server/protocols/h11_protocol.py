@@ -5,7 +5,7 @@ from typing import Any
 
 import h11
 
-from ashapp.bridge.messages.headers import IGNORED
+from ashapp.bridge.messages.upgrades import IGNORED
 from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.head import check_head, check_nothing_follows, in_origin_form, is_handshake
 from ashapp.server.protocols.limits import ConnectionLimits, Refusal

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ashapp.bridge.messages.headers import IGNORED
+from ashapp.bridge.messages.upgrades import IGNORED
 from ashapp.server.protocols import head
 from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.cycle import Cycle

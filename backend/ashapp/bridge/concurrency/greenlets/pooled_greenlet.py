@@ -22,7 +22,7 @@ DONE = object()
 class PooledGreenlet(Greenlet):
     """A greenlet that runs one function after the other."""
 
-    __slots__ = ("_caller", "_inner", "depth", "driver", "references", "sync_depth")
+    __slots__ = ("_inner", "caller", "depth", "driver", "references", "sync_depth")
 
     #: What drives it, while it runs a function.
     driver: Driver
@@ -31,11 +31,12 @@ class PooledGreenlet(Greenlet):
 
     def __init__(self) -> None:
         super().__init__(work)
+        #: The greenlet to which it hands over.
+        self.caller: Greenlet = getcurrent()
         #: How many coroutines are being stepped, one in the other.
         self.depth = 0
         #: At which depth a sync function gets the results of coroutine functions; see ``flask.callers``.
         self.sync_depth = 0
-        self._caller = getcurrent()
         # The greenlet within this one that waits, if it is not this one itself.
         self._inner: Greenlet | None = None
         self.switch()
@@ -50,7 +51,7 @@ class PooledGreenlet(Greenlet):
         In the end *outcome* has what it returned and None, or None and what it raised.
         """
         self.driver = driver
-        self._caller = getcurrent()
+        self.caller = getcurrent()
         return self.switch(driver, function, argument, outcome)
 
     def resume(self, value: Any) -> Any:
@@ -62,23 +63,18 @@ class PooledGreenlet(Greenlet):
         return self._take_waiting().throw(type(error), error, error.__traceback__)
 
     def _take_waiting(self) -> Greenlet:
-        self._caller = getcurrent()
+        self.caller = getcurrent()
         inner, self._inner = self._inner, None
         return self if inner is None else inner
 
     # -- inside the greenlet
-
-    def disown(self, way_back: Any) -> None:
-        """Switch to *way_back* in place of the driving task, which another process has; wait for nothing."""
-        self._caller = way_back
-        self.__class__ = _DisownedGreenlet
 
     def ask(self, item: Any) -> Any:
         """Hand *item*, a future or an errand, to the driving task and return its answer."""
         current = getcurrent()
         if current is not self:
             self._inner = current
-        return self._caller.switch(item)
+        return self.caller.switch(item)
 
     def wait_for(self, coroutine: Any) -> Any:
         """Run *coroutine* to its end, handing over what it awaits, and return its result."""
@@ -91,7 +87,7 @@ class PooledGreenlet(Greenlet):
             while True:
                 self._inner = inner
                 try:
-                    value = self._caller.switch(item)
+                    value = self.caller.switch(item)
                 except BaseException as error:
                     item = coroutine.throw(error)
                 else:
@@ -102,19 +98,13 @@ class PooledGreenlet(Greenlet):
             self.depth -= 1
 
 
-class _DisownedGreenlet(PooledGreenlet):
-    """One that code which runs in it is not to find: a forked child is in it, and drives no greenlet."""
-
-    __slots__ = ()
-
-
 def work() -> None:
     """Run what greenlets are given, one function after the other: all that one does."""
     # Nothing that leads to the greenlet is kept here while it is idle: the garbage collector can't see into
     # its stack, so one that is dropped then would hold itself, and its last function, for ever. *driver* is
     # for ``running_call``.
     while True:
-        driver, function, argument, outcome = getcurrent()._caller.switch(DONE)  # type: ignore[attr-defined]  # noqa: SLF001
+        driver, function, argument, outcome = getcurrent().caller.switch(DONE)  # type: ignore[attr-defined]
         try:
             outcome += [function(argument), None]
         except BaseException as error:
