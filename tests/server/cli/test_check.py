@@ -195,10 +195,16 @@ def test_port_and_path_are_read_from_where_the_service_reads_them(
     [
         (
             {"ASHAPP_READYZ_PATH": "off"},
-            "the service does not answer this probe: readyz_path or probes is off",
+            "the service does not answer this probe, as readyz_path or probes is off: switch it on",
         ),
-        ({"ASHAPP_PROBES": "false"}, "the service does not answer this probe: readyz_path or probes is off"),
-        ({"ASHAPP_FD": "3"}, "it is not known where the service listens that has inherited its socket (fd)"),
+        (
+            {"ASHAPP_PROBES": "false"},
+            "the service does not answer this probe, as readyz_path or probes is off: switch it on",
+        ),
+        (
+            {"ASHAPP_FD": "3"},
+            "fd = 3: an inherited socket does not tell where it listens; name the port by --port",
+        ),
         ({"ASHAPP_PORT": "http"}, "Port could not be cast to integer value as 'http'"),
         (
             {"ASHAPP_CONFIG": "nosuch.toml"},
@@ -260,7 +266,7 @@ def test_the_first_of_several_addresses_is_asked(
     assert len(service.asked) == 1
     for bind, told in {
         "unix:/nosuch": "unix:/nosuch/livez",
-        "fd:3": "it is not known where the service listens",
+        "fd:3": "fd = 3: an inherited socket does not tell where it listens",
         "80": "'80' is not an address to listen on",
     }.items():
         monkeypatch.setenv("ASHAPP_BIND", bind)

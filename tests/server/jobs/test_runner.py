@@ -153,7 +153,7 @@ async def test_what_does_not_end_is_left(caplog: pytest.LogCaptureFixture) -> No
         pass
     released.set()
     (message,) = caplog.messages
-    assert message.endswith("stubborn has not ended within 0.05 s, and is left")
+    assert message.endswith("stubborn has not ended within 0.05 s: the worker ends without waiting for it")
 
 
 @pytest.mark.parametrize("wrong", ["tidy", None, object()])

@@ -33,7 +33,7 @@ def test_where_the_system_does_not_tell_of_changes_files_are_looked_at(
     (tmp_path / "shop.py").touch()
     assert told.get(timeout=PATIENCE) == [tmp_path / "shop.py"]
     files.stop()
-    assert "Files are looked at, as the system does not tell of changes: " in caplog.text
+    assert "Files are polled for changes, as the system does not report them: " in caplog.text
 
 
 def test_a_folder_that_can_not_be_watched_is_told_of_in_a_line(

@@ -186,13 +186,17 @@ KEY_FILE = "ASHAPP_SECRET_KEY_FILE"
             {},
             "limit_target = 1000 is more than limit_head = 999",
         ),
-        ({"workers": "2", "supervisor": False}, {}, "need the supervisor"),
+        (
+            {"workers": "2", "supervisor": False},
+            {},
+            "supervisor is off, but workers > 1, limit_max_requests and limit_max_memory need it",
+        ),
         ({"mount": ["mcp=shop:api"]}, {}, "mcp=shop:api is not of the form '/prefix=module:application'"),
         ({"mount": ["/v2"]}, {}, "/v2= is not of the form '/prefix=module:application'"),
         ({"mount": ["/v2=a", "/v2=b"]}, {}, "each prefix may be given once"),
         ({"headers": ["X-Ok: 1", "bad"]}, {}, f"'bad' {HEADER}"),
         ({"livez_path": "/readyz"}, {}, "livez_path, readyz_path and healthz_path must differ"),
-        ({"uds": "/run/x", "fd": "3"}, {}, "uds and fd exclude each other"),
+        ({"uds": "/run/x", "fd": "3"}, {}, "uds = '/run/x' and fd = 3 exclude each other: give one of them"),
         (
             {"bind": ["a"]},
             {},
@@ -284,7 +288,10 @@ def test_tls_needs_its_files(tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     assert "ssl_keyfile = " in refusal({"ssl_keyfile": str(key)})
     key.touch()
-    assert refusal({"ssl_keyfile": str(key)}) == "ssl_keyfile needs ssl_certfile"
+    assert (
+        refusal({"ssl_keyfile": str(key)})
+        == "ssl_keyfile is given without ssl_certfile: give both, or neither"
+    )
 
 
 SLIPS = {

@@ -199,7 +199,10 @@ def test_what_is_no_socket_at_its_path_is_left_alone(tmp_path: Path) -> None:
     link.symlink_to(target)
     file.write_text("mine")
     for path in (link, file):
-        assert refusal(uds=str(path)) == f"the socket '{path}' can't be made: there is a file of this name"
+        assert (
+            refusal(uds=str(path))
+            == f"the socket '{path}' can't be made: there is a file of this name, which is no socket"
+        )
     assert target.exists()
     assert file.read_text() == "mine"
 

@@ -54,7 +54,7 @@ class Admission:
 
         """
         if self.limit_in_flight is not None and self.in_flight > self.limit_in_flight:
-            raise busy(f"{self.limit_in_flight} requests are being served, which is as many as may be")
+            raise busy(f"{self.limit_in_flight} requests are being served, the most at once")
 
     def check_queue(self) -> None:
         """Let one more request wait for a thread.
@@ -64,7 +64,7 @@ class Admission:
 
         """
         if self.limit_queue is not None and self._pool.queued >= self.limit_queue:
-            raise busy(f"{self.limit_queue} requests wait for a thread, which is as many as may wait")
+            raise busy(f"{self.limit_queue} requests wait for a thread, the most that may wait")
 
     def saturation(self) -> str | None:
         """Return why there should be no more requests, or None, for a readiness probe.

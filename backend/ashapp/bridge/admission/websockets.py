@@ -55,7 +55,7 @@ class Websockets:
         if self._departures.has_begun:
             raise busy("it ends, and another one takes its place")
         if self.limit is not None and self.open > self.limit:
-            raise busy(f"{self.limit} WebSockets are open, which is as many as may be")
+            raise busy(f"{self.limit} WebSockets are open, the most there may be")
 
     def take_thread(self) -> None:
         """Count one more WebSocket that holds a thread.
@@ -65,7 +65,7 @@ class Websockets:
 
         """
         if self.on_threads >= self.pool.size:
-            raise busy(f"{self.pool.size} WebSockets hold a thread, which is as many as may")
+            raise busy(f"{self.pool.size} WebSockets hold a thread, the most that may")
         self.on_threads += 1
 
     def leave(self) -> None:

@@ -104,14 +104,20 @@ def target_of_service(probe: str, port: int | None, timeout: float) -> Target:
         settings.update(_first_address(settings["bind"]))
     path = settings[_PATHS[probe]]
     if _is_off(settings["probes"]) or path in {"", "off"}:
-        raise ValueError(f"the service does not answer this probe: {_PATHS[probe]} or probes is off")
+        raise ValueError(
+            f"the service does not answer this probe, as {_PATHS[probe]} or probes is off: switch it on, "
+            "or ask a URL by 'ashapp check http'"
+        )
     header = b"" if _is_off(settings["proxy_protocol"]) else _PROXY_HEADER
     by_tls = bool(settings["ssl_certfile"])
     if settings["uds"]:
         unix = UnixConnection(settings["uds"], timeout)
         return Target(unix, f"unix:{settings['uds']}{path}", path, header, by_tls)
     if settings["fd"] is not None:
-        raise ValueError("it is not known where the service listens that has inherited its socket (fd)")
+        raise ValueError(
+            f"fd = {settings['fd']}: an inherited socket does not tell where it listens; name the port by "
+            "--port, or ask a URL by 'ashapp check http'"
+        )
     host = _ANY_ADDRESS.get(settings["host"], settings["host"])
     name = (
         f"{'https' if by_tls else 'http'}://{f'[{host}]' if ':' in host else host}:{settings['port']}{path}"

@@ -61,7 +61,11 @@ class JobRunner:
                 await asyncio.gather(*waits)
         late = [running.job for running in self._running if not running.has_ended.is_set()]
         if late:
-            _log.warning("%s has not ended within %g s, and is left", ", ".join(late), self._grace)
+            _log.warning(
+                "%s has not ended within %g s: the worker ends without waiting for it",
+                ", ".join(late),
+                self._grace,
+            )
 
 
 class _Running(threading.Thread):

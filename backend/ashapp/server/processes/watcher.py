@@ -61,7 +61,7 @@ class FileWatcher:
             try:
                 self._tell_changes()
             except (OSError, RuntimeError) as error:  # most often the limit of the system on what is watched
-                _log.warning("Files are looked at, as the system does not tell of changes: %s", error)
+                _log.warning("Files are polled for changes, as the system does not report them: %s", error)
                 self._tell_changes(force_polling=True)
         except Exception as error:  # the service is served all the same
             _log.error("Nothing is reloaded, as changes of files can't be seen: %s", describe(error))

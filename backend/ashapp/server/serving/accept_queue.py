@@ -42,7 +42,9 @@ async def accept_last(sockets: Iterable[socket.socket], files: Iterable[SocketFi
     try:
         refuse_new(sockets, files)
     except OSError as error:  # whatever that costs, it must not be the requests in flight
-        _log.warning("New connections could not be refused in order: %s", error)
+        _log.warning(
+            "New connections can't be refused before the sockets are closed, so some may be reset: %s", error
+        )
     await asyncio.sleep(_SETTLING)
     return accept_queued(sockets)
 

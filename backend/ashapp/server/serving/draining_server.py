@@ -189,7 +189,7 @@ class DrainingServer(Server):
         if tasks:
             _log.warning("Cancelled %d requests in flight: %s", len(tasks), reason)
             seconds = self.settings.timeout_lifespan_shutdown
-            _log.info("What runs on, as on a thread, and the application's shutdown have %g s", seconds)
+            _log.info("Threads that still run, and the application's shutdown, have %g s", seconds)
         for task in tasks:
             task.cancel(f"Cancelled at the end of the server: {reason}")
 

@@ -101,7 +101,10 @@ class Workers(Record, title="Workers"):
 
     def _check(self) -> None:
         if not self.supervisor and _needs_supervisor(vars(self)):
-            raise ValueError("workers > 1, limit_max_requests and limit_max_memory need the supervisor")
+            raise ValueError(
+                "supervisor is off, but workers > 1, limit_max_requests and limit_max_memory need it: "
+                "leave it on"
+            )
 
 
 class Stopping(Record, title="Stopping"):

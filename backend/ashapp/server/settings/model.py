@@ -143,7 +143,7 @@ class Probing(Record, title="Probes"):
     def _check(self) -> None:
         paths = [path for path in (self.livez_path, self.readyz_path, self.healthz_path) if path]
         if len(paths) != len(set(paths)):
-            raise ValueError("livez_path, readyz_path and healthz_path must differ")
+            raise ValueError(f"livez_path, readyz_path and healthz_path must differ, not be {paths}")
 
 
 class Management(Record, title="Management"):
@@ -194,7 +194,7 @@ class Tls(Record, title="TLS"):
 
     def _check(self) -> None:
         if self.ssl_keyfile and not self.ssl_certfile:
-            raise ValueError("ssl_keyfile needs ssl_certfile")
+            raise ValueError("ssl_keyfile is given without ssl_certfile: give both, or neither")
 
 
 class WebSocket(Record, title="WebSocket"):
@@ -258,7 +258,7 @@ class Settings(
 
     def _check(self) -> None:
         if self.uds is not None and self.fd is not None:
-            raise ValueError("uds and fd exclude each other")
+            raise ValueError(f"uds = {self.uds!r} and fd = {self.fd} exclude each other: give one of them")
         # The kernel would let both be bound before they listen.
         for address in self.addresses:
             if not isinstance(address, TcpAddress) or address.port == 0:

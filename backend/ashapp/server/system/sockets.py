@@ -202,7 +202,7 @@ def _remove_stale(path: Path) -> None:
     if file is None:
         return
     if path.is_symlink() or not path.is_socket():
-        raise FileExistsError(errno.EEXIST, "there is a file of this name")
+        raise FileExistsError(errno.EEXIST, "there is a file of this name, which is no socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(0)  # a full queue does not accept, but somebody listens
         if probe.connect_ex(str(path)) in {0, errno.EAGAIN}:
