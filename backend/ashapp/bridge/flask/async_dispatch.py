@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import flask.globals
 
+from ashapp.bridge.flask.accelerators.contexts import METHODS
 from ashapp.bridge.flask.accelerators.originals import AsReplaced, Originals
-from ashapp.bridge.flask.accelerators.wsgi_responses import whole_body
+from ashapp.bridge.flask.accelerators.wsgi_responses import whole_response
 from ashapp.bridge.placement.nonblocking import is_kept
 from ashapp.bridge.placement.views import makes_coroutine
-from ashapp.bridge.request.loop_call import Awaiting, Running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from flask.app import Flask
 
+    from ashapp.bridge.flask.accelerators.contexts import Contexts
     from ashapp.bridge.flask.accelerators.dispatching import Dispatching
     from ashapp.bridge.messages.types import Environ
     from ashapp.bridge.request.loop_call import LoopCall
@@ -38,17 +39,22 @@ _PRESERVE = "werkzeug.debug.preserve_context"
 
 
 class AsyncDispatch:
-    """Dispatches requests of *app* by *dispatching*.
+    """Dispatches requests of *app* that have contexts of *contexts*, by *dispatching*.
 
     *replacements* are what is called in place of methods of *app*.
     """
 
     def __init__(
-        self, app: Flask, dispatching: Dispatching, replacements: Mapping[str, Callable[..., Any]]
+        self,
+        app: Flask,
+        contexts: Contexts,
+        dispatching: Dispatching,
+        replacements: Mapping[str, Callable[..., Any]],
     ) -> None:
         self._app = app
+        self._contexts = contexts
         self._dispatching = dispatching
-        self._methods = AsReplaced(app, replacements, *_METHODS)
+        self._methods = AsReplaced(app, replacements, *_METHODS, "request_context", *METHODS)
 
     def begin(self, call: LoopCall) -> Coroutine[Any, Any, None] | None:
         """Return what serves *call*, or None where its application is to be called."""
@@ -65,6 +71,7 @@ class AsyncDispatch:
             and self._methods.are_known
             and self._methods.still_hold()
             and methods == _FLASK.methods
+            and self._contexts.classes_hold()
         ):
             return self._serve(call)
         return None
@@ -72,8 +79,9 @@ class AsyncDispatch:
     async def _serve(self, call: LoopCall) -> None:
         """Do what ``flask.Flask.wsgi_app`` does, in one coroutine: while it waits, each one takes memory."""
         app, environ = self._app, call.environ
-        with Running(call):
-            context: Any = app.request_context(environ)
+        try:
+            call.enter()
+            context = self._contexts.make(environ)
             error: BaseException | None = None
             try:
                 try:
@@ -81,8 +89,11 @@ class AsyncDispatch:
                     response, coroutine = self._begin_view(context, call)
                     if coroutine is not None:
                         try:
-                            with Awaiting(call):
+                            call.greenlet.depth += 1  # code in there finds itself in a coroutine
+                            try:
                                 rv = await coroutine
+                            finally:
+                                call.greenlet.depth -= 1
                         except Exception as raised:
                             rv = app.handle_user_exception(raised)
                         response = self._dispatching.finalize(context, rv, call)
@@ -90,20 +101,24 @@ class AsyncDispatch:
                     error = raised
                     response = app.handle_exception(raised)
                 except BaseException as raised:
+                    call.look_at(raised)
                     error = raised
                     raise
-                whole = whole_body(response, environ)
+                whole = whole_response(response, environ)
                 if whole is None:
                     iterable = response(environ, call.start_response)
                 else:
-                    call.start_response(response.status, response.headers)
+                    status, headers, body = whole
+                    call.start_response(status, headers)
             finally:
                 self._leave(context, environ, error)
                 del error  # its traceback leads to this frame
             if whole is None:
                 call.send_all(iterable)
             else:
-                call.send_whole(whole, response.close)
+                call.send_whole(body, response.close)
+        except BaseException as raised:
+            call.error = raised
 
     def _begin_view(self, context: Any, call: LoopCall) -> tuple[Any, Coroutine[Any, Any, Any] | None]:
         """Return the response and None, or None and the coroutine of the view, which is to be awaited.

@@ -113,7 +113,7 @@ class Dispatch:
             dispatching = Dispatching(app, contexts, self._responses)
             for name, function in dispatching.methods.items():
                 methods[name] = nonblocking(as_flask(function) if name in _CALLERS else function)
-            self.begin = AsyncDispatch(app, dispatching, methods).begin
+            self.begin = AsyncDispatch(app, contexts, dispatching, methods).begin
 
     def enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take note that the application is served on *loop*."""

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.request.service import Service
     from ashapp.bridge.request.uploads.input_stream import InputStream
 
-__all__ = ["Awaiting", "Begin", "LoopCall", "Running"]
+__all__ = ["Begin", "LoopCall"]
 
 #: Returns what is to be awaited for a call in place of its application, or None where that is to be called.
 Begin = Callable[["LoopCall"], Coroutine[Any, Any, None] | None]
@@ -61,40 +61,6 @@ Begin = Callable[["LoopCall"], Coroutine[Any, Any, None] | None]
 
 # How often the application may wait anew when nothing comes any more.
 _MOST_WAITS = 100
-
-
-class Running:
-    """What surrounds the application's whole part in a request, by *call*. Nothing is raised."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: LoopCall) -> None:
-        self._call = call
-
-    def __enter__(self) -> None:
-        current_request_thread.set(self._call.thread)
-        self._call.thread.values = open_request_locals()
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
-        self._call.error = error
-        return True
-
-
-class Awaiting:
-    """What surrounds the coroutine of a view that *call* awaits: code in it finds itself in a coroutine."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: LoopCall) -> None:
-        self._call = call
-
-    def __enter__(self) -> None:
-        self._call.greenlet.depth += 1
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self._call.greenlet.depth -= 1
-        if error is not None:
-            self._call.look_at(error)
 
 
 class LoopCall(WsgiCall, GreenletDriver):
@@ -353,9 +319,17 @@ class LoopCall(WsgiCall, GreenletDriver):
         if not (isinstance(error, Exception) or self.greenlet.depth):
             self.phase = Phase.UNWINDING
 
+    def enter(self) -> None:
+        """Let what belongs to the request be found in the current context, which is that of the request."""
+        current_request_thread.set(self.thread)
+        self.thread.values = open_request_locals()
+
     async def _run(self) -> None:
-        with Running(self):
+        try:
+            self.enter()
             self.send_all(self.application(self.environ, self.start_response))
+        except BaseException as error:
+            self.error = error
 
     def note_response(self, response: Any) -> None:
         """Take note of what tells how the body may be iterated; see ``WsgiCall``."""

@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 else:  # Flask 3.2 has merged both classes of contexts
     RequestContext = vars(flask.ctx).get("RequestContext", AppContext)
 
-__all__ = ["Contexts"]
+__all__ = ["METHODS", "Contexts"]
 
 
-# Those of the application whose work is done here, or left out, or done by ``Dispatching``.
-_METHODS = (
+#: Those of the application whose work is done here, or left out, or done by ``Dispatching``.
+METHODS = (
     *("app_context", "preprocess_request", "dispatch_request", "finalize_request", "process_response"),
     *("do_teardown_request", "do_teardown_appcontext"),
 )
@@ -74,7 +74,7 @@ def _look(kind: type[Flask] = Flask) -> tuple[Any, ...]:
 
 _CLASSES = AllOriginals(
     _look,
-    Originals("flask.app.Flask", *_METHODS),
+    Originals("flask.app.Flask", *METHODS),
     Originals("flask.ctx.RequestContext", "__init__", "push", "match_request", "pop"),
     Originals("flask.ctx.AppContext", "__init__", "push", "pop"),
     Originals("werkzeug.wrappers.request.Request", "__init__", "close"),
@@ -95,7 +95,7 @@ class Contexts:
         self.sessions = Sessions(app)
         self._app = app
         self._make = app.request_context
-        self._methods = AsReplaced(app, replacements, *_METHODS)
+        self._methods = AsReplaced(app, replacements, *METHODS)
         #: Whether Flask's own contexts are known, and the application has no others.
         self.are_known = (
             Originals("flask.app.Flask", "request_context").are_those_of(type(app))
@@ -110,12 +110,17 @@ class Contexts:
 
     def request_context(self, environ: Environ) -> RequestContext:
         """Return the context for a request; see ``flask.Flask.request_context``."""
+        if self._methods.still_hold() and self.classes_hold():
+            return self.make(environ)  # type: ignore[no-any-return]
+        return self._make(environ)
+
+    def classes_hold(self) -> bool:
+        """Say whether the classes have all of their methods that are not called here."""
+        return (_look(type(self._app)), _look_at_sessions(), _look_at_responses()) == _EXPECTED
+
+    def make(self, environ: Environ) -> Any:
+        """Return the context for a request, where all methods still hold."""
         app = self._app
-        if not (
-            self._methods.still_hold()
-            and (_look(type(app)), _look_at_sessions(), _look_at_responses()) == _EXPECTED
-        ):
-            return self._make(environ)
         context: Any = self.kind.__new__(self.kind)
         context.app = app
         kind = app.request_class
@@ -130,7 +135,7 @@ class Contexts:
         context._session = None
         context._after_request_functions = []
         context._cv_tokens = []
-        return context  # type: ignore[no-any-return]
+        return context
 
 
 class _Context(RequestContext):

@@ -5,7 +5,7 @@
 ``Response.get_wsgi_response`` copies the headers, for it may change some of them, and wraps the body twice.
 Of a response with a length and one piece of bytes nothing is changed. The list of its headers will do then,
 and a list for the body, which closes the response as Werkzeug's iterator does. What serves async views needs
-no list: ``whole_body``.
+no list: ``whole_response``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.messages.types import Environ
 
-__all__ = ["REPLACED", "get_wsgi_response", "whole_body"]
+__all__ = ["REPLACED", "get_wsgi_response", "whole_response"]
 
 #: What ``get_wsgi_response`` takes the place of.
 REPLACED = Originals("werkzeug.wrappers.response.Response", "get_wsgi_response")
@@ -61,8 +61,8 @@ def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes]
     return _get_wsgi_response(self, environ)
 
 
-def whole_body(response: Response, environ: Environ) -> bytes | None:
-    """Return the body of *response* if that and its headers go out as they are, and no function follows."""
+def whole_response(response: Response, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes] | None:
+    """Return status, headers and body of *response* if they go out as they are, and no function follows."""
     kind = type(response)
     if (
         kind.__call__ is _CALL
@@ -71,7 +71,7 @@ def whole_body(response: Response, environ: Environ) -> bytes | None:
         and _is_whole(response, environ)
     ):
         body: Any = response.response
-        return body[0]  # type: ignore[no-any-return]
+        return response.status, response.headers._list, body[0]
     return None
 
 
