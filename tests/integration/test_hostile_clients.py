@@ -50,13 +50,3 @@ def test_slow_heads_by_the_hundred_are_refused_and_harm_nobody(tmp_path: Path, h
         assert statuses == {408: SLOW}
         assert good.request("GET", "/").status == 200
         assert "Traceback" not in server.stderr
-
-
-def test_a_body_that_does_not_come_frees_its_thread(tmp_path: Path) -> None:
-    flags = ["shop", "--threads", "1", "--timeout-body", "1"]
-    with serving(flags, cwd=tmp_path) as server, Connection(server.address) as connection:
-        connection.send(HEAD + b"Content-Length: 5\r\n\r\n")
-        with Connection(server.address, timeout=30) as good:
-            assert good.request("GET", "/").body == b"0"
-        assert connection.receive().status == 408
-        assert "Traceback" not in server.stderr

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The reference API, as ``ashapp serve`` serves it; what each endpoint answers is in ``tests/api``."""
 
-import asyncio
 import hashlib
 import os
 import re
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,16 +48,6 @@ def test_every_status_is_answered_on_one_connection(address: Address) -> None:
             assert response.status == code
             assert bool(response.body) is (code not in {204, 205, 304})
             assert (response.head.one("content-length") is None) is (code in {204, 304})
-
-
-async def test_streams_from_the_loop_are_more_than_threads(server: ServerProcess) -> None:
-    began = time.monotonic()
-    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=20) as many:
-        paths = ["/drip?count=2&interval=1", "/events?count=2&interval=1"] * 30
-        responses = await asyncio.gather(*map(many.get, paths))
-    assert [response.status_code for response in responses] == [200] * 60
-    assert {response.content for response in responses[::2]} == {b"**"}
-    assert 1 <= time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("content", [b"", b"x", EVERY_BYTE * 5000])

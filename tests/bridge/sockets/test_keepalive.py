@@ -1,24 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Rules 1, 7 and 17: requests on one connection, and at the same time: none is touched by another."""
+"""Rule 1: requests on one connection, and at the same time: none is touched by another."""
 
 import asyncio
-import time
-from contextvars import ContextVar, Token
-from functools import partial
-from typing import Any
 
 import pytest
-from flask import Flask, Response, request
+from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.messages.types import Environ, Receive, Scope, Send, StartResponse
+from ashapp.bridge.messages.types import Environ, StartResponse
 from tests.support.adapters import Adapter, stock_fails
-from tests.support.applications.decorators import ensured
-from tests.support.client import Connection, fetch_all, hammer
+from tests.support.client import Connection, hammer
 from tests.support.server import Serve, on_every_server, serving
-from tests.support.waiting import until
 
-mark = ContextVar("mark", default="none")
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -46,111 +39,18 @@ def test_pipelined_requests_never_fail(serve: Serve, adapter: Adapter) -> None:
         assert [connection.receive().status for _ in range(20)] == [200] * 20
 
 
-def marking(kind: str, seen: list[str], errors: list[ValueError]) -> Flask:
-    """Return an application in which each part of a request looks at a context variable and sets it."""
-    app = Flask(__name__)
-    tokens: list[Token[str]] = []
-
-    def step(name: str) -> None:
-        seen.append(mark.get())
-        tokens.append(mark.set(name))
-
-    def undo() -> None:
-        seen.append(mark.get())
-        try:
-            mark.reset(tokens.pop())
-        except ValueError as error:
-            errors.append(error)
-
-    async def async_step(name: str) -> str:
-        await asyncio.sleep(0)
-        step(name)
-        await asyncio.sleep(0)
-        return "ok"
-
-    @app.teardown_request
-    def last(error: BaseException | None) -> None:
-        undo()
-        undo()
-        seen.append(mark.get())
-
-    @app.teardown_request
-    async def first(error: BaseException | None) -> None:
-        await asyncio.sleep(0)
-        undo()
-
-    @app.before_request
-    def sync_before() -> None:
-        step("sync before")
-
-    @app.before_request
-    async def async_before() -> None:
-        await async_step("async before")
-
-    def view() -> str:
-        step("view")
-        return "ok"
-
-    async_view = partial(async_step, "view")
-    views: dict[str, Any] = {"sync": view, "async": async_view, "decorated": ensured(async_view)}
-    app.add_url_rule("/", "view", views[kind])
-    return app
-
-
-@stock_fails("a token of one side can't be used on the other", FlaskToAsgi, everywhere=True)
-@pytest.mark.parametrize("kind", ["sync", "async", "decorated"])
-def test_a_request_has_one_context(serve: Serve, adapter: Adapter, kind: str) -> None:
-    """Rules 1 and 17: what one part sets the next sees, and tokens can be reset."""
-    seen: list[str] = []
-    errors: list[ValueError] = []
-    with Connection(serve(adapter(marking(kind, seen, errors)))) as connection:
-        for _ in range(3 if adapter is FlaskToAsgi else 1):
-            seen.clear()
-            assert connection.request("GET", "/").body == b"ok"
-            until(lambda: len(seen) == 7)
-            steps = ["none", "sync before", "async before", "view"]
-            assert seen == [*steps, "async before", "sync before", "none"]
-    assert errors == []
-
-
-@pytest.mark.parametrize("kind", ["sync", "async", "decorated"])
-def test_contexts_of_requests_at_the_same_time_are_apart(serve: Serve, kind: str) -> None:
-    """Rules 1 and 17, of what a middleware sets, too. Stock asgiref has no requests at the same time."""
+def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
     app = Flask(__name__)
 
-    def check() -> str:
-        name = request.args["name"]
-        assert mark.get() == name
-        return name
+    @app.get("/<int:number>")
+    async def view(number: int) -> str:
+        await asyncio.sleep(0.001 * (5 - number))
+        return str(number)
 
-    def view() -> str:
-        time.sleep(0.005)
-        return check()
-
-    async def async_view() -> str:
-        await asyncio.sleep(0.005)
-        return check()
-
-    @app.before_request
-    async def before() -> None:
-        assert mark.get() == f"name={request.args['name']}"
-        mark.set(request.args["name"])
-
-    @app.after_request
-    def after(response: Response) -> Response:
-        check()
-        return response
-
-    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        mark.set(scope["query_string"].decode())
-        await bridge(scope, receive, send)
-
-    views: dict[str, Any] = {"sync": view, "async": async_view, "decorated": ensured(async_view)}
-    app.add_url_rule("/", view_func=views[kind])
-    bridge = FlaskToAsgi(app)
-    names = [f"n{number}" for number in range(60)]
-    responses = fetch_all(serve(middleware), [f"/?name={name}" for name in names])
-    assert [response.body.decode() for response in responses] == names
+    with Connection(serve(FlaskToAsgi(app))) as connection:
+        for number in range(5):
+            connection.send_request("GET", f"/{number}")
+        assert [connection.receive().body for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: shop\r\n\r\n"

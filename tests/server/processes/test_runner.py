@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -9,22 +8,18 @@ import pytest
 import uvicorn
 
 from ashapp.server.errors import StartupError
-from ashapp.server.middleware.front import Front
 from ashapp.server.processes import runner
 from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.serving.draining_server import DrainingServer
-from ashapp.server.serving.single_process import MainServer
 from ashapp.server.settings.loading import load
 
 LOCAL = {"host": "127.0.0.1", "port": "0"}
 
 
 @pytest.fixture(autouse=True)
-def logging_configs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Keep the logging of the test run as it is, and note how it would be configured."""
-    configs: list[dict[str, Any]] = []
-    monkeypatch.setattr("logging.config.dictConfig", configs.append)
-    return configs
+def _logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the logging of the test run as it is."""
+    monkeypatch.setattr("logging.config.dictConfig", lambda _config: None)
 
 
 def serve_with(monkeypatch: pytest.MonkeyPatch, run: Callable[[uvicorn.Server, Any], None]) -> None:
@@ -35,31 +30,6 @@ def refusal(**flags: Any) -> str:
     with pytest.raises(StartupError) as caught:
         runner.run(load({**LOCAL, **flags}))
     return caught.value.message
-
-
-def test_one_worker_is_served_in_this_process(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    seen: dict[str, Any] = {}
-
-    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
-        server.started = True
-        seen["app"] = server.config.loaded_app
-        seen["address"] = sockets[0].getsockname()
-        assert isinstance(server, MainServer)
-        app: Any = server.config.loaded_app
-        assert app.health is server.health
-
-    serve_with(monkeypatch, run)
-    caplog.set_level(logging.INFO, "ashapp.server")
-    settings = load({**LOCAL, "app": "ashapp.api:create_app()", "proxy_headers": False})
-    assert runner.run(settings) == 0
-    assert isinstance(seen["app"], Front)
-    host, port = seen["address"]
-    # A task that another test has left behind may be told of at any time.
-    assert [record.message for record in caplog.records if record.name == "ashapp.server"] == [
-        f"Serving ashapp.api:create_app() on http://{host}:{port} with 1 worker of 40 threads"
-    ]
 
 
 @pytest.mark.parametrize(
@@ -101,19 +71,6 @@ def test_a_management_port_in_use_refuses_the_start() -> None:
         assert refusal(management_host="127.0.0.1", management_port=port) == (
             f"port {port} on 127.0.0.1 is in use by another process; choose another with --management-port"
         )
-
-
-def test_uvicorn_logs_as_we_do(
-    monkeypatch: pytest.MonkeyPatch, logging_configs: list[dict[str, Any]]
-) -> None:
-    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
-        assert server.config.access_log is False, "the access log is ours"
-
-    serve_with(monkeypatch, run)
-    runner.run(load({**LOCAL, "log_level": "debug", "use_colors": True}))
-    (config,) = logging_configs
-    assert config["loggers"]["uvicorn"]["level"] == config["root"]["level"] == logging.DEBUG
-    assert config["formatters"]["default"]["colors"] is True
 
 
 @pytest.mark.parametrize(

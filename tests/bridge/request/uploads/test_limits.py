@@ -80,6 +80,7 @@ def parts_of(content_type: str, size: int, pieces: list[int] | None) -> list[byt
     return [body[start:end] for start, end in itertools.pairwise(starts) if body[start:end]]
 
 
+@pytest.mark.parametrize("post", ["memory"], indirect=True)
 @pytest.mark.parametrize("pieces", PIECES.values(), ids=PIECES)
 @pytest.mark.parametrize("read", READS)
 def test_a_body_is_held_to_the_limit(post: Post, place: str, read: str, pieces: list[int] | None) -> None:
