@@ -13,12 +13,17 @@ from packaging.version import Version
 
 from tests.support.asgi import Application, Client, http_scope
 
-__all__ = ["Pending", "accelerated_release", "begin", "make_app"]
+__all__ = ["Pending", "accelerated_release", "begin", "make_app", "since"]
+
+
+def since(version: str, reason: str, package: str = "flask") -> pytest.MarkDecorator:
+    """Mark what is so in this *version* of a package, and later."""
+    return pytest.mark.skipif(Version(metadata.version(package)) < Version(version), reason=reason)
+
 
 #: For tests of shortcuts that are made for the methods of this release.
-accelerated_release = pytest.mark.skipif(
-    Version(metadata.version("flask")) < Version("3.1.3"),
-    reason="older releases of Flask have other methods, which are called as they are",
+accelerated_release = since(
+    "3.1.3", "older releases of Flask have other methods, which are called as they are"
 )
 
 

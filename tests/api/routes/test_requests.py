@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ashapp.api import create_app
 from ashapp.testing import AsyncClient
+from tests.support.flask import since
 from tests.support.problem_details import assert_problem
 
 
@@ -63,7 +64,12 @@ def test_multipart_form_with_files(client: FlaskClient) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["", "; name", '; name="a\\"'])
+UNENDED = pytest.param(
+    '; name="a\\"', marks=since("3.1", "Werkzeug reads it as a name until 3.1", "werkzeug")
+)
+
+
+@pytest.mark.parametrize("name", ["", "; name", UNENDED])
 def test_a_part_without_a_name_has_an_empty_one(client: FlaskClient, name: str) -> None:
     body = f"--x\r\nContent-Disposition: form-data{name}\r\n\r\n1\r\n--x--\r\n"
     response = client.post("/echo", data=body, content_type="multipart/form-data; boundary=x")

@@ -12,6 +12,7 @@ import pytest
 
 from ashapp import Event, FlaskToAsgi, sse
 from ashapp.testing import AsyncClient
+from tests.support.flask import since
 from tests.support.waiting import eventually
 
 
@@ -130,6 +131,7 @@ async def test_a_silent_stream_sends_comments(make: Make) -> None:
     assert blocks.count(":") > 3
 
 
+@since("3.1.2", "the context of a stream can be on another thread since Flask 3.1.2")
 async def test_a_source_may_have_the_request(make: Make) -> None:
     source = make(Asking)
     app = flask.Flask(__name__)

@@ -146,7 +146,7 @@ def test_a_target_is_told_from_a_command(project: Project, served: list[Settings
 def test_check_is_a_command_of_the_group_too() -> None:
     result = invoke("check", "http", "nowhere", "--timeout", "1")
     assert result.exit_code == 2
-    assert "'nowhere' is not a URL" in result.stderr
+    assert "'nowhere' is not a URL" in result.output
 
 
 def test_the_start_can_be_checked_alone(project: Project) -> None:

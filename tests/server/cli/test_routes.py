@@ -53,7 +53,7 @@ def test_the_target_is_found_as_by_serve(
 def test_without_a_target_it_is_the_reference_api() -> None:
     result = routes()
     assert re.search(r"^/delay/<seconds> .* async +loop", result.stdout, re.MULTILINE)
-    assert result.stderr.startswith("No application is named, and there is none here")
+    assert "No application is named, and there is none here" in result.output
 
 
 def test_the_json_is_all_that_is_printed(project: Project) -> None:

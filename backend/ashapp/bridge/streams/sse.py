@@ -37,7 +37,8 @@ def sse(source: EventSource, *, retry: float | None = None, heartbeat: float = 1
     """Return the response that sends what *source* gives, each as an event; to be called in a view.
 
     A text is the data of an event, an ``Event`` is one, and anything else is sent as JSON. An async *source*
-    in an async view holds no thread. A sync one holds two. Either may be in ``flask.stream_with_context``.
+    in an async view holds no thread. A sync one holds two. Either may be in ``flask.stream_with_context`` (a
+    sync one since Flask 3.1.2).
     *retry* is how many seconds a client waits before it comes back. After each *heartbeat* seconds without an
     event a comment is sent. The source is closed when it ends, when the client has gone, and when the service
     drains. A callable gets None where the client has seen no event with an id.

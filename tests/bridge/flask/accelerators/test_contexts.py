@@ -10,7 +10,7 @@ from flask.globals import app_ctx, request_ctx
 
 from ashapp import FlaskToAsgi
 from tests.support.asgi import fetch
-from tests.support.flask import make_app
+from tests.support.flask import make_app, since
 
 pytestmark = pytest.mark.usefixtures("accelerated")
 
@@ -79,6 +79,7 @@ async def test_a_middleware_may_ask_for_the_next_chunk() -> None:
     assert left == [None]
 
 
+@since("3.1", "TRUSTED_HOSTS is a setting since Flask 3.1")
 async def test_a_host_that_is_not_trusted_is_refused() -> None:
     app = make_app()
     app.config["TRUSTED_HOSTS"] = ["example.com"]

@@ -13,6 +13,7 @@ from ashapp import FlaskToAsgi
 from ashapp.bridge.flask.accelerators import sessions
 from ashapp.bridge.flask.accelerators.sessions import Sessions
 from tests.support.asgi import fetch
+from tests.support.flask import accelerated_release
 
 
 class HeaderRequest(flask.Request):
@@ -44,6 +45,7 @@ def make_app() -> flask.Flask:
     return app
 
 
+@accelerated_release
 def test_each_application_of_a_process_has_it() -> None:
     for _ in range(3):
         app = make_app()
@@ -81,6 +83,7 @@ def test_the_classes_of_sessions_may_change(
     assert asyncio.run(fetch(bridge, "GET", b"/")).body == kind.__name__.encode()
 
 
+@accelerated_release
 def test_an_interface_that_is_changed_is_left_alone() -> None:
     app = make_app()
     interface: Any = SecureCookieSessionInterface()

@@ -3,19 +3,18 @@
 
 import itertools
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any
 
 import flask
 import pytest
 from flask import Flask, request
-from packaging.version import Version
 from werkzeug.wsgi import get_input_stream
 
 from ashapp.bridge import FlaskToAsgi
 from tests.bridge.request.uploads.conftest import Post
 from tests.support.adapters import Adapter, stock_fails
 from tests.support.client import Connection, chunk
+from tests.support.flask import since
 from tests.support.server import Serve, on_every_server
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -107,10 +106,7 @@ def test_the_lower_of_two_limits_holds(
         assert post(bridge, "/", [bytes(size - 1), b"x"], chunked=chunked).status == status
 
 
-@pytest.mark.skipif(
-    Version(metadata.version("flask")) < Version("3.1"),
-    reason="Request.max_content_length is settable since Flask 3.1",
-)
+@since("3.1", "Request.max_content_length is settable since Flask 3.1")
 def test_a_view_may_set_its_own_limit(post: Post, place: str) -> None:
     """By ``request.max_content_length``, new in Flask 3.1; higher or lower than the application's."""
 
