@@ -124,6 +124,22 @@ def running(combination: Combination = EACH_ONCE[0], **flags: Any) -> Iterator[R
             assert run.has_ended()
 
 
+def test_a_server_with_nothing_to_do_seldom_wakes_and_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks: list[float] = []
+
+    async def on_tick(server: uvicorn.Server, _: int) -> bool:
+        ticks.append(time.monotonic())
+        return server.should_exit
+
+    monkeypatch.setattr(uvicorn.Server, "on_tick", on_tick)
+    with running() as service:
+        until(lambda: len(ticks) > 1, PATIENCE)
+        service.on_loop(service.server.drain)
+        assert service.has_ended()
+    assert len(ticks) <= 3
+    assert ticks[1] - ticks[0] > 0.5
+
+
 @contextmanager
 def held(path: str = "/held", **options: Any) -> Iterator[tuple[Running, Connection]]:
     """Run a server with a request in flight, which waits until it is released."""

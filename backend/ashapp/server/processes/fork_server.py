@@ -45,15 +45,17 @@ class Child:
     def __init__(self, pid: int, sentinel: int) -> None:
         self.pid = pid
         self.sentinel = sentinel
+        os.set_blocking(sentinel, False)
         #: None while it runs, negative for a signal, 255 if nobody knows.
         self.exitcode: int | None = None
 
     def is_alive(self) -> bool:
         """Return whether it has not ended."""
-        if self.exitcode is None and wait([self.sentinel], 0):
-            told = os.read(self.sentinel, _NUMBER.size)
-            os.close(self.sentinel)
-            self.exitcode = _NUMBER.unpack(told)[0] if told else _LOST
+        if self.exitcode is None:
+            with contextlib.suppress(BlockingIOError):
+                told = os.read(self.sentinel, _NUMBER.size)
+                os.close(self.sentinel)
+                self.exitcode = _NUMBER.unpack(told)[0] if told else _LOST
         return self.exitcode is None
 
     def send_signal(self, signum: int) -> None:

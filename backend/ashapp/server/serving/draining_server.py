@@ -110,6 +110,7 @@ class DrainingServer(Server):
                 self._loop.call_soon_threadsafe(self._announce_end)
 
     def _announce_end(self) -> None:
+        self._end_has_begun.set()
         if self._start is not None and not self.started:
             self._start.cancel()
         seconds = self._drain_end - time.monotonic()
@@ -128,7 +129,7 @@ class DrainingServer(Server):
             drain(seconds)
 
     async def on_tick(self, counter: int) -> bool:
-        """Return whether the listeners are to be closed now. Called ten times in a second."""
+        """Return whether the listeners are to be closed now."""
         if not await super().on_tick(counter):
             return False
         return self.ending is not Ending.DRAINING or time.monotonic() >= self._drain_end

@@ -31,7 +31,7 @@ __all__ = ["Server"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Ticks in a second.
+# Ticks in a second, by uvicorn's count.
 _TICKS = 10
 
 
@@ -46,6 +46,7 @@ class Server(uvicorn.Server):
         self._signal = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._start: asyncio.Task[None] | None = None
+        self._end_has_begun = asyncio.Event()
         self._connections = Connections(self.server_state.connections)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
@@ -127,8 +128,23 @@ class Server(uvicorn.Server):
         if tasks:
             await asyncio.wait(tasks, timeout=self.settings.timeout_lifespan_shutdown)
 
+    async def main_loop(self) -> None:
+        """Tick until the end: once a second, as each time costs a service that has nothing to do.
+
+        That the end has begun is noticed at once. From then on it ticks as often as uvicorn does.
+        """
+        counter = 0
+        while not await self.on_tick(counter):
+            if self.should_exit:
+                await asyncio.sleep(1 / _TICKS)
+                counter += 1
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._end_has_begun.wait(), 1)
+                counter += _TICKS
+
     async def on_tick(self, counter: int) -> bool:
-        """Return whether the server is to end. Called ten times in a second."""
+        """Return whether the server is to end. *counter* counts tenths of a second."""
         keep()
         for error in failures():
             _log.error("A signal handler of the application failed", exc_info=error)

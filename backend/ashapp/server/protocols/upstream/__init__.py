@@ -78,7 +78,8 @@ REACHED = (
     Reached("uvicorn.config:Config", "encoded_headers", "responses tell of the end of their connections"),
     Reached(
         "uvicorn.server:Server",
-        "run(sockets) startup(sockets) shutdown(sockets) on_tick(counter) capture_signals()"
+        "run(sockets) startup(sockets) shutdown(sockets) main_loop() on_tick(counter)"
+        " capture_signals()"
         " handle_exit(sig, frame) servers started should_exit lifespan server_state",
         "an end that loses no request",
     ),
