@@ -36,7 +36,6 @@ from ashapp.bridge.flask.accelerators.contexts import Contexts
 from ashapp.bridge.flask.accelerators.dispatching import Dispatching
 from ashapp.bridge.flask.accelerators.matching import ARE_KNOWN, UrlAdapters
 from ashapp.bridge.flask.accelerators.responses import PLAIN, Responses
-from ashapp.bridge.flask.accelerators.stages import skip_idle
 from ashapp.bridge.flask.async_dispatch import AsyncDispatch
 from ashapp.bridge.flask.bodies import ContextBody, adopt_body, as_body
 from ashapp.bridge.flask.callers import as_flask, wants_awaitable
@@ -85,16 +84,15 @@ class Dispatch:
         app.extensions["ashapp"] = self
 
     def _replacements(self, app: flask.Flask, adapters: UrlAdapters | None) -> dict[str, Callable[..., Any]]:
-        preprocess = skip_idle(app, "preprocess_request", as_flask(app.preprocess_request))
         methods: dict[str, Callable[..., Any]] = {
             "make_response": self.make_response,
-            "preprocess_request": partial(_preprocess, preprocess),
+            "preprocess_request": partial(_preprocess, as_flask(app.preprocess_request)),
         }
         for name in _CALLERS:
             if is_flasks_own(app, name):
                 methods[name] = nonblocking(as_flask(getattr(app, name)))
         for name in ("do_teardown_request", "do_teardown_appcontext"):
-            methods[name] = skip_idle(app, name, partial(_shielded, as_flask(getattr(app, name))))
+            methods[name] = partial(_shielded, as_flask(getattr(app, name)))
         if getattr(app.inject_url_defaults, "__func__", None) is Flask.inject_url_defaults:
             methods["inject_url_defaults"] = partial(self._inject_url_defaults, app.inject_url_defaults)
         for name in ("async_to_sync", "ensure_sync"):

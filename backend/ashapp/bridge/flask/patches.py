@@ -55,7 +55,6 @@ class Patch(NamedTuple):
 
 
 _DISPATCH = "flask/dispatch.py"
-_STAGES = "flask/dispatch.py flask/accelerators/stages.py"
 _INDEX = "flask/accelerators/rule_index.py"
 _CONTEXTS = "flask/accelerators/contexts.py"
 _DISPATCHING = "flask/accelerators/dispatching.py"
@@ -69,8 +68,8 @@ _SYNC = "a sync function of an async view runs on the request thread, not on the
 _ASYNC = "a coroutine runs on the server's loop, not on one of its own"
 _RESPONSE = "a view may return a bare coroutine or an async iterable"
 _URL_DEFAULTS = "its functions are called without ensure_sync, and may block the loop"
-_PREPROCESS = "the route is noted before anything that takes its time; accelerated"
-_TEARDOWN = "it is shielded from cancellation; accelerated"
+_PREPROCESS = "the route is noted before anything that takes its time"
+_TEARDOWN = "it is shielded from cancellation"
 _CALLS = "it wants the results of functions that it calls, in a coroutine too, where others want awaitables"
 _COPY = "copy_current_request_context of a coroutine function gives an awaitable on the loop"
 _SIGNAL = "a sync receiver of one of Flask's signals runs on the request thread; a sender wants results"
@@ -87,9 +86,9 @@ REPLACED = (
     Patch("flask.Flask.async_to_sync", _ASYNC, _DISPATCH, "self, func", "pallets/flask#4661"),
     Patch("flask.Flask.make_response", _RESPONSE, _DISPATCH, "self, rv", "pallets/flask#4641"),
     Patch("flask.Flask.inject_url_defaults", _URL_DEFAULTS, _DISPATCH, "self, endpoint, values"),
-    Patch("flask.Flask.preprocess_request", _PREPROCESS, _STAGES),
-    Patch("flask.Flask.do_teardown_request", _TEARDOWN, _STAGES),
-    Patch("flask.Flask.do_teardown_appcontext", _TEARDOWN, _STAGES),
+    Patch("flask.Flask.preprocess_request", _PREPROCESS, _DISPATCH),
+    Patch("flask.Flask.do_teardown_request", _TEARDOWN, _DISPATCH),
+    Patch("flask.Flask.do_teardown_appcontext", _TEARDOWN, _DISPATCH),
     Patch("flask.Flask.create_url_adapter", "accelerated", "flask/accelerators/matching.py", "self, request"),
     Patch("flask.Flask.request_context", "accelerated", _CONTEXTS, "self, environ"),
     Patch("flask.Flask.full_dispatch_request", f"{_CALLS}; accelerated", f"{_DISPATCH} {_DISPATCHING}"),
