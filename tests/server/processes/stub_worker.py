@@ -82,6 +82,7 @@ class Management(LocalWorker):
         self.forgotten: list[int] = []
 
     def forget(self, pid: int) -> None:
+        super().forget(pid)
         self.forgotten.append(pid)
 
 

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""How much of request bodies may be in the hands of the application at once, so that memory lasts.
+"""How much of request bodies the application may hold at once, so that memory lasts.
 
-What an application makes of a body is its own affair, but it is made of the same memory: a view that parses
-a megabyte of JSON may hold forty for a moment, forty views that keep 16 MiB each hold 640, and past the
-limit of the container all of them are killed. So a body is given to the application only while there is
-room for what may become of it.
+An application needs memory for what it makes of a body, too. A view that parses a megabyte of JSON may hold
+forty for a moment. Forty views that keep 16 MiB each hold 640. Past the limit of the container all of them
+are killed. So a body is given to the application only while there is room for what may come of it.
 
-Theory of operation. Each request with a body has a share: the bytes that it has been given. Until its
-response begins, or for some seconds, they are *fresh*, and count ``_FRESH_COPIES`` times: the application has
-yet to do its work on them. Then that work is done, or as good as, and its memory is measured: they count as
-*kept* only, for what may still be copied at the end of the body. Another body fits while all shares together
-need no more than what is left (``Memory``).
+Theory of operation. Each request with a body has a share: the bytes that it has been given. These are *fresh*
+until the response begins, or for some seconds. The application still has to work on them, so they count
+``_FRESH_COPIES`` times. After that they are *kept*. What the application has made of them is part of the
+memory that is measured, so they count only for copies at the end of the body. Another body fits while all
+shares together need no more than the memory that is left (``Memory``).
 
-A request that is given a body piece by piece may go on past what fits if it is the only one that does so, and
-no whole body is fresh: so there is always one that comes to its end. A request that has been given much while
-memory has not grown lets the body stream through: what has gone by counts no more.
+A body that comes piece by piece may exceed that if it is the only one that does, and no whole body is fresh.
+So one body always gets to its end. If a request has been given much while memory has not grown, its body
+streams through the application. Then the bytes that have gone by no longer count.
 """
 
 from __future__ import annotations
@@ -33,20 +32,20 @@ if TYPE_CHECKING:
 
 __all__ = ["PIECE", "PROOF", "Budget", "Share"]
 
-#: Bytes after which it is seen whether a body streams through.
+#: After this many bytes it is measured whether a body streams through.
 PROOF = 1 << 20
 
 # How many times as much memory as the bytes of a body an application may need, at once and later. Control
 # characters that are sent back as JSON come to 15, JSON of empty objects to 35, a form of empty fields to 48.
 _FRESH_COPIES = 60
 _KEPT_COPIES = 2
-# For one that is fresh alone: less than this is never enough.
+# The same where no other body is fresh: less than this is never enough.
 _FEWEST_COPIES = 8
 
-# Seconds after which what is fresh is kept, or twice that.
+# Seconds, up to twice as many, after which fresh bytes count as kept.
 _SETTLING = 15.0
 
-#: Bytes that may come at once.
+#: Bytes of a body that are admitted at once.
 PIECE = 1 << 18
 
 
@@ -68,7 +67,7 @@ class Budget:
         self.shares: set[Share] = set()
         #: The shares that wait for room for more of their body.
         self.waiting: dict[Share, asyncio.Future[None]] = {}
-        #: The one that goes on past what fits.
+        #: The only share that may exceed the budget.
         self.favoured: Share | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -99,7 +98,7 @@ class Budget:
         self.on_change()
 
     def arm(self) -> None:
-        """See to it that what is fresh does not stay so."""
+        """Start the timer after which fresh bytes count as kept, unless it runs."""
         if self._timer is None:
             # In an empty context, or the timer would keep the context of a request.
             loop = asyncio.get_running_loop()
@@ -123,13 +122,13 @@ class Share:
         self._budget = budget
         self.kept = 0
         self.fresh = 0
-        # Those of the fresh bytes that have come since the budget last looked at their age.
+        # Fresh bytes that have come since the timer last fired.
         self._young = 0
         #: Whether the body has come whole, or no more of it will come.
         self.is_whole = False
         #: Whether the body streams through the application, which keeps nothing of it.
         self.streams = False
-        # What memory was left, and how much had been given, when that was measured last or some was freed.
+        # How much memory was left, and how much had been given, at the last measurement.
         self._left = budget.memory.left()
         self._seen = 0
 
@@ -166,19 +165,19 @@ class Share:
         self._budget.look()
 
     def age(self) -> None:
-        """Count as fresh only what is young."""
+        """Count as fresh only bytes that have come since the last call."""
         self._count(0, self._young - self.fresh)
         self._young = 0
 
     def end(self) -> None:
-        """Give all of it back: the request has ended, or its body streams through."""
+        """Give the whole share back: the request has ended, or its body streams through."""
         self._young = 0
         self._count(-self.kept, -self.fresh)
         self._budget.shares.discard(self)
         self._release()
 
     def note_given(self, given: int) -> None:
-        """See what became of the *given* bytes that the application has taken so far.
+        """Measure whether the *given* bytes, all that the application has taken so far, stream through.
 
         To be called about once for each ``PROOF`` bytes.
         """
@@ -203,7 +202,7 @@ class Share:
         self._budget.fresh += fresh
 
     def _release(self) -> None:
-        """Wait no longer, and let others go on."""
+        """Stop waiting, and let other bodies go on."""
         if self._budget.favoured is self:
             self._budget.favoured = None
         if self in self._budget.waiting:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What lasts longer than a service that ends: WebSockets and event streams, which are told to leave.
+"""WebSockets and event streams, which are told to leave when the service ends.
 
-Their clients had better not all come back to another worker in one moment. So they are told one by one,
-evenly over the time that the service takes to drain.
+Otherwise they would last longer than the service. They are told one by one, spread over the time of the
+drain, so that their clients do not all come back to another worker at once.
 """
 
 import asyncio

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""How much memory is left to this process, before it would be killed for having taken too much.
+"""How much memory this process may still take before the kernel kills it.
 
 A container engine sets ``--memory``, and Kubernetes ``resources.limits.memory``, as the limit of a control
 group: a process that needs more is killed by the kernel. Both versions of its interface are read
 (cgroups(7)). Where no group has a limit, what the machine has available counts. Memory means bytes here.
 
-What a group holds of files is not counted, as the kernel takes that back when it is short of memory; but a
-file on a tmpfs is memory (cgroup-v2, "memory.stat").
+The page cache of files is not counted, as the kernel takes it back when memory is short. Files on a tmpfs do
+count (cgroup-v2, "memory.stat").
 """
 
 import math
@@ -19,7 +19,7 @@ __all__ = ["Memory"]
 
 # This part of a limit is left free: nobody knows how much other processes of the group will take.
 _SPARE = 10
-# Seconds for which a value is taken for the present one: the kernel has to add up to answer.
+# Seconds for which a value is used again: the kernel needs some time for an answer.
 _FRESH = 0.01
 
 # Of the two versions of the kernel's interface: the mount, the files of limit and usage, the file statistics.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""URL converters of the application's own: they may block, so they must not run on the loop.
+"""URL converters that the application defines. They may block, so they must not run on the loop.
 
 To know where a request runs, the bridge matches it on the loop. Werkzeug calls a converter only where the
 rest of its rule fits the path. A converter that may block is guarded: a match on the loop that would call it
@@ -26,7 +26,7 @@ __all__ = ["guard_converters", "may_block", "on_loop"]
 
 T = TypeVar("T")
 
-# Those of Werkzeug. A subclass that only has another regular expression is as quick.
+# Werkzeug's own converters. A subclass that only has another regular expression is as quick.
 _QUICK = {BaseConverter.to_python, *(converter.to_python for converter in DEFAULT_CONVERTERS.values())}
 
 _thread = threading.local()

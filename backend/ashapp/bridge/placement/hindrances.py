@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What around the views of an application could block the event loop, so that no view may run there.
+"""Find what around the views of an application could block the event loop, so that no view may run there.
 
-Everything that is Flask's and Werkzeug's own is known not to block. Hooks and handlers don't count: Flask
-passes them through ``ensure_sync``, which runs them on the request thread.
+Code of Flask and Werkzeug is known not to block. Hooks and error handlers don't count: Flask passes them
+through ``ensure_sync``, which runs them on the request thread.
 """
 
 import sys
@@ -24,17 +24,17 @@ from ashapp.bridge.placement.views import name_of
 
 __all__ = ["around", "binds_as_flask", "find_hindrance", "is_flasks_own", "is_original", "tools_around"]
 
-# The methods of Flask that are the dispatch: what a subclass makes of them runs where the dispatch runs.
+# Methods of Flask that dispatch a request. If a subclass overrides one, its code runs where the view runs.
 _DISPATCH = (
     *("__call__", "wsgi_app", "request_context", "full_dispatch_request", "preprocess_request"),
     *("dispatch_request", "finalize_request", "process_response", "handle_user_exception"),
     *("handle_http_exception", "handle_exception", "do_teardown_request", "do_teardown_appcontext"),
     *("ensure_sync", "async_to_sync", "make_response", "create_url_adapter"),
 )
-# Those that also count if they are replaced on the application object. Extensions replace those that handle
-# errors, which does no harm.
+# Methods that also count if they are replaced on the application object. Extensions replace methods that
+# handle errors, which does no harm.
 _DISPATCH_ON_OBJECT = ("full_dispatch_request", "dispatch_request")
-# Those that the bridge replaces, by functions that are marked, unless the application or a tool has done so.
+# Methods that the bridge replaces, by marked functions, unless the application or a tool has replaced them.
 _REPLACED_BY_BRIDGE = ("ensure_sync", "async_to_sync", "create_url_adapter")
 # The attributes in which WSGI middleware has the application that it wraps.
 _WRAPPED = ("app", "wsgi_app", "application", "_app", "__wrapped__")
@@ -70,7 +70,7 @@ def binds_as_flask(app: Flask) -> bool:
 
 
 def around(app: Flask) -> Iterator[Any]:
-    """Iterate what is around Flask's own ``wsgi_app``, from outside, as far as it is known to pass on."""
+    """Iterate the layers around Flask's own ``wsgi_app``, from outside, while they are known to pass on."""
     wsgi_app: Any = app.wsgi_app
     while wsgi_app is not None:
         *tools, wsgi_app = layers(wsgi_app)

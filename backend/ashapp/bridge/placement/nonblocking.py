@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Marks of an application: what is quick enough for the event loop, and what must stay on threads."""
+"""Marks that an application sets: for code that is quick enough for the loop, or must stay on threads."""
 
 import inspect
 from functools import partial

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tools that wrap an application and only pass on what it is called with, known by their packages.
+"""Tools, known by their packages, that wrap an application and only pass requests on.
 
 Tracers wrap ``wsgi_app``, or Flask's own methods, to take the time and the outcome of a request. They don't
 wait for anything, so async views stay on the loop inside of them. Flask-SocketIO wraps ``wsgi_app`` to take
@@ -37,7 +37,7 @@ _HOOKS = {
     "opentelemetry.instrumentation.flask": {"_before_request", "_teardown_request"},
     "sentry_sdk.integrations.flask": {"_request_started"},
 }
-# What a tool calls in turn, if it is asked to.
+# Functions of the application that a tool may call.
 _CALLED = ("request_hook", "response_hook")
 # The names under which a tool has what it wraps, as attributes or as variables of a closure.
 _INNER = ("__wrapped__", "wsgi_app", "wsgi", "old_app")

@@ -40,10 +40,7 @@ def watch(
     mounted = (mount.app for mount in bridge.mounts.values())
     health.drains += [each.departures.drain for each in (bridge, *mounted) if isinstance(each, WsgiToAsgi)]
     health.conditions += [bridge.admission.saturation, checker.failure]
-    blocking = None
-    if app is not None and isinstance(bridge, FlaskToAsgi):
-        blocking = BlockingViews(app, settings.limit_blocking, health.blocks, health.block_listeners)
-        health.keep_off = blocking.keep
+    blocking = _blocking_views(bridge, app, health, settings)
     reporter = None
     if workers is not None:
         reporter = _reporter(bridge, app, health, workers, checker, blocking)
@@ -61,6 +58,17 @@ def watch(
     )
     jobs = JobRunner(Turns(health.turns), make_context, settings.timeout_lifespan_shutdown / 2)
     health.monitors += [monitor, checker, *([] if reporter is None else [reporter]), jobs]
+
+
+def _blocking_views(
+    bridge: WsgiToAsgi, app: Flask | None, health: Health, settings: Settings
+) -> BlockingViews | None:
+    """Return what moves views that block the loop; None without a Flask application that is bridged as one."""
+    if app is None or not isinstance(bridge, FlaskToAsgi):
+        return None
+    blocking = BlockingViews(app, settings.limit_blocking, health.blocks, health.block_listeners)
+    health.keep_off = blocking.keep
+    return blocking
 
 
 def _reporter(  # noqa: PLR0913, PLR0917 - all that it tells of

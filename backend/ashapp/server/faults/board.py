@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The faults that have been asked for, until they are over; in the process that has the management port.
 
-Theory of operation. A fault is for the workers that serve when it is asked for, by their process ids. So one
-that takes the place of another has none, unless the fault is for new workers too; and a fault whose workers
-have all ended is over. Whoever passes the faults on to the workers looks at the version, which grows with
-each change. That a fault has expired is no change: workers know by themselves, by the clock that all
-processes of a machine share.
+Theory of operation. A fault is for the workers that serve when it is asked for, by their process ids. So a
+worker that replaces another has no fault, unless the fault is for new workers too. A fault whose workers have
+all ended is over. The version grows with each change: it tells the supervisor when to pass the faults on to
+the workers. The end of a fault by its time is no change. Workers know it by themselves, from the clock that
+all processes of a machine share.
 """
 
 import itertools

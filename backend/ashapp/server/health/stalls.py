@@ -6,9 +6,9 @@ its last look, by a clock of its own. If it has not looked for long, because the
 process stopped, it begins anew.
 
 C code on another thread, such as a regular expression, may hold the interpreter's lock. Then no thread of the
-process runs, and the loop is not stalled. A watcher in the process does not run then. One in another process
-sees it by a second count, the pulse, which a thread counts that does nothing else. While the pulse stops too,
-the loop has more time; when it goes on, the watcher begins anew.
+process runs, but the loop is not to blame. A watcher in the same process does not run either. A watcher in
+another process recognises this by a second count, the pulse, of a thread that does nothing else. While the
+pulse stands still too, the loop has more time. When the pulse goes on, the watcher begins anew.
 """
 
 import threading

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The layers of a WSGI application: itself, what it wraps, what is mounted in it, and so on.
 
-No standard says where a middleware keeps what it wraps. So all that a callable refers to is looked at, if
-it can be called itself: attributes, closures, bound and partial arguments, and the globals that a function
-names. No code of the application is run.
+No standard says where a middleware keeps what it wraps. So every callable that a callable refers to is
+looked at: in its attributes, closures, bound and partial arguments, and in the globals that a function names.
+No code of the application is run.
 """
 
 import contextlib

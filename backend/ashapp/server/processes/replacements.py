@@ -9,7 +9,7 @@ A WebSocket or a stream that an old worker ends comes back at once, and should n
 it, too. So as soon as half of the workers are new, or need not be replaced, the old ones give way to these:
 see ``acceptor``. That half serves the new connections then, old workers those that they have, and new ones
 too as far as that half has no time. If it gets smaller, as when one dies, or if no worker can be started any
-more, all accept as before.
+more, all workers accept connections again.
 """
 
 from collections import deque

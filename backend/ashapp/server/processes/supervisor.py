@@ -210,8 +210,6 @@ class Supervisor:
         self._replacements.forget(worker)
         if self._management is not None:
             self._management.forget(worker.pid)
-            if (board := self._management.faults) is not None:
-                board.forget(worker.pid)
         if not self._is_ending and worker.state in {State.STARTING, State.READY, State.LATE}:
             self._take_loss(worker, end)
         elif self._refusal is None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """How much of what was written the peer of a connection has taken, and whether it has sent something.
 
-Theory of operation. The size of a transport's write buffer does not tell whether the peer takes anything: a
-stream fills it again at once, and the kernel has buffers of its own. Linux counts the bytes that a TCP peer
+Theory of operation. The size of a transport's write buffer does not tell whether the peer reads: a stream
+fills the buffer again at once, and the kernel has buffers of its own. Linux counts the bytes that a TCP peer
 has acknowledged (tcp(7), TCP_INFO; RFC 4898, tcpEStatsAppHCThruOctetsAcked). For other sockets, and on other
 systems, the measure is what the transport has handed to the kernel, and how much of that is queued there.
 For that, what is written has to be counted here.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Show the application a request as the first trusted proxy got it; take other forwarded headers away.
+"""Change scopes so that the application sees each request as the first trusted proxy got it.
 
-In place of uvicorn's ``ProxyHeadersMiddleware``, which knows two of these headers.
+This takes the place of uvicorn's ``ProxyHeadersMiddleware``, which knows two of these headers.
 """
 
 import logging

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Take secrets out of the text of an exception, as far as they can be told.
+"""Take secrets out of the text of an exception, as far as they can be recognised.
 
-Theory of operation. Drivers put what they were given into what they raise: a whole DSN, the headers of a
-request, the parameters of a statement. Nothing tells for certain which part of a text is a secret, so rather
-too much is taken out than too little: what stands where secrets stand (in a URL before the host and after the
-path, beside a name such as ``password``), what looks like one (long, of letters and digits), what is one by
-the variables of this process. Of several lines only the first is kept, as statements and their parameters
-follow.
+Theory of operation. Drivers put their arguments into the exceptions that they raise: a whole DSN, the headers
+of a request, the parameters of a statement. Nothing tells for certain which part of a text is a secret. So it
+is better to take out too much than too little: text where secrets usually are (in a URL before the host and
+after the path, beside a name such as ``password``), text that looks like a secret (long, of letters and
+digits), and secrets that are variables of this process. Of several lines only the first is kept, as
+statements and their parameters come later.
 """
 
 import os

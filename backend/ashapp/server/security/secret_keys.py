@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Whether a secret key can be guessed: by its length, by patterns in it, and by the words it is made of.
 
-Theory of operation. What a generator of random keys gives has no patterns. So each byte counts as long as it
-does not follow from those before it: as the same one again, as the next one of a row (``abcd``, ``4321``), as
-a part that is repeated, or as a part of a word that placeholders are made of. What counts must be enough.
+Theory of operation. A random key has no patterns. So a byte counts only if the bytes before it do not predict
+it. These do not count: the same byte again, the next one of a row (``abcd``, ``4321``), a repeated part, and
+the words that placeholders are made of. Enough bytes must be left.
 """
 
 import re

@@ -5,10 +5,10 @@ Theory of operation. At the limit of descriptors asyncio's server logs an error,
 second, as many times as the backlog is long. uvloop's closes what it accepts, and says nothing. So asyncio
 has another server here, and with both loops one line a second says that no descriptor is left.
 
-A process that others are about to take the place of *gives way*: it leaves new connections to those, so that
-clients who have been told to leave do not come back to it, to be told the same again. It only looks, many
-times a second, whether a connection waits. If one does at each of several looks, the others have no time, and
-it accepts. So nobody is lost when these are too slow or fail; only the first clients wait for a moment.
+A process that is about to be replaced *gives way*: it leaves new connections to the new processes. So a
+client that has been told to leave does not come back to it, only to be told again. It checks, many times a
+second, whether a connection waits. If one waits at each of several checks, the new processes are too slow or
+have failed, and it accepts. So no connection is lost; only the first clients wait for a moment.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ _AT_ONCE = 64
 # Seconds until the next attempt, after one that failed.
 _PAUSE = 1.0
 
-# Seconds between the looks of a process that gives way.
+# Seconds between the checks of a process that gives way.
 _LOOK = 0.02
-# How many of them in a row must find that a connection waits, and how many it then accepts at each.
+# How many checks in a row must find a waiting connection, and how many connections each then accepts.
 _LOOKS = 10
 _LEFT_AT_ONCE = 8
 

@@ -83,8 +83,8 @@ class SharedFolder(Workers):
         set_aside(self._status(pid))
 
     def forget(self, pid: int) -> None:
-        """Count a worker that has ended, once; what it has counted stays counted."""
-        self.ended += 1
+        """Count a worker that has ended, once; see ``Workers``."""
+        super().forget(pid)
         try:
             self.withdraw(pid)
             self._metrics.retire(pid)

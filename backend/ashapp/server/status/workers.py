@@ -127,7 +127,10 @@ class Workers:
         """Remove the status of a worker that serves no more."""
 
     def forget(self, pid: int) -> None:
-        """Count a worker that has ended, once; what it has counted stays counted."""
+        """Count a worker that has ended, once. What it has counted stays counted; its faults end with it."""
+        self.ended += 1
+        if self.faults is not None:
+            self.faults.forget(pid)
 
     def statuses(self) -> list[WorkerStatus]:
         """Return the status of each worker that serves."""
