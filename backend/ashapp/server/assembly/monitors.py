@@ -63,7 +63,7 @@ def watch(
 def _blocking_views(
     bridge: WsgiToAsgi, app: Flask | None, health: Health, settings: Settings
 ) -> BlockingViews | None:
-    """Return what moves views that block the loop; None without a Flask application that is bridged as one."""
+    """Return what moves views that block the loop; None where the bridge knows no views."""
     if app is None or not isinstance(bridge, FlaskToAsgi):
         return None
     blocking = BlockingViews(app, settings.limit_blocking, health.blocks, health.block_listeners)

@@ -2,8 +2,8 @@
 """The duties of the first process of a container, for a server that was started as such.
 
 Theory of operation. Process 1 of a container inherits every orphan, and must wait for it, or the orphan stays
-as a zombie. No signal ends process 1 by default. If a server waited for any child, it would take exit
-codes away from code that waits for its own children. So the server runs in a child, as on any machine, and process
+as a zombie. No signal ends process 1 by default. If a server waited for any child, it would take exit codes
+away from code that waits for its own children. So the server runs in a child, as on any machine, and process
 1 only reaps orphans and passes signals on. It forks before there are threads, and shares nearly all of its
 memory.
 """
