@@ -2,11 +2,11 @@
 """Problem details for HTTP APIs (RFC 9457): the one form in which this application tells of an error."""
 
 from collections.abc import Iterable
+from http.client import responses
 from urllib.parse import quote
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.http import HTTP_STATUS_CODES
 
 from ashapp.api.reference.operations import Model
 from ashapp.bridge import nonblocking
@@ -47,7 +47,7 @@ def problem(status: int, detail: str, headers: Iterable[tuple[str, str]] = ()) -
 
 def title(status: int) -> str:
     """Return the phrase that is registered for a status code, or "Unknown"."""
-    return HTTP_STATUS_CODES.get(status, "Unknown")
+    return responses.get(status, "Unknown")
 
 
 def _problem_of(error: HTTPException) -> Response:

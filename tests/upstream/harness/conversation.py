@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 from werkzeug.datastructures import Headers
-from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.wrappers import Response
 
 from .bridge import Job, bridge_for, caller
 from .scope import make_scope
@@ -159,7 +159,7 @@ class Conversation:
 
 def _status_line(code: int) -> str:
     """Return the status as Werkzeug writes it: an application's own phrase can't travel through ASGI."""
-    return f"{code} {HTTP_STATUS_CODES.get(code, 'Unknown').upper()}"
+    return Response(status=code).status
 
 
 def _as_raised(error: BaseException) -> BaseException:
