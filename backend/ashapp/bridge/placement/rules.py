@@ -10,8 +10,7 @@ known to block. Each decision is made once for a view, and has a reason that nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.placement.converters import guard_converters, may_block
@@ -40,8 +39,7 @@ ASYNC_VIEWS = "ASHAPP_ASYNC_VIEWS"
 _SYNC = "sync view"
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a view runs; *reason* says why it is a thread, and is empty for the loop.
 
     *own_loop* says that the coroutines of its requests are kept off the server's loop, as they may block.

@@ -6,8 +6,7 @@ this under any server, where it does nothing.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 __all__ = ["DEFAULT_TIMEOUT", "Check", "readiness_check", "registered_checks"]
 
@@ -17,8 +16,7 @@ DEFAULT_TIMEOUT = 2.0
 F = TypeVar("F", bound=Callable[[], object])
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """A callable without arguments that fails by raising or by returning ``False``, sync or async."""
 
     name: str

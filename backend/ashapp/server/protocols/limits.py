@@ -8,9 +8,9 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
+from typing import NamedTuple
 
 __all__ = ["AFTER_SENDING", "LINGER", "ConnectionLimits", "Phase", "Refusal", "patience", "refused"]
 
@@ -21,8 +21,7 @@ _LONGEST_INTERVAL = 1.0
 _SHORTEST_INTERVAL = 0.05
 
 
-@dataclass(frozen=True)
-class ConnectionLimits:
+class ConnectionLimits(NamedTuple):
     """Sizes in bytes, times in seconds (``math.inf`` for any time)."""
 
     #: Length of the request target (RFC 9112, 3.2).

@@ -14,7 +14,7 @@ that of the addresses, else from the end. Values that a URL can't hold are left 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from ashapp.server.proxies.trusted import normal_address
@@ -43,8 +43,7 @@ _ODD_SEGMENTS = {".", ".."}
 _PORT_DIGITS, _MAX_PORT = 5, 65535
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarded:
+class Forwarded(NamedTuple):
     """What is known of the request at the first trusted proxy; None for what is not.
 
     *client* is an address and a port, 0 if that is not known; *host* a host with an optional port; *prefix*

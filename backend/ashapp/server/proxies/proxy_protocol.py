@@ -9,8 +9,8 @@ client's connection first of all, even before TLS.
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from ashapp.server.protocols.limits import Refusal
 from ashapp.server.proxies.trusted import normal_address
@@ -44,8 +44,7 @@ _TLV = struct.Struct("!BH")
 _SSL, _BY_SSL, _SSL_SIZE = 0x20, 0x01, 5
 
 
-@dataclass(frozen=True, slots=True)
-class ProxyHeader:
+class ProxyHeader(NamedTuple):
     """What a header of *length* bytes tells.
 
     *client* and *server* are the ends of the client's connection to the proxy, each an address and a port.

@@ -8,9 +8,8 @@ import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from ashapp.server.errors import StartupError
 from ashapp.server.settings.model import Settings
@@ -29,8 +28,7 @@ _KEEP_ALIVE = (
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
-@dataclass(frozen=True)
-class SocketFile:
+class SocketFile(NamedTuple):
     """The file of a UNIX domain socket, as it was when it was looked at.
 
     The next file of that name may get the same inode, so the time of the last modification counts too.
