@@ -45,11 +45,12 @@ _RENAMED = {
 class BridgeOptions(TypedDict, total=False):
     """The keywords of ``WsgiToAsgi``, which ``FlaskToAsgi`` takes as well. None stands for no limit."""
 
-    #: How many threads requests run on, each of them on one. Further ones wait in order of arrival.
+    #: How many threads requests run on, each of them on one. Further ones wait in order of arrival. The
+    #: default is 40.
     threads: int
-    #: What ``wsgi.multiprocess`` says: whether other processes serve the same application. By default,
-    #: whether this process is a child that ``multiprocessing`` started, as uvicorn's workers are, or a worker
-    #: of ``ashapp serve``.
+    #: Whether other processes serve the same application, as ``wsgi.multiprocess`` says. By default, whether
+    #: this process is a child that ``multiprocessing`` started, as uvicorn's workers are, or a worker of
+    #: ``ashapp serve``.
     multiprocess: bool | None
     #: Seconds after which a request whose response has not begun is answered with 504.
     request_timeout: float | None
@@ -59,15 +60,16 @@ class BridgeOptions(TypedDict, total=False):
     limit_queue: int | None
     #: How many WebSockets there may be at once, none of which is a request in flight; one more is denied.
     limit_websockets: int | None
-    #: How many WebSockets may hold a thread: all do but those with an ``async def`` handler of ``websocket``.
-    #: One more is denied with 503. By default 1000, or 1 where *threads* is 1.
+    #: How many WebSockets may hold a thread. All do but those with an ``async def`` handler of ``websocket``.
+    #: One more is denied with 503. The default is 1000, or 1 where *threads* is 1.
     websocket_threads: int | None
     #: The greatest length in bytes of a request body; a longer one is answered with 413.
     limit_body: int | None
     #: How many bytes of bodies all requests together may be given at once. By default that depends on the
     #: memory that is left (see ``Budget``).
     limit_buffered: int | None
-    #: How many bytes of a body are read before its request takes a thread (see ``Intake``).
+    #: How many bytes of a body are read before its request takes a thread (see ``Intake``). The default is
+    #: 1 MiB.
     read_ahead: int
     #: Callables without arguments, sync or async, that run when the server starts (see ``Lifespan``).
     on_startup: Iterable[LifespanCallable]
@@ -78,7 +80,7 @@ class BridgeOptions(TypedDict, total=False):
     #: Other ASGI applications by the prefixes of their paths, such as ``{"/mcp": app}`` (see ``Mounts``).
     mounts: Mapping[str, AsgiApplication] | None
     #: Seconds at shutdown for requests that the server has not waited for, and for tasks that the application
-    #: left running. After that the tasks are cancelled.
+    #: left running. After that the tasks are cancelled. The default is 5.
     task_grace: float
 
 
