@@ -29,8 +29,8 @@ from ashapp.bridge.mounts import Mounts
 from ashapp.bridge.options import DEFAULT_TASK_GRACE, DEFAULT_THREADS, accept_old_names, refuse_unknown
 from ashapp.bridge.request.output_queue import WriteBehind
 from ashapp.bridge.request.service import Service
+from ashapp.bridge.request.serving import refuse, serve_early
 from ashapp.bridge.request.serving import serve as serve_request
-from ashapp.bridge.request.serving import serve_early
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.uploads.input_stream import InputStream
 from ashapp.bridge.request.uploads.intake import DEFAULT_READ_AHEAD, Intake
@@ -144,12 +144,12 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             call = self.prepare(exchange.scope, exchange.receive)
             if not call.body.announced and call.begin(exchange):
                 return None
-        except Exception:
-            return self._go_on(exchange)  # which meets the same, and answers
+        except Exception as error:
+            return refuse(self, error, exchange.send)
         return self._go_on(exchange, call)
 
-    def _go_on(self, exchange: Exchange, call: WsgiCall | None = None) -> Coroutine[Any, Any, None]:
-        return serve_request(self, exchange.scope, exchange.receive, exchange.send, call)
+    def _go_on(self, exchange: Exchange, call: WsgiCall) -> Coroutine[Any, Any, None]:
+        return serve_request(self, call, exchange.send)
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         mount = self.mounts.find(scope)
@@ -212,7 +212,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         """Return the call that serves a request."""
         return ThreadCall(self.service, environ, body)
 
-    def note_route(self, call: WsgiCall | None) -> None:
+    def note_route(self, call: WsgiCall) -> None:
         """Note the route of a request that is given up, if it is not known yet."""
 
     # -- WebSockets

@@ -121,9 +121,9 @@ class FlaskToAsgi(WsgiToAsgi):
         offer_greenlets(self.wsgi_application.config)
         return True
 
-    def note_route(self, call: WsgiCall | None) -> None:
+    def note_route(self, call: WsgiCall) -> None:
         """Note the route of a request that is given up; see ``WsgiToAsgi``."""
-        if call is not None and call.info is not None and call.info.route is None:
+        if call.info is not None and call.info.route is None:
             self._dispatch.routing.note_route(call.info, call.environ)
 
     def begin_on(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.request.uploads.intake import Intake
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
-__all__ = ["Bridge", "serve", "serve_early"]
+__all__ = ["Bridge", "refuse", "serve", "serve_early"]
 
 
 class Bridge(Protocol):
@@ -42,7 +42,7 @@ class Bridge(Protocol):
         """Return the call that serves a request; see ``WsgiToAsgi``."""
         ...
 
-    def note_route(self, call: WsgiCall | None) -> None:
+    def note_route(self, call: WsgiCall) -> None:
         """Note the route of a request that is given up; see ``WsgiToAsgi``."""
         ...
 
@@ -54,10 +54,10 @@ def serve_early(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> A
     """
     try:
         call = bridge.prepare(scope, receive)
-    except Exception:
-        return serve(bridge, scope, receive, send)  # which meets the same, and answers
+    except Exception as error:
+        return refuse(bridge, error, send)
     if call.body.announced or isinstance(call, ThreadCall):
-        return serve(bridge, scope, receive, send, call)
+        return serve(bridge, call, send)
     call.when_ended(partial(_leave, bridge, call))
     return call.respond(send)
 
@@ -68,34 +68,46 @@ def _leave(bridge: Bridge, call: WsgiCall) -> None:
     bridge.admission.leave()
 
 
-async def serve(
-    bridge: Bridge, scope: Scope, receive: Receive, send: Send, prepared: WsgiCall | None = None
-) -> None:
-    """Serve a request, which has been counted; *prepared* is its call, if it has one."""
-    call = None
+async def refuse(bridge: Bridge, error: Exception, send: Send) -> None:
+    """Answer a request, which has been counted, that could not begin because of *error*.
+
+    Raises:
+        Exception: *error*, where it is none of which a client is told.
+
+    """
     try:
-        prepared = prepared or bridge.prepare(scope, receive)
-        if prepared.body.announced:
-            await _take_in(bridge.intake, prepared)
-        prepared.submit()
-        call = prepared
+        if not isinstance(error, RequestRejected):
+            raise error
+        await send_problem(send, error.status, error.detail, error.headers)
+    finally:
+        bridge.admission.leave()
+        del error  # its traceback leads to this frame
+
+
+async def serve(bridge: Bridge, call: WsgiCall, send: Send) -> None:
+    """Serve the request of *call*, which has been counted."""
+    has_begun = False
+    try:
+        if call.body.announced:
+            await _take_in(bridge.intake, call)
+        call.submit()
+        has_begun = True
         await call.respond(send)
     except RequestRejected as rejection:
         await send_problem(send, rejection.status, rejection.detail, rejection.headers)
     except RequestTimeout:
-        bridge.note_route(prepared)
+        bridge.note_route(call)
         await send_timeout(send, bridge.service.request_timeout)
     except asyncio.CancelledError:
-        bridge.note_route(prepared)
+        bridge.note_route(call)
         raise
     except ClientDisconnected:
         pass  # before it could begin: there is nobody to answer
     finally:
-        if call is not None:  # what the server has given up may still run on its thread
+        if has_begun:  # what the server has given up may still run on its thread
             call.when_ended(bridge.admission.leave)
         else:
-            if prepared is not None:
-                prepared.body.stop()
+            call.body.stop()
             bridge.admission.leave()
 
 
