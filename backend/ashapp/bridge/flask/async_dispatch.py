@@ -79,46 +79,42 @@ class AsyncDispatch:
     async def _serve(self, call: LoopCall) -> None:
         """Do what ``flask.Flask.wsgi_app`` does, in one coroutine: while it waits, each one takes memory."""
         app, environ = self._app, call.environ
+        context = self._contexts.make(environ)
+        error: BaseException | None = None
         try:
-            call.enter()
-            context = self._contexts.make(environ)
-            error: BaseException | None = None
             try:
-                try:
-                    context.push()
-                    response, coroutine = self._begin_view(context, call)
-                    if coroutine is not None:
+                context.push()
+                response, coroutine = self._begin_view(context, call)
+                if coroutine is not None:
+                    try:
+                        call.greenlet.depth += 1  # code in there finds itself in a coroutine
                         try:
-                            call.greenlet.depth += 1  # code in there finds itself in a coroutine
-                            try:
-                                rv = await coroutine
-                            finally:
-                                call.greenlet.depth -= 1
-                        except Exception as raised:
-                            rv = app.handle_user_exception(raised)
-                        response = self._dispatching.finalize(context, rv, call)
-                except Exception as raised:
-                    error = raised
-                    response = app.handle_exception(raised)
-                except BaseException as raised:
-                    call.look_at(raised)
-                    error = raised
-                    raise
-                whole = whole_response(response, environ)
-                if whole is None:
-                    iterable = response(environ, call.start_response)
-                else:
-                    status, headers, body = whole
-                    call.start_response(status, headers)
-            finally:
-                self._leave(context, environ, error)
-                del error  # its traceback leads to this frame
+                            rv = await coroutine
+                        finally:
+                            call.greenlet.depth -= 1
+                    except Exception as raised:
+                        rv = app.handle_user_exception(raised)
+                    response = self._dispatching.finalize(context, rv, call)
+            except Exception as raised:
+                error = raised
+                response = app.handle_exception(raised)
+            except BaseException as raised:
+                call.look_at(raised)
+                error = raised
+                raise
+            whole = whole_response(response, environ)
             if whole is None:
-                call.send_all(iterable)
+                iterable = response(environ, call.start_response)
             else:
-                call.send_whole(body, response.close)
-        except BaseException as raised:
-            call.error = raised
+                status, headers, body = whole
+                call.start_response(status, headers)
+        finally:
+            self._leave(context, environ, error)
+            del error  # its traceback leads to this frame
+        if whole is None:
+            call.send_all(iterable)
+        else:
+            call.send_whole(body, response.close)
 
     def _begin_view(self, context: Any, call: LoopCall) -> tuple[Any, Coroutine[Any, Any, Any] | None]:
         """Return the response and None, or None and the coroutine of the view, which is to be awaited.

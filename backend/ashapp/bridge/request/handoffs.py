@@ -12,7 +12,6 @@ the server can stop (``Patience``).
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,9 +31,7 @@ if TYPE_CHECKING:
     from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
     from ashapp.bridge.concurrency.threads.request_thread import RequestThread
 
-__all__ = ["CallOnLoop", "Handoff", "OnRequestThread", "Patience", "TaskHandoff", "ThreadHandoff"]
-
-_log = logging.getLogger("ashapp.bridge")
+__all__ = ["CallOnLoop", "Handoff", "OnRequestThread", "TaskHandoff", "ThreadHandoff"]
 
 _END = object()
 
@@ -51,6 +48,14 @@ class CallOnLoop(Call, Protocol):
 
     def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run the sync *function* on the thread of the request, and return its result. In the greenlet."""
+        ...
+
+    def fail(self, error: BaseException) -> Any:
+        """Raise *error* where the greenlet waits; return what comes next; see ``GreenletDriver``."""
+        ...
+
+    def result(self) -> Any:
+        """Return, or raise, what has come of it in the end; see ``GreenletDriver``."""
         ...
 
 
@@ -181,56 +186,6 @@ class TaskHandoff(Handoff):
             self._coroutine.close()
             self._error = asyncio.CancelledError()
         self._finish()
-
-
-class Patience:
-    """How long *call*, whose task has been cancelled, goes on to wait for its request thread. On the loop.
-
-    A cancellation may be a time-out of the application's own, which has to wait for the thread. So nothing is
-    given up while the server is known not to stop, nor, where that is not known, at the first cancellation of
-    a coroutine.
-    """
-
-    def __init__(self, call: CallOnLoop) -> None:
-        #: How often the call has been cancelled while it waited for a hand-off.
-        self.interruptions = 0
-        #: Whether the call has been given up.
-        self.is_over = False
-        self._call = call
-        self._timer: asyncio.TimerHandle | None = None
-
-    def limit(self, handoff: Handoff) -> None:
-        """Wait for *handoff* no longer than its grace, if it is on the request thread."""
-        if self._timer is None and isinstance(handoff, ThreadHandoff):
-            self._look_later(handoff)
-
-    def stop(self) -> None:
-        """Give up nothing any more: the call has ended."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _look_later(self, handoff: Handoff) -> None:
-        self._timer = self._call.loop.call_later(self._call.grace, self._look, handoff)
-
-    def _look(self, handoff: Handoff) -> None:
-        call = self._call
-        if handoff.done:
-            self._timer = None
-        elif self._may_be_its_own():
-            self._look_later(handoff)
-        else:
-            _log.error(
-                "%s was cancelled, but %s has not returned for %s s: given up", call, handoff, call.grace
-            )
-            self.is_over = True
-            handoff.leave()
-
-    def _may_be_its_own(self) -> bool:
-        """Say whether the cancellation may be the application's own, or of a server that goes on."""
-        stopping = self._call.thread.pool.is_stopping()
-        return not stopping and (
-            stopping is False or (self._call.greenlet.depth > 0 and self.interruptions < 2)
-        )
 
 
 class OnRequestThread:

@@ -26,12 +26,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.context import in_request, loop_context
-from ashapp.bridge.concurrency.futures import as_exception, turn
+from ashapp.bridge.concurrency.futures import turn
 from ashapp.bridge.concurrency.greenlets.current import current_greenlet
 from ashapp.bridge.concurrency.greenlets.greenlet_driver import GreenletDriver
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
@@ -39,16 +37,14 @@ from ashapp.bridge.concurrency.threads.request_thread import current_request_thr
 from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
-from ashapp.bridge.request.handoffs import Handoff, OnRequestThread, Patience, TaskHandoff, ThreadHandoff
-from ashapp.bridge.request.output_queue import pieces
+from ashapp.bridge.request.handoffs import Handoff, OnRequestThread, TaskHandoff, ThreadHandoff
+from ashapp.bridge.request.patience import Patience
 from ashapp.bridge.request.phases import Ending, Phase
-from ashapp.bridge.request.wsgi_call import TURN, WsgiCall
-from ashapp.bridge.request.wsgi_output import log_late_failure
+from ashapp.bridge.request.wsgi_call import WsgiCall
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator
 
-    from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, Message, Send
     from ashapp.bridge.request.service import Service
     from ashapp.bridge.request.uploads.input_stream import InputStream
@@ -59,10 +55,6 @@ __all__ = ["Begin", "LoopCall"]
 Begin = Callable[["LoopCall"], Coroutine[Any, Any, None] | None]
 
 
-# How often the application may wait anew when nothing comes any more.
-_MOST_WAITS = 100
-
-
 class LoopCall(WsgiCall, GreenletDriver):
     """The WSGI call of one request, in a greenlet on the loop."""
 
@@ -71,19 +63,11 @@ class LoopCall(WsgiCall, GreenletDriver):
     # Few calls set these; see ``WsgiCall``.
     #: Flask's response object, as far as it is known: it tells how the body may be iterated.
     response: Any = None
-    # By which a response that is complete is sent in one piece.
-    _exchange: Exchange | None = None
-    _sent_messages = 0
-    #: What the application raised.
-    error: BaseException | None = None
-    # And what the server did.
-    _refusal: Exception | None = None
     _timeout_answer: asyncio.Task[None] | None = None
     # How often the task has been cancelled: by us; by others, and the application has dealt with it. (Up to
     # Python 3.12 a task group whose task fails cancels the task that it belongs to, and leaves that.)
     _cancellations = 0
     _left_over = 0
-    _on_end: Callable[[], object] | None = None
     # With what runs on its request thread, once it has been cancelled meanwhile.
     _patience: Patience | None = None
 
@@ -100,13 +84,13 @@ class LoopCall(WsgiCall, GreenletDriver):
         self._final: tuple[Message, bytes] | None = None
         #: The request thread of the request, chosen at first use.
         self.thread = service.thread_type(service.request_threads, is_nested=in_request.get())
+        self.context.run(self._enter_context)
+
+    def _enter_context(self) -> None:
+        current_request_thread.set(self.thread)
+        self.thread.values = open_request_locals()
 
     # -- the driving task
-
-    def begin(self, exchange: Exchange) -> bool:
-        """Take note of *exchange*, which has been begun in step with others; see ``WsgiCall``."""
-        self._exchange = exchange
-        return False
 
     def respond(self, send: Send) -> Awaitable[None]:
         """Run the application and send its response; see ``WsgiCall``."""
@@ -114,16 +98,9 @@ class LoopCall(WsgiCall, GreenletDriver):
         return self.drive(self.context)
 
     def make_coroutine(self) -> Coroutine[Any, Any, None]:
-        """Return what makes the response, raising nothing; see ``GreenletDriver``."""
+        """Return what makes the response; see ``GreenletDriver``."""
         dispatched = None if self._begin is None else self._begin(self)
         return self._run() if dispatched is None else dispatched
-
-    def when_ended(self, callback: Callable[[], object]) -> None:
-        """Call *callback* when the application has done with the request, now or later; see ``WsgiCall``."""
-        if self.phase is Phase.ENDED:
-            callback()
-        else:
-            self._on_end = callback
 
     def prepare_to_begin(self) -> Awaitable[None] | None:
         """Let other requests come first, if that has not been done; see ``GreenletDriver``."""
@@ -149,23 +126,12 @@ class LoopCall(WsgiCall, GreenletDriver):
         """Raise *error* where the application waits; see ``GreenletDriver``."""
         if self._patience is not None and self._patience.is_over:
             raise error  # and leave the greenlet as it is: what it waits for has its context
+        if self.greenlet is not None:  # it is sync code that waits
+            self.look_at(error)
         item = super().fail(error)
         if isinstance(error, asyncio.CancelledError) and item is not DONE and self.phase.may_be_cancelled:
             self._left_over = self._cancelling() - self._cancellations
         return item
-
-    def _unwind(self) -> None:
-        """Take the greenlet of a call that has been given up to its end: its context is free by now.
-
-        Nothing that it waits for comes any more. Else it would be kept, or be for the garbage collector.
-        """
-        for _ in range(_MOST_WAITS):
-            item = super().fail(asyncio.CancelledError())
-            if item is DONE:
-                break
-            if type(item) is CoroutineType:
-                item.close()
-        self.error = None  # which leads to all that it has left
 
     async def finish(self) -> None:
         """Send the response that is complete: what comes after it may be slow; see ``GreenletDriver``."""
@@ -173,32 +139,18 @@ class LoopCall(WsgiCall, GreenletDriver):
         try:
             if final is not None:
                 await turn()
-                if not self._answers(self._exchange, *final):
-                    await self._send_final(*final)
+                if not self._answers(*final):
+                    await self._deliver(self._send_final(*final))
             if self._timeout_answer is not None:
-                await self._timeout_answer
-        except OSError:
-            return  # the client has gone (ASGI 2.4)
-        except Exception as error:
-            if await self._must_be_told(self._send_to_client):
-                self._refusal = error
+                await self._deliver(self._timeout_answer)
         except asyncio.CancelledError:
             self._ending = Ending.CANCELLED  # told when the application has done with the request
+        except Exception as error:
+            self._failure = error
 
     async def _send_final(self, head: Message, body: bytes) -> None:
-        await self._send_to_client(head)
-        for piece in pieces(_body(body, more=False)):
-            await self._send_to_client(piece)
-
-    async def _send_message(self, message: Message) -> None:
-        for piece in pieces(message):
-            await self._send_to_client(piece)
-        await self._take_turns()
-
-    async def _take_turns(self) -> None:
-        self._sent_messages += 1
-        if self._sent_messages % TURN == 0:
-            await asyncio.sleep(0)
+        await self._send_head(head)
+        await self._send_body(body, more=False)
 
     async def _await_handoff(self, handoff: Handoff) -> None:
         preparation = self.prepare_to_wait()
@@ -213,7 +165,6 @@ class LoopCall(WsgiCall, GreenletDriver):
             except asyncio.CancelledError as error:
                 patience = self._patience = self._patience or Patience(self)
                 if patience.is_over:
-                    handoff.on_late_end = self._unwind
                     raise
                 patience.interruptions += 1
                 if is_shielded:
@@ -256,30 +207,22 @@ class LoopCall(WsgiCall, GreenletDriver):
             for _ in range(self._cancellations):
                 task.uncancel()
         self.phase = Phase.ENDED
-        on_end, self._on_end = self._on_end, None  # which leads to the call
-        if on_end is not None:
-            on_end()
+        self._tell_end()
 
     def conclude(self) -> None:
         """Raise what the server must know of; see ``GreenletDriver``."""
-        self.result()
-        error, self.error = self.error, None
+        try:
+            self.result()
+        except asyncio.CancelledError as error:
+            if self._cancelling() > (self._left_over if self._cancellations else 0):
+                self._ending = Ending.CANCELLED
+            elif not self._cancellations:
+                self._fail(error)
+        except BaseException as error:
+            self._fail(error)
         if self._ending is Ending.CANCELLED:
             raise asyncio.CancelledError
-        if self._refusal is not None:
-            raise self._refusal
-        if error is None or isinstance(error, ClientDisconnected):
-            return
-        if isinstance(error, asyncio.CancelledError):
-            if self._cancelling() > (self._left_over if self._cancellations else 0):
-                raise error
-            if self._cancellations:
-                return
-        error = as_exception(error)
-        if self._response.complete or self._ending is Ending.TIMED_OUT:
-            log_late_failure(error)
-        else:
-            raise error
+        self._raise_failure()
 
     @staticmethod
     def _cancelling() -> int:
@@ -303,33 +246,17 @@ class LoopCall(WsgiCall, GreenletDriver):
         return self._do(ThreadHandoff(self.thread, function, args, kwargs))
 
     def _do(self, handoff: Handoff) -> Any:
-        self._ask(self._await_handoff(handoff))
+        self.greenlet.ask(self._await_handoff(handoff))
         return handoff.result()
 
-    def _ask(self, errand: Coroutine[Any, Any, None]) -> None:
-        try:
-            self.greenlet.ask(errand)
-        except BaseException as error:
-            self.look_at(error)
-            raise
-
     def look_at(self, error: BaseException) -> None:
-        """Take note of *error*, with which the greenlet goes on."""
+        """Take note of *error*, which is raised in the greenlet."""
         # A coroutine that is being stepped may do as it likes with its cancellation. Flask passes it on.
         if not (isinstance(error, Exception) or self.greenlet.depth):
             self.phase = Phase.UNWINDING
 
-    def enter(self) -> None:
-        """Let what belongs to the request be found in the current context, which is that of the request."""
-        current_request_thread.set(self.thread)
-        self.thread.values = open_request_locals()
-
     async def _run(self) -> None:
-        try:
-            self.enter()
-            self.send_all(self.application(self.environ, self.start_response))
-        except BaseException as error:
-            self.error = error
+        self.send_all(self.application(self.environ, self.start_response))
 
     def note_response(self, response: Any) -> None:
         """Take note of what tells how the body may be iterated; see ``WsgiCall``."""
@@ -345,16 +272,14 @@ class LoopCall(WsgiCall, GreenletDriver):
     def _run_out(self, chunks: Iterator[bytes]) -> None:
         if isinstance(getattr(self.response, "response", None), list | tuple):
             return
-        final, self._final = self._final, None
-        if final is not None:
-            with suppress(OSError):  # the client has gone (ASGI 2.4)
-                self._ask(self._send_final(*final))
+        if self._final is not None:
+            self.greenlet.ask(self.finish())
         super()._run_out(self._in_turns(chunks))
 
     def _in_turns(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             yield chunk
-            self._ask(self._take_turns())
+            self.greenlet.ask(asyncio.sleep(0))
 
     def _open(self, head: Message, chunk: bytes) -> None:
         if self._response.complete:
@@ -363,21 +288,17 @@ class LoopCall(WsgiCall, GreenletDriver):
             return
         if self.body.share is not None:
             self.body.share.settle()
-        self._tell(head)
+        self._tell(self._send_head(head))
         self._task = asyncio.current_task()
         self.body.watch(self._disconnect)
         self._check_wanted()
-        self._tell(_body(chunk, more=True))
+        self._tell(self._send_body(chunk, more=True))
 
     def _continue(self, chunk: bytes) -> None:
-        self._tell(_body(chunk, more=not self._response.complete))
+        self._tell(self._send_body(chunk, more=not self._response.complete))
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self, sending: Coroutine[Any, Any, None]) -> None:
         try:
-            self._ask(self._send_message(message))
+            self.greenlet.ask(sending)
         except OSError as error:  # ASGI 2.4
             raise ClientDisconnected("the client went away while the response was sent") from error
-
-
-def _body(chunk: bytes, *, more: bool) -> Message:
-    return {"type": "http.response.body", "body": chunk, "more_body": more}

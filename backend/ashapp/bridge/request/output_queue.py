@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The body of a response on its way out, from a worker thread to the loop.
 
-Theory of operation. A complete response crosses to the loop at once, which sends it in ``pieces``. A stream
+Theory of operation. A complete response crosses to the loop at once, while there is room for it. Any other
 goes through a ``BodyStream``, a bounded queue from the thread that iterates the response to the task that
-awaits ``send``. ``put`` returns at once while less than the bound is queued, so that the thread works while
-the loop sends. Past the bound it blocks until the client has caught up. The thread crosses to the loop only
-where the task is asleep. The task sends small chunks that are there together as one.
+awaits ``send``. While less than the bound is queued the thread works on as the loop sends. Past the bound it
+waits until the client has caught up. It crosses to the loop only where the task is asleep. The task sends
+small chunks that are there together as one.
 
 ``WriteBehind`` says how much may be queued, for all responses of a worker. While there is room in memory, a
 thread is free as soon as the rest of its response has been queued. Past that it stays until the client has
@@ -43,7 +43,7 @@ _PART = 8
 class _State(Enum):
     OPEN = auto()
     ENDED = auto()  # the last chunk has been queued
-    FAILED = auto()  # the producer has raised an error: what is queued goes out, and then the body breaks off
+    BROKEN_OFF = auto()  # the producer has failed: what is queued goes out
     ABANDONED = auto()  # nobody wants the rest
 
 
@@ -51,73 +51,83 @@ class BodyStream:
     """A queue of body chunks, of *bound* bytes, from one thread to one task of *loop*."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, bound: float = HIGH_WATER) -> None:
-        self.error: Exception | None = None
         self._loop = loop
         self._bound = bound
         self._mutex = threading.Lock()
         self._state = _State.OPEN
         self._chunks: deque[bytes] = deque()
-        self._size = 0
+        # Bytes of the chunks that are queued, and of those that the task is about to send.
+        self._size = self._being_sent = 0
         self._room: threading.Lock | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     # -- on the producer's thread
 
     def put(self, chunk: bytes, *, last: bool = False) -> None:
-        """Add *chunk*, and wait while too much is queued, unless it is the *last*.
+        """Add *chunk*, which may be the *last*; it is not waited for that there is room.
 
         Raises:
             ClientDisconnected: nobody takes the chunks any more.
 
         """
-        room = None
         with self._mutex:
-            if self._state is _State.ABANDONED:
-                self.check()
+            self._check()
             self._chunks.append(chunk)
             self._size += len(chunk)
             if last:
                 self._state = _State.ENDED
-            elif self._size >= self._bound:
-                room = self._room = threading.Lock()
-                room.acquire()
             self._wake()
-        if room is not None:
-            room.acquire()
-            self.check()
 
-    def check(self) -> None:
-        """Raise ``ClientDisconnected`` if nobody takes the chunks any more."""
+    def wait(self) -> None:
+        """Wait while too much is queued.
+
+        Raises:
+            ClientDisconnected: nobody takes the chunks any more.
+
+        """
+        if self._size < self._bound:
+            return
+        room = threading.Lock()
+        with self._mutex:
+            if self._size >= self._bound and self._state is not _State.ABANDONED:
+                room.acquire()
+                self._room = room
+        room.acquire()
+        self._check()
+
+    def break_off(self) -> None:
+        """End it before its last chunk, unless that has been queued: what is queued still goes out."""
+        with self._mutex:
+            if self._state is _State.OPEN:
+                self._state = _State.BROKEN_OFF
+            self._wake()
+
+    def _check(self) -> None:
         if self._state is _State.ABANDONED:
             raise ClientDisconnected("the client went away while the response was sent")
-
-    def fail(self, error: Exception) -> None:
-        """Break the body off: the chunks that are queued still go out."""
-        with self._mutex:
-            self.error = error
-            if self._state is not _State.ABANDONED:
-                self._state = _State.FAILED
-            self._wake()
 
     # -- on the loop
 
     def abandon(self) -> None:
-        """Stop the producer: the next ``put``, or the one that blocks, raises ``ClientDisconnected``."""
+        """Stop the producer: the next ``put``, or a ``wait``, raises ``ClientDisconnected``."""
         with self._mutex:
             self._abandon()
             self._wake()
 
     async def get(self) -> tuple[bytes, bool] | None:
-        """Return what is queued, or a part, and whether more follows; None where the body is broken off."""
+        """Return what is queued, or a part, and whether more follows; None at the end.
+
+        What was returned before has been sent.
+        """
         while True:
             with self._mutex:
+                self._size -= self._being_sent
+                self._being_sent = 0
+                if self._size < self._bound / 2:
+                    self._make_room()
                 if self._chunks:
                     chunk = self._take()
-                    if self._size < self._bound // 2:
-                        self._make_room()
                     return chunk, bool(self._chunks) or self._state is not _State.ENDED
-                if self._state is _State.ENDED:
-                    return b"", False
                 if self._state is not _State.OPEN:
                     return None
                 waiter = self._waiter = self._loop.create_future()
@@ -133,7 +143,7 @@ class BodyStream:
         while chunks and size + len(chunks[0]) <= _BATCH:
             size += len(chunks[0])
             batch.append(chunks.popleft())
-        self._size -= size
+        self._being_sent = size
         return b"".join(batch)  # of one it makes no copy
 
     def _abandon(self) -> None:

@@ -5,11 +5,12 @@ Theory of operation. ``run`` is the whole WSGI call on one worker thread: the ap
 what it returns, and ``close()``. ``respond`` is the other half, in the task that the server made for the
 request: it waits for the thread and awaits ``send``.
 
-The two meet at ``_opening``, a future that the thread resolves once, in one crossing to the loop. In most
-cases the response is complete by then (its length is known and reached, or it is a list). It goes out as one
-start and one body message (or a few, if it is large), while the thread closes the iterable. The thread waits
-for that only where too much waits for clients already (``behind``). Else the rest follows through a
-``BodyStream``, while ``RequestBody`` watches for a client that goes away.
+The two meet at ``_opening``, a future that is resolved once, by one crossing of the thread to the loop. In
+most cases the response is complete by then (its length is known and reached, or it is a list). It goes out as
+one start and one body message (or a few, if it is large), while the thread closes the iterable. Else, or
+where too much waits for clients already, the body follows through a ``BodyStream``. While it is not complete,
+``RequestBody`` watches for a client that goes away. If the application fails
+before its response begins, the thread crosses when it has done with the request.
 
 Sync code can't be stopped. So the client is watched while the call waits for a thread, while a body is
 streamed, and while the thread waits for a coroutine, which can be cancelled.
@@ -23,25 +24,21 @@ import math
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
-
-from werkzeug.exceptions import RequestEntityTooLarge
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ashapp.bridge.concurrency.async_to_sync import run_for
 from ashapp.bridge.concurrency.context import new_context
-from ashapp.bridge.concurrency.futures import as_exception, resolve
+from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.own_loop import OwnLoop
 from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
-from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, RequestTimeout
-from ashapp.bridge.request.output_queue import HIGH_WATER, STREAM, BodyStream, pieces
+from ashapp.bridge.messages.errors import RequestTimeout
+from ashapp.bridge.request.output_queue import HIGH_WATER, STREAM, BodyStream
 from ashapp.bridge.request.phases import Ending, Phase
-from ashapp.bridge.request.wsgi_call import TURN, WsgiCall
-from ashapp.bridge.request.wsgi_output import log_late_failure
+from ashapp.bridge.request.wsgi_call import WsgiCall
 from ashapp.bridge.stacks import stack_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ashapp.bridge.concurrency.call import Cancellable
     from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, Message, Send
@@ -52,8 +49,8 @@ __all__ = ["ThreadCall"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-# The head, the first bytes, and where the rest of the body comes from: None if that is all.
-_Opening = tuple["Message", bytes, BodyStream | None]
+# The head of the response and its body, as it is there or as it comes; None if there is no response.
+_Opening = tuple["Message", bytes | BodyStream] | None
 
 
 class ThreadCall(WsgiCall):
@@ -62,35 +59,29 @@ class ThreadCall(WsgiCall):
     place = "thread"
 
     # Few calls set these; see ``WsgiCall``.
-    _submitted = 0.0
     _own_loop: OwnLoop | None = None
     _stream: BodyStream | None = None
     # What the thread waits for on a loop; each but the last waits for sync code that waits for the next.
     _tasks: tuple[Cancellable, ...] = ()
-    # By which the response is sent as long as there is no task; what the task waits for.
-    _exchange: Exchange | None = None
-    _has_begun = False
-    _opening: asyncio.Future[_Opening] | None = None
-    # Who waits for the thread to be done with the request.
-    _waiter: asyncio.Future[None] | None = None
-    # What holds the thread until its response has been sent, and the bytes that wait for the client.
-    _sent: threading.Lock | None = None
+    # When the call was submitted.
+    _submitted = 0.0
+    # Bytes of the response that have been taken of those that may wait for clients.
     _taken = 0
 
     def __init__(self, service: Service, environ: Environ, body: InputStream) -> None:
         super().__init__(service, environ, body, new_context(service.tasks.startup_context))
         self.phase = Phase.QUEUED
         self._thread = 0
+        self._opening: asyncio.Future[_Opening] = self.loop.create_future()
 
     # -- on the loop
 
     def submit(self) -> None:
-        """Let it run as soon as a thread is free, unless it has begun; see ``WsgiCall``."""
-        if self._has_begun:
+        """Let it run as soon as a thread is free, unless it has been submitted; see ``WsgiCall``."""
+        if self._submitted:
             return
         self.service.admission.check_queue()
-        if self.info is not None:
-            self._submitted = time.perf_counter()
+        self._submitted = time.perf_counter()
         self.service.pool.submit(self.run)
         if self.service.pool.is_overfull:
             self._watch_later()
@@ -100,7 +91,7 @@ class ThreadCall(WsgiCall):
         self.submit()
         if self.deadline is not None:
             self.context.copy().run(self._set_deadline)  # for what it logs
-        self._exchange, self._has_begun = exchange, True
+        self._exchange = exchange
         exchange.need_task = self._go_on
         return True
 
@@ -110,13 +101,23 @@ class ThreadCall(WsgiCall):
             exchange.need_task = None
             exchange.go_on(self.service.go_on(exchange, self))
 
-    def _answer(self, opening: _Opening) -> bool:
+    def _settle(self, opening: _Opening) -> None:
+        """Go on with what the thread has made."""
+        if self._is_answered(opening):
+            return
+        self._go_on()
+        if self._opening.done():  # cancelled: nobody will send what the thread makes
+            self._give_up(Ending.CANCELLED)
+        else:
+            self._opening.set_result(opening)
+
+    def _is_answered(self, opening: _Opening) -> bool:
         """Send a response that is complete, and be done with the request; say whether it could be sent."""
-        head, chunk, stream = opening
         exchange = self._exchange
-        if exchange is None or stream is not None or self.phase is not Phase.ENDED or self._ending:
+        if exchange is None or opening is None or self.phase is not Phase.ENDED or self._ending:
             return False
-        if not self._answers(exchange, head, chunk):
+        head, body = opening
+        if isinstance(body, BodyStream) or not self._answers(head, body):
             return False
         self._exchange = exchange.need_task = None
         self._stop_timers()
@@ -124,49 +125,37 @@ class ThreadCall(WsgiCall):
         self.service.admission.leave()
         return True
 
-    def _until_opened(self) -> asyncio.Future[_Opening]:
-        if self._opening is None:
-            self._opening = self.loop.create_future()
-        return self._opening
-
     async def respond(self, send: Send) -> None:
         """Send the response that ``run`` makes, and return when its thread is done; see ``WsgiCall``."""
-        stream = None
+        self._send_to_client = send
         self._set_deadline()
         try:
-            head, chunk, stream = await self._until_opened()
-            try:
-                await send(head)
-                await self._send_body(stream, chunk, send)
-            except OSError:  # the client has gone (ASGI 2.4)
-                self._give_up(Ending.CLIENT_GONE)
-            except Exception:
-                if await self._must_be_told(send):
-                    raise
-            self._let_go()
+            opening = await self._opening
+            if opening is not None:
+                await self._deliver(self._send_response(*opening))
             if self.phase is not Phase.ENDED:
                 await self._until_ended()
-            if stream is not None and stream.error is not None:
-                raise stream.error
-        except ClientDisconnected:
-            return  # there is nobody to answer
+            self._raise_failure()
         finally:
             self._stop_timers()
             self._withdraw()
             self._give_up(Ending.CANCELLED)
 
-    def when_ended(self, callback: Callable[[], object]) -> None:
-        """Call *callback* when the application has done with the request; see ``WsgiCall``."""
-        if self.phase is Phase.ENDED:
-            callback()
-        else:
-            self._until_ended().add_done_callback(lambda _: callback())
+    async def _send_response(self, head: Message, body: bytes | BodyStream) -> None:
+        await self._send_head(head)
+        if isinstance(body, bytes):
+            await self._send_body(body, more=False)
+            return
+        if not self._response.complete:  # else there is nothing to stop any more
+            self.body.watch(self._disconnect)
+        while (item := await body.get()) is not None:
+            chunk, more = item
+            await self._send_body(chunk, more=more)
 
-    def _until_ended(self) -> asyncio.Future[None]:
-        waiter = self._waiter = self.loop.create_future()
-        if self.phase is Phase.ENDED:  # before the thread could see that somebody waits
-            resolve(waiter)
-        return waiter
+    async def _until_ended(self) -> None:
+        waiter = self.loop.create_future()
+        self.when_ended(partial(resolve, waiter))
+        await waiter
 
     def _withdraw(self) -> bool:
         """Wait for a thread no longer; say whether the call did."""
@@ -175,31 +164,9 @@ class ThreadCall(WsgiCall):
             return True
         return False
 
-    async def _send_body(self, stream: BodyStream | None, chunk: bytes, send: Send) -> None:
-        if self.body.share is not None:
-            self.body.share.settle()
-        if stream is None:
-            message = {"type": "http.response.body", "body": chunk, "more_body": False}
-            for turn, piece in enumerate(pieces(message)):
-                if turn:
-                    await asyncio.sleep(0)  # to see to others, where the client is quick
-                await send(piece)
-            return
-        self.body.watch(self._disconnect)
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        turn = 0
-        while (item := await stream.get()) is not None:
-            chunk, more = item
-            await send({"type": "http.response.body", "body": chunk, "more_body": more})
-            if not more:
-                return
-            turn = (turn + 1) % TURN
-            if turn == 0:
-                await asyncio.sleep(0)
-
     def _disconnect(self) -> None:
         if self._withdraw():
-            self._settle(None, ClientDisconnected("the client went away before a thread was free"))
+            self._settle(None)
         elif self._tasks or self._stream is not None:  # else there is nothing to stop
             self._give_up(Ending.CLIENT_GONE)
 
@@ -208,17 +175,10 @@ class ThreadCall(WsgiCall):
             super()._give_up(ending)
         if self._stream is not None:
             self._stream.abandon()
-        self._let_go()
+        if self._taken:
+            self.service.behind.give_back(self._taken)
+            self._taken = 0
         self.body.stop()
-
-    def _let_go(self) -> None:
-        """Let a thread go that waits until its response is sent, and give back the bytes that it took."""
-        sent, self._sent = self._sent, None
-        if sent is not None:
-            sent.release()
-        taken, self._taken = self._taken, 0
-        if taken:
-            self.service.behind.give_back(taken)
 
     def note_task(self, task: Cancellable) -> None:
         """Cancel *task* with the request; see ``WsgiCall``."""
@@ -243,7 +203,7 @@ class ThreadCall(WsgiCall):
         return False
 
     def _expire(self) -> None:
-        if self._until_opened().done():
+        if self._opening.done():
             return
         stack = stack_of(self._thread)
         if self.phase is Phase.QUEUED:
@@ -254,19 +214,8 @@ class ThreadCall(WsgiCall):
             where = f"its thread is here:\n{stack}"
         seconds = self.service.request_timeout
         _log.warning("%r took longer than %s s and is answered with 504; %s", str(self), seconds, where)
-        self._settle(None, RequestTimeout())
-
-    def _settle(self, opening: _Opening | None, error: Exception | None = None) -> None:
-        if opening is not None and self._answer(opening):
-            return
         self._go_on()
-        opened = self._until_opened()
-        if opened.done():  # cancelled: nobody will send what the thread makes
-            self._give_up(Ending.CANCELLED)
-        elif opening is not None:
-            opened.set_result(opening)
-        elif error is not None:
-            opened.set_exception(error)
+        self._opening.set_exception(RequestTimeout())
 
     # -- on the worker thread
 
@@ -280,15 +229,20 @@ class ThreadCall(WsgiCall):
         if self._own_loop is not None:
             self._own_loop.leave()
         self.phase = Phase.ENDED
-        if self._waiter is not None:
-            self._cross(resolve, self._waiter)
+        if not self._response.sealed:
+            self._cross(self._settle, None)
+        if self._on_end is not None:
+            self._cross(self._tell_end)
 
     def _make_response(self) -> None:
         try:
             if not self._ending:
                 self.send_all(self.application(self.environ, self.start_response))
         except BaseException as error:
-            self._fail(error)
+            if not (self._interrupted and isinstance(error, asyncio.CancelledError)):
+                self._fail(error)
+            if self._stream is not None:
+                self._stream.break_off()
 
     def note_match(self, endpoint: str) -> None:
         """Begin with no thread-local values, where the view is awaited on a loop of its own.
@@ -307,17 +261,15 @@ class ThreadCall(WsgiCall):
         return self.loop if self._own_loop is None else self._own_loop.loop
 
     def _open(self, head: Message, chunk: bytes) -> None:
-        sent = None
-        if not self._response.complete:
-            self._stream = BodyStream(self.loop, self._bound())
-        elif len(chunk) > HIGH_WATER and not self._take(len(chunk)):
-            sent = self._sent = threading.Lock()
-            sent.acquire()
-        if not self._cross(self._settle, (head, chunk, self._stream)):
-            if self._stream is not None:
-                self._stream.abandon()
-        elif sent is not None:
-            sent.acquire()
+        is_complete = self._response.complete
+        if is_complete and (len(chunk) <= HIGH_WATER or self._take(len(chunk))):
+            self._cross(self._settle, (head, chunk))
+            return
+        stream = self._stream = BodyStream(self.loop, self._bound())
+        stream.put(chunk, last=is_complete)
+        if not self._cross(self._settle, (head, stream)):
+            stream.abandon()
+        stream.wait()
 
     def _bound(self) -> float:
         """Return how much of the response may wait, in bytes: all of it where it is in memory already."""
@@ -334,21 +286,5 @@ class ThreadCall(WsgiCall):
     def _continue(self, chunk: bytes) -> None:
         if self._stream is not None:
             self._stream.put(chunk, last=self._response.complete)
-
-    def disown(self, way_back: Any) -> None:
-        """Belong to the process that has forked this one, also where the application fails; see ``Call``."""
-        super().disown(way_back)
-        self._fail = way_back.switch  # type: ignore[method-assign]
-
-    def _fail(self, error: BaseException) -> None:
-        if self._interrupted and isinstance(error, asyncio.CancelledError):
-            error = ClientDisconnected("the request was cancelled")
-        error = as_exception(error)
-        if self._response.complete:
-            log_late_failure(error)
-        elif self._stream is not None:
-            self._stream.fail(error)
-        else:
-            if isinstance(error, RequestEntityTooLarge):  # an application that knows it would have answered
-                error = RequestRejected(413, "The request body is longer than this service accepts.")
-            self._cross(self._settle, None, error)
+            if not self._response.complete:
+                self._stream.wait()

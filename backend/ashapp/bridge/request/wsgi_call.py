@@ -6,7 +6,7 @@ nothing of one request can be seen in the next, whatever the server does with it
 forms: ``ThreadCall`` runs the application on a worker thread, ``LoopCall`` in a greenlet on the loop. What
 both make of its response is ``WsgiOutput``.
 
-A call has a ``Phase``. When nobody wants its response any more (``give_up``), what the application waits for
+A call has a ``Phase``. When nobody wants its response any more (``_give_up``), what the application waits for
 is cancelled: at once if the phase allows it, else as soon as one begins that does. Each phase is interrupted
 once: what the application then does to clean up is left alone.
 """
@@ -15,15 +15,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from werkzeug.exceptions import RequestEntityTooLarge
+
 from ashapp.bridge.concurrency.context import body_may_block
+from ashapp.bridge.concurrency.futures import as_exception, turn
 from ashapp.bridge.messages.environ import expects_continue
-from ashapp.bridge.messages.errors import ClientDisconnected
+from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected
 from ashapp.bridge.messages.response import Response
 from ashapp.bridge.messages.types import INFO, RequestInfo
-from ashapp.bridge.request.output_queue import HIGH_WATER
+from ashapp.bridge.request.output_queue import HIGH_WATER, pieces
 from ashapp.bridge.request.phases import Ending, Phase
 from ashapp.bridge.request.uploads.request_body import HIGH_WATER as READ_HIGH_WATER
-from ashapp.bridge.request.wsgi_output import WsgiOutput
+from ashapp.bridge.request.wsgi_output import WsgiOutput, log_late_failure
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,10 +39,10 @@ if TYPE_CHECKING:
     from ashapp.bridge.request.service import Service
     from ashapp.bridge.request.uploads.input_stream import InputStream
 
-__all__ = ["TURN", "WsgiCall"]
+__all__ = ["WsgiCall"]
 
-#: Messages that are sent before the loop may see to others: client and application may both be quick.
-TURN = 16
+# Messages that are sent before the loop may see to others: client and application may both be quick.
+_TURN = 16
 
 # Seconds until a request that waits begins to watch for its client: most are done by then.
 _WATCH_DELAY = 0.2
@@ -56,6 +59,13 @@ class WsgiCall(WsgiOutput):
     # instance gets a dict of its own, of up to 1,400 bytes.
     _ending = Ending.NONE
     _deadline_timer: asyncio.TimerHandle | None = None
+    _on_end: Callable[[], object] | None = None
+    # By which a response that is complete is sent in one piece.
+    _exchange: Exchange | None = None
+    _send_to_client: Send
+    _sent_messages = 0
+    # What the server is told in the end.
+    _failure: Exception | None = None
 
     def __init__(self, service: Service, environ: Environ, body: InputStream, context: Context) -> None:
         self.service = service
@@ -100,8 +110,9 @@ class WsgiCall(WsgiOutput):
 
         """
 
-    def begin(self, exchange: Exchange) -> bool:  # noqa: ARG002 - for subclasses
+    def begin(self, exchange: Exchange) -> bool:
         """Submit it, if that needs no task, and say whether it was submitted; see ``Exchange``."""
+        self._exchange = exchange
         return False
 
     def respond(self, send: Send) -> Awaitable[None]:
@@ -113,10 +124,6 @@ class WsgiCall(WsgiOutput):
 
         """
         raise NotImplementedError
-
-    def when_ended(self, callback: Callable[[], object]) -> None:
-        """Call *callback* when the application has done with the request, now or later. On the loop."""
-        callback()
 
     def note_match(self, endpoint: str) -> None:
         """Take note of the *endpoint* that Flask has matched. In the context of the request."""
@@ -138,7 +145,62 @@ class WsgiCall(WsgiOutput):
     def _expire(self) -> None:
         """Answer with 504, unless the response has begun. On the loop."""
 
-    # -- its end before its time, on the loop
+    # -- its response, on the loop
+
+    def _answers(self, head: Message, body: bytes) -> bool:
+        """Send a complete response by the exchange, if that can be done at once; say whether it was."""
+        if self._exchange is None or len(body) > HIGH_WATER or self._response.remaining:
+            return False
+        return self._exchange.answer(head, body)
+
+    async def _send_head(self, head: Message) -> None:
+        if self.body.share is not None:
+            self.body.share.settle()
+        await self._send_to_client(head)
+
+    async def _send_body(self, chunk: bytes, *, more: bool) -> None:
+        """Send *chunk* in parts that a server may have at once, and let others come first now and then."""
+        message = {"type": "http.response.body", "body": chunk, "more_body": more}
+        for number, piece in enumerate(pieces(message)):
+            if number:
+                await turn()  # the client may be quick
+            await self._send_to_client(piece)
+        self._sent_messages += 1
+        if self._sent_messages % _TURN == 0:
+            await turn()
+
+    async def _deliver(self, sending: Awaitable[None]) -> None:
+        """Await *sending*, and take note of a client that has gone.
+
+        Raises:
+            Exception: what the server raises. If the body is too short, it closes the connection without
+                being told, unless it takes the response to be complete.
+
+        """
+        try:
+            await sending
+        except OSError:  # ASGI 2.4
+            self._give_up(Ending.CLIENT_GONE)
+        except Exception as refusal:
+            if not (self._response.complete and self._response.remaining):
+                raise
+            try:
+                await self._send_to_client({"type": "http.response.body", "body": b"", "more_body": True})
+            except Exception:
+                raise refusal from None
+
+    # -- its end, on the loop
+
+    def when_ended(self, callback: Callable[[], object]) -> None:
+        """Call *callback*, in place of an earlier one, when the application has done with the request."""
+        self._on_end = callback
+        if self.phase is Phase.ENDED:
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        on_end, self._on_end = self._on_end, None  # which may lead to the call
+        if on_end is not None:
+            on_end()
 
     def _set_deadline(self) -> None:
         if self.deadline is not None and self._deadline_timer is None:
@@ -158,6 +220,11 @@ class WsgiCall(WsgiOutput):
         else:
             self.body.watch(self._disconnect)
 
+    def _stop_timers(self) -> None:
+        for timer in (self._watch_timer, self._deadline_timer):
+            if timer is not None:
+                timer.cancel()
+
     def _disconnect(self) -> None:
         self._give_up(Ending.CLIENT_GONE)
 
@@ -172,24 +239,13 @@ class WsgiCall(WsgiOutput):
             self._interrupted = True  # before what is cancelled can end, on another thread
             self._interrupted = self._cancel()
 
-    def _stop_timers(self) -> None:
-        for timer in (self._watch_timer, self._deadline_timer):
-            if timer is not None:
-                timer.cancel()
-
-    async def _must_be_told(self, send: Send) -> bool:
-        """Say whether the server, which has refused the end of the response, must be told by an error.
-
-        Not where the body is too short: where a response is not complete, the server closes the connection.
-        If it takes this one to be complete all the same, it must be told.
-        """
-        if self._response.complete and self._response.remaining:
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
             try:
-                await send({"type": "http.response.body", "body": b"", "more_body": True})
-            except Exception:
-                return True
-            return False
-        return True
+                raise failure
+            finally:
+                del failure  # its traceback leads to this frame
 
     # -- where the application runs
 
@@ -204,9 +260,27 @@ class WsgiCall(WsgiOutput):
                 self._cross(self._interrupt)
 
     def disown(self, way_back: Any) -> None:
-        """Belong to the process that has forked this one, also where output comes; see ``Call``."""
+        """Belong to the process that has forked this one, also where the application ends; see ``Call``."""
         self.loop = way_back
-        self.send_all = self._send = way_back.switch  # type: ignore[method-assign]
+        self.send_all = self._send = self._fail = way_back.switch  # type: ignore[method-assign]
+
+    def _check_wanted(self) -> None:
+        """Raise ``ClientDisconnected`` if nobody wants the response any more."""
+        if self._ending:
+            raise ClientDisconnected("the client went away, or its request was given up")
+
+    def _fail(self, error: BaseException) -> None:
+        """Take note of *error*, which the application has raised: who is to be told of it, if anybody is."""
+        if isinstance(error, ClientDisconnected):
+            return
+        error = as_exception(error)
+        if self._response.complete or self._ending is Ending.TIMED_OUT:
+            log_late_failure(error)
+        elif isinstance(error, RequestEntityTooLarge) and not self._response.sealed:
+            # An application that knows it would have answered.
+            self._failure = RequestRejected(413, "The request body is longer than this service accepts.")
+        else:
+            self._failure = error
 
     def _cross(self, callback: Callable[..., object], *args: object) -> bool:
         """Call *callback* on the loop. From any thread. Say whether the loop is still there."""
@@ -216,14 +290,3 @@ class WsgiCall(WsgiOutput):
         except RuntimeError:  # it has been closed, and nobody is left to be told
             return False
         return True
-
-    def _check_wanted(self) -> None:
-        """Raise ``ClientDisconnected`` if nobody wants the response any more."""
-        if self._ending:
-            raise ClientDisconnected("the client went away, or its request was given up")
-
-    def _answers(self, exchange: Exchange | None, head: Message, body: bytes) -> bool:
-        """Send a response that is complete by *exchange*, if that can be done at once; say whether it was."""
-        if exchange is None or len(body) > HIGH_WATER or self._response.remaining:
-            return False
-        return exchange.answer(head, body)

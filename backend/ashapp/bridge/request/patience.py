@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""How long a request that the server has given up goes on to wait for its request thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from types import CoroutineType
+
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
+from ashapp.bridge.request.handoffs import CallOnLoop, Handoff, ThreadHandoff
+
+__all__ = ["Patience"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+# How often the application may wait anew when nothing comes any more.
+_MOST_WAITS = 100
+
+
+class Patience:
+    """How long *call*, whose task has been cancelled, goes on to wait for its request thread. On the loop.
+
+    A cancellation may be a time-out of the application's own, which has to wait for the thread. So nothing is
+    given up while the server is known not to stop, nor, where that is not known, at the first cancellation of
+    a coroutine.
+    """
+
+    def __init__(self, call: CallOnLoop) -> None:
+        #: How often the call has been cancelled while it waited for a hand-off.
+        self.interruptions = 0
+        #: Whether the call has been given up.
+        self.is_over = False
+        self._call = call
+        self._timer: asyncio.TimerHandle | None = None
+
+    def limit(self, handoff: Handoff) -> None:
+        """Wait for *handoff* no longer than its grace, if it is on the request thread."""
+        self.stop()
+        if isinstance(handoff, ThreadHandoff):
+            self._timer = self._call.loop.call_later(self._call.grace, self._look, handoff)
+
+    def stop(self) -> None:
+        """Give up nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self, handoff: Handoff) -> None:
+        call = self._call
+        if handoff.done:
+            return
+        if self._may_be_its_own():
+            self.limit(handoff)
+            return
+        _log.error("%s was cancelled, but %s has not returned for %s s: given up", call, handoff, call.grace)
+        self.is_over = True
+        handoff.on_late_end = self._unwind
+        handoff.leave()
+
+    def _may_be_its_own(self) -> bool:
+        """Say whether the cancellation may be the application's own, or of a server that goes on."""
+        stopping = self._call.thread.pool.is_stopping()
+        return not stopping and (
+            stopping is False or (self._call.greenlet.depth > 0 and self.interruptions < 2)
+        )
+
+    def _unwind(self) -> None:
+        """Take the greenlet of the call to its end: its context is free by now.
+
+        Nothing that it waits for comes any more. Else it would be kept, or be for the garbage collector.
+        """
+        self.is_over = False  # so that the call lets it go on
+        for _ in range(_MOST_WAITS):
+            item = self._call.fail(asyncio.CancelledError())
+            if item is DONE:
+                with suppress(BaseException):
+                    self._call.result()  # which leads to all that it has left
+                return
+            if type(item) is CoroutineType:
+                item.close()
