@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import Mock
@@ -144,3 +145,14 @@ def test_a_signal_that_comes_before_it_runs_is_passed_on(monkeypatch: pytest.Mon
     before = signal.getsignal(signal.SIGTERM)
     assert prestart.run("sleep 60") == 143
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_does_not_interrupt_the_wait_is_passed_on(
+    folder: Path,
+) -> None:
+    def tell() -> None:
+        until((folder / "began").exists, PATIENCE)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)  # as one that comes just before the wait
+
+    threading.Thread(target=tell).start()
+    assert prestart.run("sh -c 'touch began; exec sleep 60'") == 143

@@ -5,6 +5,7 @@ It is a process of its own, with the service's environment and working directory
 application is imported.
 """
 
+import contextlib
 import errno
 import shlex
 import signal
@@ -18,6 +19,9 @@ from ashapp.server.errors import StartupError
 __all__ = ["run"]
 
 _SCRIPT = "prestart.sh"
+
+# Seconds after which a signal is noticed that has come just before a wait, and so did not interrupt it.
+_GLANCE = 1.0
 
 
 def run(command: str | None) -> int:
@@ -65,7 +69,9 @@ def _wait(arguments: Sequence[str]) -> tuple[int, int]:
         with subprocess.Popen(arguments) as process:  # noqa: S603 - what it runs is the setting
             if told:  # too early to be passed on
                 tell(told)
-            return process.wait(), told
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(_GLANCE), told
     finally:
         signal.signal(signal.SIGTERM, before)
 
