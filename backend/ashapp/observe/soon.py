@@ -12,10 +12,10 @@ PERIOD = 0.005
 
 
 class Soon:
-    """Calls *function* once for all that have asked since the last time. On the loop.
+    """Calls *function* once for all requests for a call since the last one. On the loop.
 
-    That is as soon as the loop has done its round, but where the last call was only just before it is some
-    milliseconds later. Where no loop is running it is at once.
+    It is called at the end of the current round of the loop; if the last call was just before, some
+    milliseconds later; and at once where no loop is running.
     """
 
     def __init__(self, function: Callable[[], object]) -> None:

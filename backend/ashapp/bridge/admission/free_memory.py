@@ -89,8 +89,8 @@ def _groups(root: Path) -> Iterator[_Group]:
             continue
         mount, limit_file, usage_file, statistics = _VERSION_1 if controllers else _VERSION_2
         group = PurePosixPath(*(part for part in name.split("/") if part not in {"", "."}))
-        # In a container the group itself may be what is mounted, while its name is that outside: then there
-        # is none of that name, or the name leads out of what is mounted.
+        # In a container the group itself may be mounted, while its name is the name outside. Then there is no
+        # folder of that name, or the name leads out of the mount.
         for around in (group, *group.parents):
             folder = root / mount / around
             limit = "" if ".." in around.parts else _text(folder / limit_file)

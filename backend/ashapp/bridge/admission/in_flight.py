@@ -57,7 +57,7 @@ class Admission:
             raise busy(f"{self.limit_in_flight} requests are being served, the most at once")
 
     def check_queue(self) -> None:
-        """Let one more request wait for a thread.
+        """Allow one more request to wait for a thread.
 
         Raises:
             RequestRejected: too many wait already; the status is 503.

@@ -50,7 +50,7 @@ class Connection(Incoming):
 
     #: Whether the handshake has been accepted.
     is_accepted = False
-    #: The code with which it is closed when its handler has ended.
+    #: The code of the close frame when the handler has ended.
     final_code = 1000
     # Who waits to send, and whether ``send()`` of the server is being awaited.
     _senders: tuple[asyncio.Future[None], ...] = ()

@@ -30,7 +30,7 @@ class RequestRecords(logging.Filter):
     """Takes query strings out of records, unless *query* is true.
 
     It drops records that show heads and messages, and errors about a response that is incomplete on purpose.
-    Without *access* it also drops what is logged for each WebSocket.
+    Without *access* it also drops the lines that uvicorn logs of each WebSocket.
     """
 
     def __init__(self, *, access: bool, query: bool) -> None:

@@ -177,7 +177,7 @@ class RequestMetrics:
 
 
 def _exemplar(observation: Observation) -> dict[str, str] | None:
-    """Return the trace of a request, if somebody can look at it. Where metrics are in files none is kept."""
+    """Return the trace of a request, if it is sampled. Metrics in files keep none."""
     if not observation.span.get_span_context().trace_flags.sampled:
         return None
     return {"trace_id": observation.trace_id, "span_id": observation.span_id}

@@ -107,7 +107,7 @@ def read_env_file(path: str | None) -> None:
 def given(ctx: click.Context) -> dict[str, Any]:
     """Return the settings that were given on the command line.
 
-    Under Flask's own command line its variables (``FLASK_SERVE_PORT``) count as flags, as for its commands.
+    Below Flask's own command line, its variables such as ``FLASK_SERVE_PORT`` count as flags too.
     """
     return {
         name: value

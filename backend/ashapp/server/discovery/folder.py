@@ -105,6 +105,6 @@ def _text(path: Path) -> str:
 
 
 def what_is_there(folder: Path) -> str:
-    """Return the end of a message, which names targets that files of *folder* seem to hold, if any do."""
+    """Return the end of a message: it names targets that files of *folder* seem to hold, or is empty."""
     found = ", ".join(map(repr, islice(seeming_targets(folder), _NAMED)))
     return f"; here is {found}" if found else ""

@@ -53,9 +53,11 @@ def find_mounted(target: str) -> object:
 
 
 def require_module(target: str) -> Path | None:
-    """Return the folder with the source of *target*, without importing it, None if that is not known.
+    """Return the folder with the source of *target*, None if it is unknown. Nothing of it is imported.
 
-    Raises `StartupError` where there is no such module.
+    Raises:
+        StartupError: there is no such module.
+
     """
     name = _module_name(_split(target)[0])
     top = name.partition(".")[0]

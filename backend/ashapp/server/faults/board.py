@@ -130,7 +130,7 @@ class FaultBoard:
 
 
 def _chosen(fault: "Fault", pids: list[int]) -> frozenset[int]:
-    """Return which workers *fault* is for; "one" is always the same, so that it can have several faults."""
+    """Return the workers that *fault* is for. "one" is the same each time: it can have several faults."""
     if not pids:
         raise LookupError("no worker serves just now; try again")
     if fault.worker == "all":

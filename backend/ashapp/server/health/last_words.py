@@ -11,7 +11,7 @@ from ashapp.observe.logs.lines import stderr_lines
 
 __all__ = ["STUCK", "abandon", "abandon_after", "log_stacks"]
 
-#: The exit code of a process that was given up: its event loop was stalled, or it did not end in time.
+#: The exit code of a process that gives up: its event loop was stalled, or it did not end in time.
 STUCK = 4
 
 _log = logging.getLogger("ashapp.server")

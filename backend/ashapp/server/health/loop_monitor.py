@@ -258,5 +258,5 @@ def describe_request(request: Observation) -> str:
 
 
 def _is_idle(cpu: float, elapsed: float) -> bool:
-    """Return whether so little was worked in *elapsed* seconds that nobody did; machines may be busy."""
+    """Return whether *cpu* is too little for any work in *elapsed* seconds, even on a busy machine."""
     return cpu < elapsed / 20

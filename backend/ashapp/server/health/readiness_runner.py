@@ -54,7 +54,7 @@ class Checker:
     """Runs the checks that are registered when it starts, each *interval* seconds after its last run.
 
     *make_context* makes a context manager that is entered around each sync check, on its thread. *clean* is
-    applied to the text of what a check raises, before that is shown and logged.
+    applied to the text of an exception before it is shown and logged.
     """
 
     def __init__(

@@ -30,9 +30,10 @@ _SHORTEST, _LONGEST = 1.0, 30.0
 
 
 class JobRunner:
-    """A monitor that runs the registered jobs, each when it has its turn.
+    """A monitor that runs the registered jobs, each when this worker has its turn at it.
 
-    Sync ones run within what *make_context* returns. At the end they have *grace* seconds.
+    Sync jobs run within the context manager that *make_context* returns. At the end all jobs have *grace*
+    seconds.
     """
 
     def __init__(

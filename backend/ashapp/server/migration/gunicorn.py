@@ -66,7 +66,7 @@ def _bind(value: Any) -> dict[str, Any]:
 
 
 def _address(text: str) -> str:
-    """Return an address of gunicorn's as it is written here."""
+    """Return an address that is written for gunicorn as it is written for us."""
     text = text.removeprefix("tcp://")
     kind, _, rest = text.partition(":")
     if kind in {"unix", "fd"}:

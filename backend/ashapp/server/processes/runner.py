@@ -158,9 +158,9 @@ def _config(settings: Settings, reload_dirs: list[str] | None = None) -> uvicorn
 
 
 def _reload_config(settings: Settings) -> uvicorn.Config:
-    """Return the configuration that says which files to watch; uvicorn's word of it would come too early.
+    """Return the configuration that says which files to watch. uvicorn must not log it yet.
 
-    They are the files in the current folder and in the folders of the applications, unless installed.
+    It watches the current folder, and the folders of the applications unless these are installed.
     """
     folders = dict.fromkeys([Path.cwd(), *_require_modules(settings)])
     installed = [folder for folder in folders if "site-packages" in folder.parts]

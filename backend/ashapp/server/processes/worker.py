@@ -76,7 +76,7 @@ class Worker:
 
     @property
     def is_active(self) -> bool:
-        """Whether it serves or will."""
+        """Whether it serves, or will when it has started."""
         return self.exit_code is None and self.state in {State.STARTING, State.READY}
 
     @property

@@ -42,7 +42,7 @@ class Cycle(RequestResponseCycle):
     need_task: Callable[[], None] | None = None
     #: What makes that task, as long as there is none.
     protocol: Any = None
-    # What most requests do not set is a default of the class.
+    # Attributes that most requests do not set: their defaults are in the class.
     disconnected = response_started = response_complete = False
     more_body = True
     body: Any = b""

@@ -75,7 +75,7 @@ class Delivery:
 
     @property
     def is_going_on(self) -> bool:
-        """Whether there is something for the peer that the kernel has not taken over yet."""
+        """Whether some of what was written waits in the transport, for the kernel to take it."""
         transport = self._transport
         # A TLS transport does not tell what it has encrypted and still holds; then the kernel holds some too.
         return transport.get_write_buffer_size() > 0 or (_is_tls(transport) and queued(transport) > 0)

@@ -104,7 +104,7 @@ class LimitedH11Protocol(LimitedProtocol, BaseH11Protocol):
     def shutdown(self) -> None:
         """End the connection with the response that is being made, or at once.
 
-        h11, which uvicorn would tell of it, knows nothing of a refusal that has been sent.
+        uvicorn would ask h11 to end it. But h11 knows nothing of a refusal that has been sent.
         """
         if self.refusal is None:
             super().shutdown()

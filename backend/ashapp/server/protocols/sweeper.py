@@ -32,14 +32,14 @@ class Sweeper:
         self._is_waiting = False
 
     def add(self, connection: Any) -> None:
-        """Look at *connection* from now on."""
+        """Begin to look at *connection*."""
         self._portions[hash(connection) % _PORTIONS].add(connection)
         if not self._is_waiting:
             self._is_waiting = True
             self._wait()
 
     def remove(self, connection: Any) -> None:
-        """Look at *connection* no longer."""
+        """Stop looking at *connection*."""
         self._portions[hash(connection) % _PORTIONS].discard(connection)
 
     def _wait(self) -> None:

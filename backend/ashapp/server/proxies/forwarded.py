@@ -163,7 +163,7 @@ def _port(text: str | None) -> int | None:
 def _prefix(text: str | None) -> str | None:
     if text is None or not _PREFIX.fullmatch(text):
         return None
-    # Escaped or not, these would make other URLs of it: "//host" even elsewhere.
+    # Escaped or not, these segments would change the URL: "//host" would even lead to another host.
     segments = unquote(text).split("/")
     if len(segments) != text.count("/") + 1 or not _ODD_SEGMENTS.isdisjoint(segments):
         return None

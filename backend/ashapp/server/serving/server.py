@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""uvicorn's server, with a start that can be given up, and connections that are accepted in our way."""
+"""uvicorn's server, with a start that can be cancelled and our own way to accept connections."""
 
 import asyncio
 import contextlib
@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Do nothing: they are handled already, for good, as an end on request is no failure."""
+        """Do nothing: `handle_signals` has installed the handlers. An end on request is no failure."""
         yield
 
     def handle_signals(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Settings of what clients may send, how many requests there may be, and how long anything may take."""
+"""Limits: the size of requests, their number, and the time that each step may take."""
 
 import math
 from typing import Any

@@ -197,12 +197,13 @@ def _locked(folder: Path) -> Iterator[bool]:
 def _remove_abandoned(parent: Path) -> None:
     """Remove the folders of supervisors that were killed: they would fill the memory of a container.
 
-    A process id would not tell: after a restart it is the same, and in another container too.
+    A lock tells whether a supervisor lives. Its process id does not: it may be the same after a restart, or
+    in another container.
     """
     for folder in parent.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             found = folder.lstat()
-            # What is new may not be locked yet; what belongs to another user is none of ours.
+            # A new folder may not be locked yet. A folder of another user is none of our business.
             is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
             if is_ours and time.time() - found.st_mtime >= _NEW and (folder / _LOCK).exists():
                 with _locked(folder) as is_abandoned:

@@ -14,7 +14,7 @@ _ENOUGH_FILES = 65536
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
-# Bytes of a large block. Smaller ones are quicker where they are kept.
+# Bytes of a large block. Smaller blocks are kept, which is quicker.
 _LARGE = 1 << 20
 
 # The operator's own choice (mallopt(3), "Environment variables"; glibc's manual, "Tunables").

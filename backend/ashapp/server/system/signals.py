@@ -92,7 +92,7 @@ def keep() -> None:
 
 @contextlib.contextmanager
 def noting(names: Iterable[str]) -> Iterator[tuple[socket.socket, deque[int]]]:
-    """Note these signals, and do nothing else for them; on the main thread.
+    """Note these signals, and give them no other effect; on the main thread.
 
     Yields a socket that can be read when a signal has arrived, and the signals that have arrived.
     """

@@ -35,7 +35,7 @@ _running: set[asyncio.Task[None]] = set()
 
 
 class GreenletThread(threading.Thread):
-    """A thread; or a greenlet, where the code that starts it belongs to a request and *may_be_greenlet*."""
+    """A thread, or a greenlet where `may_be_greenlet` allows it and code of a request starts it."""
 
     def __init__(self, *, target: Callable[..., object], args: Any = (), kwargs: Any = None) -> None:
         super().__init__(target=target, args=args, kwargs=kwargs, daemon=True)

@@ -104,7 +104,7 @@ class LeanEvent(asyncio.Event):
 
 
 class HeldFlow(FlowControl):
-    """uvicorn's flow control, with a reason more not to read: while it is held."""
+    """uvicorn's flow control, which can also be held: then nothing is read."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)
