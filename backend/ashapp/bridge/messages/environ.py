@@ -21,6 +21,12 @@ _UNFRAMED_PROTOCOLS = {"HTTP/2.0", "HTTP/3.0"}
 #: An extension of the scope: a mapping of entries for the environ.
 ENVIRON_EXTENSION = "wsgi.environ"
 
+# What each request has of its own.
+_OF_EACH_REQUEST = (
+    *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "REMOTE_ADDR"),
+    *("wsgi.input", "wsgi.errors", "asgi.scope"),
+)
+
 
 def server_constants(*, multithread: bool, multiprocess: bool) -> Mapping[str, Any]:
     """Return the environ entries that are the same for every request of one server.
@@ -60,20 +66,18 @@ def build_environ(
     if query:
         uri = f"{uri}?{query}"
     client = scope.get("client")
-    environ: Environ = {
-        **constants,
-        **_server(*(scope.get("server") or ("localhost", None)), scope.get("scheme"), scope["http_version"]),
-        "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": script_name,
-        "PATH_INFO": path_info,
-        "QUERY_STRING": query,
-        "REQUEST_URI": uri,
-        "RAW_URI": uri,
-        "REMOTE_ADDR": client[0] if client else "",
-        "wsgi.input": body,
-        "wsgi.errors": sys.stderr,
-        "asgi.scope": scope,
-    }
+    server = scope.get("server") or ("localhost", None)
+    environ = _server(*server, scope.get("scheme"), scope["http_version"]).copy()
+    environ |= constants
+    environ["REQUEST_METHOD"] = scope["method"]
+    environ["SCRIPT_NAME"] = script_name
+    environ["PATH_INFO"] = path_info
+    environ["QUERY_STRING"] = query
+    environ["REQUEST_URI"] = environ["RAW_URI"] = uri
+    environ["REMOTE_ADDR"] = client[0] if client else ""
+    environ["wsgi.input"] = body
+    environ["wsgi.errors"] = sys.stderr
+    environ["asgi.scope"] = scope
     if client:
         environ["REMOTE_PORT"] = str(client[1])
     add_request_headers(environ, scope.get("headers", ()), duplicate_header_limit)
@@ -83,9 +87,11 @@ def build_environ(
 
 
 @lru_cache(maxsize=64)
-def _server(host: str, port: int | None, scheme: str | None, version: str) -> dict[str, str]:
+def _server(host: str, port: int | None, scheme: str | None, version: str) -> Environ:
+    """Return an environ with what is of the server, and room for the rest: to grow takes a dict more time."""
     scheme = scheme or "http"
     entries = {
+        **dict.fromkeys(_OF_EACH_REQUEST),
         # A Unix socket has a path for a host, and no port.
         "SERVER_NAME": "localhost" if port is None else host,
         "SERVER_PORT": _DEFAULT_PORTS.get(scheme, "80") if port is None else str(port),

@@ -28,7 +28,8 @@ _MAX_PIPELINED = 100
 # Of a field: the colon, the space and the end of the line.
 _PUNCTUATION = 4
 
-_SLASH = ord("/")
+# As numbers: to look for a number in bytes takes a tenth of the time.
+_SLASH, _QUESTION_MARK, _NUMBER_SIGN = b"/?#"
 
 # What llhttp says of versions that it does not know, and of the preface of HTTP/2.
 _OTHER_VERSIONS = frozenset({"Invalid HTTP version", "Pause on PRI/Upgrade"})
@@ -168,7 +169,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
 
     def _split_url(self) -> tuple[str, bytes, bytes]:
         raw_path, query = self.url, b""
-        if raw_path[0] != _SLASH or b"?" in raw_path or b"#" in raw_path:
+        if raw_path[0] != _SLASH or _QUESTION_MARK in raw_path or _NUMBER_SIGN in raw_path:
             url = httptools.parse_url(raw_path)
             raw_path, query = url.path, url.query or b""
         path = raw_path.decode("ascii")
