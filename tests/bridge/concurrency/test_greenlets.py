@@ -16,7 +16,7 @@ from greenlet import getcurrent, greenlet
 
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.concurrency.call import Call
-from ashapp.bridge.concurrency.greenlets import greenlet_driver
+from ashapp.bridge.concurrency.greenlets import pool
 from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
@@ -37,8 +37,8 @@ def here() -> Any:
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> list[PooledGreenlet]:
     """Begin with no greenlets; those that nobody knows, and that have nothing to do."""
-    thread = greenlet_driver._Thread()
-    monkeypatch.setattr(greenlet_driver, "_thread", thread)
+    thread = pool._Thread()
+    monkeypatch.setattr(pool, "_thread", thread)
     return thread.idle
 
 
@@ -99,7 +99,7 @@ async def test_one_that_was_held_is_used_again_when_nobody_holds_it(idle: list[P
 async def test_not_too_many_greenlets_are_kept(
     monkeypatch: pytest.MonkeyPatch, idle: list[PooledGreenlet]
 ) -> None:
-    monkeypatch.setattr(greenlet_driver, "_MAX_IDLE", 2)
+    monkeypatch.setattr(pool, "_MAX_IDLE", 2)
     used = set[int]()
 
     def function() -> None:

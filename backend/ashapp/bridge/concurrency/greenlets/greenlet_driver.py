@@ -3,36 +3,18 @@
 
 from __future__ import annotations
 
-import threading
-from sys import getrefcount
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any
-from weakref import getweakrefcount
 
 from ashapp.bridge.concurrency.greenlets.driver import Driver
-from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE, PooledGreenlet
+from ashapp.bridge.concurrency.greenlets.pool import give_back, take
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
     from contextvars import Context
 
 __all__ = ["GreenletDriver"]
-
-# How many are kept by each thread: idle ones hold memory.
-_MAX_IDLE = 256
-
-
-class _Thread(threading.local):
-    """The greenlets of a thread that have nothing to do."""
-
-    def __init__(self) -> None:
-        #: Those that nobody knows.
-        self.idle: list[PooledGreenlet] = []
-        #: Those that somebody holds.
-        self.held: list[PooledGreenlet] = []
-
-
-_thread = _Thread()
 
 
 class GreenletDriver(Driver):
@@ -134,7 +116,7 @@ class GreenletDriver(Driver):
 
     def _step(self, advance: Callable[[Any], object], argument: Any) -> Any:
         if self.greenlet is None:
-            self._take()
+            take(self, self._greenlet_context, self._depth)
         self._outcome.clear()
         return self._look_at(self.greenlet.start(self, advance, argument, self._outcome))
 
@@ -142,52 +124,6 @@ class GreenletDriver(Driver):
         if item is not DONE:
             return item
         item, raised = self._outcome
-        is_held = self._count_references() != self.greenlet.references
-        is_marked = _is_marked(self.greenlet)
-        if raised is None and (is_held or is_marked):
-            return item
-        self._give_back(_thread.held if is_held else None if is_marked else _thread.idle)
+        self._depth = self.greenlet.depth
+        give_back(self, has_ended=raised is not None)
         return item if raised is None else DONE
-
-    def _count_references(self) -> int:
-        return getrefcount(self.greenlet)
-
-    def _take(self) -> None:
-        if _thread.idle:
-            self.greenlet = _thread.idle.pop()
-        elif not self._take_held():
-            self.greenlet = PooledGreenlet()
-            self.greenlet.references = self._count_references()
-        self.greenlet.gr_context = self._greenlet_context
-        self.greenlet.depth = self._depth
-
-    def _take_held(self) -> bool:
-        """Take a greenlet that nobody holds any more; say whether there is one."""
-        held = _thread.held
-        for _ in range(len(held)):
-            self.greenlet = held.pop()
-            if self._count_references() != self.greenlet.references:
-                # To drop it, to be killed when who holds it ends, is what greenlet 2 can't do everywhere.
-                held.insert(0, self.greenlet)
-            elif not _is_marked(self.greenlet):
-                return True
-        return False
-
-    def _give_back(self, kept: list[PooledGreenlet] | None) -> None:
-        """Add the greenlet to *kept*, if it is to be kept, as far as there is room."""
-        greenlet = self.greenlet
-        self._depth = greenlet.depth
-        self.greenlet = None
-        del greenlet.driver
-        greenlet.gr_context = None
-        greenlet.depth = 0
-        if kept is not None and len(kept) < _MAX_IDLE:
-            kept.append(greenlet)
-
-
-def _is_marked(greenlet: PooledGreenlet) -> bool:
-    """Say whether somebody knows *greenlet* by a weak reference, or has kept something on it.
-
-    So do locals of gevent: the next request would find there what this one has kept.
-    """
-    return getweakrefcount(greenlet) > 0 or bool(greenlet.__dict__)

@@ -26,7 +26,7 @@ class PooledGreenlet(Greenlet):
 
     #: What drives it, while it runs a function.
     driver: Driver
-    #: How many references there are to it where nobody but its ``GreenletDriver`` knows it.
+    #: How many references there are to it where nobody but its holder knows it; see ``pool``.
     references: int
 
     def __init__(self) -> None:

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""The greenlets of a thread that have nothing to do, kept to be used again.
+
+Theory of operation. A greenlet serves another request only if nobody but its holder knows it. What somebody
+keeps on it, or by it, the next request would find there. So its references are counted where it is given
+back, as they were where it was made, from the same attribute of its holder.
+"""
+
+from __future__ import annotations
+
+import threading
+from sys import getrefcount
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import getweakrefcount
+
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
+
+if TYPE_CHECKING:
+    from contextvars import Context
+
+__all__ = ["Holder", "give_back", "take"]
+
+# How many are kept by each thread: idle ones hold memory.
+_MAX_IDLE = 256
+
+
+class Holder(Protocol):
+    """What uses a greenlet for itself."""
+
+    #: The greenlet; None while there is none.
+    greenlet: Any
+
+
+class _Thread(threading.local):
+    """The greenlets of a thread that have nothing to do."""
+
+    def __init__(self) -> None:
+        #: Those that nobody knows.
+        self.idle: list[PooledGreenlet] = []
+        #: Those that somebody holds.
+        self.held: list[PooledGreenlet] = []
+
+
+_thread = _Thread()
+
+
+def take(holder: Holder, context: Context, depth: int) -> None:
+    """Give *holder* a greenlet that runs in *context*, and is in so many coroutines as *depth*."""
+    if _thread.idle:
+        holder.greenlet = _thread.idle.pop()
+    elif not _take_held(holder):
+        holder.greenlet = PooledGreenlet()
+        holder.greenlet.references = _count_references(holder)
+    holder.greenlet.gr_context = context
+    holder.greenlet.depth = depth
+
+
+def _take_held(holder: Holder) -> bool:
+    """Give *holder* a greenlet that nobody holds any more; say whether there is one."""
+    held = _thread.held
+    for _ in range(len(held)):
+        holder.greenlet = held.pop()
+        if _is_held(holder):
+            # To drop it, to be killed when who holds it ends, is what greenlet 2 can't do everywhere.
+            held.insert(0, holder.greenlet)
+        elif not _is_marked(holder.greenlet):
+            return True
+    return False
+
+
+def give_back(holder: Holder, *, has_ended: bool) -> None:
+    """Take back the greenlet of *holder*, unless somebody else knows it and the coroutine has not ended."""
+    is_held, is_marked = _is_held(holder), _is_marked(holder.greenlet)
+    if (is_held or is_marked) and not has_ended:
+        return
+    greenlet, holder.greenlet = holder.greenlet, None
+    del greenlet.driver
+    greenlet.gr_context = None
+    greenlet.depth = 0
+    kept = _thread.held if is_held else _thread.idle
+    if len(kept) < _MAX_IDLE and (is_held or not is_marked):
+        kept.append(greenlet)
+
+
+def _is_held(holder: Holder) -> bool:
+    return _count_references(holder) != holder.greenlet.references  # type: ignore[no-any-return]
+
+
+def _count_references(holder: Holder) -> int:
+    return getrefcount(holder.greenlet)
+
+
+def _is_marked(greenlet: PooledGreenlet) -> bool:
+    """Say whether somebody knows *greenlet* by a weak reference, or has kept something on it.
+
+    So do locals of gevent.
+    """
+    return getweakrefcount(greenlet) > 0 or bool(greenlet.__dict__)
