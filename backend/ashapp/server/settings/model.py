@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every setting of the service, typed, with its range and its default: a class for each group of them.
+"""Every setting of the service, typed, with its range and its default: a class for each group of settings.
 
 A setting of uvicorn has uvicorn's name and, where nothing else is said here, uvicorn's default: ``None``
 stands for "as uvicorn does it". The title of a group is the title of its section on the help page.
@@ -8,10 +8,11 @@ stands for "as uvicorn does it". The title of a group is the title of its sectio
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES, WS_PROTOCOLS
+from uvicorn.config import LOOP_FACTORIES
 
-from ashapp.server.records.kinds import FILE, FLAG, PATH, SECRET, Secret, choice, duration, number
+from ashapp.server.records.kinds import FILE, FLAG, PATH, SECRET, Secret, choice, duration
 from ashapp.server.records.record import Field, Record, field
+from ashapp.server.settings.connections import Http, Listening, Tls, WebSocket
 from ashapp.server.settings.lifecycle import Stopping, Workers, is_developed
 from ashapp.server.settings.limits import Limits
 from ashapp.server.settings.proxies import BehindProxy
@@ -24,14 +25,9 @@ from ashapp.server.settings.sources.addresses import (
 )
 from ashapp.server.settings.types import (
     ACCESS_FORMAT,
-    ADDRESSES,
     COMMAND,
-    COUNT,
-    HEADERS,
     MASK,
     MOUNTED,
-    NATURAL,
-    PORT,
     PORT_OR_OFF,
     POSITIVE_SECONDS,
     PROBE_PATH,
@@ -43,8 +39,6 @@ from ashapp.server.settings.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OP
 
 __all__ = [
     "REFERENCE_API",
-    "Http",
-    "Listening",
     "Logging",
     "Management",
     "Probing",
@@ -53,8 +47,6 @@ __all__ = [
     "ServerSettings",
     "Service",
     "Settings",
-    "Tls",
-    "WebSocket",
 ]
 
 REFERENCE_API = "ashapp.api:create_app()"
@@ -91,24 +83,6 @@ class Service(Record, title="Options"):
     loop: str | None = field(implementation(LOOP_FACTORIES), None)
     lifespan: Literal["on", "auto", "off"] = field(choice("on", "auto", "off"), "on")
     """Whether startup and shutdown are run."""
-
-
-class Listening(Record, title="Listening"):
-    """Where connections come in."""
-
-    host: str = field(TEXT, "0.0.0.0")  # noqa: S104 - DESIGN: all interfaces
-    """Address to listen on."""
-    port: int = field(PORT, 5000)
-    """Port to listen on; 0 takes a free one."""
-    uds: str | None = field(TEXT, None)
-    """Listen on a UNIX domain socket instead."""
-    fd: int | None = field(NATURAL, None)
-    """Listen on an inherited socket instead."""
-    bind: list[str] | None = field(ADDRESSES, None)
-    """Address to listen on, in the place of host, port, uds and fd: HOST:PORT, :PORT for all interfaces with
-    IPv4 and IPv6, [::1]:PORT, unix:PATH, unix:PATH?mode=660&owner=USER:GROUP or fd:NUMBER. May be given
-    several times; separated by commas in a variable."""
-    backlog: int | None = field(COUNT, None)
 
 
 class Process(Record, title="Process"):
@@ -170,41 +144,6 @@ class Management(Record, title="Management"):
             raise ValueError(
                 "faults are asked for at the management port, which is off: choose a management_port"
             )
-
-
-class Http(Record, title="HTTP"):
-    """How HTTP is spoken."""
-
-    http: str | None = field(implementation(HTTP_PROTOCOLS), None)
-    headers: list[tuple[str, str]] | None = field(HEADERS, None)
-    server_header: bool = field(FLAG, default=False)
-    """Send the header 'Server: uvicorn'."""
-    date_header: bool | None = field(FLAG, None)
-    h11_max_incomplete_event_size: int | None = field(COUNT, None)
-
-
-class Tls(Record, title="TLS"):
-    """Certificates and keys."""
-
-    ssl_keyfile: Path | None = field(FILE, None)
-    ssl_certfile: Path | None = field(FILE, None)
-    ssl_keyfile_password: Secret | None = field(SECRET, None)
-    ssl_cert_reqs: int | None = field(number(0, 2), None)
-    ssl_ca_certs: Path | None = field(FILE, None)
-
-    def _check(self) -> None:
-        if self.ssl_keyfile and not self.ssl_certfile:
-            raise ValueError("ssl_keyfile is given without ssl_certfile: give both, or neither")
-
-
-class WebSocket(Record, title="WebSocket"):
-    """How WebSockets are spoken."""
-
-    ws: str | None = field(implementation(WS_PROTOCOLS), None)
-    ws_max_size: int | None = field(COUNT, None)
-    ws_max_queue: int | None = field(COUNT, None)
-    ws_ping_interval: float | None = field(POSITIVE_SECONDS, None)
-    ws_ping_timeout: float | None = field(POSITIVE_SECONDS, None)
 
 
 class Logging(Record, title="Logging"):

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""Settings of connections: where they come in, and what is spoken on them."""
+
+from pathlib import Path
+
+from uvicorn.config import HTTP_PROTOCOLS, WS_PROTOCOLS
+
+from ashapp.server.records.kinds import FILE, FLAG, SECRET, Secret, number
+from ashapp.server.records.record import Record, field
+from ashapp.server.settings.types import (
+    ADDRESSES,
+    COUNT,
+    HEADERS,
+    NATURAL,
+    PORT,
+    POSITIVE_SECONDS,
+    TEXT,
+    implementation,
+)
+
+__all__ = ["Http", "Listening", "Tls", "WebSocket"]
+
+
+class Listening(Record, title="Listening"):
+    """Where connections come in."""
+
+    host: str = field(TEXT, "0.0.0.0")  # noqa: S104 - DESIGN: all interfaces
+    """Address to listen on."""
+    port: int = field(PORT, 5000)
+    """Port to listen on; 0 takes a free one."""
+    uds: str | None = field(TEXT, None)
+    """Listen on a UNIX domain socket instead."""
+    fd: int | None = field(NATURAL, None)
+    """Listen on an inherited socket instead."""
+    bind: list[str] | None = field(ADDRESSES, None)
+    """Address to listen on, in the place of host, port, uds and fd: HOST:PORT, :PORT for all interfaces with
+    IPv4 and IPv6, [::1]:PORT, unix:PATH, unix:PATH?mode=660&owner=USER:GROUP or fd:NUMBER. May be given
+    several times; separated by commas in a variable."""
+    backlog: int | None = field(COUNT, None)
+
+
+class Http(Record, title="HTTP"):
+    """How HTTP is spoken."""
+
+    http: str | None = field(implementation(HTTP_PROTOCOLS), None)
+    headers: list[tuple[str, str]] | None = field(HEADERS, None)
+    server_header: bool = field(FLAG, default=False)
+    """Send the header 'Server: uvicorn'."""
+    date_header: bool | None = field(FLAG, None)
+    h11_max_incomplete_event_size: int | None = field(COUNT, None)
+
+
+class Tls(Record, title="TLS"):
+    """Certificates and keys."""
+
+    ssl_keyfile: Path | None = field(FILE, None)
+    ssl_certfile: Path | None = field(FILE, None)
+    ssl_keyfile_password: Secret | None = field(SECRET, None)
+    ssl_cert_reqs: int | None = field(number(0, 2), None)
+    ssl_ca_certs: Path | None = field(FILE, None)
+
+    def _check(self) -> None:
+        if self.ssl_keyfile and not self.ssl_certfile:
+            raise ValueError("ssl_keyfile is given without ssl_certfile: give both, or neither")
+
+
+class WebSocket(Record, title="WebSocket"):
+    """How WebSockets are spoken."""
+
+    ws: str | None = field(implementation(WS_PROTOCOLS), None)
+    ws_max_size: int | None = field(COUNT, None)
+    ws_max_queue: int | None = field(COUNT, None)
+    ws_ping_interval: float | None = field(POSITIVE_SECONDS, None)
+    ws_ping_timeout: float | None = field(POSITIVE_SECONDS, None)
