@@ -2,7 +2,8 @@
 """WebSockets and event streams, which are told to leave when the service ends.
 
 Otherwise they would last longer than the service. They are told one by one, spread over the time of the
-drain, so that their clients do not all come back to another worker at once.
+drain, so that their clients do not all come back to another worker at once. Until the end of that time who
+is sent here by a proxy that does not know better is let in. Who is left then is told at once.
 """
 
 import asyncio
@@ -19,6 +20,11 @@ DEPARTURES = "ashapp.departures"
 class Leaving(Protocol):
     """A connection that can be told to leave."""
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is more than a handshake, which has the time of the drain."""
+        ...
+
     async def leave(self) -> None:
         """End it, as the service restarts; do nothing if it has ended."""
 
@@ -34,6 +40,11 @@ class Departures:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
+    def is_over(self) -> bool:
+        """Whether all have been told to leave, and nobody is let in any more."""
+        return self.has_begun and not self.seconds_left
+
+    @property
     def seconds_left(self) -> float:
         """The seconds until the last is told to leave, at least 0."""
         return max(self._end - time.monotonic(), 0.0)
@@ -42,7 +53,8 @@ class Departures:
         """Tell all to leave, spread evenly over *seconds*."""
         self.has_begun = True
         self._end = time.monotonic() + seconds
-        self._begin(self._send_away(list(self.members), seconds))
+        members = [member for member in list(self.members) if member.has_begun]
+        self._begin(self._send_away(members, seconds))
 
     async def _send_away(self, members: list[Leaving], seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -50,6 +62,9 @@ class Departures:
         for number, member in enumerate(members):
             await asyncio.sleep(begin + seconds * number / len(members) - loop.time())
             self._begin(member.leave())  # which may wait for a client that is slow
+        await asyncio.sleep(begin + seconds - loop.time())
+        for late in self.members.difference(members):
+            self._begin(late.leave())
 
     def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

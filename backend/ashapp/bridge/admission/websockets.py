@@ -5,7 +5,7 @@ A WebSocket lives for hours. So it is no request in flight, and never holds a th
 Its handler has a thread of a pool of its own, unless it runs on the loop. Nobody waits for such a thread, as
 nobody knows when one will be free: what finds none is refused.
 
-When the service ends, no more are let in; see ``Departures``.
+When the service has drained, no more are let in; see ``Departures``.
 """
 
 from ashapp.bridge.admission.departures import Departures
@@ -52,7 +52,7 @@ class Websockets:
             RequestRejected: there are too many, or the service ends; the status is 503.
 
         """
-        if self._departures.has_begun:
+        if self._departures.is_over:
             raise busy("it ends, and another one takes its place")
         if self.limit is not None and self.open > self.limit:
             raise busy(f"{self.limit} WebSockets are open, the most there may be")

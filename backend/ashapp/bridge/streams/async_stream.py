@@ -26,6 +26,9 @@ _LEAVE = object()
 class AsyncStream:
     """The stream of an async source, which a task iterates."""
 
+    #: There is no handshake.
+    has_begun = True
+
     def __init__(self, source: AsyncIterable[Any], departures: Departures) -> None:
         self._source = source
         self._departures = departures

@@ -25,6 +25,9 @@ _LEAVE = object()
 class SyncStream:
     """The stream of a sync source, which a thread iterates."""
 
+    #: There is no handshake.
+    has_begun = True
+
     def __init__(self, source: Iterable[Any], departures: Departures) -> None:
         self._source = source
         self._departures = departures

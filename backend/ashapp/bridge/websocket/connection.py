@@ -124,6 +124,11 @@ class Connection(Incoming):
             self._is_told = True
             await self._close(code, reason)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the handshake has been answered."""
+        return self.state is not State.CONNECTING
+
     async def leave(self) -> None:
         """Close the WebSocket with 1012, or deny it with 503: the service ends, or restarts."""
         if self.state is State.OPEN:
