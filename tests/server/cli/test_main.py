@@ -72,6 +72,7 @@ def test_serve_is_the_command_where_none_is_named_and_hands_on_what_is_given(
     [
         (["--prot", "80"], "--port"),
         (["--port"], "requires an argument"),
+        (["-k", "gevent"], "No such option '-k'. It is gunicorn's worker_class: one kind serves"),
         (["--port", "many"], "port = 'many' (--port): must be a whole number"),
         (["serve", "one", "two"], "unexpected extra argument"),
         (

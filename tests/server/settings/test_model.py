@@ -108,6 +108,7 @@ def test_a_value_of_uvicorns_is_converted_as_click_does(
         ("livez_path", "", ""),
         ("livez_path", "/alive", "/alive"),
         ("http", "h11", "h11"),
+        ("log_level", "INFO", "info"),
         ("http", "shop.protocol:Protocol", "shop.protocol:Protocol"),
         ("limit_body", "0", 0),
         ("limit_body", 1000, 1000),

@@ -62,7 +62,7 @@ class ServeCommand(click.Command):
         except click.UsageError as error:
             if ctx.resilient_parsing:  # a shell asks for what to complete
                 raise
-            raise StartupError(error.format_message()) from error
+            raise StartupError(_explain(error)) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, section by section."""
@@ -76,6 +76,15 @@ class ServeCommand(click.Command):
                 continue
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+def _explain(error: click.UsageError) -> str:
+    if isinstance(error, click.NoSuchOption):
+        from ashapp.server.migration.habits import what_is_here  # noqa: PLC0415 - no start needs it
+
+        if known := what_is_here(error.option_name):
+            return f"{error.message} It is {known}"
+    return error.format_message()
 
 
 def target_argument() -> click.Argument:

@@ -78,14 +78,14 @@ def text(refine: Callable[[str], Any] = str, **more: Any) -> Kind:
 
 
 def choice(*choices: str) -> Kind:
-    """Return the kind of a text that is one of *choices*."""
+    """Return the kind of a text that is one of *choices*, which are in lower case."""
 
     def check(value: Any) -> Any:
         _required(value in choices)
         return value
 
     allowed = " or ".join(filter(None, [", ".join(map(repr, choices[:-1])), repr(choices[-1])]))
-    return Kind(f"must be {allowed}", check, choices=choices, metavar=f"[{'|'.join(choices)}]")
+    return Kind(f"must be {allowed}", check, str.lower, f"[{'|'.join(choices)}]", choices)
 
 
 def texts(split: Callable[[str], list[str]], refine: Callable[[list[str]], Any], metavar: str = "") -> Kind:
