@@ -225,7 +225,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             pool=self.websockets.pool,
             admission=Admission(self.websockets.pool, None, None),
             request_timeout=None,
-            # Else the next one would see on a thread what the last has left there.
+            # Otherwise the next one would see on a thread what the last has left there.
             thread_type=BorrowedThread if are_isolated() else RequestThread,
         )
 

@@ -37,7 +37,7 @@ class ManySink(Protocol):
         """Put an observation aside at its end. Costs next to nothing, and never fails."""
 
     def flush(self) -> None:
-        """Take note of all that have been put aside, once or twice in some milliseconds. On the loop."""
+        """Handle all that have been put aside, once or twice in some milliseconds. On the loop."""
 
 
 #: The key of the scope under which the bridge looks for the observation.

@@ -57,7 +57,7 @@ def resolve(future: asyncio.Future[None]) -> None:
 
 
 async def without_exit(awaitable: Awaitable[T]) -> T:
-    """Await *awaitable*, with ``RuntimeError`` in the place of what would stop the loop of this task."""
+    """Await *awaitable*, with ``RuntimeError`` in place of what would stop the loop of this task."""
     try:
         return await awaitable
     except (SystemExit, KeyboardInterrupt) as error:

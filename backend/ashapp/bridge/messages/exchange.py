@@ -14,7 +14,7 @@ class Exchange(Protocol):
 
     A task costs as much as all else that such a server does for a small request. So there is none as long as
     nothing has to wait on the loop: the response of a thread is complete in most cases, and is sent in one
-    piece by ``answer``. Else ``go_on`` makes the task, and the request is like any other from there on.
+    piece by ``answer``. Otherwise ``go_on`` makes the task, and the request is like any other from there on.
     """
 
     scope: Scope

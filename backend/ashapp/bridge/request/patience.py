@@ -68,7 +68,7 @@ class Patience:
     def _unwind(self) -> None:
         """Take the greenlet of the call to its end: its context is free by now.
 
-        Nothing that it waits for comes any more. Else it would be kept, or be for the garbage collector.
+        Nothing that it waits for comes any more. Otherwise it would be kept, or be for the garbage collector.
         """
         self.is_over = False  # so that the call lets it go on
         for _ in range(_MOST_WAITS):

@@ -3,7 +3,7 @@
 
 click's own completion asks for it: https://click.palletsprojects.com/en/stable/shell-completion/. That of
 bash is mended here: bash takes words apart at colons and equals signs (COMP_WORDBREAKS), and puts what is
-offered in the place of the last part alone.
+offered in place of the last part alone.
 """
 
 from collections.abc import Iterable

@@ -109,7 +109,7 @@ def _hooks(hooks: Iterable[Hook]) -> Iterator[list[str]]:
 
 
 def _table(rows: Iterable[list[str]], width: int) -> Iterator[str]:
-    """Yield the lines of a table that is *width* wide at the most, the first of *rows* as its header."""
+    """Yield the lines of a table of at most *width* columns, with the first of *rows* as its header."""
     header, *others = rows
     widths = [max(map(len, column)) for column in zip(header, *others, strict=True)]
     spaces = 2 * (len(widths) - 1)

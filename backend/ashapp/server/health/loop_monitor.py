@@ -28,7 +28,7 @@ __all__ = ["Cpu", "LoopMonitor", "describe_request", "used_cpu"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Seconds between beats, at the most: a longer stall is seen in the lag.
+# Seconds between beats at most. A stall that is longer than this shows in the lag.
 _INTERVAL = 0.25
 
 # Seconds from one report to the next: a service that blocks its loop in each request would fill the log.

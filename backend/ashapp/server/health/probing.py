@@ -138,7 +138,7 @@ def _is_off(value: Any) -> bool:
 
 
 def _first_address(bind: Any) -> dict[str, Any]:
-    """Return the settings for the first of several addresses, in the place of all that name one."""
+    """Return the settings for the first of several addresses, in place of all that name one."""
     match parse_addresses(address_texts(bind))[0]:
         case TcpAddress(host, port):
             return {"host": host, "port": port, "uds": None, "fd": None}

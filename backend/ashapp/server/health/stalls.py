@@ -22,7 +22,7 @@ __all__ = ["Beats", "LocalBeats", "StallDetector", "call_when_stalled", "count_o
 _BEATS = 10
 _LONGEST_INTERVAL = 1.0
 
-# Seconds without a pulse after which a loop counts as stalled, at the least.
+# A loop without a pulse counts as stalled after this many seconds, or after its time-out if that is longer.
 _HELD = 30.0
 
 

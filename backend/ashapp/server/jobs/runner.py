@@ -25,7 +25,7 @@ _log = logging.getLogger("ashapp.server")
 
 # Seconds from one attempt to have a turn to the next.
 _INTERVAL = 0.25
-# Seconds until a job that has failed is run again, at the least and at the most.
+# Seconds until a failed job is run again: the shortest and the longest wait.
 _SHORTEST, _LONGEST = 1.0, 30.0
 
 

@@ -68,7 +68,7 @@ def run(settings: Settings) -> int:
     if settings.debug:
         os.environ["FLASK_DEBUG"] = "1"  # which a factory may ask for
     allow_open_files()
-    if passed := passed_descriptors():  # by systemd, in the place of any other
+    if passed := passed_descriptors():  # by systemd, in place of any other
         settings = settings.replaced(bind=[f"fd:{each}" for each in passed])
     config = _config(settings)
     if not (settings.reload or settings.supervisor):

@@ -197,9 +197,9 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Take note that the body is complete."""
+        """Record that the body is complete."""
         self._progress_at = self.received
-        # Else it is no more than the end of a head, or nobody asks for the body any more.
+        # Otherwise it is no more than the end of a head, or nobody asks for the body any more.
         if not (self.parser.should_upgrade() or self.cycle.response_complete):
             self.cycle.more_body = False
             self.cycle.tell()

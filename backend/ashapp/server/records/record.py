@@ -76,7 +76,7 @@ class Record:
     given: frozenset[str]
 
     def __init_subclass__(cls, *, title: str = "", more: Mapping[str, Field] | None = None) -> None:
-        """Take note of its fields; *more* are added to those in its body."""
+        """Collect its fields: *more* of them besides the ones in its body."""
         cls.title = title
         for name, each in (more or {}).items():
             setattr(cls, name, each)

@@ -98,7 +98,7 @@ class Connections:
                 yield sock.fileno()
 
     def abort(self) -> None:
-        """Close all at once, whatever they do."""
+        """Close all connections at once, also busy ones."""
         for connection in list(self._connections):
             _abort(connection)
 

@@ -33,7 +33,7 @@ class Listening(Record, title="Listening"):
     fd: int | None = field(NATURAL, None)
     """Listen on an inherited socket instead."""
     bind: list[str] | None = field(ADDRESSES, None)
-    """Address to listen on, in the place of host, port, uds and fd: HOST:PORT, :PORT for all interfaces with
+    """Address to listen on, in place of host, port, uds and fd: HOST:PORT, :PORT for all interfaces with
     IPv4 and IPv6, [::1]:PORT, unix:PATH, unix:PATH?mode=660&owner=USER:GROUP or fd:NUMBER. May be given
     several times; separated by commas in a variable."""
     backlog: int | None = field(COUNT, None)

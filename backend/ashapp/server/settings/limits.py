@@ -30,7 +30,7 @@ class Limits(Record, title="Limits and time-outs"):
     """Header fields of a request; then 431."""
     limit_head: int = field(number(256), 32768)
     """Bytes of a request's line and headers together; then 431."""
-    # A body is streamed: it takes time, not memory. What spools forms to a disk had better have less.
+    # A body is streamed: it takes time, not memory. A service that spools forms to a disk should have less.
     limit_body: int = field(SIZE, 16 << 30)
     """Bytes of a request's body, such as 20MiB; then 413. 0 for any. [default: 16GiB]"""
     limit_buffered: int | None = field(size(1), None)

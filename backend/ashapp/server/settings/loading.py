@@ -23,7 +23,7 @@ _SLIP = 0.8
 
 _FIELDS = ServerSettings.fields
 
-# What ``bind`` stands in the place of.
+# What ``bind`` stands in place of.
 _ONE_ADDRESS = ("host", "port", "uds", "fd")
 
 

@@ -31,7 +31,7 @@ class StatusFile:
         self._fd: int | None = None
 
     def write(self, text: str) -> None:
-        """Write *text* in the place of the last.
+        """Write *text* in place of the last.
 
         Raises:
             OSError: there is no room or no folder for the file, which is not there yet, or not as long.

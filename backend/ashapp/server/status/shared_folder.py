@@ -178,7 +178,7 @@ def _set(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Lock the folder, for as long as this process lives at the most; yield whether nobody else has."""
+    """Lock the folder until the block or this process ends; yield whether nobody else has locked it."""
     if sys.platform == "win32":
         yield False
         return

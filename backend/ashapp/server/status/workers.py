@@ -121,7 +121,7 @@ class Workers:
         """Begin to report the worker in this process; *status* returns its status."""
 
     def write(self, status: WorkerStatus) -> None:
-        """Take the *status* of a worker in the place of its last."""
+        """Take the *status* of a worker in place of its last."""
 
     def withdraw(self, pid: int) -> None:
         """Remove the status of a worker that serves no more."""

@@ -5,8 +5,8 @@ Theory of operation. Two sides share one queue of chunks under one mutex. On the
 ``receive()`` and appends. The reader, on a thread or in a greenlet of the loop, takes the chunks
 (``InputStream``) and waits where the queue is empty.
 
-The pump starts before the first read if the client sends the body unasked (``Intake``). Else the first read
-starts it: servers answer ``Expect: 100-continue`` when ``receive()`` is called, so that must not happen
+The pump starts before the first read if the client sends the body unasked (``Intake``). Otherwise the first
+read starts it: servers answer ``Expect: 100-continue`` when ``receive()`` is called, so that must not happen
 before the application wants the body. The pump rests while as many bytes wait as may (``take_in``). The
 server then stops reading from the socket, which holds the client back. So memory is bounded whatever the size
 of the upload, and nothing is written to disk on the loop. Who gets how much of it is said by a ``Share``.
