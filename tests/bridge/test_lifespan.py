@@ -123,7 +123,7 @@ async def test_startup_is_in_order_and_shutdown_in_reverse() -> None:
     assert log == ["up 1", "up 2", "down 2", "down 1"] * 2
 
 
-ERRORS = [ValueError, SystemExit, StopIteration]
+ERRORS = [ValueError, SystemExit, StopIteration, KeyboardInterrupt, asyncio.CancelledError]
 
 
 @pytest.mark.parametrize("error", ERRORS)

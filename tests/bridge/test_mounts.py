@@ -38,6 +38,8 @@ class Mounted:
             self.events.append(f"{event} {self.name}")
             if self.failing == f"exit at {event}":
                 raise SystemExit("no luck")
+            if self.failing == f"interrupt at {event}":
+                raise KeyboardInterrupt("no luck")
             if event == self.failing:
                 await send({"type": f"lifespan.{event}.failed", "message": "no luck"})
                 return
@@ -122,11 +124,13 @@ async def test_an_application_at_several_prefixes_has_one_lifespan() -> None:
     assert events == ["startup one", "startup app", "shutdown app", "shutdown one"]
 
 
-@pytest.mark.parametrize("failing", ["startup", "shutdown", "exit at startup", "exit at shutdown"])
+@pytest.mark.parametrize(
+    "failing", ["startup", "shutdown", "exit at startup", "exit at shutdown", "interrupt at shutdown"]
+)
 async def test_a_lifespan_that_fails_is_told_with_its_mount(failing: str) -> None:
     events: list[str] = []
     app = make({"/a": Mounted("one", events), "/b": Mounted("two", events, failing)}, events)
-    with pytest.raises(LifespanError, match=r"failed: LifespanError: mount /b: (SystemExit: )?no luck"):
+    with pytest.raises(LifespanError, match=r"failed: LifespanError: mount /b: (\w+: )?no luck"):
         async with AsyncClient(app):
             pass
     assert "shutdown one" in events  # what had started has been stopped

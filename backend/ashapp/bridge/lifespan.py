@@ -142,13 +142,23 @@ class Lifespan:
 
 @contextmanager
 def _noting(event: str, function: Any, failures: list[str]) -> Iterator[None]:
-    """Log an error that *function* raises, and add to *failures* what the server is told of it."""
+    """Log an error that *function* raises, and add to *failures* what the server is told of it.
+
+    Of any kind: a startup may give up by ``sys.exit()``, and a shutdown may await what it has cancelled.
+    """
     try:
         yield
-    except (Exception, SystemExit) as error:  # a startup may well give up by sys.exit()
+    except BaseException as error:
+        if isinstance(error, GeneratorExit) or _is_cancelled():
+            raise
         name = getattr(function, "__qualname__", str(function))
         _log.error("%s: %s failed", event, name, exc_info=error)
         failures.append(f"{event}: {name} failed: {type(error).__name__}: {error}")
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _answer(event: str, failures: list[str]) -> dict[str, str]:

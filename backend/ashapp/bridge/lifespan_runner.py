@@ -62,8 +62,8 @@ class LifespanRunner:
     async def _run(self, scope: Scope) -> None:
         try:
             await self._app(scope, self._events.get, self._answers.put)
-        except SystemExit as error:  # it gives up; a task that raises this would stop the loop
-            raise LifespanError(f"SystemExit: {error}") from error
+        except (SystemExit, KeyboardInterrupt) as error:  # a task that raises these would stop the loop
+            raise LifespanError(f"{type(error).__name__}: {error}") from error
 
     async def _tell(self, task: asyncio.Task[None], event: str) -> None:
         answer = asyncio.ensure_future(self._answers.get())

@@ -105,14 +105,19 @@ async def test_a_function_that_returns_is_done(*, is_async: bool) -> None:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])
 async def test_what_fails_is_run_again_later_and_later(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, is_async: bool
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: type[BaseException],
+    *,
+    is_async: bool,
 ) -> None:
     monkeypatch.setattr(runner, "_SHORTEST", 0.01)
     monkeypatch.setattr(runner, "_LONGEST", 0.03)
 
     def fail() -> None:
-        raise SystemExit("oops")
+        raise error("oops")
 
     async def fail_on_loop() -> None:
         fail()

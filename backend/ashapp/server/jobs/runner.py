@@ -146,7 +146,7 @@ class _Running(threading.Thread):
 
         self._loop.call_soon_threadsafe(begin)
         is_done.wait()
-        if self._task is not None and not self._task.cancelled():
+        if self._task is not None and not (self._task.cancelled() and self._ended.is_set()):
             self._task.result()
 
     async def _on_loop(self) -> None:

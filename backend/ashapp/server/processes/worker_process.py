@@ -113,7 +113,8 @@ class WorkerServer(DrainingServer):
         self._terminated_by = ""
         self._max_requests = float("inf")
         if settings.limit_max_requests is not None:  # not the same for all, so that they don't end together
-            jitter = random.randint(0, settings.limit_max_requests_jitter)  # noqa: S311 - no secret
+            # Not by what an application may have seeded: all workers would have the same.
+            jitter = random.SystemRandom().randint(0, settings.limit_max_requests_jitter)
             self._max_requests = settings.limit_max_requests + jitter
 
     def handle_signals(self) -> None:
