@@ -190,7 +190,7 @@ NEITHER = "is neither a name nor a call with literal arguments"
         ("shop:number", "shop:number is an object of type int; expected a Flask application, a WSGI call"),
         ("shop:Box", "shop:Box is the class Box; expected"),
         ("shop:box", "shop:box is an object of type shop.Box; expected"),
-        ("shop:make", "shop:make is the function make(name, *, suffix=''); expected"),
+        ("shop:make", "give it literal arguments, as in 'shop:make(\"dev\")', if it is a factory; expected"),
         ("shop:json", "shop:json is a module (json); expected"),
         ("shop:request", "shop:request is an object of type werkzeug.local.LocalProxy; expected"),
         ("shop:asgi", f"shop:asgi {ASGI}, the function asgi(scope, receive, send), and needs no"),
@@ -239,6 +239,11 @@ def test_what_is_no_application_is_told_as_what_it_is(project: Project, target: 
 def test_a_module_without_a_clear_application_is_told_of(project: Project, source: str, message: str) -> None:
     project(site_=f"from flask import Flask\n{source}")
     assert message in refusal("site_")
+
+
+def test_a_folder_is_told_with_the_application_in_it(project: Project) -> None:
+    project(shop__app="from flask import Flask\napp = Flask('shop')")
+    assert refusal("shop").endswith("name the application: 'shop.app:app'")
 
 
 def test_a_module_that_its_own_package_lacks_is_told_with_its_place(project: Project) -> None:

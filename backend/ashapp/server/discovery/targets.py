@@ -26,11 +26,12 @@ from flask.cli import prepare_import
 from werkzeug.local import LocalProxy
 
 from ashapp.bridge import WsgiToAsgi
-from ashapp.server.discovery.folder import what_is_there
+from ashapp.server.discovery.folder import seeming_targets, what_is_there
 from ashapp.server.errors import StartupError, describe
 
 __all__ = ["find_application", "find_mounted", "is_asgi", "require_module"]
 
+_NEEDS_ARGUMENTS = "; give it literal arguments, as in '{}(\"dev\")'"
 _EXPECTED = "expected a Flask application, a WSGI callable, or a factory that returns one"
 
 
@@ -166,9 +167,10 @@ def _search(module: ModuleType) -> tuple[object, str]:
     for found in named:
         if is_asgi(found) or _is_wsgi(found):
             return found, label
+    within = (target for target in seeming_targets(Path.cwd()) if target.startswith(f"{label}."))
     raise StartupError(
         f"module {label!r} has no Flask application and no factory create_app or make_app; "
-        f"name the application: '{label}:name'"
+        f"name the application: {next(within, f'{label}:name')!r}"
     )
 
 
@@ -213,7 +215,7 @@ def _parse(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | Non
 
 def _call(factory: Any, label: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[object, str]:
     if not callable(factory) or not _accepts(factory, *args, **kwargs):
-        hint = f"; give it literal arguments, as in '{label}(\"dev\")'" if "(" not in label else ""
+        hint = _NEEDS_ARGUMENTS.format(label) if "(" not in label else ""
         if isinstance(factory, Flask):
             hint = ", which is named without parentheses"
         raise StartupError(f"{label} can't be called so: it is {_kind(factory)}{hint}")
@@ -237,7 +239,8 @@ def _checked(found: object, label: str) -> object:
             f"{label} is an ASGI application, {_kind(found)}, and needs no bridge: serve it with uvicorn"
         )
     if is_proxy or not _is_wsgi(found):
-        raise StartupError(f"{label} is {_kind(found)}; {_EXPECTED}")
+        hint = f"{_NEEDS_ARGUMENTS.format(label)}, if it is a factory" if inspect.isfunction(found) else ""
+        raise StartupError(f"{label} is {_kind(found)}{hint}; {_EXPECTED}")
     return found
 
 
