@@ -10,9 +10,9 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ashapp.bridge.concurrency.async_to_sync import set_main_event_loop
 from ashapp.bridge.concurrency.futures import as_exception
 from ashapp.bridge.concurrency.own_loop import drain_own_loops
+from ashapp.bridge.concurrency.serving_thread import set_main_event_loop
 
 if TYPE_CHECKING:
     from ashapp.bridge.admission.websockets import Websockets

@@ -61,7 +61,7 @@ async def without_exit(awaitable: Awaitable[T]) -> T:
     try:
         return await awaitable
     except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"the application raised {error!r}") from error
+        raise as_exception(error) from error
 
 
 async def as_coroutine(awaitable: Awaitable[T]) -> T:

@@ -62,7 +62,7 @@ _ASYNC_DISPATCH = "flask/async_dispatch.py"
 _RESPONSES = "flask/accelerators/responses.py"
 _SESSIONS = "flask/accelerators/sessions.py"
 _WSGI_RESPONSES = "flask/accelerators/wsgi_responses.py"
-_ASGIREF = "concurrency/async_to_sync.py concurrency/context.py"
+_ASGIREF = "concurrency/waiting_thread.py concurrency/context.py"
 
 _SYNC = "a sync function of an async view runs on the request thread, not on the loop"
 _ASYNC = "a coroutine runs on the server's loop, not on one of its own"
@@ -105,7 +105,7 @@ REPLACED = (
     Patch("werkzeug.wrappers.Response.get_wsgi_response", "accelerated", _WSGI_RESPONSES, "self, environ"),
     Patch("werkzeug.routing.BaseConverter.to_python", _CONVERTER, "placement/converters.py", "self, value"),
     Patch("werkzeug.routing.Map._matcher", "accelerated", _INDEX),
-    Patch("asgiref.sync.SyncToAsync.threadlocal", _MAIN_LOOP, "concurrency/async_to_sync.py"),
+    Patch("asgiref.sync.SyncToAsync.threadlocal", _MAIN_LOOP, "concurrency/serving_thread.py"),
     Patch("asgiref.sync.AsyncToSync.executors", _EXECUTOR, _ASGIREF, issue="django/asgiref#347"),
     Patch(
         "engineio.Server._async", "adopt_socketio moves what only waits", "websocket/libraries/socket_io.py"

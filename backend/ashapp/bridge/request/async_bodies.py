@@ -30,11 +30,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from greenlet import getcurrent
 from werkzeug.wrappers import Response
 
-from ashapp.bridge.concurrency.async_to_sync import WaitingThread
 from ashapp.bridge.concurrency.futures import await_into
 from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 from ashapp.bridge.concurrency.own_loop import OwnLoop
+from ashapp.bridge.concurrency.waiting_thread import WaitingThread
 from ashapp.bridge.messages.errors import BodyOverdue
 from ashapp.bridge.request.wsgi_output import RUN_OUT_SECONDS
 

@@ -27,10 +27,10 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ashapp.bridge.concurrency.async_to_sync import run_for
 from ashapp.bridge.concurrency.context import new_context
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.own_loop import OwnLoop
+from ashapp.bridge.concurrency.serving_thread import run_for
 from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import RequestTimeout
 from ashapp.bridge.request.output_queue import HIGH_WATER, STREAM, BodyStream

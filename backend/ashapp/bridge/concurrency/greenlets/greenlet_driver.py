@@ -20,8 +20,8 @@ __all__ = ["GreenletDriver"]
 class GreenletDriver(Driver):
     """Runs a coroutine step by step, each of them in a greenlet that it drives.
 
-    What comes before, between and after them are methods for subclasses. All of them are called in the
-    driving task, outside of the greenlets.
+    Subclasses say what comes before, between and after the steps. Their methods are called in the driving
+    task, outside of the greenlets.
     """
 
     __slots__ = ("_coroutine", "_depth", "_greenlet_context", "_outcome", "greenlet")

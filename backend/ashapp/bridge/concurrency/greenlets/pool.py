@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The greenlets of a thread that have nothing to do, kept to be used again.
 
-Theory of operation. A greenlet serves another request only if nobody but its holder knows it. What somebody
-keeps on it, or by it, the next request would find there. So its references are counted where it is given
-back, as they were where it was made, from the same attribute of its holder.
+Theory of operation. A greenlet serves another request only if nobody but its holder knows it. Else the next
+request would find what somebody has kept on the greenlet, or by it. So the references to it are counted when
+it is given back, and compared with those that there were when it was made. One that is held waits in a list
+of its own until nobody holds it.
 """
 
 from __future__ import annotations
