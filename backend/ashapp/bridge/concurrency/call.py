@@ -31,7 +31,7 @@ class Cancellable(Protocol):
         ...
 
 
-class Call(Protocol):
+class Call:
     """The WSGI call of one request: what the code that runs for it may ask.
 
     ``greenlets.current_call`` returns the call whose code runs now.
@@ -51,7 +51,7 @@ class Call(Protocol):
     @property
     def is_complete(self) -> bool:
         """Whether the whole response has been made."""
-        ...
+        raise NotImplementedError
 
     def note_match(self, endpoint: str) -> None:
         """Take note of the *endpoint* that Flask has matched. In the context of the request."""
@@ -59,15 +59,17 @@ class Call(Protocol):
     def note_response(self, response: Any) -> None:
         """Take note of the *response*, an object of Flask's, that is iterated next."""
 
+    def note_task(self, task: Cancellable) -> None:
+        """Cancel *task*, for which a thread of this call waits, with the request. On the loop of *task*."""
+
     def tear_down(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call *function*, which nothing is to interrupt, and return its result."""
+        raise NotImplementedError
 
     def coroutine_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop for the coroutines that a thread of this call waits for. On that thread."""
-        ...
+        return self.loop
 
     def disown(self, way_back: Any) -> None:
         """Belong to the process that has forked this one: *way_back* is there in place of the loop."""
-
-    def note_task(self, task: Cancellable) -> None:
-        """Cancel *task*, for which a thread of this call waits, with the request. On the loop of *task*."""
+        raise NotImplementedError

@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
 from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import resolve
+from ashapp.bridge.concurrency.greenlets.greenlet_driver import GreenletDriver
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 from ashapp.bridge.concurrency.serving_thread import run_for
 from ashapp.bridge.concurrency.waiting_thread import while_handling
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
     from contextvars import Context
 
-    from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
     from ashapp.bridge.concurrency.threads.request_thread import RequestThread
 
 __all__ = ["CallOnLoop", "Handoff", "OnRequestThread", "TaskHandoff", "ThreadHandoff"]
@@ -37,27 +37,10 @@ __all__ = ["CallOnLoop", "Handoff", "OnRequestThread", "TaskHandoff", "ThreadHan
 _END = object()
 
 
-class CallOnLoop(Call, Protocol):
+class CallOnLoop(Call, GreenletDriver):
     """A call that has its hand-offs done on the thread of its request."""
 
     thread: RequestThread
-
-    @property
-    def greenlet(self) -> PooledGreenlet:
-        """The greenlet that the hand-off is waited for in."""
-        ...
-
-    def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Run the sync *function* on the thread of the request, and return its result. In the greenlet."""
-        ...
-
-    def fail(self, error: BaseException) -> Any:
-        """Raise *error* where the greenlet waits; return what comes next; see ``GreenletDriver``."""
-        ...
-
-    def result(self) -> Any:
-        """Return, or raise, what has come of it in the end; see ``GreenletDriver``."""
-        ...
 
 
 class Handoff:

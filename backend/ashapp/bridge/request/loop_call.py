@@ -31,13 +31,12 @@ from typing import TYPE_CHECKING, Any
 from ashapp.bridge.concurrency.context import in_request, loop_context
 from ashapp.bridge.concurrency.futures import turn
 from ashapp.bridge.concurrency.greenlets.current import current_greenlet
-from ashapp.bridge.concurrency.greenlets.greenlet_driver import GreenletDriver
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
 from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
 from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
-from ashapp.bridge.request.handoffs import Handoff, OnRequestThread, TaskHandoff, ThreadHandoff
+from ashapp.bridge.request.handoffs import CallOnLoop, Handoff, OnRequestThread, TaskHandoff, ThreadHandoff
 from ashapp.bridge.request.patience import Patience
 from ashapp.bridge.request.phases import Ending, Phase
 from ashapp.bridge.request.wsgi_call import WsgiCall
@@ -55,7 +54,7 @@ __all__ = ["Begin", "LoopCall"]
 Begin = Callable[["LoopCall"], Coroutine[Any, Any, None] | None]
 
 
-class LoopCall(WsgiCall, GreenletDriver):
+class LoopCall(WsgiCall, CallOnLoop):
     """The WSGI call of one request, in a greenlet on the loop."""
 
     place = "loop"
@@ -156,26 +155,16 @@ class LoopCall(WsgiCall, GreenletDriver):
         preparation = self.prepare_to_wait()
         if preparation is not None:
             await preparation
-        is_shielded = not self.phase.may_be_cancelled
         handoff.start(self)
-        cancelled: asyncio.CancelledError | None = None
-        while not handoff.done:
-            try:
-                await handoff.wait(self.loop)
-            except asyncio.CancelledError as error:
-                patience = self._patience = self._patience or Patience(self)
-                if patience.is_over:
-                    raise
-                patience.interruptions += 1
-                if is_shielded:
-                    self._ending = Ending.CANCELLED
-                elif handoff.withdraw():
-                    raise
-                if is_shielded or cancelled or not self._interrupted:
-                    patience.limit(handoff)
-                cancelled = error
-        if cancelled is not None and not is_shielded:
-            raise cancelled
+        try:
+            await handoff.wait(self.loop)
+        except asyncio.CancelledError as error:
+            is_shielded = not self.phase.may_be_cancelled
+            if is_shielded:
+                self._ending = Ending.CANCELLED
+            self._patience = self._patience or Patience(self)
+            is_own = self._interrupted and not is_shielded
+            await self._patience.wait(handoff, error, is_shielded=is_shielded, is_own=is_own)
 
     def _expire(self) -> None:
         if not self._response.sealed:  # the time is for the response to begin: a stream may take any time
@@ -270,8 +259,6 @@ class LoopCall(WsgiCall, GreenletDriver):
         return iterable if pull and close else OnRequestThread(iterable, self, pull_inline=pull)
 
     def _run_out(self, chunks: Iterator[bytes]) -> None:
-        if isinstance(getattr(self.response, "response", None), list | tuple):
-            return
         if self._final is not None:
             self.greenlet.ask(self.finish())
         super()._run_out(self._in_turns(chunks))
@@ -286,8 +273,6 @@ class LoopCall(WsgiCall, GreenletDriver):
             # Sent by the driving task, which does so when the application is done, or waits.
             self._final = (head, chunk)
             return
-        if self.body.share is not None:
-            self.body.share.settle()
         self._tell(self._send_head(head))
         self._task = asyncio.current_task()
         self.body.watch(self._disconnect)

@@ -28,30 +28,55 @@ class Patience:
     """
 
     def __init__(self, call: CallOnLoop) -> None:
-        #: How often the call has been cancelled while it waited for a hand-off.
-        self.interruptions = 0
         #: Whether the call has been given up.
         self.is_over = False
         self._call = call
+        # How often the call has been cancelled while it waited for a hand-off.
+        self._interruptions = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def limit(self, handoff: Handoff) -> None:
-        """Wait for *handoff* no longer than its grace, if it is on the request thread."""
-        self.stop()
-        if isinstance(handoff, ThreadHandoff):
-            self._timer = self._call.loop.call_later(self._call.grace, self._look, handoff)
+    async def wait(
+        self, handoff: Handoff, error: asyncio.CancelledError, *, is_shielded: bool, is_own: bool
+    ) -> None:
+        """Wait on for *handoff*, though *error* has cancelled the driving task.
+
+        Then, or where the hand-off can be withdrawn, *error* is raised, unless the phase *is_shielded*. If
+        it *is_own*, the call has cancelled the task itself, and nobody waits for that.
+        """
+        while not self.is_over:
+            self._interruptions += 1
+            if not is_shielded and handoff.withdraw():
+                break
+            if not is_own:
+                self._limit(handoff)
+            try:
+                if not handoff.done:
+                    await handoff.wait(self._call.loop)
+            except asyncio.CancelledError as another:
+                error, is_own = another, False
+            else:
+                if is_shielded:
+                    return
+                break
+        raise error
 
     def stop(self) -> None:
         """Give up nothing any more."""
         if self._timer is not None:
             self._timer.cancel()
 
+    def _limit(self, handoff: Handoff) -> None:
+        """Wait for *handoff* no longer than its grace, if it is on the request thread."""
+        self.stop()
+        if isinstance(handoff, ThreadHandoff):
+            self._timer = self._call.loop.call_later(self._call.grace, self._look, handoff)
+
     def _look(self, handoff: Handoff) -> None:
         call = self._call
         if handoff.done:
             return
         if self._may_be_its_own():
-            self.limit(handoff)
+            self._limit(handoff)
             return
         _log.error("%s was cancelled, but %s has not returned for %s s: given up", call, handoff, call.grace)
         self.is_over = True
@@ -62,7 +87,7 @@ class Patience:
         """Say whether the cancellation may be the application's own, or of a server that goes on."""
         stopping = self._call.thread.pool.is_stopping()
         return not stopping and (
-            stopping is False or (self._call.greenlet.depth > 0 and self.interruptions < 2)
+            stopping is False or (self._call.greenlet.depth > 0 and self._interruptions < 2)
         )
 
     def _unwind(self) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.context import body_may_block
 from ashapp.bridge.concurrency.futures import as_exception, turn
 from ashapp.bridge.messages.environ import expects_continue
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextvars import Context
 
-    from ashapp.bridge.concurrency.call import Cancellable
     from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, Message, Send
     from ashapp.bridge.request.service import Service
@@ -48,7 +48,7 @@ _TURN = 16
 _WATCH_DELAY = 0.2
 
 
-class WsgiCall(WsgiOutput):
+class WsgiCall(WsgiOutput, Call):
     """The WSGI call of one request, by *service*, in *context*."""
 
     #: Where the application runs, as a middleware is told.
@@ -124,19 +124,6 @@ class WsgiCall(WsgiOutput):
 
         """
         raise NotImplementedError
-
-    def note_match(self, endpoint: str) -> None:
-        """Take note of the *endpoint* that Flask has matched. In the context of the request."""
-
-    def note_response(self, response: Any) -> None:
-        """Take note of the *response*, an object of Flask's, that is iterated next."""
-
-    def note_task(self, task: Cancellable) -> None:
-        """Take note that a thread of this call waits for *task*, which may be cancelled. On the loop."""
-
-    def coroutine_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop for the coroutines that a thread of this call waits for. On that thread."""
-        return self.loop
 
     def _cancel(self) -> bool:
         """Cancel what the application waits for, and say whether there was anything. On the loop."""
