@@ -77,7 +77,8 @@ def _access_line(settings: Settings) -> AccessLine:
         return BriefLine(colors=_colors(settings))
     if form == "console" and text is None:
         return ConsoleLine(console_renderer(colors=_colors(settings)), query=query)
-    as_json = JsonLine(query=query)
+    # Not the object: to call one, CPython looks for its method each time.
+    as_json = JsonLine(query=query).__call__
     return as_json if text is None else line_of_format(text, as_json, query=query)
 
 
