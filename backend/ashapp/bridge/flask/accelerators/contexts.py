@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import flask.ctx
-from flask import appcontext_popped, appcontext_pushed
+from flask import appcontext_popped, appcontext_pushed, appcontext_tearing_down, request_tearing_down
 from flask.app import Flask
 from flask.ctx import AppContext
 from flask.wrappers import Request
@@ -28,7 +28,6 @@ from ashapp.bridge.flask.accelerators.originals import AllOriginals, AsReplaced,
 from ashapp.bridge.flask.accelerators.requests import make_request
 from ashapp.bridge.flask.accelerators.responses import RESPONSE_CLASSES
 from ashapp.bridge.flask.accelerators.sessions import SESSION_CLASSES, Sessions
-from ashapp.bridge.flask.accelerators.stages import nothing_after_context, nothing_after_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -173,11 +172,14 @@ class _Context(RequestContext):
         outer = self._innermost()
         app: Any = self.app
         request = self.request
+        calls_functions = app.teardown_request_funcs or app.teardown_appcontext_funcs
+        is_heard = request_tearing_down.receivers or appcontext_tearing_down.receivers
         if (
             outer is None
             or type(request) is not Request
             or "files" in request.__dict__
-            or not (nothing_after_request(app) and nothing_after_context(app))
+            or calls_functions
+            or is_heard
         ):
             super().pop(*args, **kwargs)
             return

@@ -16,7 +16,6 @@ import flask.globals
 from flask import request_finished, request_started
 
 from ashapp.bridge.concurrency.greenlets.current import current_call
-from ashapp.bridge.flask.accelerators.stages import nothing_before
 from ashapp.bridge.flask.routing import note_match
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class Dispatching:
     def find_view(self, request: flask.Request, call: Call | None) -> tuple[Any, Any]:
         """Return the view for *request* and None, or None and what is returned in its place."""
         app = self._app
-        if request_started.receivers or not nothing_before(app):
+        if app.before_request_funcs or app.url_value_preprocessors or request_started.receivers:
             request_started.send(app, _async_wrapper=app.ensure_sync)
             rv = app.preprocess_request()
             if rv is not None:
