@@ -10,7 +10,7 @@ PLACES = [
     ("ashapp/observe/logs/lines.py", "flush", "log"),
     ("prometheus_client/metrics.py", "Counter.inc", "metrics"),
     ("ashapp/bridge/flask/dispatch.py", "dispatch", "Flask"),
-    ("ashapp/bridge/concurrency/greenlets.py", "run", "hand-over"),
+    ("ashapp/bridge/concurrency/greenlets/pool.py", "take", "hand-over"),
     ("ashapp/bridge/wsgi.py", "WsgiToAsgi.__call__", "bridge"),
     ("json/encoder.py", "JSONEncoder.encode", None),
 ]

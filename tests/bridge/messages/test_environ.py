@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: MIT
 import io
-import os
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes
 
@@ -16,8 +14,6 @@ from ashapp.bridge.messages.environ import (
     server_constants,
 )
 from ashapp.bridge.messages.errors import RequestRejected
-from ashapp.bridge.messages.file_wrapper import BLOCK_SIZE, file_wrapper
-from ashapp.bridge.messages.paths import split_path
 from tests.support.asgi import http_scope
 
 CONSTANTS = server_constants(multithread=True, multiprocess=False)
@@ -65,48 +61,6 @@ def test_environ_of_the_least_scope() -> None:
     assert all(isinstance(environ[key], str) for key in environ if key.isupper())
 
 
-@pytest.mark.parametrize(
-    ("root_path", "target", "script_name", "path_info"),
-    [
-        ("", b"/", "", "/"),
-        ("", b"", "", "/"),
-        ("", b"*", "", "*"),
-        ("/", b"/x", "", "/x"),
-        ("/api", b"/api/x", "/api", "/x"),
-        ("/api/", b"/api/x", "/api", "/x"),
-        ("/api", b"/api", "/api", ""),
-        ("/api", b"/api/", "/api", "/"),
-        ("/api", b"/api//x", "/api", "//x"),
-        ("/api", b"/apiv2", "/api", "/apiv2"),
-        ("/api", b"/x", "/api", "/x"),
-        ("/api", b"/a%70i/x", "/api", "/x"),
-        ("/\u00e9", b"/%C3%A9/x", "/\xc3\xa9", "/x"),
-        ("/\u00e9", b"/%E9/x", "/\xc3\xa9", "/\xe9/x"),
-    ],
-)
-def test_root_path_ends_at_a_slash(root_path: str, target: bytes, script_name: str, path_info: str) -> None:
-    quoted = target.decode("latin-1") or "/"
-    assert split_path(http_scope(target=target, root_path=root_path)) == (script_name, path_info, quoted)
-
-
-@pytest.mark.parametrize(
-    ("path", "raw_path", "path_info", "uri"),
-    [
-        pytest.param("/\u00e9", None, "/\xc3\xa9", "/%C3%A9", id="no raw path"),
-        pytest.param("/new", b"/old", "/new", "/new", id="a middleware rewrote the path"),
-        pytest.param("/a%20b", b"/a%20b", "/a%20b", "/a%2520b", id="a path that was not unquoted"),
-        pytest.param("/a b", None, "/a b", "/a%20b", id="needs quoting"),
-        pytest.param("/:@!$&'()*+,;=~", None, "/:@!$&'()*+,;=~", "/:@!$&'()*+,;=~", id="needs no quoting"),
-        pytest.param("/\udce9", b"/%E9", "/\xe9", "/%E9", id="decoded with surrogateescape"),
-        pytest.param("/\ufffd", b"/%E9", "/\xe9", "/%E9", id="decoded with replacement"),
-        pytest.param("/\ud800", None, "/\xed\xa0\x80", "/%ED%A0%80", id="lone surrogate"),
-        pytest.param("/\u00e9", "/\u00e9".encode(), "/\xc3\xa9", "/\xc3\xa9", id="raw path not quoted"),
-    ],
-)
-def test_path_and_raw_path(path: str, raw_path: bytes | None, path_info: str, uri: str) -> None:
-    assert split_path(http_scope(path=path, raw_path=raw_path)) == ("", path_info, uri)
-
-
 @given(path=st.binary(), query=st.binary(), errors=st.sampled_from(["replace", "surrogateescape"]))
 def test_paths_and_queries_pass_byte_for_byte(path: bytes, query: bytes, errors: str) -> None:
     path = b"/" + path
@@ -118,13 +72,6 @@ def test_paths_and_queries_pass_byte_for_byte(path: bytes, query: bytes, errors:
     assert environ["QUERY_STRING"].encode("latin-1") == query
     uri, _, behind = environ["REQUEST_URI"].encode("latin-1").partition(b"?")
     assert (unquote_to_bytes(uri), behind) == (path, query)
-
-
-@given(path=st.text(), raw_path=st.none() | st.binary(), root_path=st.text())
-def test_no_scope_is_too_odd(path: str, raw_path: bytes | None, root_path: str) -> None:
-    script_name, path_info, uri = split_path({"path": path, "raw_path": raw_path, "root_path": root_path})
-    for text in (script_name, path_info, uri):
-        text.encode("latin-1")
 
 
 @pytest.mark.parametrize(
@@ -171,66 +118,3 @@ def test_other_transfer_codings_are_not(codings: list[bytes]) -> None:
 def test_expects_continue(value: bytes, *, expected: bool) -> None:
     assert expects_continue(environ_of(headers=[(b"expect", value)])) is expected
     assert expects_continue(environ_of()) is False
-
-
-# -- wsgi.file_wrapper
-
-SIZE = 3 * BLOCK_SIZE + 1
-
-
-@pytest.mark.parametrize(
-    ("asked", "blocks"),
-    [
-        (8192, [BLOCK_SIZE] * 3 + [1]),
-        (2 * BLOCK_SIZE, [2 * BLOCK_SIZE, BLOCK_SIZE + 1]),
-    ],
-)
-def test_a_regular_file_is_read_in_large_blocks(tmp_path: Path, asked: int, blocks: list[int]) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(bytes(SIZE))
-    with path.open("rb") as file:
-        assert [len(block) for block in file_wrapper(file, asked)] == blocks
-
-
-def test_a_pipe_is_read_as_asked() -> None:
-    out, into = os.pipe()
-    with open(out, "rb") as reader, open(into, "wb") as writer:  # noqa: PTH123 - these are descriptors
-        writer.write(bytes(2500))
-        writer.close()
-        assert [len(block) for block in file_wrapper(reader, 1000)] == [1000, 1000, 500]
-
-
-class Bare:
-    """A file by PEP 3333: it has a ``read`` and nothing else."""
-
-    def __init__(self) -> None:
-        self.read = io.BytesIO(bytes(20_000)).read
-
-
-class Remote(Bare):
-    """One that says only when it is asked that it has no descriptor, or whose descriptor is none."""
-
-    def __init__(self, descriptor: object) -> None:
-        super().__init__()
-        self._descriptor = descriptor
-
-    def fileno(self) -> object:
-        if isinstance(self._descriptor, type):
-            raise self._descriptor
-        return self._descriptor
-
-
-@pytest.mark.parametrize(
-    "file",
-    [io.BytesIO(bytes(20_000)), Bare(), Remote(NotImplementedError), Remote(None), Remote(-1)],
-    ids=["no descriptor", "read only", "raises", "none", "closed"],
-)
-def test_other_files_are_read_as_asked(file: Any) -> None:
-    assert [len(block) for block in file_wrapper(file)] == [8192, 8192, 3616]
-
-
-def test_the_file_is_closed_with_its_wrapper() -> None:
-    file = io.BytesIO()
-    file_wrapper(file).close()
-    assert file.closed
-    assert not hasattr(file_wrapper(Bare()), "close")
