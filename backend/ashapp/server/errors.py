@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The error that refuses a start, and exceptions of an application told in one line."""
 
-import sysconfig
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import click
 
 __all__ = ["StartupError", "describe"]
 
-_INSTALLED = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 _PACKAGE = f"{Path(__file__).parent}/"
 
 
@@ -48,5 +47,14 @@ def describe(error: BaseException, clean: Callable[[str], str] = str) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith(("<frozen", _PACKAGE))
     ]
-    own = [frame for frame in frames if not frame.filename.startswith(_INSTALLED)]
+    own = [frame for frame in frames if not frame.filename.startswith(_installed())]
     return f"{told} ({(own or frames)[-1].filename}, line {(own or frames)[-1].lineno})" if frames else told
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """Return the folders of what is installed, which no start needs."""
+    import sysconfig  # noqa: PLC0415 - it reads all that is known of how Python was built
+
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    return tuple(f"{sysconfig.get_path(name)}/" for name in names)
