@@ -18,11 +18,12 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from enum import Enum, auto
+from functools import partial
 from inspect import isasyncgen
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,10 +40,13 @@ from ashapp.bridge.messages.errors import BodyOverdue
 from ashapp.bridge.request.wsgi_output import RUN_OUT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Iterable
 
 
-__all__ = ["AsyncBody", "BodyTask", "runs_inline", "within_context"]
+__all__ = ["AsyncBody", "BodyTask", "Step", "runs_inline", "within_context"]
+
+#: Makes the next item of a body, or closes it.
+Step = Callable[[], Coroutine[Any, Any, Any]]
 
 # Seconds that tasks have which a body leaves on a loop of its own.
 _GRACE = 1.0
@@ -84,7 +88,7 @@ class AsyncBody:
     def __next__(self) -> Any:
         self._state = _State.BEGUN
         try:
-            return self._run(_next_item(self._iterator, self._seconds_left()))
+            return self._run(partial(_next_item, self._iterator, self._seconds_left()))
         except StopAsyncIteration:
             self.close()
             raise StopIteration from None
@@ -98,14 +102,13 @@ class AsyncBody:
         state, self._state = self._state, _State.CLOSED
         nothing_has_run = state is _State.NEW and isasyncgen(self._iterator)
         if not (nothing_has_run or state is _State.CLOSED):
-            self._run(_close(self._iterator), closes=True)
+            self._run(partial(_close, self._iterator), closes=True)
 
-    def _run(self, step: Coroutine[Any, Any, Any], *, closes: bool = False) -> Any:
+    def _run(self, step: Step, *, closes: bool = False) -> Any:
         greenlet = current_greenlet()
         if greenlet is not None:
-            if self._task is not None:
-                step = self._task.run_here(step, closes=closes)
-            return greenlet.driver.run_coroutine(step, in_task=True)
+            coroutine = step() if self._task is None else self._task.run_here(step, closes=closes)
+            return greenlet.driver.run_coroutine(coroutine, in_task=True)
         if self._task is None:
             self._task = BodyTask(self._iterator)
             if self._task.own_loop is not None:
@@ -161,12 +164,12 @@ class BodyTask:
         own = None if call is None else call.context
         self._context = own if own is not None and getcurrent().gr_context is own else copy_context()
         self._task: asyncio.Task[None] | None = None
-        self._steps: asyncio.Queue[_Step] = asyncio.Queue()
-        self._current: _Step | None = None
+        self._orders: asyncio.Queue[_Order] = asyncio.Queue()
+        self._current: _Order | None = None
         self._is_cancelled = False
 
-    def run(self, coroutine: Coroutine[Any, Any, Any], *, closes: bool) -> Any:
-        """Run *coroutine* in the task and return its result; it *closes* the iterator, or makes an item.
+    def run(self, step: Step, *, closes: bool) -> Any:
+        """Run *step* in the task and return its result; it *closes* the iterator, or makes an item.
 
         On a thread, which waits, and meanwhile runs what is sent back by ``sync_to_async``.
 
@@ -175,19 +178,15 @@ class BodyTask:
 
         """
         thread = WaitingThread()
-        step = _Step(coroutine, closes, thread, thread.result)
-        try:
-            self._loop.call_soon_threadsafe(self._take, step)
-        except RuntimeError:
-            coroutine.close()
-            raise
+        order = _Order(lambda: thread.lend_to(step()), closes, thread.result)
+        self._loop.call_soon_threadsafe(self._take, order)
         return thread.wait()
 
-    async def run_here(self, coroutine: Coroutine[Any, Any, Any], *, closes: bool) -> Any:
-        """Run *coroutine* in the task, as ``run`` does. On the loop."""
-        step = _Step(coroutine, closes, None, Future())
-        self._take(step)
-        return await asyncio.wrap_future(step.result)
+    async def run_here(self, step: Step, *, closes: bool) -> Any:
+        """Run *step* in the task, as ``run`` does. On the loop."""
+        order = _Order(step, closes, Future())
+        self._take(order)
+        return await asyncio.wrap_future(order.result)
 
     def abandon(self) -> None:
         """Close the iterator and end the task, sooner or later. On any thread."""
@@ -215,20 +214,20 @@ class BodyTask:
 
     # -- on the loop
 
-    def _take(self, step: _Step) -> None:
+    def _take(self, order: _Order) -> None:
         if self._task is None:
             self._task = self._loop.create_task(run_in_greenlet(self._run(), self._context, self._call))
             self._task.add_done_callback(self._end)
             if self._call is not None:
                 self._call.note_task(self)
         if self._task.done():
-            step.drop()
+            order.drop()
         else:
-            self._steps.put_nowait(step)
+            self._orders.put_nowait(order)
 
     def _end(self, _task: asyncio.Task[None]) -> None:
-        while not self._steps.empty():
-            self._steps.get_nowait().drop()
+        while not self._orders.empty():
+            self._orders.get_nowait().drop()
         if self.own_loop is not None:
             self.own_loop.leave()
 
@@ -236,33 +235,27 @@ class BodyTask:
         is_open = True
         while is_open:
             try:
-                step = self._current = await self._steps.get()
+                order = self._current = await self._orders.get()
             except asyncio.CancelledError:  # between two items, as at the end of its loop
                 await _close(self._iterator)
                 return
-            is_open = not step.closes
+            is_open = not order.closes
             if self._is_cancelled and is_open:
-                step.drop()
+                order.drop()
             else:
-                await step.carry_out()
+                await await_into(order.result, order.step())
             self._current = None
 
 
-class _Step(NamedTuple):
-    """A part of what a task does, and who waits for it: a thread that lends itself, or the loop."""
+class _Order(NamedTuple):
+    """A *step* that a task is to do, and where its result goes."""
 
-    coroutine: Coroutine[Any, Any, Any]
+    step: Step
     closes: bool
-    thread: WaitingThread | None
     result: Future[Any]
-
-    async def carry_out(self) -> None:
-        coroutine = self.coroutine if self.thread is None else self.thread.lend_to(self.coroutine)
-        await await_into(self.result, coroutine)
 
     def drop(self) -> None:
         """Leave it undone: the task has ended, or has been cancelled."""
-        self.coroutine.close()
         if self.closes:
             self.result.set_result(None)
         else:

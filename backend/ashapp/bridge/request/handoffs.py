@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a greenlet has done elsewhere, and waits for without being interrupted.
 
+Theory of operation. The greenlet asks the task that drives it to wait for the hand-off, and gets its result.
 A hand-off runs in the context that is current where it is asked for. That is the one of the request, or one
 that the application has entered itself, by ``copy_context().run``.
 

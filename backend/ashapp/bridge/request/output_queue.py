@@ -15,14 +15,13 @@ taken what there is, as with a server that has no buffer.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from enum import Enum, auto
 
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.messages.errors import ClientDisconnected
-from ashapp.bridge.messages.types import Message
 
-__all__ = ["HIGH_WATER", "PIECE", "STREAM", "BodyStream", "WriteBehind", "pieces"]
+__all__ = ["HIGH_WATER", "PIECE", "STREAM", "BodyStream", "WriteBehind"]
 
 #: Bytes of a stream that are queued where there is no room for more.
 HIGH_WATER = 1 << 18
@@ -186,15 +185,3 @@ class WriteBehind:
         """Give so many bytes back. From any thread."""
         with self._mutex:
             self.held -= size
-
-
-def pieces(message: Message) -> Iterable[Message]:
-    """Return *message*; or parts of it, if its body is larger than a server should have at once."""
-    return (message,) if len(message.get("body", b"")) <= PIECE else _parts(message)
-
-
-def _parts(message: Message) -> Iterator[Message]:
-    body = message["body"]
-    for start in range(0, len(body), PIECE):
-        end = start + PIECE
-        yield {**message, "body": body[start:end], "more_body": message["more_body"] or end < len(body)}

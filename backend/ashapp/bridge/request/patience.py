@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""How long a request that the server has given up goes on to wait for its request thread."""
+"""How long a request on the loop that has been cancelled goes on to wait for what it has handed off.
+
+Theory of operation. A cancellation that comes while a hand-off runs waits for the end of that, and reaches
+the application then, if the phase allows it. If the server waits for the request to end, and a request thread
+does not come back, the call is given up after its ``grace``: the driving task ends, and the greenlet stays as
+it is. It is taken to its end when the thread comes back.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from ashapp.bridge.messages.environ import expects_continue
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected
 from ashapp.bridge.messages.response import Response
 from ashapp.bridge.messages.types import INFO, RequestInfo
-from ashapp.bridge.request.output_queue import HIGH_WATER, pieces
+from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE
 from ashapp.bridge.request.phases import Ending, Phase
 from ashapp.bridge.request.uploads.request_body import HIGH_WATER as READ_HIGH_WATER
 from ashapp.bridge.request.wsgi_output import WsgiOutput, log_late_failure
@@ -147,11 +147,12 @@ class WsgiCall(WsgiOutput, Call):
 
     async def _send_body(self, chunk: bytes, *, more: bool) -> None:
         """Send *chunk* in parts that a server may have at once, and let others come first now and then."""
-        message = {"type": "http.response.body", "body": chunk, "more_body": more}
-        for number, piece in enumerate(pieces(message)):
-            if number:
+        for start in range(0, len(chunk) or 1, PIECE):
+            if start:
                 await turn()  # the client may be quick
-            await self._send_to_client(piece)
+            end = start + PIECE
+            part, more_body = chunk[start:end], more or end < len(chunk)
+            await self._send_to_client({"type": "http.response.body", "body": part, "more_body": more_body})
         self._sent_messages += 1
         if self._sent_messages % _TURN == 0:
             await turn()

@@ -6,6 +6,7 @@ import gc
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 from wsgiref.validate import validator
 
@@ -126,11 +127,11 @@ def test_one_that_is_not_read_at_all_never_begins(app: flask.Flask, body: Body, 
 @pytest.mark.parametrize("closes", [False, True])
 def test_a_step_for_a_loop_that_has_ended_is_refused(body: Body, *, closes: bool) -> None:
     task = BodyTask(items := body.items())
-    assert task.run(anext(items), closes=False) == "a1"  # type: ignore[arg-type]
+    assert task.run(lambda: anext(items), closes=False) == "a1"  # type: ignore[arg-type]
     task.abandon()
     until(lambda: all(loop.is_closed() for loop in body.loops))
     with pytest.raises(RuntimeError, match="loop is closed"):
-        task.run(asyncio.sleep(0), closes=closes)
+        task.run(partial(asyncio.sleep, 0), closes=closes)
     gc.collect()  # no coroutine is left that was never awaited
 
 

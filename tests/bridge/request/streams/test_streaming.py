@@ -12,8 +12,8 @@ import pytest
 
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.errors import ClientDisconnected
-from ashapp.bridge.messages.types import Environ, Message, StartResponse
-from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE, BodyStream, WriteBehind, pieces
+from ashapp.bridge.messages.types import Environ, StartResponse
+from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE, BodyStream, WriteBehind
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.bridge.request.streams.conftest import Stream
 from tests.support.asgi import Client, fetch
@@ -270,17 +270,6 @@ def test_a_part_of_memory_is_theirs() -> None:
     behind.give_back(60)
     assert behind.take(50)
     assert behind.held == 90
-
-
-@pytest.mark.parametrize("size", [0, 1, PIECE, PIECE + 1, 3 * PIECE])
-def test_pieces_are_the_whole(size: int) -> None:
-    body = bytes(range(256)) * (size // 256) + bytes(size % 256)
-    parts = list(pieces({"type": "http.response.body", "body": body, "more_body": False}))
-    assert b"".join(part["body"] for part in parts) == body
-    assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
-    assert all(len(part["body"]) <= PIECE for part in parts)
-    head: Message = {"type": "http.response.start", "status": 200, "headers": []}
-    assert list(pieces(head)) == [head]
 
 
 class Body(list[bytes]):
