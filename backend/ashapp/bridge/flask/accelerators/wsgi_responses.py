@@ -67,7 +67,7 @@ def whole_response(response: Response, environ: Environ) -> tuple[str, list[tupl
     if (
         kind.__call__ is _CALL
         and kind.get_wsgi_response is get_wsgi_response
-        and vars(response).get("_on_close") == []
+        and getattr(response, "_on_close", None) == []
         and _is_whole(response, environ)
     ):
         body: Any = response.response
