@@ -4,7 +4,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from tests.support.client import Connection
 from tests.support.process import SERVE
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, is_listening, until
 
 APP = """
     from flask import Flask
@@ -32,11 +31,6 @@ APP = """
         return "answer"
     """
 ENV = {"ASHAPP_MANAGEMENT_PORT": "off", "ASHAPP_DRAIN_DELAY": "0", "ASHAPP_STALL_TIMEOUT": "3"}
-
-
-def is_listening(address: tuple[str, int]) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(address) == 0
 
 
 @pytest.mark.timeout(120)

@@ -2,6 +2,7 @@
 """Waits that end: a test that waits for longer than PATIENCE seconds has failed."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import TypeVar
 
-__all__ = ["PATIENCE", "eventually", "on_a_thread", "until", "until_set"]
+__all__ = ["PATIENCE", "eventually", "is_listening", "on_a_thread", "until", "until_set"]
 
 PATIENCE = 20.0
 
@@ -22,6 +23,12 @@ def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.001)
+
+
+def is_listening(address: tuple[str, int]) -> bool:
+    """Return whether a connection to *address* is accepted."""
+    with socket.socket() as probe:
+        return probe.connect_ex(address) == 0
 
 
 async def eventually(condition: Callable[[], object]) -> None:

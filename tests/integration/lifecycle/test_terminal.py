@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.client import Connection
 from tests.support.process import SERVE, end
-from tests.support.waiting import until
+from tests.support.waiting import is_listening, until
 
 APP = """
 import asyncio
@@ -97,17 +97,18 @@ def test_a_person_is_told_what_is_waited_for_and_how_not_to_wait(tmp_path: Path,
     flags = ["--workers", workers, "--timeout-graceful-shutdown", "600"]
     with at_terminal(tmp_path, *flags) as terminal:
         terminal.wait_for("Serving clock:app on http://127.0.0.1:")
-        terminal.wait_for("Application startup complete")
         port = re.search(r"http://127\.0\.0\.1:(\d+)", terminal.text)
         assert port is not None
-        with Connection(("127.0.0.1", int(port[1]))) as connection:
+        address = ("127.0.0.1", int(port[1]))
+        until(lambda: is_listening(address))
+        with Connection(address) as connection:
             connection.send(b"GET /ticks HTTP/1.1\r\nHost: a\r\n\r\n")
             connection.receive_head()
             terminal.press(CTRL_C)
             terminal.wait_for(f"Waiting for 1 request (GET '/ticks'), for 600 s at most{HINT}")
             terminal.press(CTRL_C)
             assert terminal.process.wait(60) == 0
-    assert "Cancelled 1 requests in flight: hurried" in terminal.text
+    assert "Cancelled 1 request in flight: hurried" in terminal.text
     (line,) = (line for line in terminal.text.splitlines() if "GET /ticks 200" in line)
     assert "error" not in line
     assert "disconnected" not in line

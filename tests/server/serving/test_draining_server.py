@@ -301,7 +301,7 @@ def test_what_takes_too_long_is_cancelled_and_torn_down_before_the_shutdown(
             assert connection.receive().status == status
         assert run.has_ended()
     assert run.application.events == ["cancelled", "shutdown"]
-    assert "Cancelled 1 requests in flight: timeout_graceful_shutdown is over" in caplog.messages
+    assert "Cancelled 1 request in flight: timeout_graceful_shutdown is over" in caplog.messages
     if status is None:
         assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
@@ -317,7 +317,7 @@ def test_a_second_signal_and_sigquit_hurry(
             until(lambda: len(signals) == 1 or "SIGTERM: Not ready any more" in caplog.text)
         assert run.has_ended()
     assert run.application.events == ["cancelled", "shutdown"]
-    assert "Cancelled 1 requests in flight: hurried" in caplog.messages
+    assert "Cancelled 1 request in flight: hurried" in caplog.messages
 
 
 def test_what_will_not_be_cancelled_does_not_hinder_the_shutdown() -> None:

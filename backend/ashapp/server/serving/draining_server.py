@@ -29,6 +29,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.serving.accept_queue import accept_last
+from ashapp.server.serving.connections import counted
 from ashapp.server.serving.server import Server
 from ashapp.server.settings.model import Settings
 from ashapp.server.settings.sources.addresses import InheritedAddress
@@ -188,7 +189,7 @@ class DrainingServer(Server):
         tasks = list(self.server_state.tasks)
         reason = "hurried" if self.ending is Ending.HURRIED else "timeout_graceful_shutdown is over"
         if tasks:
-            _log.warning("Cancelled %d requests in flight: %s", len(tasks), reason)
+            _log.warning("Cancelled %s in flight: %s", counted(len(tasks), "request"), reason)
             seconds = self.settings.timeout_lifespan_shutdown
             _log.info("Threads that still run, and the application's shutdown, have %g s", seconds)
         for task in tasks:
