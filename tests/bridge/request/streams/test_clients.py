@@ -4,7 +4,6 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -20,12 +19,11 @@ from tests.support.waiting import PATIENCE, until
 
 BLOCK = bytes(65536)
 ENDINGS = {"GeneratorExit", "CancelledError"}
-GO: dict[str, Callable[[Connection], None]] = {"close": Connection.close, "reset": Connection.vanish}
 
 
-def play_slowly(stream: Stream, chunk: bytes, *first: bytes) -> Stream:
+def play_slowly(stream: Stream, chunk: bytes) -> Stream:
     """Let *stream* make the same chunk again and again, for as long as a test may take."""
-    stream.script = itertools.chain(first, itertools.repeat(chunk, 20_000))
+    stream.script = itertools.repeat(chunk, 20_000)
     stream.pause = 0.001
     return stream
 
@@ -70,23 +68,6 @@ def test_a_slow_reader_holds_the_producer_and_stops_it_when_it_goes(
     connection.vanish()
     until(lambda: "closed" in journal)
     assert journal.names[0] in ENDINGS
-
-
-@on_every_server
-@pytest.mark.parametrize(("go", "chunk"), [("close", b""), ("reset", b"x")], ids=["nothing", "much"])
-def test_a_producer_is_stopped_when_the_client_goes(
-    app: flask.Flask, journal: Journal, stream: Stream, serve: Serve, go: str, chunk: bytes
-) -> None:
-    """A generator may yield b"" while it has nothing to say. It ends on its own thread."""
-    app.before_request(lambda: journal.note("before"))
-    play_slowly(stream, chunk, b"begin")
-    connection = Connection(serve(FlaskToAsgi(app)))
-    connection.send_request("GET", "/")
-    connection.receive_head()
-    GO[go](connection)
-    until(lambda: "closed" in journal, 10)
-    assert journal.names[1] in ENDINGS
-    assert len(journal.threads) == 1
 
 
 @pytest.mark.parametrize("size", [1000, 500_000, 20_000_000])
