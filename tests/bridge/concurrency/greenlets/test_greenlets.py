@@ -68,6 +68,18 @@ async def test_greenlets_are_used_again_and_hold_nothing_meanwhile(idle: list[Po
     assert [reference() for reference in held] == [None] * 3
 
 
+async def test_one_that_a_tracer_knows_from_its_first_step_is_used_again(idle: list[PooledGreenlet]) -> None:
+    """That of coverage keeps what it counts by greenlet, weakly."""
+    known = weakref.WeakKeyDictionary[Any, int]()
+    sys.setprofile(lambda *_: known.setdefault(getcurrent(), 0))
+    try:
+        for _ in range(3):
+            await run(lambda: None)
+    finally:
+        sys.setprofile(None)
+    assert len(idle) == 1
+
+
 @pytest.mark.parametrize("know", [lambda found: found, weakref.ref, lambda found: setattr(found, "user", 1)])
 async def test_one_that_code_knows_is_not_used_again(know: Callable[[Any], Any]) -> None:
     """What is kept by greenlets, or on them, or begun within one, would meet another request there."""

@@ -52,6 +52,7 @@ def take(holder: Holder, context: Context, depth: int) -> None:
     elif not _take_held(holder):
         holder.greenlet = PooledGreenlet()
         holder.greenlet.references = _count_references(holder)
+        holder.greenlet.weak_references = getweakrefcount(holder.greenlet)
     holder.greenlet.gr_context = context
     holder.greenlet.depth = depth
 
@@ -96,4 +97,4 @@ def _is_marked(greenlet: PooledGreenlet) -> bool:
 
     So do locals of gevent.
     """
-    return getweakrefcount(greenlet) > 0 or bool(greenlet.__dict__)
+    return getweakrefcount(greenlet) > greenlet.weak_references or bool(greenlet.__dict__)

@@ -22,12 +22,14 @@ DONE = object()
 class PooledGreenlet(Greenlet):
     """A greenlet that runs one function after the other."""
 
-    __slots__ = ("_inner", "caller", "depth", "driver", "references", "sync_depth")
+    __slots__ = ("_inner", "caller", "depth", "driver", "references", "sync_depth", "weak_references")
 
     #: What drives it, while it runs a function.
     driver: Driver
     #: How many references there are to it where nobody but its holder knows it; see ``pool``.
     references: int
+    #: How many weak ones: a tracer, as of coverage, has one from the first step on.
+    weak_references: int
 
     def __init__(self) -> None:
         super().__init__(work)
