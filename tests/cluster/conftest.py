@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import images
-from tests.cluster.cluster import Cluster
+from tests.cluster.chart import Charted
+from tests.cluster.cluster import Cluster, Kustomized
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,11 +24,13 @@ def base() -> str:
     return images.base()
 
 
-@pytest.fixture(scope="session")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster without the namespace, which is removed at the end."""
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+@pytest.fixture(scope="session", params=[Kustomized, Charted], ids=["kustomize", "helm"])
+def fresh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster with the namespace and the account of the pipeline alone; both are removed at the end."""
+    kind: type[Cluster] = request.param
+    cluster = kind(tmp_path_factory.mktemp("cluster"))
     cluster.remove()
+    cluster.prepare()
     yield cluster
     cluster.remove()
 
@@ -51,6 +54,12 @@ def cluster(deployed: Cluster, base: str, first: str) -> Cluster:
         deploy(deployed, first)
     deployed.scale(3)
     return deployed
+
+
+@pytest.fixture
+def kustomized(cluster: Cluster) -> Kustomized:
+    assert isinstance(cluster, Kustomized)
+    return cluster
 
 
 def deploy(cluster: Cluster, image: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.container.engine import docker
 from tests.manifests.render import MANIFESTS
 
-__all__ = ["base", "generation"]
+__all__ = ["base", "foreign", "generation"]
 
 _REPOSITORY = "ashapp-cluster-test"
 _APPLICATION = Path(__file__).parent / "image"
@@ -25,6 +25,12 @@ def generation(base: str, name: str, application: str = "application:app") -> st
     arguments = {"BASE": base, "GENERATION": name, "APPLICATION": application}
     options = [f"--build-arg={key}={value}" for key, value in arguments.items()]
     return _build(_APPLICATION, name, *options)
+
+
+def foreign(base: str) -> str:
+    """Build an image with httpbin, and return its tag."""
+    file = _APPLICATION / "foreign.Dockerfile"
+    return _build(_APPLICATION, "foreign", f"--file={file}", f"--build-arg=BASE={base}")
 
 
 def _build(context: Path, name: str, *options: str) -> str:

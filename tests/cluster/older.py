@@ -2,9 +2,11 @@
 """Manifests for a cluster that is older than they are made for.
 
 `adapted` leaves out, or says in another way, what a version does not know. A rollout does to requests what it
-did before: a ``preStop`` is of the same length in either form.
+did before: a ``preStop`` is of the same length in either form. ``python -m tests.cluster.older MINOR`` does
+it from standard input to standard output, as Helm asks for it.
 """
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,3 +41,7 @@ def _adapted(item: dict[str, Any], minor: int) -> dict[str, Any]:
 def _pre_stops(pod: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for container in pod["containers"]:
         yield container["lifecycle"]["preStop"]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(adapted(sys.stdin.read(), int(sys.argv[1])))

@@ -21,9 +21,7 @@ def test_a_broken_image_takes_no_traffic_and_is_undone(
     with traffic(cluster, f"an image that is {name}") as clients:
         result = cluster.deploy(image)
         clients.goes_on(clients.answered + 1000)
-    assert result.returncode != 0
-    assert "exceeded its progress deadline" in result.stdout + result.stderr
-    assert "rolled back" in result.stdout
+    assert result.returncode != 0, result.stdout
     assert clients.failures == []
     assert clients.generations == {tag.partition(":")[2] for tag in before.values()}
     assert cluster.pods() == before

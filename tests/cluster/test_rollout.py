@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A rolling update under load."""
+"""A rolling update under load: requests, WebSockets and streams."""
 
 from tests.cluster import images
 from tests.cluster.cluster import Cluster
@@ -9,7 +9,7 @@ from tests.cluster.traffic import traffic
 REQUESTS = 20_000
 
 
-def test_a_rolling_update_under_load_loses_no_request(cluster: Cluster, base: str, rounds: int) -> None:
+def test_a_rolling_update_under_load_loses_nothing(cluster: Cluster, base: str, rounds: int) -> None:
     for number in range(1, rounds + 1):
         name = f"update-{number}"
         image = images.generation(base, name)
@@ -20,5 +20,7 @@ def test_a_rolling_update_under_load_loses_no_request(cluster: Cluster, base: st
         assert result.returncode == 0, result.stdout + result.stderr
         assert clients.failures == []
         assert clients.answered >= REQUESTS
+        sessions = clients.sessions
+        assert min(sessions.messages, sessions.events, sessions.streams, sessions.departures) > 0
         assert clients.generations == {tag.partition(":")[2] for tag in before} | {name}
         assert set(cluster.pods().values()) == {image}

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""More and fewer pods, and a node that is drained, under load."""
+"""More and fewer pods, a node that is drained, and a pod that dies."""
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, RemoteDisconnected
 
 import pytest
 
 from tests.cluster.cluster import Cluster, ClusterError
 from tests.cluster.traffic import traffic
+from tests.support.waiting import until
+
+#: Seconds until the cluster has noticed that a container is no more, for which it looks once in a second.
+NOTICE = 10
 
 
 @contextmanager
@@ -47,3 +53,18 @@ def test_draining_the_node_stops_at_the_disruption_budget_and_loses_no_request(c
     cluster.rollout_status()
     assert clients.failures == []
     assert len(cluster.pods()) == 3
+
+
+def test_a_pod_that_dies_is_restarted_and_the_others_serve(cluster: Cluster) -> None:
+    before = cluster.restarts()
+    with closing(HTTPConnection(*cluster.address, timeout=20)) as client:
+        client.request("POST", "/crash")
+        with pytest.raises((RemoteDisconnected, ConnectionResetError)):
+            client.getresponse()
+    until(lambda: sum(cluster.restarts().values()) == sum(before.values()) + 1, 60)
+    time.sleep(NOTICE)
+    with traffic(cluster, "after the death of a pod") as clients:
+        cluster.rollout_status()
+        clients.goes_on(1000)
+    assert clients.failures == []
+    assert cluster.restarts().keys() == before.keys()

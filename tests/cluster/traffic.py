@@ -7,33 +7,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.cluster.cluster import Cluster
+from tests.cluster.sessions import Sessions
 from tests.support.network.load import POST, Load
 
 __all__ = ["Traffic", "traffic"]
 
+ASYNC = b"GET /async HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Traffic:
-    """Short requests on 16 connections, and on four such as outlast the time that a pod drains."""
+    """Short requests on 16 connections, on a hundred that are mostly idle, on four such as outlast a drain.
+
+    Beside them there are WebSockets and streams.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         address = cluster.address
         self.short = Load(address, 16, POST, pause=0.05)
+        self.idle = Load(address, 100, ASYNC, pause=2)
         self.slow = Load(address, 4, SLOW)
+        self.sessions = Sessions(address)
 
     @property
     def answered(self) -> int:
-        return self.short.answered + self.slow.answered
+        return self.short.answered + self.idle.answered + self.slow.answered
 
     @property
     def failures(self) -> list[str]:
-        return self.short.failures + self.slow.failures
+        return self.short.failures + self.idle.failures + self.slow.failures + self.sessions.failures
 
     @property
     def generations(self) -> set[str]:
         """Who has answered."""
-        return {body.decode() for body in self.short.bodies | self.slow.bodies}
+        return {body.decode() for body in self.short.bodies | self.idle.bodies | self.slow.bodies}
 
     def goes_on(self, requests: int) -> None:
         """Wait until *requests* have been answered, counted from the beginning."""
@@ -49,12 +56,15 @@ def traffic(cluster: Cluster, title: str) -> Iterator[Traffic]:
     traffic = Traffic(cluster)
     started = time.monotonic()
     try:
-        with traffic.short, traffic.slow:
+        with traffic.short, traffic.idle, traffic.slow, traffic.sessions:
             yield traffic
     finally:
         sent = traffic.answered + len(traffic.failures)
         seconds = time.monotonic() - started
+        sessions = traffic.sessions
         print(
-            f"\n{title}: {sent} requests sent, {len(traffic.failures)} failed, in {seconds:.0f} s",
+            f"\n{title}: {sent} requests sent, {len(traffic.failures)} failed, in {seconds:.0f} s; "
+            f"{sessions.messages} messages, {sessions.events} events and {sessions.streams} whole streams, "
+            f"{sessions.departures} times told to leave",
             file=sys.stderr,
         )
