@@ -19,25 +19,6 @@ def environ_of(*headers: tuple[bytes, bytes], limit: int | None = 100) -> dict[s
     return environ
 
 
-@pytest.mark.parametrize(
-    ("name", "key"),
-    [
-        (b"x-user", "HTTP_X_USER"),
-        (b"X-User", "HTTP_X_USER"),
-        (b"content-length", "CONTENT_LENGTH"),
-        (b"Content-Type", "CONTENT_TYPE"),
-        (b"content-md5", "HTTP_CONTENT_MD5"),
-        (b"cookie", "HTTP_COOKIE"),
-        (b"proxy", "HTTP_PROXY"),
-        (b"x_user", None),
-        (b"content_length", None),
-        (b"_", None),
-    ],
-)
-def test_environ_key(name: bytes, key: str | None) -> None:
-    assert environ_key(name) == key
-
-
 @given(st.binary(max_size=12), st.binary(max_size=12))
 def test_two_names_share_a_key_only_if_they_differ_in_ascii_case(one: bytes, other: bytes) -> None:
     if environ_key(one) is not None and environ_key(one) == environ_key(other):
