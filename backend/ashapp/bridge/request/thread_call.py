@@ -9,8 +9,8 @@ The two meet at ``_opening``, a future that is resolved once, by one crossing of
 most cases the response is complete by then (its length is known and reached, or it is a list). It goes out as
 one start and one body message (or a few, if it is large), while the thread closes the iterable. Otherwise, or
 where too much waits for clients already, the body follows through a ``BodyStream``. While it is not complete,
-``RequestBody`` watches for a client that goes away. If the application fails
-before its response begins, the thread crosses when it has done with the request.
+``RequestBody`` watches for a client that goes away. If the application fails before its response begins, the
+thread crosses when it has done with the request.
 
 Sync code can't be stopped. So the client is watched while the call waits for a thread, while a body is
 streamed, and while the thread waits for a coroutine, which can be cancelled.
