@@ -299,17 +299,9 @@ class RequestBody:
                     was_resting = self.is_resting
                     self._weigh()
                     break
-                if self._state is _State.COMPLETE:
-                    return b""
-                if self._state is _State.BROKEN_OFF:
-                    raise ClientDisconnected("the client went away before the request body was complete")
-                try:
-                    wake, wait = make_wait(self.loop)
-                except RuntimeError:
-                    if self.announced:
-                        raise
-                    return b""
-                self._wakes += (wake,)
+                wait = self._prepare_to_wait()
+            if wait is None:
+                return b""
             if self._pump is None:
                 self._call_loop(self.start)
             wait()
@@ -320,6 +312,21 @@ class RequestBody:
         if self.share is not None and self.taken // PROOF > proofs:
             self._call_loop(partial(self.share.note_given, self.taken))
         return chunk
+
+    def _prepare_to_wait(self) -> Callable[[], object] | None:
+        """Return what waits for the next chunk, or None at the end of the body. Under the mutex."""
+        if self._state is _State.COMPLETE:
+            return None
+        if self._state is _State.BROKEN_OFF:
+            raise ClientDisconnected("the client went away before the request body was complete")
+        try:
+            wake, wait = make_wait(self.loop)
+        except RuntimeError:
+            if self.announced:
+                raise
+            return None
+        self._wakes += (wake,)
+        return wait
 
     def _call_loop(self, callback: Callable[[], None]) -> None:
         try:
