@@ -109,6 +109,12 @@ class GreenletDriver(Driver):
         finally:
             del raised  # the traceback leads to this frame
 
+    @property
+    def error(self) -> BaseException | None:
+        """What the last step of the coroutine has raised, but for its end."""
+        raised = self._outcome[1] if self._outcome else None
+        return None if type(raised) is StopIteration else raised
+
     def _go_on(self, value: Any) -> Any:
         if self._outcome:
             return self._step(self._coroutine.send, value)
