@@ -5,13 +5,16 @@ import asyncio
 import contextlib
 import functools
 import gc
+import inspect
 import logging
 import os
 import socket
 import sys
 import threading
+import traceback
 from asyncio import Runner
-from collections.abc import Generator, Iterator
+from collections.abc import Coroutine, Generator, Iterator
+from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -45,6 +48,8 @@ class Server(uvicorn.Server):
         # What ends it, for the log.
         self._signal = ""
         self._loop: asyncio.AbstractEventLoop | None = None
+        # What serves, and what starts the application.
+        self._task: asyncio.Task[Any] | None = None
         self._start: asyncio.Task[None] | None = None
         self._end_has_begun = asyncio.Event()
         self._connections = Connections(self.server_state.connections)
@@ -61,11 +66,30 @@ class Server(uvicorn.Server):
             kept_from_children(self._descriptors),
             Runner(loop_factory=self.config.get_loop_factory()) as runner,
         ):
+            awaited: Coroutine[Any, Any, None] | None = self.serve(sockets)
             try:
-                runner.run(self.serve(sockets))
+                while awaited is not None:
+                    awaited = self._run(runner, awaited, process)
             finally:
                 if os.getpid() != process:
                     end_forked_child()
+
+    def _run(
+        self, runner: Runner, awaited: Coroutine[Any, Any, None], process: int
+    ) -> Coroutine[Any, Any, None] | None:
+        """Run the loop until *awaited* has ended, or stops it; return what is to be awaited then.
+
+        What stops it is ``sys.exit()`` in a task that a view has begun: all other requests would end with it.
+        """
+        try:
+            runner.run(awaited)
+        except (SystemExit, KeyboardInterrupt) as error:
+            has_ended = self._task is None or self._task.done() or os.getpid() != process
+            if has_ended or not _comes_from_task(error):
+                raise
+            _log.error("A task of the application raised %r; the service goes on", error, exc_info=error)
+            return _wait_for(self._task)
+        return None
 
     def _descriptors(self) -> Iterator[int]:
         if "acceptor" in vars(self):  # else there is none yet
@@ -92,6 +116,7 @@ class Server(uvicorn.Server):
 
         """
         self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
         self._start = self._loop.create_task(self.lifespan.startup())
         if self.should_exit:
             self._start.cancel()
@@ -181,3 +206,16 @@ class Server(uvicorn.Server):
                 await self.lifespan.shutdown()
         except TimeoutError:
             _log.error("The application was not shut down within %g s", seconds)
+
+
+def _comes_from_task(error: BaseException) -> bool:
+    """Say whether a coroutine has raised *error*, not a callback or a signal handler while the loop waits."""
+    return any(
+        frame.f_code.co_flags & inspect.CO_COROUTINE for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
+
+
+async def _wait_for(task: asyncio.Task[Any] | None) -> None:
+    if task is not None:
+        await asyncio.wait({task})
+        task.result()
