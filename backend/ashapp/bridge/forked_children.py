@@ -20,15 +20,12 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from ashapp.bridge.concurrency.context import in_request
 from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet, enter_call
-from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE, PooledGreenlet
 from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
-
-if TYPE_CHECKING:
-    from ashapp.bridge.concurrency.call import Call
 
 __all__ = ["WayBack", "end_forked_child", "look_after_forks"]
 
@@ -68,16 +65,22 @@ def _code_of(error: SystemExit) -> int:
 class WayBack:
     """What a forked child finds in place of the loop, and of what drives its greenlet: it ends there."""
 
-    def __init__(self, call: Call | None) -> None:
-        self._call = call
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
 
     def call_soon_threadsafe(self, callback: Any = None, *_: object, **__: object) -> NoReturn:
         """End this process, which would tell the loop that something is done."""
         end_forked_child(getattr(getattr(callback, "__self__", None), "_error", None))
 
-    def switch(self, *_: object, **__: object) -> NoReturn:
+    def switch(self, item: object = None, *_: object, **__: object) -> NoReturn:
         """End this process, which would wait for the loop, send, or be done with the request."""
-        end_forked_child(sys.exception() or getattr(self._call, "error", None))
+        error = sys.exception()
+        if item is DONE:  # the coroutine that forked has ended
+            try:
+                self._driver.result()
+            except BaseException as raised:
+                error = raised
+        end_forked_child(error)
 
 
 class _DisownedGreenlet(PooledGreenlet):
@@ -92,7 +95,7 @@ def _note_loop() -> None:
 
 def _leave_server() -> None:
     call, greenlet, loop = current_call(), current_greenlet(), _forking.loop
-    way_back: Any = WayBack(call)
+    way_back: Any = WayBack(None if greenlet is None else greenlet.driver)
     if call is not None:
         call.disown(way_back)
         enter_call(None)
