@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import Connection
+from tests.support.client import Address, Connection, fetch
 from tests.support.process import SERVE, end
 from tests.support.waiting import is_listening, until
 
@@ -62,6 +62,15 @@ class Terminal:
         until(lambda: text in self.text or self.process.poll() is not None, 60)
         assert text in self.text, self.text
 
+    def address(self) -> Address:
+        """Return where the service listens, as soon as it does."""
+        self.wait_for("Serving clock:app on http://127.0.0.1:")
+        port = re.search(r"http://127\.0\.0\.1:(\d+)", self.text)
+        assert port is not None
+        address = ("127.0.0.1", int(port[1]))
+        until(lambda: is_listening(address))
+        return address
+
     def press(self, keys: bytes) -> None:
         os.write(self._descriptor, keys)
 
@@ -95,19 +104,13 @@ def at_terminal(folder: Path, *flags: str) -> Iterator[Terminal]:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_person_is_told_what_is_waited_for_and_how_not_to_wait(tmp_path: Path, workers: str) -> None:
     flags = ["--workers", workers, "--timeout-graceful-shutdown", "600"]
-    with at_terminal(tmp_path, *flags) as terminal:
-        terminal.wait_for("Serving clock:app on http://127.0.0.1:")
-        port = re.search(r"http://127\.0\.0\.1:(\d+)", terminal.text)
-        assert port is not None
-        address = ("127.0.0.1", int(port[1]))
-        until(lambda: is_listening(address))
-        with Connection(address) as connection:
-            connection.send(b"GET /ticks HTTP/1.1\r\nHost: a\r\n\r\n")
-            connection.receive_head()
-            terminal.press(CTRL_C)
-            terminal.wait_for(f"Waiting for 1 request (GET '/ticks'), for 600 s at most{HINT}")
-            terminal.press(CTRL_C)
-            assert terminal.process.wait(60) == 0
+    with at_terminal(tmp_path, *flags) as terminal, Connection(terminal.address()) as connection:
+        connection.send(b"GET /ticks HTTP/1.1\r\nHost: a\r\n\r\n")
+        connection.receive_head()
+        terminal.press(CTRL_C)
+        terminal.wait_for(f"Waiting for 1 request (GET '/ticks'), for 600 s at most{HINT}")
+        terminal.press(CTRL_C)
+        assert terminal.process.wait(60) == 0
     assert "Cancelled 1 request in flight: hurried" in terminal.text
     (line,) = (line for line in terminal.text.splitlines() if "GET /ticks 200" in line)
     assert "error" not in line
@@ -117,8 +120,7 @@ def test_a_person_is_told_what_is_waited_for_and_how_not_to_wait(tmp_path: Path,
 
 def test_a_person_is_told_of_a_drain(tmp_path: Path) -> None:
     with at_terminal(tmp_path, "--drain-delay", "600") as terminal:
-        terminal.wait_for("Serving clock:app on http://127.0.0.1:")
-        terminal.wait_for("Application startup complete")
+        assert fetch(terminal.address(), "/nowhere").status == 404
         terminal.press(CTRL_C)
         terminal.wait_for(f"SIGINT: Not ready any more; connections are accepted for 600.0 s{HINT}")
         terminal.press(CTRL_C)
