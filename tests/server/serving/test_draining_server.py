@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -125,19 +126,20 @@ def running(combination: Combination = EACH_ONCE[0], **flags: Any) -> Iterator[R
 
 
 def test_a_server_with_nothing_to_do_seldom_wakes_and_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks: list[float] = []
+    ticks = defaultdict[uvicorn.Server, list[float]](list)  # others, of earlier tests, may be there
 
     async def on_tick(server: uvicorn.Server, _: int) -> bool:
-        ticks.append(time.monotonic())
+        ticks[server].append(time.monotonic())
         return server.should_exit
 
     monkeypatch.setattr(uvicorn.Server, "on_tick", on_tick)
     with running() as service:
-        until(lambda: len(ticks) > 1, PATIENCE)
+        own = ticks[service.server]
+        until(lambda: len(own) > 1, PATIENCE)
         service.on_loop(service.server.drain)
         assert service.has_ended()
-    assert len(ticks) <= 3
-    assert ticks[1] - ticks[0] > 0.5
+    assert len(own) <= 3
+    assert own[1] - own[0] > 0.5
 
 
 @contextmanager
