@@ -7,9 +7,9 @@ to wait for a hand-off that runs elsewhere, on the thread of the request or as a
 where the view doesn't wait there is no other task and no watching for a disconnect either.
 
 Requests that the server has read in one turn of the loop go through it in step: the task lets the others come
-first before it runs the application, and again before it sends a complete response. So each part of the work
-is done for all of them in a row, while its code is in the processor's caches; with 16 busy connections a
-small view then takes a sixth less time.
+first before it runs the application, before it sends a complete response, and before it clears up. So each
+part of the work is done for all of them in a row, while its code is in the processor's caches. Each of the
+three saves a small view 4 to 12 % of its time, with 32 busy connections.
 
 The application has the context of the request, the driving task has the server's: what is sent
 is sent in the server's, so that nothing of this request gets into the next one.
@@ -140,6 +140,7 @@ class LoopCall(WsgiCall, CallOnLoop):
                 await turn()
                 if not self._answers(*final):
                     await self._deliver(self._send_final(*final))
+                await turn()
             if self._timeout_answer is not None:
                 await self._deliver(self._timeout_answer)
         except asyncio.CancelledError:
