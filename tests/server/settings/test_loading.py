@@ -254,6 +254,7 @@ def test_several_addresses_take_the_place_of_one(monkeypatch: pytest.MonkeyPatch
     [
         ("workerz = 2", "'workerz' in the config file is not a setting; did you mean 'workers'?"),
         ("log-level = 'info'", "'log-level' in the config file is not a setting; did you mean 'log_level'?"),
+        ("self = 1", "'self' in the config file is not a setting"),
         ("[tls]\nkey = 1", "'tls' in the config file is not a setting"),
         ("port = 'x'", "port = 'x' (config file): must be a whole number from 0 to 65535"),
         ("secret_key = 5", "secret_key (config file): must be a valid string"),

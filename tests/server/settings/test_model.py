@@ -2,6 +2,7 @@
 import math
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from ashapp.server.settings import lifecycle
 from ashapp.server.settings.descriptions import descriptions
 from ashapp.server.settings.model import REFERENCE_API, ServerSettings, Settings
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS, kind_of
+
+HUGE = "9" * 400
+ODD: tuple[Any, ...] = (True, 1, math.inf, 10**400, HUGE, f"{HUGE}h", f"{HUGE}kib", "\0", [], [[]], {"a": {}})
 
 
 def settings(**values: Any) -> Settings:
@@ -50,6 +54,13 @@ def test_settings_do_not_change_and_do_not_show_a_secret() -> None:
     with pytest.raises(ValueError, match="prot: there is no such name; workers: must be a whole number"):
         settings(prot=1, workers=0)
     assert "horse" not in f"{found.secret_key} {found.secret_key!r}"
+
+
+@pytest.mark.parametrize("name", [*ServerSettings.fields, "self"])
+def test_what_no_setting_can_be_is_refused_and_nothing_else_is_raised(name: str) -> None:
+    for odd in ODD:
+        with suppress(ValueError):
+            ServerSettings(**{name: odd})
 
 
 def test_uvicorns_defaults_are_left_to_uvicorn() -> None:

@@ -2,6 +2,7 @@
 """What faults can be asked for, and what is said of a request for one that can't."""
 
 import json
+import re
 from functools import cached_property
 from typing import Any, Literal
 
@@ -25,13 +26,16 @@ __all__ = [
     "parse",
 ]
 
+_VARIABLE = re.compile(r"<[^>]*>")
 _EXAMPLES = "such as /users/<id> or /api/<path:rest>"
 
 
 def _rule(text: str) -> str:
     try:
-        _adapter(text)
-    except (LookupError, ValueError) as error:
+        # What is wrong with the arguments of a converter shows only where a path is looked at.
+        for value in ("1", "1.0"):
+            _adapter(text).test(_VARIABLE.sub(value, text))
+    except Exception as error:
         raise ValueError(
             f"must be a rule as Flask writes it, without converters of an application's own, {_EXAMPLES} "
             f"({error.args[0] if error.args else error})"

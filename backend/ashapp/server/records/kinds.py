@@ -39,6 +39,7 @@ class Kind(NamedTuple):
     #: Says it, to be put behind a value that is refused.
     allowed: str
     #: Returns what is meant by a value. Raises ``ValueError``, with a text if *allowed* does not say enough.
+    #: A value that makes it raise anything else is refused too: that of a number too large, say.
     check: Callable[[Any], Any]
     #: Returns what a text stands for; the text itself if that is nothing.
     read: Callable[[str], Any] = str
@@ -58,8 +59,9 @@ class Kind(NamedTuple):
         """
         try:
             return self.check(self.read(value) if isinstance(value, str) and not is_strict else value)
-        except ValueError as error:
-            raise ValueError(str(error) or self.allowed) from None
+        except Exception as error:
+            told = str(error) if isinstance(error, ValueError) else ""
+            raise ValueError(told or self.allowed) from None
 
 
 def _required(is_allowed: bool) -> None:  # noqa: FBT001 - that is all it is about

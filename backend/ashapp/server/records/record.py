@@ -83,7 +83,7 @@ class Record:
         attributes = [pair for base in reversed(cls.__mro__) for pair in vars(base).items()]
         cls.fields = {name: each for name, each in attributes if isinstance(each, Field)}
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, /, **given: Any) -> None:
         wrong = [Wrong(name, value, None) for name, value in given.items() if name not in self.fields]
         values = vars(self)
         for name, each in self.fields.items():
@@ -111,7 +111,7 @@ class Record:
         """Return the values by their names."""
         return {name: getattr(self, name) for name in self.fields}
 
-    def replaced(self, **values: Any) -> Self:
+    def replaced(self, /, **values: Any) -> Self:
         """Return one with other *values*, which are not checked."""
         other = object.__new__(type(self))
         vars(other).update(vars(self), **values)
