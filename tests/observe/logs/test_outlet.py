@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import errno
 import os
 import socket
 import sys
@@ -87,3 +88,18 @@ def test_what_waits_is_not_written_to_whatever_has_got_its_number(stack: ExitSta
     os.set_blocking(others_reader, False)
     with pytest.raises(BlockingIOError):
         os.read(others_reader, 1000)
+
+
+def test_where_no_lock_is_to_be_had_lines_are_written_without(
+    stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    reader, writer = open_ends(stack)
+    outlet = Outlet(writer)
+    stack.callback(outlet.close)
+    outlet.write(LINE)
+    assert outlet.try_write(LINE) == len(LINE)
+    assert os.read(reader, 1000) == LINE * 2
