@@ -24,7 +24,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.routing.matcher import State, StateMachineMatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, MutableMapping
+    from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 
     from werkzeug.routing.rules import RulePart
 
@@ -36,7 +36,13 @@ __all__ = ["RuleIndex", "index_of"]
 _FEW = 8
 _parser: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - of Python
 
-_thread = threading.local()
+
+class _Thread(threading.local):
+    # The parts of the path that is matched, and of that with single slashes if it has others.
+    paths: Sequence[list[str]] = ()
+
+
+_thread = _Thread()
 
 
 def index_of(url_map: Map) -> RuleIndex | None:
@@ -88,8 +94,10 @@ class RuleIndex(StateMachineMatcher):
         """Return the rule for a request with its arguments; see ``StateMachineMatcher.match``."""
         if not self._is_needed:
             return super().match(domain, path, method, websocket)
-        paths = (path, re.sub("/{2,}", "/", path)) if "//" in path else (path,)
-        _thread.paths = [[domain, *path.split("/")] for path in paths]
+        parts = [domain, *path.split("/")]
+        _thread.paths = [parts]
+        if "//" in path:
+            _thread.paths.append([domain, *re.sub("/{2,}", "/", path).split("/")])
         try:
             return super().match(domain, path, method, websocket)
         finally:
@@ -119,28 +127,34 @@ class _Transitions(list["Transition"]):
         self._depth = depth
         self._compiled: dict[int, Transition] = {}
         # Positions by whether the rest of a path is the target, the lengths of both ends, and both ends.
-        self._positions: dict[bool, dict[tuple[int, int], dict[str, list[int]]]] = {}
+        positions: dict[tuple[bool, int, int], dict[str, list[int]]] = {}
         for position, (part, _) in enumerate(transitions):
             start, end = _ends(part.content)
-            by_lengths = self._positions.setdefault(part.final, {})
-            by_ends = by_lengths.setdefault((len(start), len(end)), {})
+            by_ends = positions.setdefault((part.final, len(start), len(end)), {})
             by_ends.setdefault(start + end, []).append(position)
+        self._positions = [
+            (final, slice(start), slice(-end, None) if end else None, by_ends)
+            for (final, start, end), by_ends in positions.items()
+        ]
 
     def __iter__(self) -> Iterator[Transition]:
-        paths = getattr(_thread, "paths", ())
+        paths = _thread.paths
         if not paths:
             return super().__iter__()
-        found = [position for parts in paths for position in self._fitting(parts)]
+        found = self._fitting(paths[0])
+        for parts in paths[1:]:
+            found += self._fitting(parts)
         return map(self._compile, found if len(found) < 2 else sorted(set(found)))
 
     def _fitting(self, parts: list[str]) -> list[int]:
+        depth = self._depth
+        part = parts[depth] if depth < len(parts) else ""
         found: list[int] = []
-        for final, by_lengths in self._positions.items():
-            depth = self._depth
-            target = "/".join(parts[depth:]) if final else parts[depth] if depth < len(parts) else ""
-            for (start, end), by_ends in by_lengths.items():
-                ends = target[:start] + target[len(target) - end :] if end else target[:start]
-                found += by_ends.get(ends, ())
+        for final, start, end, by_ends in self._positions:
+            target = "/".join(parts[depth:]) if final else part
+            ends = target[start] if end is None else target[start] + target[end]
+            if ends in by_ends:
+                found += by_ends[ends]
         return found
 
     def _compile(self, position: int) -> Transition:
