@@ -2,6 +2,8 @@
 """The bridge under the shape of Flask's development branch: contexts are merged, and passed first."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +11,7 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
-from tests.support.applications.merged_flask import merge_contexts
+from tests.support.applications.merged_flask import IS_MERGED, merge_contexts
 from tests.support.asgi import fetch
 from tests.support.flask import make_app
 from tests.support.journal import Journal
@@ -130,3 +132,39 @@ async def test_a_copied_context(app: flask.Flask, journal: Journal, kind: str) -
     add_view(app, view, kind)
     assert (await fetch(FlaskToAsgi(app))).body == b"/"
     assert journal.names == ["before", "work", *ENDS, "after", *ENDS]
+
+
+LEGACY = """
+import asyncio, warnings
+import flask
+from ashapp import FlaskToAsgi
+from tests.support.asgi import fetch
+
+warnings.simplefilter("ignore", DeprecationWarning)
+
+class Legacy(flask.Flask):
+    def full_dispatch_request(self):
+        return super().full_dispatch_request()
+
+    def handle_exception(self, error):
+        return super().handle_exception(error)
+
+app = flask.Flask("app")
+
+@app.get("/")
+async def view():
+    return app.test_client().get("/inner").text
+
+@app.get("/inner")
+async def inner():
+    return "inner"
+
+print(asyncio.run(fetch(FlaskToAsgi(app))).body)
+"""
+
+
+@pytest.mark.skipif(not IS_MERGED, reason="Flask wraps methods of its own since 3.2")
+def test_a_subclass_of_old_in_the_process_changes_nothing_for_other_applications() -> None:
+    """In a process of its own: Flask wraps its methods for good."""
+    command = [sys.executable, "-c", LEGACY]
+    assert subprocess.run(command, capture_output=True, timeout=60, check=True).stdout == b"b'inner'\n"

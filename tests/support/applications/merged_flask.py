@@ -11,10 +11,15 @@ from typing import Any, Self
 
 import flask
 import pytest
-from flask.globals import _cv_app, _cv_request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-__all__ = ["merge_contexts"]
+__all__ = ["IS_MERGED", "merge_contexts"]
+
+#: Whether the Flask that is installed has that shape itself.
+IS_MERGED = "request_ctx" not in vars(flask.globals)
+
+_cv_app: Any = flask.globals._cv_app
+_cv_request: Any = vars(flask.globals).get("_cv_request")
 
 _PASSED_ON = (
     "preprocess_request",
@@ -52,11 +57,11 @@ class _Context:
         self._pushed += 1
         if self._tokens is not None:
             return
-        self._tokens = [_cv_app.set(self)]  # type: ignore[arg-type]
+        self._tokens = [_cv_app.set(self)]
         flask.appcontext_pushed.send(self.app, _async_wrapper=self.app.ensure_sync)
         if self.request is None:
             return
-        self._tokens.append(_cv_request.set(self))  # type: ignore[arg-type]
+        self._tokens.append(_cv_request.set(self))
         if self.session is None:
             self.session = self._session = self.app.session_interface.open_session(self.app, self.request)
         try:
@@ -76,7 +81,7 @@ class _Context:
             self.request.close()
         app.do_teardown_appcontext(self, error)
         for variable, token in zip((_cv_app, _cv_request), self._tokens, strict=False):
-            variable.reset(token)  # type: ignore[attr-defined]
+            variable.reset(token)
         self._tokens = None
         flask.appcontext_popped.send(app, _async_wrapper=app.ensure_sync)
 
@@ -150,7 +155,9 @@ def _handle_exception(self: Any, context: _Context, error: Exception) -> Any:
 
 
 def merge_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give ``flask.Flask`` that shape, for a test."""
+    """Give ``flask.Flask`` that shape, for a test, unless it has it."""
+    if IS_MERGED:
+        return
     for name in _PASSED_ON:
         monkeypatch.setattr(flask.Flask, name, _context_first(getattr(flask.Flask, name)))
     monkeypatch.setattr(flask.Flask, "app_context", _app_context)

@@ -60,6 +60,7 @@ _CONTEXTS = "flask/accelerators/contexts.py"
 _DISPATCHING = "flask/accelerators/dispatching.py"
 _ASYNC_DISPATCH = "flask/async_dispatch.py"
 _RESPONSES = "flask/accelerators/responses.py"
+_STREAM = "streams/sync_stream.py"
 _SESSIONS = "flask/accelerators/sessions.py"
 _WSGI_RESPONSES = "flask/accelerators/wsgi_responses.py"
 _ASGIREF = "concurrency/waiting_thread.py concurrency/context.py"
@@ -124,7 +125,11 @@ READ = (
     Patch("werkzeug.wrappers.Response._status_code", _MADE, _RESPONSES),
     Patch("werkzeug.datastructures.Headers._list", _MADE, f"{_RESPONSES} {_WSGI_RESPONSES}"),
     Patch("flask.Flask._got_first_request", "it is Flask's to set it", _DISPATCHING),
-    Patch("flask.globals._cv_app", "its proxies are slow", f"{_CONTEXTS} {_DISPATCHING} {_ASYNC_DISPATCH}"),
+    Patch(
+        *("flask.globals._cv_app", "its proxies are slow, and can't be set"),
+        f"{_CONTEXTS} {_DISPATCHING} {_ASYNC_DISPATCH} {_STREAM}",
+    ),
+    Patch("flask.ctx.AppContext._cv_token", "the thread of a stream leaves the context", _STREAM),
     Patch(
         "flask.globals._cv_request", "its proxies are slow", f"{_CONTEXTS} {_DISPATCHING} {_ASYNC_DISPATCH}"
     ),

@@ -90,11 +90,11 @@ def tools_around(app: Flask) -> list[str]:
 
 
 def _is_defined_in(module: str, method: Any) -> bool:
-    return (
-        type(method) is FunctionType
-        and method.__globals__ is vars(sys.modules[module])
-        and not hasattr(method, "__wrapped__")
-    )
+    if type(method) is not FunctionType or method.__globals__ is not vars(sys.modules[module]):
+        return False
+    # Flask 3.2 wraps methods of its own, to pass a context to them where a subclass of old does not.
+    inner = getattr(method, "__wrapped__", None)
+    return inner is None or _is_defined_in(module, inner)
 
 
 def _is_passed_to(name: str) -> bool:

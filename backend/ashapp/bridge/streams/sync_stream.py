@@ -6,7 +6,10 @@ from __future__ import annotations
 import queue
 import threading
 from contextvars import copy_context
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
+
+import flask.globals
 
 from ashapp.bridge.streams.event import HEARTBEAT, encode, farewell
 
@@ -71,6 +74,7 @@ class SyncStream:
             return HEARTBEAT
 
     def _produce(self) -> None:
+        _take_over(self._source)
         try:
             for item in self._source:
                 self._items.put(encode(item))
@@ -83,3 +87,14 @@ class SyncStream:
             if hasattr(self._source, "close"):
                 self._source.close()
             self._items.put(_END)
+
+
+def _take_over(source: Any) -> None:
+    """Let this thread leave the Flask context that ``stream_with_context`` holds for *source*, if it does.
+
+    From Flask 3.2 on, that has been entered in the view, and can be left only where the token was made.
+    """
+    if type(source) is GeneratorType and source.gi_code in flask.stream_with_context.__code__.co_consts:
+        context: Any = flask.globals._cv_app.get(None)  # noqa: SLF001 - see ``patches``
+        if getattr(context, "_cv_token", None) is not None:
+            context._cv_token = flask.globals._cv_app.set(context)  # noqa: SLF001

@@ -136,7 +136,8 @@ def _connection(max_size: int | None) -> Iterator[Connection]:
             return
         is_clients = isinstance(error, HTTPException) and (error.code or 500) < 500
         connection.final_code = 1008 if is_clients else 1011
-        error.add_note(f"In the WebSocket handler of {flask.request.url_rule}")
+        rule = flask.request.url_rule
+        error.add_note(f"In the WebSocket handler of {rule and rule.rule}")
         raise
 
 
