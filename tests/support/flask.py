@@ -13,7 +13,9 @@ from packaging.version import Version
 
 from tests.support.asgi import Application, Client, http_scope
 
-__all__ = ["Pending", "accelerated_release", "begin", "make_app", "since"]
+_FLASK = Version(metadata.version("flask"))
+
+__all__ = ["Pending", "accelerated_release", "begin", "make_app", "since", "until"]
 
 
 def since(version: str, reason: str, package: str = "flask") -> pytest.MarkDecorator:
@@ -21,9 +23,15 @@ def since(version: str, reason: str, package: str = "flask") -> pytest.MarkDecor
     return pytest.mark.skipif(Version(metadata.version(package)) < Version(version), reason=reason)
 
 
-#: For tests of shortcuts that are made for the methods of this release.
-accelerated_release = since(
-    "3.1.3", "older releases of Flask have other methods, which are called as they are"
+def until(version: str, reason: str) -> pytest.MarkDecorator:
+    """Mark what was so until this *version* of Flask, with its development versions."""
+    return pytest.mark.skipif(Version(f"{version}.dev0") <= _FLASK, reason=reason)
+
+
+#: For tests of shortcuts that are made for the methods of these releases.
+accelerated_release = pytest.mark.skipif(
+    not Version("3.1.3") <= _FLASK < Version("3.2.0.dev0"),
+    reason="other releases of Flask have other methods, which are called as they are",
 )
 
 

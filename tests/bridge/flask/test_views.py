@@ -15,7 +15,7 @@ from flask.views import MethodView, View
 from ashapp.bridge import FlaskToAsgi
 from tests.support.applications.decorators import ensured, forgetful
 from tests.support.asgi import fetch, http_scope
-from tests.support.flask import begin
+from tests.support.flask import begin, until
 from tests.support.journal import Journal
 
 
@@ -44,6 +44,7 @@ async def ended() -> dict[str, Any]:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
+@until("3.2", "a request of Werkzeug's development branch is in a circle, under any server")
 @pytest.mark.parametrize("path", ["/async", "/waits", "/sync", "/fails"])
 async def test_a_request_leaves_nothing_to_the_garbage_collector(
     app: flask.Flask, path: str, monkeypatch: pytest.MonkeyPatch

@@ -117,7 +117,7 @@ class Circular:
 
 
 def static_view(app: flask.Flask, endpoint: str) -> Any:
-    app.register_blueprint(flask.Blueprint("shop", __name__, static_folder="static"))
+    app.register_blueprint(flask.Blueprint("shop", __name__, static_folder="static", url_prefix="/shop"))
     return app.view_functions[endpoint]
 
 

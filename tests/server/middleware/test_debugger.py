@@ -76,7 +76,7 @@ def opened(shop: Browser, path: str) -> tuple[str, str]:
     """Open the page for an error; return the secret of its page and its last frame."""
     status, page = shop.get(path)
     assert (status, "LookupError: no such shop" in page) == (500, True)
-    (secret,) = re.findall(r'SECRET = "(\w+)"', page)
+    (secret,) = re.findall(r'SECRET = "([\w-]+)"', page)
     return secret, re.findall(r'id="frame-(\d+)"', page)[-1]
 
 

@@ -100,7 +100,9 @@ async def test_a_teardown_that_fails_is_told_to_the_server_or_logged(
     service.add_view(wait)
     request = service.begin(cause)
     await bring_about(request, cause)
-    with pytest.raises(ZeroDivisionError) if cause == "disconnect" else nullcontext():
+    # Flask 3.2 gathers what teardowns raise in a group.
+    kinds = (ZeroDivisionError, ExceptionGroup)
+    with pytest.raises(kinds) if cause == "disconnect" else nullcontext():
         await request.end()
-    told = [record.exc_info[0] for record in caplog.records if record.exc_info]
-    assert told == ([] if cause == "disconnect" else [ZeroDivisionError])
+    told = [isinstance(record.exc_info[1], kinds) for record in caplog.records if record.exc_info]
+    assert told == ([] if cause == "disconnect" else [True])
