@@ -150,6 +150,11 @@ WRONG = [
     ("livez_path", "live", 'must begin with a slash, or be "off"'),
     ("http", "h3", "must be one of auto, h11, httptools"),
     ("config", "/nowhere.toml", NO_FILE),
+    ("fd", 2**31, "must be a whole number from 0 to 2147483647"),
+    ("backlog", "1e300", "must be a whole number from 1 to 2147483647"),
+    *((name, "/a\0b", "must be a valid string") for name in ("uds", "pidfile", "control_socket", "prestart")),
+    ("bind", "unix:/a\0b", "must be a list of strings"),
+    ("reload_dirs", "/a\0b", "must have no null character"),
     *(
         ("management_port", wrong, f'must be {PORT}, or "off"')
         for wrong in ("65536", "-1", "http", "tcp://a:1", "")

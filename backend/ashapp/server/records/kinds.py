@@ -69,11 +69,16 @@ def _required(is_allowed: bool) -> None:  # noqa: FBT001 - that is all it is abo
         raise ValueError
 
 
+def _is_text(value: Any) -> bool:
+    # A null character ends what the system is told.
+    return isinstance(value, str) and "\0" not in value
+
+
 def text(refine: Callable[[str], Any] = str, **more: Any) -> Kind:
     """Return the kind of a text, of which *refine* makes what is meant, or raises ``ValueError``."""
 
     def check(value: Any) -> Any:
-        _required(isinstance(value, str))
+        _required(_is_text(value))
         return refine(value)
 
     return Kind("must be a valid string", check, **more)
@@ -94,7 +99,7 @@ def texts(split: Callable[[str], list[str]], refine: Callable[[list[str]], Any],
     """Return the kind of a list of texts, or of one that *split* takes apart; *refine* is as for `text`."""
 
     def check(value: Any) -> Any:
-        _required(isinstance(value, list | tuple) and all(isinstance(each, str) for each in value))
+        _required(isinstance(value, list | tuple) and all(map(_is_text, value)))
         return refine(list(value))
 
     return Kind("must be a list of strings", check, split, metavar, is_several=True)
@@ -162,6 +167,11 @@ def _file(value: Any) -> Path:
     return Path(value)
 
 
+def _secret(value: Any) -> "Secret":
+    _required(isinstance(value, str))
+    return Secret(value)
+
+
 class Secret(NamedTuple):
     """A text that is not shown."""
 
@@ -175,4 +185,4 @@ class Secret(NamedTuple):
 FLAG = Kind("must be true or false", _flag, lambda text: _FLAGS.get(text.lower(), text))
 FILE = Kind("must be the path of a file that is there", _file)
 PATH = text(Path)
-SECRET = text(Secret)
+SECRET = Kind("must be a valid string", _secret)

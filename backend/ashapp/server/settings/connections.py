@@ -11,7 +11,6 @@ from ashapp.server.settings.types import (
     ADDRESSES,
     COUNT,
     HEADERS,
-    NATURAL,
     PORT,
     POSITIVE_SECONDS,
     TEXT,
@@ -19,6 +18,9 @@ from ashapp.server.settings.types import (
 )
 
 __all__ = ["Http", "Listening", "Tls", "WebSocket"]
+
+# What the system takes for a number at most.
+_MOST = 2**31 - 1
 
 
 class Listening(Record, title="Listening"):
@@ -30,13 +32,13 @@ class Listening(Record, title="Listening"):
     """Port to listen on; 0 takes a free one."""
     uds: str | None = field(TEXT, None)
     """Listen on a UNIX domain socket instead."""
-    fd: int | None = field(NATURAL, None)
+    fd: int | None = field(number(0, _MOST), None)
     """Listen on an inherited socket instead."""
     bind: list[str] | None = field(ADDRESSES, None)
     """Address to listen on, in place of host, port, uds and fd: HOST:PORT, :PORT for all interfaces with
     IPv4 and IPv6, [::1]:PORT, unix:PATH, unix:PATH?mode=660&owner=USER:GROUP or fd:NUMBER. May be given
     several times; separated by commas in a variable."""
-    backlog: int | None = field(COUNT, None)
+    backlog: int | None = field(number(1, _MOST), None)
 
 
 class Http(Record, title="HTTP"):

@@ -35,6 +35,8 @@ def kind_of(option: click.Option) -> Kind:
         return FLAG
 
     def convert(value: Any) -> Any:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("must have no null character")
         try:
             return option.type.convert(value, option, None)
         except click.BadParameter as error:
