@@ -86,6 +86,30 @@ def test_orphans_do_not_stay_as_zombies(tmp_path: Path) -> None:
 
 
 @on_linux
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_child_that_starts_wherever_it_is(tmp_path: Path, signum: int) -> None:
+    # An exception that a signal handler raises in such a callback, as imports have them, is lost.
+    child = """
+        import weakref
+
+        class Module: ...
+
+        def forget(_):
+            Path("begun").touch()
+            for _ in range(1000):
+                time.sleep(0.01)
+
+        module = Module()
+        reference = weakref.ref(module, forget)
+        del module
+        time.sleep(60)
+    """
+    with running(tmp_path, child) as process:
+        process.send_signal(signum)
+        assert process.wait(PATIENCE) == 128 + signum
+
+
+@on_linux
 def test_signals_are_passed_on_and_the_exit_code_is_the_childs(tmp_path: Path) -> None:
     child = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7 if len(seen) == 3 else 1))"
     with running(tmp_path, child + COUNT) as process:

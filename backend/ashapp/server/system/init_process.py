@@ -31,8 +31,9 @@ def below_init() -> int | None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Until the server handles both. A KeyboardInterrupt is lost in a callback, as imports have them.
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, signal.SIG_DFL)
         outlive()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return None
