@@ -117,6 +117,13 @@ def test_the_key_of_the_operator_takes_the_place_of_none_and_of_a_weak_one(own: 
     assert app.secret_key == STRONG
 
 
+def test_an_empty_key_of_the_operator_is_none() -> None:
+    app = flask_app(SECRET_KEY="dev")
+    with pytest.raises(StartupError, match="the SECRET_KEY of shop:app is weak"):
+        warnings_of(app, secret_key="")
+    assert app.secret_key == "dev"
+
+
 def test_a_strong_key_stays_and_a_weak_one_of_the_operator_helps_nobody() -> None:
     app = flask_app()
     assert warnings_of(app, secret_key=OTHER) == []

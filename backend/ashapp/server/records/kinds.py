@@ -177,6 +177,10 @@ class Secret(NamedTuple):
 
     text: str
 
+    def __bool__(self) -> bool:
+        """Say whether there is any text."""
+        return bool(self.text)
+
     def __repr__(self) -> str:
         """Return no part of it."""
         return "**********"
