@@ -57,10 +57,13 @@ def _path(setting: str) -> Path | None:
 
 @contextlib.contextmanager
 def _running(path: Path, application: WsgiApplication) -> Iterator[None]:
-    with unix(UnixAddress(str(path), mode=0o600)) as sock, kept_from_children(lambda: [sock.fileno()]):
-        file = SocketFile.of(path)
+    with (
+        unix(UnixAddress(str(path), mode=0o600)) as sock,
+        kept_from_children(lambda: [sock.fileno()]),
+        contextlib.ExitStack() as stack,
+    ):
+        if file := SocketFile.of(path):
+            stack.callback(file.remove)
         sock.listen(_BACKLOG)
-        with answering(sock, application, "ashapp-control"):
-            yield
-        if file is not None:
-            file.remove()
+        stack.enter_context(answering(sock, application, "ashapp-control"))
+        yield
