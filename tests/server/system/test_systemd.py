@@ -136,7 +136,9 @@ def test_a_service_is_started_with_sockets_and_tells_how_it_is(
         fds = [one.fileno(), two.fileno()]
         with serving(files, command=command, cwd=tmp_path, env=environment, pass_fds=fds) as server:
             manager.wait_for("READY=1")
-            manager.wait_for("WATCHDOG=1", times=2)
+            begun = time.monotonic()
+            manager.wait_for("WATCHDOG=1", times=12)
+            assert time.monotonic() - begun < 6, "the signs of life come too late"
             assert all(fetch(sock.getsockname(), "/").status == 200 for sock in (one, two))
             assert (tmp_path / "pid").read_text() == f"{server.pid}\n"
             assert (tmp_path / "pid").stat().st_mode & 0o777 == 0o600

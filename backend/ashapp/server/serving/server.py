@@ -41,6 +41,9 @@ _TICKS = 10
 class Server(uvicorn.Server):
     """Serves *config*'s application; *health* is what the application's probes report."""
 
+    # How many ticks at once it takes while there is nothing to do.
+    _idle_ticks = _TICKS
+
     def __init__(self, config: uvicorn.Config, settings: Settings, health: Health) -> None:
         super().__init__(config)
         self.settings = settings
@@ -84,11 +87,11 @@ class Server(uvicorn.Server):
         try:
             runner.run(awaited)
         except (SystemExit, KeyboardInterrupt) as error:
-            has_ended = self._task is None or self._task.done() or os.getpid() != process
-            if has_ended or not _comes_from_task(error):
+            task = self._task
+            if task is None or task.done() or os.getpid() != process or not _comes_from_task(error):
                 raise
             _log.error("A task of the application raised %r; the service goes on", error, exc_info=error)
-            return _wait_for(self._task)
+            return _wait_for(task)
         return None
 
     def _descriptors(self) -> Iterator[int]:
@@ -165,8 +168,8 @@ class Server(uvicorn.Server):
                 counter += 1
             else:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._end_has_begun.wait(), 1)
-                counter += _TICKS
+                    await asyncio.wait_for(self._end_has_begun.wait(), self._idle_ticks / _TICKS)
+                counter += self._idle_ticks
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether the server is to end. *counter* counts tenths of a second."""
@@ -215,7 +218,6 @@ def _comes_from_task(error: BaseException) -> bool:
     )
 
 
-async def _wait_for(task: asyncio.Task[Any] | None) -> None:
-    if task is not None:
-        await asyncio.wait({task})
-        task.result()
+async def _wait_for(task: asyncio.Task[Any]) -> None:
+    await asyncio.wait({task})
+    task.result()

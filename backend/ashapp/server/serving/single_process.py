@@ -24,6 +24,8 @@ _log = logging.getLogger("ashapp.server")
 
 # Seconds between looks at a start that goes on.
 _POLL = 0.1
+# Seconds between signs of life that a tick in each second can't keep.
+_SHORT = 2.0
 # Seconds that the interpreter has to end.
 _SLACK = 1.0
 
@@ -47,6 +49,8 @@ class MainServer(DrainingServer):
         super().__init__(config, settings, health)
         self._start_is_over = threading.Event()
         self._systemd = ServiceManager()
+        if self._systemd.interval is not None and self._systemd.interval < _SHORT:
+            self._idle_ticks = 1  # or its signs of life would be late
 
     def handle_signals(self) -> None:
         """Let SIGHUP end it too where that means that its terminal is gone, unless it is below ``nohup``."""

@@ -58,8 +58,8 @@ class ServiceManager:
         self._told = ""
         asked, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", str(os.getpid()))
         is_asked = asked.isdecimal() and int(asked) and pid == str(os.getpid())
-        # Half of the time, as sd_watchdog_enabled(3) asks.
-        self._interval = int(asked) / _MICROSECONDS / 2 if is_asked else None
+        #: Seconds between two signs of life; None for none. Half of the time, as sd_watchdog_enabled(3) asks.
+        self.interval = int(asked) / _MICROSECONDS / 2 if is_asked else None
         self._lived_at = float("-inf")
 
     def ready(self) -> None:
@@ -79,7 +79,7 @@ class ServiceManager:
     def live(self) -> None:
         """Give a sign of life, where one is due. To be called often."""
         now = time.monotonic()
-        if self._interval is not None and now - self._lived_at >= self._interval:
+        if self.interval is not None and now - self._lived_at >= self.interval:
             self._lived_at = now
             notify("WATCHDOG=1")
 
