@@ -74,13 +74,7 @@ class WayBack:
 
     def switch(self, item: object = None, *_: object, **__: object) -> NoReturn:
         """End this process, which would wait for the loop, send, or be done with the request."""
-        error = sys.exception()
-        if item is DONE:  # the coroutine that forked has ended
-            try:
-                self._driver.result()
-            except BaseException as raised:
-                error = raised
-        end_forked_child(error)
+        end_forked_child(self._driver.error if item is DONE else sys.exception())
 
 
 class _DisownedGreenlet(PooledGreenlet):

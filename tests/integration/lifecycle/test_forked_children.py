@@ -74,6 +74,13 @@ _APP = """
     async def async_stream():
         yield fork()
 
+    @app.get("/awaiting")
+    async def await_in_the_child():
+        child = os.fork()
+        if child == 0:
+            await asyncio.sleep(0)
+        return f"{os.getpid()} {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}"
+
     @app.get("/daemon")
     def start_daemon():
         child = os.fork()
@@ -130,6 +137,14 @@ def test_one_that_comes_back_ends_there(server: ServerProcess) -> None:
             body = fetch(server.address, f"/{path}?{how}").body.decode().split()
             assert body[0] == str(server.pid)
             assert path == "task" or body[1] == str(code), (path, how)
+    assert server.stop() == 0
+    assert "Traceback" not in server.stderr
+
+
+def test_one_that_waits_for_the_loop_ends_there(server: ServerProcess) -> None:
+    assert fetch(server.address, "/pid").status == 200  # from now on the view is stepped as any later one
+    for _ in range(2):
+        assert fetch(server.address, "/awaiting").body.decode() == f"{server.pid} 0"
     assert server.stop() == 0
     assert "Traceback" not in server.stderr
 
