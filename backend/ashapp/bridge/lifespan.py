@@ -10,7 +10,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ashapp.bridge.concurrency.futures import as_exception
+from ashapp.bridge.concurrency.futures import as_exception, cancelling
 from ashapp.bridge.concurrency.own_loop import drain_own_loops
 from ashapp.bridge.concurrency.serving_thread import set_main_event_loop
 
@@ -149,16 +149,11 @@ def _noting(event: str, function: Any, failures: list[str]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if isinstance(error, GeneratorExit) or _is_cancelled():
+        if isinstance(error, GeneratorExit) or cancelling():
             raise
         name = getattr(function, "__qualname__", str(function))
         _log.error("%s: %s failed", event, name, exc_info=error)
         failures.append(f"{event}: {name} failed: {type(error).__name__}: {error}")
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _answer(event: str, failures: list[str]) -> dict[str, str]:

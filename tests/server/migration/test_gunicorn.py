@@ -4,11 +4,9 @@ from typing import Any
 import pytest
 from gunicorn.config import KNOWN_SETTINGS  # type: ignore[import-untyped]
 
-from ashapp.server.migration.gunicorn import SECTIONS
+from ashapp.server.migration.gunicorn import COUNTERPARTS, SECTIONS
 from ashapp.server.settings.loading import load
 from ashapp.server.settings.model import ServerSettings
-
-COUNTERPARTS = {name: each for section in SECTIONS.values() for name, each in section.items()}
 
 
 def test_each_setting_of_gunicorn_is_told_of_in_its_section() -> None:

@@ -50,7 +50,7 @@ class Departures:
         return max(self._end - time.monotonic(), 0.0)
 
     def drain(self, seconds: float) -> None:
-        """Tell all to leave, spread evenly over *seconds*."""
+        """Tell those that have begun to leave, spread evenly over *seconds*, and who is left at the end."""
         self.has_begun = True
         self._end = time.monotonic() + seconds
         members = [member for member in list(self.members) if member.has_begun]

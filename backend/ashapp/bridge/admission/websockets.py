@@ -49,7 +49,7 @@ class Websockets:
         """Let the WebSocket that has just been counted go on.
 
         Raises:
-            RequestRejected: there are too many, or the service ends; the status is 503.
+            RequestRejected: there are too many, or the service has drained; the status is 503.
 
         """
         if self._departures.is_over:

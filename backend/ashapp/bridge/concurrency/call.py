@@ -34,7 +34,7 @@ class Cancellable(Protocol):
 class Call:
     """The WSGI call of one request: what the code that runs for it may ask.
 
-    ``greenlets.current_call`` returns the call whose code runs now.
+    ``greenlets.current.current_call`` returns the call whose code runs now.
     """
 
     #: Seconds that what is cancelled, or left running, has to end.

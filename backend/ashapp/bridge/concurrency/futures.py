@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable, Generator
     from concurrent.futures import Future
 
@@ -15,6 +15,7 @@ __all__ = [
     "as_coroutine",
     "as_exception",
     "await_into",
+    "cancelling",
     "resolve",
     "run_into",
     "turn",
@@ -67,6 +68,12 @@ async def without_exit(awaitable: Awaitable[T]) -> T:
 async def as_coroutine(awaitable: Awaitable[T]) -> T:
     """Await *awaitable*. So a future, too, can be run where a coroutine is expected."""
     return await awaitable
+
+
+def cancelling() -> int:
+    """Return how often the current task has been asked to end, and has not left that; 0 outside of one."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def as_exception(error: BaseException) -> Exception:

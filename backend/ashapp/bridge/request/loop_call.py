@@ -29,7 +29,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.context import in_request, loop_context
-from ashapp.bridge.concurrency.futures import turn
+from ashapp.bridge.concurrency.futures import cancelling, turn
 from ashapp.bridge.concurrency.greenlets.current import current_greenlet
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
 from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
@@ -129,7 +129,7 @@ class LoopCall(WsgiCall, CallOnLoop):
             self.look_at(error)
         item = super().fail(error)
         if isinstance(error, asyncio.CancelledError) and item is not DONE and self.phase.may_be_cancelled:
-            self._left_over = self._cancelling() - self._cancellations
+            self._left_over = cancelling() - self._cancellations
         return item
 
     async def finish(self) -> None:
@@ -204,7 +204,7 @@ class LoopCall(WsgiCall, CallOnLoop):
         try:
             self.result()
         except asyncio.CancelledError as error:
-            if self._cancelling() > (self._left_over if self._cancellations else 0):
+            if cancelling() > (self._left_over if self._cancellations else 0):
                 self._ending = Ending.CANCELLED
             elif not self._cancellations:
                 self._fail(error)
@@ -213,11 +213,6 @@ class LoopCall(WsgiCall, CallOnLoop):
         if self._ending is Ending.CANCELLED:
             raise asyncio.CancelledError
         self._raise_failure()
-
-    @staticmethod
-    def _cancelling() -> int:
-        task = asyncio.current_task()
-        return 0 if task is None else task.cancelling()
 
     # -- in the greenlet
 

@@ -12,7 +12,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from ashapp.bridge.messages.errors import BodyOverdue, ClientDisconnected
+from ashapp.bridge.messages.errors import BodyOverdue
 from ashapp.bridge.request.output_queue import HIGH_WATER
 from ashapp.bridge.request.phases import Phase
 
@@ -181,5 +181,4 @@ class WsgiOutput:
 
 def log_late_failure(error: BaseException) -> None:
     """Log *error*, which was raised when the response was complete already."""
-    if not isinstance(error, ClientDisconnected):
-        _log.error("the response was complete, then its end failed", exc_info=error)
+    _log.error("the response was complete, then its end failed", exc_info=error)

@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.futures import resolve, without_exit
-from ashapp.bridge.streams.event import HEARTBEAT, encode, farewell
+from ashapp.bridge.streams.event import END, HEARTBEAT, LEAVE, encode, farewell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from ashapp.bridge.admission.departures import Departures
 
 __all__ = ["AsyncStream"]
-
-# The source has no more; the stream has to leave.
-_END = object()
-_LEAVE = object()
 
 
 class AsyncStream:
@@ -49,8 +45,8 @@ class AsyncStream:
         self._beat(heartbeat)
         try:
             yield start
-            while (item := await self._take()) is not _END:
-                if item is _LEAVE:
+            while (item := await self._take()) is not END:
+                if item is LEAVE:
                     yield farewell(self._departures.seconds_left)
                     return
                 yield item
@@ -64,7 +60,7 @@ class AsyncStream:
     async def leave(self) -> None:
         """End the stream, as the service restarts."""
         with contextlib.suppress(RuntimeError):  # the loop of a view that is kept on a thread may be closed
-            self._loop.call_soon_threadsafe(self._give, _LEAVE)
+            self._loop.call_soon_threadsafe(self._give, LEAVE)
 
     def _beat(self, heartbeat: float) -> None:
         """Send a comment if nothing has come for *heartbeat* seconds, and look again in time."""
@@ -97,6 +93,6 @@ class AsyncStream:
                     self._maker = None
                 self._give(encode(item))
         finally:
-            self._give(_END)
+            self._give(END)
             if hasattr(self._source, "aclose"):
                 await self._source.aclose()

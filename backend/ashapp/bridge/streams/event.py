@@ -9,10 +9,14 @@ from typing import Any
 
 import flask
 
-__all__ = ["HEARTBEAT", "Event", "encode", "farewell"]
+__all__ = ["END", "HEARTBEAT", "LEAVE", "Event", "encode", "farewell"]
 
 #: A comment: it says that the connection lives.
 HEARTBEAT = b":\n\n"
+
+#: What a stream takes in place of an event: its source has no more; it has to leave.
+END = object()
+LEAVE = object()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import flask.globals
 
-from ashapp.bridge.streams.event import HEARTBEAT, encode, farewell
+from ashapp.bridge.streams.event import END, HEARTBEAT, LEAVE, encode, farewell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from ashapp.bridge.admission.departures import Departures
 
 __all__ = ["SyncStream"]
-
-# The source has no more; the stream has to leave.
-_END = object()
-_LEAVE = object()
 
 
 class SyncStream:
@@ -49,8 +45,8 @@ class SyncStream:
         self._departures.members.add(self)
         try:
             yield start
-            while (item := self._next(heartbeat)) is not _END:
-                if item is _LEAVE:
+            while (item := self._next(heartbeat)) is not END:
+                if item is LEAVE:
                     yield farewell(self._departures.seconds_left)
                     return
                 if isinstance(item, BaseException):
@@ -65,7 +61,7 @@ class SyncStream:
 
     async def leave(self) -> None:
         """End the stream, as the service restarts."""
-        self._items.put(_LEAVE)
+        self._items.put(LEAVE)
 
     def _next(self, heartbeat: float) -> Any:
         try:
@@ -86,7 +82,7 @@ class SyncStream:
         finally:
             if hasattr(self._source, "close"):
                 self._source.close()
-            self._items.put(_END)
+            self._items.put(END)
 
 
 def _take_over(source: Any) -> None:

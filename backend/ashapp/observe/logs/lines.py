@@ -41,7 +41,7 @@ _log = logging.getLogger("ashapp.observe")
 
 # Bytes that wait for a reader: some ten thousand lines.
 _LIMIT = 4 << 20
-# Bytes that are written to a pipe whole, whoever else writes there, and needs no lock for it (pipe(7)).
+# Bytes that a pipe takes whole, also beside programs that do not lock it (pipe(7)).
 _PIPE_BUF = getattr(select, "PIPE_BUF", 512)
 # Seconds without progress after which a reader is given up at the end.
 _PATIENCE = 1.0

@@ -58,7 +58,7 @@ def complete_value(ctx: click.Context, option: click.Parameter, incomplete: str)
     kind = ServerSettings.fields[name].kind
     if kind.choices:
         return [CompletionItem(word) for word in kind.choices if word.startswith(incomplete)]
-    if kind in {FILE, PATH}:
+    if kind is FILE or kind is PATH:
         return [CompletionItem(incomplete, type="file")]
     theirs = UVICORN_OPTIONS.get(name)
     return theirs.type.shell_complete(ctx, option, incomplete) if theirs else []

@@ -2,7 +2,7 @@
 """Ask a service for its health from outside: at a URL, or where its settings tell that it listens.
 
 The settings are read as the service reads them, without its flags. The port can be given.
-Only the standard library and the sources of settings are imported here.
+Only the standard library, the sources of settings and the kinds of values are imported here.
 """
 
 import http.client
@@ -14,6 +14,7 @@ from string import punctuation
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, quote, urlsplit
 
+from ashapp.server.records.kinds import FLAG
 from ashapp.server.settings.sources.addresses import TcpAddress, UnixAddress, address_texts, parse_addresses
 from ashapp.server.settings.sources.env_files import read_env_files
 from ashapp.server.settings.sources.variables import read_settings
@@ -36,7 +37,6 @@ DEFAULTS: Mapping[str, Any] = {
 
 _PATHS = {"live": "livez_path", "ready": "readyz_path"}
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a service of all interfaces is asked
-_FALSE = {"0", "false", "no", "off", "n", "f"}
 # A header of the PROXY protocol without addresses, which is accepted from any peer.
 _PROXY_HEADER = b"PROXY UNKNOWN\r\n"
 _HEADERS = {"User-Agent": "ashapp-check", "Connection": "close"}
@@ -134,7 +134,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _is_off(value: Any) -> bool:
-    return str(value).lower() in _FALSE
+    return FLAG.read(str(value)) is False
 
 
 def _first_address(bind: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["connect", "control_folder", "live_sockets", "make_control_folder"]
+__all__ = ["control_folder", "live_sockets", "make_control_folder"]
 
 # Seconds that a service has to accept: the kernel does so at once.
 _PATIENCE = 2.0
@@ -41,7 +41,7 @@ def live_sockets() -> Iterator[Path]:
     """Yield the sockets at which a service answers; remove those that services have left behind."""
     for path in sorted(control_folder().glob("*.sock")):
         try:
-            connect(path).close()
+            _connect(path).close()
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
         except OSError:
@@ -50,7 +50,7 @@ def live_sockets() -> Iterator[Path]:
             yield path
 
 
-def connect(path: Path) -> socket.socket:
+def _connect(path: Path) -> socket.socket:
     """Return a connection to the service at *path*.
 
     Raises:

@@ -2,7 +2,6 @@
 """Metrics of how the service is at the time of a scrape; what has happened so far is counted elsewhere."""
 
 import platform
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gauges"]
 
-#: Sums over the workers of what their statuses have by the same names, without the first part.
+# Sums over the workers of what their statuses have by the same names, without the first part.
 _SUMS = {
     "http_server_active_requests": "Requests that have begun and not ended.",
     "ashapp_queued_requests": "Requests that wait for a thread.",
@@ -46,7 +45,7 @@ class Gauges:
         """Return the metrics."""
         statuses = self._workers.statuses()
         for name, text in _SUMS.items():
-            attribute = re.sub("^(http_server|ashapp)_", "", name)
+            attribute = name.removeprefix("http_server_").removeprefix("ashapp_")
             yield GaugeMetricFamily(name, text, sum(getattr(status, attribute) for status in statuses))
         yield GaugeMetricFamily(
             "ashapp_moved_views",

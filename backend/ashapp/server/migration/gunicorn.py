@@ -16,7 +16,7 @@ from ashapp.server.settings.sources.addresses import (
     parse_addresses,
 )
 
-__all__ = ["SECTIONS", "Counterpart"]
+__all__ = ["COUNTERPARTS", "SECTIONS", "Counterpart"]
 
 _PORT = 8000  # gunicorn's own, where a host is given alone
 
@@ -258,4 +258,9 @@ SECTIONS: Mapping[str, Mapping[str, Counterpart]] = {
         "worker_connections": _number("limit_in_flight", "requests, not connections"),
         "workers": _number("workers", "one for each core is enough, as a worker has threads"),
     },
+}
+
+#: The same, without the sections.
+COUNTERPARTS: Mapping[str, Counterpart] = {
+    name: counterpart for section in SECTIONS.values() for name, counterpart in section.items()
 }

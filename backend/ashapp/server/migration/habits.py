@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 
-from ashapp.server.migration.gunicorn import SECTIONS
+from ashapp.server.migration.gunicorn import COUNTERPARTS
 
 __all__ = ["what_is_here"]
 
@@ -56,9 +56,8 @@ def what_is_here(option: str) -> str:
     if option in _OF_OTHERS:
         return _OF_OTHERS[option]
     name = _GUNICORNS.get(option, option.removeprefix("--").replace("-", "_"))
-    for section in SECTIONS.values():
-        if name in section:
-            setting, note, _ = section[name]
-            ours = f"`--{setting.replace('_', '-')}`" if setting else ""
-            return f"gunicorn's {name}: {'; '.join(filter(None, [ours, note]))}"
-    return ""
+    found = COUNTERPARTS.get(name)
+    if found is None:
+        return ""
+    ours = f"`--{found.setting.replace('_', '-')}`" if found.setting else ""
+    return f"gunicorn's {name}: {'; '.join(filter(None, [ours, found.note]))}"

@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ashapp.server.errors import StartupError, describe
-from ashapp.server.migration.gunicorn import SECTIONS, Counterpart
+from ashapp.server.migration.gunicorn import COUNTERPARTS
 
 __all__ = ["read_gunicorn_file", "settings_file"]
-
-_COUNTERPARTS: Mapping[str, Counterpart] = {
-    name: counterpart for section in SECTIONS.values() for name, counterpart in section.items()
-}
 
 # What several settings of gunicorn add to.
 _LISTS = {"forwarded_allow_ips"}
@@ -54,9 +50,9 @@ def settings_file(given: Mapping[str, Any], source: str) -> str:
     settings: dict[str, Any] = {}
     untold: list[str] = []
     for name, value in given.items():
-        if name not in _COUNTERPARTS or value is None:
+        if name not in COUNTERPARTS or value is None:
             continue
-        counterpart = _COUNTERPARTS[name]
+        counterpart = COUNTERPARTS[name]
         try:
             found = counterpart.convert(value)
         except (TypeError, ValueError, AttributeError):

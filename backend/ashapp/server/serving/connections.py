@@ -20,7 +20,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from ashapp.server.protocols.delivery import has_arrived, unsent
 from ashapp.server.protocols.responses import DefaultHeaders
 
-__all__ = ["Connections", "counted"]
+__all__ = ["Connections", "number_of"]
 
 _log = logging.getLogger("ashapp.server")
 
@@ -68,8 +68,8 @@ class Connections:
         names = [f"{scope['method']} {scope['path']!r}" for scope in scopes[:_NAMED]]
         more = ["..."] if len(scopes) > _NAMED else []
         others = sum(not hasattr(each, "cycle") for each in self._connections)
-        requests = f"{counted(len(scopes), 'request')} ({', '.join(names + more)})" if scopes else ""
-        return " and ".join(filter(None, [requests, counted(others, "WebSocket") if others else ""]))
+        requests = f"{number_of(len(scopes), 'request')} ({', '.join(names + more)})" if scopes else ""
+        return " and ".join(filter(None, [requests, number_of(others, "WebSocket") if others else ""]))
 
     def break_off(self) -> None:
         """Let each request have a task that can be cancelled, for an end that can't wait for it.
@@ -110,7 +110,7 @@ class Connections:
                 _shut_down(connection)
 
 
-def counted(number: int, what: str) -> str:
+def number_of(number: int, what: str) -> str:
     """Return *number* and *what* there is of it, in the plural but for one."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 

@@ -4,8 +4,8 @@
 Theory of operation. The end has steps, each with a time limit of its own:
 
 1. Drain. Readiness is false at once, and each response says ``Connection: close``, but connections are still
-   accepted: load balancers need some time until they send no more. New WebSockets are denied, and open ones
-   are told to leave, one after the other.
+   accepted: load balancers need some time until they send no more. Open WebSockets are told to leave, one
+   after the other, and those that still come at the end of the drain. After that new ones are denied.
 2. Close the listeners (see ``accept_queue``), finish requests in flight, and close idle connections.
 3. Cancel requests that take too long, and tear them down.
 4. Run the application's shutdown.
@@ -29,7 +29,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.serving.accept_queue import accept_last
-from ashapp.server.serving.connections import counted
+from ashapp.server.serving.connections import number_of
 from ashapp.server.serving.server import Server
 from ashapp.server.settings.model import Settings
 from ashapp.server.settings.sources.addresses import InheritedAddress
@@ -124,7 +124,7 @@ class DrainingServer(Server):
             self._send_away(max(seconds, 0))
 
     def _send_away(self, seconds: float) -> None:
-        """Let no more WebSockets in, and tell those that are open to leave within *seconds*."""
+        """Tell WebSockets to leave within *seconds*; after these no more are let in."""
         self._away = time.monotonic() + seconds + _FAREWELL
         for drain in self.health.drains:
             drain(seconds)
@@ -189,7 +189,7 @@ class DrainingServer(Server):
         tasks = list(self.server_state.tasks)
         reason = "hurried" if self.ending is Ending.HURRIED else "timeout_graceful_shutdown is over"
         if tasks:
-            _log.warning("Cancelled %s in flight: %s", counted(len(tasks), "request"), reason)
+            _log.warning("Cancelled %s in flight: %s", number_of(len(tasks), "request"), reason)
             seconds = self.settings.timeout_lifespan_shutdown
             _log.info("Threads that still run, and the application's shutdown, have %g s", seconds)
         for task in tasks:

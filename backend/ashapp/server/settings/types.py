@@ -105,7 +105,7 @@ def implementation(known: Iterable[str]) -> Kind:
             raise ValueError(f"must be one of {', '.join(known)}, or an import string 'module:attribute'")
         return value
 
-    return text(check, choices=[*known])
+    return text(check, choices=tuple(known))
 
 
 TEXT = text(_some)
