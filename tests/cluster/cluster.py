@@ -18,7 +18,7 @@ from tests.cluster.older import adapted
 from tests.manifests.render import IMAGE, MANIFESTS, kustomize
 from tests.support.client import Address
 
-__all__ = ["NAMESPACE", "Cluster", "ClusterError", "Kustomized"]
+__all__ = ["NAMESPACE", "Cluster", "ClusterError", "Kustomized", "succeeded"]
 
 NAMESPACE = "ashapp-cluster-test"
 #: Whom the pipeline is in the namespace: who deploys by its scripts.
@@ -35,6 +35,11 @@ _MISSING = (
 
 class ClusterError(Exception):
     """There is no cluster, or ``kubectl`` has failed."""
+
+
+def succeeded(result: subprocess.CompletedProcess[str]) -> None:
+    """Require that a command has succeeded, or show what it has printed."""
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 class Cluster(ABC):

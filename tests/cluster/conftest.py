@@ -7,7 +7,7 @@ import pytest
 
 from tests.cluster import images
 from tests.cluster.chart import Charted
-from tests.cluster.cluster import Cluster, Kustomized
+from tests.cluster.cluster import Cluster, Kustomized, succeeded
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,5 +63,4 @@ def kustomized(cluster: Cluster) -> Kustomized:
 
 
 def deploy(cluster: Cluster, image: str) -> None:
-    result = cluster.deploy(image)
-    assert result.returncode == 0, result.stdout + result.stderr
+    succeeded(cluster.deploy(image))

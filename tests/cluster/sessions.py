@@ -6,12 +6,8 @@ A service that ends tells them to leave, in order, and they come back at once.
 
 import asyncio
 import json
-import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Self
 
 import httpx
 from websockets.asyncio.client import connect
@@ -19,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
 from tests.support.client import Address
-from tests.support.waiting import PATIENCE
+from tests.support.network.clients import Clients
 
 __all__ = ["Sessions"]
 
@@ -27,46 +23,28 @@ __all__ = ["Sessions"]
 STREAM = "".join(f"{number}\n" for number in range(12))
 
 
-class Sessions:
+class Sessions(Clients):
     """Holds so many WebSockets, endless streams of events and streams of six seconds, until the block ends.
 
     A failure is whatever does not end as it should: a handshake that is refused, a WebSocket that is closed
     with another code than that of a service that restarts, a stream that is cut off, a lost event.
     """
 
+    errors = (OSError, httpx.HTTPError, WebSocketException, ValueError)
+
     def __init__(self, address: Address, each: int = 8) -> None:
-        self.failures: list[str] = []
+        super().__init__()
         self.messages = 0
         self.events = 0
         self.streams = 0
         self.departures = 0
         self._authority = f"{address[0]}:{address[1]}"
         self._each = each
-        self._is_over = False
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._is_over = True
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive(), "a session does not end"
 
     async def _run(self) -> None:
-        sessions = (self._converse, self._listen, self._read)
-        await asyncio.gather(*(self._repeat(each) for each in sessions for _ in range(self._each)))
-
-    async def _repeat(self, session: Callable[[], Awaitable[None]]) -> None:
-        while not self._is_over:
-            try:
-                await session()
-            except (OSError, httpx.HTTPError, WebSocketException, ValueError) as error:
-                self.failures.append(f"{time.strftime('%T')} {session.__name__} {error!r}")
-                await asyncio.sleep(0.01)
+        sessions = {"converse": self._converse, "listen": self._listen, "read": self._read}
+        each = list(sessions.items()) * self._each
+        await asyncio.gather(*(self._repeat(session, name) for name, session in each))
 
     async def _converse(self) -> None:
         async with connect(f"ws://{self._authority}/ws", proxy=None) as ws:

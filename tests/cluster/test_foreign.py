@@ -2,7 +2,6 @@
 """An application that is not ours, httpbin, on the project's image and by its chart."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -12,7 +11,7 @@ import pytest
 
 from tests.cluster import images
 from tests.cluster.chart import Charted
-from tests.cluster.cluster import Kustomized
+from tests.cluster.cluster import Kustomized, succeeded
 from tests.support.network.load import Load
 
 #: It deploys beside the base, whose namespace it shares.
@@ -27,10 +26,6 @@ def chart(fresh: Kustomized) -> Iterator[Charted]:
     chart = Charted(fresh.folder, RELEASE)
     yield chart
     chart.helm("uninstall", RELEASE, "--wait")
-
-
-def succeeded(result: subprocess.CompletedProcess[str]) -> None:
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def answer(chart: Charted, path: str) -> Any:

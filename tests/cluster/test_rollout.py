@@ -2,7 +2,7 @@
 """A rolling update under load: requests, WebSockets and streams."""
 
 from tests.cluster import images
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, succeeded
 from tests.cluster.traffic import traffic
 
 #: How many requests meet each update, at least.
@@ -17,7 +17,7 @@ def test_a_rolling_update_under_load_loses_nothing(cluster: Cluster, base: str, 
         with traffic(cluster, f"rolling update {number}") as clients:
             result = cluster.deploy(image)
             clients.goes_on(REQUESTS)
-        assert result.returncode == 0, result.stdout + result.stderr
+        succeeded(result)
         assert clients.failures == []
         assert clients.answered >= REQUESTS
         sessions = clients.sessions

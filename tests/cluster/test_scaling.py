@@ -12,7 +12,7 @@ from tests.cluster.cluster import Cluster, ClusterError
 from tests.cluster.traffic import traffic
 from tests.support.waiting import until
 
-#: Seconds until the cluster has noticed that a container is no more, for which it looks once in a second.
+#: Seconds until the Service sends nothing more to a container that is known to have ended.
 NOTICE = 10
 
 

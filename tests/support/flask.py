@@ -23,9 +23,10 @@ def since(version: str, reason: str, package: str = "flask") -> pytest.MarkDecor
     return pytest.mark.skipif(Version(metadata.version(package)) < Version(version), reason=reason)
 
 
-def until(version: str, reason: str) -> pytest.MarkDecorator:
-    """Mark what was so until this *version* of Flask, with its development versions."""
-    return pytest.mark.skipif(Version(f"{version}.dev0") <= _FLASK, reason=reason)
+def until(version: str, reason: str, package: str = "flask") -> pytest.MarkDecorator:
+    """Mark what was so until this *version* of a package, with its development versions."""
+    is_later = Version(f"{version}.dev0") <= Version(metadata.version(package))
+    return pytest.mark.skipif(is_later, reason=reason)
 
 
 #: For tests of shortcuts that are made for the methods of these releases.

@@ -44,7 +44,7 @@ async def ended() -> dict[str, Any]:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-@until("3.2", "a request of Werkzeug's development branch is in a circle, under any server")
+@until("3.2", "a request of Werkzeug's development branch is in a circle, under any server", "werkzeug")
 @pytest.mark.parametrize("path", ["/async", "/waits", "/sync", "/fails"])
 async def test_a_request_leaves_nothing_to_the_garbage_collector(
     app: flask.Flask, path: str, monkeypatch: pytest.MonkeyPatch

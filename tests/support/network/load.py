@@ -2,14 +2,12 @@
 """Clients that keep a server busy while something happens to it, and that forgive nothing."""
 
 import asyncio
-import threading
-import time
 from collections import Counter
-from types import TracebackType
-from typing import Self
+from functools import partial
 
 from tests.support.client import Address
-from tests.support.waiting import PATIENCE, until
+from tests.support.network.clients import Clients
+from tests.support.waiting import until
 
 __all__ = ["GET", "POST", "Load"]
 
@@ -18,7 +16,7 @@ GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
 
 
-class Load:
+class Load(Clients):
     """Sends requests on some connections until the block ends, the next as soon as one is answered.
 
     A connection lives until a response says that it ends. Whatever else goes wrong is a failure: a connection
@@ -29,26 +27,13 @@ class Load:
     def __init__(
         self, address: Address, connections: int = 8, request: bytes = POST, pause: float = 0
     ) -> None:
+        super().__init__()
         self.answered = 0
         self.bodies: Counter[bytes] = Counter()
-        self.failures: list[str] = []
         self._address = address
         self._connections = connections
         self._request = request
         self._pause = pause
-        self._is_over = False
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._is_over = True
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive(), "requests are not answered"
 
     def goes_on(self, requests: int = 100) -> None:
         """Wait until so many more requests have been answered."""
@@ -56,17 +41,9 @@ class Load:
         until(lambda: self.answered >= enough or self.failures)
 
     async def _run(self) -> None:
-        await asyncio.gather(*map(self._client, range(self._connections)))
-
-    async def _client(self, number: int) -> None:
         # Not all in step.
-        pause = self._pause * (number + 1) / self._connections
-        while not self._is_over:
-            try:
-                await self._converse(pause)
-            except (OSError, EOFError, ValueError) as error:
-                self.failures.append(f"{time.strftime('%T')} {type(error).__name__}: {error}")
-                await asyncio.sleep(0.01)
+        pauses = (self._pause * number / self._connections for number in range(1, self._connections + 1))
+        await asyncio.gather(*(self._repeat(partial(self._converse, pause), "Load") for pause in pauses))
 
     async def _converse(self, pause: float) -> None:
         reader, writer = await asyncio.open_connection(*self._address)

@@ -152,7 +152,6 @@ for stage in sys.argv[2:]:
 
 import asyncio
 from ashapp import FlaskToAsgi
-from tests.support.flask import accelerated_release, until
 
 async def view():
     return "view"
