@@ -5,10 +5,14 @@ Reads of a whole body through Werkzeug's request object are made one after the o
 has been read already, reads, and keeps the result. In between, a greenlet may be suspended because the body
 is late. Another task of the view that reads then would get the other half of the body, and keep that. So it
 waits for its turn, and finds the result of the first.
+
+Werkzeug puts the large files of a form on a disk. Where that is full, the client is told so.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
 from collections.abc import AsyncIterable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -17,6 +21,7 @@ import flask
 from werkzeug.wrappers import Request, Response
 
 from ashapp.bridge.messages.attributes import attribute_of
+from ashapp.bridge.messages.errors import StorageFull
 from ashapp.bridge.request.async_bodies import AsyncBody, within_context
 from ashapp.bridge.request.uploads.input_stream import InputStream
 
@@ -24,6 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["ContextBody", "adopt_body", "adopt_request_reads", "as_body"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+# No space, no quota, no larger file, no descriptor.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 
 # What ``json``, ``data``, ``form``, ``files`` and ``values`` come down to.
 _READS = ("get_data", "_load_form_data")
@@ -54,6 +64,9 @@ def _by_turns(method: Callable[..., Any]) -> Callable[..., Any]:
                 return method(self, *args, **kwargs)
             except BaseException as error:
                 stream.is_torn |= stream.taken != before and not isinstance(error, Exception)
+                if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                    _log.error("A form can't be kept where temporary files go (TMPDIR): %s", error)
+                    raise StorageFull(error) from error
                 raise
 
     read._ashapp_by_turns = True  # type: ignore[attr-defined]  # noqa: SLF001 - ours

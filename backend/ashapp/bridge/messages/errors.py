@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
+from typing import Any
 
 from werkzeug import exceptions
 
@@ -15,6 +16,7 @@ __all__ = [
     "ClientDisconnected",
     "RequestRejected",
     "RequestTimeout",
+    "StorageFull",
     "send_problem",
     "send_timeout",
 ]
@@ -51,12 +53,38 @@ class RequestTimeout(Exception):  # noqa: N818 - an outcome that the client is t
     """The time for the request is up, and its response had not begun."""
 
 
+class StorageFull(exceptions.HTTPException, OSError):  # noqa: N818 - an outcome that the client is told of
+    """What Werkzeug puts on a disk of a request has no room there: 507 (RFC 4918, 11.5).
+
+    It is an ``OSError`` still, with the number and the reason of *error*, which the system gave.
+    """
+
+    code = 507
+    description = "The service has no room to store this request body. Try again later."
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.errno = error.errno
+        self.strerror = error.strerror
+
+    def get_body(self, *_request: Any) -> str:
+        """Return problem details."""
+        return json.dumps(_problem(self.code, str(self.description)))
+
+    def get_headers(self, *_request: Any) -> list[tuple[str, str]]:
+        """Return their type."""
+        return [("Content-Type", "application/problem+json")]
+
+
+def _problem(status: int, detail: str) -> dict[str, Any]:
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+
+
 async def send_problem(
     send: Send, status: int, detail: str, more_headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
     """Answer with *status* and problem details whose ``detail`` says what was wrong."""
-    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    body = json.dumps(document).encode()
+    body = json.dumps(_problem(status, detail)).encode()
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", b"%d" % len(body)),

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Rules 5 and 22: limits on the length of a body, also where the client does not say how long it is."""
 
+import errno
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -128,6 +130,30 @@ def test_an_error_handler_answers_for_a_body_that_is_too_long(post: Post, place:
         app.before_request(lambda: request.get_data() and None)
     answer = post(FlaskToAsgi(app), "/", [bytes(LIMIT + 1)], chunked=True)
     assert answer == (413, b"too much")
+
+
+class FullDisk(flask.Request):
+    def _get_file_stream(self, *_arguments: Any, **_described: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_a_form_that_the_disk_has_no_room_for(
+    post: Post, place: str, caplog: pytest.LogCaptureFixture, *, handled: bool
+) -> None:
+    """The client is told so, and the log says which disk; a handler of the application's gets the OSError."""
+    view, content_type = READS["files"]
+    app = limited(view, place)
+    app.request_class = FullDisk
+    if handled:
+        app.register_error_handler(OSError, lambda error: (f"{error.errno}", 500))
+    parts = parts_of(content_type, LIMIT - 1, None)
+    answer = post(FlaskToAsgi(app), "/", parts, ("Content-Type", content_type))
+    if handled:
+        assert answer == (500, b"%d" % errno.ENOSPC)
+    else:
+        assert (answer.status, json.loads(answer.body)["title"]) == (507, "Insufficient Storage")
+    assert "TMPDIR" in caplog.text
 
 
 def test_the_input_itself_has_no_limit(post: Post, place: str) -> None:
