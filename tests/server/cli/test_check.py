@@ -11,7 +11,7 @@ import pytest
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.cli import check
-from ashapp.server.health.probing import DEFAULTS
+from ashapp.server.cli.check import DEFAULTS
 from ashapp.server.settings.model import ServerSettings
 from tests.server.serving import accepting
 from tests.support import process

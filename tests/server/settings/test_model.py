@@ -9,9 +9,9 @@ from typing import Any
 import click
 import pytest
 
+from ashapp.server.cli.options import descriptions
 from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.settings import lifecycle
-from ashapp.server.settings.descriptions import descriptions
 from ashapp.server.settings.model import REFERENCE_API, ServerSettings, Settings
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS, kind_of
 

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import click
 
+from ashapp.server.cli.check import UnixConnection
 from ashapp.server.cli.options import ServeCommand
 from ashapp.server.errors import StartupError
-from ashapp.server.health.probing import UnixConnection
 from ashapp.server.management.control_folder import control_folder, live_sockets
 
 __all__ = ["reload", "scale", "stacks", "status"]

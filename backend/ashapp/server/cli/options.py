@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The command-line options of ``serve``: one for each setting, by uvicorn's names where it has one."""
 
+import ast
+import inspect
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
 from typing import Any, cast
 
 import click
@@ -11,7 +16,6 @@ from ashapp.server.cli.completion import complete_target, complete_value
 from ashapp.server.errors import StartupError
 from ashapp.server.records.kinds import FLAG, Kind
 from ashapp.server.records.record import Field, Record
-from ashapp.server.settings.descriptions import descriptions
 from ashapp.server.settings.loading import flag
 from ashapp.server.settings.model import ServerSettings, Settings
 from ashapp.server.settings.sources.env_files import read_env_files
@@ -22,6 +26,7 @@ __all__ = [
     "CONTEXT",
     "SERVE_OPTIONS",
     "ServeCommand",
+    "descriptions",
     "env_file_option",
     "given",
     "read_env_file",
@@ -163,6 +168,27 @@ def _help(name: str, kind: type[Settings]) -> Iterator[str]:
         default = "on" if default else "off"
     if default is not None and default != "" and "default" not in text.lower():
         yield f"[default: {default}]"
+
+
+@cache
+def descriptions() -> Mapping[str, str]:
+    """Return what each setting is for, by its name: the docstring below it. uvicorn describes the others.
+
+    It is read from the source where it is asked for: at each start it would be half of what settings cost.
+    """
+    modules = {sys.modules[group.__module__] for group in Settings.__bases__}
+    return {
+        name: text for module in modules for name, text in _described(ast.parse(inspect.getsource(module)))
+    }
+
+
+def _described(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    groups = [statement for statement in tree.body if isinstance(statement, ast.ClassDef)]
+    for field, after in (pair for group in groups for pair in pairwise(group.body)):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match after:
+                case ast.Expr(ast.Constant(str(text))):
+                    yield field.target.id, inspect.cleandoc(text)
 
 
 def _metavar(kind: Kind, theirs: click.Option | None) -> str:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Whether a worker can serve: its readiness checks, what watches its event loop, and asking from outside."""
+"""Whether a worker can serve: its readiness checks, and what watches its event loop."""

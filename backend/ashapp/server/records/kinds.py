@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ashapp.server.settings.sources.durations import UNITS_TEXT, seconds_of
-
 __all__ = [
     "FILE",
     "FLAG",
     "PATH",
     "SECRET",
+    "UNITS_TEXT",
     "Kind",
     "Secret",
     "choice",
     "duration",
     "number",
+    "seconds_of",
     "size",
     "text",
     "texts",
@@ -28,6 +28,12 @@ _FLAGS = {
     **dict.fromkeys(["1", "on", "t", "true", "y", "yes"], True),
     **dict.fromkeys(["0", "off", "f", "false", "n", "no"], False),
 }
+
+#: What is said of a duration that is wrong.
+UNITS_TEXT = "seconds, or with a unit: 500ms, 30s, 2m, 1h"
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?|\.\d+) ?(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 _PREFIXES = "kmgtpe"
 _SIZE = re.compile(rf"(\d*\.?\d+)\s*(?:(?:([{_PREFIXES}])(i?))?b)?", re.IGNORECASE)
@@ -140,6 +146,13 @@ def duration(
 
     kind = number(least, most, is_open=is_open, is_whole=is_whole)
     return kind._replace(allowed=f"{kind.allowed}, in {UNITS_TEXT}", read=read, metavar="DURATION")
+
+
+def seconds_of(text: str) -> float | None:
+    """Return the seconds of a duration that has a unit, None for any other text."""
+    match = _SPAN.fullmatch(text.strip().lower())
+    # Of a product such as 3 * 0.001 no more digits are meant.
+    return None if match is None else round(float(match[1]) * _SECONDS[match[2]], 6)
 
 
 def size(least: int = 0) -> Kind:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Records of named values, which are read and checked when a record is made, all of them at once."""
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 from ashapp.server.records.kinds import Kind
 
-__all__ = ["Field", "Record", "Wrong", "WrongValuesError", "field"]
+__all__ = ["Field", "Record", "Wrong", "WrongValuesError", "field", "shown", "suggestion"]
+
+_LONGEST_VALUE = 100
 
 # The default of a value that must be given.
 _REQUIRED = ...
@@ -116,3 +119,15 @@ class Record:
         other = object.__new__(type(self))
         vars(other).update(vars(self), **values)
         return other
+
+
+def shown(value: Any) -> str:
+    """Return *value* for a message, shortened."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """Return which of *names* may have been meant by *name*, to be added to a message; or nothing."""
+    close = difflib.get_close_matches(name.replace("-", "_").lower(), names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

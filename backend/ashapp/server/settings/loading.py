@@ -9,9 +9,8 @@ from typing import Any
 
 from ashapp.server.discovery.folder import find_target
 from ashapp.server.errors import StartupError
-from ashapp.server.records.explanations import shown, suggestion
 from ashapp.server.records.kinds import SECRET
-from ashapp.server.records.record import Wrong, WrongValuesError
+from ashapp.server.records.record import Wrong, WrongValuesError, shown, suggestion
 from ashapp.server.settings.model import ServerSettings, Settings
 from ashapp.server.settings.sources.variables import ALIASES, Given, read_settings, variable
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
