@@ -11,6 +11,9 @@ import flask
 import pytest
 
 from ashapp import Event, FlaskToAsgi, sse
+from ashapp.bridge.admission.departures import Departures
+from ashapp.bridge.streams.async_stream import AsyncStream
+from ashapp.bridge.streams.event import HEARTBEAT
 from ashapp.testing import AsyncClient
 from tests.support.flask import since
 from tests.support.waiting import eventually
@@ -78,6 +81,41 @@ class Asking(Source):
         yield f"{flask.request.path} {flask.request.args['who']}"
 
 
+class Subscription:
+    """A source of either kind that is open before anybody iterates it, and whose end may fail."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.items = iter(["first"])
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        return next(self.items)
+
+    def close(self) -> None:
+        self.closed += 1
+        if self.error is not None:
+            raise self.error
+
+
+class AsyncSubscription(Subscription):
+    __iter__ = None  # type: ignore[assignment]
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self
+
+    async def __anext__(self) -> str:
+        for item in self.items:
+            return item
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.close()
+
+
 Make = Callable[[type[Source]], Source]
 
 
@@ -122,6 +160,38 @@ async def test_a_source_is_closed_when_its_client_goes(make: Make, path: str) ->
                     break
         await eventually(lambda: source.closed == 1)
     assert source.produced < 100  # what nobody takes is not produced
+
+
+@pytest.mark.parametrize("path", ["/sync", "/async"])
+@pytest.mark.parametrize("kind", [Subscription, AsyncSubscription])
+async def test_a_source_that_nobody_takes_from_is_closed(kind: type[Subscription], path: str) -> None:
+    source = kind()
+    app = serve(lambda _last: source)
+    async with AsyncClient(app) as client:
+        assert (await client.head(path)).text == ""
+        assert source.closed == 1
+        app.departures.drain(1)
+        assert (await client.get(path)).text.startswith("retry: ")
+    assert source.closed == 2
+
+
+@pytest.mark.parametrize("kind", [Subscription, AsyncSubscription])
+async def test_a_source_whose_end_fails_ends_the_stream(kind: type[Subscription]) -> None:
+    source = kind(KeyError("no luck"))
+    async with AsyncClient(serve(source, heartbeat=0.1)) as client:
+        with pytest.raises(KeyError, match="no luck"):
+            await client.get("/async")
+    assert source.closed == 1
+
+
+async def test_a_client_that_takes_nothing_is_owed_no_comments() -> None:
+    stream = AsyncStream(Rare(is_async=True).asynchronous(), Departures(), HEARTBEAT, 0.02)
+    assert [await anext(stream), await anext(stream)] == [HEARTBEAT, b"data: first\n\n"]
+    await asyncio.sleep(0.2)
+    begin = time.monotonic()
+    assert [await anext(stream) for _ in range(5)] == [HEARTBEAT] * 5
+    assert time.monotonic() - begin > 0.06  # one has waited for it, the others come one by one
+    await stream.aclose()
 
 
 async def test_a_silent_stream_sends_comments(make: Make) -> None:

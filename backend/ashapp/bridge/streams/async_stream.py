@@ -12,7 +12,7 @@ from ashapp.bridge.concurrency.futures import resolve, without_exit
 from ashapp.bridge.streams.event import END, HEARTBEAT, LEAVE, encode, farewell
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
 
     from ashapp.bridge.admission.departures import Departures
 
@@ -20,22 +20,39 @@ __all__ = ["AsyncStream"]
 
 
 class AsyncStream:
-    """The stream of an async source, which a task iterates."""
+    """The stream of an async source: *start*, the events, and a comment after *heartbeat* seconds without."""
 
     #: There is no handshake.
     has_begun = True
+    _is_iterated = False
 
-    def __init__(self, source: AsyncIterable[Any], departures: Departures) -> None:
+    def __init__(
+        self, source: AsyncIterable[Any], departures: Departures, start: bytes, heartbeat: float
+    ) -> None:
         self._source = source
         self._departures = departures
+        self._body = self._iterate(start, heartbeat)
         self._items: deque[Any] = deque()
         # What waits for an item, and for room for one.
         self._taker: asyncio.Future[None] | None = None
         self._maker: asyncio.Future[None] | None = None
 
-    async def body(self, start: bytes, heartbeat: float) -> AsyncIterator[bytes]:
-        """Yield *start*, then the events, and a comment after *heartbeat* seconds without one."""
+    def __aiter__(self) -> AsyncStream:
+        return self
+
+    def __anext__(self) -> Awaitable[bytes]:
+        self._is_iterated = True
+        return self._body.__anext__()
+
+    async def aclose(self) -> None:
+        """End the stream and close its source, also where nobody has iterated: for HEAD, for instance."""
+        await self._body.aclose()
+        if not self._is_iterated:
+            await self._close_source()
+
+    async def _iterate(self, start: bytes, heartbeat: float) -> AsyncGenerator[bytes]:
         if self._departures.has_begun:
+            await self._close_source()
             yield farewell(self._departures.seconds_left)
             return
         self._loop = asyncio.get_running_loop()
@@ -64,7 +81,10 @@ class AsyncStream:
 
     def _beat(self, heartbeat: float) -> None:
         """Send a comment if nothing has come for *heartbeat* seconds, and look again in time."""
-        if self._loop.time() - self._last_time >= heartbeat:
+        now = self._loop.time()
+        if self._items:  # the client is slow: it has something to take
+            self._last_time = now
+        elif now - self._last_time >= heartbeat:
             self._give(HEARTBEAT)
         self._timer = self._loop.call_at(self._last_time + heartbeat, self._beat, heartbeat)
 
@@ -94,5 +114,8 @@ class AsyncStream:
                 self._give(encode(item))
         finally:
             self._give(END)
-            if hasattr(self._source, "aclose"):
-                await self._source.aclose()
+            await self._close_source()
+
+    async def _close_source(self) -> None:
+        if hasattr(self._source, "aclose"):
+            await self._source.aclose()

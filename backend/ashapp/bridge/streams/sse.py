@@ -57,12 +57,12 @@ def sse(source: EventSource, *, retry: float | None = None, heartbeat: float = 1
     departures = flask.request.environ.get(DEPARTURES) or Departures()
     body: Any
     if (wrapped := within_context(source)) is not None:
-        stream: Any = AsyncStream(wrapped, departures).body(start, heartbeat)
+        stream: Any = AsyncStream(wrapped, departures, start, heartbeat)
         body = flask.stream_with_context(stream)
     elif isinstance(source, AsyncIterable):
-        body = AsyncStream(source, departures).body(start, heartbeat)
+        body = AsyncStream(source, departures, start, heartbeat)
     elif isinstance(source, Iterable):
-        body = SyncStream(source, departures).body(start, heartbeat)
+        body = SyncStream(source, departures, start, heartbeat)
     else:
         raise TypeError(f"expected an iterable, an async iterable or a callable, got {source!r}")
     return flask.current_app.response_class(body, mimetype="text/event-stream", headers=_HEADERS)

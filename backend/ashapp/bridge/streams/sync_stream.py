@@ -14,7 +14,7 @@ import flask.globals
 from ashapp.bridge.streams.event import END, HEARTBEAT, LEAVE, encode, farewell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
     from ashapp.bridge.admission.departures import Departures
 
@@ -22,21 +22,36 @@ __all__ = ["SyncStream"]
 
 
 class SyncStream:
-    """The stream of a sync source, which a thread iterates."""
+    """The stream of a sync source: *start*, the events, and a comment after *heartbeat* seconds without."""
 
     #: There is no handshake.
     has_begun = True
+    _is_iterated = False
 
-    def __init__(self, source: Iterable[Any], departures: Departures) -> None:
+    def __init__(self, source: Iterable[Any], departures: Departures, start: bytes, heartbeat: float) -> None:
         self._source = source
         self._departures = departures
+        self._body = self._iterate(start, heartbeat)
         self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._room = threading.Semaphore(0)
         self._is_over = False
 
-    def body(self, start: bytes, heartbeat: float) -> Iterator[bytes]:
-        """Yield *start*, then the events, and a comment after *heartbeat* seconds without one."""
+    def __iter__(self) -> SyncStream:
+        return self
+
+    def __next__(self) -> bytes:
+        self._is_iterated = True
+        return next(self._body)
+
+    def close(self) -> None:
+        """End the stream and close its source, also where nobody has iterated: for HEAD, for instance."""
+        self._body.close()
+        if not self._is_iterated:
+            self._close_source()
+
+    def _iterate(self, start: bytes, heartbeat: float) -> Generator[bytes]:
         if self._departures.has_begun:
+            self._close_source()
             yield farewell(self._departures.seconds_left)
             return
         # In the context of the view, so that the source sees the request where it is kept for the stream.
@@ -72,17 +87,23 @@ class SyncStream:
     def _produce(self) -> None:
         _take_over(self._source)
         try:
-            for item in self._source:
-                self._items.put(encode(item))
-                self._room.acquire()
-                if self._is_over:
-                    break
+            try:
+                for item in self._source:
+                    self._items.put(encode(item))
+                    self._room.acquire()
+                    if self._is_over:
+                        break
+            finally:
+                self._close_source()
         except BaseException as error:
+            if self._is_over:
+                raise  # nobody else hears of it
             self._items.put(error)
-        finally:
-            if hasattr(self._source, "close"):
-                self._source.close()
-            self._items.put(END)
+        self._items.put(END)
+
+    def _close_source(self) -> None:
+        if hasattr(self._source, "close"):
+            self._source.close()
 
 
 def _take_over(source: Any) -> None:
