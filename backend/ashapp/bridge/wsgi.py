@@ -29,15 +29,14 @@ from ashapp.bridge.mounts import Mounts
 from ashapp.bridge.options import DEFAULT_TASK_GRACE, DEFAULT_THREADS, accept_old_names, refuse_unknown
 from ashapp.bridge.request.output_queue import WriteBehind
 from ashapp.bridge.request.service import Service
-from ashapp.bridge.request.serving import refuse, serve_early
-from ashapp.bridge.request.serving import serve as serve_request
+from ashapp.bridge.request.serving import refuse, serve
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.uploads.input_stream import InputStream
 from ashapp.bridge.request.uploads.intake import DEFAULT_READ_AHEAD, Intake
 from ashapp.bridge.websocket.serving import serve as serve_websocket
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable
 
     from ashapp.bridge.messages.exchange import Exchange
     from ashapp.bridge.messages.types import Environ, Receive, Scope, Send, WsgiApplication
@@ -96,7 +95,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             grace=options.get("task_grace", DEFAULT_TASK_GRACE),
             request_threads=RequestThreadPool(threads),
             admission=self.admission,
-            go_on=self._go_on,
+            intake=self.intake,
         )
         super().__init__(wsgi_application, duplicate_header_limit)  # type: ignore[no-untyped-call]
         #: Other ASGI applications, by the prefixes of their paths.
@@ -133,9 +132,16 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             await self._serve_other(scope, receive, send)
         else:
             self.admission.in_flight += 1
-            await serve_early(self, scope, receive, ending_upgrade(scope, send))
+            await self._serve(scope, receive, ending_upgrade(scope, send))
 
-    def begin(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
+    def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        try:
+            call = self.prepare(scope, receive)
+        except Exception as error:
+            return refuse(self.admission, error, send)
+        return serve(call, send)
+
+    def begin(self, exchange: Exchange) -> Awaitable[None] | None:
         """Serve the request of *exchange* without a task, or return what is to be awaited in one."""
         if self.mounts or type(self).__call__ is not WsgiToAsgi.__call__:
             return self(exchange.scope, exchange.receive, exchange.send)
@@ -145,11 +151,8 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             if not call.body.announced and call.begin(exchange):
                 return None
         except Exception as error:
-            return refuse(self, error, exchange.send)
-        return self._go_on(exchange, call)
-
-    def _go_on(self, exchange: Exchange, call: WsgiCall) -> Coroutine[Any, Any, None]:
-        return serve_request(self, call, exchange.send)
+            return refuse(self.admission, error, exchange.send)
+        return serve(call, exchange.send)
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         mount = self.mounts.find(scope)
@@ -211,9 +214,6 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     def make_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call that serves a request."""
         return ThreadCall(self.service, environ, body)
-
-    def note_route(self, call: WsgiCall) -> None:
-        """Note the route of a request that is given up, if it is not known yet."""
 
     # -- WebSockets
 

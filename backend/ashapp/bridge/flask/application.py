@@ -88,6 +88,7 @@ class FlaskToAsgi(WsgiToAsgi):
         self.service.request_threads = RequestThreadPool(async_threads, lambda: self.lifespan.is_stopping)
         self.service.wants_own_loop = self._dispatch.wants_own_loop
         self.service.is_isolated = self._dispatch.placement.is_isolated
+        self.service.note_route = self._dispatch.routing.note_route
 
     @property
     def request_threads(self) -> RequestThreadPool:
@@ -120,11 +121,6 @@ class FlaskToAsgi(WsgiToAsgi):
             return False
         offer_greenlets(self.wsgi_application.config)
         return True
-
-    def note_route(self, call: WsgiCall) -> None:
-        """Note the route of a request that is given up; see ``WsgiToAsgi``."""
-        if call.info is not None and call.info.route is None:
-            self._dispatch.routing.note_route(call.info, call.environ)
 
     def begin_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take note that requests are served on *loop* from now on."""

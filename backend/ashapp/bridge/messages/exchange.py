@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A request that a server hands over as it is, without a task."""
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from ashapp.bridge.messages.types import Message, Scope
 
@@ -37,6 +37,6 @@ class Exchange(Protocol):
         """
         ...
 
-    def go_on(self, rest: Coroutine[Any, Any, None]) -> None:
+    def go_on(self, rest: Awaitable[None]) -> None:
         """Await *rest* in a task, as what the application still has to do for the request."""
         ...

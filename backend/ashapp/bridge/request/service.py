@@ -4,20 +4,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ashapp.bridge.concurrency.threads.request_thread import RequestThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from ashapp.bridge.admission.in_flight import Admission
     from ashapp.bridge.concurrency.task_factory import TaskKeeper
     from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
     from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
-    from ashapp.bridge.messages.exchange import Exchange
-    from ashapp.bridge.messages.types import WsgiApplication
+    from ashapp.bridge.messages.types import Environ, RequestInfo, WsgiApplication
     from ashapp.bridge.request.output_queue import WriteBehind
+    from ashapp.bridge.request.uploads.intake import Intake
 
 __all__ = ["Service"]
 
@@ -40,10 +40,12 @@ class Service:
     request_threads: RequestThreadPool
     #: Counts the requests.
     admission: Admission
-    #: Returns what a task is to await for a request that has begun without one.
-    go_on: Callable[[Exchange, Any], Coroutine[Any, Any, None]]
+    #: Where their bodies wait.
+    intake: Intake
     thread_type: type[RequestThread] = RequestThread
     #: On a thread: whether the coroutines of its request are kept off the server's loop. None for never.
     wants_own_loop: Callable[[], bool] | None = None
     #: Whether requests of an endpoint have thread-local values of their own on their thread. None for never.
     is_isolated: Callable[[str], bool] | None = None
+    #: Notes the route of a request that is given up, if it is known. None where there are no routes.
+    note_route: Callable[[RequestInfo, Environ], None] | None = None

@@ -35,6 +35,7 @@ from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import RequestTimeout
 from ashapp.bridge.request.output_queue import HIGH_WATER, STREAM, BodyStream
 from ashapp.bridge.request.phases import Ending, Phase
+from ashapp.bridge.request.serving import serve
 from ashapp.bridge.request.wsgi_call import WsgiCall
 from ashapp.bridge.stacks import stack_of
 
@@ -99,7 +100,7 @@ class ThreadCall(WsgiCall):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.need_task = None
-            exchange.go_on(self.service.go_on(exchange, self))
+            exchange.go_on(serve(self, exchange.send))
 
     def _settle(self, opening: _Opening) -> None:
         """Go on with what the thread has made."""
