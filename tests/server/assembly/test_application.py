@@ -270,7 +270,7 @@ async def test_requests_are_counted_for_the_management_port_but_probes_are_not()
     assert [(each.labels["http_response_status_code"], each.value) for each in counts] == [("404", 2)]
     async with monitored(health):
         (status,) = workers.statuses()
-        assert (status.reason, status.active_requests, status.threads) == (None, 0, 40)
+        assert (status.reason, status.load["active_requests"], status.load["threads"]) == (None, 0, 40)
     assert workers.statuses() == []
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from ashapp.server.management import control_pages as pages
-from ashapp.server.management.control import Control
-from ashapp.server.management.control_pages import ControlPages
+from ashapp.server.management.control_pages import Control, ControlPages
 from tests.server.answer import Answer
 
 SUPERVISED = "service is one process, without a supervisor"

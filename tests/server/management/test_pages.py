@@ -20,7 +20,7 @@ from ashapp.server.health.state import Health
 from ashapp.server.management import gauges
 from ashapp.server.management.pages import ManagementPages
 from ashapp.server.status.reporter import StatusReporter
-from ashapp.server.status.workers import LocalWorker, WorkerStatus
+from ashapp.server.status.workers import LOAD, LocalWorker, WorkerStatus
 from tests.server.answer import Answer
 
 
@@ -42,7 +42,8 @@ def ask(service: LocalWorker, path: str, method: str = "GET", **entries: Any) ->
 def worker(pid: int, reason: str | None = None, age: float = -60.0, *checks: Outcome) -> WorkerStatus:
     """Return the status of a worker seen *age* seconds ago; by default a test that is late sees no stall."""
     moved = {"slow": "it has blocked the event loop"}
-    return WorkerStatus(pid, time.monotonic() - age, reason, 4, 3, 2, 1, list(checks), 0, moved, 1000, 7)
+    load = dict(zip(LOAD, (4, 3, 2, 1, 1000, 7, 0, 0, 0, 0, 0), strict=True))
+    return WorkerStatus(pid, time.monotonic() - age, reason, load, list(checks), moved)
 
 
 def with_faults(*statuses: WorkerStatus) -> Service:
@@ -89,6 +90,7 @@ def test_a_service_is_ready_if_one_of_its_workers_is() -> None:
         "websocket_threads": 0,
         "busy_websocket_threads": 0,
         "socketio_polls": 0,
+        "unwritten_metrics": 0,
         "moved_views": {"slow": "it has blocked the event loop"},
         "checks": [],
     }
@@ -230,15 +232,17 @@ def test_metrics_are_in_the_format_that_is_asked_for(accept: str, kind: str, par
 def test_what_the_workers_do_is_added_up() -> None:
     checks = [Outcome("database", None, 0.1, 1.0), Outcome("cache", "OSError: gone", 2.0, 1.0)]
     slow = [Outcome("database", None, 0.3, 1.0)]
+    load = dict(zip(LOAD, (4, 3, 2, 1, 100, 7, 5, 50, 4, 8, 6), strict=True))
+    more = {**dict.fromkeys(LOAD, 0), "active_requests": 10, "queued_requests": 20, "busy_threads": 25}
     service = Service(
-        WorkerStatus(1, 0.0, "draining", 4, 3, 2, 1, checks, 6, {"slow": "it blocks"}, 100, 7, 5, 50, 4, 8),
-        WorkerStatus(2, 0.0, None, 10, 20, 30, 25, slow),
+        WorkerStatus(1, 0.0, "draining", load, checks, {"slow": "it blocks"}),
+        WorkerStatus(2, 0.0, None, more, slow),
     )
     service.ended = 7
     expected = {
         "http_server_active_requests": 14,
         "ashapp_queued_requests": 23,
-        "ashapp_threads": 32,
+        "ashapp_threads": 2,
         "ashapp_busy_threads": 26,
         "ashapp_async_threads": 100,
         "ashapp_busy_async_threads": 7,

@@ -56,8 +56,7 @@ def test_the_figures_are_those_of_all_workers() -> None:
             return [
                 WorkerStatus(
                     *(pid, now, reason),
-                    active_requests=2,
-                    websockets=3,
+                    load={"active_requests": 2, "websockets": 3},
                     started=now - 10,
                     written=now,
                     requests=[("/b", "thread", 10), ("/a", place, 20)],

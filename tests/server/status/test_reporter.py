@@ -13,7 +13,7 @@ from ashapp.observe.observation import Observation
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.status.reporter import StatusReporter
-from ashapp.server.status.workers import Workers, WorkerStatus
+from ashapp.server.status.workers import LOAD, Workers, WorkerStatus
 from tests.support.asgi import Client, http_scope
 from tests.support.waiting import PATIENCE, until
 
@@ -61,7 +61,10 @@ def test_a_status_tells_of_requests_threads_and_checks(board: Board) -> None:
         jobs = [threads.call(lambda: go.wait(PATIENCE)) for _ in range(3)]
         until(lambda: threads.queued == 2)
         status = reporter.status()
-        assert status == WorkerStatus(os.getpid(), 0.0, None, 3, 2, 1, 1, outcomes, written=status.written)
+        counts = {"active_requests": 3, "queued_requests": 2, "threads": 1, "busy_threads": 1}
+        load = {**dict.fromkeys(LOAD, 0), **counts}
+        assert status == WorkerStatus(os.getpid(), 0.0, None, load, outcomes, written=status.written)
+        assert list(status.load) == list(LOAD)
     finally:
         go.set()
     assert all(job.result(PATIENCE) for job in jobs)
@@ -119,7 +122,7 @@ async def test_what_others_have_counted_is_told(
     monkeypatch.setattr("ashapp.server.status.reporter.refused", refused)
     name, labels = "ashapp_requests_refused_total", {"http_response_status_code": "431"}
     await reporter.start()
-    assert board.written[0].unwritten_metrics == 7
+    assert board.written[0].load["unwritten_metrics"] == 7
     assert board.registry.get_sample_value(name, labels) == 2
     refused[431] += 1
     await reporter.stop()

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 import errno
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -73,7 +72,7 @@ def test_a_folder_of_the_operator_that_cannot_be_used_refuses_the_start(
 
 def test_the_last_status_of_each_worker_is_read_until_it_ends_which_is_counted() -> None:
     checks = [Outcome("database", None, 0.002, 1.5), Outcome("cache", "OSError: gone", 2.0, 2.5)]
-    first = WorkerStatus(11, 3.25, "saturated", 4, 3, 2, 1, checks, 5, {"slow": "it blocks"})
+    first = WorkerStatus(11, 3.25, "saturated", {"active_requests": 4}, checks, {"slow": "it blocks"})
     shown = [("/", "loop", 3)], [RecentError("/", 500, 1.5, times=2)]
     second = WorkerStatus(2, 1.0, "starting", requests=shown[0], errors=shown[1])
     with make_shared_folder() as shared:
@@ -84,17 +83,6 @@ def test_the_last_status_of_each_worker_is_read_until_it_ends_which_is_counted()
         shared.forget(11)
         shared.forget(12)
         assert (shared.statuses(), shared.ended) == ([second], 2)
-
-
-def test_what_a_newer_worker_tells_besides_is_left_out_and_what_an_older_one_does_not_is_not_missed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with make_shared_folder() as shared, monkeypatch.context() as patch:
-        values = {**json.loads(WorkerStatus(11, 1.0, None).dump()), "news": 1}
-        del values["unwritten_metrics"], values["requests"], values["errors"]
-        patch.setattr(WorkerStatus, "dump", lambda _: json.dumps(values))
-        shared.write(WorkerStatus(11, 1.0, None))
-        assert shared.statuses() == [WorkerStatus(11, 1.0, None)]
 
 
 def test_a_worker_knows_when_the_service_began() -> None:

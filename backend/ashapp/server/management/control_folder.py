@@ -41,27 +41,12 @@ def live_sockets() -> Iterator[Path]:
     """Yield the sockets at which a service answers; remove those that services have left behind."""
     for path in sorted(control_folder().glob("*.sock")):
         try:
-            _connect(path).close()
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(_PATIENCE)
+                sock.connect(str(path))
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
         except OSError:
             continue
         else:
             yield path
-
-
-def _connect(path: Path) -> socket.socket:
-    """Return a connection to the service at *path*.
-
-    Raises:
-        OSError: there is none.
-
-    """
-    sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(_PATIENCE)
-    try:
-        sock.connect(str(path))
-    except OSError:
-        sock.close()
-        raise
-    return sock

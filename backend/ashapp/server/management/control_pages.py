@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What the control socket answers: ``/status``, ``/stacks``, ``/reload`` and ``/scale``."""
+"""What the control socket answers to ``/status``, ``/stacks``, ``/reload`` and ``/scale``."""
 
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
@@ -12,16 +13,46 @@ from urllib.parse import parse_qs
 from ashapp.bridge.messages.types import Environ, StartResponse
 from ashapp.bridge.stacks import other_stacks
 from ashapp.server.management.answers import Page, problem_page
-from ashapp.server.management.control import Control
 from ashapp.server.status.workers import Workers
 
-__all__ = ["ControlPages"]
+__all__ = ["Control", "ControlPages"]
 
 _METHODS = {"/status": "GET", "/stacks": "GET", "/reload": "POST", "/scale": "POST"}
 # Seconds that workers have to tell their stacks: their loops may be blocked, their threads are not.
 _PATIENCE = 5.0
 _MOST_WORKERS = 1000
 _ALONE = "This service is one process, without a supervisor: start it with --supervisor or several --workers."
+
+
+class Control:
+    """Wishes, which the supervisor looks at in each round: the number of *workers*, and their stacks.
+
+    From any thread.
+    """
+
+    def __init__(self, workers: int) -> None:
+        #: How many workers there should be.
+        self.target = workers
+        #: Grows each time that the stacks of all workers are asked for.
+        self.version = 0
+        #: The processes that are there now.
+        self.pids: Collection[int] = ()
+        self._stacks: dict[int, str] = {}
+        self._told = threading.Condition()
+
+    def stacks(self, seconds: float) -> dict[int, str]:
+        """Ask all workers for their stacks; return the stacks that arrive within *seconds*."""
+        with self._told:
+            self.version += 1
+            self._stacks = {}
+            self._told.wait_for(lambda: self._stacks.keys() >= set(self.pids), seconds)
+            return dict(self._stacks)
+
+    def take_stacks(self, pid: int, text: str) -> None:
+        """Note what a worker has answered."""
+        with self._told:
+            self._stacks[pid] = text
+            self._told.notify_all()
 
 
 class ControlPages:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from ashapp.bridge.messages.types import WsgiApplication
 from ashapp.server.errors import StartupError
-from ashapp.server.management.control import Control
 from ashapp.server.management.control_folder import make_control_folder
-from ashapp.server.management.control_pages import ControlPages
+from ashapp.server.management.control_pages import Control, ControlPages
 from ashapp.server.management.server import STALLED, answering
 from ashapp.server.settings.model import Settings
 from ashapp.server.settings.sources.addresses import UnixAddress

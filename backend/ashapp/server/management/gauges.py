@@ -12,27 +12,12 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
 from ashapp import __version__
-from ashapp.server.status.workers import Workers, WorkerStatus
+from ashapp.server.status.workers import LOAD, Workers, WorkerStatus
 
 if TYPE_CHECKING:
     from ashapp.server.faults.board import Wanted
 
 __all__ = ["Gauges"]
-
-# Sums over the workers of what their statuses have by the same names, without the first part.
-_SUMS = {
-    "http_server_active_requests": "Requests that have begun and not ended.",
-    "ashapp_queued_requests": "Requests that wait for a thread.",
-    "ashapp_threads": "Threads for requests: how many there may be.",
-    "ashapp_busy_threads": "Threads for requests that are busy.",
-    "ashapp_async_threads": "Threads for the sync hooks of async views: how many there may be.",
-    "ashapp_busy_async_threads": "Threads for the sync hooks of async views in use.",
-    "ashapp_websockets": "WebSockets that are open, those in their handshake among them.",
-    "ashapp_websocket_threads": "Threads for handlers of WebSockets: how many there may be.",
-    "ashapp_busy_websocket_threads": "Threads for handlers of WebSockets that are held by one.",
-    "ashapp_socketio_polls": "Requests of Socket.IO clients that wait for events.",
-    "ashapp_unwritten_metrics": "Values of metrics that find no room where they are seen.",
-}
 
 
 class Gauges:
@@ -44,9 +29,9 @@ class Gauges:
     def collect(self) -> Iterable[Metric]:
         """Return the metrics."""
         statuses = self._workers.statuses()
-        for name, text in _SUMS.items():
-            attribute = name.removeprefix("http_server_").removeprefix("ashapp_")
-            yield GaugeMetricFamily(name, text, sum(getattr(status, attribute) for status in statuses))
+        for name, text in LOAD.items():
+            prefix = "http_server" if name == "active_requests" else "ashapp"
+            yield GaugeMetricFamily(f"{prefix}_{name}", text, sum(status.load[name] for status in statuses))
         yield GaugeMetricFamily(
             "ashapp_moved_views",
             "Views that have been moved to threads as they block the event loop, in each worker.",

@@ -23,9 +23,8 @@ from ashapp.observe.logs.log_files import reopen_log_files
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import MOVED_AT
 from ashapp.server.inspection.announcements import Kind, Tell
-from ashapp.server.management.control import Control
+from ashapp.server.management.control_pages import Control
 from ashapp.server.processes.backoff import BackOff
-from ashapp.server.processes.broadcasts import tell_faults, tell_stacks_wanted
 from ashapp.server.processes.replacements import Replacements
 from ashapp.server.processes.worker import State, Worker
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
@@ -115,8 +114,10 @@ class Supervisor:
                 self._check(worker)
             else:
                 self._reap(worker)
-        tell_faults(self.workers, None if self._management is None else self._management.faults)
-        tell_stacks_wanted(self.workers, self.control)
+        serving = [worker for worker in self.workers if worker.has_served]
+        self.control.pids = [worker.pid for worker in serving]
+        for worker in serving:
+            worker.pass_on(self.control, None if self._management is None else self._management.faults)
         if not self._is_ending:
             self._maintain()
             self._replacements.tell_who_gives_way(self.control.target)

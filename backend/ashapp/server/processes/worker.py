@@ -7,13 +7,18 @@ import time
 from collections.abc import Iterator
 from enum import Enum, auto
 from multiprocessing import Pipe
+from typing import TYPE_CHECKING
 
 from uvicorn.config import STARTUP_FAILURE
 
 from ashapp.server.health.stalls import StallDetector
 from ashapp.server.inspection.announcements import Kind
+from ashapp.server.management.control_pages import Control
 from ashapp.server.processes.shared_counter import SharedCounter
 from ashapp.server.processes.worker_process import Order, Report, WorkerOptions
+
+if TYPE_CHECKING:
+    from ashapp.server.faults.board import FaultBoard
 
 __all__ = ["State", "Worker"]
 
@@ -112,6 +117,15 @@ class Worker:
         """Give it an order; of no use if it is gone."""
         with contextlib.suppress(OSError):
             self.channel.send((order, text))
+
+    def pass_on(self, control: Control, faults: "FaultBoard | None") -> None:
+        """Tell it of the faults that it is to have, and that its stacks are wanted, where that is new."""
+        if faults is not None and self.faults_version != (version := faults.version):
+            self.faults_version = version
+            self.order(Order.FAULTS, faults.orders(self.pid))
+        if self.stacks_version != control.version:
+            self.stacks_version = control.version
+            self.order(Order.TELL_STACKS)
 
     def end(self, order: Order, seconds: float) -> None:
         """Order it to end within *seconds*."""

@@ -79,8 +79,8 @@ class Figures:
             "uptime": time.time() - self._workers.began,
             "workers": len(statuses),
             "ready": sum(status.reason is None for status in statuses),
-            "active": sum(status.active_requests for status in statuses),
-            "websockets": sum(status.websockets for status in statuses),
+            "active": sum(status.load["active_requests"] for status in statuses),
+            "websockets": sum(status.load["websockets"] for status in statuses),
             "places": dict(places),
             "routes": [
                 {"route": route, "place": place, "rate": rates[route, place], "total": total}

@@ -85,30 +85,34 @@ class StatusReporter:
 
     def status(self) -> WorkerStatus:
         """Return how the worker is now. From any thread."""
-        of_requests = self._request_threads
-        sockets = self.websockets
         return WorkerStatus(
             pid=os.getpid(),
             beat=self._beat_at,
             reason=self._health.readiness(),
-            active_requests=self.metrics.active,
-            queued_requests=self._threads.queued + (of_requests.queued if of_requests else 0),
-            threads=self._threads.size,
-            busy_threads=self._threads.busy,
-            async_threads=of_requests.size if of_requests else 0,
-            busy_async_threads=of_requests.busy if of_requests else 0,
-            websockets=sockets.open if sockets else 0,
-            websocket_threads=sockets.pool.size if sockets else 0,
-            busy_websocket_threads=sockets.on_threads if sockets else 0,
-            socketio_polls=self.polls.open if self.polls else 0,
+            load=self._load(),
             checks=list(self._outcomes()),
-            unwritten_metrics=unwritten(),
             moved_views=dict(self.moved),
             started=self._started_at,
             written=time.monotonic(),
             requests=self.metrics.totals() if self.tells_requests else [],
             errors=self.metrics.errors.newest() if self.tells_requests else [],
         )
+
+    def _load(self) -> dict[str, int]:
+        of_requests, sockets = self._request_threads, self.websockets
+        return {
+            "active_requests": self.metrics.active,
+            "queued_requests": self._threads.queued + (of_requests.queued if of_requests else 0),
+            "threads": self._threads.size,
+            "busy_threads": self._threads.busy,
+            "async_threads": of_requests.size if of_requests else 0,
+            "busy_async_threads": of_requests.busy if of_requests else 0,
+            "websockets": sockets.open if sockets else 0,
+            "websocket_threads": sockets.pool.size if sockets else 0,
+            "busy_websocket_threads": sockets.on_threads if sockets else 0,
+            "socketio_polls": self.polls.open if self.polls else 0,
+            "unwritten_metrics": unwritten(),
+        }
 
     def beat(self, lag: float) -> None:
         """Take a beat of the loop, which was late by *lag* seconds."""

@@ -4,8 +4,8 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
@@ -16,24 +16,24 @@ from ashapp.server.health.readiness_runner import Outcome
 if TYPE_CHECKING:
     from ashapp.server.faults.board import FaultBoard
 
-__all__ = ["LocalWorker", "WorkerStatus", "Workers"]
+__all__ = ["LOAD", "LocalWorker", "WorkerStatus", "Workers"]
 
 _log = logging.getLogger("ashapp.server")
 
-# How busy a worker is: the attributes that operators are told, in this order.
-_LOAD = (
-    "active_requests",
-    "queued_requests",
-    "threads",
-    "busy_threads",
-    "async_threads",
-    "busy_async_threads",
-    "websockets",
-    "websocket_threads",
-    "busy_websocket_threads",
-    "socketio_polls",
-    "moved_views",
-)
+#: What a worker counts of its load, in the order in which operators are told, and what the sums of it mean.
+LOAD: Mapping[str, str] = {
+    "active_requests": "Requests that have begun and not ended.",
+    "queued_requests": "Requests that wait for a thread.",
+    "threads": "Threads for requests: how many there may be.",
+    "busy_threads": "Threads for requests that are busy.",
+    "async_threads": "Threads for the sync hooks of async views: how many there may be.",
+    "busy_async_threads": "Threads for the sync hooks of async views in use.",
+    "websockets": "WebSockets that are open, those in their handshake among them.",
+    "websocket_threads": "Threads for handlers of WebSockets: how many there may be.",
+    "busy_websocket_threads": "Threads for handlers of WebSockets that are held by one.",
+    "socketio_polls": "Requests of Socket.IO clients that wait for events.",
+    "unwritten_metrics": "Values of metrics that find no room where they are seen.",
+}
 
 
 @dataclass(frozen=True)
@@ -47,26 +47,11 @@ class WorkerStatus:
     pid: int
     beat: float
     reason: str | None
-    #: Requests that have begun and not ended; and how many of these wait for a thread.
-    active_requests: int = 0
-    queued_requests: int = 0
-    #: Threads for requests: how many there may be, and how many are busy.
-    threads: int = 0
-    busy_threads: int = 0
+    #: What it counts by the names of `LOAD`.
+    load: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(LOAD, 0))
     checks: list[Outcome] = field(default_factory=list)
-    #: Values of metrics that nobody sees, as there is no room for them.
-    unwritten_metrics: int = 0
     #: The views that have been moved to threads as they block the event loop, by endpoint, and why.
     moved_views: dict[str, str] = field(default_factory=dict)
-    #: Threads that each belong to one request with an async view: how many there may be, and how many do.
-    async_threads: int = 0
-    busy_async_threads: int = 0
-    #: WebSockets that are open; and threads for their handlers: how many there may be, and how many are held.
-    websockets: int = 0
-    websocket_threads: int = 0
-    busy_websocket_threads: int = 0
-    #: Requests of Socket.IO clients that wait for events.
-    socketio_polls: int = 0
     #: When it began to serve, and when it wrote this, by ``time.monotonic``.
     started: float = 0.0
     written: float = 0.0
@@ -85,9 +70,9 @@ class WorkerStatus:
         *stalled* is after how many seconds without a sign of life the worker counts as stalled.
         """
         reason = f"no sign of life for {self.age:.1f} s" if self.age > stalled else self.reason
-        load = {name: getattr(self, name) for name in _LOAD}
         checks = [outcome.told() for outcome in self.checks]
-        return {"pid": self.pid, "ready": reason is None, "reason": reason, **load, "checks": checks}
+        seen = {"pid": self.pid, "ready": reason is None, "reason": reason}
+        return {**seen, **self.load, "moved_views": self.moved_views, "checks": checks}
 
     def dump(self) -> str:
         """Return it as JSON."""
@@ -98,10 +83,9 @@ class WorkerStatus:
         """Return what ``dump`` made *text* of."""
         values = json.loads(text)
         values["checks"] = [Outcome(**check) for check in values["checks"]]
-        values["requests"] = [tuple(counted) for counted in values.get("requests", ())]
-        values["errors"] = [RecentError(**error) for error in values.get("errors", ())]
-        # A worker that was started after an upgrade may tell more than its supervisor knows.
-        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+        values["requests"] = [tuple(counted) for counted in values["requests"]]
+        values["errors"] = [RecentError(**error) for error in values["errors"]]
+        return cls(**values)
 
 
 class Workers:
