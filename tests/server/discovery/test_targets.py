@@ -234,6 +234,7 @@ def test_what_is_no_application_is_told_as_what_it_is(project: Project, target: 
         ),
         ("import site_ as other\nother.app.route", "has no attribute 'app'"),
         ("import json as app", "module 'site_' has no Flask application"),
+        ("from flask import request as app", "module 'site_' has no Flask application"),
     ],
 )
 def test_a_module_without_a_clear_application_is_told_of(project: Project, source: str, message: str) -> None:

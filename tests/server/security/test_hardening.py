@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, current_app, request
 from werkzeug.debug import DebuggedApplication
 from werkzeug.local import LocalProxy
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -157,6 +157,14 @@ class Slotted:
         return self._inner(environ, start_response)
 
 
+class Unreadable:
+    def __getattr__(self, name: str) -> Any:
+        raise LookupError(name)
+
+    def __call__(self) -> None:
+        """Do nothing: this is no application."""
+
+
 def by_closure(inner: Any) -> Callable[..., Any]:
     return lambda *arguments: inner(*arguments)  # noqa: PLW0108 - that is the point
 
@@ -215,5 +223,6 @@ def test_what_an_application_calls_is_no_layer() -> None:
     views: dict[str, Any] = app.view_functions
     views["index"] = DebuggedApplication(app)
     ring = Slotted(None)
-    ring._inner = [ring, app, threading.Lock(), DebuggedApplication, LocalProxy(lambda: app)]
+    proxies = [LocalProxy(lambda: app), current_app, request]
+    ring._inner = [ring, app, threading.Lock(), DebuggedApplication, proxies, Unreadable()]
     assert len(warnings_of(ring)) == 1

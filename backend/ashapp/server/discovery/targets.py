@@ -232,24 +232,31 @@ def _call(factory: Any, label: str, args: list[Any], kwargs: dict[str, Any]) -> 
 def _checked(found: object, label: str) -> object:
     if isinstance(found, (Flask, WsgiToAsgi)):
         return found
-    # A proxy such as flask.request can't be looked at outside of a request.
-    is_proxy = isinstance(found, LocalProxy)
-    if not is_proxy and is_asgi(found):
+    if is_asgi(found):
         raise StartupError(
             f"{label} is an ASGI application, {_kind(found)}, and needs no bridge: serve it with uvicorn"
         )
-    if is_proxy or not _is_wsgi(found):
+    if not _is_wsgi(found):
         hint = f"{_NEEDS_ARGUMENTS.format(label)}, if it is a factory" if inspect.isfunction(found) else ""
         raise StartupError(f"{label} is {_kind(found)}{hint}; {_EXPECTED}")
     return found
 
 
 def is_asgi(found: object) -> bool:
-    """Say whether *found* can be called as an ASGI application is."""
-    return callable(found) and any(map(inspect.iscoroutinefunction, (found, type(found).__call__)))
+    """Say whether *found* can be called as an ASGI application is.
+
+    What can't be looked at is none: a proxy such as ``flask.request`` outside of a request, or an object
+    whose ``__getattr__`` raises anything.
+    """
+    try:
+        return callable(found) and any(map(inspect.iscoroutinefunction, (found, type(found).__call__)))
+    except Exception:
+        return False
 
 
 def _is_wsgi(found: object) -> bool:
+    if isinstance(found, LocalProxy):
+        return False
     # PEP 3333 allows a class, one written in Python, whose instances are the iterables.
     if inspect.isclass(found) and not (hasattr(found, "__iter__") and inspect.isfunction(found.__init__)):
         return False
