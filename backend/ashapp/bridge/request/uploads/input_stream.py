@@ -38,7 +38,7 @@ class InputStream(RequestBody, io.BufferedIOBase):
     """
 
     # What each request has, whether it has a body or not: most need no dict besides.
-    __slots__ = ("_on_disconnect", "_pump", "_receive", "_server_context", "_state", "loop")
+    __slots__ = ("_on_disconnect", "_pump", "_receive", "_server_context", "is_complete", "is_gone", "loop")
 
     # Defaults of the class; see ``RequestBody``.
     #: Returns how many bytes may be read, or None for any number; asked at each read.

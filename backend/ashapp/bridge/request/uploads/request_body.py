@@ -25,13 +25,11 @@ import logging
 import threading
 from collections import deque
 from contextvars import copy_context
-from enum import Enum, auto
 from functools import partial
-from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ashapp.bridge.admission.body_budget import PROOF
-from ashapp.bridge.concurrency.futures import as_coroutine, resolve
+from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.greenlets.waiting import make_wait
 from ashapp.bridge.messages.errors import ClientDisconnected
 
@@ -60,13 +58,6 @@ _CHUNK_COST = 64
 _MESSAGES_IN_A_ROW = 16
 
 
-class _State(Enum):
-    ARRIVING = auto()  # more is to come, and there is room for it
-    RESTING = auto()  # more is to come, once there is room
-    COMPLETE = auto()
-    BROKEN_OFF = auto()  # the client has gone, or the call has ended, before all had come
-
-
 class RequestBody:
     """The body of one request. One reader at a time takes its chunks; all else is done on *loop*."""
 
@@ -81,8 +72,6 @@ class RequestBody:
     share: Share | None = None
     #: Called when more has come, or it has come to its end, or the client has gone.
     on_change: Callable[[], None] | None = None
-    #: Whether the client has gone, or the call has ended.
-    is_gone = False
     #: Bytes that have come, and bytes that the reader has taken.
     arrived = 0
     taken = 0
@@ -101,8 +90,11 @@ class RequestBody:
         # ``receive()`` belongs to the server. In the reader's context it could carry that, by what the server
         # registers with the loop, into the next request on the connection.
         self._server_context = copy_context()
-        self._state = _State.ARRIVING
-        self._pump: asyncio.Task[Any] | None = None
+        #: Whether all of it has come, so that no read has to wait.
+        self.is_complete = False
+        #: Whether the client has gone, or the call has ended.
+        self.is_gone = False
+        self._pump: asyncio.Task[None] | None = None
         self._on_disconnect: Callable[[], None] | None = None
 
     @property
@@ -111,14 +103,9 @@ class RequestBody:
         return self._pump is not None
 
     @property
-    def is_complete(self) -> bool:
-        """Whether all of it has come, so that no read has to wait."""
-        return self._state is _State.COMPLETE
-
-    @property
     def is_resting(self) -> bool:
         """Whether no more of it is taken in until it is read."""
-        return self._state is _State.RESTING
+        return self._size >= self._limit and not (self.is_complete or self.is_gone)
 
     # -- on the loop
 
@@ -130,8 +117,6 @@ class RequestBody:
     def take_in(self, size: int) -> None:
         """Take in *size* bytes ahead of the reader from now on, but no fewer than it needs."""
         self._limit = max(HIGH_WATER, size)
-        with self._mutex:
-            self._weigh()
         self._resume()
 
     def watch(self, on_disconnect: Callable[[], None], *, read_ahead: int = _WATCH_HIGH_WATER) -> None:
@@ -166,48 +151,30 @@ class RequestBody:
             self.share.end()
 
     async def _receive_all(self) -> None:
+        """Take in the body, and what comes after it as long as somebody watches for a disconnect."""
         count = 0
         try:
-            while not (self.is_gone or self.is_complete):
+            while not self.is_gone and (self._on_disconnect is not None or not self.is_complete):
                 if self.is_resting:
                     await self._rest()
-                if self.share is not None and not self.share.may_grow():
+                if self.share is not None and not (self.is_complete or self.share.may_grow()):
                     await self.share.wait_for_growth()
-                self._feed(await self._receive())
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    self._note_gone()
+                elif self.is_complete:
+                    return  # there is no more to learn from this server
+                else:
+                    self._feed(message)
                 count += 1
                 if count % _MESSAGES_IN_A_ROW == 0:
                     await asyncio.sleep(0)
         except Exception:
             _log.exception("receive() failed; taken for a disconnect")
+            self._note_gone()
         finally:
             if not self.is_complete:  # nobody else will wake the reader, should this task have been cancelled
                 self._note_gone()
-            self._report_soon()
-        if self._on_disconnect is not None and not self.is_gone:
-            self._await_disconnect()
-
-    def _await_disconnect(self) -> None:
-        """Await the message after the last of the body, in a task that does nothing else and holds little."""
-        received: Any = self._receive()
-        awaited = received if type(received) is CoroutineType else as_coroutine(received)
-        self._pump = self.loop.create_task(awaited, context=self._server_context)
-        self._pump.add_done_callback(self._look_at_last)
-
-    def _look_at_last(self, task: asyncio.Task[Any]) -> None:
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            _log.error("receive() failed; taken for a disconnect", exc_info=error)
-        if error is not None or task.result()["type"] == "http.disconnect":
-            self._note_gone()
-            self._report_soon()
-        # else there is no more to learn from this server
-
-    def _report_soon(self) -> None:
-        """Tell who watches that the client has gone, after a reader that waits, which is told by its read."""
-        if self.is_gone and self._on_disconnect is not None:
-            self.loop.call_soon(self._report_disconnect)
 
     async def _rest(self) -> None:
         """Wait until there is room; while the client is watched, until it is time for another look."""
@@ -221,14 +188,7 @@ class RequestBody:
                 self._next_look *= 2
                 return
 
-    def _report_disconnect(self) -> None:
-        if self._on_disconnect is not None:
-            self._on_disconnect()
-
     def _feed(self, message: Message) -> None:
-        if message["type"] == "http.disconnect":
-            self._note_gone()
-            return
         # Some servers and test clients give a buffer of their own, or None; a read returns bytes.
         chunk = bytes(message.get("body") or b"")
         if self.length is not None:
@@ -240,9 +200,7 @@ class RequestBody:
                 self._chunks.append(chunk)
                 self._size += len(chunk) + _CHUNK_COST
                 self.arrived += len(chunk)
-            if self.arrived == self.length or not message.get("more_body", False):
-                self._state = _State.COMPLETE
-            self._weigh()
+            self.is_complete = self.arrived == self.length or not message.get("more_body", False)
             self._wake_readers()
         if self.share is not None:
             self.share.add(len(chunk))
@@ -253,23 +211,21 @@ class RequestBody:
             return
         with self._mutex:
             self.is_gone = True
-            if self._state is not _State.COMPLETE:
-                self._state = _State.BROKEN_OFF
-            if self._wakes:
-                self._wake_readers()
+            self._wake_readers()
         if self.announced:
             self._tell_change()
+        if self._on_disconnect is not None:  # it comes after a reader that waits, which is told by its read
+            self.loop.call_soon(self._report_disconnect)
+
+    def _report_disconnect(self) -> None:
+        if self._on_disconnect is not None:
+            self._on_disconnect()
 
     def _tell_change(self) -> None:
         if self.share is not None and (self.is_complete or self.is_gone):
             self.share.end_growth()
         if self.on_change is not None:
             self.on_change()
-
-    def _weigh(self) -> None:
-        """Rest or go on, by what waits for the reader. Under the mutex."""
-        if self._state in {_State.ARRIVING, _State.RESTING}:
-            self._state = _State.RESTING if self._size >= self._limit else _State.ARRIVING
 
     def _wake_readers(self) -> None:
         if self._wakes:
@@ -294,10 +250,9 @@ class RequestBody:
         while True:
             with self._mutex:
                 if self._chunks:
+                    was_resting = self.is_resting
                     chunk = self._chunks.popleft()
                     self._size -= len(chunk) + _CHUNK_COST
-                    was_resting = self.is_resting
-                    self._weigh()
                     break
                 wait = self._prepare_to_wait()
             if wait is None:
@@ -315,9 +270,9 @@ class RequestBody:
 
     def _prepare_to_wait(self) -> Callable[[], object] | None:
         """Return what waits for the next chunk, or None at the end of the body. Under the mutex."""
-        if self._state is _State.COMPLETE:
+        if self.is_complete:
             return None
-        if self._state is _State.BROKEN_OFF:
+        if self.is_gone:
             raise ClientDisconnected("the client went away before the request body was complete")
         try:
             wake, wait = make_wait(self.loop)
