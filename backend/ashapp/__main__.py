@@ -24,6 +24,7 @@ def main(**options: Any) -> None:
 
 
 def _run(options: dict[str, Any]) -> None:
+    _open_standard_files()
     _escape_what_is_not_encoded()
     if sys.argv[1:2] == ["check"]:
         from ashapp.server.cli import check  # noqa: PLC0415 - see above
@@ -48,6 +49,13 @@ def _end_by_sigint() -> NoReturn:
     sys.exit(_INTERRUPTED)  # process 1 is not ended by it
 
 
+def _open_standard_files() -> None:
+    if any(stream is None for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        from ashapp.server.system.inheritance import open_standard_files  # noqa: PLC0415 - see above
+
+        open_standard_files()
+
+
 def _escape_what_is_not_encoded() -> None:
     """Let standard output escape what its encoding lacks, such as a letter, as standard error does."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)  # a stand-in need not have it
@@ -56,7 +64,8 @@ def _escape_what_is_not_encoded() -> None:
 
 
 def _handle_signals() -> None:
-    from ashapp.server.system.signals import outlive, release  # noqa: PLC0415 - see above
+    from ashapp.server.system.inheritance import heed_children, let_signals_through  # noqa: PLC0415 - see above
+    from ashapp.server.system.signals import outlive  # noqa: PLC0415 - see above
 
     if os.getpid() == 1:  # of a container
         from ashapp.server.system.init_process import heed_sigterm  # noqa: PLC0415 - see above
@@ -64,7 +73,8 @@ def _handle_signals() -> None:
         heed_sigterm()
     else:
         outlive()
-    release()
+    heed_children()
+    let_signals_through()
 
 
 if __name__ == "__main__":

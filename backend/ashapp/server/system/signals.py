@@ -29,7 +29,6 @@ __all__ = [
     "noting",
     "numbers",
     "outlive",
-    "release",
 ]
 
 Handler = Callable[[int, FrameType | None], Any]
@@ -57,12 +56,6 @@ def outlive() -> None:
         is_of_terminal = signum.name in _OF_TERMINAL and is_on_terminal()
         if signal.getsignal(signum) is signal.SIG_DFL and not is_of_terminal:
             _dispositions[signum] = _Disposition(signum, _note, is_kept=False)
-
-
-def release() -> None:
-    """Let through what the image's entry point has held back while the interpreter started."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
 
 
 def noted() -> list[signal.Signals]:
