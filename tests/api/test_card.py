@@ -7,6 +7,7 @@ import socket
 from importlib.metadata import version
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 import ashapp
@@ -74,21 +75,40 @@ def test_page_links_where_the_app_is_mounted_and_nowhere_else(client: FlaskClien
     assert "<script" not in text
 
 
-def test_page_policy_allows_its_own_style_and_nothing_more(client: FlaskClient) -> None:
-    response = client.get("/", headers={"Accept": BROWSER})
-    [style] = re.findall(r"<style>(.*?)</style>", response.text, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+@pytest.mark.parametrize(
+    ("path", "elements", "connects"),
+    [("/", ["style"], None), ("/docs", ["style", "script"], "'self'")],
+)
+def test_the_policy_of_a_page_allows_its_own_style_and_script_and_nothing_from_elsewhere(
+    client: FlaskClient, path: str, elements: list[str], connects: str | None
+) -> None:
+    response = client.get(path, headers={"Accept": BROWSER})
+    assert response.mimetype == "text/html"
     policy = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))
-    assert policy["style-src"] == f"'sha256-{digest}'"
-    assert policy["default-src"] == "'none'"
-    assert policy["base-uri"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
+    for element in elements:
+        [text] = re.findall(rf"<{element}>(.*?)</{element}>", response.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert policy[f"{element}-src"] == f"'sha256-{digest}'"
+    closed = ("default-src", "base-uri", "form-action", "frame-ancestors")
+    assert [policy[directive] for directive in closed] == ["'none'"] * 4
+    assert (policy.get("connect-src"), "script-src" in policy) == (connects, "script" in elements)
+    assert not re.search(r'(?:src|href|action)="(?:https?:)?//', response.text)
 
 
-def test_host_cannot_put_markup_into_the_page(client: FlaskClient) -> None:
-    response = client.get(
-        "/", headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": '/"><script>alert(1)</script>'}
-    )
-    assert "<script" not in response.text
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_host_cannot_put_markup_into_a_page(client: FlaskClient, path: str) -> None:
+    environ = {"SCRIPT_NAME": '/"><script>alert(1)</script>'}
+    response = client.get(path, headers={"Accept": BROWSER}, environ_overrides=environ)
+    assert "<script>alert" not in response.text
+
+
+def test_the_page_of_the_operations_has_each(app: Flask, client: FlaskClient) -> None:
+    """``tests/browser`` tries it."""
+    response = client.get("/docs")
+    for endpoint in app.extensions["ashapp.api"]:
+        assert f'<article id="{endpoint.name}"' in response.text
+        assert f'href="#{endpoint.name}"' in response.text
+        assert f"<code>{endpoint.path}</code>" in response.text
 
 
 def test_versions_of_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:

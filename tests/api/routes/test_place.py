@@ -9,28 +9,23 @@ from ashapp import FlaskToAsgi
 from ashapp.testing import AsyncClient
 
 
-async def test_an_async_view_is_on_the_loop(app: Flask) -> None:
-    async with AsyncClient(app) as client:
-        place = (await client.get("/place")).json()
-    assert (place["place"], place["reason"], place["in_flight"]) == ("loop", None, 1)
-    assert (place["process"], bool(place["task"])) == (os.getpid(), True)
-
-
 @pytest.mark.parametrize(
     ("path", "async_views", "reason"),
     [
+        ("/place", None, None),
         ("/place/sync", None, "sync view"),
         ("/place", "thread", "ASHAPP_ASYNC_VIEWS is 'thread'"),
     ],
 )
-async def test_the_reason_of_a_thread_is_told(
-    app: Flask, path: str, async_views: str | None, reason: str
+async def test_place_and_reason_are_told(
+    app: Flask, path: str, async_views: str | None, reason: str | None
 ) -> None:
     app.config["ASHAPP_ASYNC_VIEWS"] = async_views
     async with AsyncClient(FlaskToAsgi(app)) as client:
         place = (await client.get(path)).json()
-    assert (place["place"], place["reason"]) == ("thread", reason)
-    assert place["thread"] != "MainThread"
+    assert (place["place"], place["reason"]) == ("thread" if reason else "loop", reason)
+    assert (place["process"], place["in_flight"], bool(place["task"])) == (os.getpid(), 1, path == "/place")
+    assert place["thread"] != "MainThread" or not reason
 
 
 def test_another_server_has_threads_alone(client: FlaskClient) -> None:
