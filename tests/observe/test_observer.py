@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from ashapp.observe import soon
 from ashapp.observe.observation import INFO, Message, Observation, Scope, current
 from ashapp.observe.observer import Observer
 from tests.support.asgi import Client, fetch, http_scope
@@ -254,7 +253,7 @@ async def test_many_that_end_are_told_of_together_soon(
 
     failing, many = Many(LookupError("oops")), Many()
     observer = Observer(app, [failing, many])
-    monkeypatch.setattr(soon, "PERIOD", 0.2)
+    monkeypatch.setattr("ashapp.observe.observer._PERIOD", 0.2)
     for _ in range(2):
         await observer(http_scope(), None, Client().send)
     assert many.flushed == []

@@ -114,6 +114,6 @@ async def test_messages_are_counted_while_a_websocket_is_open(monkeypatch: pytes
     socket = Socket([TEXT, TEXT], [ACCEPT, SENT])
     await socket.serve()
     for _ in range(2):
-        socket.metrics.note_messages(socket_observation.messages)
+        socket.metrics.take_over({}, socket_observation.messages, 0)
     assert socket.value("ashapp_websocket_messages_total", ashapp_direction="received") == 2
     assert socket.value("ashapp_websocket_messages_total", ashapp_direction="sent") == 1

@@ -165,7 +165,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         elif scope["type"] == "websocket":
             self._enter_loop()
             self.websockets.open += 1
-            await serve_websocket(self, scope, receive, send)
+            await serve_websocket(self.websockets, self._prepare_websocket, scope, receive, send)
         else:
             raise ValueError(f"scope type {scope['type']!r}: expected 'http', 'websocket' or 'lifespan'")
 
@@ -229,13 +229,12 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             thread_type=BorrowedThread if are_isolated() else RequestThread,
         )
 
+    def _prepare_websocket(self, scope: Scope, body: InputStream, entries: Environ) -> WsgiCall:
+        return self.make_websocket_call({**self.build_environ(scope, body), **entries}, body)
+
     def make_websocket_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call that serves a WebSocket."""
         return ThreadCall(self.websocket_service, environ, body)
-
-    def wants_socket(self, environ: Environ) -> bool:  # noqa: ARG002 - for subclasses
-        """Say whether the application may take the socket of the WebSocket of *environ*."""
-        return True
 
 
 def _websockets(options: BridgeOptions, departures: Departures) -> Websockets:

@@ -104,7 +104,6 @@ class _Call(httpx.AsyncByteStream):
         self._read_all = False
         self._gone = asyncio.Event()
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
-        self._is_first = True
         self._taken = asyncio.Event()
         scope = scope_of(request, type="http", method=request.method)
         self._task = transport.tasks.start(scope, self._receive, self._send)

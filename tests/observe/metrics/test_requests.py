@@ -136,21 +136,18 @@ def test_only_requests_on_threads_have_waited_for_one(counted: Counted) -> None:
     assert counted.value("ashapp_thread_wait_seconds_sum") == 0.07
 
 
-def test_refusals_are_taken_over_as_they_add_up(counted: Counted) -> None:
-    counted.metrics.note_refusals({431: 2})
-    counted.metrics.note_refusals({431: 2, 408: 1})
-    counted.metrics.note_refusals({431: 5, 408: 1})
+def test_what_others_have_counted_is_taken_over_as_it_adds_up(counted: Counted) -> None:
+    for refused, lost_lines in (({431: 2}, 2), ({431: 2, 408: 1}, 2), ({431: 5, 408: 1}, 5)):
+        counted.metrics.take_over(refused, {}, lost_lines)
     name = "ashapp_requests_refused_total"
     assert counted.value(name, http_response_status_code="431") == 5
     assert counted.value(name, http_response_status_code="408") == 1
+    assert counted.value("ashapp_log_lines_lost_total") == 5
 
 
 def test_what_others_measure_is_noted(counted: Counted) -> None:
-    for total in (2, 2, 5):
-        counted.metrics.note_lost_lines(total)
     counted.metrics.note_lag(0.002)
     counted.metrics.note_block("view")
-    assert counted.value("ashapp_log_lines_lost_total") == 5
     assert counted.value("ashapp_event_loop_lag_seconds_bucket", le="0.001") == 0
     assert counted.value("ashapp_event_loop_lag_seconds_bucket", le="0.005") == 1
     assert counted.value("ashapp_event_loop_blocks_total", ashapp_endpoint="view") == 1

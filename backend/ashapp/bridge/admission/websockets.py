@@ -43,7 +43,8 @@ class Websockets:
         self.open = 0
         #: Those of them that hold a thread.
         self.on_threads = 0
-        self._departures = departures
+        #: What is told to leave when the service ends.
+        self.departures = departures
 
     def check(self) -> None:
         """Let the WebSocket that has just been counted go on.
@@ -52,7 +53,7 @@ class Websockets:
             RequestRejected: there are too many, or the service has drained; the status is 503.
 
         """
-        if self._departures.is_over:
+        if self.departures.is_over:
             raise busy("it ends, and another one takes its place")
         if self.limit is not None and self.open > self.limit:
             raise busy(f"{self.limit} WebSockets are open, the most there may be")

@@ -89,6 +89,7 @@ class FlaskToAsgi(WsgiToAsgi):
         self.service.wants_own_loop = self._dispatch.wants_own_loop
         self.service.is_isolated = self._dispatch.placement.is_isolated
         self.service.note_route = self._dispatch.routing.note_route
+        self.service.wants_socket = self._wants_socket
 
     @property
     def request_threads(self) -> RequestThreadPool:
@@ -115,7 +116,7 @@ class FlaskToAsgi(WsgiToAsgi):
             return LoopCall(self.websocket_service, environ, body)
         return super().make_websocket_call(environ, body)
 
-    def wants_socket(self, environ: Environ) -> bool:
+    def _wants_socket(self, environ: Environ) -> bool:
         """Say whether the handler may take the socket of its WebSocket: not one of ``websocket``."""
         if self._dispatch.routing.has_native_handler(environ):
             return False

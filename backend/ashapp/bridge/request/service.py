@@ -49,3 +49,5 @@ class Service:
     is_isolated: Callable[[str], bool] | None = None
     #: Notes the route of a request that is given up, if it is known. None where there are no routes.
     note_route: Callable[[RequestInfo, Environ], None] | None = None
+    #: Whether the application may take the socket of a WebSocket. None for always.
+    wants_socket: Callable[[Environ], bool] | None = None

@@ -21,8 +21,7 @@ from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.messages.errors import send_problem
 from ashapp.bridge.messages.headers import encode_response_headers
 from ashapp.bridge.websocket.incoming import Incoming
-from ashapp.bridge.websocket.limits import check_close
-from ashapp.bridge.websocket.state import State, WebSocketClosed
+from ashapp.bridge.websocket.state import State, WebSocketClosed, check_close
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable

@@ -19,7 +19,6 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from ashapp.bridge.concurrency.futures import resolve
-from ashapp.bridge.websocket.limits import is_too_long
 from ashapp.bridge.websocket.state import State
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ _log = logging.getLogger("ashapp.bridge")
 # The pump pauses while this many bytes wait for the application. A smaller bound would hide behind waiting
 # messages that the peer has gone.
 _MOST_BYTES = 1 << 18
+# Of a character in UTF-8.
+_LONGEST_CHARACTER = 4
 # Memory of a message besides its bytes: it bounds the number of short messages.
 _MESSAGE_COST = 64
 # Seconds that a handler may not receive until the pump does; and, when that has found that the peer has gone,
@@ -211,7 +212,7 @@ class Incoming:
         elif event["type"] == "websocket.receive":
             text = event.get("text")
             message: str | bytes = event["bytes"] if text is None else text
-            if self.max_size is not None and is_too_long(message, self.max_size):
+            if self.max_size is not None and _is_too_long(message, self.max_size):
                 await self.close(1009, f"a message may have {self.max_size} bytes")
             else:
                 if self._messages is None:
@@ -239,3 +240,10 @@ def _failed() -> Message:
     """Log the exception that ``receive()`` of the server has raised, and return what it is taken for."""
     _log.exception("receive() failed; taken for the end of the WebSocket")
     return {"type": "websocket.disconnect", "code": 1006}
+
+
+def _is_too_long(message: str | bytes, max_size: int) -> bool:
+    """Say whether *message* has more than *max_size* bytes; text is counted in UTF-8."""
+    if len(message) * _LONGEST_CHARACTER <= max_size:
+        return False
+    return len(message.encode() if isinstance(message, str) else message) > max_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, send_problem
 from ashapp.bridge.request.thread_call import ThreadCall
@@ -18,56 +18,35 @@ from ashapp.bridge.websocket.state import State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ashapp.bridge.admission.departures import Departures
     from ashapp.bridge.admission.websockets import Websockets
-    from ashapp.bridge.messages.types import Environ, Receive, Scope, Send
+    from ashapp.bridge.messages.types import Receive, Scope, Send
     from ashapp.bridge.request.wsgi_call import WsgiCall
 
-__all__ = ["Bridge", "serve"]
+__all__ = ["serve"]
 
 # Seconds that the server has to take the last message of a WebSocket whose task it has cancelled.
 _FAREWELL = 1.0
 
 
-class Bridge(Protocol):
-    """What serves the WebSocket."""
+async def serve(
+    websockets: Websockets, prepare: Callable[..., WsgiCall], scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Serve *scope*, which *websockets* has counted as open, until the application has done with it.
 
-    def build_environ(self, scope: Scope, body: InputStream) -> Environ:
-        """Return the environ for an ``http`` scope; see ``WsgiToAsgi``."""
-        ...
-
-    #: How many WebSockets there are, and may be.
-    websockets: Websockets
-    #: What is told to leave when the service ends.
-    departures: Departures
-
-    def wants_socket(self, environ: Environ) -> bool:
-        """Say whether the application may take the socket of a WebSocket."""
-        ...
-
-    def make_websocket_call(self, environ: Environ, body: InputStream) -> WsgiCall:
-        """Return the call that serves a WebSocket."""
-        ...
-
-
-async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve *scope*, which has been counted as open, until the application has done with it."""
+    *prepare* makes the call for the request of the handshake, of its scope, its body and entries of its
+    environ.
+    """
     await receive()  # websocket.connect
-    loop = asyncio.get_running_loop()
-    connection = Connection(scope, receive, send, loop)
-    leave = bridge.websockets.leave
-    face: Connection | Relay = connection
-    call = None
-    bridge.departures.members.add(connection)
+    connection = Connection(scope, receive, send, asyncio.get_running_loop())
+    leave, face, call = websockets.leave, connection, None
+    websockets.departures.members.add(connection)
     try:
-        bridge.websockets.check()
-        made = _make_call(bridge, scope, connection)
-        if bridge.wants_socket(made.environ):
-            face = Relay(made.environ, connection)
-            made.application = tolerating_any_end(made.application)
+        websockets.check()
+        made = prepare(as_request(scope), _NoBody(connection), {"asgi.scope": scope, CONNECTION: connection})
+        face = _face(made, connection)
         if isinstance(made, ThreadCall):
-            bridge.websockets.take_thread()
-            leave = bridge.websockets.leave_thread
+            websockets.take_thread()
+            leave = websockets.leave_thread
             made.submit()
         call = made
         await call.respond(face.answer)
@@ -78,30 +57,35 @@ async def serve(bridge: Bridge, scope: Scope, receive: Receive, send: Send) -> N
         await connection.until_denied()
     except ClientDisconnected:
         pass
-    except asyncio.CancelledError:
-        with suppress(TimeoutError):  # its client takes nothing
-            async with asyncio.timeout(_FAREWELL):
-                await connection.close(1012)
-        raise
-    except Exception:
-        if connection.state is State.OPEN:  # else the server answers with 500
-            await connection.close(1011)
+    except BaseException as error:
+        await _break_off(connection, error)
         raise
     finally:
         face.stop()
-        bridge.departures.members.discard(connection)
+        websockets.departures.members.discard(connection)
         if call is None:
             leave()
         else:
             call.when_ended(leave)
 
 
-def _make_call(bridge: Bridge, scope: Scope, connection: Connection) -> WsgiCall:
-    body = _NoBody(connection)
-    environ = bridge.build_environ(as_request(scope), body)
-    environ["asgi.scope"] = scope
-    environ[CONNECTION] = connection
-    return bridge.make_websocket_call(environ, body)
+def _face(call: WsgiCall, connection: Connection) -> Any:
+    """Return what the application of *call* talks to: *connection*, or a relay where it takes the socket."""
+    wants_socket = call.service.wants_socket
+    if wants_socket is not None and not wants_socket(call.environ):
+        return connection
+    call.application = tolerating_any_end(call.application)
+    return Relay(call.environ, connection)
+
+
+async def _break_off(connection: Connection, error: BaseException) -> None:
+    """Close a WebSocket whose call has failed by *error*, or has been cancelled."""
+    if isinstance(error, asyncio.CancelledError):
+        with suppress(TimeoutError):  # its client takes nothing
+            async with asyncio.timeout(_FAREWELL):
+                await connection.close(1012)
+    elif isinstance(error, Exception) and connection.state is State.OPEN:  # else the server answers with 500
+        await connection.close(1011)
 
 
 class _NoBody(InputStream):

@@ -3,7 +3,12 @@
 
 from enum import Enum, auto
 
-__all__ = ["State", "WebSocketClosed"]
+__all__ = ["State", "WebSocketClosed", "check_close"]
+
+# Codes that a close frame may have (RFC 6455, 7.4, and the registry of IANA). Servers refuse others.
+_SENDABLE = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
+# A control frame has at most 125 bytes (RFC 6455, 5.5), of which the code takes two.
+_LONGEST_REASON = 123
 
 
 class WebSocketClosed(OSError):  # noqa: N818 - an outcome, not a fault
@@ -29,3 +34,12 @@ class State(Enum):
     DENIED = auto()  # a response answers it
     OPEN = auto()
     CLOSED = auto()
+
+
+def check_close(code: int, reason: str) -> None:
+    """Raise ``ValueError`` if a close frame can't have *code* and *reason*."""
+    if not any(code in codes for codes in _SENDABLE):
+        raise ValueError(f"close code {code!r}: expected 1000 to 1003, 1007 to 1014 or 3000 to 4999")
+    size = len(reason.encode())
+    if size > _LONGEST_REASON:
+        raise ValueError(f"the reason {reason[:20]!r}… has {size} bytes: expected {_LONGEST_REASON} at most")

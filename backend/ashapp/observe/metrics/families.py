@@ -20,8 +20,8 @@ class Families:
     """The metrics, in *registry*."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        histogram = partial(Histogram, registry=registry, buckets=_SHORT_BUCKETS)
         counter = partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry, buckets=_SHORT_BUCKETS)
         self.durations = Histogram(
             "http_server_request_duration_seconds",
             "Time from the head of a request to the end of its response.",
@@ -30,10 +30,6 @@ class Families:
             buckets=DURATION_BUCKETS,
         )
         self.waits = histogram("ashapp_thread_wait_seconds", "Time that requests have waited for a thread.")
-        self.lags = histogram(
-            "ashapp_event_loop_lag_seconds",
-            "How much later than it should the event loop has called back, measured all the time.",
-        )
         self.disconnects = counter(
             "ashapp_client_disconnects", "Requests whose client has gone before the response was complete."
         )
@@ -43,6 +39,19 @@ class Families:
             "Requests that the server has refused itself, as wrong, too large or too late.",
             ["http_response_status_code"],
         )
+        self.closes = counter(
+            "ashapp_websocket_closes", "WebSockets that were open and have ended.", ["ashapp_close_code"]
+        )
+        self.messages = counter(
+            "ashapp_websocket_messages", "Messages of WebSockets, received and sent.", ["ashapp_direction"]
+        )
+        self._add_those_of_the_process(counter, histogram)
+
+    def _add_those_of_the_process(self, counter: partial[Counter], histogram: partial[Histogram]) -> None:
+        self.lags = histogram(
+            "ashapp_event_loop_lag_seconds",
+            "How much later than it should the event loop has called back, measured all the time.",
+        )
         self.blocks = counter(
             "ashapp_event_loop_blocks",
             "Times that a view has blocked the event loop for longer than its limit.",
@@ -50,10 +59,4 @@ class Families:
         )
         self.lost_lines = counter(
             "ashapp_log_lines_lost", "Lines of the log that were lost, because nobody read them in time."
-        )
-        self.closes = counter(
-            "ashapp_websocket_closes", "WebSockets that were open and have ended.", ["ashapp_close_code"]
-        )
-        self.messages = counter(
-            "ashapp_websocket_messages", "Messages of WebSockets, received and sent.", ["ashapp_direction"]
         )

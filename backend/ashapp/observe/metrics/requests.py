@@ -15,7 +15,6 @@ import time
 from collections import Counter as Counts
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Metric
 
@@ -51,8 +50,7 @@ class RequestMetrics:
         self._families = Families(self._registry)
         self._waits = Tally(self._families.waits)
         # Totals that others count, as far as they have been taken over.
-        self._noted: Counts[tuple[Counter, object]] = Counts()
-        self._noted_lines = 0
+        self._taken_over: Counts[Counter] = Counts()
         self._tallies: dict[_Key, Tally] = {}
         #: Requests that were answered with 400 or more.
         self.errors = RecentErrors()
@@ -146,23 +144,18 @@ class RequestMetrics:
         """Count that the view of *endpoint* has blocked the event loop. From any thread."""
         self._families.blocks.labels(endpoint).inc()
 
-    def note_refusals(self, totals: Mapping[int, int]) -> None:
-        """Take over how many requests have been refused so far, by status."""
-        self._take_over(self._families.refused, totals)
+    def take_over(self, refused: Mapping[int, int], messages: Mapping[str, int], lost_lines: int) -> None:
+        """Take over what others have counted so far in this process.
 
-    def note_messages(self, totals: Mapping[str, int]) -> None:
-        """Take over how many messages WebSockets have had so far, by direction."""
-        self._take_over(self._families.messages, totals)
-
-    def _take_over(self, counter: Counter, totals: Mapping[Any, int]) -> None:
-        for label, total in totals.items():
-            counter.labels(label).inc(total - self._noted[counter, label])
-            self._noted[counter, label] = total
-
-    def note_lost_lines(self, total: int) -> None:
-        """Take over how many lines of the log have been lost so far."""
-        self._families.lost_lines.inc(total - self._noted_lines)
-        self._noted_lines = total
+        *refused* are requests by status, *messages* those of WebSockets by direction; *lost_lines* are lines
+        of the log that nobody read.
+        """
+        families = self._families
+        counts = [(families.refused.labels(status), total) for status, total in refused.items()]
+        counts += [(families.messages.labels(direction), total) for direction, total in messages.items()]
+        for counter, total in [*counts, (families.lost_lines, lost_lines)]:
+            counter.inc(total - self._taken_over[counter])
+            self._taken_over[counter] = total
 
     def _tally(self, key: _Key) -> Tally:
         method, scheme, route, status, place = key

@@ -56,8 +56,7 @@ def load(settings: Settings) -> Application:
     """
     warnings = misspelt_variables()
     if settings.debug:
-        from ashapp.server.assembly.unloadable import find_or_explain  # noqa: PLC0415 - for those who use it
-        from ashapp.server.middleware.debugger import Debugger  # noqa: PLC0415 - the same
+        from ashapp.server.middleware.debugger import Debugger, find_or_explain  # noqa: PLC0415 - for those who use it
 
         debugger = Debugger()
         found = find_or_explain(settings.app)

@@ -47,7 +47,15 @@ def watch(
         sinks.append(reporter.metrics)
     if app is not None and "ashapp.live" in app.extensions:
         _show(app, settings, workers, reporter)
-    monitor = LoopMonitor(
+    monitor = _loop_monitor(health, settings, reporter, blocking)
+    jobs = JobRunner(Turns(health.turns), make_context, settings.timeout_lifespan_shutdown / 2)
+    health.monitors += [monitor, checker, *([] if reporter is None else [reporter]), jobs]
+
+
+def _loop_monitor(
+    health: Health, settings: Settings, reporter: StatusReporter | None, blocking: BlockingViews | None
+) -> LoopMonitor:
+    return LoopMonitor(
         health.beats,
         threshold=settings.loop_guard,
         timeout=settings.stall_timeout,
@@ -56,8 +64,6 @@ def watch(
         note=None if blocking is None else blocking.note,
         limit=settings.limit_blocking,
     )
-    jobs = JobRunner(Turns(health.turns), make_context, settings.timeout_lifespan_shutdown / 2)
-    health.monitors += [monitor, checker, *([] if reporter is None else [reporter]), jobs]
 
 
 def _blocking_views(

@@ -113,6 +113,17 @@ class LoopMonitor:
     ``time.monotonic`` and `used_cpu`.
     """
 
+    _loop: asyncio.AbstractEventLoop
+    _loop_thread = 0
+    # Written by the loop.
+    _due = 0.0
+    _last_lag = 0.0
+    # Written by the thread.
+    _last: _Look | None = None
+    _stall: _Stall | None = None
+    _reported_at = float("-inf")
+    _unreported = 0
+
     def __init__(  # noqa: PLR0913 - the last two are for tests
         self,
         beats: Beats,
@@ -137,16 +148,6 @@ class LoopMonitor:
         self._clock = clock
         self._used_cpu = cpu
         self._stopped = threading.Event()
-        self._loop: asyncio.AbstractEventLoop
-        self._loop_thread = 0
-        # Written by the loop.
-        self._due = 0.0
-        self._last_lag = 0.0
-        # Written by the thread.
-        self._last: _Look | None = None
-        self._stall: _Stall | None = None
-        self._reported_at = float("-inf")
-        self._unreported = 0
 
     async def start(self) -> None:
         """Watch the running loop. Once for each monitor."""

@@ -11,7 +11,9 @@ asked here, in this order, before anything is wrapped around it:
 The observer comes next, also for a request that is refused.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
 
 from ashapp.bridge.messages.errors import send_problem
 from ashapp.bridge.messages.exchange import Exchange
@@ -20,10 +22,9 @@ from ashapp.observe.observation import ManySink, Sink
 from ashapp.observe.observer import Observer
 from ashapp.server.health.state import Condition, Health, Phase
 from ashapp.server.middleware.allowed_hosts import AllowedHosts
-from ashapp.server.middleware.probes import answer_probe
 from ashapp.server.proxies.scopes import Proxies, below
 
-__all__ = ["Front"]
+__all__ = ["Front", "answer_probe"]
 
 # At once: another instance may be there already (RFC 9110, 10.2.3).
 _RETRY = ((b"retry-after", b"1"),)
@@ -101,6 +102,30 @@ class Front:
             await send(message)
 
         await self._app(scope, receive_and_note, send_and_note)
+
+
+async def answer_probe(method: str, check: Condition, send: Send) -> None:
+    """Answer a probe with 200 ``{"status": "ok"}``, or with 503 and the reason.
+
+    The paths are those of the Kubernetes API server: liveness (``/livez``), readiness (``/readyz``), and
+    ``/healthz``, which is liveness too, as draining is not a failure. Like every path, a probe's is looked up
+    below the ``root_path`` (ASGI HTTP spec, "Connection Scope").
+    """
+    reason = check()
+    status, content, headers = HTTPStatus.OK, {"status": "ok"}, []
+    if method not in {"GET", "HEAD"}:
+        status, content = HTTPStatus.METHOD_NOT_ALLOWED, {"status": "method not allowed"}
+        headers = [(b"allow", b"GET, HEAD")]
+    elif reason is not None:
+        status, content = HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unavailable", "reason": reason}
+    body = json.dumps(content, separators=(",", ":")).encode()
+    headers += [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": int(status), "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

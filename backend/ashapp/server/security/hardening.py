@@ -10,7 +10,7 @@ from flask.helpers import get_debug_flag
 
 from ashapp.server.discovery.targets import is_asgi
 from ashapp.server.errors import StartupError
-from ashapp.server.inspection.layers import layers
+from ashapp.server.security.layers import layers
 from ashapp.server.security.secret_keys import SHORTEST_KEY, is_weak
 from ashapp.server.settings.model import REFERENCE_API, Settings
 

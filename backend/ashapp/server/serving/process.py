@@ -36,19 +36,15 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
 
     """
     with kept_from_children(lambda: [sock.fileno() for sock in sockets]):
-        _serve(server, sockets, workers, tell)
-
-
-def _serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers | None, tell: Tell) -> None:
-    application = prepare(server, workers)
-    urls = [url(sock, tls=server.config.is_ssl) for sock in sockets]
-    for kind, line in announcements(application.found, server.settings, application.warnings, urls):
-        tell(kind, line)
-    if application.debugger is not None:
-        tell(Kind.NOTE, f"Debugger PIN: {application.debugger.pin or 'off, so no code is run'}")
-    # Before there is a loop that it would hold up.
-    gc.collect()
-    server.run(sockets)
+        application = prepare(server, workers)
+        urls = [url(sock, tls=server.config.is_ssl) for sock in sockets]
+        for kind, line in announcements(application.found, server.settings, application.warnings, urls):
+            tell(kind, line)
+        if application.debugger is not None:
+            tell(Kind.NOTE, f"Debugger PIN: {application.debugger.pin or 'off, so no code is run'}")
+        # Before there is a loop that it would hold up.
+        gc.collect()
+        server.run(sockets)
 
 
 def prepare(server: DrainingServer, workers: Workers | None) -> Application:

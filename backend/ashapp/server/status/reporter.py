@@ -79,7 +79,7 @@ class StatusReporter:
         """Take no more beats."""
         if self._is_running:
             self._is_running = False
-            self._try("count refusals", self.metrics.note_refusals, refused)
+            self._try("take over counts", self.metrics.take_over, refused, messages, stderr_lines.lost)
             self._try("count requests", self.metrics.write)
             self._try("withdraw its status", self._workers.withdraw, os.getpid())
 
@@ -120,9 +120,7 @@ class StatusReporter:
             return
         self._beat_at = time.monotonic()
         self._try("measure its lag", self.metrics.note_lag, lag)
-        self._try("count refusals", self.metrics.note_refusals, refused)
-        self._try("count messages", self.metrics.note_messages, messages)
-        self._try("count lost lines", self.metrics.note_lost_lines, stderr_lines.lost)
+        self._try("take over counts", self.metrics.take_over, refused, messages, stderr_lines.lost)
         if self._beat_at - self._written_at >= _INTERVAL:
             self._written_at = self._beat_at
             self._try("write what it counts", self._write_counts)
