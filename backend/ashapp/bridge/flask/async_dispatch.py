@@ -6,6 +6,9 @@ the view waits. That is most of what a waiting request takes in memory. So where
 method of its own on the way from the bridge to the view, ``wsgi_app`` is a coroutine here, which does the
 same in the same order. It is run in greenlets all the same (see ``GreenletDriver``): all but the view is sync
 code, which may have to wait. While the view waits, there is no greenlet.
+
+What is in between is looked at once for all requests that begin in one turn of the loop. Each has been read
+in an earlier turn. So what has been replaced before a client sends a request is seen by that request.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from ashapp.bridge.placement.nonblocking import is_kept
 from ashapp.bridge.placement.views import makes_coroutine
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine, Mapping
 
     from flask.app import Flask
@@ -55,10 +59,25 @@ class AsyncDispatch:
         self._contexts = contexts
         self._dispatching = dispatching
         self._methods = AsReplaced(app, replacements, *_METHODS, "request_context", *METHODS)
+        # What has been found in this turn of the loop, and that loop.
+        self._is_direct = False
+        self._turn_of: asyncio.AbstractEventLoop | None = None
 
     def begin(self, call: LoopCall) -> Coroutine[Any, Any, None] | None:
         """Return what serves *call*, or None where its application is to be called."""
-        app, kind = self._app, type(self._app)
+        if self._turn_of is not call.loop:
+            self._is_direct = self._look()
+            self._turn_of = call.loop
+            call.loop.call_soon(self._end_turn)
+        is_served = self._is_direct and call.service.application is self._app
+        return self._serve(call) if is_served else None
+
+    def _end_turn(self) -> None:
+        self._turn_of = None
+
+    def _look(self) -> bool:
+        """Say whether the application has no method of its own in between."""
+        kind = type(self._app)
         methods = (
             kind.__call__,
             kind.wsgi_app,
@@ -66,15 +85,12 @@ class AsyncDispatch:
             kind.ensure_sync,
             kind.async_to_sync,
         )
-        if (
-            call.service.application is app
-            and self._methods.are_known
+        return (
+            self._methods.are_known
             and self._methods.still_hold()
             and methods == _FLASK.methods
             and self._contexts.classes_hold()
-        ):
-            return self._serve(call)
-        return None
+        )
 
     async def _serve(self, call: LoopCall) -> None:
         """Do what ``flask.Flask.wsgi_app`` does, in one coroutine: while it waits, each one takes memory."""

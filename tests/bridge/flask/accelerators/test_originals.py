@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A shortcut is taken for methods that are as they are known, and for no others."""
 
+import asyncio
 from importlib import import_module
 from typing import Any
 
@@ -121,3 +122,24 @@ async def test_what_is_replaced_on_the_application_while_it_is_served_is_called(
     setattr(app, name, replacement)
     assert (await fetch(bridge)).body == b'{"a":1}\n'
     assert called == [name]
+
+
+async def test_what_a_view_replaces_is_called_for_the_request_that_it_makes() -> None:
+    app = make_app(is_async=True)
+    bridge = FlaskToAsgi(app)
+    called: list[str] = []
+    inner = app.process_response
+
+    def replacement(response: flask.Response) -> flask.Response:
+        called.append(flask.request.path)
+        return inner(response)
+
+    @app.get("/outer")
+    async def outer() -> str:
+        app.process_response = replacement  # type: ignore[method-assign]
+        return (await fetch(bridge)).body.decode()
+
+    await fetch(bridge)
+    clients = await asyncio.gather(fetch(bridge), fetch(bridge, target=b"/outer"))
+    assert [client.body for client in clients] == [b'{"a":1}\n'] * 2
+    assert "/" in called
