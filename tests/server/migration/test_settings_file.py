@@ -69,6 +69,23 @@ def test_proxies_of_two_lists_are_in_one() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("worker_class", "expected"),
+    [("gthread", {"threads": 4}), ("sync", {"threads": 4}), ("gevent", {}), ("uvicorn.workers.H11", {})],
+)
+def test_threads_that_gunicorn_takes_no_notice_of_are_no_limit_here(
+    worker_class: str, expected: dict[str, int]
+) -> None:
+    text = settings_file({"threads": 4, "worker_class": worker_class}, "shop.py")
+    assert tomllib.loads(text) == expected
+    assert ("threads: gunicorn takes no notice" in text) == (not expected)
+
+
+def test_what_differs_is_told_beside_the_setting() -> None:
+    text = settings_file({"workers": 9}, "shop.py")
+    assert "workers = 9  # one for each core is enough" in text
+
+
 def test_a_file_that_sets_nothing_is_one() -> None:
     assert tomllib.loads(settings_file({}, "nothing")) == {}
 

@@ -15,6 +15,10 @@ __all__ = ["read_gunicorn_file", "settings_file"]
 
 # What several settings of gunicorn add to.
 _LISTS = {"forwarded_allow_ips"}
+# What became of these is seen by the names here.
+_PLAIN = {"bind", "wsgi_app"}
+# Words in the names of classes of workers that take no notice of ``threads``.
+_WITHOUT_THREADS = ("gevent", "eventlet", "tornado", "uvicorn", "asgi")
 
 
 def read_gunicorn_file(path: Path) -> dict[str, Any]:
@@ -45,14 +49,21 @@ def _spec(path: Path) -> ModuleSpec:
 def settings_file(given: Mapping[str, Any], source: str) -> str:
     """Return the TOML file for the settings of gunicorn in *given*; *source* is where they come from.
 
-    Settings without a counterpart are named in comments. Other names are left out, as gunicorn does.
+    Settings without a counterpart are named in comments, as is what differs. Other names are left out, as
+    gunicorn does.
     """
     settings: dict[str, Any] = {}
+    notes: dict[str, str] = {}
     untold: list[str] = []
+    worker_class = str(given.get("worker_class")).lower()
+    has_threads = not any(word in worker_class for word in _WITHOUT_THREADS)
     for name, value in given.items():
         if name not in COUNTERPARTS or value is None:
             continue
         counterpart = COUNTERPARTS[name]
+        if name == "threads" and not has_threads:
+            untold.append(f"{name}: gunicorn takes no notice of it with this worker_class; here it is 40")
+            continue
         try:
             found = counterpart.convert(value)
         except (TypeError, ValueError, AttributeError):
@@ -60,16 +71,20 @@ def settings_file(given: Mapping[str, Any], source: str) -> str:
         if both := settings.keys() & found.keys() & _LISTS:
             found |= {each: f"{settings[each]},{found[each]}" for each in both}
         settings |= found
+        notes |= dict.fromkeys(found, "" if name in _PLAIN else counterpart.note)
         if value and not found:
             untold.append(f"{name}: {counterpart.note or 'this value has no counterpart'}")
-    return "\n".join(_lines(settings, untold, source))
+    return "\n".join(_lines(settings, notes, untold, source))
 
 
-def _lines(settings: Mapping[str, Any], untold: list[str], source: str) -> Iterator[str]:
+def _lines(
+    settings: Mapping[str, Any], notes: Mapping[str, str], untold: list[str], source: str
+) -> Iterator[str]:
     yield f"# Made of {source} by ashapp migrate: ashapp serve --config <this file>"
     for name, value in settings.items():
         # What JSON writes for a text, a number or a truth value is TOML too.
-        yield f"{name} = {json.dumps(value, ensure_ascii=False)}"
+        note = f"  # {notes[name]}" if notes[name] else ""
+        yield f"{name} = {json.dumps(value, ensure_ascii=False)}{note}"
     if untold:
         yield ""
         yield "# Without a counterpart:"
