@@ -35,15 +35,10 @@ def test_what_is_not_a_complete_report_is_refused(output: str) -> None:
         parse(output)
 
 
-def test_the_command_uses_one_thread_and_ends_by_itself() -> None:
+def test_the_command_uses_one_thread_ends_by_itself_and_has_a_script_that_posts_a_body() -> None:
     line = " ".join(command("http://127.0.0.1:1", WORKLOADS["hello"], 8, 3))
     assert line.startswith("wrk --threads 1 --connections 8 --duration 3s ")
     assert line.endswith(" http://127.0.0.1:1/hello")
-
-
-def test_a_body_is_handed_to_the_script_that_posts_it() -> None:
-    workload = WORKLOADS["post"]
-    line = command("http://127.0.0.1:1", workload, 8, 3)
-    assert line[-5] == "--script"
-    assert line[-4].endswith("post.lua")
-    assert line[-3:] == ["http://127.0.0.1:1/echo", "--", workload.body]
+    posts = command("http://127.0.0.1:1", WORKLOADS["post"], 8, 3)
+    assert (posts[-5], posts[-4].endswith("post.lua")) == ("--script", True)
+    assert posts[-3:] == ["http://127.0.0.1:1/echo", "--", WORKLOADS["post"].body]

@@ -23,19 +23,19 @@ def test_the_service_has_the_workers_and_threads_of_the_manifests() -> None:
     assert (workers, threads) == (1, 40)
 
 
-def test_memory_is_twice_the_peak_rounded_up_and_cpu_half_a_core_for_each_worker() -> None:
-    assert recommend(MEASURED, 1) == {
-        "requests.cpu": "500m",
+@pytest.mark.parametrize(
+    ("workers", "used", "asked", "limit"),
+    [(1, 0.9, "500m", "2"), (3, 0.9, "1500m", "4"), (1, 2.4, "500m", "3")],
+)
+def test_memory_is_twice_the_peak_and_cpu_half_a_core_for_each_worker_with_a_limit_above_what_was_used(
+    workers: int, used: float, asked: str, limit: str
+) -> None:
+    assert recommend(dataclasses.replace(MEASURED, loaded_cpu=used), workers) == {
+        "requests.cpu": asked,
         "requests.memory": "160Mi",
-        "limits.cpu": "2",
+        "limits.cpu": limit,
         "limits.memory": "160Mi",
     }
-    assert recommend(MEASURED, 3)["requests.cpu"] == "1500m"
-    assert recommend(MEASURED, 3)["limits.cpu"] == "4"
-
-
-def test_the_limit_is_above_what_was_used() -> None:
-    assert recommend(dataclasses.replace(MEASURED, loaded_cpu=2.4), 1)["limits.cpu"] == "3"
 
 
 def test_a_run_measures_the_service(monkeypatch: pytest.MonkeyPatch) -> None:

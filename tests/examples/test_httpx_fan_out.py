@@ -5,8 +5,7 @@ import httpx
 import pytest
 
 from tests.examples.conftest import Start
-from tests.support.network.nginx import free_port
-from tests.support.process import ServerProcess
+from tests.support.process import ServerProcess, free_port
 
 
 @pytest.fixture(scope="module")

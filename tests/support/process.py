@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-__all__ = ["MANAGED", "SERVE", "ServerProcess", "end", "run", "serving"]
+__all__ = ["MANAGED", "SERVE", "ServerProcess", "end", "free_port", "run", "serving"]
 
 SERVE = (sys.executable, "-m", "ashapp", "serve")
 #: Variables for a server with a management port, see `ServerProcess.management_url`.
@@ -172,6 +172,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
             # Its workers too: they are in the session that was started for it.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _text(file: IO[bytes]) -> str:

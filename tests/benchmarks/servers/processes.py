@@ -4,7 +4,6 @@
 import http.client
 import os
 import re
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,7 +15,7 @@ from typing import IO
 
 from tests.benchmarks.servers.apps import Workload
 from tests.benchmarks.servers.commands import Server
-from tests.support.process import end
+from tests.support.process import end, free_port
 
 __all__ = [
     "ProcessTime",
@@ -65,7 +64,7 @@ def running(server: Server, workload: Workload, core: int, timeout: float = 20) 
 
     Raises `ServerError` where it has not within *timeout* seconds.
     """
-    port = _free_port()
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
     # Metrics are counted, as in production; on the default port two that run at once would collide.
     environment["ASHAPP_MANAGEMENT_PORT"] = "0"
@@ -123,12 +122,6 @@ def _wait_until_answering(
 def _tail(log: IO[bytes]) -> str:
     size = os.fstat(log.fileno()).st_size
     return os.pread(log.fileno(), 4000, max(0, size - 4000)).decode(errors="replace")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def cores() -> tuple[int, int]:

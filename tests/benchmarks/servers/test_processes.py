@@ -31,29 +31,20 @@ def test_a_server_answers_on_its_core_until_the_block_ends() -> None:
         answer(server.port, HELLO)
 
 
-def test_a_server_that_ends_is_told_with_its_output() -> None:
-    broken = Server("broken", "broken", ("uvicorn", "no_such_module:app", "--port", "PORT"), ())
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("uvicorn", "no_such_module:app", "--port", "PORT"), r"ended with exit code \d: .*no_such_module"),
+        (("ashapp", "serve", "--host", "127.0.0.1", "--port", "PORT"), "answers /hello with 404"),
+        (("http.server", "--bind", "127.0.0.2", "PORT"), r"did not answer within \d s"),
+    ],
+)
+def test_a_server_that_does_not_answer_as_it_should_is_told_of(arguments: tuple[str, ...], told: str) -> None:
+    server = Server("other", "other", arguments, ())
+    timeout = 1 if "127.0.0.2" in arguments else 20
     with (
-        pytest.raises(ServerError, match=r"(?s)broken ended with exit code \d: .*no_such_module"),
-        running(broken, HELLO, cores()[0]),
-    ):
-        pass
-
-
-def test_a_server_that_does_not_answer_as_it_should_is_told() -> None:
-    elsewhere = Server("api", "api", ("ashapp", "serve", "--host", "127.0.0.1", "--port", "PORT"), ())
-    with (
-        pytest.raises(ServerError, match="api answers /hello with 404"),
-        running(elsewhere, HELLO, cores()[0]),
-    ):
-        pass
-
-
-def test_a_server_that_never_answers_is_given_up() -> None:
-    elsewhere = Server("elsewhere", "elsewhere", ("http.server", "--bind", "127.0.0.2", "PORT"), ())
-    with (
-        pytest.raises(ServerError, match="elsewhere did not answer within 1 s"),
-        running(elsewhere, HELLO, cores()[0], timeout=1),
+        pytest.raises(ServerError, match=f"(?s)other {told}"),
+        running(server, HELLO, cores()[0], timeout=timeout),
     ):
         pass
 

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.network.load import GET, POST, Load
-from tests.support.network.nginx import free_port, needs_nginx, nginx
-from tests.support.process import ServerProcess, serving
+from tests.support.network.nginx import needs_nginx, nginx
+from tests.support.process import ServerProcess, free_port, serving
 
 ROUNDS = 3
 

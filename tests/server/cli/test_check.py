@@ -15,8 +15,8 @@ from ashapp.server.cli.check import DEFAULTS
 from ashapp.server.settings.model import ServerSettings
 from tests.server.serving import accepting
 from tests.support import process
-from tests.support.network.nginx import free_port
 from tests.support.network.tls import make_certificate, needs_openssl
+from tests.support.process import free_port
 from tests.support.server import serving
 
 

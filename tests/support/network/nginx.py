@@ -2,7 +2,6 @@
 """nginx in front of some servers, as the system's package has it."""
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import Address, Connection
-from tests.support.waiting import until
+from tests.support.client import Address
+from tests.support.process import free_port
+from tests.support.waiting import is_listening, until
 
-__all__ = ["free_port", "needs_nginx", "nginx"]
+__all__ = ["needs_nginx", "nginx"]
 
 needs_nginx = pytest.mark.skipif(
     shutil.which("nginx") is None,
@@ -66,24 +66,8 @@ def nginx(folder: Path, servers: Sequence[Address], directives: str = _KEEP_ALIV
     command = ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)]
     with subprocess.Popen(command) as process:
         try:
-            until(lambda: _listens(address) or process.poll() is not None)
+            until(lambda: is_listening(address) or process.poll() is not None)
             assert process.poll() is None, (folder / "error.log").read_text()
             yield address
         finally:
             process.terminate()
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _listens(address: Address) -> bool:
-    try:
-        Connection(address).close()
-    except ConnectionRefusedError:
-        return False
-    return True

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.support.network.nginx import free_port
+from tests.support.process import free_port
 from tests.support.services.programs import program, running
 
 __all__ = ["postgresql"]

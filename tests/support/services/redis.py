@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.network.nginx import free_port
+from tests.support.process import free_port
 from tests.support.services.programs import program, running
 
 __all__ = ["redis"]
