@@ -16,7 +16,7 @@ from werkzeug import exceptions
 
 import ashapp
 from ashapp.server.cli.main import serve
-from ashapp.server.migration.gunicorn import SECTIONS
+from ashapp.server.gunicorn.counterparts import SECTIONS
 from ashapp.server.settings.loading import flag
 
 PACKAGE = Path(ashapp.__file__).parent

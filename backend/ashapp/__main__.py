@@ -51,7 +51,7 @@ def _end_by_sigint() -> NoReturn:
 
 def _open_standard_files() -> None:
     if any(stream is None for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        from ashapp.server.system.inheritance import open_standard_files  # noqa: PLC0415 - see above
+        from ashapp.server.operating_system.inheritance import open_standard_files  # noqa: PLC0415 - see above
 
         open_standard_files()
 
@@ -64,11 +64,11 @@ def _escape_what_is_not_encoded() -> None:
 
 
 def _handle_signals() -> None:
-    from ashapp.server.system.inheritance import heed_children, let_signals_through  # noqa: PLC0415 - see above
-    from ashapp.server.system.signals import outlive  # noqa: PLC0415 - see above
+    from ashapp.server.operating_system.inheritance import heed_children, let_signals_through  # noqa: PLC0415 - see above
+    from ashapp.server.operating_system.signals import outlive  # noqa: PLC0415 - see above
 
     if os.getpid() == 1:  # of a container
-        from ashapp.server.system.init_process import heed_sigterm  # noqa: PLC0415 - see above
+        from ashapp.server.operating_system.init_process import heed_sigterm  # noqa: PLC0415 - see above
 
         heed_sigterm()
     else:

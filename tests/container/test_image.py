@@ -74,7 +74,6 @@ def test_what_is_installed_fits_together(image: str) -> None:
 
 
 def test_no_start_compiles_anything(image: str) -> None:
-    script = (
-        "python -v -c 'import ashapp.server.processes.runner' 2>&1 | grep -c '^# code object from /' || true"
-    )
+    start = "python -v -c 'import ashapp.server.supervisors.runner' 2>&1"
+    script = f"{start} | grep -c '^# code object from /' || true"
     assert shell(image, script).strip() == "0"

@@ -14,7 +14,7 @@ import sqlalchemy
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from ashapp import FlaskToAsgi
-from ashapp.server.inspection.routes import list_routes
+from ashapp.server.introspection.routes import list_routes
 from tests.docs.conftest import Prices, Run
 from tests.support.client import fetch
 from tests.support.journal import Journal

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ashapp.server.faults.fault import KINDS, Fault, parse
-from ashapp.server.migration.settings_file import read_gunicorn_file, settings_file
+from ashapp.server.gunicorn.settings_file import read_gunicorn_file, settings_file
 from ashapp.testing import Client
 from tests.support import process
 from tests.support.page import Page

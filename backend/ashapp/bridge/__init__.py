@@ -3,9 +3,9 @@
 
 from ashapp.bridge.concurrency.threads.thread_locals import isolate_thread_locals
 from ashapp.bridge.flask.application import FlaskToAsgi
+from ashapp.bridge.loop_or_thread.nonblocking import nonblocking, on_thread
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.options import DEFAULT_THREADS, BridgeOptions
-from ashapp.bridge.placement.nonblocking import nonblocking, on_thread
 from ashapp.bridge.streams.event import Event
 from ashapp.bridge.streams.sse import sse
 from ashapp.bridge.websocket.faces import BlockingWebSocket, WebSocket

@@ -21,7 +21,7 @@ import ashapp.bridge
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.flask import patches
 from ashapp.bridge.flask.patches import READ, REPLACED, TABLE, Patch
-from ashapp.bridge.placement.hindrances import is_original
+from ashapp.bridge.loop_or_thread.hindrances import is_original
 from tests.support.flask import accelerated_release, since
 
 BRIDGE = Path(ashapp.bridge.__file__).parent

@@ -20,7 +20,7 @@ from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.settings.loading import load as load_settings
 from ashapp.server.settings.model import Settings
-from ashapp.server.status.workers import LocalWorker
+from ashapp.server.worker_status.workers import LocalWorker
 from tests.support.asgi import fetch
 from tests.support.waiting import eventually
 

@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 import pytest
 
-from ashapp.bridge.placement.views import ViewKind
+from ashapp.bridge.loop_or_thread.views import ViewKind
 from ashapp.server.cli.routes_tables import print_report
-from ashapp.server.inspection.hooks import Hook
-from ashapp.server.inspection.report import Report
-from ashapp.server.inspection.routes import Route
+from ashapp.server.introspection.hooks import Hook
+from ashapp.server.introspection.report import Report
+from ashapp.server.introspection.routes import Route
 
 LONG = "/shops/<int:shop_number>/orders/<uuid:order>/items/<any('new', 'used', '[red]'):state>"
 

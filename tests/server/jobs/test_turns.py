@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from ashapp.server.jobs.turns import Turns
-from ashapp.server.processes.shared_counter import SharedCounter
+from ashapp.server.supervisors.shared_counter import SharedCounter
 
 OTHER = """
 import sys

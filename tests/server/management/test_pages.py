@@ -19,8 +19,8 @@ from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health
 from ashapp.server.management import gauges
 from ashapp.server.management.pages import ManagementPages
-from ashapp.server.status.reporter import StatusReporter
-from ashapp.server.status.workers import LOAD, LocalWorker, WorkerStatus
+from ashapp.server.worker_status.reporter import StatusReporter
+from ashapp.server.worker_status.workers import LOAD, LocalWorker, WorkerStatus
 from tests.server.answer import Answer
 
 

@@ -17,8 +17,8 @@ import pytest
 from ashapp.server.management import server
 from ashapp.server.settings.loading import load
 from ashapp.server.settings.model import Settings
-from ashapp.server.status.shared_folder import SharedFolder
-from ashapp.server.status.workers import LocalWorker, Workers
+from ashapp.server.worker_status.shared_folder import SharedFolder
+from ashapp.server.worker_status.workers import LocalWorker, Workers
 
 URL = r"http://127\.0\.0\.1:\d+"
 

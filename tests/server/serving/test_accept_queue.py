@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ashapp.server.operating_system.sockets import socket_files
 from ashapp.server.serving import accept_queue
 from ashapp.server.serving.accept_queue import accept_queued, refuse_new
 from ashapp.server.settings.sources.addresses import UnixAddress
-from ashapp.server.system.sockets import socket_files
 
 
 @pytest.fixture

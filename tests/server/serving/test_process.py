@@ -10,8 +10,8 @@ import uvicorn
 from ashapp.bridge import FlaskToAsgi
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.health.state import Health
-from ashapp.server.inspection.announcements import Kind
 from ashapp.server.serving import process
+from ashapp.server.serving.announcements import Kind
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings.loading import load
 

@@ -174,7 +174,7 @@ def main(name: str) -> None:
         after(app)
 
     from ashapp import FlaskToAsgi
-    from ashapp.bridge.placement.hindrances import find_hindrance, tools_around
+    from ashapp.bridge.loop_or_thread.hindrances import find_hindrance, tools_around
 
     bridge = FlaskToAsgi(app)
     asyncio.run(ask(bridge))

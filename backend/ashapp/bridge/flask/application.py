@@ -13,9 +13,9 @@ from flask.app import Flask
 from ashapp.bridge.concurrency.threads.borrowed_thread import BorrowedThread
 from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
 from ashapp.bridge.flask.dispatch import Dispatch
+from ashapp.bridge.loop_or_thread.rules import choose, keeps_all
+from ashapp.bridge.loop_or_thread.static_files import keeps_files
 from ashapp.bridge.options import accept_old_names
-from ashapp.bridge.placement.rules import choose, keeps_all
-from ashapp.bridge.placement.static_files import keeps_files
 from ashapp.bridge.request.loop_call import LoopCall
 from ashapp.bridge.websocket.libraries.flask_sock import offer_greenlets
 from ashapp.bridge.websocket.libraries.socket_io import is_adopted

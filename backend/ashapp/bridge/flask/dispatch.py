@@ -42,12 +42,12 @@ from ashapp.bridge.flask.callers import as_flask, wants_awaitable
 from ashapp.bridge.flask.copied_contexts import current_context
 from ashapp.bridge.flask.routing import Routing, note_match
 from ashapp.bridge.flask.static_files import serve_static
+from ashapp.bridge.loop_or_thread.hindrances import binds_as_flask, is_flasks_own
+from ashapp.bridge.loop_or_thread.nonblocking import is_kept, is_nonblocking, nonblocking
+from ashapp.bridge.loop_or_thread.rules import Placement, keeps_all
+from ashapp.bridge.loop_or_thread.static_files import folder_of
+from ashapp.bridge.loop_or_thread.views import blueprints_of, makes, makes_coroutine
 from ashapp.bridge.messages.attributes import attribute_of
-from ashapp.bridge.placement.hindrances import binds_as_flask, is_flasks_own
-from ashapp.bridge.placement.nonblocking import is_kept, is_nonblocking, nonblocking
-from ashapp.bridge.placement.rules import Placement, keeps_all
-from ashapp.bridge.placement.static_files import folder_of
-from ashapp.bridge.placement.views import blueprints_of, makes, makes_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -23,7 +23,7 @@ from ashapp.bridge.flask.accelerators.wsgi_responses import get_wsgi_response
 from ashapp.bridge.flask.bodies import adopt_request_reads
 from ashapp.bridge.flask.copied_contexts import update_wrapper
 from ashapp.bridge.flask.signals import SIGNALS, send, send_any
-from ashapp.bridge.placement.hindrances import is_original
+from ashapp.bridge.loop_or_thread.hindrances import is_original
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ashapp.bridge.placement.converters import on_loop
-from ashapp.bridge.placement.hindrances import binds_as_flask
-from ashapp.bridge.placement.views import is_async
+from ashapp.bridge.loop_or_thread.converters import on_loop
+from ashapp.bridge.loop_or_thread.hindrances import binds_as_flask
+from ashapp.bridge.loop_or_thread.views import is_async
 from ashapp.bridge.websocket.rules import is_native
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.concurrency.call import Call
     from ashapp.bridge.flask.accelerators.matching import UrlAdapters
+    from ashapp.bridge.loop_or_thread.rules import Place, Placement
     from ashapp.bridge.messages.types import Environ, RequestInfo
-    from ashapp.bridge.placement.rules import Place, Placement
 
 __all__ = ["Routing", "note_match"]
 

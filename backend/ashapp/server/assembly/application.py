@@ -20,17 +20,17 @@ from ashapp.server.assembly.monitors import watch
 from ashapp.server.assembly.placement import place_views
 from ashapp.server.discovery.targets import find_application, find_mounted, is_asgi
 from ashapp.server.health.state import Condition, Health, Phase
-from ashapp.server.inspection.routes import flask_application
+from ashapp.server.introspection.routes import flask_application
 from ashapp.server.middleware.allowed_hosts import AllowedHosts
 from ashapp.server.middleware.front import Front
+from ashapp.server.operating_system.resources import give_back_freed
 from ashapp.server.proxies.scopes import Proxies
 from ashapp.server.proxies.trusted import TrustedProxies
 from ashapp.server.security.hardening import forbid_debug_variable, harden
 from ashapp.server.settings.loading import misspelt_variables
 from ashapp.server.settings.model import Settings
-from ashapp.server.status.workers import Workers
-from ashapp.server.system.resources import give_back_freed
 from ashapp.server.telemetry import if_asked_for
+from ashapp.server.worker_status.workers import Workers
 
 if TYPE_CHECKING:
     from ashapp.bridge.messages.types import AsgiApplication, WsgiApplication

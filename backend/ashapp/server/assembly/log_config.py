@@ -14,8 +14,8 @@ from ashapp.observe.logs.formats import LogFormat, console_renderer, log_config
 from ashapp.observe.logs.lines import AccessLine, stderr_lines
 from ashapp.observe.logs.request_records import LOGGERS, RequestRecords
 from ashapp.observe.observation import ManySink, Sink
+from ashapp.server.operating_system.terminal import wants_colors
 from ashapp.server.settings.model import Settings
-from ashapp.server.system.terminal import wants_colors
 
 __all__ = ["access_logs", "hold_to_rules", "keep_loggers", "logging_options"]
 

@@ -12,14 +12,14 @@ from ashapp.server.health.blocking_views import BlockingViews, find_request
 from ashapp.server.health.loop_monitor import LoopMonitor
 from ashapp.server.health.readiness_runner import Checker
 from ashapp.server.health.state import Health
-from ashapp.server.inspection.routes import flask_application
+from ashapp.server.introspection.routes import flask_application
 from ashapp.server.jobs.runner import JobRunner
 from ashapp.server.jobs.turns import Turns
 from ashapp.server.security.redaction import redact
 from ashapp.server.settings.model import Settings
-from ashapp.server.status.figures import Figures
-from ashapp.server.status.reporter import StatusReporter
-from ashapp.server.status.workers import Workers
+from ashapp.server.worker_status.figures import Figures
+from ashapp.server.worker_status.reporter import StatusReporter
+from ashapp.server.worker_status.workers import Workers
 
 __all__ = ["watch"]
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Where the views of an application run, by the settings."""
 
-from ashapp.bridge.placement.rules import choose, keeps_all
-from ashapp.bridge.placement.static_files import STATIC_FILES, keeps_files
+from ashapp.bridge.loop_or_thread.rules import choose, keeps_all
+from ashapp.bridge.loop_or_thread.static_files import STATIC_FILES, keeps_files
 from ashapp.server.errors import StartupError
-from ashapp.server.inspection.routes import flask_application
+from ashapp.server.introspection.routes import flask_application
 from ashapp.server.settings.model import Settings
 
 __all__ = ["place_views"]

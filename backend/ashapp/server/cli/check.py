@@ -19,10 +19,10 @@ from string import punctuation
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import SplitResult, quote, urlsplit
 
-from ashapp.server.records.kinds import FLAG, UNITS_TEXT, seconds_of
 from ashapp.server.settings.sources.addresses import TcpAddress, UnixAddress, address_texts, parse_addresses
 from ashapp.server.settings.sources.env_files import read_env_files
 from ashapp.server.settings.sources.variables import read_settings
+from ashapp.server.validation.kinds import FLAG, UNITS_TEXT, seconds_of
 
 __all__ = ["DEFAULTS", "UnixConnection", "main"]
 

@@ -13,9 +13,9 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 from ashapp.server.discovery.folder import seeming_targets
-from ashapp.server.records.kinds import FILE, PATH
 from ashapp.server.settings.model import ServerSettings
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
+from ashapp.server.validation.kinds import FILE, PATH
 
 __all__ = ["complete_application", "complete_target", "complete_value"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ashapp.server.cli.options import ServeCommand
-from ashapp.server.migration.settings_file import read_gunicorn_file, settings_file
+from ashapp.server.gunicorn.settings_file import read_gunicorn_file, settings_file
 
 __all__ = ["migrate"]
 

@@ -14,13 +14,13 @@ from click.core import ParameterSource
 
 from ashapp.server.cli.completion import complete_target, complete_value
 from ashapp.server.errors import StartupError
-from ashapp.server.records.kinds import FLAG, Kind
-from ashapp.server.records.record import Field, Record
 from ashapp.server.settings.loading import flag
 from ashapp.server.settings.model import ServerSettings, Settings
 from ashapp.server.settings.sources.env_files import read_env_files
 from ashapp.server.settings.sources.variables import ALIASES
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
+from ashapp.server.validation.kinds import FLAG, Kind
+from ashapp.server.validation.record import Field, Record
 
 __all__ = [
     "CONTEXT",
@@ -85,7 +85,7 @@ class ServeCommand(click.Command):
 
 def _explain(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption):
-        from ashapp.server.migration.habits import what_is_here  # noqa: PLC0415 - no start needs it
+        from ashapp.server.gunicorn.habits import what_is_here  # noqa: PLC0415 - no start needs it
 
         if known := what_is_here(error.option_name):
             return f"{error.message} It is {known}"

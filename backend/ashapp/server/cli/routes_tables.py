@@ -11,10 +11,10 @@ from typing import IO
 
 import click
 
-from ashapp.server.inspection.hooks import Hook
-from ashapp.server.inspection.report import Report
-from ashapp.server.inspection.routes import Route
-from ashapp.server.system.terminal import wants_colors
+from ashapp.server.introspection.hooks import Hook
+from ashapp.server.introspection.report import Report
+from ashapp.server.introspection.routes import Route
+from ashapp.server.operating_system.terminal import wants_colors
 
 __all__ = ["print_report"]
 

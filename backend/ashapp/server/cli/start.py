@@ -12,12 +12,12 @@ from ashapp.server.cli import prestart
 from ashapp.server.cli.options import read_env_file
 from ashapp.server.discovery.folder import find_target
 from ashapp.server.errors import StartupError
-from ashapp.server.processes.runner import check, run
+from ashapp.server.operating_system.init_process import below_init
+from ashapp.server.operating_system.signals import outlive
 from ashapp.server.settings.listing import list_settings
 from ashapp.server.settings.loading import load_with_sources
 from ashapp.server.settings.model import ServerSettings, Settings
-from ashapp.server.system.init_process import below_init
-from ashapp.server.system.signals import outlive
+from ashapp.server.supervisors.runner import check, run
 
 __all__ = ["flask_target", "start"]
 

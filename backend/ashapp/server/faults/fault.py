@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from werkzeug.routing import Map, MapAdapter, Rule
 
-from ashapp.server.records.kinds import FLAG, Kind, choice, number, text
-from ashapp.server.records.record import Record, Wrong, WrongValuesError, field, shown, suggestion
+from ashapp.server.validation.kinds import FLAG, Kind, choice, number, text
+from ashapp.server.validation.record import Record, Wrong, WrongValuesError, field, shown, suggestion
 
 __all__ = [
     "KINDS",

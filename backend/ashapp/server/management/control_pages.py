@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from ashapp.bridge.messages.types import Environ, StartResponse
 from ashapp.bridge.stacks import other_stacks
 from ashapp.server.management.answers import Page, problem_page
-from ashapp.server.status.workers import Workers
+from ashapp.server.worker_status.workers import Workers
 
 __all__ = ["Control", "ControlPages"]
 

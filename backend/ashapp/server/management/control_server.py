@@ -13,11 +13,11 @@ from ashapp.server.errors import StartupError
 from ashapp.server.management.control_folder import make_control_folder
 from ashapp.server.management.control_pages import Control, ControlPages
 from ashapp.server.management.server import STALLED, answering
+from ashapp.server.operating_system.kept_descriptors import kept_from_children
+from ashapp.server.operating_system.sockets import SocketFile, unix
 from ashapp.server.settings.model import Settings
 from ashapp.server.settings.sources.addresses import UnixAddress
-from ashapp.server.status.workers import Workers
-from ashapp.server.system.kept_descriptors import kept_from_children
-from ashapp.server.system.sockets import SocketFile, unix
+from ashapp.server.worker_status.workers import Workers
 
 __all__ = ["serving"]
 

@@ -12,7 +12,7 @@ from ashapp.bridge.messages.types import Environ
 from ashapp.server.faults.board import FaultBoard, Wanted
 from ashapp.server.faults.fault import parse
 from ashapp.server.management.answers import FAULTS, Page, problem_page
-from ashapp.server.status.workers import Workers
+from ashapp.server.worker_status.workers import Workers
 
 __all__ = ["fault_page"]
 

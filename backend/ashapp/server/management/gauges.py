@@ -12,7 +12,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
 from ashapp import __version__
-from ashapp.server.status.workers import LOAD, Workers, WorkerStatus
+from ashapp.server.worker_status.workers import LOAD, Workers, WorkerStatus
 
 if TYPE_CHECKING:
     from ashapp.server.faults.board import Wanted

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from ashapp.bridge.messages.types import Environ, StartResponse, WsgiApplication
 from ashapp.server.management.answers import FAULTS, Page, problem_page
 from ashapp.server.management.gauges import Gauges
-from ashapp.server.status.workers import Workers
+from ashapp.server.worker_status.workers import Workers
 
 __all__ = ["ManagementPages"]
 

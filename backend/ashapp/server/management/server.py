@@ -21,12 +21,12 @@ from prometheus_client import CollectorRegistry
 from ashapp.bridge.messages.types import WsgiApplication
 from ashapp.observe.exporters import is_asked_for
 from ashapp.server.management.pages import ManagementPages
+from ashapp.server.operating_system.kept_descriptors import kept_from_children
+from ashapp.server.operating_system.sockets import listen, tcp, url
 from ashapp.server.settings.model import Settings
-from ashapp.server.status.shared_folder import make_shared_folder
-from ashapp.server.status.workers import LocalWorker, Workers
-from ashapp.server.system.kept_descriptors import kept_from_children
-from ashapp.server.system.sockets import listen, tcp, url
 from ashapp.server.telemetry import if_asked_for
+from ashapp.server.worker_status.shared_folder import make_shared_folder
+from ashapp.server.worker_status.workers import LocalWorker, Workers
 
 __all__ = ["STALLED", "answering", "serving"]
 

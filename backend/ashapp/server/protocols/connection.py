@@ -27,6 +27,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from ashapp.server.protocols.delivery import Delivery, counted, has_arrived, queued
+from ashapp.server.protocols.internals import HeldFlow
 from ashapp.server.protocols.limits import (
     AFTER_SENDING,
     ConnectionLimits,
@@ -37,7 +38,6 @@ from ashapp.server.protocols.limits import (
 )
 from ashapp.server.protocols.sweeper import Sweeper
 from ashapp.server.protocols.turns import Backlog, Beginnings, Turns, is_laborious
-from ashapp.server.protocols.upstream import HeldFlow
 
 __all__ = ["LimitedProtocol"]
 

@@ -20,8 +20,8 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
+from ashapp.server.protocols.internals import LeanEvent
 from ashapp.server.protocols.responses import closes, end_by_reset
-from ashapp.server.protocols.upstream import LeanEvent
 
 if TYPE_CHECKING:
     from ashapp.observe.observation import Observation

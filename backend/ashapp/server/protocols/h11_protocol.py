@@ -8,9 +8,9 @@ import h11
 from ashapp.bridge.messages.upgrades import IGNORED
 from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.head import check_head, check_nothing_follows, in_origin_form, is_handshake
+from ashapp.server.protocols.internals.strict_h11 import BaseH11Connection, BaseH11Protocol
 from ashapp.server.protocols.limits import ConnectionLimits, Refusal
 from ashapp.server.protocols.responses import close_delimited, respect_own_fields
-from ashapp.server.protocols.upstream.strict_h11 import BaseH11Connection, BaseH11Protocol
 
 __all__ = ["LimitedH11Protocol"]
 

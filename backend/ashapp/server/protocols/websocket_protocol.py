@@ -16,8 +16,8 @@ from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame, Opcode
 
 from ashapp.server.protocols.head import EARLY
+from ashapp.server.protocols.internals import LeanEvent
 from ashapp.server.protocols.limits import Refusal
-from ashapp.server.protocols.upstream import LeanEvent
 
 if TYPE_CHECKING:
     from ashapp.observe.socket_observation import SocketObservation

@@ -17,7 +17,7 @@ import struct
 import sys
 from collections.abc import Iterable
 
-from ashapp.server.system.sockets import SocketFile
+from ashapp.server.operating_system.sockets import SocketFile
 
 __all__ = ["accept_last", "accept_queued", "refuse_new"]
 

@@ -28,13 +28,13 @@ import uvicorn
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
 from ashapp.server.health.state import Health, Phase
+from ashapp.server.operating_system.signals import is_on_terminal
+from ashapp.server.operating_system.sockets import socket_files
 from ashapp.server.serving.accept_queue import accept_last
 from ashapp.server.serving.connections import number_of
 from ashapp.server.serving.server import Server
 from ashapp.server.settings.model import Settings
 from ashapp.server.settings.sources.addresses import InheritedAddress
-from ashapp.server.system.signals import is_on_terminal
-from ashapp.server.system.sockets import socket_files
 
 __all__ = ["DrainingServer", "Ending"]
 

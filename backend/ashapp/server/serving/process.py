@@ -19,11 +19,11 @@ from ashapp.observe.logs.lines import write_before_exit
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.assembly.application import Application, assemble, load
 from ashapp.server.errors import StartupError
-from ashapp.server.inspection.announcements import Kind, Tell, announcements
+from ashapp.server.operating_system.kept_descriptors import kept_from_children
+from ashapp.server.operating_system.sockets import url
+from ashapp.server.serving.announcements import Kind, Tell, announcements
 from ashapp.server.serving.draining_server import DrainingServer
-from ashapp.server.status.workers import Workers
-from ashapp.server.system.kept_descriptors import kept_from_children
-from ashapp.server.system.sockets import url
+from ashapp.server.worker_status.workers import Workers
 
 __all__ = ["prepare", "serve"]
 

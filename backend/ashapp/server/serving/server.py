@@ -22,13 +22,13 @@ from uvicorn.config import STARTUP_FAILURE
 from ashapp.bridge.forked_children import end_forked_child
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
+from ashapp.server.operating_system.kept_descriptors import kept_from_children
+from ashapp.server.operating_system.signals import failures, handle, keep, numbers
+from ashapp.server.operating_system.sockets import listen
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
 from ashapp.server.serving.connections import Connections
 from ashapp.server.settings.model import Settings
-from ashapp.server.system.kept_descriptors import kept_from_children
-from ashapp.server.system.signals import failures, handle, keep, numbers
-from ashapp.server.system.sockets import listen
 
 __all__ = ["Server"]
 

@@ -13,10 +13,10 @@ from ashapp.observe.logs.log_files import reopen_log_files
 from ashapp.server.health.last_words import abandon, abandon_after
 from ashapp.server.health.stalls import call_when_stalled
 from ashapp.server.health.state import Health
+from ashapp.server.operating_system.signals import handle, is_on_terminal, noted
+from ashapp.server.operating_system.systemd import ServiceManager
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings.model import Settings
-from ashapp.server.system.signals import handle, is_on_terminal, noted
-from ashapp.server.system.systemd import ServiceManager
 
 __all__ = ["MainServer"]
 

@@ -5,8 +5,6 @@ from pathlib import Path
 
 from uvicorn.config import HTTP_PROTOCOLS, WS_PROTOCOLS
 
-from ashapp.server.records.kinds import FILE, FLAG, SECRET, Secret, number
-from ashapp.server.records.record import Record, field
 from ashapp.server.settings.types import (
     ADDRESSES,
     COUNT,
@@ -16,6 +14,8 @@ from ashapp.server.settings.types import (
     TEXT,
     implementation,
 )
+from ashapp.server.validation.kinds import FILE, FLAG, SECRET, Secret, number
+from ashapp.server.validation.record import Record, field
 
 __all__ = ["Http", "Listening", "Tls", "WebSocket"]
 

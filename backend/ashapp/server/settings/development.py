@@ -4,8 +4,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ashapp.server.records.record import Field
 from ashapp.server.settings.model import ServerSettings
+from ashapp.server.validation.record import Field
 
 __all__ = ["DevelopmentSettings"]
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ashapp.server.records.kinds import FLAG, choice, number
-from ashapp.server.records.record import Record, field
 from ashapp.server.settings.types import COUNT, NATURAL, POSITIVE_SECONDS, SECONDS, WHOLE_SECONDS
+from ashapp.server.validation.kinds import FLAG, choice, number
+from ashapp.server.validation.record import Record, field
 
 __all__ = ["LONE_STALL_TIMEOUT", "STALL_TIMEOUT", "Stopping", "Workers", "is_developed"]
 

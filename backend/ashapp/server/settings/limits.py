@@ -5,9 +5,9 @@ import math
 from typing import Any
 
 from ashapp.server.protocols import ConnectionLimits
-from ashapp.server.records.kinds import number, size
-from ashapp.server.records.record import Record, field
 from ashapp.server.settings.types import COUNT, NATURAL, POSITIVE_SECONDS, SECONDS, SIZE, WHOLE_SECONDS
+from ashapp.server.validation.kinds import number, size
+from ashapp.server.validation.record import Record, field
 
 __all__ = ["Limits"]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ashapp.server.records.kinds import Secret
-from ashapp.server.records.record import Record
 from ashapp.server.settings.model import Settings
 from ashapp.server.settings.sources.variables import Given
+from ashapp.server.validation.kinds import Secret
+from ashapp.server.validation.record import Record
 
 __all__ = ["list_settings"]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from ashapp.server.discovery.folder import find_target
 from ashapp.server.errors import StartupError
-from ashapp.server.records.kinds import SECRET
-from ashapp.server.records.record import Wrong, WrongValuesError, shown, suggestion
 from ashapp.server.settings.model import ServerSettings, Settings
 from ashapp.server.settings.sources.variables import ALIASES, Given, read_settings, variable
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS
+from ashapp.server.validation.kinds import SECRET
+from ashapp.server.validation.record import Wrong, WrongValuesError, shown, suggestion
 
 __all__ = ["flag", "load", "load_with_sources", "misspelt_variables"]
 

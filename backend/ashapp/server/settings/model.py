@@ -10,8 +10,6 @@ from typing import Any, ClassVar, Literal
 
 from uvicorn.config import LOOP_FACTORIES
 
-from ashapp.server.records.kinds import FILE, FLAG, PATH, SECRET, Secret, choice, duration
-from ashapp.server.records.record import Field, Record, field
 from ashapp.server.settings.connections import Http, Listening, Tls, WebSocket
 from ashapp.server.settings.lifecycle import Stopping, Workers, is_developed
 from ashapp.server.settings.limits import Limits
@@ -36,6 +34,8 @@ from ashapp.server.settings.types import (
     implementation,
 )
 from ashapp.server.settings.uvicorn_options import CONFIG_PARAMETERS, UVICORN_OPTIONS, kind_of
+from ashapp.server.validation.kinds import FILE, FLAG, PATH, SECRET, Secret, choice, duration
+from ashapp.server.validation.record import Field, Record, field
 
 __all__ = [
     "REFERENCE_API",

@@ -5,8 +5,8 @@ import re
 
 from ashapp.server.proxies.forwarded import FORWARDED_HEADERS
 from ashapp.server.proxies.trusted import TrustedProxies
-from ashapp.server.records.kinds import FLAG, text, texts
-from ashapp.server.records.record import Record, field
+from ashapp.server.validation.kinds import FLAG, text, texts
+from ashapp.server.validation.record import Record, field
 
 __all__ = ["BehindProxy"]
 

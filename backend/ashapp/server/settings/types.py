@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ashapp.observe.logs.access_format import check_format
-from ashapp.server.records.kinds import Kind, duration, number, size, text, texts
 from ashapp.server.settings.sources.addresses import address_texts, parse_addresses
+from ashapp.server.validation.kinds import Kind, duration, number, size, text, texts
 
 __all__ = [
     "ACCESS_FORMAT",

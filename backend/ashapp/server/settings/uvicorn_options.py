@@ -12,7 +12,7 @@ import click
 import uvicorn
 from uvicorn.main import main as uvicorn_command
 
-from ashapp.server.records.kinds import FLAG, Kind
+from ashapp.server.validation.kinds import FLAG, Kind
 
 __all__ = ["CONFIG_PARAMETERS", "UVICORN_OPTIONS", "kind_of"]
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from ashapp.bridge.placement.hindrances import is_original
+from ashapp.bridge.loop_or_thread.hindrances import is_original
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

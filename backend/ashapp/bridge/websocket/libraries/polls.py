@@ -12,8 +12,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from ashapp.bridge.loop_or_thread.hindrances import around
 from ashapp.bridge.messages.attributes import attribute_of
-from ashapp.bridge.placement.hindrances import around
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""Coming from another server: what its settings are called here."""

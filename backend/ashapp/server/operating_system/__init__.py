@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What the operating system does with a process: signals, sockets, descriptors, memory, process 1."""
