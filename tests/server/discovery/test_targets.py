@@ -134,6 +134,26 @@ def test_a_bare_module_is_searched_as_flask_does(project: Project, source: str, 
     assert name_of("site_") == name
 
 
+@pytest.mark.parametrize(
+    ("source", "served"),
+    [
+        ("", "bridge"),
+        ("alias = bridge", "bridge"),
+        ("app = Flask('b')", "app"),  # the bridge is that of another application
+        ("second = FlaskToAsgi(app)", "app"),
+    ],
+)
+def test_the_bridge_that_a_module_has_made_of_its_application_is_served(
+    project: Project, source: str, served: str
+) -> None:
+    project(
+        site_="from flask import Flask\nfrom ashapp import FlaskToAsgi\n"
+        f"app = Flask('a')\nbridge = FlaskToAsgi(app)\n{source}"
+    )
+    assert find_application("site_") is getattr(sys.modules["site_"], served)
+    assert find_application("site_:app") is sys.modules["site_"].app  # as it is named
+
+
 def test_any_wsgi_callable_is_found(project: Project) -> None:
     project(shop=SHOP, plain="def application(environ, start_response): ...\napp = 5")
     modules = sys.modules

@@ -145,7 +145,23 @@ def _raised_inside(error: BaseException) -> bool:
 
 def _look_up(module: ModuleType, expression: str) -> tuple[object, str]:
     """Return what *expression* names, or what is the application of *module*, and what to call that."""
-    return _evaluate(module, expression) if expression else _search(module)
+    if expression:
+        return _evaluate(module, expression)
+    found, label = _search(module)
+    return _bridged_by(module, found), label
+
+
+def _bridged_by(module: ModuleType, found: object) -> object:
+    """Return the one bridge that *module* itself has made of *found*, if there is one, else *found*.
+
+    Its mounts, its lifespan and its limits would be missed without a word.
+    """
+    bridges = [
+        value
+        for value in {id(value): value for value in vars(module).values()}.values()
+        if isinstance(value, WsgiToAsgi) and value.wsgi_application is found
+    ]
+    return bridges[0] if len(bridges) == 1 else found
 
 
 def _search(module: ModuleType) -> tuple[object, str]:
