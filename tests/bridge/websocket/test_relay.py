@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import flask
 import pytest
@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 from ashapp import WsgiToAsgi
 from ashapp.bridge.messages.errors import RequestRejected
 from ashapp.bridge.messages.types import Environ, StartResponse
-from ashapp.bridge.websocket.connection import Connection
+from ashapp.bridge.websocket.connection import CONNECTION, Connection
 from ashapp.bridge.websocket.libraries.relay import Relay
 from tests.bridge.websocket.conftest import Open
 from tests.support.server import serving
@@ -170,7 +170,9 @@ async def test_no_socket_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
     ("error", "logged"), [(StopIteration, 0), (ConnectionError, 0), (SystemError, 1), (None, 0)]
 )
 @pytest.mark.parametrize("closes", [True, False])
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_what_comes_back_when_it_is_over(
+    loop: Literal["uvloop", "asyncio"],
     error: type[Exception] | None,
     logged: int,
     closes: bool,  # noqa: FBT001
@@ -181,6 +183,10 @@ def test_what_comes_back_when_it_is_over(
     def application(environ: Environ, _start_response: StartResponse) -> list[bytes]:
         connection = environ["werkzeug.socket"]
         connection.sendall(ACCEPT)
+        until(lambda: environ[CONNECTION].is_accepted)
+        # So that the loop learns of all that follows at once.
+        environ[CONNECTION].loop.call_soon_threadsafe(time.sleep, 0.2)
+        time.sleep(0.1)
         if closes:
             connection.sendall(frame(Opcode.CLOSE, Close(4000, "").serialize()))
         if error is not None:
@@ -188,7 +194,7 @@ def test_what_comes_back_when_it_is_over(
         return []
 
     with (
-        serving(WsgiToAsgi(application), ws="auto") as (host, port),
+        serving(WsgiToAsgi(application), ws="auto", loop=loop) as (host, port),
         connect(f"ws://{host}:{port}/", proxy=None) as client,
     ):
         assert ending(client) == (4000 if closes else 1011)

@@ -58,7 +58,7 @@ async def serve(
     except ClientDisconnected:
         pass
     except BaseException as error:
-        await _break_off(connection, error)
+        await _break_off(connection, face, error)
         raise
     finally:
         face.stop()
@@ -78,14 +78,17 @@ def _face(call: WsgiCall, connection: Connection) -> Any:
     return Relay(call.environ, connection)
 
 
-async def _break_off(connection: Connection, error: BaseException) -> None:
+async def _break_off(connection: Connection, face: Any, error: BaseException) -> None:
     """Close a WebSocket whose call has failed by *error*, or has been cancelled."""
     if isinstance(error, asyncio.CancelledError):
         with suppress(TimeoutError):  # its client takes nothing
             async with asyncio.timeout(_FAREWELL):
                 await connection.close(1012)
-    elif isinstance(error, Exception) and connection.state is State.OPEN:  # else the server answers with 500
-        await connection.close(1011)
+    elif isinstance(error, Exception):
+        if isinstance(face, Relay):
+            await face.finish()
+        if connection.state is State.OPEN:  # else the server answers with 500
+            await connection.close(1011)
 
 
 class _NoBody(InputStream):

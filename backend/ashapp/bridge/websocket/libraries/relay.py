@@ -84,15 +84,19 @@ class Relay:
         It denies the handshake, unless that has been answered.
         """
         if not self._has_returned:
-            self._has_returned = True
-            if self._readable is not None:
-                resolve(self._readable)
-            if self._outward is not None:
-                await asyncio.wait([self._outward])
+            await self.finish()
             if message["status"] >= 500:
                 self._connection.final_code = 1011
         if not self._translator.closed:
             await self._connection.answer(message)
+
+    async def finish(self) -> None:
+        """Pass on all that the application has written, which has returned or failed by now."""
+        self._has_returned = True
+        if self._readable is not None:
+            resolve(self._readable)
+        if self._outward is not None:
+            await asyncio.wait([self._outward])
 
     def stop(self) -> None:
         """Pass on no more: the application reads the end of the stream."""
