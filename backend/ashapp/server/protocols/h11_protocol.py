@@ -7,7 +7,13 @@ import h11
 
 from ashapp.bridge.messages.upgrades import IGNORED
 from ashapp.server.protocols.connection import LimitedProtocol
-from ashapp.server.protocols.head import check_head, check_nothing_follows, in_origin_form, is_handshake
+from ashapp.server.protocols.head import (
+    check_head,
+    check_host,
+    check_nothing_follows,
+    in_origin_form,
+    is_handshake,
+)
 from ashapp.server.protocols.internals.strict_h11 import BaseH11Connection, BaseH11Protocol
 from ashapp.server.protocols.limits import ConnectionLimits, Refusal
 from ashapp.server.protocols.responses import close_delimited, respect_own_fields
@@ -54,6 +60,7 @@ class _StrictConnection(BaseH11Connection):
 
     def _checked(self, request: h11.Request) -> h11.Request:
         method, version, fields = request.method, request.http_version, list(request.headers)
+        check_host(version.decode("ascii"), fields)
         target, fields = in_origin_form(method, request.target, fields)
         self.is_handshake = self._takes_websockets and is_handshake(method, version.decode("ascii"), fields)
         if self.is_handshake:

@@ -11,6 +11,7 @@ whatever comes after it is never another request.
 """
 
 import re
+from functools import lru_cache
 
 from ashapp.server.protocols.limits import ConnectionLimits, Refusal
 
@@ -19,6 +20,7 @@ __all__ = [
     "VERSIONS",
     "Fields",
     "check_head",
+    "check_host",
     "check_lines",
     "check_nothing_follows",
     "check_size",
@@ -49,7 +51,9 @@ _ODD_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:(?![ \t]*[0-9]+[ \t]*\r\n)"
 # RFC 9110, 2.5: what is served as HTTP/1.1 must say so.
 _OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01]\r)[0-9]\.[0-9]\r\n")
 
-_ABSOLUTE_FORM = re.compile(rb"https?://([^/?#@]+)(|[/?][^#]*)(?:#.*)?", re.IGNORECASE)
+_ABSOLUTE_FORM = re.compile(rb"https?://([^/?@]+)(|[/?].*)", re.IGNORECASE)
+# RFC 3986, 3.2.2: a name, which should be as short as DNS wants it, or an address; then a port.
+_HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]{0,255}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{0,5})?", re.IGNORECASE)
 
 # Without any of them it is not meant to be a handshake (RFC 6455, 4.1).
 _OF_HANDSHAKE = {b"sec-websocket-key", b"sec-websocket-version"}
@@ -101,20 +105,44 @@ def check_size(target: int, fields: int, head: int, limits: ConnectionLimits) ->
         raise Refusal(431, f"The head of the request is longer than {limits.head} bytes.")
 
 
+def check_host(version: str, fields: Fields) -> None:
+    """Refuse a request of HTTP/1.1 without Host, and any with several or with what is no host, 400.
+
+    For a proxy another of them, or another part of one, may be what counts (RFC 9112, 3.2).
+    """
+    hosts = [value for name, value in fields if name == b"host"]
+    if len(hosts) == 1:
+        _check_name(hosts[0])
+    elif hosts:
+        raise Refusal(400, "The request has more than one Host field.")
+    elif version == "1.1":
+        raise Refusal(400, "The request has no Host field.")
+
+
+@lru_cache(maxsize=1024)  # of those that pass: what raises is not kept
+def _check_name(host: bytes) -> None:
+    if not _HOST.fullmatch(host):
+        raise Refusal(400, "The host of the request is not a name or an address, with or without a port.")
+
+
 def in_origin_form(method: bytes, target: bytes, fields: Fields) -> tuple[bytes, Fields]:
     """Return *target* as a path with its query, and *fields* with the host that it names for Host.
 
     A path, and the asterisk that stands for the whole server, come back as they are (RFC 9112, 3.2). Refused
-    are targets of other forms, or with a user, 400 (RFC 9110, 4.2.4), and tunnels, 501 (RFC 9110, 9.3.6).
+    are targets of other forms, with a fragment, or with a user, 400 (RFC 9110, 4.2.4), and tunnels, 501
+    (RFC 9110, 9.3.6).
     """
     if method == b"CONNECT":
         raise Refusal(501, "CONNECT is not served here: the service is no proxy.")
+    if b"#" in target:
+        raise Refusal(400, "The request target has a '#': leave out what follows it, and the sign.")
     if target.startswith(b"/") or target == b"*":
         return target, fields
     match = _ABSOLUTE_FORM.fullmatch(target)
     if match is None:
         raise Refusal(400, "The request target is neither a path nor a URL of http or https without a user.")
     host, path = match.groups()
+    _check_name(host)
     return (
         path if path.startswith(b"/") else b"/" + path,
         [(name, host if name == b"host" else value) for name, value in fields],
