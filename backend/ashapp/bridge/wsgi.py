@@ -17,8 +17,7 @@ from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.admission.in_flight import ADMISSION, Admission
 from ashapp.bridge.admission.websockets import DEFAULT_WEBSOCKET_THREADS, Websockets
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
-from ashapp.bridge.concurrency.threads.borrowed_thread import BorrowedThread
-from ashapp.bridge.concurrency.threads.request_thread import RequestThread, RequestThreadPool
+from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
 from ashapp.bridge.concurrency.threads.thread_locals import are_isolated
 from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 from ashapp.bridge.forked_children import look_after_forks
@@ -226,7 +225,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             admission=Admission(self.websockets.pool, None, None),
             request_timeout=None,
             # Otherwise the next one would see on a thread what the last has left there.
-            thread_type=BorrowedThread if are_isolated() else RequestThread,
+            borrows_threads=are_isolated(),
         )
 
     def _prepare_websocket(self, scope: Scope, body: InputStream, entries: Environ) -> WsgiCall:

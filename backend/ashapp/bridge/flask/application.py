@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, Unpack
 import flask
 from flask.app import Flask
 
-from ashapp.bridge.concurrency.threads.borrowed_thread import BorrowedThread
 from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
 from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.loop_or_thread.rules import choose, keeps_all
@@ -99,7 +98,7 @@ class FlaskToAsgi(WsgiToAsgi):
     @cached_property
     def file_service(self) -> Service:
         """What the calls of static files share: each has a thread only while it touches its file."""
-        return replace(self.service, thread_type=BorrowedThread)
+        return replace(self.service, borrows_threads=True)
 
     def make_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call for a request: on the loop for an async view, else on a thread."""

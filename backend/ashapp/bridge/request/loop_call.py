@@ -32,7 +32,7 @@ from ashapp.bridge.concurrency.context import in_request, loop_context
 from ashapp.bridge.concurrency.futures import cancelling, turn
 from ashapp.bridge.concurrency.greenlets.current import current_greenlet
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
-from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
+from ashapp.bridge.concurrency.threads.request_thread import RequestThread, current_request_thread
 from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
@@ -82,7 +82,9 @@ class LoopCall(WsgiCall, CallOnLoop):
         # The head and the body of a response that is complete, and not sent yet.
         self._final: tuple[Message, bytes] | None = None
         #: The request thread of the request, chosen at first use.
-        self.thread = service.thread_type(service.request_threads, is_nested=in_request.get())
+        self.thread = RequestThread(
+            service.request_threads, is_nested=in_request.get(), is_borrowed=service.borrows_threads
+        )
         self.context.run(self._enter_context)
 
     def _enter_context(self) -> None:

@@ -6,8 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ashapp.bridge.concurrency.threads.request_thread import RequestThread
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,7 +40,8 @@ class Service:
     admission: Admission
     #: Where their bodies wait.
     intake: Intake
-    thread_type: type[RequestThread] = RequestThread
+    #: Whether a call has one of these only while it has something to do there.
+    borrows_threads: bool = False
     #: On a thread: whether the coroutines of its request are kept off the server's loop. None for never.
     wants_own_loop: Callable[[], bool] | None = None
     #: Whether requests of an endpoint have thread-local values of their own on their thread. None for never.

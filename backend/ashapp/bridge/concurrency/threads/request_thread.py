@@ -11,15 +11,16 @@ end. A request that the application makes to itself, in process, gets a thread b
 with it: the request that waits for it may have the last one.
 
 A stream gives its thread back where it may, and gets one for what comes behind it, perhaps another one. What
-is thread-local goes with it, where requests have such values of their own.
+is thread-local goes with it, where requests have such values of their own. So it can be with a WebSocket,
+which lives for hours, and with a static file, of which each block is read on a thread: these borrow one only
+while a callable runs.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from contextvars import ContextVar
-from functools import partial
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ashapp.bridge.concurrency.threads.thread_locals import mark_thread
@@ -56,22 +57,35 @@ class RequestThreadPool(ThreadPool):
 class RequestThread:
     """The thread of one request: taken from *pool* at the first use, and given back at the end.
 
-    *is_nested* says that the request is made in the course of another one, in process. All methods are called
-    on the loop.
+    One that *is_borrowed* is given back whenever there is nothing more to do, and the next one may be
+    another. *is_nested* says that the request is made in the course of another one, in process. All methods
+    are called on the loop.
     """
 
-    __slots__ = ("_handoffs", "_ident", "_piece", "ended", "is_nested", "pool", "values")
+    __slots__ = (
+        *("_alarm", "_handoffs", "_ident", "_is_borrowed", "_is_kept", "_is_taken", "_lock"),
+        *("ended", "is_nested", "pool", "values"),
+    )
 
-    def __init__(self, pool: RequestThreadPool, *, is_nested: bool = False) -> None:
+    # They are made at the first use: most requests have none.
+    _handoffs: deque[Handoff]
+    _lock: threading.Lock
+
+    def __init__(
+        self, pool: RequestThreadPool, *, is_nested: bool = False, is_borrowed: bool = False
+    ) -> None:
         self.pool = pool
         self.is_nested = is_nested
         #: Whether the request has ended.
         self.ended = False
         #: The thread-local values of the request, by threads; None where those of the threads count.
         self.values: dict[int, Any] | None = None
-        # None as long as the request has no thread; the identity of the thread that it has, or has had.
-        self._handoffs: SimpleQueue[Handoff | None] | None = None
-        self._piece: Handoff | None = None
+        self._is_borrowed = is_borrowed
+        # Whether there is a thread, or one is asked for; whether it waits for more where there is nothing to
+        # do, and what wakes it then.
+        self._is_taken = self._is_kept = False
+        self._alarm: threading.Lock | None = None
+        # The identity of the thread that the request has, or has had.
         self._ident = 0
 
     def submit(self, handoff: Handoff) -> None:
@@ -81,39 +95,35 @@ class RequestThread:
             RuntimeError: there is no thread, and none can be started.
 
         """
-        if self._handoffs is not None:
-            self._handoffs.put(handoff)
-            return
-        self._handoffs = SimpleQueue()
-        self._handoffs.put(handoff)
-        self._piece = partial(self._work, self._handoffs)
-        try:
-            self._start(self._piece)
-        except RuntimeError:
-            self._handoffs = self._piece = None
-            raise
+        if not hasattr(self, "_lock"):
+            self._lock, self._handoffs = threading.Lock(), deque()
+        with self._lock:
+            self._handoffs.append(handoff)
+            self._is_kept = not (self._is_borrowed or self.ended)
+            self._wake()
+            is_taken, self._is_taken = self._is_taken, True
+        if not is_taken:
+            self._take_thread()
 
-    def _start(self, piece: Handoff) -> None:
+    def _take_thread(self) -> None:
         try:
             if self.is_nested:
-                threading.Thread(target=piece, name="ashapp-request-nested", daemon=True).start()
+                threading.Thread(target=self._work, name="ashapp-request-nested", daemon=True).start()
             else:
-                self.pool.submit(piece)
+                self.pool.submit(self._work)
         except RuntimeError as error:
+            self._handoffs.clear()
+            self._is_taken = False
             raise RuntimeError("no thread can be started for the sync parts of requests") from error
 
     def withdraw(self, handoff: Handoff) -> bool:
-        """Take *handoff* back where the request still waits for its thread; say whether it did.
-
-        Others that wait with it go to the end of the queue for a thread.
-        """
-        if self._handoffs is None or self._piece is None or not self.pool.withdraw(self._piece):
-            return False
-        handoffs, self._handoffs, self._piece = self._handoffs, None, None
-        while not handoffs.empty():
-            other = handoffs.get()
-            if other is not None and other != handoff:
-                self.submit(other)
+        """Take *handoff* back if it has not begun; say whether it did."""
+        with self._lock:
+            if handoff not in self._handoffs:
+                return False
+            self._handoffs.remove(handoff)
+            if not self._handoffs and self.pool.withdraw(self._work):
+                self._is_taken = False
         return True
 
     def end(self) -> None:
@@ -123,9 +133,34 @@ class RequestThread:
 
     def release(self) -> None:
         """Give the thread back as ``end`` does; the request may ask for one again."""
-        if self._handoffs is not None:
-            self._handoffs.put(None)
-            self._handoffs = self._piece = None
+        if self._is_kept:
+            with self._lock:
+                self._is_kept = False
+                self._wake()
+
+    def _wake(self) -> None:
+        if self._alarm is not None:
+            self._alarm.release()
+            self._alarm = None
+
+    def _work(self) -> None:
+        """Do what is submitted. On the thread."""
+        self._arrive()
+        alarm = threading.Lock()
+        alarm.acquire()
+        while True:
+            with self._lock:
+                handoff = self._handoffs.popleft() if self._handoffs else None
+                if handoff is None:
+                    if not self._is_kept:
+                        self._is_taken = False
+                        return
+                    self._alarm = alarm
+            if handoff is None:
+                alarm.acquire()
+            else:
+                handoff()
+                del handoff
 
     def _arrive(self) -> None:
         """Find on this thread what the request has kept on the one before it."""
@@ -133,9 +168,3 @@ class RequestThread:
         before, self._ident = self._ident, threading.get_ident()
         if before and self.values is not None:
             self.values[self._ident] = self.values.pop(before, {})
-
-    def _work(self, handoffs: SimpleQueue[Handoff | None]) -> None:
-        self._arrive()
-        while (handoff := handoffs.get()) is not None:
-            handoff()
-            del handoff
