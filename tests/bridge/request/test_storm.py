@@ -248,7 +248,8 @@ async def test_nothing_is_left_of_a_storm(seed: int) -> None:
     await storm.calm()
     before = {kind: count(kind) for kind in KINDS}
     before[PooledGreenlet] += AT_ONCE  # which are kept
-    before[Context] += 2 * THREADS  # Python gives each thread one that needs it
+    # Python gives each thread one that needs it; idle request threads may have ended before.
+    before[Context] += 2 * THREADS + AT_ONCE
     threads, files = set(threading.enumerate()), open_files()
     await storm.run(range(200, 200 + REQUESTS))
     await storm.calm()
