@@ -6,9 +6,8 @@ from __future__ import annotations
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any
 
-from ashapp.bridge.concurrency.greenlets.driver import Driver
 from ashapp.bridge.concurrency.greenlets.pool import give_back, take
-from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE, Driver
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator

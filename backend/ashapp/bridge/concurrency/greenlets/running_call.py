@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ashapp.bridge.concurrency.call import Call
-    from ashapp.bridge.concurrency.greenlets.driver import Driver
+    from ashapp.bridge.concurrency.greenlets.pooled_greenlet import Driver
 
 __all__ = ["run_as_part", "running_call"]
 
