@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Operations: views with their URL rules, their methods, and what a view does not tell of its answers."""
 
-from __future__ import annotations
-
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from flask import Flask, jsonify, request
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,9 +15,6 @@ from ashapp.api.body import read_body
 from ashapp.api.payload import parse_json
 from ashapp.api.reference.parameters import arguments, parameters_of
 from ashapp.bridge import websocket
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 __all__ = ["ANY", "ANY_BODY", "BYTES", "Answer", "Endpoint", "Model", "Operation", "Routes"]
 
@@ -67,7 +63,7 @@ class Operation:
 
     view: Callable[..., Any]
     rule: str
-    routes: Routes
+    routes: "Routes"
     methods: tuple[str, ...]
     answers: tuple[Answer, ...] = ()
     takes: tuple[str, ...] = ()

@@ -5,22 +5,18 @@ A parameter is an argument of a view, annotated with its type and a ``Value``. I
 rule names it, else in the query.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from flask import request
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from werkzeug.exceptions import BadRequest
 
 from ashapp.api.payload import parse_urlencoded
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["Parameter", "Value", "allowed", "arguments", "parameters_of"]
 
@@ -49,7 +45,7 @@ class Value:
     pattern: str | None = None
     most_characters: int | None = None
 
-    def within(self, config: Mapping[str, Any]) -> Value:
+    def within(self, config: Mapping[str, Any]) -> "Value":
         """Return this with the bound that *config* has, and an example within it."""
         if not isinstance(self.most, str):
             return self

@@ -16,19 +16,13 @@ So one body always gets to its end. If a request has been given much while memor
 streams through the application. Then the bytes that have gone by no longer count.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
+from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING
 
+from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.concurrency.futures import resolve
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ashapp.bridge.admission.free_memory import Memory
 
 __all__ = ["PIECE", "PROOF", "Budget", "Share"]
 

@@ -6,21 +6,15 @@ rest of its rule fits the path. A converter that may block is guarded: a match o
 fails, and the request goes to a thread, where Flask matches it.
 """
 
-from __future__ import annotations
-
 import threading
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.routing.converters import DEFAULT_CONVERTERS
 
 from ashapp.bridge.loop_or_thread.nonblocking import is_nonblocking
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from werkzeug.routing import Map, Rule
 
 __all__ = ["guard_converters", "may_block", "on_loop"]
 

@@ -8,9 +8,9 @@ its request's own. The application asks for that in its config or by a mark, or 
 known to block. Each decision is made once for a view, and has a reason that names the cause.
 """
 
-from __future__ import annotations
+from typing import Any, NamedTuple
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from flask.app import Flask
 
 from ashapp.bridge.loop_or_thread.converters import guard_converters, may_block
 from ashapp.bridge.loop_or_thread.hindrances import around, find_hindrance
@@ -27,9 +27,6 @@ from ashapp.bridge.loop_or_thread.views import (
     sync_decorators,
 )
 from ashapp.bridge.messages.attributes import attribute_of
-
-if TYPE_CHECKING:
-    from flask.app import Flask
 
 __all__ = ["ASYNC_VIEWS", "Place", "Placement", "choose", "keeps_all"]
 

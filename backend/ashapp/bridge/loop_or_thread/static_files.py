@@ -5,11 +5,10 @@ Such a view is Flask's own, of the application or of a blueprint, and nothing th
 no hook, no middleware, no session interface, no method that the application has overridden.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from inspect import getattr_static
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask.app import Flask
 from flask.blueprints import Blueprint
@@ -17,9 +16,6 @@ from flask.blueprints import Blueprint
 from ashapp.bridge.loop_or_thread.nonblocking import is_kept, is_nonblocking
 from ashapp.bridge.loop_or_thread.views import ViewKind, blueprints_of, is_async, kind_of, name_of
 from ashapp.bridge.messages.attributes import attribute_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["STATIC_FILES", "folder_of", "keeps_files", "static_paths", "why_changed"]
 

@@ -6,22 +6,17 @@ wait for anything, so async views stay on the loop inside of them. Flask-SocketI
 the requests of its own path; only these may block.
 """
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Iterator
 from itertools import chain
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import request_started
+from flask.app import Flask
 
 from ashapp.bridge.loop_or_thread.nonblocking import is_nonblocking, nonblocking
 from ashapp.bridge.messages.attributes import attribute_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from flask.app import Flask
 
 __all__ = ["layers", "prepare", "tool_of", "unwrapped"]
 

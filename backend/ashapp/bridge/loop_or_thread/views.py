@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: MIT
 """What kind of callable a view is: whether there is a coroutine in it, and what stands in front of that."""
 
-from __future__ import annotations
-
 import inspect
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import partial
 from itertools import accumulate
-from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any
+from types import AsyncGeneratorType, CodeType, FunctionType
+from typing import Any
 
 from flask.views import MethodView, http_method_funcs
 
 from ashapp.bridge.messages.attributes import attribute_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import AsyncGeneratorType
 
 __all__ = [
     "ViewKind",

@@ -9,24 +9,19 @@ told by ``WebSocketClosed``. What the server refuses to send does not say with w
 that comes by ``receive()``, so it is looked at for a moment.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ashapp.bridge.admission.in_flight import busy
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.messages.errors import send_problem
 from ashapp.bridge.messages.headers import encode_response_headers
+from ashapp.bridge.messages.types import Message, Receive, Scope, Send
 from ashapp.bridge.websocket.incoming import Incoming
 from ashapp.bridge.websocket.state import State, WebSocketClosed, check_close
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
-
-    from ashapp.bridge.messages.types import Message, Receive, Scope, Send
 
 __all__ = ["CONNECTION", "Connection"]
 

@@ -1,24 +1,19 @@
 # SPDX-License-Identifier: MIT
 """What a handler gets: the WebSocket with coroutine functions, or with functions that block."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import flask
 from werkzeug.exceptions import BadRequest
 
 from ashapp.bridge.concurrency.async_to_sync import run_on_loop
 from ashapp.bridge.concurrency.greenlets.current import current_call
+from ashapp.bridge.websocket.connection import Connection
 from ashapp.bridge.websocket.state import WebSocketClosed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
-
-    from ashapp.bridge.websocket.connection import Connection
 
 __all__ = ["BlockingWebSocket", "WebSocket"]
 
@@ -35,7 +30,7 @@ class WebSocket:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def _here(self) -> Connection | _Hop:
+    def _here(self) -> "Connection | _Hop":
         """Return the connection, for code that runs on its loop, or what leads there."""
         connection = self._connection
         is_here = asyncio._get_running_loop() is connection.loop  # noqa: SLF001 - the one that does not raise
@@ -105,7 +100,7 @@ class WebSocket:
         """
         return self._here().close(code, reason)
 
-    def __aiter__(self) -> WebSocket:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> str | bytes:
@@ -169,7 +164,7 @@ class BlockingWebSocket:
         """Close the WebSocket; see ``WebSocket.close``."""
         self._run(self._connection.close(code, reason))
 
-    def __iter__(self) -> BlockingWebSocket:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> str | bytes:

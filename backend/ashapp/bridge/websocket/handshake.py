@@ -6,14 +6,10 @@ Upgrade and no key, and some servers take off what they have dealt with. Librari
 is missing is added. The extensions are taken off: the server has agreed on them with the client.
 """
 
-from __future__ import annotations
-
 import base64
 import os
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ashapp.bridge.messages.types import Scope
+from ashapp.bridge.messages.types import Scope
 
 __all__ = ["as_request"]
 

@@ -11,21 +11,15 @@ A handler that neither receives nor sends for a while when the peer has gone is 
 cancelled (``watch``).
 """
 
-from __future__ import annotations
-
+import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING
 
 from ashapp.bridge.concurrency.futures import resolve
+from ashapp.bridge.messages.types import Message, Receive
 from ashapp.bridge.websocket.state import State
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
-
-    from ashapp.bridge.messages.types import Message, Receive
 
 __all__ = ["Incoming"]
 

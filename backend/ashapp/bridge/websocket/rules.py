@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """``websocket``: URL rules of a Flask application whose handlers speak WebSocket."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import inspect
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import flask
 from werkzeug.exceptions import HTTPException
@@ -22,9 +20,6 @@ from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.websocket.connection import CONNECTION, Connection
 from ashapp.bridge.websocket.faces import BlockingWebSocket, WebSocket
 from ashapp.bridge.websocket.state import State, WebSocketClosed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 __all__ = ["is_native", "websocket"]
 

@@ -1,26 +1,21 @@
 # SPDX-License-Identifier: MIT
 """Serves one ``websocket`` scope: as one call of the application, whose response may deny it."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ashapp.bridge.admission.websockets import Websockets
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected, send_problem
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.uploads.input_stream import InputStream
+from ashapp.bridge.request.wsgi_call import WsgiCall
 from ashapp.bridge.websocket.connection import CONNECTION, Connection
 from ashapp.bridge.websocket.handshake import as_request
 from ashapp.bridge.websocket.libraries.relay import Relay, tolerating_any_end
 from ashapp.bridge.websocket.state import State
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ashapp.bridge.admission.websockets import Websockets
-    from ashapp.bridge.messages.types import Receive, Scope, Send
-    from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["serve"]
 

@@ -10,8 +10,6 @@ long message in parts, and would mix the parts of two writers. So each writer wa
 The loop itself never watches its descriptor: uvloop would make it non-blocking for the threads as well.
 """
 
-from __future__ import annotations
-
 import selectors
 import socket
 import threading

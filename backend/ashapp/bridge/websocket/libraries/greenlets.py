@@ -9,22 +9,18 @@ greenlet and the other on a thread.
 A greenlet must wait for nothing else: it would hold up the loop. Only code that is known for it runs in one.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ashapp.bridge.concurrency.futures import as_coroutine, resolve
 from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet
 from ashapp.bridge.concurrency.greenlets.greenlet_task import GreenletTask
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["GreenletEvent", "GreenletQueue", "GreenletThread", "Waiters", "greenlet_sleep"]
 

@@ -6,21 +6,16 @@ or the next ping is due after 25 s, and holds a thread of requests meanwhile, un
 been called. They are counted where Engine.IO takes them, whatever is around it: no other request pays for it.
 """
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import parse_qs
+
+from flask import Flask
 
 from ashapp.bridge.loop_or_thread.hindrances import around
 from ashapp.bridge.messages.attributes import attribute_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from flask import Flask
-
-    from ashapp.bridge.messages.types import Environ
+from ashapp.bridge.messages.types import Environ
 
 __all__ = ["Polls", "count_polls"]
 

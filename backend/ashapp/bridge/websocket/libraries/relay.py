@@ -12,26 +12,21 @@ it. It may not have opened a WebSocket at all: then what it returns is the respo
 Which of the two it is can be told only when all that it has written before has been read.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import socket
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ashapp.bridge.admission.in_flight import busy
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.messages.errors import RequestRejected
+from ashapp.bridge.messages.types import Environ, Message, StartResponse, WsgiApplication
+from ashapp.bridge.websocket.connection import Connection
 from ashapp.bridge.websocket.libraries.application_socket import ApplicationSocket
 from ashapp.bridge.websocket.libraries.translator import Translator
 from ashapp.bridge.websocket.state import WebSocketClosed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from ashapp.bridge.messages.types import Environ, Message, StartResponse, WsgiApplication
-    from ashapp.bridge.websocket.connection import Connection
 
 __all__ = ["SOCKET", "Relay", "tolerating_any_end"]
 

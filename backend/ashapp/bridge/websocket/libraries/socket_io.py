@@ -12,16 +12,18 @@ those for connections in its own code, and what it calls is handed to a pool of 
 One thread still checks the time-outs of all clients.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
+from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from flask import Flask
 
 from ashapp.bridge.concurrency.futures import as_coroutine
 from ashapp.bridge.concurrency.greenlets.current import current_greenlet
 from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
+from ashapp.bridge.messages.types import Environ
 from ashapp.bridge.websocket.libraries.flask_sock import CLASSES
 from ashapp.bridge.websocket.libraries.greenlets import (
     GreenletEvent,
@@ -29,13 +31,6 @@ from ashapp.bridge.websocket.libraries.greenlets import (
     GreenletThread,
     greenlet_sleep,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask import Flask
-
-    from ashapp.bridge.messages.types import Environ
 
 __all__ = ["PARTS", "WAITS", "adopt_socketio", "adopted_path", "is_adopted"]
 
