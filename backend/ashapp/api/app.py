@@ -112,7 +112,6 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
     Raises:
         ValueError: ``ASHAPP_API_BACKENDS`` has another form, or there is no httpx for it.
-
     """
     app = Flask("ashapp.api", static_folder=None)
     app.response_class = ApiResponse

@@ -31,7 +31,6 @@ class LifespanRunner:
 
         Raises:
             LifespanError: its startup failed.
-
         """
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         loop = asyncio.get_running_loop()
@@ -50,7 +49,6 @@ class LifespanRunner:
 
         Raises:
             LifespanError: its shutdown failed, or it has ended before with an exception.
-
         """
         if self._task is not None and self._is_started:
             await self._tell(self._task, "lifespan.shutdown")

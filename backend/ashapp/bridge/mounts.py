@@ -47,7 +47,6 @@ class Mount:
 
         Raises:
             LifespanError: its startup or its shutdown failed.
-
         """
         if self._owner is not self:
             yield
@@ -84,7 +83,6 @@ class Mounts(dict[str, Mount]):
     Raises:
         TypeError: an application is not callable.
         ValueError: a prefix does not begin with a slash, or ends with one.
-
     """
 
     def __init__(self, apps: Mapping[str, AsgiApplication]) -> None:

@@ -56,7 +56,6 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     Raises:
         TypeError: *wsgi_application* is not callable, or there is no such option.
         ValueError: *threads* is less than one, or a limit is.
-
     """
 
     #: Whether other processes serve the same application, as far as a server knows that has forked this one.
@@ -125,7 +124,6 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
         Raises:
             ValueError: *scope* is of a type unknown to ASGI's HTTP and lifespan specifications.
-
         """
         if scope["type"] != "http" or (self.mounts and self.mounts.find(scope)):
             await self._serve_other(scope, receive, send)
@@ -187,7 +185,6 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
         Raises:
             RequestRejected: the head of the request is wrong, or there are too many.
-
         """
         loop = self._enter_loop()
         self.admission.check()
@@ -202,7 +199,6 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
         Raises:
             RequestRejected: the headers contradict each other.
-
         """
         return build_environ(scope, body, self._constants, self.duplicate_header_limit)
 

@@ -32,7 +32,6 @@ def make_exporters(signal: Signal, environ: Mapping[str, str]) -> list[Any]:
 
     Raises:
         ValueError: ``OTEL_<SIGNAL>_EXPORTER`` or the protocol names what is not there.
-
     """
     names = [name.strip() for name in (environ.get(f"OTEL_{signal}_EXPORTER") or "otlp").split(",")]
     return [_make(signal, name, environ) for name in names if name]

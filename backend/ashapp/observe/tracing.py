@@ -104,7 +104,6 @@ def make_provider(environ: Mapping[str, str]) -> trace.TracerProvider:
 
     Raises:
         ValueError: ``OTEL_TRACES_EXPORTER`` or the protocol names what is not there.
-
     """
     current = trace.get_tracer_provider()
     if not isinstance(current, trace.ProxyTracerProvider):

@@ -22,7 +22,6 @@ def if_asked_for(signal: Signal, environ: Mapping[str, str], maker: str, **optio
 
     Raises:
         StartupError: a variable names an exporter that is not there.
-
     """
     if not is_asked_for(signal, environ):
         return None

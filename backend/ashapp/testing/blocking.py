@@ -129,7 +129,6 @@ class WebSocketSession:
 
         Raises:
             WebSocketClosed: the application has closed the WebSocket.
-
         """
         message: str | bytes = self._call(self._connection.receive())
         return message
@@ -143,7 +142,6 @@ class WebSocketSession:
 
         Raises:
             WebSocketClosed: the WebSocket is known to be closed.
-
         """
         self._call(self._connection.send(data))
 

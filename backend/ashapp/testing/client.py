@@ -28,7 +28,6 @@ class AsyncClient(httpx.AsyncClient):
 
     Raises:
         LifespanError: on entering or leaving, the application's startup or shutdown failed.
-
     """
 
     def __init__(
@@ -71,7 +70,6 @@ class AsyncClient(httpx.AsyncClient):
 
         Raises:
             WebSocketDenied: the application has answered the handshake otherwise.
-
         """
         request = self.build_request("GET", url, headers=headers)
         connection = await self.connect(request, subprotocols)
@@ -87,7 +85,6 @@ class AsyncClient(httpx.AsyncClient):
 
         Raises:
             WebSocketDenied: the application has answered the handshake otherwise.
-
         """
         connection = AsyncWebSocketSession(request, list(subprotocols), self._tasks)
         await connection.open()

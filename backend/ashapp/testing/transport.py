@@ -80,7 +80,6 @@ class AsgiTransport(httpx.AsyncBaseTransport):
 
         Raises:
             httpx.ReadTimeout: it has not begun in time.
-
         """
         call = _Call(request, self)
         try:

@@ -55,7 +55,6 @@ class AsyncWebSocketSession:
 
         Raises:
             WebSocketClosed: the application has closed the WebSocket.
-
         """
         message = await self._next()
         if message["type"] == "websocket.close":
@@ -72,7 +71,6 @@ class AsyncWebSocketSession:
 
         Raises:
             WebSocketClosed: the WebSocket is known to be closed.
-
         """
         if self._closed is not None:
             raise self._closed

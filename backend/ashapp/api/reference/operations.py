@@ -185,7 +185,6 @@ def _parse_body(model: type[Model]) -> Model:
     Raises:
         BadRequest: it is not what *model* describes.
         UnsupportedMediaType: it is no JSON.
-
     """
     if not request.is_json:
         kind = request.mimetype or "nothing"

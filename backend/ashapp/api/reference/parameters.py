@@ -98,7 +98,6 @@ class Parameter:
 
         Raises:
             BadRequest: it is missing, given twice or not allowed.
-
         """
         if not texts and not self.required:
             return self.default
@@ -135,7 +134,6 @@ def arguments(parameters: Iterable[Parameter], path: Mapping[str, str]) -> dict[
 
     Raises:
         BadRequest: a value is missing or not allowed.
-
     """
     query = parse_urlencoded(request.query_string)
     return {

@@ -70,7 +70,6 @@ def parse_backends(text: str) -> dict[str, str]:
 
     Raises:
         ValueError: it has another form, or httpx is missing.
-
     """
     backends = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):

@@ -27,7 +27,6 @@ class Admission:
 
     Raises:
         ValueError: a bound is less than one.
-
     """
 
     def __init__(self, pool: ThreadPool, limit_in_flight: int | None, limit_queue: int | None) -> None:
@@ -51,7 +50,6 @@ class Admission:
 
         Raises:
             RequestRejected: there are too many; the status is 503.
-
         """
         if self.limit_in_flight is not None and self.in_flight > self.limit_in_flight:
             raise busy(f"{self.limit_in_flight} requests are being served, the most at once")
@@ -61,7 +59,6 @@ class Admission:
 
         Raises:
             RequestRejected: too many wait already; the status is 503.
-
         """
         if self.limit_queue is not None and self._pool.queued >= self.limit_queue:
             raise busy(f"{self.limit_queue} requests wait for a thread, the most that may wait")

@@ -28,7 +28,6 @@ class Websockets:
 
     Raises:
         ValueError: *threads* or *limit* is less than one.
-
     """
 
     def __init__(self, threads: int, limit: int | None, departures: Departures) -> None:
@@ -51,7 +50,6 @@ class Websockets:
 
         Raises:
             RequestRejected: there are too many, or the service has drained; the status is 503.
-
         """
         if self.departures.is_over:
             raise busy("it ends, and another one takes its place")
@@ -63,7 +61,6 @@ class Websockets:
 
         Raises:
             RequestRejected: there is no thread for it; the status is 503.
-
         """
         if self.on_threads >= self.pool.size:
             raise busy(f"{self.pool.size} WebSockets hold a thread, the most that may")

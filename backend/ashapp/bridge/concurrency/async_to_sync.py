@@ -63,7 +63,6 @@ def run_on_loop(
     Raises:
         BaseException: what the coroutine raises.
         RuntimeError: *loop* has been closed.
-
     """
     thread = WaitingThread()
     running = _run(coroutine, thread, context, call)

@@ -29,7 +29,6 @@ class OwnLoop:
 
     Raises:
         RuntimeError: the system gives no more threads.
-
     """
 
     def __init__(self, grace: float) -> None:

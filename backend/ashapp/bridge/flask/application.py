@@ -59,7 +59,6 @@ class FlaskToAsgi(WsgiToAsgi):
         TypeError: *flask_app* is not a ``flask.Flask`` object.
         ValueError: *async_views* or the application's config says something else, or *async_threads* is less
             than one.
-
     """
 
     @accept_old_names

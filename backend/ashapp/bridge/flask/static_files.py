@@ -44,7 +44,6 @@ def serve_static(folder: Flask | Blueprint, view: Callable[..., Any], **argument
 
     Raises:
         HTTPException: there is no such file, or not the range that is asked for.
-
     """
     filename = arguments.get("filename")
     encoded = list(_encoded(folder, filename)) if filename is not None and folder.static_folder else []

@@ -54,7 +54,6 @@ def choose(app: Flask, place: str) -> None:
 
     Raises:
         ValueError: *place* is neither.
-
     """
     app.config[ASYNC_VIEWS] = _checked(place)
 
@@ -64,7 +63,6 @@ def keeps_all(app: Flask) -> bool:
 
     Raises:
         ValueError: its config says something other than "loop" and "thread".
-
     """
     place = app.config.get(ASYNC_VIEWS)
     return place is not None and _checked(place) == "thread"

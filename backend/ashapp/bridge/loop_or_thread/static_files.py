@@ -31,7 +31,6 @@ def keeps_files(app: Flask) -> bool:
 
     Raises:
         ValueError: it says something other than "loop" and "thread".
-
     """
     place = app.config.get(STATIC_FILES)
     if place not in {None, "loop", "thread"}:
@@ -59,7 +58,6 @@ def why_changed(app: Flask, endpoint: str, view: Any) -> str | None:
 
     Raises:
         ValueError: the config of *app* says something other than "loop" and "thread".
-
     """
     if keeps_files(app):
         return f"{STATIC_FILES} is 'thread'"

@@ -59,7 +59,6 @@ def build_environ(
 
     Raises:
         RequestRejected: the headers contradict each other; see ``add_request_headers``.
-
     """
     script_name, path_info, uri = split_path(scope)
     query = scope.get("query_string", b"").decode("latin-1")
@@ -108,7 +107,6 @@ def body_is_announced(environ: Environ) -> bool:
 
     Raises:
         RequestRejected: its transfer coding is not understood: 501 (RFC 9112, 6.1).
-
     """
     length = environ.get("CONTENT_LENGTH")
     if length is not None:

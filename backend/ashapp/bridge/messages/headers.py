@@ -55,7 +55,6 @@ def add_request_headers(
         RequestRejected: Content-Length, Content-Type or Host is repeated, a Content-Length is
             no number or stands beside Transfer-Encoding, or a field is repeated more than
             *duplicate_header_limit* times (None or 0: no limit).
-
     """
     repeated: dict[str, list[str]] = {}
     for name, value in headers:
@@ -105,7 +104,6 @@ def encode_response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[by
         TypeError: a name or a value is not a ``str``.
         ValueError: a name is not a token, or a value has a control character (a line break would
             let a client split the response) or a character outside latin-1.
-
     """
     encoded = []
     for name, value in headers:

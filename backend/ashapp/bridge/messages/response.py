@@ -41,7 +41,6 @@ def status_code(status: str) -> int:
     Raises:
         ValueError: it is no three-digit code from 200 to 599. An interim answer (1xx) is not
             an application's to give, and servers can't express what RFC 9110, 15 leaves undefined.
-
     """
     match = _STATUS.fullmatch(status)
     if not match or status[0] == "1":
@@ -86,7 +85,6 @@ class Response:
             BaseException: the one in *exc_info*, where the headers have already gone out.
             AssertionError: called again without *exc_info*.
             TypeError, ValueError: the status or a header is malformed.
-
         """
         if exc_info is not None and exc_info[1] is not None:
             if self.sealed:
@@ -106,7 +104,6 @@ class Response:
 
         Raises:
             AssertionError: ``start_response`` has not been called.
-
         """
         if not self._status:
             raise AssertionError("the application sent a body before it called start_response (PEP 3333)")

@@ -175,7 +175,6 @@ class BodyTask:
 
         Raises:
             RuntimeError: its loop has been closed.
-
         """
         thread = WaitingThread()
         order = _Order(lambda: thread.lend_to(step()), closes, thread.result)

@@ -67,7 +67,6 @@ class BodyStream:
 
         Raises:
             ClientDisconnected: nobody takes the chunks any more.
-
         """
         with self._mutex:
             self._check()
@@ -82,7 +81,6 @@ class BodyStream:
 
         Raises:
             ClientDisconnected: nobody takes the chunks any more.
-
         """
         if self._size < self._bound:
             return

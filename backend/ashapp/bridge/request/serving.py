@@ -30,7 +30,6 @@ async def refuse(admission: Admission, error: Exception, send: Send) -> None:
 
     Raises:
         Exception: *error*, where it is none of which a client is told.
-
     """
     try:
         if not isinstance(error, RequestRejected):

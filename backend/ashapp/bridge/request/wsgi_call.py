@@ -107,7 +107,6 @@ class WsgiCall(WsgiOutput, Call):
         Raises:
             RequestRejected: too many requests wait for a thread; the status is 503.
             RuntimeError: there is no thread, and none can be started.
-
         """
 
     def begin(self, exchange: Exchange) -> bool:
@@ -121,7 +120,6 @@ class WsgiCall(WsgiOutput, Call):
         Raises:
             RequestTimeout: the time was up before the response began.
             Exception: what the application raised and no response tells the client of.
-
         """
         raise NotImplementedError
 
@@ -163,7 +161,6 @@ class WsgiCall(WsgiOutput, Call):
         Raises:
             Exception: what the server raises. If the body is too short, it closes the connection without
                 being told, unless it takes the response to be complete.
-
         """
         try:
             await sending

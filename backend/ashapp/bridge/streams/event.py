@@ -28,7 +28,6 @@ class Event:
 
     Raises:
         ValueError: *event* or *id* has a line break, or *id* a null character, or *retry* is negative.
-
     """
 
     data: Any = None
@@ -48,7 +47,6 @@ class Event:
 
         Raises:
             TypeError: the data can't be made JSON.
-
         """
         lines = [
             f"{name}: {text}" for name, text in (("event", self.event), ("id", self.id)) if text is not None

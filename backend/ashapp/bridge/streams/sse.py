@@ -46,7 +46,6 @@ def sse(source: EventSource, *, retry: float | None = None, heartbeat: float = 1
     Raises:
         TypeError: *source* is neither an iterable nor a callable.
         ValueError: *heartbeat* is not above 0, or *retry* is negative.
-
     """
     if heartbeat <= 0:
         raise ValueError(f"heartbeat = {heartbeat!r}: expected seconds, above 0")

@@ -69,7 +69,6 @@ class Connection(Incoming):
             RuntimeError: it has been accepted.
             ValueError: the client has not offered *subprotocol*, or a header is malformed.
             WebSocketClosed: the WebSocket is over.
-
         """
         if subprotocol is not None and subprotocol not in self.subprotocols:
             raise ValueError(f"subprotocol {subprotocol!r}: the client offers {self.subprotocols}")
@@ -90,7 +89,6 @@ class Connection(Incoming):
         Raises:
             TypeError: *message* is neither.
             WebSocketClosed: the WebSocket is over.
-
         """
         if isinstance(message, str):
             event: Message = {"type": "websocket.send", "text": message}
@@ -111,7 +109,6 @@ class Connection(Incoming):
 
         Raises:
             ValueError: *code* is not for an application to send, or *reason* is too long.
-
         """
         check_close(code, reason)
         if self.ending is None and self.state is not State.DENIED:

@@ -52,7 +52,6 @@ class WebSocket:
             RuntimeError: it has been accepted.
             ValueError: the client has not offered *subprotocol*, or a header is malformed.
             WebSocketClosed: the WebSocket is over.
-
         """
         return self._here().accept(subprotocol, headers)
 
@@ -61,7 +60,6 @@ class WebSocket:
 
         Raises:
             WebSocketClosed: the WebSocket is over, and all messages that came before have been received.
-
         """
         return self._here().receive()
 
@@ -71,7 +69,6 @@ class WebSocket:
         Raises:
             BadRequest: it is not. Unless that is caught, the WebSocket is closed with 1008.
             WebSocketClosed: the WebSocket is over.
-
         """
         return _parse(await self.receive())
 
@@ -81,7 +78,6 @@ class WebSocket:
         Raises:
             TypeError: *message* is neither ``str`` nor bytes.
             WebSocketClosed: the WebSocket is over.
-
         """
         return self._here().send(message)
 
@@ -96,7 +92,6 @@ class WebSocket:
 
         Raises:
             ValueError: *code* or *reason* is something else.
-
         """
         return self._here().close(code, reason)
 

@@ -80,7 +80,6 @@ class Incoming:
 
         Raises:
             WebSocketClosed: the WebSocket is over.
-
         """
         raise NotImplementedError
 
@@ -91,7 +90,6 @@ class Incoming:
 
         Raises:
             WebSocketClosed: the WebSocket is over.
-
         """
         self._looks += 1
         self._sends = 0

@@ -48,7 +48,6 @@ def websocket(
 
     Raises:
         ValueError: *max_size* is less than one.
-
     """
     if max_size is not None and max_size < 1:
         raise ValueError(f"max_size is {max_size!r}: expected 1 or more bytes, or None")

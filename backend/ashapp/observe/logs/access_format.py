@@ -68,7 +68,6 @@ def line_of_format(text: str, as_json: AccessLine, *, query: bool) -> AccessLine
 
     Raises:
         ValueError: *text* is no format.
-
     """
     if is_line_format(text):
         return FormattedLine(text, query=query)

@@ -34,7 +34,6 @@ class LogsExport(logging.Handler):
 
     Raises:
         ValueError: a variable names an exporter that is not there.
-
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -34,7 +34,6 @@ class MetricsExport:
 
     Raises:
         ValueError: a variable names an exporter that is not there, or no interval.
-
     """
 
     def __init__(self, registry: Collector, environ: Mapping[str, str]) -> None:

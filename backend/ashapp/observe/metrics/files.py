@@ -136,7 +136,6 @@ def write_whole(fd: int, position: int, data: bytes) -> None:
 
     Raises:
         OSError: there is no room.
-
     """
     size = os.fstat(fd).st_size
     os.lseek(fd, position, os.SEEK_SET)

@@ -15,7 +15,6 @@ def place_views(found: object, settings: Settings) -> None:
 
     Raises:
         StartupError: the config has a value that is not allowed.
-
     """
     app = flask_application(found)
     if app is None:

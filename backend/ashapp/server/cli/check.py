@@ -145,7 +145,6 @@ class _Target(NamedTuple):
             OSError: nobody answers.
             ValueError: the path can't be asked for.
             HTTPException: what answers does not speak HTTP.
-
         """
         try:
             self._connect()
@@ -177,7 +176,6 @@ def _target_of_service(probe: str, port: int | None, timeout: float) -> _Target:
 
     Raises:
         ValueError: the settings are wrong, or tell that there is no such probe, or not where the service is.
-
     """
     settings = _settings()
     if port is not None:

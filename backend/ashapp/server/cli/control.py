@@ -84,7 +84,6 @@ def _ask(path: str | None, method: str, target: str) -> dict[str, Any]:
 
     Raises:
         StartupError: there is none, or several, or it refuses.
-
     """
     found = _found(path)
     connection = UnixConnection(str(found), _PATIENCE)

@@ -47,7 +47,6 @@ def find_target(folder: Path) -> str | None:
 
     Raises:
         StartupError: there is code, and it must be said which of it is the application.
-
     """
     if not os.access(folder, os.R_OK | os.X_OK):
         return None

@@ -58,7 +58,6 @@ def require_module(target: str) -> Path | None:
 
     Raises:
         StartupError: there is no such module.
-
     """
     name = _module_name(_split(target)[0])
     top = name.partition(".")[0]

@@ -72,7 +72,6 @@ class FaultBoard:
         Raises:
             LookupError: it chooses none of them.
             OverflowError: there are too many faults.
-
         """
         workers = None if fault.new_workers else _chosen(fault, sorted(pids))
         until = time.monotonic() + fault.duration

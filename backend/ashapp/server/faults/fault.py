@@ -149,7 +149,6 @@ def parse(text: bytes) -> Fault:
 
     Raises:
         ValueError: there is no such fault; the message names what is wrong, and what is allowed.
-
     """
     try:
         values = json.loads(text)

@@ -26,7 +26,6 @@ def read_gunicorn_file(path: Path) -> dict[str, Any]:
 
     Raises:
         StartupError: it can't be read, or fails.
-
     """
     names: dict[str, Any] = {"__name__": "__config__", "__file__": str(path), "__spec__": _spec(path)}
     sys.path.insert(0, str(Path.cwd()))

@@ -49,7 +49,6 @@ def readiness_check(name: str, *, timeout: float = DEFAULT_TIMEOUT) -> Callable[
 
     Raises:
         ValueError: *name* is empty or *timeout* is not positive.
-
     """
     if not name:
         raise ValueError("a readiness check needs a name: it is what /readyz tells when it fails")

@@ -41,7 +41,6 @@ def run_once(function: F) -> F:
 
     Raises:
         TypeError: *function* is not a function.
-
     """
     name = f"{getattr(function, '__module__', None)}.{getattr(function, '__qualname__', '')}"
     if not callable(function) or name.endswith("."):

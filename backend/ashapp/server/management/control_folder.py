@@ -27,7 +27,6 @@ def make_control_folder() -> Path:
 
     Raises:
         OSError: it can't be made, or is somebody else's, or others may enter it.
-
     """
     folder = control_folder()
     folder.mkdir(mode=0o700, exist_ok=True)

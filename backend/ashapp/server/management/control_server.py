@@ -32,7 +32,6 @@ def serving(settings: Settings, workers: Workers | None, control: Control | None
 
     Raises:
         StartupError: the socket that the settings name can't be had.
-
     """
     with contextlib.ExitStack() as stack:
         try:

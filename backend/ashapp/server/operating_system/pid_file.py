@@ -17,7 +17,6 @@ def pid_file(path: Path | None) -> Iterator[None]:
 
     Raises:
         StartupError: it can't be written, or has the id of a process that runs.
-
     """
     if path is None:
         yield

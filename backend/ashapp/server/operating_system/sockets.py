@@ -63,7 +63,6 @@ def bound(settings: Settings) -> Iterator[list[socket.socket]]:
 
     Raises:
         StartupError: one can't be bound.
-
     """
     with contextlib.ExitStack() as stack:
         sockets: list[socket.socket] = []
@@ -89,7 +88,6 @@ def listen(sockets: list[socket.socket], backlog: int) -> None:
 
     Raises:
         StartupError: another process has begun to listen there since the sockets were bound.
-
     """
     for sock in sockets:
         try:
@@ -113,7 +111,6 @@ def tcp(host: str, port: int, flags: tuple[str, str] = ("--host", "--port")) -> 
 
     Raises:
         StartupError: an address can't be bound.
-
     """
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -165,7 +162,6 @@ def unix(address: UnixAddress) -> socket.socket:
 
     Raises:
         StartupError: it can't be made, or another process listens there, or the file is no socket.
-
     """
     path = Path(address.path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -84,7 +84,6 @@ class Cycle(RequestResponseCycle):
 
         Raises:
             RuntimeError: the message does not fit the state of the response, or the length of its body.
-
         """
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()

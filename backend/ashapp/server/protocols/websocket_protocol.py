@@ -57,7 +57,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         Raises:
             OSError: the client has gone.
             RuntimeError: *message* does not fit the state of the WebSocket.
-
         """
         conn, observation = self.conn, self.observation
         if (

@@ -90,7 +90,6 @@ def parse_forwarded(text: str) -> list[dict[str, str]]:
 
     Raises:
         ValueError: it is malformed, or a parameter is repeated within an element.
-
     """
     elements: list[dict[str, str]] = [{}]
     position = 0

@@ -63,7 +63,6 @@ def parse_proxy_header(received: bytes) -> ProxyHeader | None:
 
     Raises:
         Refusal: 400, it is malformed, too long, or no such header.
-
     """
     if _SIGNATURE.startswith(received[: len(_SIGNATURE)]):
         return _parse_block(received) if len(received) >= _FIXED.size else None

@@ -15,7 +15,6 @@ class TrustedProxies:
 
     Raises:
         ValueError: an entry is none of these.
-
     """
 
     def __init__(self, text: str) -> None:

@@ -33,7 +33,6 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
 
     Raises:
         StartupError: the application can't be loaded, or not be served so.
-
     """
     with kept_from_children(lambda: [sock.fileno() for sock in sockets]):
         application = prepare(server, workers)
@@ -52,7 +51,6 @@ def prepare(server: DrainingServer, workers: Workers | None) -> Application:
 
     Raises:
         StartupError: the application can't be loaded, or not be served so.
-
     """
     settings, config = server.settings, server.config
     # Before anything of the application runs.

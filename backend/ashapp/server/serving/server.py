@@ -116,7 +116,6 @@ class Server(uvicorn.Server):
 
         Raises:
             StartupError: another process has begun to listen at one of *sockets*.
-
         """
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()

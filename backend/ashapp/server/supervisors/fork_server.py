@@ -89,7 +89,6 @@ class ForkServer:
         Raises:
             OSError: there is no memory, or there are too many processes or descriptors.
             StartupError: the fork server was killed.
-
         """
         sentinel, theirs = os.pipe()
         try:
@@ -120,7 +119,6 @@ def start_fork_server() -> ForkServer | list[int]:
 
     Raises:
         StartupError: this system has no ``fork``.
-
     """
     if not hasattr(os, "fork"):
         raise StartupError(

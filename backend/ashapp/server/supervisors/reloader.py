@@ -61,7 +61,6 @@ class Reloader(Supervisor):
 
         Raises:
             StartupError: the application can't be served, as the first process has found.
-
         """
         # It would log each line that is written to a file in a watched folder, to that very file perhaps.
         logging.getLogger("watchfiles").setLevel(logging.WARNING)

@@ -47,7 +47,6 @@ def check(settings: Settings) -> list[str]:
 
     Raises:
         StartupError: the service can't start.
-
     """
     _require_modules(settings)
     application = prepare(MainServer(_config(settings), settings, Health()), None)
@@ -62,7 +61,6 @@ def run(settings: Settings) -> int:
 
     Raises:
         StartupError: the service can't start, also where a worker has found that.
-
     """
     _require_modules(settings)  # before anything is said of a port
     if settings.debug:

@@ -22,7 +22,6 @@ class SharedCounter:
 
     Raises:
         OSError: there is no memory or no descriptor for it.
-
     """
 
     def __init__(self, fd: int | None = None) -> None:

@@ -84,7 +84,6 @@ class Supervisor:
 
         Raises:
             StartupError: the application can't be served, as the first worker has found.
-
         """
         try:
             with noting(self.signals) as (woken, noted):

@@ -61,7 +61,6 @@ class Kind(NamedTuple):
 
         Raises:
             ValueError: it is refused; the message says what is allowed.
-
         """
         try:
             return self.check(self.read(value) if isinstance(value, str) and not is_strict else value)

@@ -65,7 +65,6 @@ class Record:
     Raises:
         WrongValuesError: values are wrong, or there is none where one must be given.
         ValueError: the values do not go together.
-
     """
 
     #: By their names. Those of the last of several bases come first.

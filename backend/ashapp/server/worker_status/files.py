@@ -35,7 +35,6 @@ class StatusFile:
 
         Raises:
             OSError: there is no room or no folder for the file, which is not there yet, or not as long.
-
         """
         if self._fd is not None and not os.fstat(self._fd).st_nlink:  # a clean-up has removed it
             self.close()
@@ -70,7 +69,6 @@ def make_spares(folder: Path, count: int) -> None:
 
     Raises:
         OSError: there is no room for them.
-
     """
     for number in range(count):
         (folder / f"{_SPARE}{number}").write_bytes(bytes(_BLOCK))

@@ -69,7 +69,6 @@ class SharedFolder(Workers):
 
         Raises:
             OSError: there is no room for it.
-
         """
         file = self._files.setdefault(status.pid, StatusFile(self._status(status.pid)))
         with suppress(FileNotFoundError):

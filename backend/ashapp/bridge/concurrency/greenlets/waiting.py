@@ -25,7 +25,6 @@ def make_wait(loop: asyncio.AbstractEventLoop) -> tuple[Callable[[], object], Ca
 
     Raises:
         RuntimeError: to wait here would block *loop*.
-
     """
     if asyncio._get_running_loop() is not loop:  # noqa: SLF001 - the one that does not raise
         lock = threading.Lock()

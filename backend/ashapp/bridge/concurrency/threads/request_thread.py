@@ -44,7 +44,6 @@ class RequestThreadPool(ThreadPool):
 
     Raises:
         ValueError: *size* is less than one.
-
     """
 
     def __init__(
@@ -93,7 +92,6 @@ class RequestThread:
 
         Raises:
             RuntimeError: there is no thread, and none can be started.
-
         """
         if not hasattr(self, "_lock"):
             self._lock, self._handoffs = threading.Lock(), deque()

@@ -43,7 +43,6 @@ class ThreadPool:
 
     Raises:
         ValueError: *size* is less than one.
-
     """
 
     def __init__(
@@ -92,7 +91,6 @@ class ThreadPool:
 
         Raises:
             RuntimeError: not even the first thread could be started.
-
         """
         state = self._state
         state.handoffs.append(handoff)

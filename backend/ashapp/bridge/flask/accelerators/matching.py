@@ -196,7 +196,6 @@ class Adapter(MapAdapter):
 
         Raises:
             HTTPException: there is none, or the client is sent elsewhere.
-
         """
         if self.outcome is not None:
             outcome, self.outcome = self.outcome, None

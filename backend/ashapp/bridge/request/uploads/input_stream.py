@@ -62,7 +62,6 @@ class InputStream(RequestBody, io.BufferedIOBase):
 
         Raises:
             RequestRejected: more bytes are announced; the status is 413.
-
         """
         self.announced = True
         self.lock = ReadLock(self.loop)

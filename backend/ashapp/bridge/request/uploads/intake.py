@@ -60,7 +60,6 @@ class Intake:
 
     Raises:
         ValueError: *read_ahead* is negative.
-
     """
 
     def __init__(self, memory: Memory, max_streams: int, read_ahead: int = DEFAULT_READ_AHEAD) -> None:
@@ -100,7 +99,6 @@ class Intake:
         Raises:
             ClientDisconnected: the client has gone.
             RequestRejected: too many wait already; the status is 503.
-
         """
         turn = _Turn(body, self.read_ahead if body.unasked else 0)
         body.on_change = partial(self._note, turn)

@@ -38,7 +38,6 @@ class ReadLock:
 
         Raises:
             RuntimeError: to wait here would block the loop.
-
         """
         me = id(getcurrent())
         while True:

@@ -245,7 +245,6 @@ class RequestBody:
         Raises:
             ClientDisconnected: the body has broken off, or the loop has been closed.
             RuntimeError: to wait here would block the loop.
-
         """
         while True:
             with self._mutex:

@@ -151,7 +151,6 @@ class GreenletQueue(queue.Queue[Any]):
 
         Raises:
             queue.Empty: there is none, for *timeout* seconds with *block*.
-
         """
         if block and current_greenlet() is not None:
             self._waiters.wait_until(self.qsize, timeout)

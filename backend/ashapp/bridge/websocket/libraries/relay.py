@@ -45,7 +45,6 @@ class Relay:
 
     Raises:
         RequestRejected: what libraries read of *environ* is malformed: 400; or no socket is left: 503.
-
     """
 
     def __init__(self, environ: Environ, connection: Connection) -> None:

@@ -64,7 +64,6 @@ def adopt_socketio(socketio: Any) -> None:
     Raises:
         ValueError: *socketio* has no application yet, or its ``async_mode`` is not "threading".
         RuntimeError: the installed python-engineio is not one that this knows.
-
     """
     middleware = getattr(socketio, "sockio_mw", None)
     if middleware is None:

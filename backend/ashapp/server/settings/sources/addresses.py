@@ -70,7 +70,6 @@ def parse_addresses(texts: Sequence[str]) -> list[Address]:
 
     Raises:
         ValueError: there is none, one is wrong, or two are the same port or the same socket.
-
     """
     if not texts:
         raise ValueError(f"must name an address: {_ALLOWED}")
@@ -86,7 +85,6 @@ def parse_address(text: str) -> Address:
 
     Raises:
         ValueError: it stands for none.
-
     """
     if text.startswith("unix:") and text.partition("?")[0] != "unix:":
         return _parse_unix(text)

@@ -17,7 +17,6 @@ def read_env_files(given: str | None) -> None:
 
     Raises:
         ValueError: there is no such file, or one can't be read.
-
     """
     if given:
         if not Path(given).is_file():

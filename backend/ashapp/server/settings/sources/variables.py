@@ -48,7 +48,6 @@ def read_settings(names: Iterable[str], flags: Mapping[str, Given] | None = None
 
     Raises:
         ValueError: a file can't be read, or a value is given twice.
-
     """
     given = dict(flags or {})
     # Their names may be in lower case.
