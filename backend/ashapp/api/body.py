@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The body of a request, read within a limit and never taken for whole when it is not.
+"""Reads the body of a request within a limit, and refuses one that ends early.
 
 ``Request.stream`` and ``Request.get_data`` will not do. Where the server ends the stream itself
 (``wsgi.input_terminated``), Werkzeug cuts a body at ``MAX_CONTENT_LENGTH`` without a word, and does not

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is drawn: a band for each place, one on the other, as the path of an SVG."""
+"""The plot of the live page: a band for each place, one upon the other, as the path of an SVG."""
 
 import math
 from collections.abc import Mapping, Sequence

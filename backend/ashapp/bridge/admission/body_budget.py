@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How much of request bodies the application may hold at once, so that memory lasts.
+"""How many bytes of request bodies the application may hold at once, so that memory lasts.
 
 An application needs memory for what it makes of a body, too. A view that parses a megabyte of JSON may hold
 forty for a moment. Forty views that keep 16 MiB each hold 640. Past the limit of the container all of them

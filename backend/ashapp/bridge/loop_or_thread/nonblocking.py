@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Marks that an application sets: for code that is quick enough for the loop, or must stay on threads."""
+"""The marks ``nonblocking`` and ``on_thread``, by which an application says where its code may run."""
 
 import inspect
 from functools import partial

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tools, known by their packages, that wrap an application and only pass requests on.
+"""Known tools, such as tracers, that wrap an application and only pass requests on.
 
 Tracers wrap ``wsgi_app``, or Flask's own methods, to take the time and the outcome of a request. They don't
 wait for anything, so async views stay on the loop inside of them. Flask-SocketIO wraps ``wsgi_app`` to take

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What kind of callable a view is: whether there is a coroutine in it, and what stands in front of that."""
+"""Tells the kind of a view: sync, async, class-based, or async behind a sync decorator."""
 
 import inspect
 from collections.abc import Callable, Iterator

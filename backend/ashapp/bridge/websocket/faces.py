@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a handler gets: the WebSocket with coroutine functions, or with functions that block."""
+"""The objects that handlers get: `WebSocket` for an ``async def``, `BlockingWebSocket` for a sync one."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable

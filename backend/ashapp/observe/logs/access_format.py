@@ -22,14 +22,7 @@ from json.encoder import encode_basestring_ascii
 from ashapp.observe.logs.lines import AccessLine
 from ashapp.observe.observation import Observation
 
-__all__ = [
-    "FIELDS",
-    "FieldsLine",
-    "FormattedLine",
-    "check_format",
-    "is_line_format",
-    "line_of_format",
-]
+__all__ = ["FIELDS", "check_format", "fields_line", "formatted_line", "is_line_format", "line_of_format"]
 
 #: The fields that may be chosen.
 FIELDS = (
@@ -70,45 +63,36 @@ def line_of_format(text: str, as_json: AccessLine, *, query: bool) -> AccessLine
         ValueError: *text* is no format.
     """
     if is_line_format(text):
-        return FormattedLine(text, query=query)
-    return FieldsLine(text, as_json, query=query)
+        return formatted_line(text, query=query)
+    return fields_line(text, as_json, query=query)
 
 
-class FieldsLine:
-    """Makes the line as JSON with the fields in *text*, in that order, of what *make_line* tells as JSON.
+def fields_line(text: str, make_line: AccessLine, *, query: bool = False) -> AccessLine:
+    """Return what makes a line as JSON with the fields in *text*, in that order, of what *make_line* makes.
 
     A field that doesn't apply is left out. *query* true keeps the query string of the referer.
     """
+    names = _names(text)
 
-    def __init__(self, text: str, make_line: AccessLine, *, query: bool = False) -> None:
-        self._names = _names(text)
-        self._make_line = make_line
-        self._query = query
-
-    def __call__(self, observation: Observation, now: float) -> str:
-        """Return the line of a request that has ended *now*."""
-        told = json.loads(self._make_line(observation, now))
+    def make(observation: Observation, now: float) -> str:
+        told = json.loads(make_line(observation, now))
         for name, header in (("user_agent", "user-agent"), ("referer", "referer")):
-            if (value := _header(header, observation, query=self._query)) is not None:
+            if (value := _header(header, observation, query=query)) is not None:
                 told[name] = value
-        chosen = {name: told[name] for name in self._names if name in told}
-        return f"{json.dumps(chosen, separators=(',', ':'))}\n"
+        return f"{json.dumps({name: told[name] for name in names if name in told}, separators=(',', ':'))}\n"
+
+    return make
 
 
-class FormattedLine:
-    """Makes the line by the format *text*; with query strings if *query* is true, which may hold secrets."""
+def formatted_line(text: str, *, query: bool = False) -> AccessLine:
+    """Return what makes a line by the format *text*; *query* true shows query strings, as above."""
+    pieces = _pieces(text)
 
-    def __init__(self, text: str, *, query: bool = False) -> None:
-        self._pieces = _pieces(text)
-        self._query = query
-
-    def __call__(self, observation: Observation, now: float) -> str:
-        """Return the line of a request that has ended *now*."""
-        shown = [
-            piece if isinstance(piece, str) else piece(observation, now, self._query)
-            for piece in self._pieces
-        ]
+    def make(observation: Observation, now: float) -> str:
+        shown = [piece if isinstance(piece, str) else piece(observation, now, query) for piece in pieces]
         return f"{''.join(shown)}\n"
+
+    return make
 
 
 def _names(text: str) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Open log files anew that another program has moved away, as logrotate does."""
+"""Reopens log files that another program has moved away, as logrotate does."""
 
 import contextlib
 import logging

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The errors that clients have been answered with last: enough to see where to look, and nothing secret."""
+"""The last error responses, by route and status. No path is kept, and nothing secret."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

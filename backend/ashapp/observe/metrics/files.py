@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Count in files that other processes read, without ever being ended by them.
+"""Files of metrics that other processes read. A disk that is full does not end this process.
 
 Theory of operation. In its multiprocess mode prometheus-client maps sparse files into memory. The first write
 to a page for which the file system has no room is then a SIGBUS, which ends the process. So here a file is

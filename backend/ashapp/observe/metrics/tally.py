@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Measure many values before a histogram is told: telling it one by one takes ten times as long."""
+"""Collects values for a histogram, which takes many at once in a tenth of the time."""
 
 import time
 from bisect import bisect_left, bisect_right

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Add up the metrics of several workers, also of workers that have ended.
+"""Adds up the metrics of several workers, also of workers that have ended.
 
 Theory of operation. In prometheus-client's multiprocess mode each process counts in files of its own, which
 others can read. A worker's last counts must outlive it, else counters would go backwards. Keeping its files

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The ASGI application of a process that serves, made from what the settings name."""
+"""Makes the ASGI application of a worker by its settings: finds it, and puts all layers around it."""

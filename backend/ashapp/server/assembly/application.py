@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Make the ASGI application of a worker: found, hardened, bridged, with its front.
+"""Makes the ASGI application of a worker: it is found, hardened, bridged, and gets its front.
 
 This is done in a process that serves, and in no other: see ``ashapp.server.serving.process``.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The log of the service by its settings: uvicorn's, the application's and ours in one way."""
+"""Configures logging by the settings: records of uvicorn, of the application and of ashapp look alike."""
 
 import logging
 import sys

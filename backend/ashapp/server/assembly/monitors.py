@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What runs beside the application of a worker: it watches the worker, and tells others what it sees."""
+"""Sets up what watches a worker: the monitor of its loop, readiness checks, its status; and its jobs."""
 
 from contextlib import nullcontext
 

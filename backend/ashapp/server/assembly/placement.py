@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where the views of an application run, by the settings."""
+"""Applies the settings for where async views and static files run."""
 
 from ashapp.bridge.loop_or_thread.rules import choose, keeps_all
 from ashapp.bridge.loop_or_thread.static_files import STATIC_FILES, keeps_files

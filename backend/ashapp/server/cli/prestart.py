@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is run once before the service starts, such as the migration of a database.
+"""Runs a command once before the service starts, such as the migration of a database.
 
 It is a process of its own, with the service's environment and working directory, and has ended before the
 application is imported.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A report as tables for a person."""
+"""Prints the report of ``ashapp routes`` as tables."""
 
 import os
 import shutil

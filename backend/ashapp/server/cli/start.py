@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Start what a command has been given: a service, or a look at what it would be."""
+"""Starts the service of a command line, or only checks it, or prints its settings."""
 
 import os
 from pathlib import Path

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Faults on request, for those who test how a service and what is around it behave when something fails."""
+"""Faults on request: errors, latency, crashes and more, to test how a service and its surroundings react."""

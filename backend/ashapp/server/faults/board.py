@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The faults that have been asked for, until they are over; in the process that has the management port.
+"""The faults that are active, in the process that serves the management port.
 
 Theory of operation. A fault is for the workers that serve when it is asked for, by their process ids. So a
 worker that replaces another has no fault, unless the fault is for new workers too. A fault whose workers have

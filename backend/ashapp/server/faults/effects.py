@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a fault does in its worker, on a thread of its own until it is over; if it is of requests, nothing."""
+"""What faults do that are not about requests: each has a thread until it is over."""
 
 import asyncio
 import hashlib

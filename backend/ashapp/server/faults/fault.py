@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What faults can be asked for, and what is said of a request for one that can't."""
+"""The kinds of faults, and the parser of a request for one."""
 
 import json
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What there is here in the place of an option that other servers have, for who types it by habit."""
+"""Tells what replaces an option of gunicorn, uvicorn or Flask that somebody types by habit."""
 
 from collections.abc import Mapping
 

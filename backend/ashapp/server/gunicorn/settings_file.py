@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Turn gunicorn's settings into a settings file of ours."""
+"""Turns a configuration file of gunicorn into a settings file of ours."""
 
 import json
 import sys

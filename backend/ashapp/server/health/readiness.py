@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checks of what an application depends on, registered in its own code.
+"""``readiness_check``, by which an application registers checks of what it depends on.
 
 Each process has a registry of its own. Nothing else of the server is imported here, so an application may use
 this under any server, where it does nothing.

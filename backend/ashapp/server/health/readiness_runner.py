@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Run the readiness checks of a worker, again and again, so that a probe only reads what they have found.
+"""Runs the readiness checks of a worker again and again, so that a probe only reads their outcomes.
 
 Theory of operation. Each check has a task of its own on the loop, which runs it, notes the outcome and
 sleeps. So a check that hangs delays no other, and a probe waits for none. Each run of a sync check has a new

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Jobs of an application of which one worker at a time does each."""
+"""Jobs that one worker of a service runs at a time: ``run_once``."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Jobs that one worker of a service does, registered in the code of the application.
+"""``run_once``, by which an application registers jobs that one worker runs at a time.
 
 Each process has a registry of its own. Nothing else of the server is imported here, so an application may use
 this under any server, where it does nothing.

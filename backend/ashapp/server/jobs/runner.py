@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Run the jobs of an application in this worker, when it is its turn.
+"""Runs the jobs of an application in this worker, when it is its turn.
 
 Theory of operation. Each job has a thread. It waits for its turn, does the job or has the event loop do it,
 and gives the turn back only when all of the job has ended.

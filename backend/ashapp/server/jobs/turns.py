@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whose turn it is to do a job, among the workers of a service.
+"""Decides which worker runs a job: the one that has locked its byte in a shared file.
 
 Theory of operation. All workers have a descriptor of one file without a name. Each job has a byte in it. Who
 locks that byte (fcntl(2), "Advisory record locking") has its turn. The kernel gives the lock back when the

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Where operators ask a service: the management port, by HTTP, and the control socket of its user."""
+"""For operators: the management port, by HTTP, and the control socket, for ``ashapp status`` and others."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the management port and the control socket answer with: JSON."""
+"""The JSON responses of the management port and of the control socket."""
 
 import json
 from collections.abc import Iterable

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where the control sockets of a user are: a folder that nobody else may enter, a socket for each service."""
+"""The folder of the control sockets of a user: nobody else may enter it, and each service has a socket."""
 
 import os
 import socket

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Serve the control socket, in the main process, on a thread that waits for the kernel alone."""
+"""Serves the control socket in the main process, on a thread of its own."""
 
 import contextlib
 import logging
@@ -8,7 +8,6 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from ashapp.bridge.messages.types import WsgiApplication
 from ashapp.server.errors import StartupError
 from ashapp.server.management.control_folder import make_control_folder
 from ashapp.server.management.control_pages import Control, ControlPages
@@ -37,8 +36,13 @@ def serving(settings: Settings, workers: Workers | None, control: Control | None
         try:
             path = _path(settings.control_socket)
             if path is not None:
+                sock = stack.enter_context(unix(UnixAddress(str(path), mode=0o600)))
+                stack.enter_context(kept_from_children(lambda: [sock.fileno()]))
+                if file := SocketFile.of(path):
+                    stack.callback(file.remove)
+                sock.listen(_BACKLOG)
                 pages = ControlPages(workers, control, settings.stall_timeout or STALLED)
-                stack.enter_context(_running(path, pages))
+                stack.enter_context(answering(sock, pages, "ashapp-control"))
         except (OSError, StartupError) as error:
             if settings.control_socket != "auto":
                 raise StartupError(f"control_socket = {settings.control_socket!r}: {error}") from error
@@ -51,17 +55,3 @@ def _path(setting: str) -> Path | None:
     if setting == "off" or not hasattr(socket, "AF_UNIX"):
         return None
     return make_control_folder() / f"{os.getpid()}.sock" if setting == "auto" else Path(setting)
-
-
-@contextlib.contextmanager
-def _running(path: Path, application: WsgiApplication) -> Iterator[None]:
-    with (
-        unix(UnixAddress(str(path), mode=0o600)) as sock,
-        kept_from_children(lambda: [sock.fileno()]),
-        contextlib.ExitStack() as stack,
-    ):
-        if file := SocketFile.of(path):
-            stack.callback(file.remove)
-        sock.listen(_BACKLOG)
-        stack.enter_context(answering(sock, application, "ashapp-control"))
-        yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Metrics of how the service is at the time of a scrape; what has happened so far is counted elsewhere."""
+"""Gauges: how the workers are at the time of a scrape. Counters are in ``observe.metrics``."""
 
 import platform
 from collections import Counter, defaultdict

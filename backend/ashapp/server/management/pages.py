@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the management port answers: metrics for a scraper, and JSON for those who want to know why."""
+"""The pages of the management port: ``/metrics``, and ``/livez`` and ``/readyz`` with reasons."""
 
 import functools
 from collections.abc import Callable, Iterable

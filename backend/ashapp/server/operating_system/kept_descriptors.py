@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sockets that processes which the application forks do not keep.
+"""Keeps the sockets of the service from processes that an application forks.
 
 Theory of operation. A forked child has all descriptors of its parent, and may live for days. Meanwhile the
 port of a service that has ended would be taken, with nobody to accept, and a connection that the service has

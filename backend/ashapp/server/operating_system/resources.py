@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a process may have of the machine: open files and memory."""
+"""Resources of a process: the limit of open files, and memory."""
 
 import ctypes
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is wrong with the head of a request, and what it asks for. No I/O.
+"""Checks the head of a request, and tells what it asks for, such as an upgrade. No I/O.
 
 What two parsers may understand differently is refused: between a proxy and a server, it can smuggle a
 request (RFC 9112, 11.2). llhttp, which httptools uses, refuses most of it by itself. h11 does not:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a client may send, for how long it may keep a connection waiting, and how it is told that it may not.
+"""Limits of a connection, the phases that they bound, and the refusal that a client gets.
 
 The answer to a request that is not passed on is problem details (RFC 9457); then the connection ends.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What uvicorn would write otherwise: fields that are there twice, and bodies without an end for HTTP/1.0."""
+"""Corrects responses of uvicorn: no field comes twice, and HTTP/1.0 clients see where a body ends."""
 
 import asyncio
 import socket

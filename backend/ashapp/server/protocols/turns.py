@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who has its turn on the loop: connections with much to parse, and requests that are to begin.
+"""Turns on the event loop: of connections with much to parse, and of requests that are to begin.
 
 Theory of operation. Each chunk, field and request costs a parser time, however short it is. One read of
 256 KiB may hold 40,000 chunks of one byte. They cost httptools 0.1 s, and h11 seconds, in which nobody else

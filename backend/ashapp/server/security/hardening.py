@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a Flask application may not be while it is served: in debug mode, or signing with a guessable key."""
+"""Hardens an application before it is served: no debug mode, no SECRET_KEY that can be guessed."""
 
 import os
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether a secret key can be guessed: by its length, by patterns in it, and by the words it is made of.
+"""Tells whether a secret key can be guessed: by its length, its patterns, and the words in it.
 
 Theory of operation. A random key has no patterns. So a byte counts only if the bytes before it do not predict
 it. These do not count: the same byte again, the next one of a row (``abcd``, ``4321``), a repeated part, and

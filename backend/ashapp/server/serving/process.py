@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a process that serves does, in this order and in every mode, with workers, alone or reloaded.
+"""The steps of a process that serves, the same in each mode: alone, as a worker, or reloaded.
 
 Theory of operation. Only the process that serves the application imports it, so what an import does (to start
 a scheduler, to bind a port, to take a lock) is done once for each worker. It is imported before there is an

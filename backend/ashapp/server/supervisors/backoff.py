@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Start workers less and less often while none of them gets to serve."""
+"""Exponential back-off: starts workers less and less often while none of them gets to serve."""
 
 import time
 from collections.abc import Callable

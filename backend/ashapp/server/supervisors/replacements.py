@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Replace workers while the others serve.
+"""Replaces workers while the others serve.
 
 Theory of operation. Workers are replaced in steps of half their number, rounded up. So many others are
 started; when all of them are ready, as many old ones retire; when these have ended, the next step begins. So

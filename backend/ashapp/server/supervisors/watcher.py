@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tell which files of a service have changed, soon after they have.
+"""Watches the files of a service, and tells which have changed.
 
 uvicorn's reloader waits for a quarter of a second between two looks, and for up to 1.6 seconds where other
 files of the folder are written to again and again. So only its filter is used.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Kinds of values: how each is read of a text, and what is allowed."""
+"""Kinds of values: how each is read from a text, and what is allowed."""
 
 import re
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Records of named values, which are read and checked when a record is made, all of them at once."""
+"""Records of named values. All values are checked when a record is made, and all errors told at once."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Waits of libraries that hold no thread: what they take from ``threading``, ``queue`` and ``time``.
+"""Threads, events, queues and sleeps for libraries: in a greenlet they wait without holding a thread.
 
 Theory of operation. simple-websocket and python-engineio let themselves be given their classes of threads,
 events, queues and selectors. These are such classes. In a greenlet on the event loop they wait without a

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Between the bytes of a WebSocket (RFC 6455) and the messages of ASGI. No I/O.
+"""Translates between the bytes of a WebSocket (RFC 6455) and the messages of ASGI. No I/O.
 
 Theory of operation. A library such as simple-websocket takes the connection of its request and serves the
 WebSocket itself: it writes the 101, and then frames. ``Translator`` plays the client of that server. What the

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What of uvicorn, h11 and asyncio is replaced or reached into: all of it stands in `REACHED`.
+"""Internals of uvicorn, h11 and asyncio that are used or replaced. `REACHED` lists all of them.
 
 Their private names are used in this folder only. A test goes through the table, and fails by the name of what
 a new version has changed.
