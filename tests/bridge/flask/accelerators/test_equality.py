@@ -2,6 +2,7 @@
 """With the accelerators and without, an application does the same: to its client, and to itself."""
 
 import asyncio
+import contextlib
 import re
 import uuid
 from collections.abc import Callable
@@ -139,6 +140,24 @@ def circle() -> list[Any]:
     return items
 
 
+def encode_again() -> list[Any]:
+    """Return a list that is no circle any more, once it could not be encoded."""
+    items = circle()
+    with contextlib.suppress(ValueError):
+        flask.make_response(items)
+    items.clear()
+    return items
+
+
+class MakesResponse:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __html__(self) -> str:
+        """Make a response while another one is made."""
+        return flask.make_response(self.value).get_data(as_text=True)
+
+
 def session_of(change: Callable[[Any], object]) -> Callable[[], Any]:
     def view() -> str:
         change(flask.session)
@@ -157,6 +176,8 @@ VIEWS: dict[str, Callable[[], Any]] = {
     "UUID": lambda: {"id": uuid.UUID(int=1)},
     "keys": lambda: {1: "a", "b": 2},
     "circle": circle,
+    "no circle": encode_again,
+    "encodes within": lambda: {"a": MakesResponse({"b": MakesResponse("c")})},
     "list": list,
     "text": lambda: "ä",
     "bytes": lambda: b"\x00\xff",

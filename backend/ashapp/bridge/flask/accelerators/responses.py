@@ -7,7 +7,8 @@ the length. For the same class with the same defaults all of it is the same but 
 So Flask makes one response, which is kept as a template, and later ones get a copy of what that has. A class
 of the application's own, or one whose methods are replaced, is left to Flask, and so is a JSON provider.
 
-``json.dumps`` makes two encoders for each call, one in Python and one in C. Here that in C alone is made.
+``json.dumps`` makes two encoders for each call, one in Python and one in C. Here that in C alone is made, and
+kept.
 """
 
 from __future__ import annotations
@@ -154,9 +155,18 @@ def _encoder(options: _Options) -> Callable[[Any], str]:
     rest = (default, text, None, ":", ",", sort_keys, False, True)
     make: Any = vars(encoders).get("c_make_encoder")
 
+    spare: list[Any] = []
+
     def encode(value: Any) -> str:
-        # The dict has the containers around the one that is encoded, to find circles.
-        return "".join(make({}, *rest)(value, 0))
+        # One that is used is not there for others, nor is one that has failed: its dict has the containers
+        # around the one that is encoded, to find circles.
+        try:
+            encoder = spare.pop()
+        except IndexError:
+            encoder = make({}, *rest)
+        text = "".join(encoder(value, 0))
+        spare.append(encoder)
+        return text
 
     try:
         is_same = is_compact and encode(_SAMPLE) == made.encode(_SAMPLE)
