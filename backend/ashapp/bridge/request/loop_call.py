@@ -141,7 +141,7 @@ class LoopCall(WsgiCall, CallOnLoop):
             if final is not None:
                 await turn()
                 if not self._answers(*final):
-                    await self._deliver(self._send_final(*final))
+                    await self._deliver(self._send_complete(*final))
                 await turn()
             if self._timeout_answer is not None:
                 await self._deliver(self._timeout_answer)
@@ -149,10 +149,6 @@ class LoopCall(WsgiCall, CallOnLoop):
             self._ending = Ending.CANCELLED  # told when the application has done with the request
         except Exception as error:
             self._failure = error
-
-    async def _send_final(self, head: Message, body: bytes) -> None:
-        await self._send_head(head)
-        await self._send_body(body, more=False)
 
     async def _await_handoff(self, handoff: Handoff) -> None:
         preparation = self.prepare_to_wait()

@@ -143,10 +143,10 @@ class ThreadCall(WsgiCall):
             self._give_up(Ending.CANCELLED)
 
     async def _send_response(self, head: Message, body: bytes | BodyStream) -> None:
-        await self._send_head(head)
         if isinstance(body, bytes):
-            await self._send_body(body, more=False)
+            await self._send_complete(head, body)
             return
+        await self._send_head(head)
         if not self._response.complete:  # else there is nothing to stop any more
             self.body.watch(self._disconnect)
         while (item := await body.get()) is not None:

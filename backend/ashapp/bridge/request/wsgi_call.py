@@ -138,6 +138,15 @@ class WsgiCall(WsgiOutput, Call):
             return False
         return self._exchange.answer(head, body)
 
+    async def _send_complete(self, head: Message, body: bytes) -> None:
+        if self.body.share is not None:
+            self.body.share.settle()
+        await self._send_to_client(head)
+        if len(body) > PIECE:
+            await self._send_body(body, more=False)
+        else:
+            await self._send_to_client({"type": "http.response.body", "body": body, "more_body": False})
+
     async def _send_head(self, head: Message) -> None:
         if self.body.share is not None:
             self.body.share.settle()

@@ -47,11 +47,12 @@ _thread = _Thread()
 
 def take(holder: Holder, context: Context, depth: int) -> None:
     """Give *holder* a greenlet that runs in *context*, and is in so many coroutines as *depth*."""
-    if _thread.idle:
-        holder.greenlet = _thread.idle.pop()
+    idle = _thread.idle
+    if idle:
+        holder.greenlet = idle.pop()
     elif not _take_held(holder):
         holder.greenlet = PooledGreenlet()
-        holder.greenlet.references = _count_references(holder)
+        holder.greenlet.references = getrefcount(holder.greenlet)
         holder.greenlet.weak_references = getweakrefcount(holder.greenlet)
     holder.greenlet.gr_context = context
     holder.greenlet.depth = depth
@@ -85,11 +86,7 @@ def give_back(holder: Holder, *, has_ended: bool) -> None:
 
 
 def _is_held(holder: Holder) -> bool:
-    return _count_references(holder) != holder.greenlet.references  # type: ignore[no-any-return]
-
-
-def _count_references(holder: Holder) -> int:
-    return getrefcount(holder.greenlet)
+    return getrefcount(holder.greenlet) != holder.greenlet.references  # type: ignore[no-any-return]
 
 
 def _is_marked(greenlet: PooledGreenlet) -> bool:
