@@ -42,6 +42,20 @@ def test_a_folder_that_others_may_have_made_is_not_used(runtime: Path, kind: str
         path.touch()
     with pytest.raises(OSError, match="ashapp"):
         make_control_folder()
+    if kind != "file":
+        left = (path / "1.sock").resolve()
+        left.touch()
+        with pytest.raises(OSError, match="ashapp"):
+            list(live_sockets())
+        assert left.exists()
+
+
+def test_the_runtime_folder_of_another_user_is_not_used(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root has it from sudo."""
+    monkeypatch.setattr(os, "geteuid", lambda: runtime.stat().st_uid + 1)
+    assert control_folder().name == f"ashapp-{os.geteuid()}"
 
 
 def test_sockets_that_services_have_left_behind_are_removed(listening: Path) -> None:

@@ -103,7 +103,10 @@ def _ask(path: str | None, method: str, target: str) -> dict[str, Any]:
 def _found(path: str | None) -> Path:
     if path is not None and path not in {"auto", "off"}:
         return Path(path)
-    paths = list(live_sockets())
+    try:
+        paths = list(live_sockets())
+    except OSError as error:
+        raise StartupError(f"{error}: name a control socket with --socket") from None
     if not paths:
         raise StartupError(
             f"no service of this user answers below {control_folder()}: name one with --socket"
