@@ -69,7 +69,7 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector(
     bridge = FlaskToAsgi(app)
 
     async def ask() -> None:
-        for _ in range(10):
+        for _ in range(100):
             await asyncio.create_task(bridge(http_scope(path=path), ended, drop))
 
     await ask()
@@ -77,7 +77,7 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector(
     gc.disable()
     try:
         await ask()
-        assert gc.collect() < 10
+        assert gc.collect() < 100, "other threads leave some, which are fewer than the requests"
     finally:
         gc.enable()
 
