@@ -47,7 +47,6 @@ ORDER = (
     "ashapp.bridge.streams",
     "ashapp.bridge.wsgi",
     "ashapp.bridge.lifespan",
-    "ashapp.bridge.options",
     "ashapp.bridge.mounts",
     "ashapp.bridge.forked_children",
     "ashapp.bridge.lifespan_runner",
@@ -61,6 +60,7 @@ ORDER = (
     "ashapp.bridge.concurrency.threads",
     "ashapp.bridge.concurrency.futures",
     "ashapp.bridge.concurrency.call",
+    "ashapp.bridge.options",
     "ashapp.bridge.stacks",
     "ashapp.bridge.messages",
 )

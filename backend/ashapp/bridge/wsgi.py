@@ -6,32 +6,26 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from contextvars import copy_context
-from dataclasses import replace
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import asgiref.wsgi
 
 from ashapp.bridge.admission.departures import DEPARTURES, Departures
-from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.admission.in_flight import ADMISSION, Admission
 from ashapp.bridge.admission.websockets import DEFAULT_WEBSOCKET_THREADS, Websockets
-from ashapp.bridge.concurrency.task_factory import TaskKeeper
-from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
 from ashapp.bridge.concurrency.threads.thread_locals import are_isolated
-from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 from ashapp.bridge.forked_children import look_after_forks
 from ashapp.bridge.lifespan import Lifespan
 from ashapp.bridge.messages.environ import body_is_announced, build_environ, server_constants
 from ashapp.bridge.messages.upgrades import ending_upgrade
 from ashapp.bridge.mounts import Mounts
-from ashapp.bridge.options import DEFAULT_TASK_GRACE, DEFAULT_THREADS, accept_old_names, refuse_unknown
-from ashapp.bridge.request.output_queue import WriteBehind
+from ashapp.bridge.options import accept_old_names, refuse_unknown
 from ashapp.bridge.request.service import Service
 from ashapp.bridge.request.serving import refuse, serve
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.uploads.input_stream import InputStream
-from ashapp.bridge.request.uploads.intake import DEFAULT_READ_AHEAD, Intake
 from ashapp.bridge.websocket.serving import serve as serve_websocket
 
 if TYPE_CHECKING:
@@ -71,30 +65,18 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         if not callable(wsgi_application):
             raise TypeError(f"expected a WSGI application, got {wsgi_application!r}, which can't be called")
         refuse_unknown(options)
-        threads = options.get("threads", DEFAULT_THREADS)
         #: The loop that requests are served on.
         self.loop: asyncio.AbstractEventLoop | None = None
+        #: What the calls of requests share.
+        self.service = Service(wsgi_application, options)
         #: The pool that requests run on, to be looked at.
-        self.threads = ThreadPool(threads)
-        self.admission = Admission(self.threads, options.get("limit_in_flight"), options.get("limit_queue"))
+        self.threads = self.service.pool
+        self.admission = self.service.admission
+        self.intake = self.service.intake
         self.limit_body = options.get("limit_body")
-        self.intake = Intake(Memory(), max(threads // 2, 1), options.get("read_ahead", DEFAULT_READ_AHEAD))
-        self.intake.budget.limit = options.get("limit_buffered")
         #: What is told to leave when the service ends.
         self.departures = Departures()
         self.websockets = _websockets(options, self.departures)
-        #: What the calls of requests share.
-        self.service = Service(
-            application=wsgi_application,
-            pool=self.threads,
-            behind=WriteBehind(self.intake.budget.left),
-            tasks=TaskKeeper(),
-            request_timeout=options.get("request_timeout"),
-            grace=options.get("task_grace", DEFAULT_TASK_GRACE),
-            request_threads=RequestThreadPool(threads),
-            admission=self.admission,
-            intake=self.intake,
-        )
         super().__init__(wsgi_application, duplicate_header_limit)  # type: ignore[no-untyped-call]
         #: Other ASGI applications, by the prefixes of their paths.
         self.mounts = Mounts(options.get("mounts") or {})
@@ -103,7 +85,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         if is_multiprocess is None:
             is_multiprocess = self.has_siblings or multiprocessing.parent_process() is not None
         self._constants = {
-            **server_constants(multithread=threads > 1, multiprocess=is_multiprocess),
+            **server_constants(multithread=self.threads.size > 1, multiprocess=is_multiprocess),
             ADMISSION: self.admission,
             DEPARTURES: self.departures,
         }
@@ -215,14 +197,13 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     @cached_property
     def websocket_service(self) -> Service:
         """What the calls of WebSockets share: they have threads of their own, and any time."""
-        return replace(
-            self.service,
-            pool=self.websockets.pool,
-            admission=Admission(self.websockets.pool, None, None),
-            request_timeout=None,
-            # Otherwise the next one would see on a thread what the last has left there.
-            borrows_threads=are_isolated(),
-        )
+        service = copy(self.service)
+        service.pool = self.websockets.pool
+        service.admission = Admission(service.pool, None, None)
+        service.request_timeout = None
+        # Otherwise the next one would see on a thread what the last has left there.
+        service.borrows_threads = are_isolated()
+        return service
 
     def _prepare_websocket(self, scope: Scope, body: InputStream, entries: Environ) -> WsgiCall:
         return self.make_websocket_call({**self.build_environ(scope, body), **entries}, body)

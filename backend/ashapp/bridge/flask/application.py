@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Unpack
 
@@ -97,7 +97,9 @@ class FlaskToAsgi(WsgiToAsgi):
     @cached_property
     def file_service(self) -> Service:
         """What the calls of static files share: each has a thread only while it touches its file."""
-        return replace(self.service, borrows_threads=True)
+        service = copy(self.service)
+        service.borrows_threads = True
+        return service
 
     def make_call(self, environ: Environ, body: InputStream) -> WsgiCall:
         """Return the call for a request: on the loop for an async view, else on a thread."""

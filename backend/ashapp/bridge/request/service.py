@@ -3,45 +3,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ashapp.bridge.admission.free_memory import Memory
+from ashapp.bridge.admission.in_flight import Admission
+from ashapp.bridge.concurrency.task_factory import TaskKeeper
+from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
+from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
+from ashapp.bridge.options import DEFAULT_TASK_GRACE, DEFAULT_THREADS
+from ashapp.bridge.request.output_queue import WriteBehind
+from ashapp.bridge.request.uploads.intake import DEFAULT_READ_AHEAD, Intake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ashapp.bridge.admission.in_flight import Admission
-    from ashapp.bridge.concurrency.task_factory import TaskKeeper
-    from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
-    from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
     from ashapp.bridge.messages.types import Environ, RequestInfo, WsgiApplication
-    from ashapp.bridge.request.output_queue import WriteBehind
-    from ashapp.bridge.request.uploads.intake import Intake
+    from ashapp.bridge.options import BridgeOptions
 
 __all__ = ["Service"]
 
 
-@dataclass(eq=False)
 class Service:
-    """What runs *application*, and how long its requests may take."""
+    """What runs *application*, and how long its requests may take, as *options* say.
 
-    application: WsgiApplication
-    #: The threads that whole calls run on, and the bytes of their responses that wait for clients.
-    pool: ThreadPool
-    behind: WriteBehind
-    #: Knows the context in which the server has been started.
-    tasks: TaskKeeper
-    #: Seconds after which a request is answered with 504 if its response has not begun; None for any time.
-    request_timeout: float | None
-    #: Seconds that what is cancelled, or left running, has to end.
-    grace: float
-    #: The threads for the sync callables of calls on the loop.
-    request_threads: RequestThreadPool
-    #: Counts the requests.
-    admission: Admission
-    #: Where their bodies wait.
-    intake: Intake
-    #: Whether a call has one of these only while it has something to do there.
-    borrows_threads: bool = False
+    Raises:
+        ValueError: there are no threads, or a limit is less than one.
+
+    """
+
     #: On a thread: whether the coroutines of its request are kept off the server's loop. None for never.
     wants_own_loop: Callable[[], bool] | None = None
     #: Whether requests of an endpoint have thread-local values of their own on their thread. None for never.
@@ -50,3 +39,26 @@ class Service:
     note_route: Callable[[RequestInfo, Environ], None] | None = None
     #: Whether the application may take the socket of a WebSocket. None for always.
     wants_socket: Callable[[Environ], bool] | None = None
+    #: Whether a call on the loop has a request thread only while it has something to do there.
+    borrows_threads = False
+
+    def __init__(self, application: WsgiApplication, options: BridgeOptions) -> None:
+        threads = options.get("threads", DEFAULT_THREADS)
+        self.application = application
+        #: The threads that whole calls run on.
+        self.pool = ThreadPool(threads)
+        #: Counts the requests.
+        self.admission = Admission(self.pool, options.get("limit_in_flight"), options.get("limit_queue"))
+        #: Where their bodies wait.
+        self.intake = Intake(Memory(), max(threads // 2, 1), options.get("read_ahead", DEFAULT_READ_AHEAD))
+        self.intake.budget.limit = options.get("limit_buffered")
+        #: Counts the bytes of responses that wait for clients.
+        self.behind = WriteBehind(self.intake.budget.left)
+        #: Knows the context in which the server has been started.
+        self.tasks = TaskKeeper()
+        #: Seconds after which a request whose response has not begun is answered with 504; None for any time.
+        self.request_timeout = options.get("request_timeout")
+        #: Seconds that what is cancelled, or left running, has to end.
+        self.grace = options.get("task_grace", DEFAULT_TASK_GRACE)
+        #: The threads for the sync callables of calls on the loop.
+        self.request_threads = RequestThreadPool(threads)
