@@ -13,7 +13,7 @@ from tests.support.client import Address
 from tests.support.process import free_port
 from tests.support.waiting import is_listening, until
 
-__all__ = ["needs_nginx", "nginx"]
+__all__ = ["needs_nginx", "nginx", "nginx_of"]
 
 needs_nginx = pytest.mark.skipif(
     shutil.which("nginx") is None,
@@ -22,8 +22,7 @@ needs_nginx = pytest.mark.skipif(
 
 _KEEP_ALIVE = 'proxy_set_header Connection "";'
 
-# max_fails=0: of two servers, one is not given up for ten seconds because it was restarted.
-_CONFIG = """
+_MAIN = """
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
@@ -36,12 +35,18 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     scgi_temp_path {folder}/scgi;
     uwsgi_temp_path {folder}/uwsgi;
+    {http}
+}}
+"""
+
+# max_fails=0: of two servers, one is not given up for ten seconds because it was restarted.
+_SITE = """
     upstream service {{
         {servers}
         keepalive 16;
     }}
     server {{
-        listen 127.0.0.1:{port};
+        listen {listen};
         location / {{
             proxy_pass http://service;
             proxy_http_version 1.1;
@@ -49,7 +54,6 @@ http {{
         }}
         location /closed {{ return 403; }}
     }}
-}}
 """
 
 
@@ -59,10 +63,18 @@ def nginx(folder: Path, servers: Sequence[Address], directives: str = _KEEP_ALIV
 
     Those for paths that begin with ``/closed`` are answered with 403. *directives* are those of the others.
     """
-    address = ("127.0.0.1", free_port())
     lines = "\n        ".join(f"server {host}:{port} max_fails=0;" for host, port in servers)
+    with nginx_of(folder, _SITE.format(servers=lines, listen="{listen}", directives=directives)) as address:
+        yield address
+
+
+@contextmanager
+def nginx_of(folder: Path, site: str) -> Iterator[Address]:
+    """Run nginx with *site*, what it has within ``http``, where ``{listen}`` is to be the address."""
+    address = ("127.0.0.1", free_port())
+    http = site.replace("{listen}", "{}:{}".format(*address))
     config = folder / "nginx.conf"
-    config.write_text(_CONFIG.format(folder=folder, servers=lines, port=address[1], directives=directives))
+    config.write_text(_MAIN.format(folder=folder, http=http))
     command = ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)]
     with subprocess.Popen(command) as process:
         try:
