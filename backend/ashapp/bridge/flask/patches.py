@@ -104,7 +104,9 @@ REPLACED = (
     Patch("werkzeug.wrappers.Request.get_data", _TURNS, "flask/bodies.py"),
     Patch("werkzeug.wrappers.Request._load_form_data", _TURNS, "flask/bodies.py"),
     Patch("werkzeug.wrappers.Response.get_wsgi_response", "accelerated", _WSGI_RESPONSES, "self, environ"),
-    Patch("werkzeug.routing.BaseConverter.to_python", _CONVERTER, "placement/converters.py", "self, value"),
+    Patch(
+        "werkzeug.routing.BaseConverter.to_python", _CONVERTER, "loop_or_thread/converters.py", "self, value"
+    ),
     Patch("werkzeug.routing.Map._matcher", "accelerated", _INDEX),
     Patch("asgiref.sync.SyncToAsync.threadlocal", _MAIN_LOOP, "concurrency/serving_thread.py"),
     Patch("asgiref.sync.AsyncToSync.executors", _EXECUTOR, _ASGIREF, issue="django/asgiref#347"),
@@ -115,7 +117,9 @@ REPLACED = (
 
 #: Internals that are read.
 READ = (
-    Patch("werkzeug.routing.Rule._converters", "there is no public way to them", "placement/converters.py"),
+    Patch(
+        "werkzeug.routing.Rule._converters", "there is no public way to them", "loop_or_thread/converters.py"
+    ),
     Patch("werkzeug.routing.matcher.StateMachineMatcher._root", "the tree that is indexed", _INDEX),
     Patch(
         *("werkzeug.wrappers.Response._on_close", "close() may call nothing"),
