@@ -2,6 +2,7 @@
 """A connection with a server that is a table: what it is told, and what the server gets."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -162,6 +163,19 @@ async def test_what_nobody_receives_is_bounded() -> None:
     await asyncio.sleep(1.2)
     assert not abandoned
     connection.stop()
+
+
+async def test_no_message_is_lost_where_a_wait_for_it_is_cancelled() -> None:
+    """Also of a server that goes on with the wait, as granian does: its receive() is none of Python's."""
+    events: deque[asyncio.Future[Message]] = deque(asyncio.Future() for _ in range(2))
+    first = events[0]
+    connection = Connection(scope(), events.popleft, Server().send, asyncio.get_running_loop())
+    await connection.accept()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(connection.receive(), 0.01)
+    assert not first.cancelled()
+    first.set_result(TEXT)
+    assert await connection.receive() == "hello"
 
 
 async def test_only_one_closes() -> None:

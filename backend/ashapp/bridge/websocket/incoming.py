@@ -4,8 +4,9 @@
 Theory of operation. ``receive()`` of the server may have only one caller, and also tells that the peer has
 gone. In most cases it is awaited by who wants a message (``receive``), with nothing in between. Where the
 application has not received for a while, or several wait, a *pump*, a task, awaits it instead, and keeps what
-comes. It ends with a message that somebody waits for. It rests while enough messages wait; the server then
-stops reading from the socket.
+comes. So it does for each message of a server that would lose one where the wait for it is cancelled, as by
+``asyncio.timeout``. It ends with a message that somebody waits for. It rests while enough messages wait; the
+server then stops reading from the socket.
 
 A handler that neither receives nor sends for a while when the peer has gone is *abandoned*: its call is to be
 cancelled (``watch``).
@@ -16,6 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
+from types import BuiltinMethodType
 
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.messages.types import Message, Receive
@@ -68,6 +70,8 @@ class Incoming:
         self.loop = loop
         self.state = State.CONNECTING
         self.receive_event = receive
+        # As granian's does: it is none of Python's, and its wait goes on where nobody waits any more.
+        self._loses_messages = type(receive) is BuiltinMethodType
         # ``receive()`` belongs to the server, also where a handler is the first to need the pump.
         self._server_context = copy_context()
 
@@ -95,7 +99,7 @@ class Incoming:
         self._sends = 0
         if self.state is State.CONNECTING:
             await self._open()
-        if self._is_receiving or self._messages or self.state is not State.OPEN:
+        if self._is_receiving or self._messages or self.state is not State.OPEN or self._loses_messages:
             return await self._take_message()
         self._is_receiving = True
         try:
