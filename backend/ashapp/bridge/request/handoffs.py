@@ -28,14 +28,12 @@ from ashapp.bridge.concurrency.serving_thread import run_for
 from ashapp.bridge.concurrency.waiting_thread import while_handling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine
     from contextvars import Context
 
     from ashapp.bridge.concurrency.threads.request_thread import RequestThread
 
-__all__ = ["CallOnLoop", "Handoff", "OnRequestThread", "TaskHandoff", "ThreadHandoff"]
-
-_END = object()
+__all__ = ["CallOnLoop", "Handoff", "TaskHandoff", "ThreadHandoff"]
 
 
 class CallOnLoop(Call, GreenletDriver):
@@ -171,36 +169,3 @@ class TaskHandoff(Handoff):
             self._coroutine.close()
             self._error = asyncio.CancelledError()
         self._finish()
-
-
-class OnRequestThread:
-    """An *iterable* whose items are made, and which is closed, on the thread of the request of *call*.
-
-    With *pull_inline*, it is only closed there.
-    """
-
-    def __init__(self, iterable: Iterable[bytes], call: CallOnLoop, *, pull_inline: bool) -> None:
-        self._iterable = iterable
-        self._call = call
-        self._pull_inline = pull_inline
-        self._iterator: Iterator[bytes] | None = None
-
-    def __iter__(self) -> OnRequestThread:
-        return self
-
-    def __next__(self) -> bytes:
-        chunk = self._pull() if self._pull_inline else self._call.run_on_request_thread(self._pull)
-        if chunk is _END:
-            raise StopIteration
-        return chunk  # type: ignore[no-any-return]
-
-    def _pull(self) -> Any:
-        if self._iterator is None:
-            self._iterator = iter(self._iterable)
-        return next(self._iterator, _END)
-
-    def close(self) -> None:
-        """Close the iterable, on the thread."""
-        close = getattr(self._iterable, "close", None)
-        if close is not None:
-            self._call.run_on_request_thread(close)

@@ -25,8 +25,12 @@ A hand-off is waited for to its end, or until the ``Patience`` with it is over.
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from werkzeug.wsgi import ClosingIterator
 
 from ashapp.bridge.concurrency.context import in_request, loop_context
 from ashapp.bridge.concurrency.futures import cancelling, turn
@@ -36,7 +40,7 @@ from ashapp.bridge.concurrency.threads.request_thread import RequestThread, curr
 from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
-from ashapp.bridge.request.handoffs import CallOnLoop, Handoff, OnRequestThread, TaskHandoff, ThreadHandoff
+from ashapp.bridge.request.handoffs import CallOnLoop, Handoff, TaskHandoff, ThreadHandoff
 from ashapp.bridge.request.patience import Patience
 from ashapp.bridge.request.phases import Ending, Phase
 from ashapp.bridge.request.wsgi_call import WsgiCall
@@ -49,6 +53,8 @@ if TYPE_CHECKING:
     from ashapp.bridge.request.uploads.input_stream import InputStream
 
 __all__ = ["Begin", "LoopCall"]
+
+_END = object()
 
 #: Returns what is to be awaited for a call in place of its application, or None where that is to be called.
 Begin = Callable[["LoopCall"], Coroutine[Any, Any, None] | None]
@@ -247,10 +253,13 @@ class LoopCall(WsgiCall, CallOnLoop):
             self.response = response
 
     def _adopt(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
-        pull, close = runs_inline(iterable, self.response)
-        if pull and close:
+        is_pulled_here, is_closed_here = runs_inline(iterable, self.response)
+        if is_pulled_here and is_closed_here:
             self.thread.release()  # a stream may last for hours
-        return iterable if pull and close else OnRequestThread(iterable, self, pull_inline=pull)
+            return iterable
+        pulled = _pulled(iterable, operator.call if is_pulled_here else self.run_on_request_thread)
+        close = getattr(iterable, "close", None)
+        return ClosingIterator(pulled, close and partial(self.run_on_request_thread, close))
 
     def _run_out(self, chunks: Iterator[bytes]) -> None:
         if self._final is not None:
@@ -281,3 +290,10 @@ class LoopCall(WsgiCall, CallOnLoop):
             self.greenlet.ask(sending)
         except OSError as error:  # ASGI 2.4
             raise ClientDisconnected("the client went away while the response was sent") from error
+
+
+def _pulled(iterable: Iterable[bytes], run: Callable[..., Any]) -> Iterator[bytes]:
+    """Yield the items of *iterable*, each of them made where *run* calls functions."""
+    iterator = run(iter, iterable)
+    while (chunk := run(next, iterator, _END)) is not _END:
+        yield chunk
