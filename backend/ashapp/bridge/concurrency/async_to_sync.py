@@ -24,7 +24,7 @@ from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import as_coroutine, await_into
 from ashapp.bridge.concurrency.greenlets.current import current_call
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
-from ashapp.bridge.concurrency.waiting_thread import WaitingThread
+from ashapp.bridge.concurrency.threads.executors import WaitingThread
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

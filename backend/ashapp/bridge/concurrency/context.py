@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from asgiref.sync import AsyncToSync
 
-from ashapp.bridge.concurrency.threads.executor import RequestThreadExecutor
+from ashapp.bridge.concurrency.threads.executors import RequestThreadExecutor
 from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
 from ashapp.bridge.concurrency.threads.thread_locals import request_locals
 

@@ -8,7 +8,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
     from concurrent.futures import Future
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "resolve",
     "run_into",
     "turn",
+    "while_handling",
     "without_exit",
 ]
 
@@ -63,6 +64,18 @@ async def without_exit(awaitable: Awaitable[T]) -> T:
         return await awaitable
     except (SystemExit, KeyboardInterrupt) as error:
         raise as_exception(error) from error
+
+
+async def while_handling(handled: BaseException | None, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await *coroutine* so that ``sys.exception()`` tells it what its caller handles, as an error handler."""
+    if handled is None:
+        return await coroutine
+    traceback = handled.__traceback__
+    try:
+        raise handled  # noqa: TRY301 - to be what is handled while the coroutine runs
+    except BaseException as error:
+        error.__traceback__ = traceback
+        return await coroutine
 
 
 async def as_coroutine(awaitable: Awaitable[T]) -> T:

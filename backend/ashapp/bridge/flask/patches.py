@@ -63,7 +63,7 @@ _RESPONSES = "flask/accelerators/responses.py"
 _STREAM = "streams/sync_stream.py"
 _SESSIONS = "flask/accelerators/sessions.py"
 _WSGI_RESPONSES = "flask/accelerators/wsgi_responses.py"
-_ASGIREF = "concurrency/waiting_thread.py concurrency/context.py"
+_ASGIREF = "concurrency/threads/executors.py concurrency/context.py"
 
 _SYNC = "a sync function of an async view runs on the request thread, not on the loop"
 _ASYNC = "a coroutine runs on the server's loop, not on one of its own"
@@ -143,7 +143,7 @@ READ = (
     Patch("flask.ctx.RequestContext._after_request_functions", _MADE, f"{_CONTEXTS} {_DISPATCHING}"),
     Patch("werkzeug.local.LocalProxy._get_current_object", "documented", "flask/copied_contexts.py"),
     Patch("json.encoder.c_make_encoder", "json makes another one around it", _RESPONSES),
-    Patch("asgiref.sync.SyncToAsync.single_thread_executor", _OUTLIVED, "concurrency/threads/executor.py"),
+    Patch("asgiref.sync.SyncToAsync.single_thread_executor", _OUTLIVED, "concurrency/threads/executors.py"),
 )
 
 #: All of it.

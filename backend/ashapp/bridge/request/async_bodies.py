@@ -35,7 +35,7 @@ from ashapp.bridge.concurrency.futures import await_into
 from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 from ashapp.bridge.concurrency.own_loop import OwnLoop
-from ashapp.bridge.concurrency.waiting_thread import WaitingThread
+from ashapp.bridge.concurrency.threads.executors import WaitingThread
 from ashapp.bridge.messages.errors import BodyOverdue
 from ashapp.bridge.request.wsgi_output import RUN_OUT_SECONDS
 

@@ -21,11 +21,10 @@ from greenlet import getcurrent
 
 from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.context import TEMPLATE
-from ashapp.bridge.concurrency.futures import resolve
+from ashapp.bridge.concurrency.futures import resolve, while_handling
 from ashapp.bridge.concurrency.greenlets.greenlet_driver import GreenletDriver
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 from ashapp.bridge.concurrency.serving_thread import run_for
-from ashapp.bridge.concurrency.waiting_thread import while_handling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -16,7 +16,7 @@ from asgiref.sync import AsyncToSync, sync_to_async
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
 from ashapp.bridge.concurrency.context import loop_context
-from ashapp.bridge.concurrency.threads.executor import RequestThreadExecutor
+from ashapp.bridge.concurrency.threads.executors import RequestThreadExecutor
 from ashapp.bridge.concurrency.threads.request_thread import (
     RequestThread,
     RequestThreadPool,

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""The executors by which asgiref's ``sync_to_async`` finds the thread of a request.
+
+Theory of operation. asgiref runs all thread-sensitive code of a process on one thread, where nothing else is
+said. Requests would wait for each other, and what a hook has opened would be used on another thread. But
+asgiref looks for an executor in the context first. There it finds one of these.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import Executor, Future
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asgiref.current_thread_executor import CurrentThreadExecutor
+from asgiref.sync import AsyncToSync, SyncToAsync
+
+from ashapp.bridge.concurrency.futures import run_into, while_handling
+from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
+from ashapp.bridge.concurrency.threads.thread_locals import mark_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ["RequestThreadExecutor", "WaitingThread"]
+
+T = TypeVar("T")
+
+
+class RequestThreadExecutor(Executor):
+    """Runs callables on the thread of the request that submits them.
+
+    Tasks that outlive their request have no such thread: their callables go where asgiref sends them by
+    default.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run *fn*; see ``concurrent.futures.Executor``. On the loop."""
+        request_thread = current_request_thread.get()
+        if request_thread is None or request_thread.ended:
+            return _submit_by_default(fn, *args, **kwargs)
+        future: Future[Any] = Future()
+        request_thread.submit(partial(run_into, future, fn, *args, **kwargs))
+        return future
+
+
+class WaitingThread(CurrentThreadExecutor):
+    """The current thread, which waits for a coroutine on a loop, and meanwhile runs what this sends back.
+
+    Tasks that the coroutine leaves behind still have this executor in their context. By then the thread
+    serves another request, so their sync code goes where asgiref sends it by default.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        #: What the thread waits for.
+        self.result: Future[Any] = Future()
+        self._handled = sys.exception()
+
+    def wait(self) -> Any:
+        """Wait for the result, and return or raise it. On the thread."""
+        self.run_until_future(self.result)
+        return self.result.result()
+
+    async def lend_to(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await *coroutine*, and let ``sync_to_async`` use the thread. On the loop."""
+        # Set here, not by the thread: asgiref's Local shows a value only to the thread that set it.
+        outer = getattr(AsyncToSync.executors, "current", None)
+        AsyncToSync.executors.current = self
+        try:
+            return await while_handling(self._handled, coroutine)
+        finally:
+            AsyncToSync.executors.current = outer
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run *fn* on the thread; see ``concurrent.futures.Executor``."""
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError:
+            return _submit_by_default(fn, *args, **kwargs)
+
+
+def _submit_by_default(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    """Run *fn* where asgiref sends it by default: on one thread for all, to each request its own values."""
+    return SyncToAsync.single_thread_executor.submit(_run_on_shared_thread, fn, *args, **kwargs)
+
+
+def _run_on_shared_thread(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    mark_thread()
+    return fn(*args, **kwargs)
