@@ -28,7 +28,7 @@ _GAP = 5.0
 class Live:
     """The figures of the service that serves *app*. From any thread, as views may be kept off the loop."""
 
-    #: Returns the figures; by the server, where it counts. See ``ashapp.server.worker_status.figures``.
+    #: Returns the figures; by the server, where it counts. See ``ashapp.server.worker_status.live_figures``.
     look: Callable[[], Mapping[str, Any]] | None = None
 
     def __init__(self, app: Flask) -> None:

@@ -15,7 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, Map, MapAdapter
 
 from ashapp.bridge import FlaskToAsgi, nonblocking
-from ashapp.bridge.loop_or_thread.rules import Place, Placement
+from ashapp.bridge.loop_or_thread.placement import Place, Placement
 from tests.support.asgi import fetch
 
 Change = Callable[[flask.Flask], object]

@@ -15,7 +15,7 @@ from flask.views import MethodView, View
 
 from ashapp.bridge import FlaskToAsgi, on_thread
 from ashapp.bridge.concurrency.threads.thread_locals import local
-from ashapp.bridge.loop_or_thread.rules import ASYNC_VIEWS, Place
+from ashapp.bridge.loop_or_thread.placement import ASYNC_VIEWS, Place
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually, until_set
 

@@ -9,7 +9,7 @@ import flask
 import pytest
 from flask.views import MethodView, View
 
-from ashapp.bridge.loop_or_thread.rules import Place, Placement
+from ashapp.bridge.loop_or_thread.placement import Place, Placement
 from ashapp.bridge.loop_or_thread.views import (
     ViewKind,
     async_methods,

@@ -14,7 +14,7 @@ import pytest
 
 from ashapp.bridge import FlaskToAsgi, nonblocking, on_thread
 from ashapp.bridge.flask.static_files import WHOLE_SIZE
-from ashapp.bridge.loop_or_thread.rules import Place, Placement
+from ashapp.bridge.loop_or_thread.placement import Place, Placement
 from tests.support.client import Address, Connection, Fields, Response, fetch
 from tests.support.server import Serve, on_every_server
 from tests.support.waiting import until

@@ -6,7 +6,7 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.loop_or_thread.nonblocking import nonblocking, on_thread
+from ashapp.bridge.loop_or_thread.marks import nonblocking, on_thread
 from ashapp.server.introspection.hooks import Hook, holders, list_hooks
 
 HERE = __name__

@@ -12,7 +12,7 @@ from flask.app import Flask
 
 from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
 from ashapp.bridge.flask.dispatch import Dispatch
-from ashapp.bridge.loop_or_thread.rules import choose, keeps_all
+from ashapp.bridge.loop_or_thread.placement import choose, keeps_all
 from ashapp.bridge.loop_or_thread.static_files import keeps_files
 from ashapp.bridge.options import accept_old_names
 from ashapp.bridge.request.loop_call import LoopCall

@@ -20,7 +20,7 @@ import flask.globals
 from ashapp.bridge.flask.accelerators.contexts import METHODS
 from ashapp.bridge.flask.accelerators.originals import AsReplaced, Originals
 from ashapp.bridge.flask.accelerators.wsgi_responses import whole_response
-from ashapp.bridge.loop_or_thread.nonblocking import is_kept
+from ashapp.bridge.loop_or_thread.marks import is_kept
 from ashapp.bridge.loop_or_thread.views import makes_coroutine
 
 if TYPE_CHECKING:

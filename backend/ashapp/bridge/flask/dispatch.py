@@ -43,8 +43,8 @@ from ashapp.bridge.flask.copied_contexts import current_context
 from ashapp.bridge.flask.routing import Routing, note_match
 from ashapp.bridge.flask.static_files import serve_static
 from ashapp.bridge.loop_or_thread.hindrances import binds_as_flask, is_flasks_own
-from ashapp.bridge.loop_or_thread.nonblocking import is_kept, is_nonblocking, nonblocking
-from ashapp.bridge.loop_or_thread.rules import Placement, keeps_all
+from ashapp.bridge.loop_or_thread.marks import is_kept, is_nonblocking, nonblocking
+from ashapp.bridge.loop_or_thread.placement import Placement, keeps_all
 from ashapp.bridge.loop_or_thread.static_files import folder_of
 from ashapp.bridge.loop_or_thread.views import blueprints_of, makes, makes_coroutine
 from ashapp.bridge.messages.attributes import attribute_of

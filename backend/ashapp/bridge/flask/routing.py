@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.concurrency.call import Call
     from ashapp.bridge.flask.accelerators.matching import UrlAdapters
-    from ashapp.bridge.loop_or_thread.rules import Place, Placement
+    from ashapp.bridge.loop_or_thread.placement import Place, Placement
     from ashapp.bridge.messages.types import Environ, RequestInfo
 
 __all__ = ["Routing", "note_match"]

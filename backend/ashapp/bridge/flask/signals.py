@@ -21,7 +21,7 @@ from flask import signals
 from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet
 from ashapp.bridge.flask.bodies import adopt_body
 from ashapp.bridge.flask.callers import as_flask
-from ashapp.bridge.loop_or_thread.nonblocking import is_nonblocking
+from ashapp.bridge.loop_or_thread.marks import is_nonblocking
 from ashapp.bridge.messages.attributes import attribute_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.routing.converters import DEFAULT_CONVERTERS
 
-from ashapp.bridge.loop_or_thread.nonblocking import is_nonblocking
+from ashapp.bridge.loop_or_thread.marks import is_nonblocking
 
 __all__ = ["guard_converters", "may_block", "on_loop"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Find what around the views of an application could block the event loop, so that no view may run there.
+"""Finds what around the views of an application may block the event loop: then no view runs there.
 
 Code of Flask and Werkzeug is known not to block. Hooks and error handlers don't count: Flask passes them
 through ``ensure_sync``, which runs them on the request thread.
@@ -17,7 +17,7 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import Map
 
-from ashapp.bridge.loop_or_thread.nonblocking import is_nonblocking
+from ashapp.bridge.loop_or_thread.marks import is_nonblocking
 from ashapp.bridge.loop_or_thread.tools import layers, tool_of, unwrapped
 from ashapp.bridge.loop_or_thread.views import name_of
 from ashapp.bridge.messages.attributes import attribute_of

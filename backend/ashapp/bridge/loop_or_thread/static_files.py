@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Find views that serve a static folder just as Flask does: sending their files need not hold a thread.
+"""Finds views that serve a static folder just as Flask does: sending its files need not hold a thread.
 
 Such a view is Flask's own, of the application or of a blueprint, and nothing that may block is around it:
 no hook, no middleware, no session interface, no method that the application has overridden.
@@ -13,7 +13,7 @@ from typing import Any
 from flask.app import Flask
 from flask.blueprints import Blueprint
 
-from ashapp.bridge.loop_or_thread.nonblocking import is_kept, is_nonblocking
+from ashapp.bridge.loop_or_thread.marks import is_kept, is_nonblocking
 from ashapp.bridge.loop_or_thread.views import ViewKind, blueprints_of, is_async, kind_of, name_of
 from ashapp.bridge.messages.attributes import attribute_of
 

@@ -15,7 +15,7 @@ from typing import Any
 from flask import request_started
 from flask.app import Flask
 
-from ashapp.bridge.loop_or_thread.nonblocking import is_nonblocking, nonblocking
+from ashapp.bridge.loop_or_thread.marks import is_nonblocking, nonblocking
 from ashapp.bridge.messages.attributes import attribute_of
 
 __all__ = ["layers", "prepare", "tool_of", "unwrapped"]

@@ -18,7 +18,7 @@ from ashapp.bridge.concurrency.greenlets.running_call import run_as_part
 from ashapp.bridge.loop_or_thread.views import ViewKind, is_async, kind_of
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.websocket.connection import CONNECTION, Connection
-from ashapp.bridge.websocket.faces import BlockingWebSocket, WebSocket
+from ashapp.bridge.websocket.handler_sockets import BlockingWebSocket, WebSocket
 from ashapp.bridge.websocket.state import State, WebSocketClosed
 
 __all__ = ["is_native", "websocket"]

@@ -54,7 +54,7 @@ _PAUSE = 1.0
 class Lines:
     """The lines that go to a *stream*; standard error, as it is when they are written, if that is None.
 
-    Of what waits for a reader *limit* bytes are kept. A stream without a descriptor is written to at once.
+    At most *limit* bytes wait for a reader. A stream without a descriptor is written to at once.
     """
 
     #: Makes the lines of requests that have ended.

@@ -44,7 +44,7 @@ class RequestMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        # How many requests have begun, and of how many ended ones note is taken; without WebSockets.
+        # How many requests have begun, and how many of those that ended are counted; without WebSockets.
         self._begun = self._ended = 0
         self._registry = CollectorRegistry()
         self._families = Families(self._registry)

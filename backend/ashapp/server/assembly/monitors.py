@@ -17,7 +17,7 @@ from ashapp.server.jobs.runner import JobRunner
 from ashapp.server.jobs.turns import Turns
 from ashapp.server.security.redaction import redact
 from ashapp.server.settings.model import Settings
-from ashapp.server.worker_status.figures import Figures
+from ashapp.server.worker_status.live_figures import Figures
 from ashapp.server.worker_status.reporter import StatusReporter
 from ashapp.server.worker_status.workers import Workers
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Applies the settings for where async views and static files run."""
 
-from ashapp.bridge.loop_or_thread.rules import choose, keeps_all
+from ashapp.bridge.loop_or_thread.placement import choose, keeps_all
 from ashapp.bridge.loop_or_thread.static_files import STATIC_FILES, keeps_files
 from ashapp.server.errors import StartupError
 from ashapp.server.introspection.routes import flask_application

@@ -85,7 +85,7 @@ class ServeCommand(click.Command):
 
 def _explain(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption):
-        from ashapp.server.gunicorn.habits import what_is_here  # noqa: PLC0415 - no start needs it
+        from ashapp.server.gunicorn.familiar_options import what_is_here  # noqa: PLC0415 - no start needs it
 
         if known := what_is_here(error.option_name):
             return f"{error.message} It is {known}"

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ashapp.server.faults.fault import Fault
 
-__all__ = ["FaultBoard", "Wanted"]
+__all__ = ["FaultBoard", "RequestedFault"]
 
 # Each costs a thread of each of its workers.
 _MOST = 32
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedFault:
     """A fault until it is over, *until* a time of ``time.monotonic``.
 
     *workers* has the process ids of the workers that have it; None stands for all, also for later ones.
@@ -61,12 +61,12 @@ class FaultBoard:
         self.changed = changed
         #: Grows with each change.
         self.version = 0
-        self._wanted: dict[str, Wanted] = {}
+        self._wanted: dict[str, RequestedFault] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._telling = threading.Lock()
 
-    def add(self, fault: "Fault", pids: Iterable[int]) -> Wanted:
+    def add(self, fault: "Fault", pids: Iterable[int]) -> RequestedFault:
         """Ask for *fault*; *pids* are the workers that serve now, of which it chooses.
 
         Raises:
@@ -79,14 +79,14 @@ class FaultBoard:
             self._forget_expired()
             if len(self._wanted) >= _MOST:
                 raise OverflowError(f"there are {_MOST} faults, the most there may be: clear some first")
-            wanted = Wanted(str(next(self._numbers)), fault, datetime.now(UTC), until, workers)
+            wanted = RequestedFault(str(next(self._numbers)), fault, datetime.now(UTC), until, workers)
             self._wanted[wanted.id] = wanted
             self.version += 1
         self._tell()
         return wanted
 
-    def clear(self, *ids: str) -> list[Wanted]:
-        """Let the faults with these *ids* be over, or all; return those that were not."""
+    def clear(self, *ids: str) -> list[RequestedFault]:
+        """End the faults with these *ids*, or all; return those that were active."""
         with self._lock:
             self._forget_expired()
             cleared = [self._wanted.pop(id_) for id_ in ids or [*self._wanted] if id_ in self._wanted]
@@ -103,7 +103,7 @@ class FaultBoard:
             }
             self._wanted = {id_: each for id_, each in left.items() if each.workers != frozenset()}
 
-    def wanted(self) -> list[Wanted]:
+    def wanted(self) -> list[RequestedFault]:
         """Return the faults that are not over."""
         with self._lock:
             self._forget_expired()

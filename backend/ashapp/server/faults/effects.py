@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.server.faults.fault import Block, Cpu, Crash, Fault, Memory
 
-__all__ = ["Planted", "run"]
+__all__ = ["ActiveFault", "run"]
 
 _log = logging.getLogger("ashapp.server")
 
@@ -26,7 +26,7 @@ _KILLED = 137
 
 
 @dataclass(frozen=True)
-class Planted:
+class ActiveFault:
     """A fault in this worker, until it is over: at *until*, of ``time.monotonic``, or when it is lifted."""
 
     id: str
@@ -48,7 +48,7 @@ class Planted:
         return 0.0 if self._lifted.is_set() else max(0.0, self.until - time.monotonic())
 
 
-def run(planted: Planted, loop: asyncio.AbstractEventLoop) -> None:
+def run(planted: ActiveFault, loop: asyncio.AbstractEventLoop) -> None:
     """Do what the fault does in a process with this event *loop*, and return when it is over."""
     match planted.fault:
         case Crash():
@@ -74,14 +74,14 @@ def _on_threads(count: int, function: Callable[[], None]) -> None:
         threading.Thread(target=function, name="ashapp-fault-cpu", daemon=True).start()
 
 
-def _burn(planted: Planted) -> None:
+def _burn(planted: ActiveFault) -> None:
     """Use a processor, without the interpreter's lock: hashlib gives it back for more than 2 KiB."""
     data = bytes(_MIB)
     while planted.seconds_left:
         hashlib.sha256(data)
 
 
-def _hold(planted: Planted, mib: int) -> None:
+def _hold(planted: ActiveFault, mib: int) -> None:
     held = []
     try:
         for _ in range(mib):

@@ -19,7 +19,7 @@ from ashapp.bridge.messages.errors import send_problem
 from ashapp.bridge.messages.exchange import Exchange
 from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 from ashapp.observe.observation import INFO
-from ashapp.server.faults.effects import Planted, run
+from ashapp.server.faults.effects import ActiveFault, run
 from ashapp.server.faults.fault import KINDS, Error, Latency, OfRequests, Unready
 from ashapp.server.proxies.scopes import below
 
@@ -47,7 +47,7 @@ class Injector:
             ["ashapp_fault"],
             registry=registry,
         )
-        self._planted: dict[str, Planted] = {}
+        self._planted: dict[str, ActiveFault] = {}
         self._of_requests: tuple[OfRequests, ...] = ()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -66,7 +66,7 @@ class Injector:
         if self._loop is None:
             return
         wanted = {
-            each["id"]: Planted(each["id"], each["until"], KINDS[each["fault"]["kind"]](**each["fault"]))
+            each["id"]: ActiveFault(each["id"], each["until"], KINDS[each["fault"]["kind"]](**each["fault"]))
             for each in json.loads(orders)
         }
         with self._lock:
@@ -125,7 +125,7 @@ class Injector:
         else:
             await send_problem(send, error.status, "This error is a fault that was asked for.")
 
-    def _run(self, planted: Planted, loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, planted: ActiveFault, loop: asyncio.AbstractEventLoop) -> None:
         seconds = planted.seconds_left
         _log.warning("Fault %s begins, as requested: %s, for %.1f s", planted.id, planted.fault, seconds)
         if not isinstance(planted.fault, OfRequests):
@@ -135,7 +135,7 @@ class Injector:
             self._plant({id_: each for id_, each in self._planted.items() if each is not planted})
         _log.warning("Fault %s is over", planted.id)
 
-    def _plant(self, planted: dict[str, Planted]) -> None:
+    def _plant(self, planted: dict[str, ActiveFault]) -> None:
         faults = (each.fault for each in planted.values())
         self._planted = planted
         self._of_requests = tuple(fault for fault in faults if isinstance(fault, OfRequests))

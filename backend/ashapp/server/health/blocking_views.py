@@ -23,7 +23,7 @@ from ashapp.server.health.loop_monitor import describe_request
 from ashapp.server.health.state import MOVED_AT
 
 if TYPE_CHECKING:
-    from ashapp.bridge.loop_or_thread.rules import Placement
+    from ashapp.bridge.loop_or_thread.placement import Placement
 
 __all__ = ["BlockingViews", "find_request"]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from blinker import NamedSignal
 from flask import Flask, signals
 
-from ashapp.bridge.loop_or_thread.nonblocking import is_kept, is_nonblocking
+from ashapp.bridge.loop_or_thread.marks import is_kept, is_nonblocking
 from ashapp.bridge.loop_or_thread.views import full_name_of, is_async, kind_of
 from ashapp.server.introspection.routes import flask_application, hindrance
 

@@ -8,7 +8,7 @@ from flask.app import Flask
 from werkzeug.routing import Rule
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
-from ashapp.bridge.loop_or_thread.rules import Placement
+from ashapp.bridge.loop_or_thread.placement import Placement
 from ashapp.bridge.loop_or_thread.views import ViewKind, async_methods, full_name_of, is_async, kind_of
 
 __all__ = ["Route", "flask_application", "hindrance", "list_routes"]

@@ -22,7 +22,7 @@ _DONE = b"\1"
 
 
 class Turns:
-    """The turns of this process at the jobs of a service, by the descriptor *fd*; None if it serves alone."""
+    """The jobs of this process, by locks on the file *fd* that workers share; None if it serves alone."""
 
     def __init__(self, fd: int | None) -> None:
         self._fd = fd

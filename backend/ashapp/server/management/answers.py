@@ -15,7 +15,7 @@ FAULTS = "/faults"
 
 
 class Page(NamedTuple):
-    """A status, what becomes JSON, and headers."""
+    """A response: its status, its content, which becomes JSON, and more headers."""
 
     status: HTTPStatus
     content: dict[str, Any]

@@ -25,7 +25,7 @@ _ALONE = "This service is one process, without a supervisor: start it with --sup
 
 
 class Control:
-    """Wishes, which the supervisor looks at in each round: the number of *workers*, and their stacks.
+    """What operators want of a supervisor: a number of *workers*, and their stacks. It looks in each round.
 
     From any thread.
     """

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ashapp.bridge.messages.types import Environ
-from ashapp.server.faults.board import FaultBoard, Wanted
+from ashapp.server.faults.board import FaultBoard, RequestedFault
 from ashapp.server.faults.fault import parse
 from ashapp.server.management.answers import FAULTS, Page, problem_page
 from ashapp.server.worker_status.workers import Workers
@@ -42,7 +42,7 @@ def fault_page(workers: Workers, board: FaultBoard, environ: Environ) -> Page:
     return Page(HTTPStatus.OK, {"cleared": _told(found)} if is_clearing else found[0].told())
 
 
-def _told(found: list[Wanted]) -> list[dict[str, Any]]:
+def _told(found: list[RequestedFault]) -> list[dict[str, Any]]:
     return [each.told() for each in found]
 
 

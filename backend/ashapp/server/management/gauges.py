@@ -15,13 +15,13 @@ from ashapp import __version__
 from ashapp.server.worker_status.workers import LOAD, Workers, WorkerStatus
 
 if TYPE_CHECKING:
-    from ashapp.server.faults.board import Wanted
+    from ashapp.server.faults.board import RequestedFault
 
 __all__ = ["Gauges"]
 
 
 class Gauges:
-    """A collector of what can be seen of *workers* now, summed over them."""
+    """A collector for prometheus-client: how *workers* are now, summed over all of them."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
@@ -69,7 +69,7 @@ def _checks(statuses: list[WorkerStatus]) -> Iterator[Metric]:
     yield from (failing, duration)
 
 
-def _faults(found: "list[Wanted]") -> Metric:
+def _faults(found: "list[RequestedFault]") -> Metric:
     faults = GaugeMetricFamily(
         "ashapp_active_faults", "Faults on request that are not over.", labels=["ashapp_fault"]
     )

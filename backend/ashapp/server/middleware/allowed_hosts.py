@@ -17,7 +17,7 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+?)\.?(?::[0-9]{0,5})?")
 
 
 class AllowedHosts:
-    """The hosts that fit one of *patterns*: a name, or all that are below one that begins with a dot."""
+    """The hosts that match one of *patterns*: a name, or a name after a dot, with all below it."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = frozenset(patterns)

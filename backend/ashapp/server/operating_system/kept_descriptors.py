@@ -20,7 +20,7 @@ _sources: list[Callable[[], Iterable[int]]] = []
 
 @contextmanager
 def kept_from_children(source: Callable[[], Iterable[int]]) -> Iterator[None]:
-    """Keep the descriptors that *source* returns from children that are forked before the block ends.
+    """Keep the descriptors that *source* returns from children that are forked within the block.
 
     *source* is called in the child, on the only thread that this has.
     """

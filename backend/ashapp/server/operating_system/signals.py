@@ -114,7 +114,7 @@ def numbers(*names: str) -> list[signal.Signals]:
 
 
 class _Disposition:
-    """Installs *handler* for a signal, knows what there was before, and calls what the application has."""
+    """Installs *handler* for a signal, and calls the application's own handler after it."""
 
     def __init__(self, signum: int, handler: Handler, *, is_kept: bool) -> None:
         self._signum = signum

@@ -22,13 +22,13 @@ from ashapp.server.protocols.limits import Refusal, refused
 from ashapp.server.proxies.proxy_protocol import LONGEST, ProxyHeader, parse_proxy_header
 from ashapp.server.proxies.trusted import UNIX, TrustedProxies, normal_address
 
-__all__ = ["Introductions"]
+__all__ = ["ProxyHeaderReader"]
 
 _log = logging.getLogger("ashapp.server")
 
 
-class Introductions:
-    """Reads the header of each connection.
+class ProxyHeaderReader:
+    """Reads the header with which a proxy begins a connection.
 
     A proxy has *seconds* to send it. Only proxies in *trusted* may tell addresses.
     """
@@ -37,7 +37,7 @@ class Introductions:
         self._trusted = trusted
         self._seconds = None if math.isinf(seconds) else seconds
 
-    async def introduce(
+    async def protocol_of(
         self, sock: socket.socket, create_protocol: Callable[[], asyncio.Protocol]
     ) -> Callable[[], asyncio.Protocol] | None:
         """Read the header of the connection of *sock*, and return what makes its protocol.

@@ -20,7 +20,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ashapp.server.proxies.connections import Introductions
+from ashapp.server.proxies.connections import ProxyHeaderReader
 from ashapp.server.proxies.trusted import TrustedProxies
 from ashapp.server.settings.model import Settings
 
@@ -68,10 +68,10 @@ class Acceptor:
             self._tls = {"ssl": tls, "ssl_handshake_timeout": settings.timeout_head or _FOR_EVER}
             if has_limits:  # this one counts from the beginning, and would cut a client that reads slowly
                 self._tls["ssl_shutdown_timeout"] = _FOR_EVER
-        self._introductions = None
+        self._header_reader = None
         if settings.proxy_protocol:
             trusted = TrustedProxies(settings.forwarded_allow_ips)
-            self._introductions = Introductions(trusted, settings.connection_limits.head_seconds)
+            self._header_reader = ProxyHeaderReader(trusted, settings.connection_limits.head_seconds)
 
     async def listen(self, sockets: Iterable[socket.socket], backlog: int) -> None:
         """Accept what comes to *sockets*. Each server closes a descriptor of its own."""
@@ -103,7 +103,7 @@ class Acceptor:
     async def _open(self, sock: socket.socket) -> Any:
         loop = asyncio.get_running_loop()
         is_uvloop = not isinstance(loop, asyncio.BaseEventLoop)
-        if is_uvloop and self._introductions is None:
+        if is_uvloop and self._header_reader is None:
             return await loop.create_server(
                 self._create_protocol, sock=sock, backlog=self._backlog, **self._tls
             )
@@ -122,11 +122,11 @@ class Acceptor:
 
     async def _serve(self, accepted: socket.socket) -> None:
         create_protocol = self._create_protocol
-        if self._introductions is not None:
-            introduced = await self._introductions.introduce(accepted, create_protocol)
-            if introduced is None:
+        if self._header_reader is not None:
+            proxied = await self._header_reader.protocol_of(accepted, create_protocol)
+            if proxied is None:
                 return
-            create_protocol = introduced
+            create_protocol = proxied
         loop = asyncio.get_running_loop()
         await loop.connect_accepted_socket(create_protocol, accepted, **self._tls)
 

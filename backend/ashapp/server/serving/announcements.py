@@ -71,7 +71,7 @@ def announcements(
 
 
 class Announcements:
-    """Logs each line that it is told, once; *more* follow when an application is served."""
+    """Logs each line once. The lines *more* follow the one that tells where the application is served."""
 
     def __init__(self, more: Iterable[str] = ()) -> None:
         self._more = tuple(more)

@@ -40,12 +40,12 @@ _SIZE = re.compile(rf"(\d*\.?\d+)\s*(?:(?:([{_PREFIXES}])(i?))?b)?", re.IGNORECA
 
 
 class Kind(NamedTuple):
-    """What a value may be."""
+    """What a value may be, and how it is read."""
 
-    #: Says it, to be put behind a value that is refused.
+    #: Tells what is allowed. In a message it follows the value that is refused.
     allowed: str
-    #: Returns what is meant by a value. Raises ``ValueError``, with a text if *allowed* does not say enough.
-    #: A value that makes it raise anything else is refused too: that of a number too large, say.
+    #: Returns the value that is meant. Raises ``ValueError``, with a text if *allowed* does not say enough. A
+    #: value for which it raises anything else, such as a number that is too large, is refused too.
     check: Callable[[Any], Any]
     #: Returns what a text stands for; the text itself if that is nothing.
     read: Callable[[str], Any] = str

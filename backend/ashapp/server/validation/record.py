@@ -19,7 +19,7 @@ _Derive = Callable[[Mapping[str, Any]], Any]
 
 
 class Field(NamedTuple):
-    """What a record has by one name."""
+    """The kind of one value of a record, and its default, or what derives that from earlier values."""
 
     kind: Kind
     default: Any = _REQUIRED

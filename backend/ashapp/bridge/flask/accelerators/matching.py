@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
 from ashapp.bridge.flask.accelerators.rule_index import index_of
-from ashapp.bridge.loop_or_thread.nonblocking import nonblocking
+from ashapp.bridge.loop_or_thread.marks import nonblocking
 from ashapp.bridge.websocket.connection import CONNECTION
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The end of a socket pair that an application has.
+"""The end of a socket pair that an application gets as the socket of its request.
 
 It blocks, as the connection of a request does under other servers. In a greenlet, and in a view on the event
 loop, it waits without a thread. Who has the other end then says when there may be something to read, or room.

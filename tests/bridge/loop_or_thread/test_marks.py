@@ -13,7 +13,7 @@ from werkzeug.routing import BaseConverter, Map, Rule, ValidationError
 
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.loop_or_thread.converters import guard_converters, may_block
-from ashapp.bridge.loop_or_thread.nonblocking import is_nonblocking, is_on_thread, nonblocking, on_thread
+from ashapp.bridge.loop_or_thread.marks import is_nonblocking, is_on_thread, nonblocking, on_thread
 from tests.support.asgi import fetch
 from tests.support.journal import Journal
 

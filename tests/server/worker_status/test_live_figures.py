@@ -4,7 +4,7 @@ import time
 import pytest
 
 from ashapp.observe.metrics.errors import RecentError
-from ashapp.server.worker_status.figures import Figures, Rates
+from ashapp.server.worker_status.live_figures import Figures, Rates
 from ashapp.server.worker_status.workers import LocalWorker, WorkerStatus
 
 LOOP, THREAD = ("/a", "loop"), ("/a", "thread")

@@ -4,7 +4,7 @@ import pytest
 from gunicorn.config import KNOWN_SETTINGS  # type: ignore[import-untyped]
 
 from ashapp.server.cli.options import SERVE_OPTIONS
-from ashapp.server.gunicorn.habits import what_is_here
+from ashapp.server.gunicorn.familiar_options import what_is_here
 
 #: What would be heard for an option of gunicorn's, of uvicorn's or of Flask's that is none of ours.
 HABITS = [

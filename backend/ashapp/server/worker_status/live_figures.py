@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How busy the service is at the moment, for a page that people watch.
+"""The figures of the live page: how busy the service is at the moment.
 
 Theory of operation. Each worker tells about once a second how many requests it has counted so far. A rate is
 the difference between what it has told last and before that, by its own clock. So neither does it matter when

@@ -14,7 +14,7 @@ from flask.app import Flask
 
 from ashapp.bridge.loop_or_thread.converters import guard_converters, may_block
 from ashapp.bridge.loop_or_thread.hindrances import around, find_hindrance
-from ashapp.bridge.loop_or_thread.nonblocking import is_nonblocking, is_on_thread, why_it_blocks
+from ashapp.bridge.loop_or_thread.marks import is_nonblocking, is_on_thread, why_it_blocks
 from ashapp.bridge.loop_or_thread.static_files import STATIC_FILES, folder_of, static_paths, why_changed
 from ashapp.bridge.loop_or_thread.tools import prepare, tool_of
 from ashapp.bridge.loop_or_thread.views import (
