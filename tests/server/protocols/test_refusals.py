@@ -322,6 +322,21 @@ def test_a_client_that_goes_on_sending_can_read_the_answer(serve: ServeLimited) 
         assert_refused(connection, 431)
 
 
+@on_each_loop
+@pytest.mark.parametrize("last", [b"1.0\r\n", b"1.1\r\nConnection: close\r\n"])
+def test_a_client_whose_body_is_not_read_may_send_it_and_read_the_answer(
+    serve: ServeLimited, last: bytes
+) -> None:
+    """The last answer of a connection; nginx, which asks for no others, would make 502 of a reset."""
+    size = 20_000_000
+    with Connection(serve()) as connection:
+        connection.send(b"POST /unread HTTP/" + last + b"Host: shop\r\nContent-Length: %d\r\n\r\n" % size)
+        connection.send(bytes(size))
+        response = connection.receive()
+        assert (response.body, response.head.one("connection")) == (b"unread", "close")
+        assert connection.is_closed()
+
+
 @needs_openssl
 @on_each_loop
 def test_what_is_wrong_is_told_by_tls_too(

@@ -11,7 +11,8 @@ A request is refused in its turn: those before it on the connection are answered
 is read. If its body is wrong, or does not come, the application is told that the client has gone. The client
 gets the refusal if the response has not begun, and a truncated response else. Then the sending half of the
 connection is closed, and what the client still sends is thrown away for a while: closing at once would reset
-the connection, and the client could lose the answer before it reads it (RFC 9112, 9.6).
+the connection, and the client could lose the answer before it reads it (RFC 9112, 9.6). So does the last
+response of a connection that is made before the client has sent all of a body.
 
 A WebSocket has one of uvicorn's protocols, with time limits of its own for pings and for the end. But at its
 end it waits until the client has taken what is left, for ever. So its connection is looked at here, too.
@@ -46,6 +47,9 @@ _log = logging.getLogger("ashapp.server")
 # Bytes that may wait for their turn: what is read at once, some times over.
 _LONGEST_BACKLOG = 1 << 20
 
+
+# Nobody is told of it.
+_UNREAD = Refusal(400, "The request has been answered before its body was there.")
 
 # What the connections of one server share.
 _shared: WeakKeyDictionary[ServerState, tuple[Sweeper, Turns, Beginnings]] = WeakKeyDictionary()
@@ -275,11 +279,23 @@ class LimitedProtocol(asyncio.Protocol):
 
     def answer(self, refusal: Refusal) -> None:
         """Send *refusal*, and nothing after it."""
-        self.flow.release()
-        self.flow.resume_reading()
+        self._read_on()
         self.transport.write(refusal.response(self.server_state.default_headers))
         if self.transport.can_write_eof():
             self.transport.write_eof()
+
+    def end_unread(self) -> None:
+        """End the connection behind a response, while the client still sends a body that nobody reads."""
+        self.refusal = _UNREAD
+        if self.transport.can_write_eof():
+            self._read_on()
+            self.transport.write_eof()
+        else:  # TLS: the client would learn of the end too late
+            self.transport.close()
+
+    def _read_on(self) -> None:
+        self.flow.release()
+        self.flow.resume_reading()
 
     def _refuse_handshake(self) -> None:
         """Answer a handshake that the library underneath does not like: uvicorn does not."""

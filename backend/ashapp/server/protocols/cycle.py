@@ -198,7 +198,7 @@ class Cycle(RequestResponseCycle):
             end_by_reset(self.transport, is_cut=False)
         self.response_complete = True
         self.tell()
-        if not self.keep_alive:
+        if not (self.keep_alive or self.more_body):
             self.transport.close()
         self.on_response()
 

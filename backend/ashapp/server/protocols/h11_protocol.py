@@ -7,6 +7,7 @@ import h11
 
 from ashapp.bridge.messages.upgrades import IGNORED
 from ashapp.server.protocols.connection import LimitedProtocol
+from ashapp.server.protocols.delivery import CountingTransport
 from ashapp.server.protocols.head import (
     check_head,
     check_host,
@@ -70,6 +71,18 @@ class _StrictConnection(BaseH11Connection):
         return h11.Request(method=method, target=target, headers=fields, http_version=version)
 
 
+class _Transport(CountingTransport):
+    """Is closed when *protocol* is ready for that."""
+
+    def __init__(self, transport: Any, protocol: "LimitedH11Protocol") -> None:
+        super().__init__(transport)
+        self.protocol: LimitedH11Protocol | None = protocol
+
+    def close(self) -> None:
+        if self.protocol is None or self.protocol.is_ready_to_close():
+            super().close()
+
+
 class LimitedH11Protocol(LimitedProtocol, BaseH11Protocol):
     """uvicorn's, with the limits of *limits*."""
 
@@ -81,6 +94,25 @@ class LimitedH11Protocol(LimitedProtocol, BaseH11Protocol):
         longest = self.config.h11_max_incomplete_event_size
         takes_websockets = self.ws_protocol_class is not None
         self.conn = _StrictConnection(limits, longest or limits.head, takes_websockets=takes_websockets)
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin as uvicorn does, with a transport whose end may have to wait."""
+        super().connection_made(transport)
+        self.transport = _Transport(self.transport, self)  # type: ignore[assignment]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End as uvicorn does."""
+        super().connection_lost(exc)
+        self.transport.protocol = None  # type: ignore[attr-defined]  # or each would hold the other
+
+    def is_ready_to_close(self) -> bool:
+        """Say whether the connection may be closed: else it is when the client has sent what nobody reads."""
+        cycle = self.cycle
+        is_unread = cycle is not None and cycle.response_complete and cycle.more_body
+        if is_unread and self.refusal is None and not self.transport.is_closing():
+            self.end_unread()
+            return False
+        return True
 
     @property
     def head_has_begun(self) -> bool:

@@ -224,6 +224,9 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
+        if not self.served.keep_alive and self.refusal is None:
+            self.end_unread()
+            return
         if self.flow.read_paused:
             self.flow.resume_reading()
         if self.refusal is not None:

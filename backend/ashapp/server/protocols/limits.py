@@ -63,13 +63,13 @@ class Phase(Enum):
     STREAM = auto()  # the application, to go on with the response
     SENDING = auto()  # the client, to take what has been written
     IDLE = auto()  # the client, to send another request, or the rest of a body that nobody reads
-    LINGER = auto()  # the client, to close a connection on which a request has been refused
+    LINGER = auto()  # the client, to close a connection on which nothing more is answered
     WEBSOCKET = auto()  # whatever its other protocol waits for
     END = auto()  # the client, to close its half of a TLS connection that is closed here
 
 
 #: Phases that begin only when the client has taken what was written.
-AFTER_SENDING = {Phase.HEAD, Phase.STREAM, Phase.IDLE, Phase.WEBSOCKET, Phase.END}
+AFTER_SENDING = {Phase.HEAD, Phase.STREAM, Phase.IDLE, Phase.LINGER, Phase.WEBSOCKET, Phase.END}
 
 
 def patience(phase: Phase, limits: ConnectionLimits, keep_alive: float) -> float:
