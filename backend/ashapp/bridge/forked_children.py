@@ -12,8 +12,6 @@ the exit of its parent. Nothing is looked at for that while no process forks: in
 the server is replaced. Code that the child itself calls finds no request of a server, as in any process.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import logging

@@ -10,21 +10,15 @@ Each application has a lifespan and a ``state`` of its own. They start in the or
 ``lifespan`` of the bridged application and before its ``on_startup``. They stop in the reverse order.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ashapp.bridge.concurrency.futures import without_exit
 from ashapp.bridge.lifespan_runner import LifespanError, LifespanRunner
 from ashapp.bridge.messages.paths import split_path
-from ashapp.bridge.messages.types import INFO
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
-
-    from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
+from ashapp.bridge.messages.types import INFO, AsgiApplication, Receive, Scope, Send
 
 __all__ = ["Mount", "Mounts"]
 
@@ -34,7 +28,7 @@ _PREFIX = re.compile(r"(/[^/?#\s]+)+")
 class Mount:
     """The application *app* below *prefix*; another mount of it, *twin*, may have its lifespan."""
 
-    def __init__(self, prefix: str, app: AsgiApplication, twin: Mount | None = None) -> None:
+    def __init__(self, prefix: str, app: AsgiApplication, twin: "Mount | None" = None) -> None:
         self.prefix = prefix
         self.app = app
         self._owner = twin or self

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The call of a request, as code below ``request`` sees it."""
 
-from __future__ import annotations
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, Protocol
 
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
-    from contextvars import Context
-
-    from ashapp.bridge.messages.types import RequestInfo
+from ashapp.bridge.messages.types import RequestInfo
 
 __all__ = ["Call", "Cancellable"]
 

@@ -17,21 +17,16 @@ What the bridge itself keeps in the context is never taken over: a request that 
 another, in process, has its own.
 """
 
-from __future__ import annotations
-
 import decimal
 import threading
+from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import TYPE_CHECKING
 
 from asgiref.sync import AsyncToSync
 
 from ashapp.bridge.concurrency.threads.executors import RequestThreadExecutor
 from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
 from ashapp.bridge.concurrency.threads.thread_locals import request_locals
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["TEMPLATE", "body_may_block", "in_request", "loop_context", "new_context"]
 

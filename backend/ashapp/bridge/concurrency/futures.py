@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Futures of both kinds: running something into one, resolving one, and awaiting one."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Future
 from types import coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator
-    from concurrent.futures import Future
+from typing import Any, TypeVar
 
 __all__ = [
     "as_coroutine",

@@ -8,8 +8,6 @@ the items of a stream too, have that one loop, which ends with the request. Task
 seconds more, as at the end of the server, and then are cancelled.
 """
 
-from __future__ import annotations
-
 import asyncio
 import threading
 

@@ -6,24 +6,18 @@ call by the thread-local that asgiref reads for it. There its coroutine runs in 
 the context, as anywhere else.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from typing import Any, TypeVar
 
 from asgiref.sync import SyncToAsync
 from greenlet import getcurrent
 
+from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.greenlets.current import current_call, enter_call
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from contextvars import Context
-
-    from ashapp.bridge.concurrency.call import Call
 
 __all__ = ["run_for", "set_main_event_loop"]
 

@@ -13,12 +13,10 @@ turn to; it may even be that of a running one. There a body has a loop of its ow
 until its end.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncIterable, Callable, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
@@ -26,7 +24,7 @@ from enum import Enum, auto
 from functools import partial
 from inspect import isasyncgen
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from greenlet import getcurrent
 from werkzeug.wrappers import Response
@@ -38,10 +36,6 @@ from ashapp.bridge.concurrency.own_loop import OwnLoop
 from ashapp.bridge.concurrency.threads.executors import WaitingThread
 from ashapp.bridge.messages.errors import BodyOverdue
 from ashapp.bridge.request.wsgi_output import RUN_OUT_SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
 
 __all__ = ["AsyncBody", "BodyTask", "Step", "runs_inline", "within_context"]
 
@@ -72,7 +66,7 @@ class AsyncBody:
     """An async iterable as an iterator, for a WSGI response."""
 
     _state = _State.NEW
-    _task: BodyTask | None = None
+    _task: "BodyTask | None" = None
     # When a response that is complete has had enough time for what is behind its last item.
     _run_out_end: float | None = None
 
@@ -82,7 +76,7 @@ class AsyncBody:
         if call is not None:
             call.coroutine_loop()  # chosen now: when the items are awaited, the context may be gone
 
-    def __iter__(self) -> AsyncBody:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
@@ -213,7 +207,7 @@ class BodyTask:
 
     # -- on the loop
 
-    def _take(self, order: _Order) -> None:
+    def _take(self, order: "_Order") -> None:
         if self._task is None:
             self._task = self._loop.create_task(run_in_greenlet(self._run(), self._context, self._call))
             self._task.add_done_callback(self._end)

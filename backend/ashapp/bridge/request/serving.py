@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Serves one ``http`` scope: as one call of the application, unless the request is refused before."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Awaitable
 from functools import partial
-from typing import TYPE_CHECKING
 
+from ashapp.bridge.admission.in_flight import Admission
 from ashapp.bridge.messages.errors import (
     ClientDisconnected,
     RequestRejected,
@@ -14,13 +13,8 @@ from ashapp.bridge.messages.errors import (
     send_problem,
     send_timeout,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from ashapp.bridge.admission.in_flight import Admission
-    from ashapp.bridge.messages.types import Send
-    from ashapp.bridge.request.wsgi_call import WsgiCall
+from ashapp.bridge.messages.types import Send
+from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["refuse", "serve"]
 

@@ -16,8 +16,6 @@ Sync code can't be stopped. So the client is watched while the call waits for a 
 streamed, and while the thread waits for a coroutine, which can be cancelled.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import math
@@ -25,26 +23,23 @@ import threading
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
+from ashapp.bridge.concurrency.call import Cancellable
 from ashapp.bridge.concurrency.context import new_context
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.own_loop import OwnLoop
 from ashapp.bridge.concurrency.serving_thread import run_for
 from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import RequestTimeout
+from ashapp.bridge.messages.exchange import Exchange
+from ashapp.bridge.messages.types import Environ, Message, Send
 from ashapp.bridge.request.output_queue import HIGH_WATER, STREAM, BodyStream
 from ashapp.bridge.request.phases import Ending, Phase
+from ashapp.bridge.request.service import Service
 from ashapp.bridge.request.serving import serve
+from ashapp.bridge.request.uploads.input_stream import InputStream
 from ashapp.bridge.request.wsgi_call import WsgiCall
 from ashapp.bridge.stacks import stack_of
-
-if TYPE_CHECKING:
-    from ashapp.bridge.concurrency.call import Cancellable
-    from ashapp.bridge.messages.exchange import Exchange
-    from ashapp.bridge.messages.types import Environ, Message, Send
-    from ashapp.bridge.request.service import Service
-    from ashapp.bridge.request.uploads.input_stream import InputStream
 
 __all__ = ["ThreadCall"]
 

@@ -11,9 +11,10 @@ is cancelled: at once if the phase allows it, else as soon as one begins that do
 once: what the application then does to clean up is left alone.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from typing import Any, ClassVar
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -22,22 +23,15 @@ from ashapp.bridge.concurrency.context import body_may_block
 from ashapp.bridge.concurrency.futures import as_exception, turn
 from ashapp.bridge.messages.environ import expects_continue
 from ashapp.bridge.messages.errors import ClientDisconnected, RequestRejected
+from ashapp.bridge.messages.exchange import Exchange
 from ashapp.bridge.messages.response import Response
-from ashapp.bridge.messages.types import INFO, RequestInfo
+from ashapp.bridge.messages.types import INFO, Environ, Message, RequestInfo, Send
 from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE
 from ashapp.bridge.request.phases import Ending, Phase
+from ashapp.bridge.request.service import Service
+from ashapp.bridge.request.uploads.input_stream import InputStream
 from ashapp.bridge.request.uploads.request_body import HIGH_WATER as READ_HIGH_WATER
 from ashapp.bridge.request.wsgi_output import WsgiOutput, log_late_failure
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Awaitable, Callable
-    from contextvars import Context
-
-    from ashapp.bridge.messages.exchange import Exchange
-    from ashapp.bridge.messages.types import Environ, Message, Send
-    from ashapp.bridge.request.service import Service
-    from ashapp.bridge.request.uploads.input_stream import InputStream
 
 __all__ = ["WsgiCall"]
 

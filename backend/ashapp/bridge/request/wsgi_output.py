@@ -6,21 +6,15 @@ and goes out in one piece. The head waits for the first byte. A body may be shor
 ``Content-Length``, or not allowed at all: what goes out never is, and the log tells of it.
 """
 
-from __future__ import annotations
-
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
 
 from ashapp.bridge.messages.errors import BodyOverdue
+from ashapp.bridge.messages.response import Response
+from ashapp.bridge.messages.types import Environ, ExcInfo, Message, RequestInfo, WsgiApplication
 from ashapp.bridge.request.output_queue import HIGH_WATER
 from ashapp.bridge.request.phases import Phase
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from ashapp.bridge.messages.response import Response
-    from ashapp.bridge.messages.types import Environ, ExcInfo, Message, RequestInfo, WsgiApplication
 
 __all__ = ["RUN_OUT_SECONDS", "WsgiOutput", "log_late_failure"]
 

@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The stream of an async source, which a task iterates."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
+from typing import Any, Self
 
+from ashapp.bridge.admission.departures import Departures
 from ashapp.bridge.concurrency.futures import resolve, without_exit
 from ashapp.bridge.streams.event import END, HEARTBEAT, LEAVE, encode, farewell
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
-
-    from ashapp.bridge.admission.departures import Departures
 
 __all__ = ["AsyncStream"]
 
@@ -37,7 +32,7 @@ class AsyncStream:
         self._taker: asyncio.Future[None] | None = None
         self._maker: asyncio.Future[None] | None = None
 
-    def __aiter__(self) -> AsyncStream:
+    def __aiter__(self) -> Self:
         return self
 
     def __anext__(self) -> Awaitable[bytes]:

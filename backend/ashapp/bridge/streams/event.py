@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A server-sent event, and how it is written (HTML Living Standard, 9.2.6). No I/O."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 from typing import Any

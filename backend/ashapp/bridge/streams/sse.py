@@ -12,8 +12,6 @@ stream that begins while the service drains ends at once in the same way. A stat
 give up.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any
 

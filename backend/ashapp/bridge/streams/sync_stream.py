@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The stream of a sync source, which a thread iterates."""
 
-from __future__ import annotations
-
 import queue
 import threading
+from collections.abc import Generator, Iterable
 from contextvars import copy_context
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import flask.globals
 
+from ashapp.bridge.admission.departures import Departures
 from ashapp.bridge.streams.event import END, HEARTBEAT, LEAVE, encode, farewell
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-
-    from ashapp.bridge.admission.departures import Departures
 
 __all__ = ["SyncStream"]
 
@@ -36,7 +31,7 @@ class SyncStream:
         self._room = threading.Semaphore(0)
         self._is_over = False
 
-    def __iter__(self) -> SyncStream:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:

@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Whose code runs: the current greenlet, and the call of a request that it or the thread serves."""
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING
 
 from greenlet import getcurrent
+from greenlet import greenlet as Greenlet  # noqa: N812 - apart from those of calls
 
+from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
-
-if TYPE_CHECKING:
-    from greenlet import greenlet as Greenlet  # noqa: N812 - apart from those of calls
-
-    from ashapp.bridge.concurrency.call import Call
 
 __all__ = ["current_call", "current_greenlet", "enter_call"]
 

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A coroutine that a task runs step by step, each step of it in a greenlet."""
 
-from __future__ import annotations
-
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context
 from types import CoroutineType, coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ashapp.bridge.concurrency.greenlets.pool import give_back, take
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE, Driver
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator
-    from contextvars import Context
 
 __all__ = ["GreenletDriver"]
 

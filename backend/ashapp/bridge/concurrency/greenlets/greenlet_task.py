@@ -7,23 +7,18 @@ context processor, or for a sync one that is to run on a thread. So each of thes
 which its coroutine is stepped.
 """
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextvars import Context
+from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
+from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.futures import run_into
 from ashapp.bridge.concurrency.greenlets.greenlet_driver import GreenletDriver
 from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals, request_locals
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from contextvars import Context
-
-    from ashapp.bridge.concurrency.call import Call
 
 __all__ = ["GreenletTask", "run_in_greenlet"]
 

@@ -7,17 +7,13 @@ it is given back, and compared with those that there were when it was made. One 
 of its own until nobody holds it.
 """
 
-from __future__ import annotations
-
 import threading
+from contextvars import Context
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from weakref import getweakrefcount
 
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
-
-if TYPE_CHECKING:
-    from contextvars import Context
 
 __all__ = ["Holder", "give_back", "take"]
 

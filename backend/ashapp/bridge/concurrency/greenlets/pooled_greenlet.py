@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A greenlet that runs one function after the other, and in which sync code can wait for what drives it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from greenlet import getcurrent
 from greenlet import greenlet as Greenlet  # noqa: N812 - apart from those of calls
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from ashapp.bridge.concurrency.call import Call
+from ashapp.bridge.concurrency.call import Call
 
 __all__ = ["DONE", "Driver", "PooledGreenlet", "work"]
 

@@ -1,18 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The call whose code is found running on a thread, for who looks at the frames of it from another one."""
 
-from __future__ import annotations
+from collections.abc import Coroutine
+from types import FrameType
+from typing import Any, TypeVar
 
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from ashapp.bridge.concurrency.greenlets.pooled_greenlet import work
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from types import FrameType
-
-    from ashapp.bridge.concurrency.call import Call
-    from ashapp.bridge.concurrency.greenlets.pooled_greenlet import Driver
+from ashapp.bridge.concurrency.call import Call
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import Driver, work
 
 __all__ = ["run_as_part", "running_call"]
 

@@ -6,12 +6,11 @@ said. Requests would wait for each other, and what a hook has opened would be us
 asgiref looks for an executor in the context first. There it finds one of these.
 """
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.sync import AsyncToSync, SyncToAsync
@@ -19,9 +18,6 @@ from asgiref.sync import AsyncToSync, SyncToAsync
 from ashapp.bridge.concurrency.futures import run_into, while_handling
 from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
 from ashapp.bridge.concurrency.threads.thread_locals import mark_thread
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
 
 __all__ = ["RequestThreadExecutor", "WaitingThread"]
 

@@ -16,25 +16,19 @@ which lives for hours, and with a static file, of which each block is read on a 
 while a callable runs.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ashapp.bridge.concurrency.threads.thread_locals import mark_thread
-from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ashapp.bridge.concurrency.threads.thread_pool import Handoff
+from ashapp.bridge.concurrency.threads.thread_pool import Handoff, ThreadPool
 
 __all__ = ["RequestThread", "RequestThreadPool", "current_request_thread"]
 
 #: The thread of the request whose context is current, where its view runs on the loop.
-current_request_thread: ContextVar[RequestThread | None] = ContextVar("ashapp_request_thread", default=None)
+current_request_thread: ContextVar["RequestThread | None"] = ContextVar("ashapp_request_thread", default=None)
 
 
 class RequestThreadPool(ThreadPool):

@@ -16,8 +16,6 @@ It has to be done before the application is imported: it applies to objects and 
 from then on. ``ashapp serve`` does it.
 """
 
-from __future__ import annotations
-
 import threading
 from _thread import _local, get_ident
 from contextvars import ContextVar

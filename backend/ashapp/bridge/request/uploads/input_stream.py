@@ -6,23 +6,17 @@ more. Werkzeug's own check, in ``LimitedStream``, stops reading there without lo
 that is too long would seem to be complete.
 """
 
-from __future__ import annotations
-
 import io
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ashapp.bridge.messages.environ import expects_continue
 from ashapp.bridge.messages.errors import RequestRejected
+from ashapp.bridge.messages.types import Environ
 from ashapp.bridge.request.uploads.read_lock import ReadLock
 from ashapp.bridge.request.uploads.request_body import RequestBody
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ashapp.bridge.messages.types import Environ
 
 __all__ = ["InputStream"]
 

@@ -18,26 +18,19 @@ complete, a ``receive()`` that returns anything but a disconnect is asked no mor
 A body that breaks off makes every further read raise ``ClientDisconnected``: it never looks complete.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING
 
-from ashapp.bridge.admission.body_budget import PROOF
+from ashapp.bridge.admission.body_budget import PROOF, Share
 from ashapp.bridge.concurrency.futures import resolve
 from ashapp.bridge.concurrency.greenlets.waiting import make_wait
 from ashapp.bridge.messages.errors import ClientDisconnected
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ashapp.bridge.admission.body_budget import Share
-    from ashapp.bridge.messages.types import Message, Receive
+from ashapp.bridge.messages.types import Message, Receive
 
 __all__ = ["HIGH_WATER", "RequestBody"]
 
