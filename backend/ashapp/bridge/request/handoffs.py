@@ -63,15 +63,10 @@ class Handoff:
         """Say whether the hand-off has not begun, and now never will."""
         return False
 
-    async def wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait for the hand-off or a cancellation; one that comes does not touch the hand-off."""
+    def waiter(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """Return a new future to wait for; to cancel that does not touch the hand-off."""
         self._waiter = loop.create_future()
-        await self._waiter
-
-    def leave(self) -> None:
-        """Wait no longer: ``wait`` raises CancelledError. The hand-off goes on."""
-        if self._waiter is not None:
-            self._waiter.cancel()
+        return self._waiter
 
     def result(self) -> Any:
         """Return what the hand-off returned, or raise what it raised. In the greenlet, once."""

@@ -162,7 +162,7 @@ class LoopCall(WsgiCall, CallOnLoop):
             await preparation
         handoff.start(self)
         try:
-            await handoff.wait(self.loop)
+            await handoff.waiter(self.loop)
         except asyncio.CancelledError as error:
             is_shielded = not self.phase.may_be_cancelled
             if is_shielded:
@@ -193,8 +193,6 @@ class LoopCall(WsgiCall, CallOnLoop):
         """End what waits or watches for the request; see ``GreenletDriver``."""
         self._task, task = None, self._task
         self._stop_timers()
-        if self._patience is not None:
-            self._patience.stop()
         self.thread.end()
         self.body.stop()
         if task is not None:

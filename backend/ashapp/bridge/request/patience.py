@@ -39,7 +39,6 @@ class Patience:
         self._call = call
         # How often the call has been cancelled while it waited for a hand-off.
         self._interruptions = 0
-        self._timer: asyncio.TimerHandle | None = None
 
     async def wait(
         self, handoff: Handoff, error: asyncio.CancelledError, *, is_shielded: bool, is_own: bool
@@ -49,45 +48,30 @@ class Patience:
         Then, or where the hand-off can be withdrawn, *error* is raised, unless the phase *is_shielded*. If
         it *is_own*, the call has cancelled the task itself, and nobody waits for that.
         """
-        while not self.is_over:
+        while not (handoff.done or self.is_over):
             self._interruptions += 1
             if not is_shielded and handoff.withdraw():
-                break
-            if not is_own:
-                self._limit(handoff)
+                raise error
+            is_limited = isinstance(handoff, ThreadHandoff) and not is_own
             try:
-                if not handoff.done:
-                    await handoff.wait(self._call.loop)
+                await self._wait(handoff, self._call.grace if is_limited else None)
             except asyncio.CancelledError as another:
                 error, is_own = another, False
-            else:
-                if is_shielded:
-                    return
-                break
-        raise error
+        if self.is_over or not is_shielded:
+            raise error
 
-    def stop(self) -> None:
-        """Give up nothing any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _limit(self, handoff: Handoff) -> None:
-        """Wait for *handoff* no longer than its grace, if it is on the request thread."""
-        self.stop()
-        if isinstance(handoff, ThreadHandoff):
-            self._timer = self._call.loop.call_later(self._call.grace, self._look, handoff)
-
-    def _look(self, handoff: Handoff) -> None:
+    async def _wait(self, handoff: Handoff, seconds: float | None) -> None:
+        """Wait until *handoff* is done; every so many *seconds*, see whether to give the call up."""
         call = self._call
-        if handoff.done:
-            return
-        if self._may_be_its_own():
-            self._limit(handoff)
-            return
-        _log.error("%s was cancelled, but %s has not returned for %s s: given up", call, handoff, call.grace)
-        self.is_over = True
-        handoff.on_late_end = self._unwind
-        handoff.leave()
+        while not handoff.done:
+            await asyncio.wait([handoff.waiter(call.loop)], timeout=seconds)
+            if not (handoff.done or self._may_be_its_own()):
+                _log.error(
+                    "%s was cancelled, but %s has not returned for %s s: given up", call, handoff, seconds
+                )
+                self.is_over = True
+                handoff.on_late_end = self._unwind
+                return
 
     def _may_be_its_own(self) -> bool:
         """Say whether the cancellation may be the application's own, or of a server that goes on."""
