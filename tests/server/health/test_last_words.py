@@ -37,3 +37,17 @@ def test_a_log_that_is_stuck_too_is_not_waited_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(last_words, "_log", type("Log", (), {"critical": lambda *_: be_stuck(over)}))
     last_words.log_stacks("It hangs")
     over.set()
+
+
+def test_it_is_logged_where_there_are_no_more_threads(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    last_words.log_stacks("It hangs")
+    last_words.abandon_after(0)
+    stacks, warning = caplog.messages
+    assert stacks.startswith("It hangs. What its threads run:\n")
+    assert warning.endswith("can't start new thread")

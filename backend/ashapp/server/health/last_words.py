@@ -29,8 +29,12 @@ def log_stacks(reason: str) -> None:
         stderr_lines.finish()
 
     writer = threading.Thread(target=write, daemon=True)
-    writer.start()
-    writer.join(_PATIENCE)
+    try:
+        writer.start()
+    except RuntimeError:  # the system gives no more threads
+        write()
+    else:
+        writer.join(_PATIENCE)
 
 
 def abandon(reason: str) -> NoReturn:
@@ -40,8 +44,11 @@ def abandon(reason: str) -> NoReturn:
 
 
 def abandon_after(seconds: float) -> threading.Timer:
-    """Abandon the process if it still runs *seconds* from now."""
+    """Abandon the process if it still runs *seconds* from now, unless the system gives no more threads."""
     timer = threading.Timer(seconds, abandon, ["The process has not ended in the time that it has"])
     timer.daemon = True
-    timer.start()
+    try:
+        timer.start()
+    except RuntimeError as error:
+        _log.warning("Nothing ends this process if it does not end by itself: %s", error)
     return timer

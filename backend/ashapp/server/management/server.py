@@ -132,6 +132,13 @@ class _Server(ThreadingMixIn, WSGIServer):
             raise
         return accepted, address or ("unix", 0)
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer on a thread, or where the system gives no more of them on this one."""
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:
+            self.process_request_thread(request, client_address)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Take no notice of clients that come and go."""
 
