@@ -13,6 +13,7 @@ from ashapp.server.faults.board import FaultBoard
 from ashapp.server.faults.fault import Unready
 from ashapp.server.operating_system.signals import numbers
 from ashapp.server.serving.announcements import Kind
+from ashapp.server.supervisors import backoff
 from ashapp.server.supervisors.supervisor import Supervisor
 from ashapp.server.supervisors.worker import State
 from ashapp.server.supervisors.worker_process import Order, Report
@@ -23,14 +24,15 @@ from tests.support.waiting import until
 class Clock:
     now = 0.0
 
-    def __call__(self) -> float:
+    def monotonic(self) -> float:
         return self.now
 
 
 @pytest.fixture
-def clock(service: Service) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let the time between the starts of workers be what a test says."""
-    service.supervisor._back_off._clock = clock = Clock()
+    clock = Clock()
+    monkeypatch.setattr(backoff, "time", clock)
     return clock
 
 

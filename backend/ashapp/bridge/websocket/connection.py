@@ -63,13 +63,7 @@ class Connection(Incoming):
     # -- for the application
 
     async def accept(self, subprotocol: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
-        """Accept the handshake, with one of the *subprotocols* and with more *headers*.
-
-        Raises:
-            RuntimeError: it has been accepted.
-            ValueError: the client has not offered *subprotocol*, or a header is malformed.
-            WebSocketClosed: the WebSocket is over.
-        """
+        """Accept the handshake; see ``WebSocket.accept``."""
         if subprotocol is not None and subprotocol not in self.subprotocols:
             raise ValueError(f"subprotocol {subprotocol!r}: the client offers {self.subprotocols}")
         fields = encode_response_headers(headers)
@@ -84,12 +78,7 @@ class Connection(Incoming):
         await self._hand_over({"type": "websocket.accept", "subprotocol": subprotocol, "headers": fields})
 
     def send(self, message: str | bytes) -> Coroutine[Any, Any, None]:
-        """Send *message* as text or as bytes; it is done when the server has room for more.
-
-        Raises:
-            TypeError: *message* is neither.
-            WebSocketClosed: the WebSocket is over.
-        """
+        """Send *message*; see ``WebSocket.send``."""
         if isinstance(message, str):
             event: Message = {"type": "websocket.send", "text": message}
         elif isinstance(message, bytes | bytearray | memoryview):
@@ -105,11 +94,7 @@ class Connection(Incoming):
         await self._hand_over(event)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the WebSocket, or deny it by 403 if it has not been accepted; do nothing if it is over.
-
-        Raises:
-            ValueError: *code* is not for an application to send, or *reason* is too long.
-        """
+        """Close the WebSocket, or deny it; see ``WebSocket.close``."""
         check_close(code, reason)
         if self.ending is None and self.state is not State.DENIED:
             self._is_told = True

@@ -90,11 +90,7 @@ class Incoming:
     # -- for the application
 
     async def receive(self) -> str | bytes:
-        """Return the next message.
-
-        Raises:
-            WebSocketClosed: the WebSocket is over.
-        """
+        """Return the next message; see ``WebSocket.receive``."""
         self._looks += 1
         self._sends = 0
         if self.state is State.CONNECTING:

@@ -57,8 +57,8 @@ class RequestedFault:
 class FaultBoard:
     """The faults that are asked for. From any thread. After each change *changed* is called."""
 
-    def __init__(self, changed: Callable[[], object] = lambda: None) -> None:
-        self.changed = changed
+    def __init__(self) -> None:
+        self.changed: Callable[[], object] = lambda: None
         #: Grows with each change.
         self.version = 0
         self._wanted: dict[str, RequestedFault] = {}

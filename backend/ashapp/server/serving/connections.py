@@ -12,7 +12,7 @@ themselves. One that fails to is aborted: it must not hinder the end of others.
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
@@ -29,14 +29,10 @@ _NAMED = 3
 
 
 class Connections:
-    """The open connections of a server: uvicorn's ``server_state.connections``.
+    """The open connections of a server: uvicorn's ``server_state.connections``."""
 
-    *clock* gives the time in seconds, and is monotonic.
-    """
-
-    def __init__(self, connections: set[Any], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, connections: set[Any]) -> None:
         self._connections = connections
-        self._clock = clock
         self._idle_since: dict[Any, float] = {}
         self._ended: set[Any] = set()
 
@@ -51,7 +47,7 @@ class Connections:
 
     def close_idle(self, grace: float) -> None:
         """Close connections that have been idle for *grace* seconds; to be called repeatedly."""
-        now = self._clock()
+        now = time.monotonic()
         connections = [connection for connection in self._connections if hasattr(connection, "cycle")]
         idle = list(filter(_is_idle, connections))
         self._idle_since = {connection: self._idle_since.get(connection, now) for connection in idle}
