@@ -36,7 +36,7 @@ SHOP = """
 
     @app.get("/frozen")
     async def frozen():
-        return f"{gc.get_freeze_count()} {len(gc.get_objects())}"
+        return f"{gc.get_freeze_count()} {len(gc.get_objects())} {gc.get_threshold()[0]}"
     """
 
 
@@ -111,8 +111,15 @@ def test_tls_is_served(folder: Path) -> None:
 @pytest.mark.parametrize("more", [[], ["--workers", "2"]])
 def test_the_garbage_collector_need_not_look_at_the_application(folder: Path, more: list[str]) -> None:
     with serving(["shop", *more], cwd=folder) as server:
-        frozen, tracked = map(int, get(server, "/frozen").text.split())
+        frozen, tracked, threshold = map(int, get(server, "/frozen").text.split())
     assert frozen > 10 * tracked > 0
+    assert threshold == 5_000
+
+
+def test_an_application_may_say_when_garbage_is_collected(folder: Path) -> None:
+    (folder / "shop.py").write_text(f"{dedent(SHOP)}\ngc.set_threshold(1_234)\n")
+    with serving(["shop"], cwd=folder) as server:
+        assert get(server, "/frozen").text.endswith(" 1234")
 
 
 @pytest.mark.parametrize(("kind", "more"), [("async def", []), ("def", ["--workers", "2"])])
