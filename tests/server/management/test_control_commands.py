@@ -2,6 +2,7 @@
 """``ashapp status``, ``stacks``, ``reload`` and ``scale``, and services that they ask."""
 
 import json
+import os
 import socket
 import stat
 from collections.abc import Iterator
@@ -73,10 +74,14 @@ def test_a_service_leaves_no_socket_behind(service: ServerProcess, runtime: Path
 def test_one_of_several_is_named(runtime: Path) -> None:
     (runtime / "ashapp").mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
-        for number, sock in enumerate((one, other)):
+        for number, sock in (("no-process", one), (str(os.getpid()), other)):
             sock.bind(str(runtime / "ashapp" / f"{number}.sock"))
             sock.listen()
-        assert "this user has several services, name one with --socket" in command("status").output
+        output = command("status").output
+    assert "this user has several services, name one with --socket" in output
+    assert "/no-process.sock" in output
+    if Path("/proc/self/cmdline").exists():  # else no command line is told
+        assert f"/{os.getpid()}.sock (" in output
 
 
 def test_what_does_not_answer_is_told(runtime: Path) -> None:

@@ -113,6 +113,15 @@ def _found(path: str | None) -> Path:
         )
     if len(paths) > 1:
         raise StartupError(
-            f"this user has several services, name one with --socket: {', '.join(map(str, paths))}"
+            f"this user has several services, name one with --socket: {', '.join(map(_told, paths))}"
         )
     return paths[0]
+
+
+def _told(path: Path) -> str:
+    """Return *path*, with the command line of the process that it is named after, where the system tells it."""
+    try:
+        words = Path(f"/proc/{path.stem}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return str(path)
+    return f"{path} ({b' '.join(words).decode(errors='replace').strip()})"

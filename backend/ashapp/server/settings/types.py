@@ -88,7 +88,8 @@ def _mounted(value: Any) -> dict[str, str]:
         raise ValueError  # noqa: TRY004 - which tells what is allowed
     for prefix, target in value.items():
         if not re.fullmatch(r"(/[^/?#\s]+)+", prefix) or not isinstance(target, str) or not target:
-            raise ValueError(f"{prefix}={target} is not of the form '/prefix=module:application'")
+            wrong = f"{prefix}={target}" if target else prefix
+            raise ValueError(f"{wrong} is not of the form '/prefix=module:application'")
     return value
 
 
