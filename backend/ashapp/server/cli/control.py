@@ -119,7 +119,7 @@ def _found(path: str | None) -> Path:
 
 
 def _told(path: Path) -> str:
-    """Return *path*, with the command line of the process that it is named after, where the system tells it."""
+    """Return *path*, with the command line of the process that it is named after, where that is told."""
     try:
         words = Path(f"/proc/{path.stem}/cmdline").read_bytes().split(b"\0")
     except OSError:
