@@ -47,14 +47,9 @@ async def serve(
         await call.respond(face.answer)
         await connection.close(connection.final_code)
         await connection.until_denied()
-    except RequestRejected as rejection:
-        await send_problem(connection.answer, rejection.status, rejection.detail, rejection.headers)
-        await connection.until_denied()
-    except ClientDisconnected:
-        pass
     except BaseException as error:
-        await _break_off(connection, face, error)
-        raise
+        if not await _settle(connection, face, error):
+            raise
     finally:
         face.stop()
         websockets.departures.members.discard(connection)
@@ -73,17 +68,24 @@ def _face(call: WsgiCall, connection: Connection) -> Any:
     return Relay(call.environ, connection)
 
 
-async def _break_off(connection: Connection, face: Any, error: BaseException) -> None:
-    """Close a WebSocket whose call has failed by *error*, or has been cancelled."""
-    if isinstance(error, asyncio.CancelledError):
-        with suppress(TimeoutError):  # its client takes nothing
-            async with asyncio.timeout(_FAREWELL):
-                await connection.close(1012)
-    elif isinstance(error, Exception):
-        if isinstance(face, Relay):
-            await face.finish()
-        if connection.state is State.OPEN:  # else the server answers with 500
-            await connection.close(1011)
+async def _settle(connection: Connection, face: Any, error: BaseException) -> bool:
+    """Answer or close the WebSocket whose call has raised *error*; say whether the server need not know."""
+    match error:
+        case RequestRejected():
+            await send_problem(connection.answer, error.status, error.detail, error.headers)
+            await connection.until_denied()
+        case ClientDisconnected():
+            pass
+        case asyncio.CancelledError():
+            with suppress(TimeoutError):  # its client takes nothing
+                async with asyncio.timeout(_FAREWELL):
+                    await connection.close(1012)
+        case Exception():
+            if isinstance(face, Relay):
+                await face.finish()
+            if connection.state is State.OPEN:  # else the server answers with 500
+                await connection.close(1011)
+    return isinstance(error, RequestRejected | ClientDisconnected)
 
 
 class _NoBody(InputStream):
