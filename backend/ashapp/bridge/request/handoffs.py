@@ -5,16 +5,20 @@ Theory of operation. The greenlet asks the task that drives it to wait for the h
 A hand-off runs in the context that is current where it is asked for. That is the one of the request, or one
 that the application has entered itself, by ``copy_context().run``.
 
-A hand-off is waited for to its end, because two threads may not use one context. Only when the server has
-cancelled the task, and a request thread is stuck for longer than ``grace``, is the greenlet given up, so that
-the server can stop (``Patience``).
+A hand-off is waited for to its end, because two threads may not use one context. A cancellation that comes
+meanwhile waits for that, and reaches the application then, if the phase allows it. Only where the server
+waits for the request to end, and a request thread does not come back for longer than ``grace``, is the call
+given up (``Patience``): the driving task ends, and the greenlet stays as it is. It is taken to its end when
+the thread comes back.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from contextlib import suppress
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
@@ -24,6 +28,7 @@ from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import resolve, while_handling
 from ashapp.bridge.concurrency.greenlets.greenlet_driver import GreenletDriver
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
 from ashapp.bridge.concurrency.serving_thread import run_for
 
 if TYPE_CHECKING:
@@ -32,7 +37,12 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.concurrency.threads.request_thread import RequestThread
 
-__all__ = ["CallOnLoop", "Handoff", "TaskHandoff", "ThreadHandoff"]
+__all__ = ["CallOnLoop", "Handoff", "Patience", "TaskHandoff", "ThreadHandoff"]
+
+_log = logging.getLogger("ashapp.bridge")
+
+# How often the application may wait anew when nothing comes any more.
+_MOST_WAITS = 100
 
 
 class CallOnLoop(Call, GreenletDriver):
@@ -163,3 +173,74 @@ class TaskHandoff(Handoff):
             self._coroutine.close()
             self._error = asyncio.CancelledError()
         self._finish()
+
+
+class Patience:
+    """How long *call*, whose task has been cancelled, goes on to wait for its request thread. On the loop.
+
+    A cancellation may be a time-out of the application's own, which has to wait for the thread. So nothing is
+    given up while the server is known not to stop, nor, where that is not known, at the first cancellation of
+    a coroutine.
+    """
+
+    def __init__(self, call: CallOnLoop) -> None:
+        #: Whether the call has been given up.
+        self.is_over = False
+        self._call = call
+        # How often the call has been cancelled while it waited for a hand-off.
+        self._interruptions = 0
+
+    async def wait(
+        self, handoff: Handoff, error: asyncio.CancelledError, *, is_shielded: bool, is_own: bool
+    ) -> None:
+        """Wait on for *handoff*, though *error* has cancelled the driving task.
+
+        Then, or where the hand-off can be withdrawn, *error* is raised, unless the phase *is_shielded*. If
+        it *is_own*, the call has cancelled the task itself, and nobody waits for that.
+        """
+        while not (handoff.done or self.is_over):
+            self._interruptions += 1
+            if not is_shielded and handoff.withdraw():
+                raise error
+            is_limited = isinstance(handoff, ThreadHandoff) and not is_own
+            try:
+                await self._wait(handoff, self._call.grace if is_limited else None)
+            except asyncio.CancelledError as another:
+                error, is_own = another, False
+        if self.is_over or not is_shielded:
+            raise error
+
+    async def _wait(self, handoff: Handoff, seconds: float | None) -> None:
+        """Wait until *handoff* is done; every so many *seconds*, see whether to give the call up."""
+        call = self._call
+        while not handoff.done:
+            await asyncio.wait([handoff.waiter(call.loop)], timeout=seconds)
+            if not (handoff.done or self._may_be_its_own()):
+                _log.error(
+                    "%s was cancelled, but %s has not returned for %s s: given up", call, handoff, seconds
+                )
+                self.is_over = True
+                handoff.on_late_end = self._unwind
+                return
+
+    def _may_be_its_own(self) -> bool:
+        """Say whether the cancellation may be the application's own, or of a server that goes on."""
+        stopping = self._call.thread.pool.is_stopping()
+        return not stopping and (
+            stopping is False or (self._call.greenlet.depth > 0 and self._interruptions < 2)
+        )
+
+    def _unwind(self) -> None:
+        """Take the greenlet of the call to its end: its context is free by now.
+
+        Nothing that it waits for comes any more. Otherwise it would be kept, or be for the garbage collector.
+        """
+        self.is_over = False  # so that the call lets it go on
+        for _ in range(_MOST_WAITS):
+            item = self._call.fail(asyncio.CancelledError())
+            if item is DONE:
+                with suppress(BaseException):
+                    self._call.result()  # which leads to all that it has left
+                return
+            if type(item) is CoroutineType:
+                item.close()

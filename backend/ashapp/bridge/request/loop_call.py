@@ -40,8 +40,7 @@ from ashapp.bridge.concurrency.threads.request_thread import RequestThread, curr
 from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
-from ashapp.bridge.request.handoffs import CallOnLoop, Handoff, TaskHandoff, ThreadHandoff
-from ashapp.bridge.request.patience import Patience
+from ashapp.bridge.request.handoffs import CallOnLoop, Handoff, Patience, TaskHandoff, ThreadHandoff
 from ashapp.bridge.request.phases import Ending, Phase
 from ashapp.bridge.request.wsgi_call import WsgiCall
 

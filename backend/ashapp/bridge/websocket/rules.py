@@ -13,8 +13,7 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from ashapp.bridge.concurrency.futures import as_coroutine
-from ashapp.bridge.concurrency.greenlets.current import current_greenlet
-from ashapp.bridge.concurrency.greenlets.running_call import run_as_part
+from ashapp.bridge.concurrency.greenlets.current import current_greenlet, run_as_part
 from ashapp.bridge.loop_or_thread.views import ViewKind, is_async, kind_of
 from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.websocket.connection import CONNECTION, Connection

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, got_request_exception
 
 from ashapp.bridge import nonblocking
-from ashapp.bridge.concurrency.greenlets.running_call import running_call
+from ashapp.bridge.concurrency.greenlets.current import running_call
 from ashapp.observe.observation import Observation, current
 from ashapp.server.health.loop_monitor import describe_request
 from ashapp.server.health.state import MOVED_AT

@@ -17,10 +17,9 @@ from greenlet import getcurrent, greenlet
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.greenlets import pool
-from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet
+from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet, running_call
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
-from ashapp.bridge.concurrency.greenlets.running_call import running_call
 from tests.support.asgi import fetch
 from tests.support.waiting import PATIENCE, on_a_thread
 

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from websockets.asyncio.client import connect
 
 from ashapp import BlockingWebSocket, WebSocket, isolate_thread_locals, websocket
-from ashapp.bridge.concurrency.greenlets.running_call import running_call
+from ashapp.bridge.concurrency.greenlets.current import running_call
 from tests.support.client import Address
 from tests.support.journal import Journal
 

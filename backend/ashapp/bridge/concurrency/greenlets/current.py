@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Whose code runs: the current greenlet, and the call of a request that it or the thread serves."""
+"""Whose code runs: the current greenlet, and the call of a request that it or a thread serves."""
 
 import threading
+from collections.abc import Coroutine
+from types import FrameType
+from typing import Any, TypeVar
 
 from greenlet import getcurrent
 from greenlet import greenlet as Greenlet  # noqa: N812 - apart from those of calls
 
 from ashapp.bridge.concurrency.call import Call
-from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
+from ashapp.bridge.concurrency.greenlets.pooled_greenlet import Driver, PooledGreenlet, work
 
-__all__ = ["current_call", "current_greenlet", "enter_call"]
+__all__ = ["current_call", "current_greenlet", "enter_call", "run_as_part", "running_call"]
+
+T = TypeVar("T")
 
 
 class _Thread(threading.local):
@@ -41,3 +46,26 @@ def enter_call(call: Call | None) -> Call | None:
     """Make *call* the one that this thread serves; return the one that it replaces."""
     outer, _thread.call = _thread.call, call
     return outer
+
+
+async def run_as_part(
+    coroutine: Coroutine[Any, Any, T],
+    driver: Driver,  # noqa: ARG001 - read by the frame
+) -> T | SystemExit | KeyboardInterrupt | GeneratorExit:
+    """Await *coroutine*, in a task of its own, as a part of what *driver* drives, for ``running_call``.
+
+    What a task is not to raise is returned. ``SystemExit`` and ``KeyboardInterrupt`` stop the loop, and
+    ``GeneratorExit`` closes the coroutines that await the task.
+    """
+    try:
+        return await coroutine
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        return error
+
+
+def running_call(frame: FrameType | None) -> Call | None:
+    """Return the call in whose greenlet *frame* is, the innermost one of a thread, or None. On any thread."""
+    while frame is not None and frame.f_code not in {work.__code__, run_as_part.__code__}:
+        frame = frame.f_back
+    driver: Driver | None = None if frame is None else frame.f_locals.get("driver")
+    return None if driver is None else driver.call
