@@ -62,6 +62,8 @@ def resolve(name: str) -> Any:
             marks=[
                 *[accelerated_release] * ("accelerators/contexts" in patch.files),
                 *[since("3.2.dev0", "it is there since Flask 3.2")] * patch.name.endswith("._cv_token"),
+                *[since("3.12", "a Local is tied to a thread since then", "asgiref")]
+                * patch.name.endswith("._Storage"),
             ],
         )
         for patch in TABLE

@@ -79,6 +79,7 @@ _CONVERTER = "a converter that may block is not called on the loop"
 _MADE = "what Flask's constructor sets is set without it"
 _MAIN_LOOP = "its main_event_loop leads asgiref's own async_to_sync to the server's loop"
 _EXECUTOR = "its current leads sync_to_async to the thread of the request"
+_CARRIED = "what a Local holds is seen by one thread, and a request has several"
 _OUTLIVED = "sync code of a task that has outlived its request runs where asgiref sends it by default"
 
 #: What is replaced.
@@ -143,6 +144,7 @@ READ = (
     Patch("flask.ctx.RequestContext._after_request_functions", _MADE, f"{_CONTEXTS} {_DISPATCHING}"),
     Patch("werkzeug.local.LocalProxy._get_current_object", "documented", "flask/copied_contexts.py"),
     Patch("json.encoder.c_make_encoder", "json makes another one around it", _RESPONSES),
+    Patch("asgiref.local._Storage", _CARRIED, "concurrency/threads/asgiref_locals.py", "thread_id, data"),
     Patch("asgiref.sync.SyncToAsync.single_thread_executor", _OUTLIVED, "concurrency/threads/executors.py"),
 )
 

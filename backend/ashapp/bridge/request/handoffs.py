@@ -30,6 +30,7 @@ from ashapp.bridge.concurrency.greenlets.greenlet_driver import GreenletDriver
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
 from ashapp.bridge.concurrency.serving_thread import run_for
+from ashapp.bridge.concurrency.threads.asgiref_locals import carry_locals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -127,6 +128,11 @@ class ThreadHandoff(Handoff):
     def __str__(self) -> str:
         return getattr(self._function, "__qualname__", repr(self._function))
 
+    def result(self) -> Any:
+        """Return or raise what the function did; see ``Handoff``."""
+        carry_locals()
+        return super().result()
+
     def _run(self) -> None:
         try:
             run_for(self._call, self._context, self._invoke)
@@ -136,6 +142,7 @@ class ThreadHandoff(Handoff):
             self._call.loop.call_soon_threadsafe(self._finish)
 
     def _invoke(self) -> None:
+        carry_locals()
         if self._handled is None:
             self._value = self._function(*self._args, **self._kwargs)
             return

@@ -8,7 +8,7 @@ asgiref looks for an executor in the context first. There it finds one of these.
 
 import sys
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.sync import AsyncToSync, SyncToAsync
 
 from ashapp.bridge.concurrency.futures import run_into, while_handling
+from ashapp.bridge.concurrency.threads.asgiref_locals import carry_locals
 from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
 from ashapp.bridge.concurrency.threads.thread_locals import mark_thread
 
@@ -24,12 +25,19 @@ __all__ = ["RequestThreadExecutor", "WaitingThread"]
 T = TypeVar("T")
 
 
-class RequestThreadExecutor(Executor):
+class RequestThreadExecutor(CurrentThreadExecutor):
     """Runs callables on the thread of the request that submits them.
 
     Tasks that outlive their request have no such thread: their callables go where asgiref sends them by
-    default.
+    default. Only those of a coroutine that the application has run by asgiref's own ``async_to_sync`` are
+    refused, as asgiref refuses them: it looks here for a thread that still waits, and is told that none does.
     """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        over: Future[None] = Future()
+        over.set_result(None)
+        self.run_until_future(over)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run *fn*; see ``concurrent.futures.Executor``. On the loop."""
@@ -61,7 +69,7 @@ class WaitingThread(CurrentThreadExecutor):
 
     async def lend_to(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Await *coroutine*, and let ``sync_to_async`` use the thread. On the loop."""
-        # Set here, not by the thread: asgiref's Local shows a value only to the thread that set it.
+        carry_locals()
         outer = getattr(AsyncToSync.executors, "current", None)
         AsyncToSync.executors.current = self
         try:

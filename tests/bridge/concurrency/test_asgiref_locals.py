@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""What asgiref keeps in its ``Local`` objects is that of the request, on each thread that it runs on."""
+
+import asyncio
+import threading
+from typing import Any
+
+import flask
+import pytest
+from asgiref.local import Local
+from asgiref.sync import async_to_sync, sync_to_async
+
+from ashapp.bridge import FlaskToAsgi
+from tests.support.asgi import fetch
+
+local = Local()
+
+
+def step(*args: Any) -> Any:
+    local.steps = [*getattr(local, "steps", []), "sync"]
+    return args[0] if args else None
+
+
+async def step_async(*args: Any) -> Any:
+    await asyncio.sleep(0)
+    local.steps = [*getattr(local, "steps", []), "async"]
+    return args[0] if args else None
+
+
+async def view() -> str:
+    await step_async()
+    await sync_to_async(step)()
+    return "hello"
+
+
+def sync_view() -> str:
+    step()
+    async_to_sync(step_async)()
+    return "hello"
+
+
+@pytest.mark.parametrize("function", [view, sync_view])
+async def test_all_of_a_request_sees_it_and_no_other_request_does(app: flask.Flask, function: Any) -> None:
+    seen: list[list[str]] = []
+    app.teardown_request(lambda _: seen.append(local.steps))
+    for hook in (step, step_async, step):
+        app.before_request(hook)
+        app.after_request(hook)
+        app.teardown_request(hook)
+    app.add_url_rule("/", view_func=function)
+    await asyncio.to_thread(app.test_client().get, "/")
+    bridge = FlaskToAsgi(app)
+    await asyncio.gather(*(fetch(bridge) for _ in range(3)))
+    assert len(seen[0]) == 11
+    assert seen == [seen[0]] * 4
+
+
+async def test_a_hook_that_runs_a_coroutine_takes_no_thread_from_the_view(app: flask.Flask) -> None:
+    """``sync_to_async`` still leads to the thread of the request, and not to one that all requests share."""
+    left: list[asyncio.Task[None]] = []
+
+    async def outlive() -> None:
+        await asyncio.sleep(0.01)
+        await sync_to_async(step)()
+
+    async def work() -> None:
+        left.append(asyncio.create_task(outlive()))
+
+    @app.before_request
+    def before() -> None:
+        async_to_sync(work)()
+        flask.g.thread = threading.get_ident()
+
+    @app.get("/")
+    async def view() -> str:
+        return f"{flask.g.thread == await sync_to_async(threading.get_ident)()}"
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"True"
+    with pytest.raises(RuntimeError, match="already quit"):
+        await left[0]
