@@ -47,6 +47,21 @@ def test_what_is_outlived_is_noted_once(name: str) -> None:
     assert outcome(case) == str(getattr(signal, name).value)
 
 
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTTIN"])
+def test_what_comes_while_the_interpreter_ends_is_outlived(name: str) -> None:
+    case = f"""
+        outlive()
+
+        class Last:
+            def __del__(self, kill=os.kill, pid=os.getpid(), signum=signal.{name}):
+                kill(pid, signum)
+
+        last = Last()
+        print("ended")
+    """
+    assert outcome(case) == "ended"
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

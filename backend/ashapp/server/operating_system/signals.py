@@ -7,6 +7,7 @@ notes them: ``exec`` gives back their default, and a forked child gets back what
 of the application is called after ours, whenever it was installed: neither keeps the other from its work.
 """
 
+import atexit
 import contextlib
 import faulthandler
 import os
@@ -15,7 +16,7 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import FrameType
 from typing import Any, cast
 
@@ -52,10 +53,17 @@ def outlive() -> None:
     with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):  # there is no standard error
         if not faulthandler.is_enabled():
             faulthandler.enable()
+    atexit.register(_hold_back, set(numbers(*_OUTLIVED)))
     for signum in numbers(*_OUTLIVED):
         is_of_terminal = signum.name in _OF_TERMINAL and is_on_terminal()
         if signal.getsignal(signum) is signal.SIG_DFL and not is_of_terminal:
             _dispositions[signum] = _Disposition(signum, _note, is_kept=False)
+
+
+def _hold_back(signums: Collection[signal.Signals]) -> None:
+    """Block them: an interpreter that ends gives signals their default, by which some stop the process."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, signums)
 
 
 def noted() -> list[signal.Signals]:
