@@ -128,3 +128,16 @@ async def test_a_selector_waits_for_one_socket(run: Run) -> None:
         assert not await run(selector.select, 0.01)
         own.send(b"x")
         assert await run(selector.select, 10)
+
+
+async def test_who_writes_to_a_socket_has_gone_when_it_is_closed(run: Run, run_other: Run) -> None:
+    """A moment later its descriptor may be that of another connection, which a write would go to."""
+    own, other = socket.socketpair()
+    with own, ApplicationSocket(other.detach(), None) as end:
+        writing = asyncio.ensure_future(run(end.send, bytes(10_000_000)))
+        await asyncio.sleep(0.1)
+        assert not writing.done()
+        await run_other(end.close)
+        with pytest.raises(BrokenPipeError):  # not EBADF: it had the descriptor until its end
+            await asyncio.wait_for(writing, 10)
+        assert end.fileno() == -1

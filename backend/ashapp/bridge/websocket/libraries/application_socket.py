@@ -5,7 +5,8 @@ It blocks, as the connection of a request does under other servers. In a greenle
 loop, it waits without a thread. Who has the other end then says when there may be something to read, or room.
 
 Several threads and greenlets may write at once: the handler, what pings, what answers. The kernel takes a
-long message in parts, and would mix the parts of two writers. So each writer waits for its turn.
+long message in parts, and would mix the parts of two writers. So each writer waits for its turn, and so does
+who closes the socket. The write that goes on then is made to fail.
 
 The loop itself never watches its descriptor: uvloop would make it non-blocking for the threads as well.
 """
@@ -21,6 +22,8 @@ from ashapp.bridge.websocket.libraries.greenlets import Waiters
 
 __all__ = ["ApplicationSocket", "GreenletSelector"]
 
+# Seconds that the end of a write is waited for, which has been made to fail.
+_PATIENCE = 1.0
 # As a number: to combine members of an enumeration takes its time.
 _AT_ONCE = int(socket.MSG_DONTWAIT)
 
@@ -29,12 +32,12 @@ class ApplicationSocket(socket.socket):
     """The end with the descriptor *fileno*; its peer is *client*, where the server has told of it."""
 
     def __init__(self, fileno: int, client: tuple[str, int] | None) -> None:
+        # Of who writes, until all is written.
+        self._turn = threading.Lock()
         super().__init__(fileno=fileno)
         #: To be woken when the other end has read or written, or is closed.
         self.waiters = Waiters()
         self._client = client
-        # Of who writes, until all is written.
-        self._turn = threading.Lock()
 
     def getpeername(self) -> object:
         """Return the address of the client."""
@@ -55,10 +58,7 @@ class ApplicationSocket(socket.socket):
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Write all of *data*, and return its size."""
         is_thread = current_greenlet() is None
-        if is_thread:
-            self._turn.acquire()
-        else:
-            self.waiters.wait_until(lambda: self._turn.acquire(blocking=False), None)
+        self._take_turn(None)
         try:
             if is_thread:
                 super().sendall(data, flags)
@@ -69,6 +69,26 @@ class ApplicationSocket(socket.socket):
             self._turn.release()
             self.waiters.wake()
         return len(data)
+
+    def close(self) -> None:
+        """Close it when who writes has gone: right then the descriptor may be another connection's."""
+        has_turn = self._turn.acquire(blocking=False)
+        if not has_turn:
+            with suppress(OSError):  # the other end has been closed
+                self.shutdown(socket.SHUT_RDWR)
+            self.waiters.wake()
+            has_turn = self._take_turn(_PATIENCE)
+        try:
+            super().close()
+        finally:
+            if has_turn:
+                self._turn.release()
+                self.waiters.wake()
+
+    def _take_turn(self, timeout: float | None) -> bool:
+        if current_greenlet() is None:
+            return self._turn.acquire(timeout=-1 if timeout is None else timeout)
+        return self.waiters.wait_until(lambda: self._turn.acquire(blocking=False), timeout)
 
     def _read_into(self, read: list[bytes], size: int, flags: int) -> bool:
         with suppress(BlockingIOError):
