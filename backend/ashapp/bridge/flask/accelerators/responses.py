@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask.app import Flask
+    from flask.json.provider import JSONProvider
 
 __all__ = ["PLAIN", "RESPONSE_CLASSES", "Responses"]
 
@@ -67,11 +68,10 @@ class Responses:
         self._app = app
         self._attributes = vars(app)
         self._replacement = replacement
-        # By the type of the content, for the defaults of the class.
-        self._templates: dict[str | None, _Template | None] = {}
-        self._defaults: Any = None
+        # By the type of the content and the defaults of the class.
+        self._templates: dict[tuple[Any, ...], _Template | None] = {}
         # Its options, and what encodes by them.
-        self._encoder: tuple[_Options, Callable[[Any], str]] | None = None
+        self._encoder: tuple[_Options, Callable[[Any], bytes]] | None = None
 
     def make_response(self, value: dict[Any, Any] | list[Any] | str | bytes) -> flask.Response | None:
         """Return the response for *value*, which is of exactly one of these types, or None to leave it."""
@@ -88,36 +88,36 @@ class Responses:
         return self._make(value)
 
     def _make(self, value: dict[Any, Any] | list[Any] | str | bytes) -> flask.Response | None:
-        app = self._app
-        if app.response_class is not flask.Response:
+        app, kind = self._app, flask.Response
+        if app.response_class is not kind:
             return None
-        if type(value) is bytes:
-            return self._respond(value, None)
+        body, mimetype = value, None
         if type(value) is str:
-            return self._respond(value.encode(), None)
-        provider = app.json
-        if type(provider) is not DefaultJSONProvider or not _is_plain(provider):
-            return None
-        return self._respond(f"{self._encode(provider, value)}\n".encode(), provider.mimetype)
+            body = value.encode()
+        elif type(value) is not bytes:
+            provider: Any = app.json
+            encode = self._encoder_of(provider)
+            if encode is None:
+                return None
+            body, mimetype = encode(value), provider.mimetype
+        key = (mimetype, kind.default_mimetype, kind.default_status, kind.automatically_set_content_length)
+        try:
+            template = self._templates[key]
+        except KeyError:
+            template = self._templates[key] = _template(kind(b"", mimetype=mimetype))
+        return None if template is None else template.respond(body)
 
-    def _encode(self, provider: DefaultJSONProvider, value: Any) -> str:
-        """Return *value* as JSON; see ``DefaultJSONProvider.response``."""
-        is_compact = not ((provider.compact is None and self._app.debug) or provider.compact is False)
+    def _encoder_of(self, provider: JSONProvider) -> Callable[[Any], bytes] | None:
+        """Return what encodes as *provider* does, or None where that is not as Flask has it."""
+        if type(provider) is not DefaultJSONProvider or not _is_plain(vars(provider)):
+            return None
+        compact = provider.compact
+        is_compact = not self._app.debug if compact is None else compact is not False
         options = (provider.default, provider.ensure_ascii, provider.sort_keys, is_compact)
         encoder = self._encoder
         if encoder is None or encoder[0] != options:
             encoder = self._encoder = options, _encoder(options)
-        return encoder[1](value)
-
-    def _respond(self, body: bytes, mimetype: str | None) -> flask.Response | None:
-        kind = flask.Response
-        defaults = kind.default_mimetype, kind.default_status, kind.automatically_set_content_length
-        if defaults != self._defaults:
-            self._templates, self._defaults = {}, defaults
-        if mimetype not in self._templates:
-            self._templates[mimetype] = _template(flask.Response(b"", mimetype=mimetype))
-        template = self._templates[mimetype]
-        return None if template is None else template.respond(body)
+        return encoder[1]
 
 
 class _Template:
@@ -127,7 +127,7 @@ class _Template:
         self._content_type = "Content-Type", made.headers["Content-Type"]
         self._status, self._status_code = made.status, made.status_code
 
-    def respond(self, body: bytes) -> flask.Response:
+    def respond(self, body: Any) -> flask.Response:
         headers = Headers.__new__(Headers)
         headers._list = [self._content_type, ("Content-Length", str(len(body)))]
         # One by one: an object that is given a dict takes longer.
@@ -141,8 +141,8 @@ class _Template:
         return response
 
 
-def _encoder(options: _Options) -> Callable[[Any], str]:
-    """Return what encodes by *options*, as ``json.dumps`` does for Flask."""
+def _encoder(options: _Options) -> Callable[[Any], bytes]:
+    """Return what encodes by *options*, as Flask does by ``json.dumps``."""
     default, ensure_ascii, sort_keys, is_compact = options
     made = json.JSONEncoder(
         default=default,
@@ -154,30 +154,31 @@ def _encoder(options: _Options) -> Callable[[Any], str]:
     text = encoders.encode_basestring_ascii if ensure_ascii else encoders.encode_basestring
     rest = (default, text, None, ":", ",", sort_keys, False, True)
     make: Any = vars(encoders).get("c_make_encoder")
-
     spare: list[Any] = []
 
-    def encode(value: Any) -> str:
+    def encode_as_made(value: Any) -> bytes:
+        return f"{made.encode(value)}\n".encode()
+
+    def encode(value: Any) -> bytes:
         # One that is used is not there for others, nor is one that has failed: its dict has the containers
         # around the one that is encoded, to find circles.
         try:
             encoder = spare.pop()
         except IndexError:
             encoder = make({}, *rest)
-        text = "".join(encoder(value, 0))
+        parts = encoder(value, 0)
         spare.append(encoder)
-        return text
+        return "".join((*parts, "\n")).encode()
 
     try:
-        is_same = is_compact and encode(_SAMPLE) == made.encode(_SAMPLE)
+        is_same = is_compact and encode(_SAMPLE) == encode_as_made(_SAMPLE)
     except TypeError:  # what makes encoders in C takes something else, or is not there
         is_same = False
-    return encode if is_same else made.encode
+    return encode if is_same else encode_as_made
 
 
-def _is_plain(provider: DefaultJSONProvider) -> bool:
-    """Say whether *provider* does as Flask has it, by ``json`` as Python has it."""
-    own = vars(provider)
+def _is_plain(own: dict[str, Any]) -> bool:
+    """Say whether a provider that has *own* does as Flask has it, by ``json`` as Python has it."""
     return (
         "response" not in own
         and "dumps" not in own
