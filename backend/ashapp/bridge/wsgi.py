@@ -18,7 +18,11 @@ from ashapp.bridge.admission.websockets import DEFAULT_WEBSOCKET_THREADS, Websoc
 from ashapp.bridge.concurrency.threads.thread_locals import are_isolated
 from ashapp.bridge.forked_children import look_after_forks
 from ashapp.bridge.lifespan import Lifespan
-from ashapp.bridge.messages.environ import body_is_announced, build_environ, server_constants
+from ashapp.bridge.messages.environ import (
+    body_is_announced,
+    build_environ,
+    environ_template,
+)
 from ashapp.bridge.messages.upgrades import ending_upgrade
 from ashapp.bridge.mounts import Mounts
 from ashapp.bridge.options import accept_old_names, refuse_unknown
@@ -84,11 +88,11 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         is_multiprocess = options.get("multiprocess")
         if is_multiprocess is None:
             is_multiprocess = self.has_siblings or multiprocessing.parent_process() is not None
-        self._constants = {
-            **server_constants(multithread=self.threads.size > 1, multiprocess=is_multiprocess),
-            ADMISSION: self.admission,
-            DEPARTURES: self.departures,
-        }
+        self._template = environ_template(
+            {ADMISSION: self.admission, DEPARTURES: self.departures},
+            multithread=self.threads.size > 1,
+            multiprocess=is_multiprocess,
+        )
 
     @property
     def wsgi_application(self) -> Any:
@@ -182,7 +186,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         Raises:
             RequestRejected: the headers contradict each other.
         """
-        return build_environ(scope, body, self._constants, self.duplicate_header_limit)
+        return build_environ(scope, body, self._template, self.duplicate_header_limit)
 
     def max_body_length(self) -> int | None:
         """Return the greatest length of the body that is read now, in bytes; None for any."""

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from ashapp.bridge.messages.environ import (
     body_is_announced,
     build_environ,
+    environ_template,
     expects_continue,
-    server_constants,
 )
 from ashapp.bridge.messages.errors import RequestRejected
 from tests.support.asgi import http_scope
 
-CONSTANTS = server_constants(multithread=True, multiprocess=False)
+TEMPLATE = environ_template({}, multithread=True, multiprocess=False)
 
 
 def environ_of(*args: Any, **entries: Any) -> dict[str, Any]:
-    return build_environ(http_scope(*args, **entries), io.BytesIO(), CONSTANTS, 100)
+    return build_environ(http_scope(*args, **entries), io.BytesIO(), TEMPLATE, 100)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_entries_that_only_a_transport_in_the_process_can_give_are_merged() -> N
 
 def test_environ_of_the_least_scope() -> None:
     scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/"}
-    environ = build_environ(scope, io.BytesIO(), CONSTANTS, 100)
+    environ = build_environ(scope, io.BytesIO(), TEMPLATE, 100)
     assert environ["PATH_INFO"] == environ["REQUEST_URI"] == "/"
     assert environ["QUERY_STRING"] == environ["SCRIPT_NAME"] == environ["REMOTE_ADDR"] == ""
     assert all(isinstance(environ[key], str) for key in environ if key.isupper())

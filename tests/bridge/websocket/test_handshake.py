@@ -7,7 +7,7 @@ import pytest
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import Request
 
-from ashapp.bridge.messages.environ import build_environ
+from ashapp.bridge.messages.environ import build_environ, environ_template
 from ashapp.bridge.messages.types import Environ, Scope
 from ashapp.bridge.websocket.handshake import as_request
 
@@ -38,7 +38,8 @@ def environ(**changes: Any) -> Environ:
         "subprotocols": ["a", "b"],
         **changes,
     }
-    return build_environ(as_request(scope), None, {}, 100)
+    template = environ_template({}, multithread=True, multiprocess=True)
+    return build_environ(as_request(scope), None, template, 100)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def options(bridge: WsgiToAsgi) -> dict[str, Any]:
         "threads": bridge.threads.size,
         "async_threads": getattr(getattr(bridge, "request_threads", None), "size", None),
         "task_grace": bridge.service.grace,
-        "multiprocess": bridge._constants["wsgi.multiprocess"],
+        "multiprocess": bridge._template("", None, None, "1.1")["wsgi.multiprocess"],
         "limit_in_flight": admission.limit_in_flight,
         "limit_queue": admission.limit_queue,
         "limit_websockets": bridge.websockets.limit,

@@ -2,7 +2,7 @@
 """From an ASGI HTTP scope to a WSGI environ (PEP 3333, "environ Variables"). No I/O."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +12,14 @@ from ashapp.bridge.messages.headers import add_request_headers
 from ashapp.bridge.messages.paths import split_path
 from ashapp.bridge.messages.types import Environ, Scope
 
-__all__ = ["ENVIRON_EXTENSION", "body_is_announced", "build_environ", "expects_continue", "server_constants"]
+__all__ = [
+    "ENVIRON_EXTENSION",
+    "Template",
+    "body_is_announced",
+    "build_environ",
+    "environ_template",
+    "expects_continue",
+]
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0", "3": "HTTP/3.0"}
@@ -21,6 +28,8 @@ _UNFRAMED_PROTOCOLS = {"HTTP/2.0", "HTTP/3.0"}
 #: An extension of the scope: a mapping of entries for the environ.
 ENVIRON_EXTENSION = "wsgi.environ"
 
+Template = Callable[[str, int | None, str | None, str], Environ]
+
 # What each request has of its own.
 _OF_EACH_REQUEST = (
     *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "REMOTE_ADDR"),
@@ -28,28 +37,43 @@ _OF_EACH_REQUEST = (
 )
 
 
-def server_constants(*, multithread: bool, multiprocess: bool) -> Mapping[str, Any]:
-    """Return the environ entries that are the same for every request of one server.
+def environ_template(entries: Mapping[str, Any], *, multithread: bool, multiprocess: bool) -> Template:
+    """Return what returns, for a server, an environ to be copied, with *entries*, and room for the rest.
 
     *multithread* and *multiprocess* tell the application whether it may be entered by another
     thread, or another process, at the same time.
     """
-    return {
-        "SERVER_SOFTWARE": "ashapp",
-        "wsgi.version": (1, 0),
-        "wsgi.multithread": multithread,
-        "wsgi.multiprocess": multiprocess,
-        "wsgi.run_once": False,
-        # The bridge ends the stream where the body ends, so a chunked upload can be read to its end.
-        "wsgi.input_terminated": True,
-        "wsgi.file_wrapper": file_wrapper,
-    }
+
+    @lru_cache(maxsize=64)
+    def template(host: str, port: int | None, scheme: str | None, version: str) -> Environ:
+        scheme = scheme or "http"
+        environ = {
+            # To grow takes a dict more time.
+            **dict.fromkeys(_OF_EACH_REQUEST),
+            **entries,
+            "SERVER_SOFTWARE": "ashapp",
+            # A Unix socket has a path for a host, and no port.
+            "SERVER_NAME": "localhost" if port is None else host,
+            "SERVER_PORT": _DEFAULT_PORTS.get(scheme, "80") if port is None else str(port),
+            "SERVER_PROTOCOL": _PROTOCOLS.get(version) or f"HTTP/{version}",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": scheme,
+            "wsgi.multithread": multithread,
+            "wsgi.multiprocess": multiprocess,
+            "wsgi.run_once": False,
+            # The bridge ends the stream where the body ends, so a chunked upload can be read to its end.
+            "wsgi.input_terminated": True,
+            "wsgi.file_wrapper": file_wrapper,
+        }
+        return {**environ, "HTTPS": "on"} if scheme == "https" else environ
+
+    return template
 
 
-def build_environ(
-    scope: Scope, body: Any, constants: Mapping[str, Any], duplicate_header_limit: int | None
-) -> Environ:
+def build_environ(scope: Scope, body: Any, template: Template, duplicate_header_limit: int | None) -> Environ:
     """Return the environ of the HTTP *scope*, with *body* as ``wsgi.input``.
+
+    *template* is what ``environ_template`` has returned.
 
     Text is latin-1 over the client's bytes, as PEP 3333 says ("Unicode Issues"): a path or a
     query that is not UTF-8 passes through byte for byte.
@@ -65,9 +89,8 @@ def build_environ(
     if query:
         uri = f"{uri}?{query}"
     client = scope.get("client")
-    server = scope.get("server") or ("localhost", None)
-    environ = _server(*server, scope.get("scheme"), scope["http_version"]).copy()
-    environ |= constants
+    host, port = scope.get("server") or ("localhost", None)
+    environ = template(host, port, scope.get("scheme"), scope["http_version"]).copy()
     environ["REQUEST_METHOD"] = scope["method"]
     environ["SCRIPT_NAME"] = script_name
     environ["PATH_INFO"] = path_info
@@ -83,21 +106,6 @@ def build_environ(
     if (extensions := scope.get("extensions")) and ENVIRON_EXTENSION in extensions:
         environ |= extensions[ENVIRON_EXTENSION]
     return environ
-
-
-@lru_cache(maxsize=64)
-def _server(host: str, port: int | None, scheme: str | None, version: str) -> Environ:
-    """Return an environ with what is of the server, and room for the rest: to grow takes a dict more time."""
-    scheme = scheme or "http"
-    entries = {
-        **dict.fromkeys(_OF_EACH_REQUEST),
-        # A Unix socket has a path for a host, and no port.
-        "SERVER_NAME": "localhost" if port is None else host,
-        "SERVER_PORT": _DEFAULT_PORTS.get(scheme, "80") if port is None else str(port),
-        "SERVER_PROTOCOL": _PROTOCOLS.get(version) or f"HTTP/{version}",
-        "wsgi.url_scheme": scheme,
-    }
-    return {**entries, "HTTPS": "on"} if scheme == "https" else entries
 
 
 def body_is_announced(environ: Environ) -> bool:

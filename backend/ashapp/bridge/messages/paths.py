@@ -17,7 +17,11 @@ def split_path(scope: Scope) -> tuple[str, str, str]:
     ``root_path`` is taken off the path only where it ends at a ``/``: ``/api`` is no prefix of
     ``/apiv2``. A server that leaves it off ``path`` (before ASGI 2.4) is understood as well.
     """
-    path, quoted = _path(scope)
+    path: str = scope["path"]
+    raw: bytes | None = scope.get("raw_path")
+    quoted = "" if raw is None else raw.decode("latin-1")
+    if quoted != path or "%" in quoted:
+        path, quoted = _quote(path, raw)
     root_path = scope.get("root_path", "")
     if not root_path:
         return "", path or "/", quoted or "/"
@@ -36,21 +40,16 @@ def split_path(scope: Scope) -> tuple[str, str, str]:
     return root, path, quoted
 
 
-def _path(scope: Scope) -> tuple[str, str]:
-    """Return the path as latin-1 text over its bytes, and as the client quoted it.
+def _quote(path: str, raw: bytes | None) -> tuple[str, str]:
+    """Return *path* as latin-1 text over its bytes, and as the client quoted it.
 
-    ``raw_path`` has the client's bytes. It is optional, and a middleware that rewrites ``path``
+    *raw* has the client's bytes. It is optional, and a middleware that rewrites the path
     may forget it, so it counts only where the two agree.
     """
-    path: str = scope["path"]
-    raw: bytes | None = scope.get("raw_path")
     if raw is not None:
-        quoted = raw.decode("latin-1")
-        if quoted == path and "%" not in quoted:
-            return path, quoted
         unquoted = unquote_to_bytes(raw)
         if unquoted.decode("utf-8", "replace") == path:
-            return unquoted.decode("latin-1"), quoted
+            return unquoted.decode("latin-1"), raw.decode("latin-1")
     encoded = _encode(path)
     return encoded.decode("latin-1"), quote_from_bytes(encoded, safe=_SAFE)
 
