@@ -19,7 +19,7 @@ import flask.globals
 
 from ashapp.bridge.flask.accelerators.contexts import METHODS
 from ashapp.bridge.flask.accelerators.originals import AsReplaced, Originals
-from ashapp.bridge.flask.accelerators.wsgi_responses import whole_response
+from ashapp.bridge.flask.accelerators.wsgi_responses import responses_hold, whole_response
 from ashapp.bridge.loop_or_thread.marks import is_kept
 from ashapp.bridge.loop_or_thread.views import makes_coroutine
 
@@ -90,6 +90,7 @@ class AsyncDispatch:
             and self._methods.still_hold()
             and methods == _FLASK.methods
             and self._contexts.classes_hold()
+            and responses_hold()
         )
 
     async def _serve(self, call: LoopCall) -> None:

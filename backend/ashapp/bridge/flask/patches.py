@@ -59,6 +59,7 @@ _INDEX = "flask/accelerators/rule_index.py"
 _CONTEXTS = "flask/accelerators/contexts.py"
 _DISPATCHING = "flask/accelerators/dispatching.py"
 _ASYNC_DISPATCH = "flask/async_dispatch.py"
+_REQUESTS = "flask/accelerators/requests.py"
 _RESPONSES = "flask/accelerators/responses.py"
 _STREAM = "streams/sync_stream.py"
 _SESSIONS = "flask/accelerators/sessions.py"
@@ -126,9 +127,9 @@ READ = (
         *("werkzeug.wrappers.Response._on_close", "close() may call nothing"),
         f"request/async_bodies.py {_RESPONSES}",
     ),
-    Patch("werkzeug.wrappers.Response._status", _MADE, _RESPONSES),
-    Patch("werkzeug.wrappers.Response._status_code", _MADE, _RESPONSES),
-    Patch("werkzeug.datastructures.Headers._list", _MADE, f"{_RESPONSES} {_WSGI_RESPONSES}"),
+    Patch("werkzeug.wrappers.Response._status", _MADE, f"{_RESPONSES} {_WSGI_RESPONSES}"),
+    Patch("werkzeug.wrappers.Response._status_code", _MADE, f"{_RESPONSES} {_WSGI_RESPONSES}"),
+    Patch("werkzeug.datastructures.Headers._list", _MADE, f"{_REQUESTS} {_RESPONSES} {_WSGI_RESPONSES}"),
     Patch("flask.Flask._got_first_request", "it is Flask's to set it", _DISPATCHING),
     Patch(
         *("flask.globals._cv_app", "its proxies are slow, and can't be set"),

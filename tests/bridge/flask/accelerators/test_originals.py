@@ -10,6 +10,7 @@ import pytest
 from flask.ctx import AppContext
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import SecureCookieSessionInterface
+from werkzeug.datastructures import EnvironHeaders, Headers
 from werkzeug.wrappers import Request, Response
 
 from ashapp import FlaskToAsgi
@@ -71,7 +72,7 @@ REPLACED = [
     *((flask.Flask, name) for name in ("do_teardown_request", "do_teardown_appcontext")),
     *((flask.Flask, name) for name in ("preprocess_request", "app_context", "make_response")),
     *((flask.Flask, name) for name in ("__call__", "wsgi_app", "full_dispatch_request")),
-    (Request, "close"),
+    *((Request, "close"), (Headers, "__init__"), (EnvironHeaders, "__init__")),
 ]
 # Those that the bridge has on the object by now: it has kept the method that was there.
 KEPT = {
@@ -98,6 +99,14 @@ async def test_what_is_replaced_while_the_application_is_served_is_called(
     second = await fetch(bridge)
     assert bool(called) == (name not in KEPT)
     assert (second.sent[0], second.body) == (first.sent[0], first.body)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_so_is_a_property_of_a_response(monkeypatch: pytest.MonkeyPatch, *, is_async: bool) -> None:
+    bridge = FlaskToAsgi(make_app(is_async=is_async))
+    await fetch(bridge)
+    monkeypatch.setattr(Response, "status", property(lambda _: "202 Own"))
+    assert (await fetch(bridge)).status == 202
 
 
 OWN = ["dispatch_request", "finalize_request", "process_response", "wsgi_app"]

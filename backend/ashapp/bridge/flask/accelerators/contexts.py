@@ -20,6 +20,7 @@ from flask import appcontext_popped, appcontext_pushed, appcontext_tearing_down,
 from flask.app import Flask
 from flask.ctx import AppContext
 from flask.wrappers import Request
+from werkzeug.datastructures import EnvironHeaders, Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.request import Request as SansIoRequest
 
@@ -68,6 +69,8 @@ def _look(kind: type[Flask] = Flask) -> tuple[Any, ...]:
         Request.__init__,
         Request.close,
         SansIoRequest.__init__,
+        EnvironHeaders.__init__,
+        Headers.__init__,
     )
 
 
@@ -78,6 +81,8 @@ _CLASSES = AllOriginals(
     Originals("flask.ctx.AppContext", "__init__", "push", "pop"),
     Originals("werkzeug.wrappers.request.Request", "__init__", "close"),
     Originals("werkzeug.sansio.request.Request", "__init__"),
+    Originals("werkzeug.datastructures.headers.EnvironHeaders", "__init__"),
+    Originals("werkzeug.datastructures.headers.Headers", "__init__"),
 )
 _ALL_CLASSES = (_CLASSES, SESSION_CLASSES, RESPONSE_CLASSES)
 _look_at_sessions, _look_at_responses = SESSION_CLASSES.look, RESPONSE_CLASSES.look

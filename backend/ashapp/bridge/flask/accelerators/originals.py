@@ -83,6 +83,8 @@ KNOWN: dict[str, dict[str, str]] = {
     },
     "flask.sessions.SecureCookieSession": {"__init__": "__init__ super"},
     "werkzeug.datastructures.structures.CallbackDict": {"__init__": "__init__ on_update super"},
+    "werkzeug.datastructures.headers.Headers": {"__init__": "_list extend"},
+    "werkzeug.datastructures.headers.EnvironHeaders": {"__init__": "__init__ environ super"},
     "werkzeug.wrappers.request.Request": {
         "__init__": "EnvironHeaders __init__ _get_server _wsgi_decoding_dance encode environ get shallow "
         "super",

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# ruff: noqa: SLF001 - see ``flask/patches.py``
 """Flask's request object for an environ, with the attributes that Werkzeug's two constructors give it."""
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def make_request(environ: Environ) -> Request:
     request.root_path = root.rstrip("/")
     request.path = "/" + path.lstrip("/")
     request.query_string = query.encode("latin-1")
-    request.headers = EnvironHeaders(environ)
+    request.headers = headers = EnvironHeaders.__new__(EnvironHeaders)
+    headers._list = []
+    headers.environ = environ
     request.remote_addr = address
     request.environ = environ
     request.shallow = False

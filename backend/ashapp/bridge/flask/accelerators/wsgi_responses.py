@@ -5,13 +5,14 @@
 ``Response.get_wsgi_response`` copies the headers, for it may change some of them, and wraps the body twice.
 Of a response with a length and one piece of bytes nothing is changed. The list of its headers will do then,
 and a list for the body, which closes the response as Werkzeug's iterator does. What serves async views needs
-no list: ``whole_response``.
+no list for a response of Flask's own class: ``whole_response``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import flask
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from ashapp.bridge.messages.types import Environ
 
-__all__ = ["REPLACED", "get_wsgi_response", "whole_response"]
+__all__ = ["REPLACED", "get_wsgi_response", "responses_hold", "whole_response"]
 
 #: What ``get_wsgi_response`` takes the place of.
 REPLACED = Originals("werkzeug.wrappers.response.Response", "get_wsgi_response")
@@ -32,7 +33,7 @@ _ORIGINALS = Originals(
     "werkzeug.wrappers.response.Response", "get_wsgi_headers", "get_app_iter", "iter_encoded", "close"
 )
 _get_wsgi_response = Response.get_wsgi_response
-_CALL = Response.__call__
+_OTHERS = Response.__call__, Response.status, Response.status_code
 _WITHOUT_BODY = (204, 304)
 # Headers that Werkzeug changes.
 _CHANGED = frozenset({"location", "content-location"})
@@ -61,23 +62,40 @@ def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes]
     return _get_wsgi_response(self, environ)
 
 
-def whole_response(response: Response, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes] | None:
-    """Return status, headers and body of *response* if they go out as they are, and no function follows."""
-    kind = type(response)
-    if (
-        kind.__call__ is _CALL
+def responses_hold() -> bool:
+    """Say whether Flask's responses have all that ``whole_response`` leaves out."""
+    kind = flask.Response
+    found = (kind.get_wsgi_headers, kind.get_app_iter, kind.iter_encoded, kind.close)
+    return (
+        found == _ORIGINALS.methods
         and kind.get_wsgi_response is get_wsgi_response
+        and (kind.__call__, kind.status, kind.status_code) == _OTHERS
+    )
+
+
+def whole_response(response: Response, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes] | None:
+    """Return status, headers and body of *response* if they go out as they are, and no function follows.
+
+    Only for a request for which ``responses_hold``.
+    """
+    if (
+        type(response) is flask.Response
         and getattr(response, "_on_close", None) == []
-        and _is_whole(response, environ)
+        and _is_complete(response, environ, response._status_code)
     ):
         body: Any = response.response
-        return response.status, response.headers._list, body[0]
+        return response._status, response.headers._list, body[0]
     return None
 
 
 def _is_whole(response: Response, environ: Environ) -> bool:
-    body: Any = response.response
     kind = type(response)
+    found = (kind.get_wsgi_headers, kind.get_app_iter, kind.iter_encoded, kind.close)
+    return found == _ORIGINALS.methods and _is_complete(response, environ, response.status_code)
+
+
+def _is_complete(response: Response, environ: Environ, code: int) -> bool:
+    body: Any = response.response
     return (
         type(body) is list
         and len(body) == 1
@@ -85,8 +103,7 @@ def _is_whole(response: Response, environ: Environ) -> bool:
         and type(response.headers) is Headers
         and environ["REQUEST_METHOD"] != "HEAD"
         and not response.direct_passthrough
-        and (kind.get_wsgi_headers, kind.get_app_iter, kind.iter_encoded, kind.close) == _ORIGINALS.methods
-        and 200 <= response.status_code not in _WITHOUT_BODY
+        and 200 <= code not in _WITHOUT_BODY
         and _need_no_change(response.headers._list)
     )
 
