@@ -3,6 +3,7 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import flask
@@ -10,6 +11,7 @@ import pytest
 from asgiref.local import Local
 from asgiref.sync import async_to_sync, sync_to_async
 
+from ashapp import sse
 from ashapp.bridge import FlaskToAsgi
 from tests.support.asgi import fetch
 
@@ -53,6 +55,20 @@ async def test_all_of_a_request_sees_it_and_no_other_request_does(app: flask.Fla
     await asyncio.gather(*(fetch(bridge) for _ in range(3)))
     assert len(seen[0]) == 11
     assert seen == [seen[0]] * 4
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_the_thread_of_an_event_stream_sees_it(app: flask.Flask, kind: str) -> None:
+    app.before_request(step)
+
+    def events() -> Iterator[str]:
+        yield f"{local.steps}"
+
+    async def view() -> flask.Response:
+        return sse(events())
+
+    app.add_url_rule("/", "view", view if kind == "async" else lambda: sse(events()))
+    assert b"['sync']" in (await fetch(FlaskToAsgi(app))).body
 
 
 async def test_a_hook_that_runs_a_coroutine_takes_no_thread_from_the_view(app: flask.Flask) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import flask.globals
 
 from ashapp.bridge.admission.departures import Departures
+from ashapp.bridge.concurrency.threads.asgiref_locals import carry_locals
 from ashapp.bridge.streams.event import END, HEARTBEAT, LEAVE, encode, farewell
 
 __all__ = ["SyncStream"]
@@ -80,6 +81,7 @@ class SyncStream:
             return HEARTBEAT
 
     def _produce(self) -> None:
+        carry_locals()
         _take_over(self._source)
         try:
             try:
