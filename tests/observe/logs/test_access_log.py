@@ -178,3 +178,12 @@ def test_the_line_of_each_observation_is_as_it_was_at_its_end() -> None:
     assert "error" not in first
     assert second["error"] == "LookupError"
     assert "secret" not in stream.getvalue()
+
+
+def test_addresses_of_many_clients_do_not_fill_the_memory() -> None:
+    make_line = JsonLine()
+    for number in range(2_500):
+        address = f"2001:db8::{number:x}"
+        line = make_line(observation(client=(address, 4711)), NOW)
+        assert f'"client":"{address}"' in line
+    assert len(make_line._clients) <= 1_000

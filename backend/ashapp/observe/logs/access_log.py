@@ -37,6 +37,7 @@ _text: Callable[[str], str] = encode_basestring_ascii
 # A method (None of a WebSocket), a route, a status and a place.
 _Kind = tuple[str | None, str | None, int | None, str | None]
 _MOST_KINDS = 10_000
+_MOST_CLIENTS = 1_000
 
 # Numbers as text: to format one takes three times as long as to look it up, and a float ten times.
 _NUMBERS = [str(number) for number in range(1000)]
@@ -44,45 +45,48 @@ _DIGITS = [f"{number:03d}" for number in range(1000)]
 # In microseconds.
 _SECOND = 1_000_000
 
+_END = '"}\n'
+
 
 class JsonLine:
     """Makes the line as JSON; with the query string if *query* is true, which may hold secrets."""
 
     def __init__(self, *, query: bool = False) -> None:
         self._query = query
-        self._second = -1
-        self._stamp = ""
+        # The second that the last line was of, and what lines begin with in it.
+        self._second = -1.0
+        self._beginning = ""
         # What lines of one kind have in common, by what that is made of.
         self._fragments: dict[_Kind, tuple[str, str, str]] = {}
+        self._clients: dict[str, str] = {}
 
     def __call__(self, observation: Observation, now: float) -> str:
         """Return the line of a request that has ended *now*."""
-        second = floor(now)
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        scope = observation.scope
-        kind = (scope.get("method"), observation.route, observation.status, observation.place)
-        event, before_bytes, place = self._fragments.get(kind) or self._fragments_of(kind)
+        past = now - self._second
+        if not 0 <= past < 1:
+            self._second = float(floor(now))
+            self._beginning = time.strftime('{"timestamp":"%Y-%m-%dT%H:%M:%S.', time.gmtime(self._second))
+            past = now - self._second
+        scope, place, sent = observation.scope, observation.place, observation.sent
+        method = scope["method"] if observation.details is None else None
+        kind = (method, observation.route, observation.status, place)
+        event, before_bytes, after_times = self._fragments.get(kind) or self._fragments_of(kind)
+        if self._query:
+            before_bytes = f',"query":{_text(_query(observation))}{before_bytes}'
         client = scope.get("client")
-        query = f'"query":{_text(_query(observation))},' if self._query else ""
-        rest = ',"disconnected":true' if observation.disconnected else ""
-        if observation.failure is not None:
-            rest += f',"error":{_text(observation.failure)}'
-        if observation.details is not None:
-            rest += f",{json.dumps(dict(observation.details), separators=(',', ':'))[1:-1]}"
-        micros = floor((now - second) * 1e6)
-        duration, queued = floor(observation.duration * 1e6 + 0.5), floor(observation.queued * 1e6 + 0.5)
+        address = (self._clients.get(client[0]) or self._text_of(client[0])) if client else "null"
+        is_plain = method is not None and observation.failure is None and not observation.disconnected
+        micros, duration = floor(past * 1e6), floor(observation.duration * 1e6 + 0.5)
+        queued = floor(observation.queued * 1e6 + 0.5) if place == "thread" else 0
         return (
-            f'{{"timestamp":"{self._stamp}.{_DIGITS[micros // 1000]}{_DIGITS[micros % 1000]}{event}'
-            f"{_text(scope['path'])},{query}{before_bytes}{observation.sent},"
+            f"{self._beginning}{_DIGITS[micros // 1000]}{_DIGITS[micros % 1000]}{event}{_text(scope['path'])}"
+            f"{before_bytes}{_NUMBERS[sent] if sent < 1000 else sent},"
             f'"duration_ms":{_NUMBERS[duration // 1000] if duration < _SECOND else duration // 1000}'
             f".{_DIGITS[duration % 1000]},"
             f'"queued_ms":{_NUMBERS[queued // 1000] if queued < _SECOND else queued // 1000}'
-            f".{_DIGITS[queued % 1000]}{place}"
-            f"{_text(client[0]) if client else 'null'},"
+            f".{_DIGITS[queued % 1000]}{after_times}{address},"
             f'"request_id":"{observation.request_id}","trace_id":"{observation.trace_id}",'
-            f'"span_id":"{observation.span_id}"{rest}}}\n'
+            f'"span_id":"{observation.span_id}{_END if is_plain else _end(observation)}'
         )
 
     def _fragments_of(self, kind: _Kind) -> tuple[str, str, str]:
@@ -94,12 +98,18 @@ class JsonLine:
             f'"method":{_text(method or "GET")},"path":'
         )
         shown = "null" if status is None else status
-        before_bytes = f'"route":{_optional(route)},"status":{shown},"bytes":'
+        before_bytes = f',"route":{_optional(route)},"status":{shown},"bytes":'
         made = event, before_bytes, f',"place":{_optional(place)},"client":'
         # What clients make up must not fill the memory.
         if len(self._fragments) < _MOST_KINDS:
             self._fragments[kind] = made
         return made
+
+    def _text_of(self, client: str) -> str:
+        if len(self._clients) >= _MOST_CLIENTS:
+            self._clients.clear()
+        text = self._clients[client] = _text(client)
+        return text
 
 
 class ConsoleLine:
@@ -130,6 +140,18 @@ class ConsoleLine:
             **(observation.details or {}),
         }
         return f"{self._render(None, 'info', event)!s}\n"
+
+
+def _end(observation: Observation) -> str:
+    """Return the end of the line, with the members that are there only where they apply."""
+    end = '"'
+    if observation.disconnected:
+        end += ',"disconnected":true'
+    if observation.failure is not None:
+        end += f',"error":{_text(observation.failure)}'
+    if observation.details is not None:
+        end += f",{json.dumps(dict(observation.details), separators=(',', ':'))[1:-1]}"
+    return f"{end}}}\n"
 
 
 def _optional(text: str | None) -> str:

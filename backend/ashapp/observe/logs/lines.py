@@ -57,10 +57,9 @@ class Lines:
     At most *limit* bytes wait for a reader. A stream without a descriptor is written to at once.
     """
 
-    #: Makes the lines of requests that have ended.
-    make_line: AccessLine
-
     def __init__(self, stream: TextIO | None = None, limit: int = _LIMIT) -> None:
+        #: Makes the lines of requests that have ended: none, without an access log.
+        self.make_line: AccessLine = lambda *_: ""
         self._stream = stream
         self._limit = limit
         self._is_forked = False
@@ -129,15 +128,16 @@ class Lines:
         has_room, has_room_for_access = used < self._limit, used < self._limit // 4 * 3
         # From the clock that times requests to the time of day.
         shift = time.time() - time.perf_counter()
+        take, make_line = self._waiting.popleft, self.make_line
         lines: list[str] = []
         for _ in range(count):
-            entry = self._waiting.popleft()
+            entry = take()
             if isinstance(entry, str):
                 if has_room:
                     lines.append(entry)
             elif has_room_for_access:
                 try:
-                    lines.append(self.make_line(entry, shift + entry.ended_at))
+                    lines.append(make_line(entry, shift + entry.ended_at))
                 except Exception:  # noqa: S112 - it is counted below
                     continue
         self._dropped += count - len(lines)

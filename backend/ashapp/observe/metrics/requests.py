@@ -59,7 +59,7 @@ class RequestMetrics:
         #: Puts a request or a WebSocket that has ended aside, to be counted.
         self.put: Callable[[Observation], None] = self._waiting.append
         # Where their durations are, until these are written.
-        self._touched: set[Tally] = set()
+        self._touched: list[Tally] = []
         self._lock = threading.Lock()
         # Whether others read what is written.
         self._is_in_files = MULTIPROCESS_VARIABLE in os.environ
@@ -99,33 +99,37 @@ class RequestMetrics:
             self._touched.clear()
 
     def _fold(self) -> None:
-        touched = self._touched
+        take, tallies, touched = self._waiting.popleft, self._tallies, self._touched
         for _ in range(len(self._waiting)):
-            observation = self._waiting.popleft()
+            observation = take()
+            scope, status, place = observation.scope, observation.status, observation.place
             if observation.details is None:
                 self._ended += 1
-            if observation.status == SWITCHED:
-                self._families.closes.labels((observation.details or {}).get("close_code") or "").inc()
-            else:
-                touched.add(self._count(observation))
+            elif status == SWITCHED:
+                self._families.closes.labels(observation.details.get("close_code") or "").inc()
+                continue
+            key = (scope.get("method", "GET"), scope["scheme"], observation.route, status, place)
+            tally = tallies.get(key) or self._tally(key)
+            if not tally.values:
+                touched.append(tally)
+            tally.values.append(observation.duration)
+            if place == "thread":
+                self._waits.values.append(observation.queued)
+            is_plain = status is not None and status < 400 and not observation.disconnected
+            if not is_plain or observation.span is not None:
+                self._note_more(observation, tally)
 
-    def _count(self, observation: Observation) -> Tally:
-        scope, place = observation.scope, observation.place
-        method, scheme = scope.get("method", "GET"), scope.get("scheme", "http")
-        key = (method, scheme, observation.route, observation.status, place)
-        tally = self._tallies.get(key) or self._tally(key)
-        tally.add(observation.duration)
+    def _note_more(self, observation: Observation, tally: Tally) -> None:
+        """Note what not every request has."""
         if observation.span is not None and (labels := _exemplar(observation)):
             tally.note_exemplar(observation.duration, labels)
-        if place == "thread":
-            self._waits.add(observation.queued)
-        elif place is None and observation.status == 503:
+        status = observation.status
+        if observation.place is None and status == 503:
             self._families.shed.inc()
         if observation.disconnected:
             self._families.disconnects.inc()
-        if observation.status is not None and observation.status >= 400:
-            self.errors.note(RecentError(observation.route or "", observation.status, time.time()))
-        return tally
+        if status is not None and status >= 400:
+            self.errors.note(RecentError(observation.route or "", status, time.time()))
 
     def totals(self) -> list[tuple[str, str, int]]:
         """Return how many requests have been counted, by route and place. From any thread."""

@@ -20,10 +20,9 @@ class Tally:
         self._sum = histogram._sum  # noqa: SLF001
         self._buckets = histogram._buckets  # noqa: SLF001
         self._bounds = histogram._upper_bounds  # noqa: SLF001
-        self._values: list[float] = []
+        #: What has been measured since the histogram was told.
+        self.values: list[float] = []
         self._exemplars: dict[int, Exemplar] = {}
-        #: Measures a value, and nothing else: an append to a list.
-        self.add = self._values.append
         #: How many values the histogram has been told of.
         self.count = 0
 
@@ -33,8 +32,8 @@ class Tally:
 
     def write(self) -> None:
         """Tell the histogram of all that has been measured since the last time."""
-        values = sorted(self._values)
-        self._values.clear()
+        values = sorted(self.values)
+        self.values.clear()
         self._sum.inc(sum(values))
         done = 0
         for bucket, bound in enumerate(self._bounds):
