@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import socketio
 from websockets.exceptions import InvalidStatus
@@ -33,6 +34,11 @@ def test_the_snippets_are_an_application_that_serves(capsys: pytest.CaptureFixtu
             with pytest.raises(InvalidStatus) as raised:
                 connect(f"ws://{host}:{port}{path}", proxy=None)
             assert raised.value.response.status_code == status
+        with connect(f"ws://{host}:{port}/news", proxy=None) as news:
+            until(lambda: names["listeners"])
+            assert httpx.post(f"http://{host}:{port}/news", content="hello").status_code == 204
+            assert news.recv(5) == "hello"
+        until(lambda: not names["listeners"])
         with connect(f"ws://{host}:{port}/ticker", proxy=None) as ticker:
             ticker.send("go on")
             assert json.loads(ticker.recv(5)) == {"price": 0}
