@@ -155,7 +155,7 @@ class Endpoint:
 
 
 def _with_arguments(view: F, arguments_of: Callable[[Mapping[str, str]], dict[str, Any]]) -> F:
-    """Return *view* so that it gets the arguments for those of the path; a model that it returns is JSON.
+    """Return *view* so that it gets its arguments, made from those of the path. A model is answered as JSON.
 
     It is async if *view* is. The handler of a WebSocket has that before all arguments.
     """

@@ -83,7 +83,7 @@ class RequestMetrics:
         yield from self._registry.collect()
 
     def flush(self) -> None:
-        """Count all requests that have ended; write what they add up to where others read it."""
+        """Count all requests that have ended. Write the sums, if they are in files that others read."""
         if self._is_in_files:
             self.write()
         else:

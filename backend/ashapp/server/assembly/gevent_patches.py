@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Keep gevent from replacing the threads of a process that serves.
 
-Theory of operation. ``gevent.monkey.patch_all()`` makes a greenlet of what is started as a thread, which runs
-only while the thread that has started it waits in gevent's own way. An event loop never does: no view would
-run on a thread any more. gevent tells its subscribers what it is about to do; so it is told to leave threads,
-and what belongs to them, as they are. The rest (sockets, ``time.sleep``) works in each thread, which has
-greenlets of its own. Those of the main thread run where the loop waits by what gevent has made of selectors:
-asyncio's.
+Theory of operation. After ``gevent.monkey.patch_all()`` each new thread is a greenlet. It runs only while the
+thread that has started it waits in gevent's own way. An event loop never does: no view would run on a thread
+any more. gevent tells its subscribers before it patches. So it can be told to leave threads, and what belongs
+to them, as they are. The rest (sockets, ``time.sleep``) works in each thread, which has greenlets of its own.
+The greenlets of the main thread run where the loop waits by gevent's selectors: that is asyncio's loop.
 """
 
 import importlib

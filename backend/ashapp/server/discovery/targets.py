@@ -143,7 +143,7 @@ def _raised_inside(error: BaseException) -> bool:
 
 
 def _look_up(module: ModuleType, expression: str) -> tuple[object, str]:
-    """Return what *expression* names, or what is the application of *module*, and what to call that."""
+    """Return what *expression* names, or else the application of *module*; and a name for messages."""
     if expression:
         return _evaluate(module, expression)
     found, label = _search(module)

@@ -2,10 +2,10 @@
 """A connection with limits: what both protocols share.
 
 Theory of operation. Nothing of this runs while requests are served: the state of a connection is read from
-what uvicorn keeps anyway. A sweeper looks at each connection now and then. As long as the phase of the
-connection and its cycle (the request that has come last) stay the same, the time that it waits adds up, until
-the limit of that phase is reached. Whether the client takes what is written is asked of the kernel (see
-`delivery`): as long as some of it is left, no other time runs, not even after the end of the connection.
+what uvicorn keeps anyway. A sweeper looks at each connection now and then. While the phase of the connection
+and its cycle (the request that has come last) stay the same, its time adds up, until the limit of the phase
+is reached. The kernel tells whether the client takes what is written (see `delivery`). As long as some of it
+is left, no other time runs, not even after the end of the connection.
 
 A request is refused in its turn: those before it on the connection are answered first, and nothing after it
 is read. If its body is wrong, or does not come, the application is told that the client has gone. The client

@@ -53,7 +53,7 @@ class MainServer(DrainingServer):
             self._idle_ticks = 1  # or its signs of life would be late
 
     def handle_signals(self) -> None:
-        """Let SIGHUP end it too where that means that its terminal is gone, unless it is below ``nohup``."""
+        """Handle SIGHUP too, as the end of its terminal, unless it is below ``nohup``."""
         super().handle_signals()
         if is_on_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             handle(signal.SIGHUP, self.handle_exit)

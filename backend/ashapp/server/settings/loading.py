@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Make the settings of what is given, or one line that says what is wrong and where it came from."""
+"""Makes the settings from all sources. An error is one line: the value, its source, and what is allowed."""
 
 import difflib
 import os

@@ -113,7 +113,7 @@ class ForkServer:
 
 
 def start_fork_server() -> ForkServer | list[int]:
-    """Return the fork server to the one that starts it, and to each process that it forks its descriptors.
+    """Return the fork server in this process. In each process that it forks, return its descriptors.
 
     To be called while this process has one thread and nothing that workers must not have.
 

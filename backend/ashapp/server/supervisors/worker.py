@@ -119,7 +119,7 @@ class Worker:
             self.channel.send((order, text))
 
     def pass_on(self, control: Control, faults: "FaultBoard | None") -> None:
-        """Tell it of the faults that it is to have, and that its stacks are wanted, where that is new."""
+        """Pass on its *faults*, and that operators want its stacks, if either is new since the last call."""
         if faults is not None and self.faults_version != (version := faults.version):
             self.faults_version = version
             self.order(Order.FAULTS, faults.orders(self.pid))
