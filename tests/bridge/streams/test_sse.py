@@ -264,7 +264,7 @@ async def test_idle_streams_of_async_sources_hold_no_thread() -> None:
     flask_app = serve(lambda _last: silent()).wsgi_application
     flask_app.before_request(lambda: None)  # which needs a thread while it runs
     app = FlaskToAsgi(flask_app, async_threads=10)
-    async with AsyncClient(app) as client:
+    async with AsyncClient(app, timeout=60) as client:
         async with asyncio.TaskGroup() as group:
             before = threading.active_count()
             streams = [group.create_task(_first_line(client)) for _ in range(200)]

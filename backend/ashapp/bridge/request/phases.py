@@ -28,7 +28,7 @@ class Phase:
     STARTED: ClassVar[Phase]
     #: The body is made.
     ITERATING: ClassVar[Phase]
-    #: The response is complete: what is behind the end of the body runs, and ``close()``.
+    #: The response is complete, or its body has failed: what is behind its end runs, and ``close()``.
     COMPLETE: ClassVar[Phase]
     #: The application has done with the request.
     ENDED: ClassVar[Phase]

@@ -75,6 +75,8 @@ class WsgiOutput:
         finally:
             close = getattr(iterable, "close", None)
             if close is not None:
+                # Behind an error, too: one that has been cancelled before it has begun would never be called.
+                self.phase = Phase.COMPLETE
                 close()
 
     def _run_out(self, chunks: Iterator[bytes]) -> None:
@@ -132,6 +134,7 @@ class WsgiOutput:
         try:
             self._send_last(body)
         finally:
+            self.phase = Phase.COMPLETE
             close()
 
     def _send_last(self, body: bytes) -> None:

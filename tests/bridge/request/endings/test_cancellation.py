@@ -4,6 +4,7 @@
 import asyncio
 import gc
 import logging
+import threading
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
@@ -22,7 +23,7 @@ from tests.bridge.request.endings.service import (
 from tests.support.asgi import Client, fetch, http_scope, lifespan
 from tests.support.flask import begin
 from tests.support.journal import Journal
-from tests.support.waiting import eventually, until_set
+from tests.support.waiting import PATIENCE, eventually, until_set
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -223,3 +224,48 @@ async def test_a_timeout_of_the_views_own_waits_for_the_request_thread(
         await asyncio.sleep(0.3)
         service.release.set()
         assert (await request.end()).body == b"too late"
+
+
+@pytest.mark.parametrize("how", ["cancelled", "left"])
+async def test_a_body_that_has_failed_is_closed_though_its_request_ends_before_there_is_a_thread(
+    app: flask.Flask, journal: Journal, how: str
+) -> None:
+    held, go_on = threading.Event(), threading.Event()
+    others = flask.Blueprint("others", __name__)
+
+    @others.before_request
+    def hold() -> None:
+        held.set()
+        go_on.wait(PATIENCE)
+
+    @others.get("/hold")
+    async def other() -> str:
+        return ""
+
+    @app.get("/")
+    async def view() -> flask.Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"one"
+            raise ZeroDivisionError
+
+        response = flask.Response(body())  # type: ignore[arg-type]
+        response.call_on_close(lambda: journal.note("closed"))
+        return response
+
+    app.register_blueprint(others)
+    bridge = FlaskToAsgi(app, async_threads=1)
+    holder = begin(bridge, target=b"/hold")
+    await until_set(held)
+    request = begin(bridge)
+    await eventually(lambda: bridge.request_threads.queued == 1)
+    if how == "cancelled":
+        request.task.cancel()
+    else:
+        request.client.leave()
+    await asyncio.sleep(0.05)
+    assert journal.names == []
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError if how == "cancelled" else ZeroDivisionError):
+        await request.end()
+    await holder.end()
+    assert journal.names == ["closed"]
