@@ -51,23 +51,16 @@ def _by_turns(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def read(self: Request, *args: Any, **kwargs: Any) -> Any:
         stream = self.environ.get("wsgi.input")
-        if type(stream) is not InputStream or stream.lock is None:
+        if type(stream) is not InputStream or not stream.announced:
             return method(self, *args, **kwargs)
-        with stream.lock:
-            if stream.is_torn:
-                raise RuntimeError(
-                    "the request body can't be read: an earlier read of it was cancelled half-way, and "
-                    "what that had read is lost"
-                )
-            before = stream.taken
-            try:
+        try:
+            with stream.turn():
                 return method(self, *args, **kwargs)
-            except BaseException as error:
-                stream.is_torn |= stream.taken != before and not isinstance(error, Exception)
-                if isinstance(error, OSError) and error.errno in _NO_ROOM:
-                    _log.error("A form can't be kept where temporary files go (TMPDIR): %s", error)
-                    raise StorageFull(error) from error
-                raise
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                _log.error("A form can't be kept where temporary files go (TMPDIR): %s", error)
+                raise StorageFull(error) from error
+            raise
 
     read._ashapp_by_turns = True  # type: ignore[attr-defined]  # noqa: SLF001 - ours
     return read

@@ -8,14 +8,15 @@ that is too long would seem to be complete.
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from greenlet import getcurrent
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ashapp.bridge.messages.environ import expects_continue
 from ashapp.bridge.messages.errors import RequestRejected
 from ashapp.bridge.messages.types import Environ
-from ashapp.bridge.request.uploads.read_lock import ReadLock
 from ashapp.bridge.request.uploads.request_body import RequestBody
 
 __all__ = ["InputStream"]
@@ -37,10 +38,11 @@ class InputStream(RequestBody, io.BufferedIOBase):
     # Defaults of the class; see ``RequestBody``.
     #: Returns how many bytes may be read, or None for any number; asked at each read.
     max_length: Callable[[], int | None] | None = None
-    #: Held by who reads the whole body. To be set where the head of the request announces one.
-    lock: ReadLock | None = None
-    #: Whether one who held it was cancelled, and has taken a part of the body along.
-    is_torn = False
+    # The identity of the greenlet that reads the whole body. A traceback might keep the greenlet itself for
+    # longer than its thread.
+    _reader: int | None = None
+    # Whether one who did so was cancelled, and has taken a part of the body along.
+    _is_torn = False
     _chunk = b""
     _offset = 0
     _consumed = 0
@@ -58,7 +60,6 @@ class InputStream(RequestBody, io.BufferedIOBase):
             RequestRejected: more bytes are announced; the status is 413.
         """
         self.announced = True
-        self.lock = ReadLock(self.loop)
         self.unasked = not expects_continue(environ)
         length = environ.get("CONTENT_LENGTH")
         if length is None:
@@ -72,7 +73,46 @@ class InputStream(RequestBody, io.BufferedIOBase):
 
     def may_block(self) -> bool:
         """Say whether a read may have to wait for the client, or for somebody else's read."""
-        return not self.is_complete or (self.lock is not None and self.lock.is_held)
+        return not self.is_complete or self._reader is not None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the turn to read the whole body: with two readers at once each would get a part.
+
+        Whoever has it may take it again.
+
+        Raises:
+            RuntimeError: an earlier reader was cancelled half-way, or to wait here would block the loop.
+        """
+        me = id(getcurrent())
+        if self._reader == me:
+            yield
+            return
+        self._take_turn(me)
+        before = self.taken
+        try:
+            yield
+        except BaseException as error:
+            self._is_torn |= self.taken != before and not isinstance(error, Exception)
+            raise
+        finally:
+            with self._mutex:
+                self._reader = None
+                self._wake_waiting()
+
+    def _take_turn(self, reader: int) -> None:
+        while True:
+            with self._mutex:
+                if self._is_torn:
+                    raise RuntimeError(
+                        "the request body can't be read: an earlier read of it was cancelled half-way, and "
+                        "what that had read is lost"
+                    )
+                if self._reader is None:
+                    self._reader = reader
+                    return
+                wait = self._add_waiting()
+            wait()
 
     def readable(self) -> bool:
         """Return True."""

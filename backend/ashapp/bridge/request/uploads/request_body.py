@@ -194,7 +194,7 @@ class RequestBody:
                 self._size += len(chunk) + _CHUNK_COST
                 self.arrived += len(chunk)
             self.is_complete = self.arrived == self.length or not message.get("more_body", False)
-            self._wake_readers()
+            self._wake_waiting()
         if self.share is not None:
             self.share.add(len(chunk))
         self._tell_change()
@@ -204,7 +204,7 @@ class RequestBody:
             return
         with self._mutex:
             self.is_gone = True
-            self._wake_readers()
+            self._wake_waiting()
         if self.announced:
             self._tell_change()
         if self._on_disconnect is not None:  # it comes after a reader that waits, which is told by its read
@@ -220,7 +220,7 @@ class RequestBody:
         if self.on_change is not None:
             self.on_change()
 
-    def _wake_readers(self) -> None:
+    def _wake_waiting(self) -> None:
         if self._wakes:
             wakes, self._wakes = self._wakes, ()
             for wake in wakes:
@@ -267,11 +267,15 @@ class RequestBody:
         if self.is_gone:
             raise ClientDisconnected("the client went away before the request body was complete")
         try:
-            wake, wait = make_wait(self.loop)
+            return self._add_waiting()
         except RuntimeError:
             if self.announced:
                 raise
             return None
+
+    def _add_waiting(self) -> Callable[[], object]:
+        """Return what waits for a change: of the body, or of its reader. Under the mutex."""
+        wake, wait = make_wait(self.loop)
         self._wakes += (wake,)
         return wait
 
