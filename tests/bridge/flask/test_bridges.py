@@ -14,6 +14,7 @@ from ashapp.bridge import FlaskToAsgi
 from tests.support.asgi import fetch
 from tests.support.flask import begin, make_app
 from tests.support.journal import Journal
+from tests.support.waiting import until
 
 variable = ContextVar("variable", default="unset")
 
@@ -131,6 +132,7 @@ def test_one_bridge_on_one_loop_after_the_other(app: flask.Flask, journal: Journ
 
     for _ in range(3):
         asyncio.run(run(fetch))
+        until(lambda: bridge.request_threads.busy == 0)
     assert bridge.request_threads.started == 1
 
 
