@@ -115,14 +115,14 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             await self._serve_other(scope, receive, send)
         else:
             self.admission.in_flight += 1
-            await self._serve(scope, receive, ending_upgrade(scope, send))
+            await self._serve(scope, receive, send)
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         try:
             call = self.prepare(scope, receive)
         except Exception as error:
-            return refuse(self.admission, error, send)
-        return serve(call, send)
+            return refuse(self.admission, error, ending_upgrade(scope, send))
+        return serve(call, ending_upgrade(scope, send) if "HTTP_UPGRADE" in call.environ else send)
 
     def begin(self, exchange: Exchange) -> Awaitable[None] | None:
         """Serve the request of *exchange* without a task, or return what is to be awaited in one."""

@@ -2,7 +2,7 @@
 """The marks ``nonblocking`` and ``on_thread``, by which an application says where its code may run."""
 
 import inspect
-from functools import partial
+from functools import lru_cache, partial
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -67,16 +67,16 @@ def is_on_thread(target: object) -> bool:
 def is_kept(function: Any) -> bool:
     """Say whether *function*, a view or a hook, has to stay on threads whatever is around it. Quick."""
     if type(function) is FunctionType and not function.__dict__:  # which is not marked
-        return _why_package_blocks(function.__globals__) is not None
+        return _why_module_blocks(function.__globals__.get("__name__", "")) is not None
     return is_on_thread(function) or why_it_blocks(function) is not None
 
 
 def why_it_blocks(function: Any) -> str | None:
     """Return the reason why *function* blocks if it is of a package that is known for that, or None."""
     # The globals tell where the code is; ``__module__`` may have been set to the name of another module.
-    return _why_package_blocks(attribute_of(function, "__globals__", {}))
+    return _why_module_blocks(attribute_of(function, "__globals__", {}).get("__name__", ""))
 
 
-def _why_package_blocks(namespace: dict[str, Any]) -> str | None:
-    module: str = namespace.get("__name__", "")
+@lru_cache(maxsize=1024)
+def _why_module_blocks(module: str) -> str | None:
     return _BLOCKING_PACKAGES.get(module.partition(".")[0])

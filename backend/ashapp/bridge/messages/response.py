@@ -91,9 +91,8 @@ class Response:
                 raise exc_info[1].with_traceback(exc_info[2])
         elif self._status:
             raise AssertionError("start_response was called again without exc_info (PEP 3333)")
-        head = _head(status, headers, is_head=self._is_head)
-        self._status, self._headers = head.code, [*head.fields]
-        self.bodiless, self.remaining = head.bodiless, head.length
+        self._status, fields, self.bodiless, self.remaining = _head(status, headers, is_head=self._is_head)
+        self._headers = [*fields]
 
     def is_due(self, body: bytes) -> bool:
         """Say whether *body* is what the headers announce, and nothing has gone out yet."""

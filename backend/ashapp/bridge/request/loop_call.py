@@ -37,7 +37,7 @@ from ashapp.bridge.concurrency.futures import cancelling, turn
 from ashapp.bridge.concurrency.greenlets.current import current_greenlet
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
 from ashapp.bridge.concurrency.threads.request_thread import RequestThread, current_request_thread
-from ashapp.bridge.concurrency.threads.thread_locals import open_request_locals
+from ashapp.bridge.concurrency.threads.thread_locals import are_isolated, open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
 from ashapp.bridge.request.async_bodies import runs_inline
 from ashapp.bridge.request.handoffs import CallOnLoop, Handoff, Patience, TaskHandoff, ThreadHandoff
@@ -90,11 +90,9 @@ class LoopCall(WsgiCall, CallOnLoop):
         self.thread = RequestThread(
             service.request_threads, is_nested=in_request.get(), is_borrowed=service.borrows_threads
         )
-        self.context.run(self._enter_context)
-
-    def _enter_context(self) -> None:
-        current_request_thread.set(self.thread)
-        self.thread.values = open_request_locals()
+        self.context.run(current_request_thread.set, self.thread)
+        if are_isolated():
+            self.thread.values = self.context.run(open_request_locals)
 
     # -- the driving task
 
