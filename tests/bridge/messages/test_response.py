@@ -40,7 +40,7 @@ def exc_info_of_a_failure() -> ExcInfo:
 
 def test_a_body_before_the_start_is_an_error() -> None:
     response = Response("GET")
-    assert not response.started
+    assert not response.status
     with pytest.raises(AssertionError, match="before it called start_response"):
         response.head()
 
@@ -48,7 +48,7 @@ def test_a_body_before_the_start_is_an_error() -> None:
 def test_head() -> None:
     response = Response("GET")
     response.start("418 Teapot", [("X-A", "1"), ("X-A", "2"), ("Connection", "keep-alive")])
-    assert response.started
+    assert response.status
     assert not response.sealed
     assert response.head() == {
         "type": "http.response.start",
@@ -91,7 +91,7 @@ def test_a_malformed_start_is_as_if_it_had_not_been_called() -> None:
     response = Response("GET")
     with pytest.raises(ValueError, match="control character"):
         response.start("200 OK", [("X-A", "\n")])
-    assert not response.started
+    assert not response.status
     response.start("200 OK", [])
 
 

@@ -55,11 +55,12 @@ class Response:
     headers, ``clip`` counts the body against Content-Length.
     """
 
-    __slots__ = ("_headers", "_is_head", "_status", "bodiless", "complete", "remaining", "sealed")
+    __slots__ = ("_headers", "_is_head", "bodiless", "complete", "remaining", "sealed", "status")
 
     def __init__(self, method: str) -> None:
         self._is_head = method == "HEAD"
-        self._status = 0
+        #: The code of the status; 0 as long as ``start_response`` has not been called.
+        self.status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         #: Bytes of the body still due by Content-Length; None where that is not given.
         self.remaining: int | None = None
@@ -67,11 +68,6 @@ class Response:
         self.bodiless = False
         #: Whether the head has gone out, and whether the whole body has.
         self.sealed = self.complete = False
-
-    @property
-    def started(self) -> bool:
-        """Whether ``start_response`` has been called."""
-        return self._status != 0
 
     @property
     def is_handed_over(self) -> bool:
@@ -89,9 +85,9 @@ class Response:
         if exc_info is not None and exc_info[1] is not None:
             if self.sealed:
                 raise exc_info[1].with_traceback(exc_info[2])
-        elif self._status:
+        elif self.status:
             raise AssertionError("start_response was called again without exc_info (PEP 3333)")
-        self._status, fields, self.bodiless, self.remaining = _head(status, headers, is_head=self._is_head)
+        self.status, fields, self.bodiless, self.remaining = _head(status, headers, is_head=self._is_head)
         self._headers = [*fields]
 
     def is_due(self, body: bytes) -> bool:
@@ -104,10 +100,10 @@ class Response:
         Raises:
             AssertionError: ``start_response`` has not been called.
         """
-        if not self._status:
+        if not self.status:
             raise AssertionError("the application sent a body before it called start_response (PEP 3333)")
         self.sealed = True
-        return {"type": "http.response.start", "status": self._status, "headers": self._headers}
+        return {"type": "http.response.start", "status": self.status, "headers": self._headers}
 
     def clip(self, chunk: bytes) -> bytes:
         """Return the part of *chunk* that may still be sent, and count it."""

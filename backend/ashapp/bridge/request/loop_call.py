@@ -143,8 +143,9 @@ class LoopCall(WsgiCall, CallOnLoop):
         try:
             if final is not None:
                 await turn()
-                if not self._answers(*final):
-                    await self._deliver(self._send_complete(*final))
+                head, body = final
+                if not self._answers(head, body):
+                    await self._deliver(self._send_complete(head, body))
                 await turn()
             if self._timeout_answer is not None:
                 await self._deliver(self._timeout_answer)
@@ -244,7 +245,7 @@ class LoopCall(WsgiCall, CallOnLoop):
 
     def note_response(self, response: Any) -> None:
         """Take note of what tells how the body may be iterated; see ``WsgiCall``."""
-        if not self._response.started:  # else it is that of a request which is made in the course of this one
+        if not self._response.status:  # else it is that of a request which is made in the course of this one
             self.response = response
 
     def _adopt(self, iterable: Iterable[bytes]) -> Iterable[bytes]:

@@ -3,7 +3,6 @@
 
 import asyncio
 from collections.abc import Awaitable
-from functools import partial
 
 from ashapp.bridge.admission.in_flight import Admission
 from ashapp.bridge.messages.errors import (
@@ -41,14 +40,8 @@ def serve(call: WsgiCall, send: Send) -> Awaitable[None]:
     """
     if call.place == "thread" or call.body.announced:
         return _serve(call, send)
-    call.when_ended(partial(_leave, call))
+    call.when_ended(call.leave)
     return call.respond(send)
-
-
-def _leave(call: WsgiCall) -> None:
-    if not call.is_complete:
-        call.note_route()
-    call.service.admission.leave()
 
 
 async def _serve(call: WsgiCall, send: Send) -> None:

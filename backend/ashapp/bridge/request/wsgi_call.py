@@ -191,6 +191,12 @@ class WsgiCall(WsgiOutput, Call):
         if self.phase is Phase.ENDED:
             self._tell_end()
 
+    def leave(self) -> None:
+        """Count the request no more, and note the route of one that was given up."""
+        if not self._response.complete:
+            self.note_route()
+        self.service.admission.leave()
+
     def _tell_end(self) -> None:
         on_end, self._on_end = self._on_end, None  # which may lead to the call
         if on_end is not None:

@@ -95,16 +95,23 @@ class UrlAdapters:
         return self._make(request, place, early[0] if early is not None and early[1] == place else None)
 
     def _make(self, request: flask.Request, place: Any, matched: Adapter | None = None) -> MapAdapter | None:
-        if not self._is_ordinary(request):
+        app, environ = self._app, request.environ
+        if (
+            app.url_map.host_matching
+            or app.subdomain_matching
+            or request.trusted_hosts is not None
+            or app.config.get("TRUSTED_HOSTS") is not None
+            or "HTTP_UPGRADE" in environ
+        ):
             adapter = self._create(request)
-            if adapter is not None and "asgi.scope" in request.environ and CONNECTION not in request.environ:
+            if adapter is not None and "asgi.scope" in environ and CONNECTION not in environ:
                 adapter.websocket = False  # an upgrade that the server has not taken
             return matched or (Adapter.like(adapter, request) if type(adapter) is MapAdapter else adapter)
         template = matched or self._template(place)
         if template is not None:
             if template.host is not None:
                 vars(request)["host"] = template.host
-            return matched or template.bind(request.environ)
+            return matched or template.bind(environ)
         adapter = self._create(request)
         if type(adapter) is MapAdapter:
             if len(self._templates) >= _MAX_TEMPLATES:
@@ -126,15 +133,6 @@ class UrlAdapters:
         except KeyError:  # HTTP/1.0 needs no Host
             entries = tuple(map(environ.get, _MATCHED_BY))
         return entries, app.config["SERVER_NAME"], app.url_map.default_subdomain
-
-    def _is_ordinary(self, request: flask.Request) -> bool:
-        return not (
-            self._app.url_map.host_matching
-            or self._app.subdomain_matching
-            or request.trusted_hosts is not None
-            or self._app.config.get("TRUSTED_HOSTS") is not None
-            or "HTTP_UPGRADE" in request.environ
-        )
 
 
 class Adapter(MapAdapter):
