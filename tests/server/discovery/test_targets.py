@@ -302,6 +302,17 @@ def test_where_nothing_is_found_it_is_told_what_is_here(project: Project) -> Non
         assert refusal(target).endswith("; here is 'src/shop/app:shop', 'web:create_app'")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there a current folder can't be removed")
+def test_a_current_folder_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a deployment has replaced it since the service was started."""
+    gone = tmp_path / "release"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(StartupError, match="the current folder is gone"):
+        find_application("shop")
+
+
 @pytest.mark.parametrize(
     ("factory", "error"), [("broken", "KeyError: 'missing'"), ("stops", "SystemExit: 1")]
 )

@@ -105,14 +105,14 @@ def _import(path: str) -> ModuleType:
 
 
 def _no_module(name: str) -> StartupError:
-    folder = Path.cwd()
+    folder = _current_folder()
     there = what_is_there(folder)
     return StartupError(f"there is no module {name!r}, neither in {folder} nor on the Python path{there}")
 
 
 def _told(error: BaseException) -> str:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    hint = f"; it is neither in {Path.cwd()} nor installed for {sys.executable}"
+    hint = f"; it is neither in {_current_folder()} nor installed for {sys.executable}"
     return describe(error) + (hint if missing and "." not in missing else "")
 
 
@@ -120,15 +120,22 @@ def _module_name(path: str) -> str:
     """Return the import name for a dotted name or a path, and put the folder it starts from on sys.path."""
     if path.endswith(".py") or "/" in path or os.sep in path:
         if not (Path(path).exists() or Path(f"{path}.py").exists()):
-            raise StartupError(f"there is no file {path!r}{what_is_there(Path.cwd())}")
+            raise StartupError(f"there is no file {path!r}{what_is_there(_current_folder())}")
         return prepare_import(path)
     top = path.partition(".")[0]
     if Path(top).is_dir() or Path(f"{top}.py").is_file():
         return prepare_import(path)
-    here = str(Path.cwd())
+    here = str(_current_folder())
     if here not in sys.path:
         sys.path.insert(0, here)
     return path
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # a deployment has replaced it while the service runs
+        raise StartupError("the current folder is gone: start the service in one that stays") from None
 
 
 def _check_origin(module: ModuleType, path: str) -> None:
