@@ -20,7 +20,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, I
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
-from enum import Enum, auto
 from functools import partial
 from inspect import isasyncgen
 from types import FunctionType
@@ -56,16 +55,10 @@ def within_context(value: Any) -> AsyncIterable[Any] | None:
     return wrapped if isinstance(wrapped, AsyncIterable) else None
 
 
-class _State(Enum):
-    NEW = auto()
-    BEGUN = auto()
-    CLOSED = auto()
-
-
 class AsyncBody:
     """An async iterable as an iterator, for a WSGI response."""
 
-    _state = _State.NEW
+    _has_begun = _is_closed = False
     _task: "BodyTask | None" = None
     # When a response that is complete has had enough time for what is behind its last item.
     _run_out_end: float | None = None
@@ -80,7 +73,7 @@ class AsyncBody:
         return self
 
     def __next__(self) -> Any:
-        self._state = _State.BEGUN
+        self._has_begun = True
         try:
             return self._run(partial(_next_item, self._iterator, self._seconds_left()))
         except StopAsyncIteration:
@@ -93,9 +86,9 @@ class AsyncBody:
 
     def close(self) -> None:
         """Close the async generator, so that its ``finally`` runs now."""
-        state, self._state = self._state, _State.CLOSED
-        nothing_has_run = state is _State.NEW and isasyncgen(self._iterator)
-        if not (nothing_has_run or state is _State.CLOSED):
+        is_closed, self._is_closed = self._is_closed, True
+        nothing_has_run = not self._has_begun and isasyncgen(self._iterator)
+        if not (is_closed or nothing_has_run):
             self._run(partial(_close, self._iterator), closes=True)
 
     def _run(self, step: Step, *, closes: bool = False) -> Any:

@@ -35,6 +35,7 @@ from ashapp.bridge.concurrency.threads.asgiref_locals import carry_locals
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from contextvars import Context
+    from functools import partial
 
     from ashapp.bridge.concurrency.threads.request_thread import RequestThread
 
@@ -103,18 +104,10 @@ class ThreadHandoff(Handoff):
     It finds there what its caller handles (``sys.exception()``), as an error handler may expect.
     """
 
-    def __init__(
-        self,
-        thread: RequestThread,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> None:
+    def __init__(self, thread: RequestThread, function: partial[Any]) -> None:
         super().__init__()
         self._thread = thread
         self._function = function
-        self._args = args
-        self._kwargs = kwargs
 
     def start(self, call: Call) -> None:
         """Begin; see ``Handoff``."""
@@ -126,7 +119,7 @@ class ThreadHandoff(Handoff):
         return self._thread.withdraw(self._run)
 
     def __str__(self) -> str:
-        return getattr(self._function, "__qualname__", repr(self._function))
+        return getattr(self._function.func, "__qualname__", repr(self._function.func))
 
     def result(self) -> Any:
         """Return or raise what the function did; see ``Handoff``."""
@@ -144,14 +137,14 @@ class ThreadHandoff(Handoff):
     def _invoke(self) -> None:
         carry_locals()
         if self._handled is None:
-            self._value = self._function(*self._args, **self._kwargs)
+            self._value = self._function()
             return
         traceback = self._handled.__traceback__
         try:
             raise self._handled  # noqa: TRY301 - to be what is handled while the function runs
         except BaseException as error:
             error.__traceback__ = traceback
-            self._value = self._function(*self._args, **self._kwargs)
+            self._value = self._function()
 
 
 class TaskHandoff(Handoff):

@@ -228,7 +228,7 @@ class LoopCall(WsgiCall, CallOnLoop):
 
     def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run *function* on the thread of the request; see ``Driver``."""
-        return self._do(ThreadHandoff(self.thread, function, args, kwargs))
+        return self._do(ThreadHandoff(self.thread, partial(function, *args, **kwargs)))
 
     def _do(self, handoff: Handoff) -> Any:
         self.greenlet.ask(self._await_handoff(handoff))
