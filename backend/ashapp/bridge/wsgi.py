@@ -18,11 +18,7 @@ from ashapp.bridge.admission.websockets import DEFAULT_WEBSOCKET_THREADS, Websoc
 from ashapp.bridge.concurrency.threads.thread_locals import are_isolated
 from ashapp.bridge.forked_children import look_after_forks
 from ashapp.bridge.lifespan import Lifespan
-from ashapp.bridge.messages.environ import (
-    body_is_announced,
-    build_environ,
-    environ_template,
-)
+from ashapp.bridge.messages.environ import body_is_announced, build_environ, environ_template
 from ashapp.bridge.messages.upgrades import ending_upgrade
 from ashapp.bridge.mounts import Mounts
 from ashapp.bridge.options import accept_old_names, refuse_unknown

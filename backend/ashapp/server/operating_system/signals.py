@@ -20,17 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from types import FrameType
 from typing import Any, cast
 
-__all__ = [
-    "Handler",
-    "failures",
-    "handle",
-    "is_on_terminal",
-    "keep",
-    "noted",
-    "noting",
-    "numbers",
-    "outlive",
-]
+__all__ = ["Handler", "failures", "handle", "is_on_terminal", "keep", "noted", "noting", "numbers", "outlive"]
 
 Handler = Callable[[int, FrameType | None], Any]
 

@@ -29,14 +29,7 @@ from uvicorn.server import ServerState
 
 from ashapp.server.protocols.delivery import Delivery, counted, has_arrived, queued
 from ashapp.server.protocols.internals import HeldFlow
-from ashapp.server.protocols.limits import (
-    AFTER_SENDING,
-    ConnectionLimits,
-    Phase,
-    Refusal,
-    patience,
-    refused,
-)
+from ashapp.server.protocols.limits import AFTER_SENDING, ConnectionLimits, Phase, Refusal, patience, refused
 from ashapp.server.protocols.sweeper import Sweeper
 from ashapp.server.protocols.turns import Backlog, Beginnings, Turns, is_laborious
 
@@ -46,7 +39,6 @@ _log = logging.getLogger("ashapp.server")
 
 # Bytes that may wait for their turn: what is read at once, some times over.
 _LONGEST_BACKLOG = 1 << 20
-
 
 # Nobody is told of it.
 _UNREAD = Refusal(400, "The request has been answered before its body was there.")
