@@ -13,7 +13,7 @@ import pytest
 from flask import Flask, current_app, got_request_exception, has_app_context
 
 from ashapp import create_app, readiness_check
-from ashapp.bridge import WsgiToAsgi
+from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.observe.observation import Observation, current
 from ashapp.server.assembly.application import assemble, load
 from ashapp.server.errors import StartupError
@@ -220,6 +220,26 @@ async def test_the_loop_is_guarded_while_the_application_is_served(flags: dict[s
     async with monitored(health):
         await eventually(partial(has_guards, count))
     await eventually(partial(has_guards, 0))
+
+
+def test_the_streams_and_websockets_of_each_mount_leave_during_the_drain() -> None:
+    """Also of mounts of a mount, and of what another framework has mounted."""
+
+    class Framework:
+        def __init__(self, *routes: WsgiToAsgi) -> None:
+            self.routes = list(routes)
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    bridges = [FlaskToAsgi(Flask(name)) for name in ("deep", "within")]
+    bridges.append(FlaskToAsgi(Flask("mounted"), mounts={"/deep": bridges[0]}))
+    bridges.append(
+        FlaskToAsgi(Flask("shop"), mounts={"/mounted": bridges[2], "/framework": Framework(bridges[1])})
+    )
+    health = Health()
+    assemble(bridges[-1], settings(), health)
+    assert len(health.drains) == len(bridges)
+    assert all(bridge.departures.drain in health.drains for bridge in bridges)
 
 
 async def test_a_view_that_blocks_the_loop_is_counted_and_told_of() -> None:

@@ -2,6 +2,7 @@
 """Sets up what watches a worker: the monitor of its loop, readiness checks, its status; and its jobs."""
 
 from contextlib import nullcontext
+from typing import cast
 
 from flask import Flask
 
@@ -15,6 +16,7 @@ from ashapp.server.health.state import Health
 from ashapp.server.introspection.routes import flask_application
 from ashapp.server.jobs.runner import JobRunner
 from ashapp.server.jobs.turns import Turns
+from ashapp.server.security.layers import layers
 from ashapp.server.security.redaction import redact
 from ashapp.server.settings.model import Settings
 from ashapp.server.worker_status.live_figures import Figures
@@ -37,8 +39,10 @@ def watch(
     make_context = nullcontext if app is None else app.app_context
     clean = str if settings.readiness_full_errors else redact
     checker = Checker(settings.readiness_interval, make_context, clean=clean)
-    mounted = (mount.app for mount in bridge.mounts.values())
-    health.drains += [each.departures.drain for each in (bridge, *mounted) if isinstance(each, WsgiToAsgi)]
+    # A mount may have mounts of its own, as those of Starlette are.
+    parts = layers(bridge) if bridge.mounts else [bridge]
+    bridges = (cast("WsgiToAsgi", each) for each in parts if issubclass(type(each), WsgiToAsgi))
+    health.drains += [each.departures.drain for each in bridges]
     health.conditions += [bridge.admission.saturation, checker.failure]
     blocking = _blocking_views(bridge, app, health, settings)
     reporter = None
