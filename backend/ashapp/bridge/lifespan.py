@@ -1,25 +1,21 @@
 # SPDX-License-Identifier: MIT
 """Startup and shutdown of the worker (ASGI, "Lifespan Protocol")."""
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 import logging
 from collections.abc import Iterator, MutableMapping
 from contextlib import AsyncExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ashapp.bridge.admission.websockets import Websockets
 from ashapp.bridge.concurrency.futures import as_exception, cancelling
 from ashapp.bridge.concurrency.own_loop import drain_own_loops
 from ashapp.bridge.concurrency.serving_thread import set_main_event_loop
-
-if TYPE_CHECKING:
-    from ashapp.bridge.admission.websockets import Websockets
-    from ashapp.bridge.messages.types import Receive, Scope, Send
-    from ashapp.bridge.mounts import Mounts
-    from ashapp.bridge.options import BridgeOptions, LifespanCallable
-    from ashapp.bridge.request.service import Service
+from ashapp.bridge.messages.types import Receive, Scope, Send
+from ashapp.bridge.mounts import Mounts
+from ashapp.bridge.options import BridgeOptions, LifespanCallable
+from ashapp.bridge.request.service import Service
 
 __all__ = ["Lifespan"]
 

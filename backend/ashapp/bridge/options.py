@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The options of a bridge: its keywords, and those that have been renamed."""
 
-from __future__ import annotations
-
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict
+from typing import Any, ParamSpec, TypedDict
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from ashapp.bridge.messages.types import AsgiApplication
+from ashapp.bridge.messages.types import AsgiApplication
 
 __all__ = [
     "DEFAULT_TASK_GRACE",

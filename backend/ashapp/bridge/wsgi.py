@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 """``WsgiToAsgi``: any WSGI application as an ASGI 3 application."""
 
-from __future__ import annotations
-
 import asyncio
 import multiprocessing
+from collections.abc import Awaitable
 from contextvars import copy_context
 from copy import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 import asgiref.wsgi
 
@@ -19,22 +18,17 @@ from ashapp.bridge.concurrency.threads.thread_locals import are_isolated
 from ashapp.bridge.forked_children import look_after_forks
 from ashapp.bridge.lifespan import Lifespan
 from ashapp.bridge.messages.environ import body_is_announced, build_environ, environ_template
+from ashapp.bridge.messages.exchange import Exchange
+from ashapp.bridge.messages.types import Environ, Receive, Scope, Send, WsgiApplication
 from ashapp.bridge.messages.upgrades import ending_upgrade
 from ashapp.bridge.mounts import Mounts
-from ashapp.bridge.options import accept_old_names, refuse_unknown
+from ashapp.bridge.options import BridgeOptions, accept_old_names, refuse_unknown
 from ashapp.bridge.request.service import Service
 from ashapp.bridge.request.serving import refuse, serve
 from ashapp.bridge.request.thread_call import ThreadCall
 from ashapp.bridge.request.uploads.input_stream import InputStream
+from ashapp.bridge.request.wsgi_call import WsgiCall
 from ashapp.bridge.websocket.serving import serve as serve_websocket
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from ashapp.bridge.messages.exchange import Exchange
-    from ashapp.bridge.messages.types import Environ, Receive, Scope, Send, WsgiApplication
-    from ashapp.bridge.options import BridgeOptions
-    from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["WsgiToAsgi"]
 

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 """``FlaskToAsgi``: a Flask application, unchanged, as an ASGI 3 application."""
 
-from __future__ import annotations
-
+import asyncio
 from copy import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import Literal, Unpack
 
 import flask
 from flask.app import Flask
@@ -14,20 +13,15 @@ from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
 from ashapp.bridge.flask.dispatch import Dispatch
 from ashapp.bridge.loop_or_thread.placement import choose, keeps_all
 from ashapp.bridge.loop_or_thread.static_files import keeps_files
-from ashapp.bridge.options import accept_old_names
+from ashapp.bridge.messages.types import Environ
+from ashapp.bridge.options import BridgeOptions, accept_old_names
 from ashapp.bridge.request.loop_call import LoopCall
+from ashapp.bridge.request.service import Service
+from ashapp.bridge.request.uploads.input_stream import InputStream
+from ashapp.bridge.request.wsgi_call import WsgiCall
 from ashapp.bridge.websocket.libraries.flask_sock import offer_greenlets
 from ashapp.bridge.websocket.libraries.socket_io import is_adopted
 from ashapp.bridge.wsgi import WsgiToAsgi
-
-if TYPE_CHECKING:
-    import asyncio
-
-    from ashapp.bridge.messages.types import Environ
-    from ashapp.bridge.options import BridgeOptions
-    from ashapp.bridge.request.service import Service
-    from ashapp.bridge.request.uploads.input_stream import InputStream
-    from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["DEFAULT_ASYNC_THREADS", "FlaskToAsgi"]
 

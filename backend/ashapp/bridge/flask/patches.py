@@ -8,10 +8,9 @@ What is replaced on an application is replaced on the *object*, unless the appli
 before. What is replaced for the process is replaced once, when the first application is wrapped.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import flask.ctx
 from blinker import Signal
@@ -24,9 +23,6 @@ from ashapp.bridge.flask.bodies import adopt_request_reads
 from ashapp.bridge.flask.copied_contexts import update_wrapper
 from ashapp.bridge.flask.signals import SIGNALS, send, send_any
 from ashapp.bridge.loop_or_thread.hindrances import is_original
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["READ", "REPLACED", "TABLE", "TESTED", "Patch", "replace"]
 

@@ -9,11 +9,10 @@ The sender of any signal wants the results of its receivers, also in a coroutine
 ``request_finished`` also tells which response Flask iterates in the end, when all hooks have had it.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from functools import partial, wraps
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from blinker import Signal
 from flask import signals
@@ -23,9 +22,6 @@ from ashapp.bridge.flask.bodies import adopt_body
 from ashapp.bridge.flask.callers import as_flask
 from ashapp.bridge.loop_or_thread.marks import is_nonblocking
 from ashapp.bridge.messages.attributes import attribute_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["SIGNALS", "send", "send_any"]
 

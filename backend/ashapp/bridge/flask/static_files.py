@@ -10,22 +10,17 @@ A file that lies beside another one, with ``.zst`` or ``.gz`` appended, is sent 
 that coding (RFC 9110, 12.5.3), unless it is older. Its ETag is its own, and ``Vary`` tells caches of it.
 """
 
-from __future__ import annotations
-
 import mimetypes
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from wsgiref.util import FileWrapper
 
 import flask
+from flask.app import Flask
+from flask.blueprints import Blueprint
 from werkzeug.security import safe_join
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from flask.app import Flask
-    from flask.blueprints import Blueprint
 
 __all__ = ["BLOCK_SIZE", "WHOLE_SIZE", "serve_static"]
 

@@ -22,13 +22,11 @@ not reach. One by the server that comes then is kept as the ending of the call.
 A hand-off is waited for to its end, or until the ``Patience`` with it is over.
 """
 
-from __future__ import annotations
-
 import asyncio
 import operator
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from werkzeug.wsgi import ClosingIterator
 
@@ -39,17 +37,13 @@ from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
 from ashapp.bridge.concurrency.threads.request_thread import RequestThread, current_request_thread
 from ashapp.bridge.concurrency.threads.thread_locals import are_isolated, open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
+from ashapp.bridge.messages.types import Environ, Message, Send
 from ashapp.bridge.request.async_bodies import runs_inline
 from ashapp.bridge.request.handoffs import CallOnLoop, Handoff, Patience, TaskHandoff, ThreadHandoff
 from ashapp.bridge.request.phases import Ending, Phase
+from ashapp.bridge.request.service import Service
+from ashapp.bridge.request.uploads.input_stream import InputStream
 from ashapp.bridge.request.wsgi_call import WsgiCall
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Iterator
-
-    from ashapp.bridge.messages.types import Environ, Message, Send
-    from ashapp.bridge.request.service import Service
-    from ashapp.bridge.request.uploads.input_stream import InputStream
 
 __all__ = ["Begin", "LoopCall"]
 

@@ -1,24 +1,17 @@
 # SPDX-License-Identifier: MIT
 """What the calls of one bridge share."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.admission.in_flight import Admission
 from ashapp.bridge.concurrency.task_factory import TaskKeeper
 from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
 from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
-from ashapp.bridge.options import DEFAULT_TASK_GRACE, DEFAULT_THREADS
+from ashapp.bridge.messages.types import Environ, RequestInfo, WsgiApplication
+from ashapp.bridge.options import DEFAULT_TASK_GRACE, DEFAULT_THREADS, BridgeOptions
 from ashapp.bridge.request.output_queue import WriteBehind
 from ashapp.bridge.request.uploads.intake import DEFAULT_READ_AHEAD, Intake
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ashapp.bridge.messages.types import Environ, RequestInfo, WsgiApplication
-    from ashapp.bridge.options import BridgeOptions
 
 __all__ = ["Service"]
 

@@ -8,9 +8,8 @@ and a list for the body, which closes the response as Werkzeug's iterator does. 
 no list for a response of Flask's own class: ``whole_response``.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import flask
 from werkzeug.datastructures import Headers
@@ -18,11 +17,7 @@ from werkzeug.wrappers import Response
 
 from ashapp.bridge.flask import accelerators
 from ashapp.bridge.flask.accelerators.originals import Originals
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from ashapp.bridge.messages.types import Environ
+from ashapp.bridge.messages.types import Environ
 
 __all__ = ["REPLACED", "get_wsgi_response", "responses_hold", "whole_response"]
 
