@@ -56,6 +56,28 @@ async def test_a_client_that_has_left_before(service: Service, journal: Journal)
     assert journal.names == TORN_DOWN
 
 
+async def test_a_body_closes_in_peace_for_a_client_that_has_left_before_it_began(
+    app: flask.Flask, journal: Journal
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        try:
+            yield b"first"
+        finally:
+            await asyncio.sleep(0.001)
+            journal.note("closed")
+
+    @app.post("/")
+    async def view() -> flask.Response:
+        with suppress(ClientDisconnected):
+            flask.request.get_data()
+        return flask.Response(body())  # type: ignore[arg-type]
+
+    client = Client(b"part", more=True)
+    client.leave()
+    await begin(FlaskToAsgi(app), "POST", client=client, headers=CHUNKED).end()
+    assert journal.names == ["closed"]
+
+
 @in_each_place
 async def test_a_client_that_leaves_while_its_body_is_read_for_long(
     service: Service, journal: Journal, monkeypatch: pytest.MonkeyPatch
