@@ -3,6 +3,8 @@
 
 import asyncio
 import contextvars
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Self
@@ -269,6 +271,18 @@ def test_an_exception_of_a_websocket_is_raised_to_the_test(open_client: Any) -> 
 
     with pytest.raises(KeyError, match="socket"):
         run()
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_is_no_application_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match="expected a Flask object or an ASGI application, got 'shop:app'"):
+        kind("shop:app")
+
+
+def test_without_httpx_the_extra_is_named() -> None:
+    code = "import sys; sys.modules['httpx'] = None; import ashapp.testing"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "ashapp.testing needs httpx: pip install 'ashapp-backend[testing]'" in done.stderr
 
 
 def test_a_blocking_client_runs_only_within_its_block() -> None:

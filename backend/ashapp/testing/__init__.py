@@ -5,9 +5,15 @@ It needs httpx: ``pip install 'ashapp-backend[testing]'``.
 """
 
 from ashapp.bridge.lifespan_runner import LifespanError
-from ashapp.testing.blocking import Client, WebSocketSession
-from ashapp.testing.client import AsyncClient
-from ashapp.testing.websocket import AsyncWebSocketSession, WebSocketDenied
+
+try:
+    from ashapp.testing.blocking import Client, WebSocketSession
+    from ashapp.testing.client import AsyncClient
+    from ashapp.testing.websocket import AsyncWebSocketSession, WebSocketDenied
+except ModuleNotFoundError as error:
+    if error.name == "httpx":
+        error.msg = "ashapp.testing needs httpx: pip install 'ashapp-backend[testing]'"
+    raise
 
 __all__ = [
     "AsyncClient",

@@ -28,6 +28,7 @@ class AsyncClient(httpx.AsyncClient):
 
     Raises:
         LifespanError: on entering or leaving, the application's startup or shutdown failed.
+        TypeError: *app* is neither a Flask object nor can it be called.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class AsyncClient(httpx.AsyncClient):
         raise_app_exceptions: bool = True,
         **options: Any,
     ) -> None:
+        if not callable(app):
+            raise TypeError(f"expected a Flask object or an ASGI application, got {app!r}")
         application = FlaskToAsgi(app) if isinstance(app, Flask) else app
         self._tasks = Tasks(application)
         self._lifespan = LifespanRunner(application)
