@@ -55,3 +55,15 @@ def test_a_file_that_can_not_be_written_refuses_the_start(tmp_path: Path) -> Non
 def test_nothing_is_written_unless_it_is_asked_for() -> None:
     with pid_file(None):
         pass
+
+
+def test_a_link_in_its_place_is_not_followed_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    letter = tmp_path / "letter"
+    letter.write_text("dear all")
+    (tmp_path / f"pid.{os.getpid()}").symlink_to(letter)
+    with pid_file(tmp_path / "pid"):
+        assert letter.read_text() == "dear all"
+    (tmp_path / "pid").mkdir()  # a file can't replace it
+    with pytest.raises(StartupError, match="can't be written"), pid_file(tmp_path / "pid"):
+        pass
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["letter", "pid"]

@@ -26,10 +26,7 @@ def pid_file(path: Path | None) -> Iterator[None]:
     if other is not None and other != os.getpid() and _runs(other):
         raise StartupError(f"{name} has the id of process {other}, which runs: end that, or remove the file")
     try:
-        # Replaced as a whole: a reader finds the old file or the new one.
-        new = path.with_name(f"{path.name}.{os.getpid()}")
-        new.write_text(f"{os.getpid()}\n", encoding="ascii")
-        new.replace(path)
+        _write(path)
     except OSError as error:
         raise StartupError(f"{name} can't be written: {error.strerror}") from None
     try:
@@ -38,6 +35,19 @@ def pid_file(path: Path | None) -> Iterator[None]:
         if _read(path) == os.getpid():
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def _write(path: Path) -> None:
+    """Replace the file as a whole: a reader finds the old one or the new one."""
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    try:
+        with new.open("x", encoding="ascii") as file:  # it follows no link that somebody else has put there
+            file.write(f"{os.getpid()}\n")
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> int | None:
