@@ -221,9 +221,10 @@ class WsgiCall(WsgiOutput, Call):
             self.body.watch(self._disconnect)
 
     def _stop_timers(self) -> None:
-        for timer in (self._watch_timer, self._deadline_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._watch_timer is not None:
+            self._watch_timer.cancel()
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
 
     def _disconnect(self) -> None:
         self._give_up(Ending.CLIENT_GONE)

@@ -78,7 +78,10 @@ class UrlAdapters:
                 adapter = Adapter.like(made, request)
             else:
                 adapter = template.bind(environ)
-            adapter.match_early()
+            try:
+                adapter.outcome = adapter.match_rule()
+            except HTTPException as error:  # no such path or method, or a redirect
+                adapter.outcome = error
         except Exception:
             return None  # Flask meets it again, and tells the client
         environ[_MATCHED] = adapter, place
@@ -176,13 +179,6 @@ class Adapter(MapAdapter):
         made.index = self.index
         return made
 
-    def match_early(self) -> None:
-        """Match, and keep the outcome for when Flask asks."""
-        try:
-            self.outcome = self.match_rule()
-        except HTTPException as error:  # no such path or method, or a redirect
-            self.outcome = error
-
     def match(self, *args: Any, **kwargs: Any) -> Any:
         """Match; see ``werkzeug.routing.MapAdapter.match``."""
         if args or kwargs != _AS_FLASK_DOES:
@@ -201,7 +197,11 @@ class Adapter(MapAdapter):
                 raise outcome.with_traceback(None)
             return outcome
         known = {} if self.index is None else self.index.known
-        rule = known.get((*self._place(), self.default_method, self.path_info))
+        is_by_host = self.map.host_matching or self.subdomain is None
+        place = self.server_name if is_by_host else self.subdomain
+        # All that a match depends on.
+        key = (place, self.websocket, self.default_method, self.path_info)
+        rule = known.get(key)
         if rule is not None:
             return rule, {}
         rule, values = super().match(return_rule=True)
@@ -209,13 +209,8 @@ class Adapter(MapAdapter):
         if not values and self.path_info == rule.rule and rule.rule.isascii():
             if len(known) >= _MAX_KNOWN:
                 known.clear()
-            known[(*self._place(), self.default_method, rule.rule)] = rule
+            known[key] = rule
         return rule, values
-
-    def _place(self) -> tuple[str | None, bool]:
-        """Return what a match depends on, but for the method and the path."""
-        is_by_host = self.map.host_matching or self.subdomain is None
-        return self.server_name if is_by_host else self.subdomain, self.websocket
 
     def get_default_redirect(self, rule: Rule, *args: Any) -> str | None:
         """Return where a rule with defaults sends the client; see ``werkzeug.routing.MapAdapter``."""
