@@ -90,10 +90,6 @@ class Response:
         self.status, fields, self.bodiless, self.remaining = _head(status, headers, is_head=self._is_head)
         self._headers = [*fields]
 
-    def is_due(self, body: bytes) -> bool:
-        """Say whether *body* is what the headers announce, and nothing has gone out yet."""
-        return len(body) == self.remaining and not self.sealed
-
     def head(self) -> Message:
         """Seal the headers and return them as the ``http.response.start`` message.
 

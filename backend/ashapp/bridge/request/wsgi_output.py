@@ -139,7 +139,7 @@ class WsgiOutput:
 
     def _send_last(self, body: bytes) -> None:
         response = self._response
-        if not response.is_due(body):
+        if response.sealed or len(body) != response.remaining:
             self._send(body, last=True)
             return
         self._check_wanted()

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask.app import Flask
-    from flask.json.provider import JSONProvider
 
 __all__ = ["PLAIN", "RESPONSE_CLASSES", "Responses"]
 
@@ -51,6 +50,8 @@ RESPONSE_CLASSES = AllOriginals(
     Originals("werkzeug.wrappers.response.Response", "__init__", "set_data"),
     Originals("flask.json.provider.DefaultJSONProvider", "response", "dumps"),
 )
+# Those of a provider, and of Python.
+_METHODS = frozenset({"response", "dumps"})
 _dumps, _encoder_class = json.dumps, json.JSONEncoder
 
 # What values that JSON does not know become, whether to escape, sort and be compact.
@@ -107,9 +108,10 @@ class Responses:
             template = self._templates[key] = _template(kind(b"", mimetype=mimetype))
         return None if template is None else template.respond(body)
 
-    def _encoder_of(self, provider: JSONProvider) -> Callable[[Any], bytes] | None:
-        """Return what encodes as *provider* does, or None where that is not as Flask has it."""
-        if type(provider) is not DefaultJSONProvider or not _is_plain(vars(provider)):
+    def _encoder_of(self, provider: Any) -> Callable[[Any], bytes] | None:
+        """Return what encodes as *provider* does, or None where that is not as Flask, and Python, has it."""
+        is_own = type(provider) is DefaultJSONProvider and _METHODS.isdisjoint(vars(provider))
+        if not is_own or json.dumps is not _dumps or json.JSONEncoder is not _encoder_class:
             return None
         compact = provider.compact
         is_compact = not self._app.debug if compact is None else compact is not False
@@ -175,16 +177,6 @@ def _encoder(options: _Options) -> Callable[[Any], bytes]:
     except TypeError:  # what makes encoders in C takes something else, or is not there
         is_same = False
     return encode if is_same else encode_as_made
-
-
-def _is_plain(own: dict[str, Any]) -> bool:
-    """Say whether a provider that has *own* does as Flask has it, by ``json`` as Python has it."""
-    return (
-        "response" not in own
-        and "dumps" not in own
-        and json.dumps is _dumps
-        and json.JSONEncoder is _encoder_class
-    )
 
 
 def _template(made: flask.Response) -> _Template | None:
