@@ -126,15 +126,17 @@ class Originals:
 
 
 class AllOriginals:
-    """The methods of several classes, which *look* returns, in the order of *groups*.
+    """The methods of several classes, which *look* returns, in the order of *groups*, and then *others*.
 
     Python finds a method in no time where it is written as ``Class.method``, and not by its name in a string.
     """
 
-    def __init__(self, look: Callable[[], tuple[Any, ...]], *groups: Originals) -> None:
+    def __init__(
+        self, look: Callable[[], tuple[Any, ...]], *groups: Originals, others: tuple[Any, ...] = ()
+    ) -> None:
         #: What returns the methods that the classes have, and what these were at first.
         self.look = look
-        self.expected = tuple(method for group in groups for method in group.methods)
+        self.expected = *(method for group in groups for method in group.methods), *others
         #: Whether that is what is known.
         self.are_known = all(group.methods for group in groups) and look() == self.expected
 

@@ -38,6 +38,8 @@ def _look() -> tuple[Any, ...]:
         SecureCookieSessionInterface.is_null_session,
         SecureCookieSession.__init__,
         CallbackDict.__init__,
+        SecureCookieSessionInterface.session_class,
+        SecureCookieSessionInterface.null_session_class,
     )
 
 
@@ -51,6 +53,7 @@ SESSION_CLASSES = AllOriginals(
     Originals("flask.sessions.SecureCookieSessionInterface", *_METHODS),
     Originals("flask.sessions.SecureCookieSession", "__init__"),
     Originals("werkzeug.datastructures.structures.CallbackDict", "__init__"),
+    others=(SecureCookieSession, NullSession),
 )
 _REPLACED = "get_signing_serializer"
 
@@ -122,12 +125,7 @@ class Sessions:
 
     def _is_own(self, interface: Any) -> bool:
         """Say whether *interface* is the one that came with the application, and nobody has changed it."""
-        return (
-            interface is self._interface
-            and vars(interface) == self._replaced
-            and interface.session_class is SecureCookieSession
-            and interface.null_session_class is NullSession
-        )
+        return interface is self._interface and vars(interface) == self._replaced
 
 
 def _new(kind: type[SecureCookieSession]) -> SecureCookieSession:
