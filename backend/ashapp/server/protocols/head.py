@@ -52,8 +52,11 @@ _ODD_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:(?![ \t]*[0-9]+[ \t]*\r\n)"
 _OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01]\r)[0-9]\.[0-9]\r\n")
 
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?@]+)(|[/?].*)", re.IGNORECASE)
-# RFC 3986, 3.2.2: a name, which should be as short as DNS wants it, or an address; then a port.
-_HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]{0,255}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{0,5})?", re.IGNORECASE)
+# RFC 3986, 3.2.2: a name, which should be as short as DNS wants it, or an address, with its zone (RFC 6874);
+# then a port.
+_HOST = re.compile(
+    rb"(?:[\w.~!$&'()*+,;=%-]{0,255}|\[[0-9a-f:.]{2,45}(?:%[\w.~%-]{1,64})?\])(?::[0-9]{0,5})?", re.IGNORECASE
+)
 
 # Without any of them it is not meant to be a handshake (RFC 6455, 4.1).
 _OF_HANDSHAKE = {b"sec-websocket-key", b"sec-websocket-version"}
