@@ -223,24 +223,26 @@ async def test_what_makes_a_body_runs_to_its_end_and_the_client_does_not_wait(
     assert (client.body, len(client.sent)) == (b"hello" if method == "GET" else b"", 2)
 
 
-@pytest.mark.parametrize("chunk", [b"", b"x", bytes(1 << 16)])
+@pytest.mark.parametrize(("chunk", "most"), [(b"", 1000), (b"x", 1000), (bytes(1 << 16), 17)])
 async def test_an_endless_body_is_closed(
-    adapt: Adapter, chunk: bytes, caplog: pytest.LogCaptureFixture
+    adapt: Adapter, chunk: bytes, most: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    endings: list[object] = []
+    made: list[bytes] = []
+    endings: list[int] = []
 
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", length(5))
         try:
             yield b"hello"
             while True:
+                made.append(chunk)
                 yield chunk
         except GeneratorExit:
-            endings.append("closed")
+            endings.append(len(made))
             raise
 
     client = await fetch(adapt(application))
-    assert (client.body, client.complete, endings) == (b"hello", True, ["closed"])
+    assert (client.body, client.complete, endings) == (b"hello", True, [most])
     assert "GET /: what makes the response body goes on past its end: closed" in caplog.messages
 
 
