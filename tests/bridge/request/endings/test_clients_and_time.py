@@ -2,6 +2,8 @@
 """Clients that leave at odd times, and what the time of a request is for."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -163,3 +165,26 @@ async def test_a_client_that_has_gone_is_not_told_that_its_time_is_up(service: S
 
     service.add_view(wait)
     await begin(FlaskToAsgi(service.app, request_timeout=0.05), client=Gone()).end()
+
+
+@pytest.mark.parametrize("path", ["/async", "/sync"])
+async def test_no_timer_keeps_a_request_that_has_ended(app: flask.Flask, path: str) -> None:
+    class Token: ...
+
+    @app.get("/async")
+    async def view() -> str:
+        await asyncio.sleep(0.01)
+        return "hello"
+
+    app.add_url_rule("/sync", "sync", lambda: "hello")
+    bridge = FlaskToAsgi(app, request_timeout=600)
+
+    async def ask() -> weakref.ref[Token]:
+        token = Token()
+        await fetch(bridge, "GET", path.encode(), token=token)
+        return weakref.ref(token)
+
+    token = await asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    gc.collect()
+    assert token() is None
