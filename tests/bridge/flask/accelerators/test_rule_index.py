@@ -26,6 +26,7 @@ SHAPES = {
     "text in front": ("/a{0}-<int:x>", "/a{0}-7"),
     "text behind": ("/<x>-a{0}", "/7-a{0}"),
     "text around": ("/a-<x>.{0}", "/a-7.{0}"),
+    "expressions of their own": ("/a{0}-<any(b{0}, c{0}):x>", "/a{0}-b{0}"),
     "path": ("/a{0}-<path:x>/b", "/a{0}-7/8/b"),
     "path first": ("/<path:x>/a{0}", "/7/8/a{0}"),
     "no such path": ("/a{0}-<int:x>", "/a{0}-b"),

@@ -24,7 +24,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.routing.matcher import State, StateMachineMatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 
     from werkzeug.routing.rules import RulePart
 
@@ -34,6 +34,8 @@ __all__ = ["RuleIndex", "index_of"]
 
 # A shorter list is gone through as quickly as it is looked up.
 _FEW = 8
+# Python keeps 512 expressions compiled, and finds one by its text in less time than one that is compiled.
+_MOST_SHARED = 256
 _parser: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - of Python
 
 
@@ -125,46 +127,66 @@ class _Transitions(list["Transition"]):
     def __init__(self, transitions: list[Transition], depth: int) -> None:
         super().__init__(transitions)
         self._depth = depth
-        self._compiled: dict[int, Transition] = {}
-        # Positions by whether the rest of a path is the target, the lengths of both ends, and both ends.
-        positions: dict[tuple[bool, int, int], dict[str, list[int]]] = {}
-        for position, (part, _) in enumerate(transitions):
+        # Those to try, and their positions, by whether the rest of a path is the target, the lengths of both
+        # ends, and both ends.
+        fitting: dict[tuple[bool, int, int], dict[str, tuple[list[Transition], list[int]]]] = {}
+        shared = {_without_ends(part.content, *_ends(part.content)) for part, _ in transitions}
+        prepare: Callable[[str], Any] = str if len(shared) <= _MOST_SHARED else _compiled
+        for position, (part, state) in enumerate(transitions):
             start, end = _ends(part.content)
-            by_ends = positions.setdefault((part.final, len(start), len(end)), {})
-            by_ends.setdefault(start + end, []).append(position)
-        self._positions = [
+            by_ends = fitting.setdefault((part.final, len(start), len(end)), {})
+            tried, positions = by_ends.setdefault(start + end, ([], []))
+            content = prepare(_without_ends(part.content, start, end))
+            tried.append((replace(part, content=content), state))
+            positions.append(position)
+        self._has_final = any(part.final for part, _ in transitions)
+        self._fitting = [
             (final, slice(start), slice(-end, None) if end else None, by_ends)
-            for (final, start, end), by_ends in positions.items()
+            for (final, start, end), by_ends in fitting.items()
         ]
 
     def __iter__(self) -> Iterator[Transition]:
         paths = _thread.paths
         if not paths:
             return super().__iter__()
-        found = self._fitting(paths[0])
+        found = self._look_up(paths[0])
+        if len(paths) == 1 and len(found) < 2:
+            return iter(found[0][0] if found else ())
         for parts in paths[1:]:
-            found += self._fitting(parts)
-        return map(self._compile, found if len(found) < 2 else sorted(set(found)))
+            found += self._look_up(parts)
+        return map(self.__getitem__, sorted({position for _, positions in found for position in positions}))
 
-    def _fitting(self, parts: list[str]) -> list[int]:
+    def _look_up(self, parts: list[str]) -> list[tuple[list[Transition], list[int]]]:
         depth = self._depth
         part = parts[depth] if depth < len(parts) else ""
-        found: list[int] = []
-        for final, start, end, by_ends in self._positions:
-            target = "/".join(parts[depth:]) if final else part
+        rest = "/".join(parts[depth:]) if self._has_final else ""
+        found = []
+        for final, start, end, by_ends in self._fitting:
+            target = rest if final else part
             ends = target[start] if end is None else target[start] + target[end]
             if ends in by_ends:
-                found += by_ends[ends]
+                found.append(by_ends[ends])
         return found
 
-    def _compile(self, position: int) -> Transition:
-        """Return a transition with its expression compiled. Python keeps no more than 512."""
-        compiled = self._compiled.get(position)
-        if compiled is None:
-            part, state = self[position]
-            pattern: Any = re.compile(part.content)
-            compiled = self._compiled[position] = (replace(part, content=pattern), state)
-        return compiled
+
+def _without_ends(pattern: str, start: str, end: str) -> str:
+    """Return an expression for what is known to have the literal text of *pattern* at both ends.
+
+    Rules with the same arguments share it, as far as lengths are the same.
+    """
+    before, after = re.escape(start), f"{re.escape(end)}\\Z"
+    if start and pattern.startswith(before):
+        pattern = f"(?s:.{{{len(start)}}}){pattern[len(before) :]}"
+    if end and pattern.endswith(after):
+        pattern = f"{pattern[: -len(after)]}(?s:.{{{len(end)}}})\\Z"
+    return pattern
+
+
+def _compiled(pattern: str) -> Any:
+    try:
+        return re.compile(pattern)
+    except re.error:  # which the client of a path meets that gets as far
+        return pattern
 
 
 @cache
@@ -172,7 +194,7 @@ def _ends(pattern: str) -> tuple[str, str]:
     """Return the literal text at the start and at the end of all that the whole of *pattern* matches."""
     try:
         items = list(_parser.parse(pattern))
-    except re.error:  # which the client of a path meets that gets as far
+    except re.error:
         return "", ""
     is_anchored = str(items[-1][1]) == "AT_END_STRING"
     return _literal(items), _literal(items[-2::-1])[::-1] if is_anchored else ""
