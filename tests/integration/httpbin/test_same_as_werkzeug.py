@@ -37,7 +37,7 @@ TARGETS = """
 /image /image/png /image/jpeg /image/webp /image/svg /static/favicon.ico
 /base64/SFRUUEJJTiBpcyBhd2Vzb21l /base64/Wm_Dqw== /base64/not%20base64! /links/3 /links/3/1 /links/5/0
 /get /get?a=1&a=2&b=%C3%A9 /get?a=b=c?d/e /get?a;b&&=&c /get?a+b=c%20d%2Be /get?a=%00&b=%0D%0A /get?a=%ff
-/get?%C3%A9=%E2%82%AC /get?%zz=% /get? /get?a /anything?a=1#b
+/get?%C3%A9=%E2%82%AC /get?%zz=% /get? /get?a /anything?a=1
 /anything/a%2Fb?c=%2F /anything/a%2fb%2F /anything/%ff%00?%ff=%00 /anything/%zz?%zz /anything/a///b/
 /anything/a%252Fb%0D%0A /anything/../x /anything/./a /anything/..%2f..%2fget /anything/a;b=c,d=e /anything/a+b
 /anything/%C3%A9/%E2%82%AC/%F0%9F%98%80 /anything/caf%E9 /anything/a%20b%09 /anything/a%3Fb%23c
@@ -69,7 +69,7 @@ FIELDS: list[tuple[str, Fields]] = [
     ("/hidden-basic-auth/user/secret", [("Authorization", "Basic dXNlcjpzZWNyZXQ=")]),
     ("/bearer", [("Authorization", "Bearer a.b-c")]),
     ("/cookies", [("Cookie", 'a=1; b="two; 2"; c')]),
-    ("/headers", [("X_User", "forged"), ("X-User", "r\xe9al \xff"), ("x-dash-Case", " v "), ("X-Empty", "")]),
+    ("/headers", [("X_User", "forged"), ("X-User", "r\xe9al \xff"), ("x-dash-Case", " v"), ("X-Empty", "")]),
     ("/headers", [("X-Odd", "a\tb;c=\"d\", 'e' \\"), ("X-Long", "v" * 16_000)]),
     ("/get?show_env", [("X-Request-Id", "7"), ("Via", "1.1 x"), ("X-Forwarded-For", "192.0.2.1")]),
     ("/get?q=" + "v" * 12_000, []),
