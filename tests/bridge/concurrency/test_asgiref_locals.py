@@ -57,6 +57,48 @@ async def test_all_of_a_request_sees_it_and_no_other_request_does(app: flask.Fla
     assert seen == [seen[0]] * 4
 
 
+async def test_the_thread_sees_it_behind_an_async_body(app: flask.Flask) -> None:
+    seen: list[list[str]] = []
+
+    async def body() -> Any:
+        yield await step_async("body")
+
+    @app.get("/")
+    def view() -> flask.Response:
+        step()
+        response = flask.Response(body())
+        response.call_on_close(lambda: seen.append(local.steps))
+        return response
+
+    assert (await fetch(FlaskToAsgi(app))).body == b"body"
+    assert seen == [["sync", "async"]]
+
+
+async def test_the_loop_sees_it_behind_a_hook_that_was_waited_for_in_vain(app: flask.Flask) -> None:
+    seen: list[list[str]] = []
+    entered, left = threading.Event(), threading.Event()
+
+    async def note(_error: BaseException | None) -> None:
+        seen.append(local.steps)
+
+    @app.before_request
+    def block() -> None:
+        entered.set()
+        left.wait(10)
+
+    app.before_request_funcs[None].insert(0, step_async)
+    app.teardown_request(note)
+    app.add_url_rule("/", view_func=view)
+    request = asyncio.ensure_future(fetch(FlaskToAsgi(app)))
+    await asyncio.to_thread(entered.wait, 10)
+    request.cancel()
+    await asyncio.sleep(0.05)
+    left.set()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert seen == [["async"]]
+
+
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_the_thread_of_an_event_stream_sees_it(app: flask.Flask, kind: str) -> None:
     app.before_request(step)

@@ -141,3 +141,17 @@ async def test_who_writes_to_a_socket_has_gone_when_it_is_closed(run: Run, run_o
         with pytest.raises(BrokenPipeError):  # not EBADF: it had the descriptor until its end
             await asyncio.wait_for(writing, 10)
         assert end.fileno() == -1
+
+
+async def test_a_socket_is_open_while_a_file_of_it_is() -> None:
+    size = 1_000_000
+    own, other = socket.socketpair()
+    with own, own.makefile("rb") as received, ApplicationSocket(other.detach(), None) as end:
+        file = end.makefile("rb")
+        writing = asyncio.ensure_future(asyncio.to_thread(end.send, bytes(size)))
+        await asyncio.sleep(0.1)
+        end.close()
+        assert len(await asyncio.to_thread(received.read, size)) == size
+        assert await writing == size
+        file.close()
+        assert end.fileno() == -1

@@ -151,7 +151,17 @@ def test_the_bridge_that_a_module_has_made_of_its_application_is_served(
         f"app = Flask('a')\nbridge = FlaskToAsgi(app)\n{source}"
     )
     assert find_application("site_") is getattr(sys.modules["site_"], served)
+    assert find_mounted("site_") is find_application("site_")
     assert find_application("site_:app") is sys.modules["site_"].app  # as it is named
+
+
+def test_a_proxy_beside_the_application_is_not_asked_for_anything(project: Project) -> None:
+    project(
+        site_="from flask import Flask\nfrom werkzeug.local import LocalProxy\n"
+        "def connect():\n    raise KeyError('DATABASE_URL')\n"
+        "app = Flask('a')\ndatabase = LocalProxy(connect)"
+    )
+    assert find_application("site_") is sys.modules["site_"].app
 
 
 def test_any_wsgi_callable_is_found(project: Project) -> None:

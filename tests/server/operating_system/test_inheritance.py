@@ -17,13 +17,14 @@ if sys.platform == "win32":
     pytest.skip("Windows has neither", allow_module_level=True)
 
 APPLICATION = """
-import os, subprocess
+import os, subprocess, sys
 from flask import Flask
 
 app = Flask(__name__)
 
 @app.get("/")
 def index():
+    sys.stderr.write("\\udc80")
     files = [os.readlink(f"/proc/self/fd/{fd}") for fd in range(3)]
     return {"pid": os.getpid(), "files": files, "code": subprocess.run(["false"]).returncode}
 """

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Requests that ask for another protocol: what is not taken changes nothing, what is taken comes alone."""
 
+import gc
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from ashapp.server.protocols import ConnectionLimits, limited_protocol
+from ashapp.server.protocols.connection import LimitedProtocol
 from tests.server.protocols.conftest import Application, ServeLimited
 from tests.server.protocols.test_refusals import assert_refused
 from tests.support.client import Connection, chunk
 from tests.support.server import Combination, serving
+from tests.support.waiting import until
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: shop\r\n\r\n"
 WITH_LENGTH = b"Content-Length: %d\r\n\r\n%s" % (len(SMUGGLED), SMUGGLED)
@@ -154,3 +157,25 @@ def test_there_is_no_tunnel(serve: ServeLimited, app: Application, target: bytes
         connection.send(b"CONNECT %s HTTP/1.1\r\nHost: shop:443\r\n" % target + WITH_LENGTH + SMUGGLED)
         assert_refused(connection, 501)
     assert app.headers == []
+
+
+def connections() -> dict[int, object]:
+    return {id(found): found for found in gc.get_objects() if issubclass(type(found), LimitedProtocol)}
+
+
+def test_a_connection_that_has_become_a_websocket_is_freed_at_its_end(combination: Combination) -> None:
+    """At once, not when the garbage collector runs."""
+    http, loop = combination
+    protocol = limited_protocol(http, ConnectionLimits())
+    gc.collect()
+    gc.disable()
+    try:
+        before = connections()
+        with serving(Refusing(), lifespan="off", http=protocol, loop=loop, ws="websockets-sansio") as address:
+            with Connection(address) as connection:
+                connection.send(HANDSHAKE + b"\r\n")
+                assert connection.receive().status == 403
+                assert connection.is_closed()
+            until(lambda: connections().keys() == before.keys())
+    finally:
+        gc.enable()

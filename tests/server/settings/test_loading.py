@@ -261,6 +261,7 @@ def test_several_addresses_take_the_place_of_one(monkeypatch: pytest.MonkeyPatch
         ("log-level = 'info'", "'log-level' in the config file is not a setting; did you mean 'log_level'?"),
         ("self = 1", "'self' in the config file is not a setting"),
         ("[tls]\nkey = 1", "'tls' in the config file is a table: settings are in none"),
+        ("[mounts]\n'/a' = 'b'", "'mounts' in the config file is not a setting; did you mean 'mount'?"),
         ("port = 'x'", "port = 'x' (config file): must be a whole number from 0 to 65535"),
         ("secret_key = 5", "secret_key (config file): must be a valid string"),
         ("ssl_keyfile_password = 1234", "ssl_keyfile_password (config file): must be a valid string"),

@@ -24,7 +24,6 @@ from ashapp.bridge.concurrency.context import TEMPLATE
 from ashapp.bridge.concurrency.futures import as_coroutine, await_into
 from ashapp.bridge.concurrency.greenlets.current import current_call
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
-from ashapp.bridge.concurrency.threads.asgiref_locals import carry_locals
 from ashapp.bridge.concurrency.threads.executors import WaitingThread
 
 if TYPE_CHECKING:
@@ -85,10 +84,7 @@ def run_on_loop(
         running.close()
         coroutine.close()
         raise
-    try:
-        result: T = thread.wait()
-    finally:
-        carry_locals()
+    result: T = thread.wait()
     return result
 
 

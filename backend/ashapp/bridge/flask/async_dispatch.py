@@ -8,7 +8,8 @@ same in the same order. It is run in greenlets all the same (see ``GreenletDrive
 code, which may have to wait. While the view waits, there is no greenlet.
 
 What is in between is looked at once for all requests that begin in one turn of the loop. Each has been read
-in an earlier turn. So what has been replaced before a client sends a request is seen by that request.
+in an earlier turn. So what has been replaced before a client sends a request is seen by that request. What is
+replaced while a view waits is seen by its response.
 """
 
 from __future__ import annotations
@@ -77,18 +78,10 @@ class AsyncDispatch:
 
     def _look(self) -> bool:
         """Say whether the application has no method of its own in between."""
-        kind = type(self._app)
-        methods = (
-            kind.__call__,
-            kind.wsgi_app,
-            kind.full_dispatch_request,
-            kind.ensure_sync,
-            kind.async_to_sync,
-        )
         return (
             self._methods.are_known
             and self._methods.still_hold()
-            and methods == _FLASK.methods
+            and _FLASK.are_those_of(type(self._app))
             and self._contexts.classes_hold()
             and responses_hold()
         )
@@ -119,7 +112,8 @@ class AsyncDispatch:
                 call.look_at(raised)
                 error = raised
                 raise
-            whole = whole_response(response, environ)
+            holds = self._turn_of is call.loop or responses_hold()
+            whole = whole_response(response, environ) if holds else None
             if whole is None:
                 iterable = response(environ, call.start_response)
             else:

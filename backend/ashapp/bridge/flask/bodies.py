@@ -56,6 +56,8 @@ def _by_turns(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             with stream.turn():
                 return method(self, *args, **kwargs)
+        except StorageFull:  # of a read within this one
+            raise
         except OSError as error:
             if error.errno in _NO_ROOM:
                 _log.error("A form can't be kept where temporary files go (TMPDIR): %s", error)

@@ -47,12 +47,13 @@ def find_hindrance(app: Flask) -> str | None:
 
 
 def is_original(owner: type, name: str, module: str) -> bool:
-    """Say whether the method *name* of the class *owner* is the function that *module* defines.
+    """Say whether the method or property *name* of the class *owner* is what *module* defines.
 
     A tool may have replaced it before this package was imported, under the name of the original. So what
     counts is where the function was defined.
     """
-    return _is_defined_in(module, getattr(owner, name, None))
+    method = getattr(owner, name, None)
+    return _is_defined_in(module, method.fget if isinstance(method, property) else method)
 
 
 def is_flasks_own(app: Flask, name: str) -> bool:

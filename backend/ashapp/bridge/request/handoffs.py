@@ -121,11 +121,6 @@ class ThreadHandoff(Handoff):
     def __str__(self) -> str:
         return getattr(self._function.func, "__qualname__", repr(self._function.func))
 
-    def result(self) -> Any:
-        """Return or raise what the function did; see ``Handoff``."""
-        carry_locals()
-        return super().result()
-
     def _run(self) -> None:
         try:
             run_for(self._call, self._context, self._invoke)

@@ -34,6 +34,7 @@ from ashapp.bridge.concurrency.context import in_request, loop_context
 from ashapp.bridge.concurrency.futures import cancelling, turn
 from ashapp.bridge.concurrency.greenlets.current import current_greenlet
 from ashapp.bridge.concurrency.greenlets.pooled_greenlet import DONE
+from ashapp.bridge.concurrency.threads.asgiref_locals import carry_locals
 from ashapp.bridge.concurrency.threads.request_thread import RequestThread, current_request_thread
 from ashapp.bridge.concurrency.threads.thread_locals import are_isolated, open_request_locals
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
@@ -222,7 +223,10 @@ class LoopCall(WsgiCall, CallOnLoop):
 
     def run_on_request_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run *function* on the thread of the request; see ``Driver``."""
-        return self._do(ThreadHandoff(self.thread, partial(function, *args, **kwargs)))
+        try:
+            return self._do(ThreadHandoff(self.thread, partial(function, *args, **kwargs)))
+        finally:
+            carry_locals()  # also where the request is cancelled meanwhile
 
     def _do(self, handoff: Handoff) -> Any:
         self.greenlet.ask(self._await_handoff(handoff))
@@ -282,8 +286,18 @@ class LoopCall(WsgiCall, CallOnLoop):
             raise ClientDisconnected("the client went away while the response was sent") from error
 
 
+def _begin_body(iterable: Iterable[bytes]) -> tuple[Iterator[bytes], Any]:
+    iterator = iter(iterable)
+    return iterator, _next_item(iterator)
+
+
+def _next_item(iterator: Iterator[bytes]) -> Any:
+    return next(iterator, _END)
+
+
 def _pulled(iterable: Iterable[bytes], run: Callable[..., Any]) -> Iterator[bytes]:
     """Yield the items of *iterable*, each of them made where *run* calls functions."""
-    iterator = run(iter, iterable)
-    while (chunk := run(next, iterator, _END)) is not _END:
+    iterator, chunk = run(_begin_body, iterable)
+    while chunk is not _END:
         yield chunk
+        chunk = run(_next_item, iterator)

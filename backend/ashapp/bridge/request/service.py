@@ -21,7 +21,6 @@ class Service:
 
     Raises:
         ValueError: there are no threads, or a limit is less than one.
-
     """
 
     #: On a thread: whether the coroutines of its request are kept off the server's loop. None for never.

@@ -46,7 +46,7 @@ __all__ = ["ThreadCall"]
 _log = logging.getLogger("ashapp.bridge")
 
 # The head of the response and its body, as it is there or as it comes; None if there is no response.
-_Opening = tuple["Message", bytes | BodyStream] | None
+_Opening = tuple[Message, bytes | BodyStream] | None
 
 
 class ThreadCall(WsgiCall):

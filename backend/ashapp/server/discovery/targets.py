@@ -49,7 +49,7 @@ def find_mounted(target: str) -> object:
     Raises `StartupError` when there is none.
     """
     module, expression = _module(target)
-    found, label = _look_up(module, expression or ("app" if hasattr(module, "app") else ""))
+    found, label = _look_up(module, expression, customary="app")
     return found if is_asgi(found) else _checked(found, label)
 
 
@@ -149,11 +149,16 @@ def _raised_inside(error: BaseException) -> bool:
     return any(not file.startswith("<frozen importlib") for file in files - {__file__, importlib.__file__})
 
 
-def _look_up(module: ModuleType, expression: str) -> tuple[object, str]:
-    """Return what *expression* names, or else the application of *module*; and a name for messages."""
+def _look_up(module: ModuleType, expression: str, *, customary: str | None = None) -> tuple[object, str]:
+    """Return what *expression* names, or else the application of *module*; and a name for messages.
+
+    Without an expression what has the *customary* name is taken, whatever it is.
+    """
     if expression:
         return _evaluate(module, expression)
-    found, label = _search(module)
+    found, label = (
+        _evaluate(module, customary) if customary and hasattr(module, customary) else _search(module)
+    )
     return _bridged_by(module, found), label
 
 
@@ -165,7 +170,8 @@ def _bridged_by(module: ModuleType, found: object) -> object:
     bridges = [
         value
         for value in {id(value): value for value in vars(module).values()}.values()
-        if isinstance(value, WsgiToAsgi) and value.wsgi_application is found
+        # A proxy is not asked for its class: it may connect to a database for that.
+        if issubclass(type(value), WsgiToAsgi) and value.wsgi_application is found
     ]
     return bridges[0] if len(bridges) == 1 else found
 

@@ -48,7 +48,6 @@ def live_sockets() -> Iterator[Path]:
     Raises:
         OSError: the folder is somebody else's, or others may enter it: they would answer, or choose what is
             removed.
-
     """
     folder = control_folder()
     with suppress(FileNotFoundError):

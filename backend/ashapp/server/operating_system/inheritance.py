@@ -21,7 +21,8 @@ def open_standard_files() -> None:
             os.fstat(fd)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - the lowest one free is *fd*
-            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115 - until the process ends
+            file = open(fd, mode, closefd=False, errors="backslashreplace")  # noqa: SIM115 - until the process ends
+            setattr(sys, name, file)
 
 
 def heed_children() -> None:

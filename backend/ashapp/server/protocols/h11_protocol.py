@@ -105,10 +105,15 @@ class LimitedH11Protocol(LimitedProtocol, BaseH11Protocol):
         super().connection_lost(exc)
         self.transport.protocol = None  # type: ignore[attr-defined]  # or each would hold the other
 
+    def handle_websocket_upgrade(self, *event: Any) -> None:
+        """Leave the connection to the protocol of WebSockets: what closes it is no matter of this one."""
+        self.transport.protocol = None  # type: ignore[attr-defined]  # ``connection_lost`` is not called any more
+        super().handle_websocket_upgrade(*event)
+
     def is_ready_to_close(self) -> bool:
         """Say whether the connection may be closed: else it is when the client has sent what nobody reads."""
         cycle = self.cycle
-        is_unread = cycle is not None and cycle.response_complete and cycle.more_body
+        is_unread = cycle is not None and cycle.response_complete and self.conn.their_state is h11.SEND_BODY
         if is_unread and self.refusal is None and not self.transport.is_closing():
             self.end_unread()
             return False

@@ -93,9 +93,11 @@ def _origin(name: str) -> str:
 
 
 def _explain(wrong: Wrong, given: Given) -> str:
-    if wrong.reason is None and isinstance(wrong.value, dict):
-        return f"{wrong.name!r} in the config file is a table: settings are in none, as in 'threads = 40'"
     if wrong.reason is None:
-        return f"{wrong.name!r} in the config file is not a setting{suggestion(wrong.name, _FIELDS)}"
+        is_table = isinstance(wrong.value, dict)
+        hint = suggestion(wrong.name, ["mount"] if is_table else _FIELDS)
+        if is_table and not hint:
+            return f"{wrong.name!r} in the config file is a table: settings are in none, as in 'threads = 40'"
+        return f"{wrong.name!r} in the config file is not a setting{hint}"
     value = "" if _FIELDS[wrong.name].kind is SECRET else f" = {shown(wrong.value)}"
     return f"{given.name}{value} ({given.origin}): {wrong.reason}"

@@ -11,6 +11,7 @@ from flask.ctx import AppContext
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.datastructures import EnvironHeaders, Headers
+from werkzeug.sansio.response import Response as SansIoResponse
 from werkzeug.wrappers import Request, Response
 
 from ashapp import FlaskToAsgi
@@ -53,6 +54,11 @@ def test_so_is_the_one_that_is_replaced() -> None:
 def test_a_method_that_uses_other_names_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KNOWN["flask.app.Flask"], "make_response", "more")
     assert not Originals("flask.app.Flask", "make_response").are_those_of(flask.Flask)
+
+
+def test_nor_is_a_property_that_is_defined_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SansIoResponse, "status", property(lambda response: response._status))
+    assert not Originals("werkzeug.sansio.response.Response", "status").methods
 
 
 def test_nor_is_a_class_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +113,27 @@ async def test_so_is_a_property_of_a_response(monkeypatch: pytest.MonkeyPatch, *
     await fetch(bridge)
     monkeypatch.setattr(Response, "status", property(lambda _: "202 Own"))
     assert (await fetch(bridge)).status == 202
+
+
+async def test_what_is_replaced_while_a_view_waits_is_called_for_its_response(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = make_app()
+    called: list[str] = []
+    inner = Response.__call__
+
+    def replacement(response: Response, environ: Any, start_response: Any) -> Any:
+        called.append(flask.request.path)
+        return inner(response, environ, start_response)
+
+    @app.get("/waits")
+    async def wait() -> str:
+        monkeypatch.setattr(Response, "__call__", replacement)
+        await asyncio.sleep(0.01)
+        return "waited"
+
+    assert (await fetch(FlaskToAsgi(app), path="/waits")).body == b"waited"
+    assert called == ["/waits"]
 
 
 OWN = ["dispatch_request", "finalize_request", "process_response", "wsgi_app"]

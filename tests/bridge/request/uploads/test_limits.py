@@ -138,22 +138,22 @@ class FullDisk(flask.Request):
 
 
 @pytest.mark.parametrize("handled", [False, True])
+@pytest.mark.parametrize("name", ["files", "data"])
 def test_a_form_that_the_disk_has_no_room_for(
-    post: Post, place: str, caplog: pytest.LogCaptureFixture, *, handled: bool
+    post: Post, place: str, caplog: pytest.LogCaptureFixture, name: str, *, handled: bool
 ) -> None:
     """The client is told so, and the log says which disk; a handler of the application's gets the OSError."""
-    view, content_type = READS["files"]
-    app = limited(view, place)
+    app = limited(lambda: len(getattr(request, name)), place)
     app.request_class = FullDisk
     if handled:
         app.register_error_handler(OSError, lambda error: (f"{error.errno}", 500))
-    parts = parts_of(content_type, LIMIT - 1, None)
-    answer = post(FlaskToAsgi(app), "/", parts, ("Content-Type", content_type))
+    parts = parts_of(MULTIPART, LIMIT - 1, None)
+    answer = post(FlaskToAsgi(app), "/", parts, ("Content-Type", MULTIPART))
     if handled:
         assert answer == (500, b"%d" % errno.ENOSPC)
     else:
         assert (answer.status, json.loads(answer.body)["title"]) == (507, "Insufficient Storage")
-    assert "TMPDIR" in caplog.text
+    assert caplog.text.count("TMPDIR") == 1
 
 
 def test_the_input_itself_has_no_limit(post: Post, place: str) -> None:

@@ -65,6 +65,7 @@ class WaitingThread(CurrentThreadExecutor):
     def wait(self) -> Any:
         """Wait for the result, and return or raise it. On the thread."""
         self.run_until_future(self.result)
+        carry_locals()
         return self.result.result()
 
     async def lend_to(self, coroutine: Coroutine[Any, Any, T]) -> T:

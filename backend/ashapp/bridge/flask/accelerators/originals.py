@@ -3,7 +3,8 @@
 
 ``KNOWN`` lists them, each with the names that its code uses. A release in which one uses other names does
 something else there, and the shortcut leaves the work to it. A subclass may override a method, an object may
-have its own, and a tool may replace it in its class at any time. So a shortcut looks before each request.
+have its own, and a tool may replace it in its class at any time. So a shortcut looks at them again
+and again: for each request, or for all that begin in one turn of the loop.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ KNOWN: dict[str, dict[str, str]] = {
     "werkzeug.sansio.request.Request": {
         "__init__": "headers lstrip method path query_string remote_addr root_path rstrip scheme server upper"
     },
+    "werkzeug.sansio.response.Response": {"status": "_status", "status_code": "_status_code"},
     "werkzeug.wrappers.response.Response": {
+        "__call__": "get_wsgi_response",
         "__init__": "__init__ _on_close bytearray bytes direct_passthrough isinstance response set_data str "
         "super",
         "set_data": "automatically_set_content_length encode headers isinstance len response str",
@@ -171,5 +174,6 @@ class AsReplaced:
 def _is_known(owner: type, module: str, path: str, name: str) -> bool:
     if not is_original(owner, name, module):
         return False
-    code = getattr(owner, name).__code__
-    return sorted(code.co_names) == KNOWN[path][name].split()
+    method = getattr(owner, name)
+    function: Any = method.fget if isinstance(method, property) else method
+    return sorted(function.__code__.co_names) == KNOWN[path][name].split()

@@ -16,7 +16,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response
 
 from ashapp.bridge.flask import accelerators
-from ashapp.bridge.flask.accelerators.originals import Originals
+from ashapp.bridge.flask.accelerators.originals import AllOriginals, Originals
 from ashapp.bridge.messages.types import Environ
 
 __all__ = ["REPLACED", "get_wsgi_response", "responses_hold", "whole_response"]
@@ -28,10 +28,29 @@ _ORIGINALS = Originals(
     "werkzeug.wrappers.response.Response", "get_wsgi_headers", "get_app_iter", "iter_encoded", "close"
 )
 _get_wsgi_response = Response.get_wsgi_response
-_OTHERS = Response.__call__, Response.status, Response.status_code
 _WITHOUT_BODY = (204, 304)
 # Headers that Werkzeug changes.
 _CHANGED = frozenset({"location", "content-location"})
+
+
+def _look(kind: type[Response] = flask.Response) -> tuple[Any, ...]:
+    return (
+        kind.get_wsgi_headers,
+        kind.get_app_iter,
+        kind.iter_encoded,
+        kind.close,
+        kind.__call__,
+        kind.status,
+        kind.status_code,
+    )
+
+
+_CLASS = AllOriginals(
+    _look,
+    _ORIGINALS,
+    Originals("werkzeug.wrappers.response.Response", "__call__"),
+    Originals("werkzeug.sansio.response.Response", "status", "status_code"),
+)
 
 
 class _Body(list[bytes]):
@@ -59,19 +78,13 @@ def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes]
 
 def responses_hold() -> bool:
     """Say whether Flask's responses have all that ``whole_response`` leaves out."""
-    kind = flask.Response
-    found = (kind.get_wsgi_headers, kind.get_app_iter, kind.iter_encoded, kind.close)
-    return (
-        found == _ORIGINALS.methods
-        and kind.get_wsgi_response is get_wsgi_response
-        and (kind.__call__, kind.status, kind.status_code) == _OTHERS
-    )
+    return flask.Response.get_wsgi_response is get_wsgi_response and _CLASS.still_hold()
 
 
 def whole_response(response: Response, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes] | None:
     """Return status, headers and body of *response* if they go out as they are, and no function follows.
 
-    Only for a request for which ``responses_hold``.
+    Only where ``responses_hold``.
     """
     if (
         type(response) is flask.Response

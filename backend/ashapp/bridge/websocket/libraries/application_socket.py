@@ -72,6 +72,10 @@ class ApplicationSocket(socket.socket):
 
     def close(self) -> None:
         """Close it when who writes has gone: right then the descriptor may be another connection's."""
+        if self._io_refs > 0:  # type: ignore[attr-defined]  # of ``socket.socket``
+            # A file of ``makefile`` is open. The last that is closed calls this again.
+            super().close()
+            return
         has_turn = self._turn.acquire(blocking=False)
         if not has_turn:
             with suppress(OSError):  # the other end has been closed
