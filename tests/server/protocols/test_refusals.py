@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from ashapp.server.protocols import limits
-from ashapp.server.protocols.h11_protocol import LimitedH11Protocol
 from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
 from tests.support.network.tls import make_certificate, needs_openssl
@@ -326,17 +325,6 @@ def test_a_client_whose_body_is_not_read_may_send_it_and_read_the_answer(
         response = connection.receive()
         assert (response.body, response.head.one("connection")) == (b"unread", "close")
         assert connection.is_closed()
-
-
-@pytest.mark.parametrize("combination", [("h11", "asyncio")], indirect=True, ids="-".join)
-def test_a_body_that_came_behind_its_answer_delays_no_end(
-    serve: ServeLimited, connections: list[LimitedH11Protocol]
-) -> None:
-    with Connection(serve()) as connection:
-        connection.send(b"POST /unread HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\n")
-        assert connection.receive().body == b"unread"
-        connection.send(b"late")
-        until(connections[0].is_ready_to_close)
 
 
 @needs_openssl

@@ -9,6 +9,7 @@ import pytest
 from ashapp.server.protocols import limits
 from ashapp.server.protocols.connection import LimitedProtocol
 from ashapp.server.protocols.delivery import has_arrived
+from ashapp.server.protocols.h11_protocol import LimitedH11Protocol
 from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST, assert_refused
 from tests.support.client import Connection, TruncatedResponse, chunk, fetch
@@ -205,3 +206,14 @@ def test_who_does_not_close_after_a_refusal_is_closed(serve: ServeLimited) -> No
         connection.send(HEAD + b"A: b\x00\r\n\r\n")
         assert connection.receive().status == 400
         assert drip(connection, b"x" * 1000, 0.02) < 1000
+
+
+@pytest.mark.parametrize("combination", [("h11", "asyncio")], indirect=True, ids="-".join)
+def test_a_body_that_came_behind_its_answer_delays_no_end(
+    serve: ServeLimited, connections: list[LimitedH11Protocol]
+) -> None:
+    with Connection(serve()) as connection:
+        connection.send(b"POST /unread HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\n")
+        assert connection.receive().body == b"unread"
+        connection.send(b"late")
+        until(connections[0].is_ready_to_close)

@@ -167,13 +167,13 @@ def _bridged_by(module: ModuleType, found: object) -> object:
 
     Its mounts, its lifespan and its limits would be missed without a word.
     """
-    bridges = [
-        value
-        for value in {id(value): value for value in vars(module).values()}.values()
+    bridges = {
+        id(value): value
+        for value in vars(module).values()
         # A proxy is not asked for its class: it may connect to a database for that.
         if issubclass(type(value), WsgiToAsgi) and value.wsgi_application is found
-    ]
-    return bridges[0] if len(bridges) == 1 else found
+    }
+    return next(iter(bridges.values())) if len(bridges) == 1 else found
 
 
 def _search(module: ModuleType) -> tuple[object, str]:

@@ -130,14 +130,13 @@ class _Transitions(list["Transition"]):
         # Those to try, and their positions, by whether the rest of a path is the target, the lengths of both
         # ends, and both ends.
         fitting: dict[tuple[bool, int, int], dict[str, tuple[list[Transition], list[int]]]] = {}
-        shared = {_without_ends(part.content, *_ends(part.content)) for part, _ in transitions}
-        prepare: Callable[[str], Any] = str if len(shared) <= _MOST_SHARED else _compiled
-        for position, (part, state) in enumerate(transitions):
+        contents = [_without_ends(part.content, *_ends(part.content)) for part, _ in transitions]
+        prepare: Callable[[str], Any] = str if len(set(contents)) <= _MOST_SHARED else _compiled
+        for position, ((part, state), content) in enumerate(zip(transitions, contents, strict=True)):
             start, end = _ends(part.content)
             by_ends = fitting.setdefault((part.final, len(start), len(end)), {})
             tried, positions = by_ends.setdefault(start + end, ([], []))
-            content = prepare(_without_ends(part.content, start, end))
-            tried.append((replace(part, content=content), state))
+            tried.append((replace(part, content=prepare(content)), state))
             positions.append(position)
         self._has_final = any(part.final for part, _ in transitions)
         self._fitting = [

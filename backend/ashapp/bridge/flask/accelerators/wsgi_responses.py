@@ -33,16 +33,13 @@ _WITHOUT_BODY = (204, 304)
 _CHANGED = frozenset({"location", "content-location"})
 
 
-def _look(kind: type[Response] = flask.Response) -> tuple[Any, ...]:
-    return (
-        kind.get_wsgi_headers,
-        kind.get_app_iter,
-        kind.iter_encoded,
-        kind.close,
-        kind.__call__,
-        kind.status,
-        kind.status_code,
-    )
+def _left_out(kind: type[Response]) -> tuple[Any, ...]:
+    return kind.get_wsgi_headers, kind.get_app_iter, kind.iter_encoded, kind.close
+
+
+def _look() -> tuple[Any, ...]:
+    kind = flask.Response
+    return *_left_out(kind), kind.__call__, kind.status, kind.status_code
 
 
 _CLASS = AllOriginals(
@@ -97,9 +94,8 @@ def whole_response(response: Response, environ: Environ) -> tuple[str, list[tupl
 
 
 def _is_whole(response: Response, environ: Environ) -> bool:
-    kind = type(response)
-    found = (kind.get_wsgi_headers, kind.get_app_iter, kind.iter_encoded, kind.close)
-    return found == _ORIGINALS.methods and _is_complete(response, environ, response.status_code)
+    is_known = _left_out(type(response)) == _ORIGINALS.methods
+    return is_known and _is_complete(response, environ, response.status_code)
 
 
 def _is_complete(response: Response, environ: Environ, code: int) -> bool:
