@@ -2,6 +2,7 @@
 """Rule 21: what runs when the server starts and stops. And rule 20 as far as it goes: no WebSocket yet."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -61,6 +62,20 @@ STARTED, STOPPED = {"type": "lifespan.startup.complete"}, {"type": "lifespan.shu
 
 async def test_messages_that_say_nothing_new_are_passed_over() -> None:
     assert await run(WsgiToAsgi(application), "pause", "startup", "startup", "shutdown") == [STARTED, STOPPED]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_full_collections_look_at_nothing_that_was_there_at_the_start(frozen: bool) -> None:  # noqa: FBT001
+    counts = []
+    bridge = WsgiToAsgi(application, on_shutdown=[lambda: counts.append(gc.get_freeze_count())])
+    if frozen:
+        gc.freeze()
+    try:
+        await run(bridge)
+        assert counts[0] > 10_000
+        assert (gc.get_freeze_count() > 0) is frozen
+    finally:
+        gc.unfreeze()
 
 
 class Async:

@@ -2,8 +2,10 @@
 """Startup and shutdown of the worker (ASGI, "Lifespan Protocol")."""
 
 import asyncio
+import gc
 import inspect
 import logging
+import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
@@ -40,6 +42,9 @@ class Lifespan:
 
     What *app* has in attributes of the names ``on_startup``, ``on_shutdown`` (a callable, or several) and
     ``lifespan`` counts too, at the time of the startup.
+
+    From startup to shutdown, full garbage collections look at no object that is there after the startup
+    (`gc.freeze`), where the server's loop is on the main thread.
     """
 
     def __init__(
@@ -67,6 +72,8 @@ class Lifespan:
                     failures = await self._start(scope, stack)
                     if failures:  # no shutdown has to follow: what has been entered is left now
                         await self._leave(stack, failures)
+                    else:
+                        _freeze(stack)
                     self.is_stopping = None if failures else False
                     await send(_answer("lifespan.startup", failures))
             self.is_stopping = True
@@ -134,6 +141,17 @@ class Lifespan:
                 raise as_exception(error) from error
 
         return await asyncio.wrap_future(self._service.pool.call(call))
+
+
+def _freeze(stack: AsyncExitStack) -> None:
+    """Spare full collections what there is now, until *stack* is closed: an application has many objects.
+
+    On another thread than the main one the process belongs to somebody else, as to tests.
+    """
+    if threading.current_thread() is threading.main_thread():
+        if not gc.get_freeze_count():  # else what somebody else has frozen would be undone
+            stack.callback(gc.unfreeze)
+        gc.freeze()
 
 
 @contextmanager

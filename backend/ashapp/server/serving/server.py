@@ -146,12 +146,9 @@ class Server(uvicorn.Server):
         self.started = True
         for monitor in self.health.monitors:
             await monitor.start()
-        if threading.current_thread() is threading.main_thread():
-            # What there is now lives as long as the process: full collections need not look at it. To
-            # collect what is garbage would hold up the loop: that has been done before there was one.
-            gc.freeze()
-            if gc.get_threshold() == _DEFAULT_THRESHOLDS:
-                gc.set_threshold(_YOUNG)
+        on_main_thread = threading.current_thread() is threading.main_thread()
+        if on_main_thread and gc.get_threshold() == _DEFAULT_THRESHOLDS:
+            gc.set_threshold(_YOUNG)
 
     async def _give_up_start(self) -> None:
         """Cancel what the startup has begun, and wait for its end within the time for a shutdown."""
