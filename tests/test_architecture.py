@@ -28,7 +28,7 @@ ORDER = (
     "ashapp.server.introspection",
     "ashapp.server.management",
     "ashapp.server.worker_status",
-    "ashapp.server.faults",
+    "ashapp.server.fault_injection",
     "ashapp.server.middleware",
     "ashapp.server.jobs",
     "ashapp.server.health",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.server.faults.fault import KINDS, Fault, parse
+from ashapp.server.fault_injection.fault import KINDS, Fault, parse
 from ashapp.server.gunicorn.settings_file import read_gunicorn_file, settings_file
 from ashapp.testing import Client
 from tests.support import process

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 import ashapp
 from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
-from ashapp.server.faults.board import FaultBoard
+from ashapp.server.fault_injection.board import FaultBoard
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health
 from ashapp.server.management import gauges

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from ashapp.server.errors import StartupError
-from ashapp.server.faults.board import FaultBoard
-from ashapp.server.faults.fault import Unready
+from ashapp.server.fault_injection.board import FaultBoard
+from ashapp.server.fault_injection.fault import Unready
 from ashapp.server.operating_system.signals import numbers
 from ashapp.server.serving.announcements import Kind
 from ashapp.server.supervisors import backoff

@@ -130,7 +130,7 @@ def _probes(health: Health, settings: Settings) -> dict[str, Condition]:
 
 def _with_faults(bridge: WsgiToAsgi, health: Health, workers: Workers) -> "AsgiApplication":
     """Return *bridge* with the faults that are asked for."""
-    from ashapp.server.faults.injector import Injector  # noqa: PLC0415 - for those who use it
+    from ashapp.server.fault_injection.injector import Injector  # noqa: PLC0415 - for those who use it
 
     injector = Injector(bridge, workers.registry)
     health.conditions.insert(0, injector.unready)

@@ -47,7 +47,7 @@ class Health:
 
     *blocks* counts how often the view of an endpoint has blocked the loop, here or in another worker. Then
     each of *block_listeners* is called with the endpoint, on any thread. *keep_off* keeps the view of an
-    endpoint off the loop from now on. *take_faults* takes the faults on request that there are from now on.
+    endpoint off the loop from now on. *take_faults* takes the injected faults that are active from now on.
     *turns* is the descriptor by which workers take turns at jobs, None without others. *beats* counts the
     beats of the loop. When the end begins, each of *drains* is called on the loop with the seconds in which
     WebSockets are to be closed.

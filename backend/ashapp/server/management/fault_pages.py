@@ -9,8 +9,8 @@ from http import HTTPStatus
 from typing import Any
 
 from ashapp.bridge.messages.types import Environ
-from ashapp.server.faults.board import FaultBoard, RequestedFault
-from ashapp.server.faults.fault import parse
+from ashapp.server.fault_injection.board import FaultBoard, RequestedFault
+from ashapp.server.fault_injection.fault import parse
 from ashapp.server.management.answers import FAULTS, Page, problem_page
 from ashapp.server.worker_status.workers import Workers
 

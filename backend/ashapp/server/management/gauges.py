@@ -15,7 +15,7 @@ from ashapp import __version__
 from ashapp.server.worker_status.workers import LOAD, Workers, WorkerStatus
 
 if TYPE_CHECKING:
-    from ashapp.server.faults.board import RequestedFault
+    from ashapp.server.fault_injection.board import RequestedFault
 
 __all__ = ["Gauges"]
 
@@ -71,7 +71,7 @@ def _checks(statuses: list[WorkerStatus]) -> Iterator[Metric]:
 
 def _faults(found: "list[RequestedFault]") -> Metric:
     faults = GaugeMetricFamily(
-        "ashapp_active_faults", "Faults on request that are not over.", labels=["ashapp_fault"]
+        "ashapp_active_faults", "Injected faults that are not over.", labels=["ashapp_fault"]
     )
     for kind, count in Counter(each.fault.kind for each in found).items():
         faults.add_metric([kind], count)

@@ -60,7 +60,7 @@ def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
         has_workers = settings.supervisor or settings.reload
         workers: Workers = stack.enter_context(make_shared_folder()) if has_workers else LocalWorker()
         if settings.faults:
-            from ashapp.server.faults.board import FaultBoard  # noqa: PLC0415 - for those who use it
+            from ashapp.server.fault_injection.board import FaultBoard  # noqa: PLC0415 - for those who use it
 
             workers.faults = FaultBoard()
         application = ManagementPages(workers, settings.stall_timeout or STALLED)

@@ -18,7 +18,7 @@ from ashapp.server.supervisors.shared_counter import SharedCounter
 from ashapp.server.supervisors.worker_process import Order, Report, WorkerOptions
 
 if TYPE_CHECKING:
-    from ashapp.server.faults.board import FaultBoard
+    from ashapp.server.fault_injection.board import FaultBoard
 
 __all__ = ["State", "Worker"]
 

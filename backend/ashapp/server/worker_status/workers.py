@@ -14,7 +14,7 @@ from ashapp.observe.metrics.errors import RecentError
 from ashapp.server.health.readiness_runner import Outcome
 
 if TYPE_CHECKING:
-    from ashapp.server.faults.board import FaultBoard
+    from ashapp.server.fault_injection.board import FaultBoard
 
 __all__ = ["LOAD", "LocalWorker", "WorkerStatus", "Workers"]
 

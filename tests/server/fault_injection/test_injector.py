@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.observe.observation import INFO
 from ashapp.observe.observer import Observer
-from ashapp.server.faults import effects
-from ashapp.server.faults.board import FaultBoard
-from ashapp.server.faults.fault import Block, Cpu, Crash, Error, Fault, Latency, Memory, Unready
-from ashapp.server.faults.injector import Injector
+from ashapp.server.fault_injection import effects
+from ashapp.server.fault_injection.board import FaultBoard
+from ashapp.server.fault_injection.fault import Block, Cpu, Crash, Error, Fault, Latency, Memory, Unready
+from ashapp.server.fault_injection.injector import Injector
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import eventually
 
@@ -70,7 +70,7 @@ async def test_requests_of_a_route_are_answered_with_an_error() -> None:
 
 async def test_a_rate_is_a_share_of_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     chances = iter([0.0, 0.3, 0.49, 0.5, 0.99])
-    monkeypatch.setattr("ashapp.server.faults.injector._chance.random", lambda: next(chances))
+    monkeypatch.setattr("ashapp.server.fault_injection.injector._chance.random", lambda: next(chances))
     async with service() as made:
         made.ask(Error(rate=0.5))
         assert [(await made.get()).status for _ in range(5)] == [500, 500, 500, 200, 200]
@@ -115,7 +115,7 @@ async def test_the_handshake_of_a_websocket_is_denied() -> None:
 async def test_a_worker_is_not_ready_until_its_fault_expires(caplog: pytest.LogCaptureFixture) -> None:
     async with service() as made:
         fault = made.ask(Unready(duration=0.2))
-        assert made.injector.unready() == f"fault {fault} on request"
+        assert made.injector.unready() == f"the injected fault {fault}"
         await eventually(lambda: made.injector.unready() is None)
         await eventually(lambda: f"Fault {fault} is over" in caplog.messages)
         assert caplog.messages[0].startswith(f"Fault {fault} begins, as requested: unready, for 0.")
@@ -152,8 +152,8 @@ async def test_memory_that_is_not_there_is_told(
 
 async def test_a_worker_that_crashes_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     ends: list[object] = []
-    monkeypatch.setattr("ashapp.server.faults.effects.os.kill", lambda *args: ends.append(args))
-    monkeypatch.setattr("ashapp.server.faults.effects.os._exit", ends.append)
+    monkeypatch.setattr("ashapp.server.fault_injection.effects.os.kill", lambda *args: ends.append(args))
+    monkeypatch.setattr("ashapp.server.fault_injection.effects.os._exit", ends.append)
     async with service() as made:
         made.ask(Crash())
         await eventually(lambda: len(ends) == 2)

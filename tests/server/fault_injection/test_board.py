@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ashapp.server.faults.board import FaultBoard
-from ashapp.server.faults.fault import Cpu, Crash, Unready
+from ashapp.server.fault_injection.board import FaultBoard
+from ashapp.server.fault_injection.fault import Cpu, Crash, Unready
 
 
 def kinds(board: FaultBoard, pid: int) -> list[str]:
@@ -53,7 +53,7 @@ def test_faults_are_cleared_and_each_change_is_told() -> None:
 
 def test_a_fault_ends_with_its_time_or_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("ashapp.server.faults.board.time.monotonic", lambda: now)
+    monkeypatch.setattr("ashapp.server.fault_injection.board.time.monotonic", lambda: now)
     board = FaultBoard()
     board.add(Cpu(duration=10), [7])
     board.add(Unready(duration=20), [7, 8])

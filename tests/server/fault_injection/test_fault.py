@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.server.faults.fault import KINDS, OfRequests, parse
+from ashapp.server.fault_injection.fault import KINDS, OfRequests, parse
 
 RULE = "must be a rule as Flask writes it, without converters of an application's own, "
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ashapp.observe.logs.lines import stderr_lines
-from ashapp.server.faults.fault import Block, Cpu, Crash, Fault, Memory
+from ashapp.server.fault_injection.fault import Block, Cpu, Crash, Fault, Memory
 
 __all__ = ["ActiveFault", "run"]
 

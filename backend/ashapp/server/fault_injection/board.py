@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ashapp.server.faults.fault import Fault
+    from ashapp.server.fault_injection.fault import Fault
 
 __all__ = ["FaultBoard", "RequestedFault"]
 

@@ -19,8 +19,8 @@ from ashapp.bridge.messages.errors import send_problem
 from ashapp.bridge.messages.exchange import Exchange
 from ashapp.bridge.messages.types import AsgiApplication, Receive, Scope, Send
 from ashapp.observe.observation import INFO
-from ashapp.server.faults.effects import ActiveFault, run
-from ashapp.server.faults.fault import KINDS, Error, Latency, OfRequests, Unready
+from ashapp.server.fault_injection.effects import ActiveFault, run
+from ashapp.server.fault_injection.fault import KINDS, Error, Latency, OfRequests, Unready
 from ashapp.server.proxies.scopes import below
 
 __all__ = ["Injector"]
@@ -43,7 +43,7 @@ class Injector:
         self._app = app
         self._effects = Counter(
             "ashapp_faults",
-            "What faults on request have done: requests delayed and answered, other faults begun.",
+            "What injected faults have done: requests delayed and answered, other faults begun.",
             ["ashapp_fault"],
             registry=registry,
         )
@@ -83,7 +83,7 @@ class Injector:
     def unready(self) -> str | None:
         """Return the fault for which the worker is not ready, or None."""
         found = (each.id for each in [*self._planted.values()] if isinstance(each.fault, Unready))
-        return next((f"fault {id_} on request" for id_ in found), None)
+        return next((f"the injected fault {id_}" for id_ in found), None)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass a scope on, late or not at all where a fault says so."""
@@ -121,7 +121,7 @@ class Injector:
         observation.place, observation.route = _PLACE, error.route
         if scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.close", "code": 1000, "reason": "a fault on request"})
+            await send({"type": "websocket.close", "code": 1000, "reason": "an injected fault"})
         else:
             await send_problem(send, error.status, "This error is a fault that was asked for.")
 
