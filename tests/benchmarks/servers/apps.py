@@ -60,6 +60,11 @@ def item(number: int) -> dict[str, str]:
     return {"message": "hello"}
 
 
+@app.get("/async-items-<int:number>")
+async def async_item(number: int) -> dict[str, str]:
+    return {"message": "hello"}
+
+
 for rule in range(int(os.environ.get("BENCHMARK_RULES", "0"))):
     app.add_url_rule(f"/rule{rule}", f"static {rule}", hello)
     app.add_url_rule(f"/rule{rule}/<int:number>", "item", item)
@@ -115,6 +120,7 @@ WORKLOADS = {
     for workload in (
         Workload("hello", "sync view, a small JSON answer", "/hello"),
         Workload("async", "`async def` view, a small JSON answer", "/async"),
+        Workload("async-item", "`async def` view with a number in its path", "/async-items-7"),
         Workload("item", "sync view with a number in its path, a small JSON answer", "/items-7"),
         Workload("stream", f"sync generator, {CHUNKS} chunks of {len(CHUNK)} bytes", "/stream"),
         Workload("big", "sync view, 1 MiB in one piece", "/big"),
