@@ -51,8 +51,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 # Hexadecimal digits of 16 bytes and of 8. Random bytes for this many requests are read at once.
 _COUNT = 64
 _ids: list[tuple[str, str]] = []
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ids.clear)
+os.register_at_fork(after_in_child=_ids.clear)
 # Version 00 ends after the flags; a later one may go on (W3C Trace Context, "Versioning of traceparent").
 _TRACEPARENT = re.compile(
     rb"(?:00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"

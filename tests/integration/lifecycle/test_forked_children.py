@@ -4,7 +4,6 @@
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -13,9 +12,6 @@ import pytest
 
 from tests.support.client import Connection, fetch
 from tests.support.process import ServerProcess, serving
-
-if sys.platform == "win32":
-    pytest.skip("Windows has no fork", allow_module_level=True)
 
 _APP = """
     import asyncio

@@ -17,9 +17,6 @@ from tests.support.client import fetch
 from tests.support.process import ServerProcess, serving
 from tests.support.waiting import PATIENCE, until
 
-if sys.platform == "win32":
-    pytest.skip("Windows has no such signals", allow_module_level=True)
-
 # Prints the dispositions that a process has.
 _SHOW = """
 import signal

@@ -77,10 +77,6 @@ def test_a_flask_application_is_found(project: Project) -> None:
     assert [name_of(target) for target in calls] == ["boxed", "boxed", "toys", "toys-2"]
 
 
-def test_a_windows_drive_is_part_of_the_path() -> None:
-    assert refusal(r"C:\shop.py") == r"there is no file 'C:\\shop.py'"
-
-
 @pytest.mark.parametrize(
     ("target", "name"),
     [
@@ -312,7 +308,6 @@ def test_where_nothing_is_found_it_is_told_what_is_here(project: Project) -> Non
         assert refusal(target).endswith("; here is 'src/shop/app:shop', 'web:create_app'")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there a current folder can't be removed")
 def test_a_current_folder_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a deployment has replaced it since the service was started."""
     gone = tmp_path / "release"

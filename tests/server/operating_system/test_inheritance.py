@@ -13,9 +13,6 @@ import pytest
 from tests.support.process import serving
 from tests.support.waiting import PATIENCE, until
 
-if sys.platform == "win32":
-    pytest.skip("Windows has neither", allow_module_level=True)
-
 APPLICATION = """
 import os, subprocess, sys
 from flask import Flask

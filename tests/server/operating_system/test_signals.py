@@ -10,9 +10,6 @@ import pytest
 
 from tests.support.waiting import PATIENCE
 
-if sys.platform == "win32":
-    pytest.skip("Windows has no such signals", allow_module_level=True)
-
 _START = """
     import asyncio, os, signal
     from ashapp.server.operating_system.signals import failures, handle, keep, noted, outlive

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ashapp.server.errors import StartupError
-from ashapp.server.supervisors.fork_server import Child, ForkServer, start_fork_server
+from ashapp.server.supervisors.fork_server import Child, ForkServer
 from tests.server.supervisors.forked import started
 from tests.support.waiting import until
 
@@ -89,9 +89,3 @@ def test_a_worker_goes_on_where_its_fork_server_was_started_and_ends_as_any_proc
     command = [sys.executable, "-W", "error", "-c", _FOUND]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("b'forked' 3\n", "")
-
-
-def test_a_system_without_fork_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "fork")
-    with pytest.raises(StartupError, match="serve with --no-supervisor"):
-        start_fork_server()

@@ -11,7 +11,6 @@ import pytest
 from ashapp.server.errors import StartupError
 from ashapp.server.fault_injection.board import FaultBoard
 from ashapp.server.fault_injection.fault import Unready
-from ashapp.server.operating_system.signals import numbers
 from ashapp.server.serving.announcements import Kind
 from ashapp.server.supervisors import backoff
 from ashapp.server.supervisors.supervisor import Supervisor
@@ -39,7 +38,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def handlers() -> Iterator[None]:
     """Restore the handlers of signals that a supervisor installs when it runs."""
-    before = {signum: signal.getsignal(signum) for signum in numbers(*Supervisor.signals)}
+    before = {signum: signal.getsignal(signum) for signum in Supervisor.signals}
     yield
     for signum, handler in before.items():
         signal.signal(signum, handler)

@@ -18,7 +18,6 @@ collector runs in the middle of a write, and that logs.
 import atexit
 import logging
 import os
-import select
 import sys
 import threading
 import time
@@ -27,6 +26,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import SimpleQueue
+from select import PIPE_BUF
 from typing import NoReturn, TextIO
 
 from ashapp.observe.logs.outlet import Outlet, identity
@@ -41,8 +41,6 @@ _log = logging.getLogger("ashapp.observe")
 
 # Bytes that wait for a reader: some ten thousand lines.
 _LIMIT = 4 << 20
-# Bytes that a pipe takes whole, also beside programs that do not lock it (pipe(7)).
-_PIPE_BUF = getattr(select, "PIPE_BUF", 512)
 # Seconds without progress after which a reader is given up at the end.
 _PATIENCE = 1.0
 _LAST_PATIENCE = 0.1
@@ -200,8 +198,9 @@ def _chunks(text: bytes) -> Iterator[bytes]:
     begin = 0
     while begin < len(text):
         end = len(text)
-        if end - begin > _PIPE_BUF:
-            end = text.rfind(b"\n", begin, begin + _PIPE_BUF) + 1 or text.find(b"\n", begin) + 1 or end
+        # A pipe takes so much whole, also beside programs that do not lock it (pipe(7)).
+        if end - begin > PIPE_BUF:
+            end = text.rfind(b"\n", begin, begin + PIPE_BUF) + 1 or text.find(b"\n", begin) + 1 or end
         yield text[begin:end]
         begin = end
 
@@ -220,5 +219,4 @@ def write_before_exit() -> None:
 #: The lines of this process.
 stderr_lines = Lines()
 atexit.register(stderr_lines.finish)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=stderr_lines.begin_anew)
+os.register_at_fork(after_in_child=stderr_lines.begin_anew)

@@ -12,17 +12,14 @@ writes has a lock meanwhile, which is on that open file of our own (flock(2)): t
 pipe or terminal, and takes it from a process that ends. Who does not get it at once does as with a full pipe.
 """
 
+import fcntl
 import os
 import select
 import socket
 import stat
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
-
-if sys.platform != "win32":
-    import fcntl
 
 __all__ = ["Outlet", "identity"]
 
@@ -96,7 +93,7 @@ class Outlet:
             self._unlock()
 
     def _lock(self, *, wait: bool) -> None:
-        if self._shared is not None and not self._is_locked and sys.platform != "win32":
+        if self._shared is not None and not self._is_locked:
             try:
                 fcntl.flock(self._shared, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
@@ -106,7 +103,7 @@ class Outlet:
             self._is_locked = True
 
     def _unlock(self) -> None:
-        if self._shared is not None and self._is_locked and sys.platform != "win32":
+        if self._shared is not None and self._is_locked:
             self._is_locked = False
             fcntl.flock(self._shared, fcntl.LOCK_UN)
 

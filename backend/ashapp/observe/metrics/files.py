@@ -109,11 +109,11 @@ class _WholeFile(MmapedDict):
 def _make_whole(path: str) -> None:
     """Make a new file, or write again what is there: it may be sparse, if it is not one of ours."""
     # The folder may be one that others write to, and the name is easy to guess.
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(path, flags, 0o600)
     try:
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or (hasattr(os, "geteuid") and status.st_uid != os.geteuid()):
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             Path(path).unlink()
             raise FileExistsError(errno.EEXIST, "it is no file of this user's", path)
         try:

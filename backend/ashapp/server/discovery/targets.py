@@ -7,29 +7,22 @@ callable, or an ASGI application that this project's bridge has made of one.
 """
 
 import ast
-import contextlib
-import importlib
-import importlib.util
 import inspect
 import operator
-import os
-import re
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from flask.app import Flask
-from flask.cli import prepare_import
 from werkzeug.local import LocalProxy
 
 from ashapp.bridge import WsgiToAsgi
-from ashapp.server.discovery.folder import seeming_targets, what_is_there
-from ashapp.server.errors import StartupError, describe
+from ashapp.server.discovery.folder import seeming_targets
+from ashapp.server.discovery.modules import import_target, told
+from ashapp.server.errors import StartupError
 
-__all__ = ["find_application", "find_mounted", "is_asgi", "require_module"]
+__all__ = ["find_application", "find_mounted", "is_asgi"]
 
 _NEEDS_ARGUMENTS = "; give it literal arguments, as in '{}(\"dev\")'"
 _EXPECTED = "expected a Flask application, a WSGI callable, or a factory that returns one"
@@ -40,7 +33,7 @@ def find_application(target: str) -> object:
 
     Raises `StartupError` when there is none. Its cause is the exception of the application's code, if any.
     """
-    return _checked(*_look_up(*_module(target)))
+    return _checked(*_look_up(*import_target(target)))
 
 
 def find_mounted(target: str) -> object:
@@ -48,105 +41,9 @@ def find_mounted(target: str) -> object:
 
     Raises `StartupError` when there is none.
     """
-    module, expression = _module(target)
+    module, expression = import_target(target)
     found, label = _look_up(module, expression, customary="app")
     return found if is_asgi(found) else _checked(found, label)
-
-
-def require_module(target: str) -> Path | None:
-    """Return the folder with the source of *target*, None if it is unknown. Nothing of it is imported.
-
-    Raises:
-        StartupError: there is no such module.
-    """
-    name = _module_name(_split(target)[0])
-    top = name.partition(".")[0]
-    spec = None
-    with contextlib.suppress(ValueError):  # a module that is imported already may have no finder
-        spec = importlib.util.find_spec(top)
-        if spec is None:
-            raise _no_module(top)
-    if spec is None:
-        return None
-    locations = spec.submodule_search_locations
-    return Path(next(iter(locations))) if locations else Path(spec.origin or "").parent
-
-
-def _module(target: str) -> tuple[ModuleType, str]:
-    """Import the module of a target; return it with the expression after the colon."""
-    # As under Flask's own command line, a call of app.run() in the module must not start a server.
-    os.environ["FLASK_RUN_FROM_CLI"] = "true"
-    path, expression = _split(target)
-    return _import(path), expression
-
-
-def _split(target: str) -> tuple[str, str]:
-    # The colon of a Windows drive separates nothing.
-    path, *rest = re.split(r":(?![\\/])", target, maxsplit=1)
-    expression = rest[0].strip() if rest else ""
-    if not path or (rest and not expression):
-        raise StartupError(
-            f"{target!r} is no target: it must be 'module', 'module:name' or the path of a file"
-        )
-    return path, expression
-
-
-def _import(path: str) -> ModuleType:
-    name = _module_name(path)
-    try:
-        module = importlib.import_module(name)
-    except (Exception, SystemExit) as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing and f"{name}.".startswith(f"{missing}.") and not _raised_inside(error):
-            raise _no_module(missing) from None
-        raise StartupError(f"importing {path!r} failed: {_told(error)}") from error
-    _check_origin(module, path)
-    return module
-
-
-def _no_module(name: str) -> StartupError:
-    folder = _current_folder()
-    there = what_is_there(folder)
-    return StartupError(f"there is no module {name!r}, neither in {folder} nor on the Python path{there}")
-
-
-def _told(error: BaseException) -> str:
-    missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    hint = f"; it is neither in {_current_folder()} nor installed for {sys.executable}"
-    return describe(error) + (hint if missing and "." not in missing else "")
-
-
-def _module_name(path: str) -> str:
-    """Return the import name for a dotted name or a path, and put the folder it starts from on sys.path."""
-    if path.endswith(".py") or "/" in path or os.sep in path:
-        if not (Path(path).exists() or Path(f"{path}.py").exists()):
-            raise StartupError(f"there is no file {path!r}{what_is_there(_current_folder())}")
-        return prepare_import(path)
-    top = path.partition(".")[0]
-    if Path(top).is_dir() or Path(f"{top}.py").is_file():
-        return prepare_import(path)
-    here = str(_current_folder())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    return path
-
-
-def _current_folder() -> Path:
-    try:
-        return Path.cwd()
-    except FileNotFoundError:  # a deployment has replaced it while the service runs
-        raise StartupError("the current folder is gone: start the service in one that stays") from None
-
-
-def _check_origin(module: ModuleType, path: str) -> None:
-    imported = getattr(module, "__file__", None)
-    if path.endswith(".py") and imported and not Path(imported).samefile(path):
-        raise StartupError(f"{path!r} can't be imported: its name is taken by {imported}; rename the file")
-
-
-def _raised_inside(error: BaseException) -> bool:
-    files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
-    return any(not file.startswith("<frozen importlib") for file in files - {__file__, importlib.__file__})
 
 
 def _look_up(module: ModuleType, expression: str, *, customary: str | None = None) -> tuple[object, str]:
@@ -250,7 +147,7 @@ def _call(factory: Any, label: str, args: list[Any], kwargs: dict[str, Any]) -> 
     try:
         made = factory(*args, **kwargs)
     except (Exception, SystemExit) as error:
-        raise StartupError(f"calling {label} failed: {_told(error)}") from error
+        raise StartupError(f"calling {label} failed: {told(error)}") from error
     if inspect.iscoroutine(made):
         made.close()
         raise StartupError(f"{label} is an async function; {_EXPECTED}")

@@ -7,12 +7,9 @@ process ends, however that is. Forked children don't have it. A job that is done
 its byte.
 """
 
+import fcntl
 import os
-import sys
 import zlib
-
-if sys.platform != "win32":
-    import fcntl
 
 __all__ = ["Turns"]
 
@@ -30,7 +27,7 @@ class Turns:
 
     def take(self, name: str) -> bool:
         """Return whether it is this process's turn at the job *name* from now on."""
-        if self._fd is not None and sys.platform != "win32":
+        if self._fd is not None:
             try:
                 fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(name))
             except (BlockingIOError, PermissionError):  # another has it, by POSIX either of these
@@ -39,7 +36,7 @@ class Turns:
 
     def leave(self, name: str) -> None:
         """Let another process have its turn."""
-        if self._fd is not None and sys.platform != "win32":
+        if self._fd is not None:
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _place(name))
 
     def is_done(self, name: str) -> bool:

@@ -4,7 +4,6 @@
 import contextlib
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +51,6 @@ def serving(settings: Settings, workers: Workers | None, control: Control | None
 
 def _path(setting: str) -> Path | None:
     """Return where the socket is to be; None for nowhere."""
-    if setting == "off" or not hasattr(socket, "AF_UNIX"):
+    if setting == "off":
         return None
     return make_control_folder() / f"{os.getpid()}.sock" if setting == "auto" else Path(setting)

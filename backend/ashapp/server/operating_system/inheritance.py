@@ -27,11 +27,10 @@ def open_standard_files() -> None:
 
 def heed_children() -> None:
     """Ask the system for the exit codes of children, where these would be thrown away. On the main thread."""
-    if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def let_signals_through() -> None:
     """Block no signals: the image's entry point holds some back while the interpreter starts."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -44,5 +44,4 @@ def _release() -> None:
     _sources.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_release)
+os.register_at_fork(after_in_child=_release)

@@ -16,18 +16,18 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any, cast
 
-__all__ = ["Handler", "failures", "handle", "is_on_terminal", "keep", "noted", "noting", "numbers", "outlive"]
+__all__ = ["Handler", "failures", "handle", "is_on_terminal", "keep", "noted", "noting", "outlive"]
 
 Handler = Callable[[int, FrameType | None], Any]
 
 # Operators of WSGI servers send these to reopen logs, to upgrade programs and to change workers.
-_OUTLIVED = ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
+_OUTLIVED = {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
 # A terminal sends these to jobs that it has lost, or that are in the background: there they have an effect.
-_OF_TERMINAL = {"SIGHUP", "SIGTTIN", "SIGTTOU"}
+_OF_TERMINAL = {signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU}
 
 _noted: deque[signal.Signals] = deque()
 _failures: deque[Exception] = deque()
@@ -43,17 +43,12 @@ def outlive() -> None:
     with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):  # there is no standard error
         if not faulthandler.is_enabled():
             faulthandler.enable()
-    atexit.register(_hold_back, set(numbers(*_OUTLIVED)))
-    for signum in numbers(*_OUTLIVED):
-        is_of_terminal = signum.name in _OF_TERMINAL and is_on_terminal()
+    # An interpreter that ends gives them their default, by which some stop the process.
+    atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, _OUTLIVED)
+    for signum in _OUTLIVED:
+        is_of_terminal = signum in _OF_TERMINAL and is_on_terminal()
         if signal.getsignal(signum) is signal.SIG_DFL and not is_of_terminal:
             _dispositions[signum] = _Disposition(signum, _note, is_kept=False)
-
-
-def _hold_back(signums: Collection[signal.Signals]) -> None:
-    """Block them: an interpreter that ends gives signals their default, by which some stop the process."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, signums)
 
 
 def noted() -> list[signal.Signals]:
@@ -82,7 +77,7 @@ def keep() -> None:
 
 
 @contextlib.contextmanager
-def noting(names: Iterable[str]) -> Iterator[tuple[socket.socket, deque[int]]]:
+def noting(signums: Iterable[signal.Signals]) -> Iterator[tuple[socket.socket, deque[int]]]:
     """Note these signals, and give them no other effect; on the main thread.
 
     Yields a socket that can be read when a signal has arrived, and the signals that have arrived.
@@ -93,7 +88,7 @@ def noting(names: Iterable[str]) -> Iterator[tuple[socket.socket, deque[int]]]:
         woken.settimeout(0)
         waker.settimeout(0)
         before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-        for signum in numbers(*names):
+        for signum in signums:
             signal.signal(signum, lambda signum, _: arrived.append(signum))
         try:
             yield woken, arrived
@@ -104,11 +99,6 @@ def noting(names: Iterable[str]) -> Iterator[tuple[socket.socket, deque[int]]]:
 def is_on_terminal() -> bool:
     """Return whether this process was started at a terminal, and reads from it."""
     return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
-
-
-def numbers(*names: str) -> list[signal.Signals]:
-    """Return those signals of these names that the system has."""
-    return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 class _Disposition:
@@ -206,5 +196,4 @@ def _reset_in_child() -> None:
     _unblock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_reset_in_child)
+os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_reset_in_child)

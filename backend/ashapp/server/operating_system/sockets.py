@@ -98,7 +98,7 @@ def listen(sockets: list[socket.socket], backlog: int) -> None:
 
 def url(sock: socket.socket, *, tls: bool = False) -> str:
     """Return the address of a socket as a person would type it."""
-    if sock.family == getattr(socket, "AF_UNIX", None):
+    if sock.family == socket.AF_UNIX:
         return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
     return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
@@ -208,8 +208,7 @@ def _tcp_socket(family: socket.AddressFamily, address: tuple[object, ...]) -> so
     # asyncio sets TCP_NODELAY on accepted connections only if the protocol number says TCP.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if os.name == "posix":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for level, name, value in _KEEP_ALIVE:  # accepted connections inherit these
             if hasattr(socket, name):
                 sock.setsockopt(level, getattr(socket, name), value)

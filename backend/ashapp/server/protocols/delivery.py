@@ -23,9 +23,6 @@ __all__ = ["CountingTransport", "Delivery", "counted", "has_arrived", "queued", 
 # The place of tcpi_bytes_acked in struct tcp_info (linux/tcp.h), a number of 64 bits.
 _ACKNOWLEDGED = slice(120, 128)
 
-# It takes no descriptor of its own, unlike epoll: there may be none left.
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
-
 
 class CountingTransport:
     """Stands for *transport*, counts the calls of its ``write`` and the bytes, and closes it but once.
@@ -112,7 +109,8 @@ def has_arrived(transport: Transport) -> bool:
     descriptor = _descriptor(transport)
     if descriptor < 0:
         return False
-    with _Selector() as selector:
+    # It takes no descriptor of its own, unlike epoll: there may be none left.
+    with selectors.PollSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
         return bool(selector.select(0))
 

@@ -55,7 +55,7 @@ def refuse_new(sockets: Iterable[socket.socket], files: Iterable[SocketFile] = (
     *files* are the files of UNIX domain sockets among them.
     """
     for sock in sockets:
-        if sock.family != getattr(socket, "AF_UNIX", None) and sys.platform == "linux":
+        if sock.family != socket.AF_UNIX and sys.platform == "linux":
             _attach(sock)
     for file in files:
         file.remove()

@@ -78,7 +78,7 @@ class DrainingServer(Server):
         """Begin to end at the first signal, hurry at the next, and at SIGQUIT always."""
         self._signal = f"{signal.Signals(sig).name}: "
         self.drain()
-        if sig == getattr(signal, "SIGQUIT", None):
+        if sig == signal.SIGQUIT:
             self.hurry()
 
     def drain(self) -> None:

@@ -8,6 +8,7 @@ import gc
 import inspect
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -23,7 +24,7 @@ from ashapp.bridge.forked_children import end_forked_child
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
 from ashapp.server.operating_system.kept_descriptors import kept_from_children
-from ashapp.server.operating_system.signals import failures, handle, keep, numbers
+from ashapp.server.operating_system.signals import failures, handle, keep
 from ashapp.server.operating_system.sockets import listen
 from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving.acceptor import Acceptor, tell_if_exhausted
@@ -112,7 +113,7 @@ class Server(uvicorn.Server):
 
     def handle_signals(self) -> None:
         """Install the signal handlers of its process. On the main thread."""
-        for signum in numbers("SIGINT", "SIGTERM", "SIGQUIT"):
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
             handle(signum, self.handle_exit)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -25,12 +25,15 @@ from collections.abc import Sequence
 from multiprocessing.connection import wait
 
 from ashapp.server.errors import StartupError
-from ashapp.server.operating_system.signals import noting, numbers
+from ashapp.server.operating_system.signals import noting
 
 __all__ = ["Child", "ForkServer", "start_fork_server"]
 
 # Signals to a group of processes, as from a terminal, reach the fork server too.
-_SIGNALS = ("SIGCHLD", "SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2")
+_SIGNALS = (
+    *(signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP),
+    *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2),
+)
 
 # A process id, or a negative error number; an exit code, negative for a signal.
 _NUMBER = struct.Struct("q")
@@ -116,14 +119,7 @@ def start_fork_server() -> ForkServer | list[int]:
     """Return the fork server in this process. In each process that it forks, return its descriptors.
 
     To be called while this process has one thread and nothing that workers must not have.
-
-    Raises:
-        StartupError: this system has no ``fork``.
     """
-    if not hasattr(os, "fork"):
-        raise StartupError(
-            "workers and --reload are forked, which this system can't do: serve with --no-supervisor"
-        )
     ours, theirs = socket.socketpair()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, OSError, ValueError):  # there is none
@@ -141,7 +137,7 @@ def start_fork_server() -> ForkServer | list[int]:
 
 def _tend(orders: socket.socket) -> list[int]:
     """Fork at each order, and return in each fork. The server itself ends when nobody can order any more."""
-    before = {signum: signal.getsignal(signum) for signum in numbers(*_SIGNALS)}
+    before = {signum: signal.getsignal(signum) for signum in _SIGNALS}
     with noting(_SIGNALS) as (woken, _):
         descriptors = _wait(orders, woken)
     for signum, handler in before.items():

@@ -15,6 +15,7 @@ is removed.
 
 import contextlib
 import logging
+import signal
 import threading
 import time
 from importlib.util import cache_from_source
@@ -41,7 +42,7 @@ _LAST = 0.3
 class Reloader(Supervisor):
     """Runs one worker, anew when a file changes that *config* names. The rest is as with a `Supervisor`."""
 
-    signals = ("SIGINT", "SIGTERM", "SIGQUIT")
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
     tick = 0.05
 
     def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:

@@ -16,7 +16,7 @@ from uvicorn.config import LOOP_FACTORIES, STARTUP_FAILURE, WS_PROTOCOLS
 from uvicorn.importer import ImportFromStringError, import_from_string
 
 from ashapp.server.assembly.log_config import logging_options
-from ashapp.server.discovery.targets import require_module
+from ashapp.server.discovery.modules import require_module
 from ashapp.server.errors import StartupError
 from ashapp.server.health.state import Health
 from ashapp.server.management import control_server as control

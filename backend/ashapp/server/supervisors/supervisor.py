@@ -36,7 +36,10 @@ __all__ = ["Supervisor"]
 
 _log = logging.getLogger("ashapp.server")
 
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2")
+_SIGNALS = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP),
+    *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2),
+)
 
 # Seconds for a stalled worker to log its stacks, and for one that is aborted to write them.
 _LAST_WORDS = 1.0
@@ -52,7 +55,7 @@ class Supervisor:
     told of each worker that has ended, *tell* gets what the workers tell of the application.
     """
 
-    signals: tuple[str, ...] = _SIGNALS
+    signals: tuple[signal.Signals, ...] = _SIGNALS
 
     #: Seconds between checks of beats and deadlines, which no worker reports.
     tick = 0.1

@@ -35,7 +35,7 @@ from ashapp.server.health.stalls import count_on_thread
 from ashapp.server.health.state import Health
 from ashapp.server.operating_system.process_title import set_title
 from ashapp.server.operating_system.resources import resident_mib
-from ashapp.server.operating_system.signals import handle, numbers, outlive
+from ashapp.server.operating_system.signals import handle, outlive
 from ashapp.server.serving.announcements import Kind
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.serving.process import serve
@@ -123,7 +123,7 @@ class WorkerServer(DrainingServer):
         A worker that alone gets SIGTERM or SIGQUIT asks to be replaced, so that nothing is lost.
         """
         handle(signal.SIGINT, lambda *_: None)
-        for signum in numbers("SIGTERM", "SIGQUIT"):
+        for signum in (signal.SIGTERM, signal.SIGQUIT):
             handle(signum, self._terminate)
 
     def report(self, report: Report | Kind, text: str = "") -> None:

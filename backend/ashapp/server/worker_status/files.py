@@ -85,4 +85,4 @@ def _open(path: Path) -> int:
         with suppress(FileNotFoundError):  # another process has taken it
             spare.rename(path)
             break
-    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)

@@ -6,11 +6,11 @@ supervisor reads both. The folder is found by an environment variable, which the
 full, or can't be written to, less is known of the workers, but they serve.
 """
 
+import fcntl
 import logging
 import os
 import shutil
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,9 +23,6 @@ from ashapp.observe.metrics.workers import MULTIPROCESS_VARIABLE, WorkerMetrics
 from ashapp.server.errors import StartupError
 from ashapp.server.worker_status.files import StatusFile, make_spares, read_text, set_aside
 from ashapp.server.worker_status.workers import Workers, WorkerStatus
-
-if sys.platform != "win32":
-    import fcntl
 
 __all__ = ["SharedFolder", "make_shared_folder"]
 
@@ -178,9 +175,6 @@ def _set(variables: Mapping[str, str]) -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
     """Lock the folder until the block or this process ends; yield whether nobody else has locked it."""
-    if sys.platform == "win32":
-        yield False
-        return
     # Neither what a link leads to, nor what waits for somebody, as a FIFO does.
     fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
