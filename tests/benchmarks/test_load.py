@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 import pytest
 
-from tests.benchmarks.load import Load, command, parse
-from tests.benchmarks.servers.apps import WORKLOADS
+from tests.benchmarks.load import Load, parse
 
 REPORT = """\
 Running 1m test @ http://127.0.0.1:8000/hello
@@ -33,12 +32,3 @@ def test_a_report_is_read() -> None:
 def test_what_is_not_a_complete_report_is_refused(output: str) -> None:
     with pytest.raises(ValueError, match="report of wrk"):
         parse(output)
-
-
-def test_the_command_uses_one_thread_ends_by_itself_and_has_a_script_that_posts_a_body() -> None:
-    line = " ".join(command("http://127.0.0.1:1", WORKLOADS["hello"], 8, 3))
-    assert line.startswith("wrk --threads 1 --connections 8 --duration 3s ")
-    assert line.endswith(" http://127.0.0.1:1/hello")
-    posts = command("http://127.0.0.1:1", WORKLOADS["post"], 8, 3)
-    assert (posts[-5], posts[-4].endswith("post.lua")) == ("--script", True)
-    assert posts[-3:] == ["http://127.0.0.1:1/echo", "--", WORKLOADS["post"].body]

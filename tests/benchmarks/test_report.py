@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-import platform
 
 import pytest
 
 from tests.benchmarks.load import Load
-from tests.benchmarks.report import facts, markdown, processor, summarize, table
+from tests.benchmarks.report import markdown, summarize
 from tests.benchmarks.rounds import Plan, Turn
 from tests.benchmarks.servers.apps import WORKLOADS
 from tests.benchmarks.servers.commands import SERVERS
@@ -67,21 +66,3 @@ def test_the_report_has_a_row_and_a_command_line_for_each_server() -> None:
     for server in servers:
         assert f"- {server.title}: `{server.command_line()}`" in lines
     assert not any("error" in line and "log-level" not in line for line in lines)
-
-
-def test_a_table_is_aligned_so_that_it_reads_well_as_text() -> None:
-    lines = ["| a         |   number |", "| --------- | -------: |", "| long name |        1 |"]
-    assert table(("a", "number"), [("long name", "1"), ("b", "12345678")]).splitlines()[:3] == lines
-
-
-def test_processor() -> None:
-    assert processor("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t: a b\n") == "Some CPU @ 2 GHz"
-    assert processor("processor\t: 0\nBogoMIPS\t: 50.00\n") == "unknown"
-
-
-def test_facts_have_versions_and_do_not_name_the_machine() -> None:
-    found = facts(["uvicorn"])
-    assert found["Python"].endswith(platform.python_version())
-    assert "uvicorn " in found["Versions"]
-    assert "flask " in found["Versions"]
-    assert set(found) == {"Python", "Processor", "Cores", "Load average before", "Versions"}

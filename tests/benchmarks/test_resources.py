@@ -1,26 +1,12 @@
 # SPDX-License-Identifier: MIT
 import dataclasses
-from http.client import HTTPConnection
 
 import pytest
 
 from tests.benchmarks import resources
-from tests.benchmarks.resources import Resources, measure, recommend, resident, service, variables
-from tests.benchmarks.servers.processes import ServerError
+from tests.benchmarks.resources import Resources, measure, recommend
 
 MEASURED = Resources(0.5, 0.4, 0.001, 57, 0.0002, 0.9, 70)
-
-
-def test_the_settings_are_read_as_the_manifests_give_them() -> None:
-    text = "# a comment\nASHAPP_THREADS=40\n\nASHAPP_ROOT_PATH=/a=b\n"
-    assert variables(text) == {"threads": "40", "root_path": "/a=b"}
-
-
-def test_the_service_has_the_workers_and_threads_of_the_manifests() -> None:
-    server, workers, threads = service()
-    line = server.command_line()
-    assert f"--workers {workers} --threads {threads} --limit-buffered 4MiB " in line
-    assert (workers, threads) == (1, 40)
 
 
 @pytest.mark.parametrize(
@@ -47,21 +33,3 @@ def test_a_run_measures_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
     assert measured.idle_cpu < measured.loaded_cpu
     assert 0 < measured.request_cpu < 1
     assert recommended == recommend(measured, 1)
-
-
-def test_an_answer_that_is_no_success_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "_loads", lambda *_: [(1, missing)])
-    with pytest.raises(ServerError, match="answers with 404"):
-        measure(seconds=0.1)
-
-
-def missing(connection: HTTPConnection) -> int:
-    connection.request("GET", "/missing")
-    return resources._answered(connection)
-
-
-def test_the_kernel_tells_how_much_memory_is_resident() -> None:
-    status = "Name:\tpython\nVmPeak:\t  300000 kB\nVmHWM:\t   51200 kB\nVmRSS:\t   40960 kB\n"
-    assert (resident(status, "VmHWM"), resident(status, "VmRSS")) == (51200, 40960)
-    with pytest.raises(ValueError, match="no VmHWM"):
-        resident("Name:\tpython\n", "VmHWM")

@@ -5,19 +5,12 @@ import pytest
 
 from tests.benchmarks import load
 from tests.benchmarks.load import Load
-from tests.benchmarks.rounds import Plan, Turn, measure
+from tests.benchmarks.rounds import Plan, measure
 from tests.benchmarks.servers.apps import WORKLOADS, Workload
 from tests.benchmarks.servers.commands import SERVERS
 from tests.benchmarks.servers.processes import RunningServer
 
 LOAD = Load(requests=1000, seconds=2.0, failed=0, socket_errors=0, p99=0.002)
-
-
-def test_a_turn_tells_cost_and_rate() -> None:
-    turn = Turn(LOAD, cpu_seconds=0.1)
-    assert turn.cpu_per_request == pytest.approx(100)
-    assert turn.requests_per_second == 500
-    assert turn.busy == pytest.approx(0.05)
 
 
 def test_each_round_gives_each_server_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
