@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import json
+import re
 from itertools import combinations
 from typing import Any
 
@@ -33,13 +34,16 @@ def test_the_panels_ask_for_what_is_exported(exported: dict[str, set[str]]) -> N
             assert labels <= known[name], expression
 
 
-def test_all_that_the_service_exports_is_shown_or_watched(exported: dict[str, set[str]]) -> None:
+def test_all_that_the_service_exports_is_shown_and_documented(exported: dict[str, set[str]]) -> None:
     named = {
         name for text in (*expressions(), *(rule["expr"] for rule in ALERTS.values())) for name in asked(text)
     }
     seen = {_family(name) for name in named}
     own = {_family(name) for name in exported if name.startswith(("ashapp_", "http_"))}
-    assert own - seen == NOT_SHOWN
+    assert own - seen == NOT_SHOWN, "give them a panel of dashboard.json, or an alert"
+    page = (MANIFESTS.parent / "docs/operate.md").read_text(encoding="utf-8")
+    documented = {_family(name) for name in re.findall(r"`((?:ashapp|http)_\w+)`", page)}
+    assert own <= documented, "give them a row in the table of docs/operate.md"
 
 
 def _family(name: str) -> str:

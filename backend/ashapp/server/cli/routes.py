@@ -8,9 +8,9 @@ import click
 
 from ashapp.server.assembly.placement import place_views
 from ashapp.server.cli.options import ServeCommand, env_file_option, read_env_file, target_argument
-from ashapp.server.cli.routes_tables import print_report
 from ashapp.server.discovery.targets import find_application
 from ashapp.server.introspection.report import Report
+from ashapp.server.introspection.tables import print_report
 from ashapp.server.security.hardening import forbid_debug_variable
 from ashapp.server.serving.announcements import NOTHING_NAMED
 from ashapp.server.settings.loading import load

@@ -6,10 +6,10 @@ from typing import Any, Literal
 import pytest
 
 from ashapp.bridge.loop_or_thread.views import ViewKind
-from ashapp.server.cli.routes_tables import print_report
 from ashapp.server.introspection.hooks import Hook
 from ashapp.server.introspection.report import Report
 from ashapp.server.introspection.routes import Route
+from ashapp.server.introspection.tables import print_report
 
 LONG = "/shops/<int:shop_number>/orders/<uuid:order>/items/<any('new', 'used', '[red]'):state>"
 
