@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """One WebSocket between an application and the server, on the event loop.
 
-Theory of operation. Before the handshake is answered, the application may also answer it by a response
-(``answer``), which denies the WebSocket. A first message, in either direction, accepts it.
+Theory of operation. The application may accept the handshake, or deny it with a response (``answer``). A
+first message, in either direction, accepts it.
 
-Several may send at once, one after the other. Who sends when the peer has gone, or waits for a message, is
-told by ``WebSocketClosed``. What the server refuses to send does not say with which code the peer has gone:
-that comes by ``receive()``, so it is looked at for a moment.
+Several tasks may send: their messages go out one after the other. When the peer has gone, ``send`` and
+``receive`` raise ``WebSocketClosed``. A server that refuses a message does not say with which code the peer
+has gone. That comes by ``receive()``, so ``send`` waits a moment for it.
 """
 
 import asyncio
@@ -27,24 +27,24 @@ __all__ = ["CONNECTION", "Connection"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-#: The key of the environ under which the connection is.
+#: The key of the environ that has the connection.
 CONNECTION = "ashapp.websocket"
 
-# Messages that are sent, with none received in between, until other tasks have their turn. A server need not
-# wait: for a client that reads as fast, or for one that has gone, which it learns by a turn of the loop.
+# After this many messages in a row, with none received in between, other tasks have their turn. ``send()`` of
+# a server need not wait by itself, and the loop must turn for it to learn that the client has gone.
 _SENDS_IN_A_ROW = 16
-# Seconds to wait for the server to tell why it has refused a message.
+# Seconds for the server to tell why it has refused a message.
 _REASON_DELAY = 0.1
 
 _RESPONSE = "websocket.http.response"
 
 
 class Connection(Incoming):
-    """The WebSocket of *scope*. All of it is done on *loop*."""
+    """The WebSocket of *scope*. To be used on *loop*."""
 
     #: Whether the handshake has been accepted.
     is_accepted = False
-    #: The code of the close frame when the handler has ended.
+    #: The close code for the end of the handler.
     final_code = 1000
     # Who waits to send, and whether ``send()`` of the server is being awaited.
     _senders: tuple[asyncio.Future[None], ...] = ()
@@ -86,7 +86,7 @@ class Connection(Incoming):
         else:
             raise TypeError(f"a message is {type(message).__name__}: expected str or bytes")
         self._looks += 1
-        # Not a coroutine around another one: that would cost a tenth of what is done for a message here.
+        # No coroutine around another one: that would cost a tenth of the time for a message.
         return self._hand_over(event) if self.state is State.OPEN else self._send_first(event)
 
     async def _send_first(self, event: Message) -> None:
@@ -157,7 +157,7 @@ class Connection(Incoming):
         await waiter
 
     def _check(self, *, by_handler: bool = True) -> None:
-        """Raise ``WebSocketClosed`` if the WebSocket is over, which tells the handler if it asks."""
+        """Raise ``WebSocketClosed`` if the WebSocket is over. The handler knows of the end then."""
         if self.state is State.DENIED:
             raise WebSocketClosed(1006, "the handshake has been denied")
         if self.ending is not None:
@@ -177,9 +177,10 @@ class Connection(Incoming):
             await self._send({**message, "type": f"websocket.{message['type']}"})
 
     async def until_denied(self) -> None:
-        """Wait, for a moment, until the server has ended the connection, if the handshake has been denied.
+        """After a denial, wait a moment until the server has ended the connection.
 
-        uvicorn would log that it has not been answered. It tells twice of the end, the second time behind it.
+        Without that uvicorn would log that the handshake was not answered. It sends two disconnects: the
+        second one comes after the end of the connection.
         """
         if self.state is State.DENIED:
             self.stop()

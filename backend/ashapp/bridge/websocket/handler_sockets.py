@@ -31,7 +31,7 @@ class WebSocket:
         self._connection = connection
 
     def _here(self) -> "Connection | _Hop":
-        """Return the connection, for code that runs on its loop, or what leads there."""
+        """Return the connection for code on its loop, and a ``_Hop`` to it for code elsewhere."""
         connection = self._connection
         is_here = asyncio._get_running_loop() is connection.loop  # noqa: SLF001 - the one that does not raise
         return connection if is_here else _Hop(connection)
@@ -46,7 +46,7 @@ class WebSocket:
     ) -> Coroutine[Any, Any, None]:
         """Accept the handshake, with one of the ``subprotocols`` and with more *headers*.
 
-        The first message, in either direction, does it where the handler does not.
+        Without this call, the first message in either direction accepts it.
 
         Raises:
             RuntimeError: it has been accepted.
@@ -86,7 +86,7 @@ class WebSocket:
         return self.send(flask.json.dumps(value))
 
     def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, Any, None]:
-        """Close the WebSocket, or deny it by 403 if it has not been accepted; do nothing if it is over.
+        """Close the WebSocket, or deny it with 403 if it has not been accepted; do nothing if it is over.
 
         *code* may be 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455, 7.4), *reason* 123 bytes of UTF-8.
 
@@ -106,7 +106,7 @@ class WebSocket:
 
 
 class _Hop:
-    """*connection*, whose coroutines run on its own loop, whichever loop awaits them."""
+    """Runs coroutines of *connection* on its loop, whichever loop awaits them."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -122,7 +122,7 @@ class _Hop:
 
 
 class BlockingWebSocket:
-    """A WebSocket, for a handler that is sync. Several threads may use it at once, but not the event loop.
+    """A WebSocket, for a sync handler. Several threads may use it at once, but not the event loop.
 
     Iteration gives the messages until the WebSocket is closed.
     """

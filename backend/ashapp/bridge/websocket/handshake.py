@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The handshake of a WebSocket as a WSGI application sees it: a GET request for an upgrade. No I/O.
 
-A ``websocket`` scope may lack what RFC 6455, 4.1 asks of the client: over HTTP/2 (RFC 8441) there is no
-Upgrade and no key, and some servers take off what they have dealt with. Libraries look for all of it, so what
-is missing is added. The extensions are taken off: the server has agreed on them with the client.
+A ``websocket`` scope may lack header fields that RFC 6455, 4.1 asks of the client. Over HTTP/2 (RFC 8441)
+there is no Upgrade and no key, and some servers remove the fields that they have handled. Libraries look for
+all of them, so the missing ones are added. The extensions are removed: the server has agreed on them with the
+client.
 """
 
 import base64
@@ -14,15 +15,15 @@ from ashapp.bridge.messages.types import Scope
 __all__ = ["as_request"]
 
 _SCHEMES = {"ws": "http", "wss": "https"}
-# What belongs to the handshake itself.
+# The fields of the handshake itself.
 _OWN = frozenset({b"connection", b"upgrade", b"sec-websocket-extensions", b"sec-websocket-version"})
 
 
 def as_request(scope: Scope) -> Scope:
     """Return the ``http`` scope of the request that opens the WebSocket of *scope*.
 
-    Its scheme is http or https. Werkzeug makes ws of it by the upgrade, and libraries compare it with
-    ``Origin``.
+    Its scheme is http or https, for libraries compare it with ``Origin``. Werkzeug turns it into ws by the
+    upgrade.
     """
     headers = [field for field in scope["headers"] if field[0].lower() not in _OWN]
     headers += [(b"connection", b"Upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]

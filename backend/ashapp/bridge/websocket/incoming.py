@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """What the client of a WebSocket sends: messages, and the end; on the event loop.
 
-Theory of operation. ``receive()`` of the server may have only one caller, and also tells that the peer has
-gone. In most cases it is awaited by who wants a message (``receive``), with nothing in between. Where the
-application has not received for a while, or several wait, a *pump*, a task, awaits it instead, and keeps what
-comes. So it does for each message of a server that would lose one where the wait for it is cancelled, as by
-``asyncio.timeout``. It ends with a message that somebody waits for. It rests while enough messages wait; the
-server then stops reading from the socket.
+Theory of operation. ``receive()`` of the server may have only one caller at a time. It brings the messages,
+and the news that the peer has gone. In most cases the handler's ``receive`` awaits it directly. A task, the
+*pump*, awaits it instead and keeps the messages in three cases: the handler has not received for a while;
+several tasks wait; or the server would lose a message when the wait is cancelled, as by ``asyncio.timeout``.
+The pump ends with a message that somebody waits for. It pauses while enough messages are kept; the server
+then stops reading from the socket.
 
-A handler that neither receives nor sends for a while when the peer has gone is *abandoned*: its call is to be
-cancelled (``watch``).
+When the peer has gone, and the handler neither receives nor sends for a while, the handler is *abandoned*:
+its call is cancelled (``watch``).
 """
 
 import asyncio
@@ -27,30 +27,30 @@ __all__ = ["Incoming"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-# The pump pauses while this many bytes wait for the application. A smaller bound would hide behind waiting
-# messages that the peer has gone.
+# The pump pauses while this many bytes wait for the application. With a smaller bound the news that the peer
+# has gone would wait behind messages.
 _MOST_BYTES = 1 << 18
 # Of a character in UTF-8.
 _LONGEST_CHARACTER = 4
-# Memory of a message besides its bytes: it bounds the number of short messages.
+# Memory that a message takes besides its bytes. It bounds the number of short messages.
 _MESSAGE_COST = 64
-# Seconds that a handler may not receive until the pump does; and, when that has found that the peer has gone,
-# that it may neither receive nor send until it is cancelled.
+# Seconds without a ``receive`` of the handler, after which the pump starts. Also the seconds that the handler
+# then has, once the peer has gone, to receive or send; after that it is cancelled.
 _PATIENCE = 0.5
 
 
 class Incoming:
-    """The half of a WebSocket that *receive* of the server brings. All of it is done on *loop*."""
+    """The receiving half of a WebSocket: *receive* is the server's. To be used on *loop*."""
 
-    # Defaults of the class, which nearly every idle WebSocket keeps.
+    # Defaults of the class: nearly every idle WebSocket keeps them.
     #: The code and the reason of its end, once it is over.
     ending: tuple[int, str] | None = None
     #: The greatest size of a message in bytes that is taken; None: any that the server takes.
     max_size: int | None = None
-    # What has come and is not taken yet, and its bytes.
+    # The messages that the handler has not taken yet, and their bytes.
     _messages: deque[str | bytes] | None = None
     _size = 0
-    # Who waits for a message or the end.
+    # The waits for a message or the end.
     _waiters: tuple[asyncio.Future[None], ...] = ()
     _pump: asyncio.Task[None] | None = None
     _room: asyncio.Future[None] | None = None
@@ -58,10 +58,11 @@ class Incoming:
     _is_receiving = False
     # How many messages have been sent since the last one was received.
     _sends = 0
-    # Who is told when the handler is abandoned, and what looks whether it is.
+    # What is called when the handler is abandoned, and the timer that looks for that.
     _on_abandoned: Callable[[], None] | None = None
     _watch_timer: asyncio.TimerHandle | None = None
-    # How often the handler has looked, by now and at the last look of the timer; whether it knows of the end.
+    # How often the handler has used the WebSocket: so far, and at the last look of the timer. Whether it
+    # knows of the end.
     _looks = 0
     _looks_before = 0
     _is_told = False
@@ -70,7 +71,7 @@ class Incoming:
         self.loop = loop
         self.state = State.CONNECTING
         self.receive_event = receive
-        # As granian's does: it is none of Python's, and its wait goes on where nobody waits any more.
+        # As granian's does: it is no coroutine of Python's, and its wait goes on after a cancellation.
         self._loses_messages = type(receive) is BuiltinMethodType
         # ``receive()`` belongs to the server, also where a handler is the first to need the pump.
         self._server_context = copy_context()
@@ -131,7 +132,7 @@ class Incoming:
             self._pump.cancel()
 
     def _look(self) -> None:
-        """Look whether the handler has looked at the WebSocket since the last time."""
+        """Check whether the handler has used the WebSocket since the last check."""
         self._watch_timer = None
         if self._on_abandoned is None or self._is_told:
             return
@@ -141,7 +142,7 @@ class Incoming:
             return
         if self._is_receiving and self._pump is None:
             return  # ``receive`` goes on to look
-        # Also for one that only sends: not every server refuses that when the peer has gone.
+        # Also for a handler that only sends: not every server refuses messages to a peer that has gone.
         self._start_pump()
         if self._pump is None or self.ending is not None:
             self._look_later()
@@ -197,7 +198,7 @@ class Incoming:
         return self._size >= _MOST_BYTES
 
     async def _keep(self, event: Message) -> bool:
-        """Keep what *event* brings; say whether somebody waits for it."""
+        """Keep the message of *event*; say whether somebody waits for it."""
         is_awaited = bool(self._waiters)
         if event["type"] == "websocket.disconnect":
             self._end(event.get("code") or 1005, event.get("reason") or "")
@@ -229,7 +230,7 @@ class Incoming:
 
 
 def _failed() -> Message:
-    """Log the exception that ``receive()`` of the server has raised, and return what it is taken for."""
+    """Log what ``receive()`` of the server has raised, and return a disconnect in its place."""
     _log.exception("receive() failed; taken for the end of the WebSocket")
     return {"type": "websocket.disconnect", "code": 1006}
 

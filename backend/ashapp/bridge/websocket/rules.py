@@ -37,13 +37,13 @@ def websocket(
 ) -> Callable[[F], F]:
     """Let the decorated handler serve the WebSockets of *rule*, as ``add_url_rule`` does with views.
 
-    The handler is called with the WebSocket and the arguments of the URL: a ``WebSocket`` if it is an
-    ``async def``, else a ``BlockingWebSocket``, on a thread. What it returns before it has accepted is the
-    response that denies the handshake, as is what a hook returns, or an ``abort``. When it returns after that
-    the WebSocket is closed with 1000, and when it raises with 1011.
+    The handler is called with the WebSocket and the arguments of the URL: a ``WebSocket`` if it is an ``async
+    def``, else a ``BlockingWebSocket``, on a thread. Until the handler accepts, its return value is a
+    response that denies the handshake. So is that of a hook, and an ``abort``. After that, the WebSocket is
+    closed with 1000 when the handler returns, and with 1011 when it raises.
 
-    *max_size* is the greatest size of a message in bytes: a longer one closes the WebSocket with 1009. None
-    stands for what the server takes. *endpoint* and *options* are those of ``add_url_rule``.
+    *max_size* is the longest message in bytes: a longer one closes the WebSocket with 1009. None: the limit
+    is the server's. *endpoint* and *options* are those of ``add_url_rule``.
 
     Raises:
         ValueError: *max_size* is less than one.
@@ -83,7 +83,7 @@ def _async_view(handler: Callable[..., Any], max_size: int | None) -> Callable[.
             coroutine = handler(WebSocket(connection), **arguments)
             greenlet = current_greenlet()
             if greenlet is not None and not _has_async_processors():
-                # To switch to a greenlet for each message would cost more than all else that is done for it.
+                # A switch to the greenlet for each message would cost more than all else for that message.
                 part = run_as_part(coroutine, greenlet.driver)
                 coroutine = loop.create_task(part, context=greenlet.gr_context)
             result = await coroutine
@@ -95,7 +95,7 @@ def _async_view(handler: Callable[..., Any], max_size: int | None) -> Callable[.
 
 
 def _has_async_processors() -> bool:
-    """Say whether templates that the handler renders have a context for which something is awaited."""
+    """Say whether a context processor of templates is async."""
     processors = flask.current_app.template_context_processors.values()
     return any(is_async(processor) for functions in processors for processor in functions)
 
@@ -135,7 +135,7 @@ def _connection(max_size: int | None) -> Iterator[Connection]:
 
 
 def _is_usual(error: Exception) -> bool:
-    """Say whether *error* tells of the end of the WebSocket alone, if only from several tasks of a group."""
+    """Say whether *error* is only the end of the WebSocket, in one task or in several of a group."""
     if isinstance(error, ExceptionGroup):
         return error.split(WebSocketClosed)[1] is None
     return isinstance(error, WebSocketClosed)

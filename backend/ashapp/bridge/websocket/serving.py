@@ -26,10 +26,10 @@ _FAREWELL = 1.0
 async def serve(
     websockets: Websockets, prepare: Callable[..., WsgiCall], scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Serve *scope*, which *websockets* has counted as open, until the application has done with it.
+    """Serve *scope* until the application has done with it. *websockets* has counted it as open.
 
-    *prepare* makes the call for the request of the handshake, of its scope, its body and entries of its
-    environ.
+    *prepare* makes the call of the application, from the scope of the handshake's request, its body, and more
+    entries for its environ.
     """
     await receive()  # websocket.connect
     connection = Connection(scope, receive, send, asyncio.get_running_loop())
@@ -60,7 +60,7 @@ async def serve(
 
 
 def _face(call: WsgiCall, connection: Connection) -> Any:
-    """Return what the application of *call* talks to: *connection*, or a relay where it takes the socket."""
+    """Return what the application talks to: *connection*, or a relay if a library takes the socket."""
     wants_socket = call.service.wants_socket
     if wants_socket is not None and not wants_socket(call.environ):
         return connection
@@ -89,7 +89,7 @@ async def _settle(connection: Connection, face: Any, error: BaseException) -> bo
 
 
 class _NoBody(InputStream):
-    """The body of a handshake, which has none, and whose client is watched by *connection*."""
+    """The empty body of a handshake. *connection* watches its client."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection.receive_event, connection.loop)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What has become of a WebSocket: of its handshake, and how it has ended."""
+"""The state of a WebSocket's handshake, and how a WebSocket has ended."""
 
 from enum import Enum, auto
 
@@ -12,10 +12,10 @@ _LONGEST_REASON = 123
 
 
 class WebSocketClosed(OSError):  # noqa: N818 - an outcome, not a fault
-    """The WebSocket is closed: the peer has closed it or has gone, or the application or the server has.
+    """The WebSocket is closed: by the peer, the application or the server, or because the peer has gone.
 
-    ``code`` is that of the close frame (RFC 6455, 7.4), 1005 where that had none, and 1006 where there was no
-    close frame. ``reason`` is its text, which may be empty.
+    ``code`` is the code of the close frame (RFC 6455, 7.4); 1005 if the frame had none; 1006 if there was no
+    close frame. ``reason`` is the text of the frame, which may be empty.
     """
 
     def __init__(self, code: int, reason: str = "") -> None:
@@ -28,7 +28,7 @@ class WebSocketClosed(OSError):  # noqa: N818 - an outcome, not a fault
 
 
 class State(Enum):
-    """What has become of the handshake."""
+    """The state of the handshake."""
 
     CONNECTING = auto()  # it has not been answered
     DENIED = auto()  # a response answers it

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""WebSockets of libraries that take the connection of a request and speak the protocol themselves."""
+"""WebSockets of libraries that take the socket of a request and speak the protocol themselves."""

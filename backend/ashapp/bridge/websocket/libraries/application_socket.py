@@ -2,11 +2,12 @@
 """The end of a socket pair that an application gets as the socket of its request.
 
 It blocks, as the connection of a request does under other servers. In a greenlet, and in a view on the event
-loop, it waits without a thread. Who has the other end then says when there may be something to read, or room.
+loop, it waits without a thread. The relay, which has the other end, then wakes it when there may be something
+to read, or room to write.
 
-Several threads and greenlets may write at once: the handler, what pings, what answers. The kernel takes a
-long message in parts, and would mix the parts of two writers. So each writer waits for its turn, and so does
-who closes the socket. The write that goes on then is made to fail.
+Several threads and greenlets may write at once: the handler, and those that send pings and answers. The
+kernel takes a long message in parts, and would mix the parts of two writers. So each writer waits for its
+turn. ``close`` waits for its turn as well, and makes the current write fail.
 
 The loop itself never watches its descriptor: uvloop would make it non-blocking for the threads as well.
 """
@@ -22,17 +23,17 @@ from ashapp.bridge.websocket.libraries.greenlets import Waiters
 
 __all__ = ["ApplicationSocket", "GreenletSelector"]
 
-# Seconds that the end of a write is waited for, which has been made to fail.
+# Seconds that ``close`` waits for the write that it has made to fail.
 _PATIENCE = 1.0
 # As a number: to combine members of an enumeration takes its time.
 _AT_ONCE = int(socket.MSG_DONTWAIT)
 
 
 class ApplicationSocket(socket.socket):
-    """The end with the descriptor *fileno*; its peer is *client*, where the server has told of it."""
+    """The end with the descriptor *fileno*; *client* is the address of the client, if it is known."""
 
     def __init__(self, fileno: int, client: tuple[str, int] | None) -> None:
-        # Of who writes, until all is written.
+        # Held by a writer until all is written.
         self._turn = threading.Lock()
         super().__init__(fileno=fileno)
         #: To be woken when the other end has read or written, or is closed.
@@ -44,7 +45,7 @@ class ApplicationSocket(socket.socket):
         return super().getpeername() if self._client is None else self._client
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """Return at most *size* bytes of what there is to read, as soon as there is some."""
+        """Wait until there is something to read, and return at most *size* bytes of it."""
         if current_greenlet() is None:
             return super().recv(size, flags)
         read: list[bytes] = []
@@ -71,9 +72,9 @@ class ApplicationSocket(socket.socket):
         return len(data)
 
     def close(self) -> None:
-        """Close it when who writes has gone: right then the descriptor may be another connection's."""
+        """Close it when no writer uses it: right after that the descriptor may be another connection's."""
         if self._io_refs > 0:  # type: ignore[attr-defined]  # of ``socket.socket``
-            # A file of ``makefile`` is open. The last that is closed calls this again.
+            # A file of ``makefile`` is open. The last file to be closed calls this again.
             super().close()
             return
         has_turn = self._turn.acquire(blocking=False)
@@ -106,7 +107,7 @@ class ApplicationSocket(socket.socket):
         return not left[0]
 
     def __del__(self) -> None:
-        # As a server closes a connection when a request has ended: not all libraries do.
+        # A server closes the connection at the end of a request, for not all libraries do.
         self.close()
 
 
@@ -115,7 +116,7 @@ class GreenletSelector:
 
     def __init__(self) -> None:
         self._socket: Any = None
-        # For a thread: it has a descriptor of its own.
+        # For threads: this one has a descriptor of its own.
         self._selector: selectors.BaseSelector | None = None
 
     def register(self, sock: Any, events: int, data: object = None) -> None:  # noqa: ARG002

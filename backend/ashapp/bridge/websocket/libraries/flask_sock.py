@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Lets Flask-Sock's WebSockets be read by greenlets, not by a thread each.
+"""Lets greenlets read Flask-Sock's WebSockets, in place of a thread for each.
 
-Flask-Sock passes ``SOCK_SERVER_OPTIONS`` of an application's config to ``simple_websocket.Server``, which
-takes its classes of threads, events and selectors from there. Any that the application has set stays.
+Flask-Sock passes ``SOCK_SERVER_OPTIONS`` of an application's config to ``simple_websocket.Server``. The
+classes of threads, events and selectors are among these options. Those that the application has set stay.
 """
 
 import sys
@@ -22,7 +22,7 @@ _KEY = "SOCK_SERVER_OPTIONS"
 
 
 def offer_greenlets(config: MutableMapping[str, Any]) -> None:
-    """Set the classes in *config*, unless it has some, or simple-websocket is not there or knows none."""
+    """Set the classes in *config*, unless it has some, or the installed simple-websocket takes none."""
     options = config.get(_KEY, {})
     library = sys.modules.get("simple_websocket")
     if library is None or options.keys() & CLASSES.keys():

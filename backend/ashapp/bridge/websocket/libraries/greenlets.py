@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Threads, events, queues and sleeps for libraries: in a greenlet they wait without holding a thread.
 
-Theory of operation. simple-websocket and python-engineio let themselves be given their classes of threads,
-events, queues and selectors. These are such classes. In a greenlet on the event loop they wait without a
-thread. Elsewhere they do what the standard library does. One side of an event or of a queue may be in a
-greenlet and the other on a thread.
+Theory of operation. simple-websocket and python-engineio can be given classes for threads, events, queues and
+selectors. These are such classes. In a greenlet on the event loop they wait without a thread. Elsewhere they
+do what the standard library does. One side of an event or of a queue may be in a greenlet and the other on a
+thread.
 
-A greenlet must wait for nothing else: it would hold up the loop. Only code that is known for it runs in one.
+A greenlet that waits for anything else blocks the loop. So only code that is known not to do that runs in
+one.
 """
 
 import asyncio
@@ -39,7 +40,7 @@ class GreenletThread(threading.Thread):
         self._ended: GreenletEvent | None = None
 
     def may_be_greenlet(self) -> bool:
-        """Say whether its function waits for nothing but what is in this module."""
+        """Say whether its function waits for nothing but the classes of this module."""
         return True
 
     def start(self) -> None:
@@ -49,7 +50,8 @@ class GreenletThread(threading.Thread):
             super().start()
         else:
             self._ended = GreenletEvent()
-            # It ends with the process, as a daemon thread does: it is no task of the request that is kept.
+            # As a daemon thread does, it ends with the process: it is not one of the request's tasks that
+            # shutdown waits for.
             loop.call_soon_threadsafe(self._start_greenlet, context=Context())
 
     def join(self, timeout: float | None = None) -> None:
@@ -105,7 +107,7 @@ class Waiters:
                     self._futures.remove(future)
 
     def wake(self) -> None:
-        """Let them look again. From any thread."""
+        """Let them check their conditions again. From any thread."""
         futures, self._futures = self._futures, []
         for future in futures:
             loop = future.get_loop()
@@ -135,7 +137,7 @@ class GreenletEvent(threading.Event):
 
 
 class GreenletQueue(queue.Queue[Any]):
-    """A queue without a bound, from which greenlets may take, too."""
+    """An unbounded queue for which greenlets may wait, too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,12 +160,12 @@ class GreenletQueue(queue.Queue[Any]):
         return super().get(block, timeout)
 
     def task_done(self) -> None:
-        """Count an item as done with."""
+        """Count an item as done."""
         super().task_done()
         self._waiters.wake()
 
     def join(self) -> None:
-        """Wait until all items are done with."""
+        """Wait until all items are done."""
         if current_greenlet() is None:
             super().join()
         else:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How many Socket.IO clients poll at the moment.
 
-A client without a WebSocket asks for events by one GET after the other. Each waits until there is an event,
-or the next ping is due after 25 s, and holds a thread of requests meanwhile, unless ``adopt_socketio`` has
-been called. They are counted where Engine.IO takes them, whatever is around it: no other request pays for it.
+A client without a WebSocket asks for events by one GET after the other. Each GET waits for an event, or for
+the next ping after 25 s. Meanwhile it holds a thread of requests, unless ``adopt_socketio`` has been called.
+Polls are counted inside Engine.IO, so other requests do not pay for it.
 """
 
 import threading
@@ -49,7 +49,7 @@ class Polls:
 
 
 def count_polls(app: Flask) -> Polls:
-    """Return what counts the polls of Flask-SocketIO, or of a ``socketio.WSGIApp``, that *app* has by now."""
+    """Return the count of the polls of *app*, if it has a Flask-SocketIO or a ``socketio.WSGIApp`` by now."""
     polls = Polls()
     for engine in {id(engine): engine for engine in _engines(app)}.values():
         polls.watch(engine)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""The socket that a library takes from the environ, and what leads from there to the WebSocket.
+"""The socket that a library takes from the environ, and the relay between it and the WebSocket.
 
-Theory of operation. The application gets one end of a socket pair, which blocks as the socket of a
-connection does. The other end is on the loop, with two tasks. One reads what the application writes, and
-passes on what the ``Translator`` makes of it. The other waits for messages and writes their frames. Each
-waits for the server, or for the application, before it reads more. So a slow side holds back the other one,
-by the buffers of the kernel.
+Theory of operation. The application gets one end of a socket pair, which blocks as the socket of a connection
+does. The other end is on the loop, with two tasks. One reads what the application writes, and passes it on as
+the ``Translator`` decodes it. The other receives messages and writes their frames. Each task reads more only
+when the receiving side has taken what was read. So a slow side holds back the other one, by the buffers of
+the kernel.
 
-What the application returns when its WebSocket is over differs from library to library, and nobody waits for
-it. It may not have opened a WebSocket at all: then what it returns is the response that denies the handshake.
-Which of the two it is can be told only when all that it has written before has been read.
+What the application returns after its WebSocket differs from library to library, and is dropped. But if it
+has opened no WebSocket, it returns the response that denies the handshake. The relay knows which of the two
+it is when it has read all that the application wrote before.
 """
 
 import asyncio
@@ -32,19 +32,20 @@ __all__ = ["SOCKET", "Relay", "tolerating_any_end"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-#: The key of the environ that libraries look for first. Others lead them to raise ``StopIteration``.
+#: The key of the environ that libraries look for first. With the keys of other servers they raise
+#: ``StopIteration``.
 SOCKET = "werkzeug.socket"
 
 _READ_SIZE = 65536
-# Reads in a row that need not wait, before other tasks have their turn.
+# After this many reads without a wait, other tasks have their turn.
 _READS_IN_A_ROW = 16
 
 
 class Relay:
-    """Leads from a socket in *environ* to *connection*. On the loop of that.
+    """Relays between a socket in *environ* and *connection*. To be used on the loop of *connection*.
 
     Raises:
-        RequestRejected: what libraries read of *environ* is malformed: 400; or no socket is left: 503.
+        RequestRejected: a header that libraries read is malformed, 400; or no socket is left, 503.
     """
 
     def __init__(self, environ: Environ, connection: Connection) -> None:
@@ -63,9 +64,9 @@ class Relay:
         self._has_returned = False
         # Whether the client has gone, and the application can read that.
         self._is_left = False
-        # What ends the wait for more that the application writes.
+        # Ends the wait for more from the application.
         self._readable: asyncio.Future[None] | None = None
-        # Pongs and the answer to a close frame; they are not to cut a frame in two that is being written.
+        # Pongs, and the answer to a close frame. They wait until the frame that is being written is complete.
         self._replies = b""
         self._is_writing = False
         self._inward: asyncio.Task[None] | None = None
@@ -73,9 +74,9 @@ class Relay:
         self._outward.add_done_callback(self._close)  # it may be cancelled before it begins
 
     async def answer(self, message: Message) -> None:
-        """Take *message*, a part of the response of the application, which has returned by now.
+        """Take *message*, a part of the response of the application. The application has returned.
 
-        It denies the handshake, unless that has been answered.
+        The response denies the handshake, unless that has been answered.
         """
         if not self._has_returned:
             await self.finish()
@@ -85,7 +86,7 @@ class Relay:
             await self._connection.answer(message)
 
     async def finish(self) -> None:
-        """Pass on all that the application has written, which has returned or failed by now."""
+        """Pass on all that the application has written. The application has returned or failed."""
         self._has_returned = True
         if self._readable is not None:
             resolve(self._readable)
@@ -106,7 +107,7 @@ class Relay:
             turn = 0
             while data := await self._read():
                 if self._is_left:
-                    # It may answer a close frame. What goes on to write is to fail, as with a connection.
+                    # It may still answer a close frame. All that it writes later fails, as on a connection.
                     self._end(socket.SHUT_RDWR)
                 messages = self._translator.feed(data)
                 if self._translator.closed and self._inward is not None:
@@ -131,11 +132,12 @@ class Relay:
     def _close(self, _outward: asyncio.Task[None]) -> None:
         self._socket.close()
         self._other.waiters.wake()
-        # One that was cancelled leads here by its traceback, and would keep the socket until it is collected.
+        # The traceback of a cancelled task refers to this object, and would keep the socket open until it is
+        # collected.
         self._inward = self._outward = None
 
     async def _read(self) -> bytes:
-        """Return what the application has written, and nothing when it can write no more."""
+        """Return what the application has written; nothing at the end of the stream."""
         while True:
             try:
                 data = self._socket.recv(_READ_SIZE)
@@ -221,10 +223,10 @@ class Relay:
 
 
 def tolerating_any_end(application: WsgiApplication) -> WsgiApplication:
-    """Return *application*, with a response also where its WebSocket is over and it makes none.
+    """Return *application* so that it always gives a response, also after a WebSocket.
 
-    Libraries return nothing, without a call of ``start_response``, or raise what ends a thread of their
-    server: ``StopIteration`` or ``ConnectionError``.
+    After a WebSocket, libraries return without a call of ``start_response``. Or they raise ``StopIteration``
+    or ``ConnectionError``, to end a thread of their server.
     """
 
     def call(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -246,7 +248,7 @@ def tolerating_any_end(application: WsgiApplication) -> WsgiApplication:
 
 
 def _check_host(host: str) -> None:
-    """Raise what is answered with 400 if *host* is not a name: wsproto would raise something else."""
+    """Refuse the request with 400 if *host* is no host: wsproto would fail with an error of its own."""
     try:
         host.encode("latin-1").decode("idna")
     except UnicodeError as error:

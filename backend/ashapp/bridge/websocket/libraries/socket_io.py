@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """``adopt_socketio``: Flask-SocketIO's clients without a thread for each.
 
-Theory of operation. In the mode ``threading`` a client that does nothing holds four threads: its request,
-what reads its WebSocket, what writes to it, and what sleeps until the next ping. All of them wait in code of
-python-engineio and simple-websocket, for queues, events and sockets. python-engineio keeps the classes for
-that in one table, as it has modes for gevent and eventlet as well. ``adopt_socketio`` puts those of
-``greenlets`` in there. The requests themselves then run on the event loop, polls among them.
+Theory of operation. In the mode ``threading`` an idle client holds four threads: one for its request, one
+that reads its WebSocket, one that writes to it, and one that sleeps until the next ping. All of them wait in
+code of python-engineio and simple-websocket, for queues, events and sockets. python-engineio has its classes
+for these in one table, as it has modes for gevent and eventlet as well. ``adopt_socketio`` puts the classes
+of ``greenlets`` into that table. The requests themselves, polls among them, then run on the event loop.
 
-Handlers of the application do not run there. Those for events get a thread each, as before. Engine.IO calls
-those for connections in its own code, and what it calls is handed to a pool of threads, which it waits for.
-One thread still checks the time-outs of all clients.
+Handlers of the application do not run on the loop. Each event still gets a thread. Engine.IO calls the
+handlers of connections in its own code: these calls are handed to a pool of threads. One thread still checks
+the time-outs of all clients.
 """
 
 import asyncio
@@ -34,21 +34,21 @@ from ashapp.bridge.websocket.libraries.greenlets import (
 
 __all__ = ["PARTS", "WAITS", "adopt_socketio", "adopted_path", "is_adopted"]
 
-#: What the table of python-engineio has (``engineio.Server._async``).
+#: The entries of python-engineio's table (``engineio.Server._async``) that are replaced.
 PARTS = frozenset({"thread", "queue", "queue_empty", "event", "websocket", "sleep"})
 #: Functions of python-engineio that wait for nothing but these parts.
 WAITS = frozenset({"writer", "_send_ping"})
 
-# The key of ``Flask.extensions`` under which the path of an adopted SocketIO is.
+# The key of ``Flask.extensions`` that has the path of an adopted SocketIO.
 _PATH = "ashapp.socketio"
 
-# Threads that connections and messages of clients are handled on, for a moment each.
+# Threads for the handlers of connections and messages, which take a moment each.
 _MOST_THREADS = 1000
 _IDLE_TIME = 10.0
 
 
 class _Thread(GreenletThread):
-    """A greenlet for what python-engineio starts to wait, and a thread for all else."""
+    """A greenlet for functions of python-engineio that wait, and a thread for all others."""
 
     def may_be_greenlet(self) -> bool:
         module = getattr(self.target, "__module__", "")
@@ -58,8 +58,8 @@ class _Thread(GreenletThread):
 def adopt_socketio(socketio: Any) -> None:
     """Let idle clients of *socketio*, a ``flask_socketio.SocketIO`` of an application, hold no threads.
 
-    Call it after ``init_app``, before the application is served. Its own WSGI middleware, if it has any, must
-    not block where a path is that of Socket.IO: that runs on the event loop then.
+    Call it after ``init_app``, before the application is served. Requests for the path of Socket.IO then run
+    on the event loop, so WSGI middleware of the application must not block for them.
 
     Raises:
         ValueError: *socketio* has no application yet, or its ``async_mode`` is not "threading".
@@ -90,8 +90,8 @@ def adopt_socketio(socketio: Any) -> None:
 
 
 def adopted_path(app: Flask) -> str | None:
-    """Return how the paths of an adopted SocketIO of *app* begin, or None if it has none."""
-    # What stands in for the application in a test may have no extensions.
+    """Return the path prefix of an adopted SocketIO of *app*, or None if it has none."""
+    # A test's stand-in for the application may have no extensions.
     path: str | None = getattr(app, "extensions", {}).get(_PATH)
     return path
 

@@ -2,13 +2,13 @@
 """Translates between the bytes of a WebSocket (RFC 6455) and the messages of ASGI. No I/O.
 
 Theory of operation. A library such as simple-websocket takes the connection of its request and serves the
-WebSocket itself: it writes the 101, and then frames. ``Translator`` plays the client of that server. What the
-application writes is fed in and comes out as messages by the names of ASGI: ``websocket.accept``, ``.send``
-with its ``data`` as text or bytes, and ``.close``; or a whole response. What the client sends is encoded to
-masked frames. The framing is that of the ``websockets`` package.
+WebSocket itself: it writes the 101, and then frames. ``Translator`` plays the client of that server. The
+bytes that the application writes go in, and come out as messages of ASGI: ``websocket.accept``, ``.send``
+with its ``data`` as text or bytes, and ``.close``; or as a whole response. Messages of the client are encoded
+as masked frames. The framing is that of the ``websockets`` package.
 
-When the client closes, the application reads a close frame with the same code and reason. A connection that
-breaks has neither: the end of the stream says so.
+When the client closes, the application reads a close frame with the same code and reason. When the connection
+breaks, the application reads the end of the stream.
 """
 
 import re
@@ -22,10 +22,10 @@ from ashapp.bridge.messages.types import Message
 
 __all__ = ["MAX_MESSAGE", "Translator"]
 
-#: Bytes that a message of the application may have: it is put together before it is sent.
+#: The longest message of the application, in bytes: it is put together before it is sent.
 MAX_MESSAGE = 64 << 20
 
-# Bytes of the head of the application's answer to the handshake.
+# The longest head of the application's answer to the handshake, in bytes.
 _MAX_HEAD = 65536
 _STATUS_LINE = re.compile(r"HTTP/1\.1 ([1-5][0-9][0-9])(?: |$)")
 # The server writes these itself (RFC 6455, 4.2.2); the subprotocol has its own place in the message.
@@ -35,9 +35,9 @@ _OF_DATA = {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}
 
 
 class Translator:
-    """The client of a WebSocket server that an application has on its end of a connection.
+    """Plays the client for the WebSocket server of an application.
 
-    *max_message* is how many bytes a message of the application may have, in all its fragments.
+    *max_message* is the longest message of the application in bytes, all fragments together.
     """
 
     def __init__(self, max_message: int = MAX_MESSAGE) -> None:
@@ -49,7 +49,7 @@ class Translator:
         self._is_text = False
 
     def feed(self, data: bytes) -> list[Message]:
-        """Return the messages that *data*, which the application has written, completes."""
+        """Take *data* that the application has written, and return the messages that are complete now."""
         if self.closed:
             return []
         if self.accepted:
@@ -63,7 +63,7 @@ class Translator:
         return messages + self._read_frames(rest) if rest and self.accepted else messages
 
     def encode(self, message: str | bytes) -> bytes:
-        """Return what the application is to read for *message*, which the client has sent."""
+        """Return the bytes that the application reads for *message* of the client."""
         if self.closed:
             return b""
         if isinstance(message, str):
@@ -73,9 +73,9 @@ class Translator:
         return self.take_replies()
 
     def disconnect(self, code: int, reason: str = "") -> bytes:
-        """Return what the application is to read when the client has closed: a close frame.
+        """Return the close frame that the application reads when the client has closed.
 
-        *code* and *reason* are those of the client's. There is none for 1006, a connection that has broken.
+        It has the *code* and the *reason* of the client's. For 1006, a broken connection, it is empty.
         """
         if self.closed:
             return b""
@@ -86,7 +86,7 @@ class Translator:
         return self.take_replies()
 
     def take_replies(self) -> bytes:
-        """Return what the application is to read in answer to what it wrote: pongs, and a close frame."""
+        """Return the bytes that answer what the application wrote: pongs, and a close frame."""
         return b"".join(self._protocol.data_to_send())
 
     def _read_head(self, head: bytes) -> list[Message]:
@@ -120,7 +120,7 @@ class Translator:
         return messages
 
     def _add(self, frame: Frame) -> list[Message]:
-        """Take one more part of a message, and return the message if it was the last part."""
+        """Add a part of a message, and return the message if it is complete."""
         if frame.opcode is not Opcode.CONT:
             self._is_text = frame.opcode is Opcode.TEXT
         self._parts.append(bytes(frame.data))
