@@ -105,7 +105,7 @@ def test_what_clients_make_up_makes_no_new_series(counted: Counted) -> None:
     for _ in range(3):
         counted.metrics.put(ended())
     assert counted.count(f"{DURATION}_count", http_request_method="_OTHER", url_scheme="http") == 51
-    assert counted.metrics.totals() == [("/users/<int:id>", "loop", 54)]
+    assert counted.metrics.totals() == {("/users/<int:id>", "loop"): 54}
     assert len(counted.samples(f"{DURATION}_count")) == 2
 
 

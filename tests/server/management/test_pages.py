@@ -11,9 +11,10 @@ from prometheus_client import REGISTRY, Counter, Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 from prometheus_client.registry import Collector
+from werkzeug.exceptions import NotFound
 
 import ashapp
-from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
+from ashapp.bridge import WsgiToAsgi
 from ashapp.server.fault_injection.board import FaultBoard
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health
@@ -212,7 +213,7 @@ def test_what_is_wrong_with_a_request_for_a_fault_is_told(
 )
 def test_metrics_are_in_the_format_that_is_asked_for(accept: str, kind: str, parse: Any) -> None:
     service = LocalWorker()
-    StatusReporter(service, Health(), ThreadPool(1))
+    StatusReporter(service, Health(), WsgiToAsgi(NotFound()))
     Counter("jobs", "Jobs.", ["kind"], registry=service.registry).labels("a").inc(3)
     answer = ask(service, "/metrics", HTTP_ACCEPT=accept)
     assert answer.status == "200 OK"

@@ -7,8 +7,9 @@ from collections import Counter
 
 import pytest
 from prometheus_client import CollectorRegistry
+from werkzeug.exceptions import NotFound
 
-from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
+from ashapp.bridge import WsgiToAsgi
 from ashapp.observe.observation import Observation
 from ashapp.server.health.readiness_runner import Outcome
 from ashapp.server.health.state import Health, Phase
@@ -43,7 +44,7 @@ def board() -> Board:
 
 @pytest.fixture
 def reporter(board: Board) -> StatusReporter:
-    return StatusReporter(board, Health(Phase.RUNNING), ThreadPool(1))
+    return StatusReporter(board, Health(Phase.RUNNING), WsgiToAsgi(NotFound(), threads=1))
 
 
 def lags(registry: CollectorRegistry, bound: str = "+Inf") -> float:
@@ -51,9 +52,9 @@ def lags(registry: CollectorRegistry, bound: str = "+Inf") -> float:
 
 
 def test_a_status_tells_of_requests_threads_and_checks(board: Board) -> None:
-    health, threads = Health(Phase.RUNNING), ThreadPool(1)
-    outcomes = [Outcome("database", None, 0.1, 1.0)]
-    reporter = StatusReporter(board, health, threads, lambda: outcomes)
+    health, bridge = Health(Phase.RUNNING), WsgiToAsgi(NotFound(), threads=1)
+    threads, outcomes = bridge.threads, [Outcome("database", None, 0.1, 1.0)]
+    reporter = StatusReporter(board, health, bridge, lambda: outcomes)
     for _ in range(3):
         reporter.metrics.begin(Observation(http_scope(), Client().send, lambda _: None))
     go = threading.Event()
@@ -62,8 +63,8 @@ def test_a_status_tells_of_requests_threads_and_checks(board: Board) -> None:
         until(lambda: threads.queued == 2)
         status = reporter.status()
         counts = {"active_requests": 3, "queued_requests": 2, "threads": 1, "busy_threads": 1}
-        load = {**dict.fromkeys(LOAD, 0), **counts}
-        assert status == WorkerStatus(os.getpid(), 0.0, None, load, outcomes, written=status.written)
+        load = {**dict.fromkeys(LOAD, 0), "websocket_threads": 1, **counts}
+        assert status == WorkerStatus(os.getpid(), 0.0, None, load, outcomes)
         assert list(status.load) == list(LOAD)
     finally:
         go.set()
@@ -88,6 +89,25 @@ async def test_beats_are_measured_and_the_status_written_between_start_and_stop(
     assert lags(board.registry) == 4
     await reporter.stop()
     assert board.withdrawn == [os.getpid()]
+
+
+async def test_rates_are_those_since_the_last_status(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("ashapp.server.worker_status.reporter.time.monotonic", lambda: clock[-1])
+    reporter = StatusReporter(board, Health(), WsgiToAsgi(NotFound()))
+    reporter.tells_requests = True
+    for now, count in ((110.0, 20), (112.0, 3)):
+        clock.append(now)
+        for _ in range(count):
+            observation = Observation(http_scope(), Client().send, reporter.metrics.put)
+            observation.status = 200
+            observation.end()
+        await reporter.start()
+    await reporter.stop()
+    assert [status.requests for status in board.written] == [
+        [("", "server", 20, 2.0)],
+        [("", "server", 23, 1.5)],
+    ]
 
 
 async def test_what_fails_is_told_once_and_tried_again_and_ends_nothing(

@@ -73,7 +73,7 @@ def test_a_folder_of_the_operator_that_cannot_be_used_refuses_the_start(
 def test_the_last_status_of_each_worker_is_read_until_it_ends_which_is_counted() -> None:
     checks = [Outcome("database", None, 0.002, 1.5), Outcome("cache", "OSError: gone", 2.0, 2.5)]
     first = WorkerStatus(11, 3.25, "saturated", {"active_requests": 4}, checks, {"slow": "it blocks"})
-    shown = [("/", "loop", 3)], [RecentError("/", 500, 1.5, times=2)]
+    shown = [("/", "loop", 3, 0.5)], [RecentError("/", 500, 1.5, times=2)]
     second = WorkerStatus(2, 1.0, "starting", requests=shown[0], errors=shown[1])
     with make_shared_folder() as shared:
         assert shared.statuses() == []

@@ -131,14 +131,14 @@ class RequestMetrics:
         if status is not None and status >= 400:
             self.errors.note(RecentError(observation.route or "", status, time.time()))
 
-    def totals(self) -> list[tuple[str, str, int]]:
+    def totals(self) -> Counts[tuple[str, str]]:
         """Return how many requests have been counted, by route and place. From any thread."""
         self.write()
         totals: Counts[tuple[str, str]] = Counts()
         with self._lock:
             for (_, _, route, _, place), tally in self._tallies.items():
                 totals[route or "", place or SERVER] += tally.count
-        return [(route, place, count) for (route, place), count in totals.items()]
+        return totals
 
     def note_lag(self, seconds: float) -> None:
         """Note how late the event loop was once."""

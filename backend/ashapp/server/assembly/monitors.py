@@ -2,6 +2,7 @@
 """Sets up what watches a worker: the monitor of its loop, readiness checks, its status; and its jobs."""
 
 from contextlib import nullcontext
+from functools import partial
 from typing import cast
 
 from flask import Flask
@@ -19,7 +20,7 @@ from ashapp.server.jobs.turns import Turns
 from ashapp.server.security.layers import layers
 from ashapp.server.security.redaction import redact
 from ashapp.server.settings.model import Settings
-from ashapp.server.worker_status.live_figures import Figures
+from ashapp.server.worker_status.live_figures import live_figures
 from ashapp.server.worker_status.reporter import StatusReporter
 from ashapp.server.worker_status.workers import Workers
 
@@ -90,9 +91,7 @@ def _reporter(  # noqa: PLR0913, PLR0917 - all that it tells of
     blocking: BlockingViews | None,
 ) -> StatusReporter:
     """Return what tells *workers* how this worker is."""
-    threads = getattr(bridge, "request_threads", None)
-    reporter = StatusReporter(workers, health, bridge.threads, checker.outcomes.values, threads)
-    reporter.websockets = bridge.websockets
+    reporter = StatusReporter(workers, health, bridge, checker.outcomes.values)
     reporter.polls = None if app is None else count_polls(app)
     if blocking is not None:
         health.block_listeners.append(reporter.metrics.note_block)
@@ -105,5 +104,5 @@ def _show(app: Flask, settings: Settings, workers: Workers | None, reporter: Sta
     if not settings.live_page:
         app.config["LIVE_PAGE"] = False
     if app.config["LIVE_PAGE"] and workers is not None and reporter is not None:
-        app.extensions["ashapp.live"].look = Figures(workers).look
+        app.extensions["ashapp.live"].look = partial(live_figures, workers)
         reporter.tells_requests = True

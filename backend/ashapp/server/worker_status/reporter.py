@@ -4,12 +4,11 @@
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from ashapp.bridge.admission.websockets import Websockets
-from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
-from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
+from ashapp.bridge import WsgiToAsgi
 from ashapp.bridge.websocket.libraries.polls import Polls
 from ashapp.observe.logs.lines import stderr_lines
 from ashapp.observe.metrics.files import unwritten
@@ -32,15 +31,12 @@ _INTERVAL = 1.0
 class StatusReporter:
     """Reports to *workers*, at each beat of the loop, the status of the worker with this *health*.
 
-    *threads* serve whole requests. *request_threads* run the sync hooks of async views; None if there can be
-    none. *outcomes* returns the outcomes of the readiness checks. The status is written about once a second.
-    A failure is logged once, and the step is tried again at the next beat.
+    Its requests are those of *bridge*. *outcomes* returns the outcomes of the readiness checks. The status is
+    written about once a second. A failure is logged once, and the step is tried again at the next beat.
     """
 
     #: The views that have been moved to threads, by endpoint, and why.
     moved: Mapping[str, str] = MappingProxyType({})
-    #: What counts WebSockets, where the application may have some.
-    websockets: Websockets | None = None
     #: What counts the polls of Socket.IO clients, where the application may have some.
     polls: Polls | None = None
     #: Whether it tells of requests by route, and of the last errors.
@@ -50,28 +46,28 @@ class StatusReporter:
         self,
         workers: Workers,
         health: Health,
-        threads: ThreadPool,
+        bridge: WsgiToAsgi,
         outcomes: Callable[[], Iterable[Outcome]] = tuple,
-        request_threads: RequestThreadPool | None = None,
     ) -> None:
         self._workers = workers
         self._health = health
-        self._threads = threads
-        self._request_threads = request_threads
+        self._bridge = bridge
         #: What it counts of requests.
         self.metrics = RequestMetrics(workers.registry)
         self._outcomes = outcomes
         self._is_running = False
         self._beat_at = 0.0
-        self._started_at = 0.0
         self._written_at = float("-inf")
+        # What is told of requests; how many had ended when that was made, and when.
+        self._requests: list[tuple[str, str, int, float]] = []
+        self._totals: Counter[tuple[str, str]] = Counter()
+        self._totals_at = time.monotonic()
         # Of what is done at a beat, what fails at the moment.
         self._failing: set[str] = set()
 
     async def start(self) -> None:
         """Begin to take beats."""
         self._is_running = True
-        self._started_at = time.monotonic()
         self._workers.attach(self.status)
         self.beat(0.0)
 
@@ -92,24 +88,23 @@ class StatusReporter:
             load=self._load(),
             checks=list(self._outcomes()),
             moved_views=dict(self.moved),
-            started=self._started_at,
-            written=time.monotonic(),
-            requests=self.metrics.totals() if self.tells_requests else [],
+            requests=self._requests,
             errors=self.metrics.errors.newest() if self.tells_requests else [],
         )
 
     def _load(self) -> dict[str, int]:
-        of_requests, sockets = self._request_threads, self.websockets
+        threads, sockets = self._bridge.threads, self._bridge.websockets
+        of_requests = getattr(self._bridge, "request_threads", None)  # for the sync hooks of async views
         return {
             "active_requests": self.metrics.active,
-            "queued_requests": self._threads.queued + (of_requests.queued if of_requests else 0),
-            "threads": self._threads.size,
-            "busy_threads": self._threads.busy,
+            "queued_requests": threads.queued + (of_requests.queued if of_requests else 0),
+            "threads": threads.size,
+            "busy_threads": threads.busy,
             "async_threads": of_requests.size if of_requests else 0,
             "busy_async_threads": of_requests.busy if of_requests else 0,
-            "websockets": sockets.open if sockets else 0,
-            "websocket_threads": sockets.pool.size if sockets else 0,
-            "busy_websocket_threads": sockets.on_threads if sockets else 0,
+            "websockets": sockets.open,
+            "websocket_threads": sockets.pool.size,
+            "busy_websocket_threads": sockets.on_threads,
             "socketio_polls": self.polls.open if self.polls else 0,
             "unwritten_metrics": unwritten(),
         }
@@ -128,8 +123,18 @@ class StatusReporter:
 
     def _write_counts(self) -> None:
         self.metrics.write()
+        if self.tells_requests:
+            self._count_requests()
         if count := unwritten():
             raise OSError(f"the folder of the workers has no room for {count} values of metrics")
+
+    def _count_requests(self) -> None:
+        before, self._totals = self._totals, self.metrics.totals()
+        seconds = time.monotonic() - self._totals_at
+        self._totals_at += seconds
+        self._requests = [
+            (*key, total, (total - before[key]) / seconds) for key, total in self._totals.items()
+        ]
 
     def _try(self, what: str, function: Callable[..., object], *args: object) -> None:
         try:

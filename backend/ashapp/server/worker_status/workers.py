@@ -52,11 +52,9 @@ class WorkerStatus:
     checks: list[Outcome] = field(default_factory=list)
     #: The views that have been moved to threads as they block the event loop, by endpoint, and why.
     moved_views: dict[str, str] = field(default_factory=dict)
-    #: When it began to serve, and when it wrote this, by ``time.monotonic``.
-    started: float = 0.0
-    written: float = 0.0
-    #: Where a page shows them: how many requests have ended, by route and place, and the last errors.
-    requests: list[tuple[str, str, int]] = field(default_factory=list)
+    #: Where a page shows them, by route and place: how many requests have ended, and how many in each second
+    #: lately. And the last errors.
+    requests: list[tuple[str, str, int, float]] = field(default_factory=list)
     errors: list[RecentError] = field(default_factory=list)
 
     @property
