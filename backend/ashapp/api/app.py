@@ -29,7 +29,7 @@ from ashapp.bridge import FlaskToAsgi
 
 __all__ = ["ROUTES", "ApiResponse", "create_app"]
 
-#: All operations, by what they are about.
+#: All operations, by topic.
 ROUTES = tuple(
     module.routes
     for module in (
@@ -71,8 +71,7 @@ _HEADERS = MappingProxyType(
 class ApiResponse(Response):
     """A response with protective headers, each of which a view may override.
 
-    A class, where an ``after_request`` function would do too: such a function is synchronous, and would cost
-    an async view a thread.
+    A class, not an ``after_request`` function: that would be sync, and cost an async view a thread.
     """
 
     default_mimetype = "text/plain"
@@ -102,7 +101,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
       setting of that name can switch it off.
     - ``MAX_VIEWERS``: how many may watch the live page of a worker at once; 100.
 
-    Those that follow are environment variables of the same names where they are not given:
+    These are taken from environment variables of the same names, unless they are given:
 
     - ``ASHAPP_API_BACKENDS``: what ``/call`` asks, such as ``stock=http://stock:5000/version``, separated by
       commas; none.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The service card: what answers here, as a page for a browser and as JSON for the rest; and the versions."""
+"""The service card: version and endpoints, as a page for browsers and as JSON for others."""
 
 import platform
 import socket
@@ -30,7 +30,7 @@ _LONGEST = 600
 
 
 class Version(Model):
-    """The versions of what runs, and the commit that was built, if it is known."""
+    """The versions of the service and its parts, and the commit that was built, if it is known."""
 
     name: str
     version: str
@@ -76,7 +76,7 @@ async def card() -> Response:
 async def live(
     count: Annotated[int, Value("How many events there are, one a second.", 1, least=1, most=_LONGEST)] = 1,
 ) -> Response:
-    """Send the figures of the page as server-sent events: one look a second for all who watch."""
+    """Send the figures of the page as server-sent events, once a second."""
     shown: Live = current_app.extensions["ashapp.live"]
     most = current_app.config["MAX_VIEWERS"]
     if not shown.join(most):

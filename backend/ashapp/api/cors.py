@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Cross-origin requests of scripts in browsers (CORS, "CORS protocol" in the Fetch standard), if allowed.
 
-Flask-CORS would do, but its hook is one that the bridge has to run on a thread, and the image would have one
-more package for these few fields. There are no credentials: any origin that is allowed sees the same.
+Flask-CORS would do as well, but the bridge runs its hook on a thread, and the image would have one more
+package for these few fields. Credentials are not allowed, so each allowed origin sees the same.
 """
 
 from collections.abc import Iterable

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The live part of the page: one look at the figures a second, however many watch."""
+"""The live part of the page. The figures are read once a second, however many viewers there are."""
 
 import threading
 import time
@@ -15,25 +15,26 @@ from ashapp.api.plot import HEIGHT, SECONDS, WIDTH, bands, scale
 
 __all__ = ["PLACES", "Live", "duration", "rate"]
 
-#: Where requests are answered; the last is the server itself, before the application.
+#: The places of requests. "server": the server has answered itself, before the application.
 PLACES = ("loop", "thread", "server")
 
-# Seconds from one look to the next; and for how long what was seen is shown to others.
+# The figures are read again after this many seconds; until then all viewers get the same.
 _PERIOD = 1.0
 _FRESH = 0.9
-# The plot begins anew when nobody has looked for this many seconds.
+# The plot begins anew when there was no viewer for this many seconds.
 _GAP = 5.0
 
 
 class Live:
     """The figures of the service that serves *app*. From any thread, as views may be kept off the loop."""
 
-    #: Returns the figures; by the server, where it counts. See ``ashapp.server.worker_status.live_figures``.
+    #: Returns the figures; None where nothing counts. The server sets it, see
+    #: ``server.worker_status.live_figures``.
     look: Callable[[], Mapping[str, Any]] | None = None
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        #: How many watch.
+        #: The number of viewers.
         self.viewers = 0
         self._lock = threading.Lock()
         self._looked_at = float("-inf")
@@ -41,7 +42,7 @@ class Live:
         self._seen: deque[tuple[float, Mapping[str, float]]] = deque()
 
     def figures(self) -> str:
-        """Return the figures as HTML; none where nobody counts."""
+        """Return the figures as HTML; an empty text where nothing counts."""
         with self._lock:
             now = time.monotonic()
             if self.look is not None and now - self._looked_at >= _FRESH:
@@ -52,14 +53,14 @@ class Live:
             return self._shown
 
     async def watch(self, count: int) -> AsyncIterator[str]:
-        """Yield the figures as HTML, so many times, once a second; nothing where nobody counts."""
+        """Yield the figures as HTML *count* times, once a second; nothing where nothing counts."""
         for number in range(count if self.look is not None else 0):
             if number:
                 await sleep(_PERIOD)
             yield self.figures()
 
     def join(self, most: int) -> bool:
-        """Count one more viewer; return False, and count none, where there are *most* already."""
+        """Count one more viewer and return True; return False if there are *most* already."""
         with self._lock:
             if self.viewers >= most:
                 return False

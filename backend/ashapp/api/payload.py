@@ -68,7 +68,7 @@ def parse_urlencoded(data: bytes) -> MultiDict[str, str]:
 
 
 def _named(parts: MultiDict[str, T]) -> MultiDict[str, T]:
-    """Return *parts*, those whose name is missing or can't be read by an empty one; Werkzeug has None."""
+    """Return *parts* with an empty name for a missing or unreadable one; Werkzeug has None."""
     return MultiDict((name or "", value) for name, value in parts.items(multi=True))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The plot of the live page: a band for each place, one upon the other, as the path of an SVG."""
+"""The plot of the live page: stacked bands, one for each place, each the path of an SVG."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _Samples = Sequence[tuple[float, Mapping[str, float]]]
 
 
 def scale(samples: _Samples) -> float:
-    """Return where the plot ends: the lowest of 1, 2, 5, 10, 20, 50 and so on that nothing is above."""
+    """Return the top of the plot: the lowest of 1, 2, 5, 10, 20, 50 … that no value exceeds."""
     most = max((sum(values.values()) for _, values in samples), default=0.0)
     if most <= 1:
         return 1.0

@@ -27,8 +27,8 @@ class Problem(Model):
 def register(app: Flask) -> None:
     """Make every error of the application a problem.
 
-    An exception that nobody handles is one too: Flask logs it and raises ``InternalServerError`` in its
-    place, whose description tells the client nothing.
+    So is an unhandled exception. Flask logs it, and raises ``InternalServerError`` in its place: the
+    description of that tells the client nothing.
     """
     app.register_error_handler(HTTPException, nonblocking(_problem_of))
 

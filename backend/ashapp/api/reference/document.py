@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The OpenAPI document (version 3.1), made of the annotations and models that validate.
 
-Pydantic gives the schemas: what OpenAPI 3.1 has is the JSON Schema of pydantic, so that nothing has to be
-translated. What is published for a value is what refuses another one.
+Pydantic makes the schemas, and OpenAPI 3.1 takes them as they are: both are JSON Schema. So the schema that
+is published is the one that validates.
 """
 
 from collections.abc import Mapping, Sequence

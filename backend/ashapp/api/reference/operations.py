@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Operations: views with their URL rules, their methods, and what a view does not tell of its answers."""
+"""Operations: views with their URL rules, methods, and further responses."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ ANY_BODY = (
 
 
 class Model(BaseModel):
-    """A JSON object that an operation takes or answers: the schema that is published is what checks it."""
+    """A JSON object of a request or a response. Its schema is published, and validates requests."""
 
     model_config = ConfigDict(defer_build=True, extra="forbid")
 
@@ -196,7 +196,7 @@ def _parse_body(model: type[Model]) -> Model:
         return model.model_validate(value)
     except ValidationError as error:
         found = error.errors(include_url=False)[0]
-        # Of a name that is no text, as JSON may have half a surrogate pair, it says no place.
+        # JSON may have half a surrogate pair in a name. For such a name pydantic gives no location.
         member = ".".join(map(str, found["loc"])) or "a name"
         raise BadRequest(
             f"In the body, {member}: {found['msg']}, not {str(found['input'])[:100]!r}."

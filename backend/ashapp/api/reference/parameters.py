@@ -22,8 +22,7 @@ __all__ = ["Parameter", "Value", "allowed", "arguments", "parameters_of"]
 
 _LONGEST_VALUE = 100
 
-# How a number is written: as in JSON, which is what the published schema promises, and nothing else that
-# Python would read.
+# A number is written as in JSON, as the published schema promises. Python would read more than that.
 _SYNTAX = {
     int: re.compile(r"-?(0|[1-9][0-9]{0,17})"),
     float: re.compile(r"-?([0-9]+(\.[0-9]+)?|\.[0-9]+)([eE][-+]?[0-9]{1,3})?"),
@@ -32,7 +31,7 @@ _SYNTAX = {
 
 @dataclass(frozen=True)
 class Value:
-    """What a parameter means and which values it takes.
+    """The meaning of a parameter, and the values that it takes.
 
     *least* and *most* bound a number. *most* may be the key of the application's configuration that has it.
     *pattern* and *most_characters* bound a text. *example* is one that works.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Answers as they are asked for: with any status, after a while, by way of redirects, compressed."""
+"""Responses by request: with any status, after a delay, behind redirects, compressed."""
 
 import gzip as coding
 from asyncio import sleep

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Authentication with what stands in the path: to try clients with, nothing is protected by it."""
+"""Authentication with credentials of the path: for tests of clients. It protects nothing."""
 
 from hmac import compare_digest
 from typing import Annotated

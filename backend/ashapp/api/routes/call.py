@@ -89,7 +89,7 @@ def parse_backends(text: str) -> dict[str, str]:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Return what TLS is spoken by: made once, at the start, as that reads a file and takes its time."""
+    """Return the TLS context: made once, at the start, as it takes some time to read the certificates."""
     import httpx  # noqa: PLC0415 - as above
 
     return httpx.create_ssl_context(trust_env=False)

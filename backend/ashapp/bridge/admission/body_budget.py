@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: MIT
 """How many bytes of request bodies the application may hold at once, so that memory lasts.
 
-An application needs memory for what it makes of a body, too. A view that parses a megabyte of JSON may hold
-forty for a moment. Forty views that keep 16 MiB each hold 640. Past the limit of the container all of them
-are killed. So a body is given to the application only while there is room for what may come of it.
+An application needs memory for what it makes of a body, too. A view that parses 1 MB of JSON may hold 40 MB
+for a moment. Forty views that keep 16 MiB each hold 640 MiB. Past the limit of the container the kernel kills
+the whole process. So the application gets a body only while there is memory for what it may make of that
+body.
 
-Theory of operation. Each request with a body has a share: the bytes that it has been given. These are *fresh*
+Theory of operation. Each request with a body has a share: the bytes that it has been given. Bytes are *fresh*
 until the response begins, or for some seconds. The application still has to work on them, so they count
-``_FRESH_COPIES`` times. After that they are *kept*. What the application has made of them is part of the
-memory that is measured, so they count only for copies at the end of the body. Another body fits while all
-shares together need no more than the memory that is left (``Memory``).
+``_FRESH_COPIES`` times. After that they are *kept*. The memory that is measured then includes what the
+application has made of them, so they count only for copies at the end of the body. Another body fits while
+all shares together need no more than the memory that is left (``Memory``).
 
-A body that comes piece by piece may exceed that if it is the only one that does, and no whole body is fresh.
-So one body always gets to its end. If a request has been given much while memory has not grown, its body
-streams through the application. Then the bytes that have gone by no longer count.
+One body that comes piece by piece may exceed that, while no whole body is fresh. So one body always gets to
+its end. If a request has been given much, and memory has not grown, its body *streams* through the
+application. The bytes that have gone by no longer count then.
 """
 
 import asyncio
@@ -26,17 +27,17 @@ from ashapp.bridge.concurrency.futures import resolve
 
 __all__ = ["PIECE", "PROOF", "Budget", "Share"]
 
-#: After this many bytes it is measured whether a body streams through.
+#: After this many bytes it is measured whether a body streams.
 PROOF = 1 << 20
 
-# How many times as much memory as the bytes of a body an application may need, at once and later. Control
-# characters that are sent back as JSON come to 15, JSON of empty objects to 35, a form of empty fields to 48.
+# Bytes of memory that an application may need for a byte of a body: while it is fresh, and later. Control
+# characters that are sent back as JSON need 15, JSON of empty objects 35, a form of empty fields 48.
 _FRESH_COPIES = 60
 _KEPT_COPIES = 2
-# The same where no other body is fresh: less than this is never enough.
+# The same while no other body is fresh: with less, no body would fit.
 _FEWEST_COPIES = 8
 
-# Seconds, up to twice as many, after which fresh bytes count as kept.
+# Fresh bytes count as kept after this many seconds, or up to twice as many.
 _SETTLING = 15.0
 
 #: Bytes of a body that are admitted at once.
@@ -44,10 +45,10 @@ PIECE = 1 << 18
 
 
 class Budget:
-    """The shares of all requests of a worker, which has one part in *processes* of *memory*. On the loop.
+    """The shares of all requests of a worker. It has 1 / *processes* of *memory*. On the loop.
 
-    ``limit`` is how many bytes all shares may have together, where that is not to depend on memory alone.
-    ``on_change`` is called when there may be room for another body.
+    ``limit`` bounds the bytes of all shares together; None: memory alone bounds them. ``on_change`` is called
+    when there may be room for another body.
     """
 
     limit: int | None = None
@@ -79,7 +80,7 @@ class Budget:
         return copies * (self.fresh + size) + _KEPT_COPIES * (self.kept + size) <= self.left()
 
     def look(self) -> None:
-        """Let the bodies go on that have room now, after something has changed."""
+        """After a change, let those bodies go on that have room now."""
         granted = 0
         for share, future in self.waiting.items():
             if future.done():
@@ -120,7 +121,7 @@ class Share:
         self._young = 0
         #: Whether the body has come whole, or no more of it will come.
         self.is_whole = False
-        #: Whether the body streams through the application, which keeps nothing of it.
+        #: Whether the body streams: the application keeps nothing of it.
         self.streams = False
         # How much memory was left, and how much had been given, at the last measurement.
         self._left = budget.memory.left()
@@ -135,11 +136,11 @@ class Share:
             self._count(size, size)
 
     def may_grow(self) -> bool:
-        """Say whether a piece more of the body may come now."""
+        """Say whether another piece of the body may come now."""
         return self.streams or self is self._budget.favoured or self._budget.fits(PIECE)
 
     async def wait_for_growth(self) -> None:
-        """Wait until a piece more of the body may come."""
+        """Wait until another piece of the body may come."""
         future = self._budget.waiting[self] = asyncio.get_running_loop().create_future()
         self._budget.look()
         try:
@@ -164,14 +165,14 @@ class Share:
         self._young = 0
 
     def end(self) -> None:
-        """Give the whole share back: the request has ended, or its body streams through."""
+        """Give the whole share back: the request has ended, or its body streams."""
         self._young = 0
         self._count(-self.kept, -self.fresh)
         self._budget.shares.discard(self)
         self._release()
 
     def note_given(self, given: int) -> None:
-        """Measure whether the *given* bytes, all that the application has taken so far, stream through.
+        """Measure whether the body streams; *given* bytes have been given to the application so far.
 
         To be called about once for each ``PROOF`` bytes.
         """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """WebSockets and event streams, which are told to leave when the service ends.
 
-Otherwise they would last longer than the service. They are told one by one, spread over the time of the
-drain, so that their clients do not all come back to another worker at once. Until the end of that time who
-is sent here by a proxy that does not know better is let in. Who is left then is told at once.
+By themselves they might not end for hours. They are told one by one, spread over the time of the drain, so
+that their clients do not all come back to another worker at once. During the drain, proxies may still send
+new ones here, and these are let in. At the end of the drain all that are left are told at once.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 __all__ = ["DEPARTURES", "Departures", "Leaving"]
 
-#: The key of the environ under which they are.
+#: The key of the environ that has them.
 DEPARTURES = "ashapp.departures"
 
 
@@ -22,7 +22,7 @@ class Leaving(Protocol):
 
     @property
     def has_begun(self) -> bool:
-        """Whether it is more than a handshake, which has the time of the drain."""
+        """Whether the handshake is over. A handshake may take until the end of the drain."""
         ...
 
     async def leave(self) -> None:
@@ -41,7 +41,7 @@ class Departures:
 
     @property
     def is_over(self) -> bool:
-        """Whether all have been told to leave, and nobody is let in any more."""
+        """Whether all have been told to leave, and no more are let in."""
         return self.has_begun and not self.seconds_left
 
     @property
@@ -50,7 +50,7 @@ class Departures:
         return max(self._end - time.monotonic(), 0.0)
 
     def drain(self, seconds: float) -> None:
-        """Tell those that have begun to leave, spread evenly over *seconds*, and who is left at the end."""
+        """Tell those that have begun to leave, spread evenly over *seconds*; at the end, tell the rest."""
         self.has_begun = True
         self._end = time.monotonic() + seconds
         members = [member for member in list(self.members) if member.has_begun]

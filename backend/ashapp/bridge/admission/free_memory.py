@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How much memory this process may still take before the kernel kills it.
 
-A container engine sets ``--memory``, and Kubernetes ``resources.limits.memory``, as the limit of a control
-group: a process that needs more is killed by the kernel. Both versions of its interface are read
-(cgroups(7)). Where no group has a limit, what the machine has available counts. Memory means bytes here.
+``--memory`` of a container engine, and ``resources.limits.memory`` of Kubernetes, are the limit of a control
+group. The kernel kills a process that needs more. Both versions of control groups are read (cgroups(7)). If
+no group has a limit, the available memory of the machine counts. All figures are bytes.
 
 The page cache of files is not counted, as the kernel takes it back when memory is short. Files on a tmpfs do
 count (cgroup-v2, "memory.stat").
@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 __all__ = ["Memory"]
 
-# This part of a limit is left free: nobody knows how much other processes of the group will take.
+# This part of a limit is left free, for other processes of the group.
 _SPARE = 10
-# Seconds for which a value is used again: the kernel needs some time for an answer.
+# A value is used again for this many seconds: to read it takes the kernel some time.
 _FRESH = 0.01
 
 # Of the two versions of the kernel's interface: the mount, the files of limit and usage, the file statistics.
@@ -50,9 +50,9 @@ class _Group(NamedTuple):
 
 
 class Memory:
-    """The memory of this process and those that it shares its limit with; *root* is where proc and sys are.
+    """The memory for this process and those that share its limit; *root* has proc and sys.
 
-    Nothing is known but on Linux: then there is no limit.
+    On other systems than Linux nothing is known, and there is no limit.
     """
 
     def __init__(self, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,7 +69,7 @@ class Memory:
         return None if self._group is None else self._group.limit
 
     def left(self) -> float:
-        """Return how much more may be taken; infinity where that is not known."""
+        """Return how much more may be taken; infinity if that is not known."""
         now = self._clock()
         if now - self._read_at >= _FRESH:
             self._read_at = now
@@ -81,7 +81,7 @@ class Memory:
 
 
 def _groups(root: Path) -> Iterator[_Group]:
-    """Yield the groups with a limit that this process is in, and those around them."""
+    """Yield the groups of this process that have a limit, and the groups around them."""
     # Each line: a number, controllers (none in version 2), the group (cgroups(7), "/proc/[pid]/cgroup").
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, name = line.split(":", 2)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""How many requests an application has, how many it may have, and the answer to those that are too many.
+"""How many requests an application has and may have, and the answer to a request that is one too many.
 
-Refusing at once is kinder than letting wait: a client that is told can try elsewhere or later, and those
-who wait already are served in time. What is bounded is requests, not connections: an idle connection costs
-next to nothing. A request that needs no thread is never refused because threads are busy.
+An early refusal is better than a long wait: the client can try elsewhere or later, and requests that wait
+already are served in time. Requests are bounded, not connections: an idle connection costs next to nothing. A
+request that needs no thread is never refused because threads are busy.
 """
 
 import math
@@ -13,10 +13,11 @@ from ashapp.bridge.messages.errors import RequestRejected
 
 __all__ = ["ADMISSION", "Admission", "busy"]
 
-#: The key of the environ for the `Admission` that has let the request in.
+#: The key of the environ that has the `Admission` of the application.
 ADMISSION = "ashapp.admission"
 
-# Seconds, RFC 9110, 10.2.3. The queue moves as soon as one thread is free: later would leave threads idle.
+# Seconds (RFC 9110, 10.2.3). The queue moves as soon as one thread is free: if clients came back later,
+# threads might be idle.
 _RETRY_AFTER = (b"retry-after", b"1")
 
 
@@ -37,12 +38,12 @@ class Admission:
         self.limit_queue = limit_queue
         #: Seconds after which a thread that is busy with the same request counts as stuck.
         self.timeout_thread = math.inf
-        #: Requests that have begun and not ended, those that wait for a thread among them.
+        #: Requests that have begun and not ended. Some of them wait for a thread.
         self.in_flight = 0
         self._pool = pool
 
     def leave(self) -> None:
-        """Count a request no more: the application has done with it."""
+        """Count one request less: the application has done with it."""
         self.in_flight -= 1
 
     def check(self) -> None:
@@ -64,9 +65,9 @@ class Admission:
             raise busy(f"{self.limit_queue} requests wait for a thread, the most that may wait")
 
     def saturation(self) -> str | None:
-        """Return why there should be no more requests, or None, for a readiness probe.
+        """Return why a readiness probe should keep further requests away, or None.
 
-        The next one would be refused; or it would wait for long, as all threads are stuck.
+        Reasons: the next request would be refused, or would wait for long, as all threads are stuck.
         """
         if self.limit_in_flight is not None and self.in_flight >= self.limit_in_flight:
             return f"saturated: {self.in_flight} requests in flight"

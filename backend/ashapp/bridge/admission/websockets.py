@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How many WebSockets an application has and may have, and how many of them hold a thread.
 
-A WebSocket lives for hours. So it is no request in flight, and never holds a thread that requests wait for.
-Its handler has a thread of a pool of its own, unless it runs on the loop. Nobody waits for such a thread, as
-nobody knows when one will be free: what finds none is refused.
+A WebSocket may live for hours. So it is no request in flight, and holds no thread that requests need. A
+handler that does not run on the loop has a thread of another pool. WebSockets do not queue for these threads,
+as one may be free only after hours: a WebSocket that finds none is refused.
 
 When the service has drained, no more are let in; see ``Departures``.
 """
@@ -14,7 +14,7 @@ from ashapp.bridge.concurrency.threads.thread_pool import ThreadPool
 
 __all__ = ["DEFAULT_WEBSOCKET_THREADS", "Websockets"]
 
-#: How many WebSockets may each hold a thread, where the application may be entered twice at once.
+#: How many WebSockets may hold a thread, if the application may run on several threads.
 DEFAULT_WEBSOCKET_THREADS = 1000
 
 # Seconds after which a thread that has nothing to do ends.
@@ -38,7 +38,7 @@ class Websockets:
         self.pool = ThreadPool(
             threads, option="websocket_threads", name="ashapp-websocket", idle_time=_IDLE_TIME
         )
-        #: WebSockets that have begun, their handshakes included, and that the application has not done with.
+        #: WebSockets, handshakes included, that the application has not done with.
         self.open = 0
         #: Those of them that hold a thread.
         self.on_threads = 0
@@ -67,10 +67,10 @@ class Websockets:
         self.on_threads += 1
 
     def leave(self) -> None:
-        """Count a WebSocket no more: the application has done with it."""
+        """Count one WebSocket less: the application has done with it."""
         self.open -= 1
 
     def leave_thread(self) -> None:
-        """Count a WebSocket that holds a thread no more, nor its thread."""
+        """Count one WebSocket less, and one thread less."""
         self.on_threads -= 1
         self.leave()

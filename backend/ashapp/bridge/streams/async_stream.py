@@ -28,7 +28,7 @@ class AsyncStream:
         self._departures = departures
         self._body = self._iterate(start, heartbeat)
         self._items: deque[Any] = deque()
-        # What waits for an item, and for room for one.
+        # The waits for an item, and for room for one.
         self._taker: asyncio.Future[None] | None = None
         self._maker: asyncio.Future[None] | None = None
 
@@ -40,7 +40,7 @@ class AsyncStream:
         return self._body.__anext__()
 
     async def aclose(self) -> None:
-        """End the stream and close its source, also where nobody has iterated: for HEAD, for instance."""
+        """End the stream and close its source, even if nobody has iterated, as for HEAD."""
         await self._body.aclose()
         if not self._is_iterated:
             await self._close_source()
@@ -75,7 +75,7 @@ class AsyncStream:
             self._loop.call_soon_threadsafe(self._give, LEAVE)
 
     def _beat(self, heartbeat: float) -> None:
-        """Send a comment if nothing has come for *heartbeat* seconds, and look again in time."""
+        """Send a comment if nothing has come for *heartbeat* seconds, and set the next timer."""
         now = self._loop.time()
         if self._items:  # the client is slow: it has something to take
             self._last_time = now

@@ -12,17 +12,17 @@ __all__ = ["END", "HEARTBEAT", "LEAVE", "Event", "encode", "farewell"]
 #: A comment: it says that the connection lives.
 HEARTBEAT = b":\n\n"
 
-#: What a stream takes in place of an event: its source has no more; it has to leave.
+#: These stand for an event: the source has ended; the stream has to leave.
 END = object()
 LEAVE = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. *data* is text, or something that is sent as JSON; None for no data.
+    """One event. *data* is text, or any other value, which is sent as JSON; None for no data.
 
-    *event* is its type, "message" where it is None. *id* is what a client that comes back gives as
-    ``Last-Event-ID``. *retry* is how many seconds it waits before it comes back.
+    *event* is its type; None means "message". A client that comes back sends the last *id* that it has got as
+    ``Last-Event-ID``. *retry* is how many seconds the client waits before it comes back.
 
     Raises:
         ValueError: *event* or *id* has a line break, or *id* a null character, or *retry* is negative.
@@ -59,10 +59,10 @@ class Event:
 
 
 def encode(item: Any) -> bytes:
-    """Return *item* as it is sent: an event, or what is the data of one."""
+    """Return *item* as it is sent: an event, or the data of one."""
     return (item if isinstance(item, Event) else Event(item)).encode()
 
 
 def farewell(seconds: float) -> bytes:
-    """Return what tells a client to come back some time within so many *seconds*, or within one second."""
+    """Return the field by which a client comes back at a random time within *seconds*, or one second."""
     return Event(retry=random.uniform(1.0, max(seconds, 1.0))).encode()  # noqa: S311 - no secret

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Server-sent events (HTML Living Standard, 9.2) as the response of a Flask view.
 
-Theory of operation. An async source is iterated by a task, a sync one by a thread. Both belong to one
-response. What they produce waits until the client has taken what came before. The body of the
-response takes it from there. Where nothing has come for a while it sends a comment, so that proxies and
-clients see that the connection lives.
+Theory of operation. A task iterates an async source, a thread a sync one. Each response has a task or thread
+of its own. An event waits until the client has taken the one before; the body of the response takes it then.
+If there is no event for a while, the body sends a comment, so that proxies and clients see that the
+connection lives.
 
-When the service drains, each stream ends at its own time (see ``Departures``), and tells its client by
-``retry`` when to come back. A browser does that by itself, with the id of the last event that it has seen. A
-stream that begins while the service drains ends at once in the same way. A status of 503 would make a browser
-give up.
+When the service drains, the streams end one by one (see ``Departures``). Each tells its client by ``retry``
+when to come back. A browser comes back by itself, with the id of the last event that it has seen. A stream
+that begins during the drain ends at once in the same way, as a status of 503 would make a browser give up.
 """
 
 from collections.abc import AsyncIterable, Callable, Iterable
@@ -25,21 +24,20 @@ from ashapp.bridge.streams.sync_stream import SyncStream
 
 __all__ = ["EventSource", "sse"]
 
-#: What gives events: an iterable, or a callable that gets the client's ``Last-Event-ID`` and returns one.
+#: Gives events: an iterable, or a callable that gets the client's ``Last-Event-ID`` and returns an iterable.
 EventSource = Iterable[Any] | AsyncIterable[Any] | Callable[[str | None], Iterable[Any] | AsyncIterable[Any]]
 
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
 def sse(source: EventSource, *, retry: float | None = None, heartbeat: float = 15.0) -> flask.Response:
-    """Return the response that sends what *source* gives, each as an event; to be called in a view.
+    """Return a response that sends each item of *source* as an event; to be called in a view.
 
-    A text is the data of an event, an ``Event`` is one, and anything else is sent as JSON. An async *source*
-    in an async view holds no thread. A sync one holds two. Either may be in ``flask.stream_with_context`` (a
-    sync one since Flask 3.1.2).
-    *retry* is how many seconds a client waits before it comes back. After each *heartbeat* seconds without an
-    event a comment is sent. The source is closed when it ends, when the client has gone, and when the service
-    drains. A callable gets None where the client has seen no event with an id.
+    An item is an ``Event``, a text as its data, or any other value, which is sent as JSON. An async *source*
+    in an async view holds no thread; a sync one holds two. Either may be in ``flask.stream_with_context`` (a
+    sync one since Flask 3.1.2). *retry* is how many seconds a client waits before it comes back. After each
+    *heartbeat* seconds without an event a comment is sent. The source is closed when it ends, when the client
+    has gone, and when the service drains. If the client has seen no event with an id, a callable gets None.
 
     Raises:
         TypeError: *source* is neither an iterable nor a callable.

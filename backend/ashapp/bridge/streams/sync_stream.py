@@ -40,7 +40,7 @@ class SyncStream:
         return next(self._body)
 
     def close(self) -> None:
-        """End the stream and close its source, also where nobody has iterated: for HEAD, for instance."""
+        """End the stream and close its source, even if nobody has iterated, as for HEAD."""
         self._body.close()
         if not self._is_iterated:
             self._close_source()
@@ -50,7 +50,7 @@ class SyncStream:
             self._close_source()
             yield farewell(self._departures.seconds_left)
             return
-        # In the context of the view, so that the source sees the request where it is kept for the stream.
+        # In the context of the view, so that the source sees the request if it is kept for the stream.
         run = copy_context().run
         threading.Thread(target=run, args=(self._produce,), name="ashapp-events", daemon=True).start()
         self._departures.members.add(self)
@@ -104,9 +104,9 @@ class SyncStream:
 
 
 def _take_over(source: Any) -> None:
-    """Let this thread leave the Flask context that ``stream_with_context`` holds for *source*, if it does.
+    """Let this thread leave the Flask context that ``stream_with_context`` may hold for *source*.
 
-    From Flask 3.2 on, that has been entered in the view, and can be left only where the token was made.
+    Since Flask 3.2 that context is entered in the view, and can be left only where its token was made.
     """
     if type(source) is GeneratorType and source.gi_code in flask.stream_with_context.__code__.co_consts:
         context: Any = flask.globals._cv_app.get(None)  # noqa: SLF001 - see ``patches``
