@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
 """An application, a place to note what happens in it, and a server for each parser and loop."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-import asgiref.wsgi
 import flask
 import pytest
 
@@ -59,18 +57,3 @@ def serve(request: pytest.FixtureRequest, _servers: Callable[[Combination], Shar
     server = _servers(getattr(request, "param", COMBINATIONS[0]))
     yield server.serve
     server.application = None
-
-
-@pytest.fixture(autouse=True)
-def _quiet_stock(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leave out the tracebacks that uvicorn would log while stock asgiref fails, as it is expected to.
-
-    To format them on the server's thread while pytest formats a failure is not safe before Python 3.11.8
-    (CPython's issue 106905).
-    """
-    log = logging.getLogger("uvicorn.error")
-    level = log.level
-    if "adapter" in request.fixturenames and request.getfixturevalue("adapter") is asgiref.wsgi.WsgiToAsgi:
-        log.setLevel(logging.CRITICAL + 1)
-    yield
-    log.setLevel(level)

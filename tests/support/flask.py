@@ -15,7 +15,10 @@ from tests.support.asgi import Application, Client, http_scope
 
 _FLASK = Version(metadata.version("flask"))
 
-__all__ = ["Pending", "accelerated_release", "begin", "make_app", "since", "until"]
+__all__ = ["IS_MERGED", "Pending", "accelerated_release", "begin", "make_app", "since", "until"]
+
+#: Whether there is one class of contexts, with or without a request: from Flask 3.2 on.
+IS_MERGED = "request_ctx" not in vars(flask.globals)
 
 
 def since(version: str, reason: str, package: str = "flask") -> pytest.MarkDecorator:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """uvicorn on a thread of the test process, so that what it runs counts for coverage."""
 
-import asyncio
 import socket
 import threading
 import time
@@ -9,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import asgiref.wsgi
 import pytest
 import uvicorn
 
@@ -99,9 +97,6 @@ class SharedServer:
         self.application: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if type(self.application) is asgiref.wsgi.WsgiToAsgi:
-            # As it is where no bridge of ours has been: one looks after the tasks of its loop.
-            asyncio.get_running_loop().set_task_factory(None)
         await self.application(scope, receive, send)
 
     def serve(self, application: Any) -> Address:

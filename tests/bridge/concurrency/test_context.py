@@ -15,7 +15,6 @@ from tests.support.asgi import Client, fetch, http_scope, lifespan
 from tests.support.flask import until
 
 variable = ContextVar("variable", default="unset")
-other = ContextVar("other", default="unset")
 
 
 async def test_the_context_of_the_server_is_not_that_of_the_request(app: flask.Flask) -> None:

@@ -29,13 +29,6 @@ def start(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     return new_context(Context()).run(asyncio.create_task, coroutine)
 
 
-async def test_other_tasks_are_not_kept(keeper: TaskKeeper) -> None:
-    await asyncio.create_task(asyncio.sleep(0))
-    task = asyncio.get_running_loop().create_task(asyncio.sleep(0), context=new_context(Context()))
-    assert keeper.tasks == {task}
-    await task
-
-
 async def test_the_task_factory_of_another_is_used() -> None:
     class Task(asyncio.Task[Any]):
         pass
@@ -48,13 +41,6 @@ async def test_the_task_factory_of_another_is_used() -> None:
     assert type(task) is Task
     assert keeper.tasks == {task}
     await task
-
-
-async def test_to_install_it_again_changes_nothing(keeper: TaskKeeper) -> None:
-    loop = asyncio.get_running_loop()
-    factory = loop.get_task_factory()
-    keeper.install(loop)
-    assert loop.get_task_factory() is factory
 
 
 async def test_drain_waits_for_what_tasks_start(keeper: TaskKeeper) -> None:

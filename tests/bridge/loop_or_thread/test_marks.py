@@ -26,14 +26,6 @@ async def stream() -> AsyncIterator[str]:
     yield "item"
 
 
-def test_the_mark_makes_a_callable_nonblocking() -> None:
-    quick = functools.partial(index)
-    assert nonblocking(quick) is quick
-    assert is_nonblocking(quick)
-    assert not is_nonblocking(index)
-    assert is_nonblocking(stream)
-
-
 def test_the_mark_on_a_bound_method_is_on_its_function() -> None:
     class Service:
         def ping(self) -> None:

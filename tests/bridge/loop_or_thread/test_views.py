@@ -169,12 +169,6 @@ def test_each_view_is_of_one_kind_and_runs_on_the_loop_or_there_is_a_reason(
     assert Placement(app).of("view") == Place(not reason, reason, serves_files=serves_files)
 
 
-def test_a_class_without_async_methods_is_a_sync_view() -> None:
-    app = flask.Flask(__name__)
-    app.add_url_rule("/", view_func=Plain.as_view("view"))
-    assert Placement(app).of("view") == Place(on_loop=False, reason="sync view")
-
-
 @pytest.mark.parametrize(
     ("view_class", "methods"),
     [
@@ -239,15 +233,6 @@ def test_a_view_can_be_moved_to_threads_and_back() -> None:
         placement.move_back(endpoint)
         placement.move_back(endpoint)
         assert placement.of(endpoint) == before
-
-
-def test_where_async_views_run_may_be_decided_late() -> None:
-    app = make_app()
-    placement = Placement(app)
-    assert placement.may_be_on_loop()
-    app.config["ASHAPP_ASYNC_VIEWS"] = "thread"
-    assert not placement.may_be_on_loop()
-    assert placement.of("wait").own_loop
 
 
 def test_where_there_is_no_async_view_nothing_is_worth_asking() -> None:

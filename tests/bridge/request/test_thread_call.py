@@ -6,15 +6,13 @@ import gc
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
 from ashapp.bridge.messages.errors import ClientDisconnected
-from ashapp.bridge.messages.types import Environ, Message, StartResponse
+from ashapp.bridge.messages.types import Environ, StartResponse
 from ashapp.bridge.request import thread_call
 from ashapp.bridge.request.output_queue import WriteBehind
-from ashapp.bridge.request.phases import Phase
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.bridge.request.held_application import PLAIN, Application, cancel, nothing_is_left, serve
 from tests.support.asgi import Client, fetch, http_scope
@@ -31,43 +29,6 @@ def app() -> Iterator[Application]:
 
 
 # -- crossings
-
-
-@pytest.mark.parametrize("chunks", [[], [b"x"], [b"x", b"y"]], ids=["no body", "body", "chunked"])
-@pytest.mark.parametrize("kind", [list, iter])
-async def test_a_complete_response_crosses_to_the_loop_once(
-    monkeypatch: pytest.MonkeyPatch, chunks: list[bytes], kind: Any
-) -> None:
-    loop = asyncio.get_running_loop()
-    cross = loop.call_soon_threadsafe
-    crossings: list[int] = []
-    worker: list[int] = []
-    calls: list[Any] = []
-
-    def count(callback: Any, *args: Any, **options: Any) -> asyncio.Handle:
-        crossings.append(threading.get_ident())
-        return cross(callback, *args, **options)
-
-    def application(environ: Environ, start_response: StartResponse) -> Any:
-        worker.append(threading.get_ident())
-        calls.append(start_response.__self__)  # type: ignore[attr-defined]
-        body = environ["wsgi.input"].read() if chunks else b""
-        start_response("200 OK", [*PLAIN, ("Content-Length", str(len(body)))])
-        return kind([body])
-
-    class Patient(Client):
-        async def send(self, message: Message) -> None:
-            # By the end of this the thread has done with the request, so it need not tell of that.
-            await eventually(lambda: calls[0].phase is Phase.ENDED)
-            await super().send(message)
-
-    client = Patient(*chunks)
-    headers = [(b"transfer-encoding", b"chunked")] if chunks else []
-    monkeypatch.setattr(loop, "call_soon_threadsafe", count)
-    await WsgiToAsgi(application)(http_scope("POST", headers=headers), client.receive, client.send)
-    assert client.body == b"".join(chunks)
-    assert len(client.sent) == 2
-    assert crossings.count(worker[0]) == 1
 
 
 # -- cancellation

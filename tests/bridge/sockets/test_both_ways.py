@@ -43,7 +43,7 @@ def echo() -> Flask:
 @on_every_server
 @pytest.mark.parametrize("target", ["/sync", "/async", "/async/sync"])
 def test_a_body_is_echoed_while_it_comes(serve: Serve, target: str) -> None:
-    """Rules 5 and 8: far more than all buffers hold. Stock asgiref takes the body in first."""
+    """Rules 5 and 8: far more than all buffers hold."""
     size = 12 << 20
     data = hashlib.sha256(b"").digest() * (size // 32)
     with Connection(serve(FlaskToAsgi(echo()))) as connection:
@@ -58,7 +58,7 @@ def test_a_body_is_echoed_while_it_comes(serve: Serve, target: str) -> None:
 @on_every_server
 @pytest.mark.parametrize("target", ["/sync", "/async", "/async/sync"])
 def test_pieces_go_to_and_fro(serve: Serve, target: str) -> None:
-    """Rules 5 and 8: the client waits for each answer before it goes on. Stock asgiref would wait as well."""
+    """Rules 5 and 8: the client waits for each answer before it goes on."""
     with Connection(serve(FlaskToAsgi(echo()))) as connection:
         connection.send_request("POST", target, [("Transfer-Encoding", "chunked")])
         piece = bytes(10_000)

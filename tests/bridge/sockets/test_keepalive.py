@@ -8,8 +8,7 @@ from flask import Flask
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Environ, StartResponse
-from tests.support.adapters import Adapter, stock_fails
-from tests.support.client import Connection, hammer
+from tests.support.client import Connection
 from tests.support.server import Serve, on_every_server, serving
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -22,19 +21,9 @@ def hello() -> Flask:
 
 
 @on_every_server
-@pytest.mark.parametrize(("connections", "requests"), [(1, 200), (32, 6)])
-def test_back_to_back_requests_never_fail(serve: Serve, connections: int, requests: int) -> None:
-    """Rule 1. For stock asgiref see the pipelined requests: there its failure does not depend on timing."""
-    address = serve(FlaskToAsgi(hello()))
-    statuses = asyncio.run(hammer(address, connections, requests, GET))
-    assert statuses == {200: connections * requests}
-
-
-@on_every_server
-@stock_fails("a request inherits the executor of the one before: 500", FlaskToAsgi)
-def test_pipelined_requests_never_fail(serve: Serve, adapter: Adapter) -> None:
+def test_pipelined_requests_never_fail(serve: Serve) -> None:
     """Rule 1. The server starts each request from within the task of the one before."""
-    with Connection(serve(adapter(hello()))) as connection:
+    with Connection(serve(FlaskToAsgi(hello()))) as connection:
         connection.send(GET * 20)
         assert [connection.receive().status for _ in range(20)] == [200] * 20
 

@@ -55,7 +55,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 @pytest.mark.parametrize("target", ["/sync", "/async"])
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_an_upload_to_a_slow_reader(server: Server, target: str, framing: str) -> None:
-    """Rule 5: 60 MiB. Stock asgiref passes, with all of it on disk before the application runs."""
+    """Rule 5: 60 MiB."""
     idle = server.begin()
     with Connection(server.address, timeout=30) as connection:
         if framing == "length":
@@ -73,7 +73,7 @@ def test_an_upload_to_a_slow_reader(server: Server, target: str, framing: str) -
 
 @pytest.mark.parametrize("target", ["/sync", "/async"])
 def test_an_endless_download_to_a_slow_reader(server: Server, target: str) -> None:
-    """Rule 8. Stock asgiref passes, but can't be run: it would go on when the client has gone."""
+    """Rule 8."""
     idle = server.begin()
     with Connection(server.address, receive_buffer=65536) as connection:
         connection.send_request("GET", target)
@@ -85,7 +85,7 @@ def test_an_endless_download_to_a_slow_reader(server: Server, target: str) -> No
 
 
 def test_an_unread_upload_during_an_endless_download(server: Server) -> None:
-    """Rules 5 and 8, at once: nobody reads, on either side. For stock asgiref see above."""
+    """Rules 5 and 8, at once: nobody reads, on either side."""
     idle = server.begin()
     with Connection(server.address, receive_buffer=65536) as connection:
         connection.send_request("GET", "/sync", [("Content-Length", str(SIZE))])

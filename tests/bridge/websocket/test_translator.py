@@ -174,11 +174,6 @@ def test_what_the_client_closes_with(code: int, reason: str, frames: list[tuple[
     assert translator.closed
 
 
-def test_frames_are_masked_by_different_keys() -> None:
-    translator = opened()
-    assert translator.encode("the same") != translator.encode("the same")
-
-
 def test_pings_and_closes_are_answered() -> None:
     translator = opened()
     translator.feed(frame(Opcode.PING, b"?") + close(4001, "bye"))

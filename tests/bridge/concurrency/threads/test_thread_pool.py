@@ -127,18 +127,6 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]],
     return forbid
 
 
-def test_without_further_threads_the_first_does_it_all(
-    gate: threading.Event, no_thread: Callable[..., None]
-) -> None:
-    pool = ThreadPool(2)
-    first = pool.call(lambda: (gate.wait(PATIENCE), threading.get_ident())[1])
-    no_thread()
-    others = [pool.call(threading.get_ident) for _ in range(3)]
-    gate.set()
-    assert {future.result(PATIENCE) for future in others} == {first.result(PATIENCE)}
-    assert pool.started == 1
-
-
 def test_a_thread_that_does_not_start_loses_no_hand_off(
     gate: threading.Event, no_thread: Callable[..., None]
 ) -> None:

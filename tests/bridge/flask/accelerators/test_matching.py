@@ -217,18 +217,6 @@ def test_a_flask_that_leaves_the_host_to_be_computed() -> None:
         assert (request.host, adapter.server_name) == ("a", "a")
 
 
-def test_adapters_of_another_type_are_not_kept() -> None:
-    class Own(MapAdapter):
-        pass
-
-    app = make_app()
-    adapters = UrlAdapters(app)
-    adapters._create = lambda request: Own(app.url_map, "a", "/", "", "http", "/", "GET")
-    made = [adapters.create_url_adapter(app.request_class(environ_of({}))) for _ in range(2)]
-    assert [type(adapter) for adapter in made] == [Own, Own]
-    assert made[0] is not made[1]
-
-
 # -- matching early
 
 

@@ -17,9 +17,8 @@ from werkzeug.wrappers import Request, Response
 from ashapp import FlaskToAsgi
 from ashapp.bridge.flask.accelerators import wsgi_responses
 from ashapp.bridge.flask.accelerators.originals import KNOWN, Originals
-from tests.support.applications.merged_flask import IS_MERGED
 from tests.support.asgi import fetch
-from tests.support.flask import accelerated_release
+from tests.support.flask import IS_MERGED, accelerated_release
 
 # From Flask 3.2 on there is no other context for a request.
 RequestContext: Any = AppContext if IS_MERGED else flask.ctx.RequestContext

@@ -4,18 +4,16 @@
 import itertools
 import threading
 import time
-from typing import Any
 
 import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
 from tests.bridge.request.streams.conftest import Stream
-from tests.support.adapters import Adapter, stock_fails
-from tests.support.client import Connection, fetch
+from tests.support.client import Connection
 from tests.support.journal import Journal
 from tests.support.server import Serve, on_every_server
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import until
 
 BLOCK = bytes(65536)
 ENDINGS = {"GeneratorExit", "CancelledError"}
@@ -52,7 +50,7 @@ def test_a_chunk_arrives_when_it_is_yielded(
 def test_a_slow_reader_holds_the_producer_and_stops_it_when_it_goes(
     app: flask.Flask, journal: Journal, stream: Stream, serve: Serve
 ) -> None:
-    """What is ahead is bounded by the buffers. Stock asgiref keeps producing into the void, for ever."""
+    """What is ahead is bounded by the buffers."""
     stream.script = itertools.repeat(BLOCK)
     connection = Connection(serve(FlaskToAsgi(app)), receive_buffer=65536)
     connection.send_request("GET", "/")
@@ -74,7 +72,7 @@ def test_a_slow_reader_holds_the_producer_and_stops_it_when_it_goes(
 def test_a_producer_is_stopped_though_a_body_is_unread(
     app: flask.Flask, journal: Journal, stream: Stream, serve: Serve, size: int
 ) -> None:
-    """The disconnect is behind the body. Stock asgiref takes that in first, then never stops to produce."""
+    """The disconnect is behind the body."""
     play_slowly(stream, bytes(1000))
     connection = Connection(serve(FlaskToAsgi(app)))
     connection.send_request("POST", "/", [("Content-Length", str(size))])
@@ -88,7 +86,7 @@ def test_a_producer_is_stopped_though_a_body_is_unread(
 def test_the_next_request_of_a_connection_follows_a_stream(
     app: flask.Flask, stream: Stream, serve: Serve
 ) -> None:
-    """The end of a stream is the end of its watching. Stock asgiref fails at the second request."""
+    """The end of a stream is the end of its watching."""
     stream.script = [b"one", b"two"]
     with Connection(serve(FlaskToAsgi(app))) as connection:
         for _ in range(10):
@@ -96,55 +94,3 @@ def test_the_next_request_of_a_connection_follows_a_stream(
             assert connection.request("POST", "/", body=b"unread").body == b"onetwo"
         connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10)
         assert [connection.receive().body for _ in range(10)] == [b"onetwo"] * 10
-
-
-@stock_fails("call_on_close never happens", FlaskToAsgi)
-@pytest.mark.parametrize("abandoned", [False, True], ids=["read", "abandoned"])
-def test_a_stream_is_closed_in_its_context(
-    app: flask.Flask, journal: Journal, serve: Serve, adapter: Adapter, *, abandoned: bool
-) -> None:
-    """``stream_with_context``, ``call_on_close`` and the teardown, on one thread."""
-    is_ours = adapter is FlaskToAsgi
-    stream = Stream(journal, [b"x"])
-    if abandoned and is_ours:
-        play_slowly(stream, b"x")
-
-    @app.get("/")
-    def view() -> Any:
-        response = flask.Response(flask.stream_with_context(stream.sync()))
-        response.call_on_close(lambda: journal.note("on close"))
-        return response
-
-    app.teardown_request(lambda _: journal.note("teardown"))
-    address = serve(adapter(app))
-    if abandoned:
-        connection = Connection(address)
-        connection.send_request("GET", "/")
-        connection.receive_head()
-        connection.close()
-    else:
-        assert fetch(address, "/").body == b"x"
-    until(lambda: "on close" in journal, PATIENCE if is_ours else 0.5)
-    assert [name for name in journal.names if name not in {"teardown", *ENDINGS}] == ["closed", "on close"]
-    assert "teardown" in journal.names
-    assert journal["closed"].value == "/"
-    assert len(journal.threads) == 1
-
-
-@pytest.mark.parametrize("form", ["sync", "view"], indirect=True)
-def test_sixty_streams_at_once_are_abandoned_at_once(
-    app: flask.Flask, journal: Journal, stream: Stream, serve: Serve, form: str, place: str
-) -> None:
-    """On threads, thirty run, thirty wait for a thread, and all their clients go."""
-    play_slowly(stream, bytes(100))
-    app.add_url_rule("/hello", "hello", lambda: "hello")
-    address = serve(FlaskToAsgi(app, threads=30))
-    connections = [Connection(address) for _ in range(60)]
-    for connection in connections:
-        connection.send_request("GET", "/")
-    begun = 30 if place == "thread" else 60
-    until(lambda: stream.begun == begun)
-    for connection in connections:
-        connection.vanish()
-    assert fetch(address, "/hello").body == b"hello"
-    until(lambda: journal.names.count("closed") >= begun)

@@ -3,7 +3,6 @@
 
 import asyncio
 import functools
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
@@ -219,16 +218,6 @@ async def test_a_file_is_read_on_the_request_thread(
     assert client.body == b"x" * 30
     assert journal.names == ["read"] * 4 + ["close"]
     assert not any(entry.on_loop for entry in journal.entries)
-
-
-async def test_a_list_is_sent_without_a_request_thread(app: flask.Flask) -> None:
-    @app.get("/")
-    async def view() -> flask.Response:
-        return flask.Response(["a", "b", "c"])
-
-    before = set(threading.enumerate())
-    assert (await fetch(FlaskToAsgi(app))).body == b"abc"
-    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -13,7 +13,7 @@ import pytest
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.messages.errors import ClientDisconnected
 from ashapp.bridge.messages.types import Environ, StartResponse
-from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE, BodyStream, WriteBehind
+from ashapp.bridge.request.output_queue import PIECE, WriteBehind
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.bridge.request.streams.conftest import Stream
 from tests.support.asgi import Client, fetch
@@ -254,22 +254,6 @@ async def test_a_time_out_of_its_own_past_its_length_is_logged_as_such(
 
 
 # -- what is complete
-
-
-async def test_the_last_chunk_holds_no_thread() -> None:
-    stream = BodyStream(asyncio.get_running_loop())
-    stream.put(b"x")
-    stream.put(bytes(2 * HIGH_WATER), last=True)
-    assert await stream.get() == (b"x", True)
-    assert await stream.get() == (bytes(2 * HIGH_WATER), False)
-
-
-def test_a_part_of_memory_is_theirs() -> None:
-    behind = WriteBehind(lambda: 800)
-    assert [behind.take(size) for size in (60, 41, 40)] == [True, False, True]
-    behind.give_back(60)
-    assert behind.take(50)
-    assert behind.held == 90
 
 
 class Body(list[bytes]):

@@ -12,7 +12,6 @@ import pytest
 
 from ashapp.bridge import FlaskToAsgi
 from tests.bridge.request.uploads.conftest import Post
-from tests.support.adapters import Adapter, stock_fails
 from tests.support.asgi import fetch
 from tests.support.client import Connection, chunk
 from tests.support.server import Serve, on_every_server
@@ -83,16 +82,6 @@ def test_it_is_read_in_every_way_and_place(
     assert (answer.status, json.loads(answer.body)) == (200, expected)
 
 
-@stock_fails("a chunked body is empty for Flask", FlaskToAsgi)
-def test_a_chunked_upload_is_parsed(serve: Serve, adapter: Adapter) -> None:
-    app = flask.Flask(__name__)
-    app.add_url_rule("/", view_func=lambda: flask.request.form, methods=["POST"])
-    with Connection(serve(adapter(app))) as connection:
-        connection.send_request("POST", "/", [("Transfer-Encoding", "chunked"), ("Content-Type", FORM)])
-        connection.send(chunk(b"a") + chunk(b"=1&b=2") + chunk())
-        assert json.loads(connection.receive().body) == {"a": "1", "b": "2"}
-
-
 @on_every_server
 @pytest.mark.parametrize("size", [10, 400_000])
 def test_one_that_is_not_read_does_not_spoil_the_connection(
@@ -133,8 +122,8 @@ def test_it_is_read_while_the_client_sends(
         assert connection.receive().body == b"abc-def-ghi"
 
 
-@stock_fails("the whole body is taken in, however slow the application is", FlaskToAsgi, everywhere=True)
-def test_the_client_is_held_back_while_nobody_reads(serve: Serve, adapter: Adapter) -> None:
+@on_every_server
+def test_the_client_is_held_back_while_nobody_reads(serve: Serve) -> None:
     """What the client gets rid of is bounded by the buffers of the sockets and of the bridge."""
     app = flask.Flask(__name__)
     proceed = threading.Event()
@@ -146,7 +135,7 @@ def test_the_client_is_held_back_while_nobody_reads(serve: Serve, adapter: Adapt
         proceed.wait(10)
         return str(1 + sum(map(len, iter(lambda: flask.request.stream.read(1 << 20), b""))))
 
-    with Connection(serve(adapter(app))) as connection:
+    with Connection(serve(FlaskToAsgi(app))) as connection:
         connection.send_request("POST", "/", [("Content-Length", str(size))])
         held = connection.send_until_held(size)
         proceed.set()

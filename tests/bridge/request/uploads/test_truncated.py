@@ -12,7 +12,6 @@ from flask import Flask, request
 
 from ashapp.bridge import ClientDisconnected, FlaskToAsgi
 from ashapp.bridge.messages.types import Receive, Scope, Send
-from tests.support.adapters import Adapter, stock_fails, stock_passes
 from tests.support.asgi import Client
 from tests.support.client import Connection, chunk
 from tests.support.flask import begin
@@ -88,10 +87,10 @@ class Reading:
 
 
 def upload_and_go(
-    serve: Serve, adapter: Adapter, cut: str, go: Callable[[Connection], None], kind: str
+    serve: Serve, cut: str, go: Callable[[Connection], None], kind: str
 ) -> tuple[Outcomes, Reading]:
     reading = Reading(READS["get_data"][0], kind)
-    outcomes = Outcomes(adapter(reading.app))
+    outcomes = Outcomes(FlaskToAsgi(reading.app))
     connection = Connection(serve(outcomes))
     field, body = CUT[cut]
     connection.send_request("POST", "/", [field])
@@ -108,18 +107,11 @@ def test_the_reader_is_told(
     serve: Serve, caplog: pytest.LogCaptureFixture, cut: str, go: Callable[[Connection], None], place: str
 ) -> None:
     """The reader gets ClientDisconnected, the request is torn down, and no traceback is logged."""
-    outcomes, reading = upload_and_go(serve, FlaskToAsgi, cut, go, place)
+    outcomes, reading = upload_and_go(serve, cut, go, place)
     assert outcomes.next() is None
     assert [type(error) for error in reading.errors] == [ClientDisconnected]
     assert (reading.complete, reading.torn_down) == ([], [None])
     assert "Traceback" not in caplog.text
-
-
-@stock_fails("it raises ValueError, so that the server logs a traceback", FlaskToAsgi)
-@pytest.mark.parametrize("cut", CUT)
-def test_it_is_no_error_of_the_server(serve: Serve, adapter: Adapter, cut: str) -> None:
-    outcomes, _ = upload_and_go(serve, adapter, cut, Connection.close, "thread")
-    assert outcomes.next() is None
 
 
 @pytest.mark.parametrize("limit", [None, 5000])
@@ -199,13 +191,10 @@ def application() -> flask.Flask:
     return app
 
 
-@stock_passes(FlaskToAsgi, everywhere=True)
+@on_every_server
 @pytest.mark.parametrize("kind", ["thread", "loop"])
-def test_the_client_is_told_to_go_on_when_the_application_reads(
-    serve: Serve, adapter: Adapter, kind: str
-) -> None:
-    """Stock asgiref tells any client to go on."""
-    with Connection(serve(adapter(application()))) as connection:
+def test_the_client_is_told_to_go_on_when_the_application_reads(serve: Serve, kind: str) -> None:
+    with Connection(serve(FlaskToAsgi(application()))) as connection:
         connection.send_request("POST", f"/{kind}/read", [EXPECT, FRAMINGS["length"][0]])
         assert connection.receive_head().status == 100
         connection.send(b"body")
@@ -213,7 +202,7 @@ def test_the_client_is_told_to_go_on_when_the_application_reads(
         assert (response.status, response.body) == (200, b"body")
 
 
-@stock_fails("every client is told to go on", FlaskToAsgi, everywhere=True)
+@on_every_server
 @pytest.mark.parametrize(
     ("view", "field", "status", "body"),
     [
@@ -227,14 +216,13 @@ def test_the_client_is_told_to_go_on_when_the_application_reads(
 @pytest.mark.parametrize("kind", ["thread", "loop"])
 def test_the_first_answer_is_the_final_one_when_it_does_not_read(
     serve: Serve,
-    adapter: Adapter,
     kind: str,
     view: str,
     field: tuple[str, str],
     status: int,
     body: bytes | None,
 ) -> None:
-    with Connection(serve(adapter(application()))) as connection:
+    with Connection(serve(FlaskToAsgi(application()))) as connection:
         connection.send_request("POST", f"/{kind}/{view}", [EXPECT, field])
         response = connection.receive()
         assert response.status == status
@@ -244,7 +232,7 @@ def test_the_first_answer_is_the_final_one_when_it_does_not_read(
 @on_every_server
 @pytest.mark.parametrize("framing", FRAMINGS)
 def test_a_client_need_not_wait(serve: Serve, framing: str) -> None:
-    """Sent at once, the body is read, streamed or dropped. Stock asgiref: the second request may fail."""
+    """Sent at once, the body is read, streamed or dropped."""
     field, body = FRAMINGS[framing]
     with Connection(serve(FlaskToAsgi(application()))) as connection:
         for kind in ("thread", "loop"):
