@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What a running service tells of itself. Imports neither the bridge nor the server."""
+"""Logs, metrics and traces of a running service. Imports neither the bridge nor the server."""

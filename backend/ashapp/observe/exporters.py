@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Exporters of OpenTelemetry by its standard variables. Nothing of it is imported until one is made.
+"""Exporters of OpenTelemetry, chosen by its standard variables. It is imported when one is made.
 
-A signal is exported where ``OTEL_<SIGNAL>_EXPORTER`` names an exporter, or else an address is given by
-``OTEL_EXPORTER_OTLP_ENDPOINT`` or ``OTEL_EXPORTER_OTLP_<SIGNAL>_ENDPOINT``. Nothing is where
-``OTEL_SDK_DISABLED`` is true ("OpenTelemetry Environment Variable Specification"). Logs are not by an address
-for all signals alone: what is on standard error is mostly collected already.
+A signal is exported if ``OTEL_<SIGNAL>_EXPORTER`` names an exporter, or else if
+``OTEL_EXPORTER_OTLP_ENDPOINT`` or ``OTEL_EXPORTER_OTLP_<SIGNAL>_ENDPOINT`` gives an address. If
+``OTEL_SDK_DISABLED`` is true, no signal is ("OpenTelemetry Environment Variable Specification"). For logs the
+address for all signals is not enough: most clusters collect standard error already.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def make_exporters(signal: Signal, environ: Mapping[str, str]) -> list[Any]:
     """Return the exporters of *signal*, which must be asked for.
 
     Raises:
-        ValueError: ``OTEL_<SIGNAL>_EXPORTER`` or the protocol names what is not there.
+        ValueError: the exporter or the protocol that a variable names is not there.
     """
     names = [name.strip() for name in (environ.get(f"OTEL_{signal}_EXPORTER") or "otlp").split(",")]
     return [_make(signal, name, environ) for name in names if name]

@@ -5,10 +5,10 @@ Theory of operation. `Observer` makes an `Observation` for each request. The obs
 and at its end the sinks read it: the access log, metrics, traces. It is also the object in the scope that the
 bridge binds in the request's own context.
 
-``X-Request-ID`` has no standard. What a client or a proxy sends is taken over if it is short and of harmless
-characters, so that it can stand in a header, a log line and a search as it is. ``traceparent`` is W3C Trace
-Context, level 2: the trace goes on with a span of ours. Where there is none a trace begins here, and its id
-is the request id too if none came.
+``X-Request-ID`` has no standard. The id of a client or a proxy is taken over if it is short and has only
+characters that are harmless in a header, a log line and a search. ``traceparent`` is W3C Trace Context, level
+2: the trace goes on with a span of ours. Without a ``traceparent`` a trace begins here. Without a request id,
+the id of the trace is the request id too.
 """
 
 import os
@@ -25,7 +25,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 _Send = Callable[[Message], Awaitable[None]]
 
-#: Called with each observation at its end; one that has a method ``begin``, by that at the beginning.
+#: Called with each observation at its end. If it has a method ``begin``, that is called at the beginning.
 Sink = Callable[["Observation"], object]
 
 
@@ -62,8 +62,8 @@ _TRACEPARENT = re.compile(
 def identify(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str, str]:
     """Return the request id, the trace id and the id of our span, for a request with these *headers*.
 
-    Of several request ids the last counts, which the nearest proxy has added. Several ``traceparent`` are
-    none, as they can't be told apart.
+    The last of several request ids counts: the nearest proxy has added it. Several ``traceparent`` are
+    ignored, as the right one is unknown.
     """
     try:
         trace_id, span_id = _ids.pop()
@@ -96,11 +96,12 @@ class Observation:
     """One HTTP request with this connection *scope*, from its head to its end.
 
     It ends when the last message of its response is handed to the server, or else when the application has
-    returned, raised or been cancelled. Whoever has read a whole response therefore finds it logged and
+    returned, raised or been cancelled. So a client that has read the whole response finds it logged and
     counted. *send* is the server's, and *finish* is called at the end.
     """
 
-    #: A tracer's own, which has given ``trace_id`` and ``span_id``, and what binds it in the current context.
+    #: The tracer's span, which has given ``trace_id`` and ``span_id``, and a function that binds it in the
+    #: current context.
     span: Any
     bind_span: Callable[[], object] | None
     #: The status of the response; None if none was begun and the client has gone.
@@ -128,7 +129,7 @@ class Observation:
     #: `time.perf_counter` at the end, and seconds since the beginning.
     ended_at: float = 0.0
     duration: float = 0.0
-    #: What is told of it beside that, if it is no plain request.
+    #: Further fields of the access log, if it is no plain request.
     details: dict[str, int | None] | None
 
     def __init__(self, scope: Scope, send: _Send, finish: Callable[["Observation"], None]) -> None:
@@ -136,7 +137,8 @@ class Observation:
         self.scope = scope
         self._send = send
         self._finish = finish
-        # What is read of each request and set of few: CPython finds a default of the class ten times slower.
+        # Read for each request, and set for few. A default of the class would take CPython ten times as long
+        # to find.
         self.span = self.bind_span = self.error = self.failure = self.details = None
         self.disconnected = self.cut = self.ended = False
         self.sent = 0
@@ -194,7 +196,7 @@ class Observation:
             self.end()
 
     def release(self) -> None:
-        """Let go of what leads back here: cycles would have to wait for the garbage collector."""
+        """Drop the references that lead back here: cycles would wait for the garbage collector."""
         self.scope.pop(INFO, None)
         self.error = None
 

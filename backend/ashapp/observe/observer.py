@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """`Observer`: the ASGI middleware that makes an observation of each request or WebSocket and tells the sinks.
 
-Theory of operation. One object per request does all: the `Observation` is what the bridge notes on, and its
-method ``send`` stands in for the server's, without a coroutine in between. Where that is a method of an
-object that ``takes_note``, nothing stands in for it: its attribute ``observation`` is set. The observation is
-the ``current`` one in the server's task too, for what the layers around the bridge log. It stays so when the
-request is done, because the server logs what came out of it after that. The next request of a connection sets
-its own.
+Theory of operation. One object per request does all. The bridge notes facts on the `Observation`, and the
+application gets its method ``send`` in place of the server's, without a coroutine in between. If the server's
+``send`` is a method of an object that ``takes_note``, it stays, and the attribute ``observation`` of that
+object is set. The observation is the ``current`` one in the server's task too, for what the layers around the
+bridge log. It stays so when the request is done, because the server logs what came out of it after that. The
+next request of a connection sets its own.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ __all__ = ["Observer"]
 
 _log = logging.getLogger("ashapp.observe")
 
-# Seconds from one failure that is logged to the next: one that fails always must not fill the log.
+# Seconds between logged failures: a sink that always fails must not fill the log.
 _PAUSE = 10.0
-# Seconds from one time to the next that sinks take note of many: 200 in a second cost next to nothing.
+# Seconds between flushes of the sinks: 200 a second cost next to nothing.
 _PERIOD = 0.005
 
 
@@ -79,7 +79,7 @@ class Observer:
     def begin(self, exchange: Any) -> Awaitable[None] | None:
         """Observe a request without a task; return what is to be awaited in one, if there is anything.
 
-        *exchange* is what a server gives that takes note, and the application takes; see ``Exchange``.
+        *exchange* is given by a server and taken by an application that know it; see ``Exchange``.
         """
         observation = self._begin(Observation(exchange.scope, exchange.send, self._finish))
         exchange.observation = observation
@@ -96,7 +96,7 @@ class Observer:
         return observation
 
     async def complete(self, observation: Observation, rest: Awaitable[None], send: Any) -> None:
-        """Await *rest*, and note what comes of it."""
+        """Await *rest*, and note its outcome."""
         current.set(observation)
         try:
             await rest
@@ -106,7 +106,7 @@ class Observer:
                 await answer(send)
             if not observation.ended:
                 observation.error, observation.cut = (error, False) if answer is None else (None, True)
-                # What the server answers then (uvicorn: 500), unless the response has begun already.
+                # The server's answer to an exception (uvicorn: 500), unless the response has begun.
                 observation.status = observation.status or 500
                 observation.end()
             if answer is None:
@@ -154,7 +154,7 @@ def _is_cancelled(error: BaseException) -> bool:
 
 
 class _Soon:
-    """Calls *function* once for all requests for a call since the last one. On the loop.
+    """Calls *function* once for many calls of ``ask``. On the loop.
 
     It is called at the end of the current round of the loop; if the last call was just before, some
     milliseconds later; and at once where no loop is running.
@@ -180,7 +180,7 @@ class _Soon:
                 loop.call_soon(self._call)
 
     def _call(self) -> None:
-        # Who asks from now on asks for the next time.
+        # From now on, a request is for the next call.
         self._asked_in = None
         self._done_at = time.monotonic()
         self._function()

@@ -27,7 +27,7 @@ class SocketObservation(Observation):
     received_messages = 0
     sent_messages = 0
     received = 0
-    #: By which it was closed (RFC 6455, 7.4); None while it is open, and where it was denied.
+    #: The close code (RFC 6455, 7.4); None while it is open, and if it was denied.
     close_code: int | None = None
 
     def __init__(

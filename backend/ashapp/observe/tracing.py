@@ -6,7 +6,7 @@ variables set all that can be set. The conventions are those of "Semantic conven
 since 1.23.
 
 Theory of operation. The span is made in the server's task. The application has a context of its own, in which
-the bridge binds the span. So what the application makes, on the loop or on a thread, is below this one.
+the bridge binds the span. So spans of the application, on the loop or on a thread, are its children.
 """
 
 import logging
@@ -103,7 +103,7 @@ def make_provider(environ: Mapping[str, str]) -> trace.TracerProvider:
     """Return the provider that the application has set, or make one by the variables and set it.
 
     Raises:
-        ValueError: ``OTEL_TRACES_EXPORTER`` or the protocol names what is not there.
+        ValueError: the exporter or the protocol that a variable names is not there.
     """
     current = trace.get_tracer_provider()
     if not isinstance(current, trace.ProxyTracerProvider):
@@ -131,12 +131,12 @@ _GETTER = _HeaderGetter()
 
 
 def _name(method: str) -> str:
-    # Any token is a method; of names there are to be few.
+    # Any token is a method, but names of spans must be few.
     return method if method in _METHODS else "HTTP"
 
 
 def outcome(observation: Observation) -> dict[str, Any]:
-    """Return what is known at the end; layers between may have changed the scope, as proxies tell."""
+    """Return the attributes at the end; layers between may have changed the scope, as for a proxy."""
     scope = observation.scope
     headers = dict(scope["headers"])
     client = scope.get("client")

@@ -55,7 +55,7 @@ def check_format(text: str) -> str:
 
 
 def line_of_format(text: str, as_json: AccessLine, *, query: bool) -> AccessLine:
-    """Return what makes lines in the format *text*; *as_json* makes those whose fields are chosen from.
+    """Return the maker of lines in the format *text*; *as_json* makes the line to choose fields from.
 
     *query* true shows query strings, which may hold secrets.
 
@@ -68,7 +68,7 @@ def line_of_format(text: str, as_json: AccessLine, *, query: bool) -> AccessLine
 
 
 def fields_line(text: str, make_line: AccessLine, *, query: bool = False) -> AccessLine:
-    """Return what makes a line as JSON with the fields in *text*, in that order, of what *make_line* makes.
+    """Return the maker of a JSON line with the fields in *text*, in that order, chosen from *make_line*'s.
 
     A field that doesn't apply is left out. *query* true keeps the query string of the referer.
     """
@@ -85,7 +85,7 @@ def fields_line(text: str, make_line: AccessLine, *, query: bool = False) -> Acc
 
 
 def formatted_line(text: str, *, query: bool = False) -> AccessLine:
-    """Return what makes a line by the format *text*; *query* true shows query strings, as above."""
+    """Return the maker of lines by the format *text*; *query* true shows query strings, as above."""
     pieces = _pieces(text)
 
     def make(observation: Observation, now: float) -> str:
@@ -150,7 +150,7 @@ def _header_atom(name: str, observation: Observation, now: float, query: bool) -
 
 
 def _user(observation: Observation) -> str:
-    """Return the name by Basic authentication (RFC 7617), which nobody has checked here."""
+    """Return the user name of Basic authentication (RFC 7617). Nobody has checked it."""
     scheme, _, given = (_header("authorization", observation, query=False) or "").partition(" ")
     if scheme.lower() != "basic":
         return "-"

@@ -13,10 +13,10 @@ A JSON line has these members, in this order, those in brackets only where they 
 - of a WebSocket, whose ``event`` is "websocket" and whose ``status`` is 101 unless it was denied:
   ``close_code`` (null if it was denied), ``sent_messages``, ``received_messages``, ``received_bytes``.
 
-Theory of operation. This line is made for each request, so it takes a short way: no log record, no chain of
-processors, but one f-string of fragments that requests of a route have in common, and of texts that are
-encoded as JSON one by one. It is made when it is written, not while the request is served: many in a row take
-half the time.
+Theory of operation. This line is made for each request, so it must be cheap. There is no log record and no
+chain of processors, but one f-string. It joins fragments that are the same for all requests of a route with
+texts that are encoded as JSON one by one. The line is made when it is written, not while the request is
+served: many in a row take half the time.
 """
 
 import json
@@ -39,7 +39,7 @@ _Kind = tuple[str | None, str | None, int | None, str | None]
 _MOST_KINDS = 10_000
 _MOST_CLIENTS = 1_000
 
-# Numbers as text: to format one takes three times as long as to look it up, and a float ten times.
+# Numbers as text: formatting one takes three times as long as this look-up, and a float ten times.
 _NUMBERS = [str(number) for number in range(1000)]
 _DIGITS = [f"{number:03d}" for number in range(1000)]
 # In microseconds.
@@ -53,10 +53,10 @@ class JsonLine:
 
     def __init__(self, *, query: bool = False) -> None:
         self._query = query
-        # The second that the last line was of, and what lines begin with in it.
+        # The second of the last line, and the beginning of all lines in that second.
         self._second = -1.0
         self._beginning = ""
-        # What lines of one kind have in common, by what that is made of.
+        # The fragments that lines of one kind have in common.
         self._fragments: dict[_Kind, tuple[str, str, str]] = {}
         self._clients: dict[str, str] = {}
 
@@ -90,7 +90,7 @@ class JsonLine:
         )
 
     def _fragments_of(self, kind: _Kind) -> tuple[str, str, str]:
-        """Return what stands before the path, before the bytes and before the client."""
+        """Return the fragments before the path, before the bytes and before the client."""
         method, route, status, place = kind
         name = "websocket" if method is None else "request"
         event = (
@@ -100,7 +100,7 @@ class JsonLine:
         shown = "null" if status is None else status
         before_bytes = f',"route":{_optional(route)},"status":{shown},"bytes":'
         made = event, before_bytes, f',"place":{_optional(place)},"client":'
-        # What clients make up must not fill the memory.
+        # Clients may invent methods: these must not fill the memory.
         if len(self._fragments) < _MOST_KINDS:
             self._fragments[kind] = made
         return made

@@ -12,7 +12,7 @@ _WIDTH = 100
 # The longest error and target that leave room for each other.
 _LONGEST_ERROR = 30
 
-# What is no error of the application.
+# These are no errors of the application.
 _NAMES = {"CancelledError": "(cut)"}
 
 # ANSI colours by the first digit of a status: none, green, cyan, yellow and red.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How log records look, of `logging` and of structlog alike: as JSON, or as lines for a person.
 
-A record that is made while a request is served has the request's ids, on the loop and on a thread. No record
-has the values of local variables: a traceback is where secrets show up. At a terminal a record begins one
-line only and controls nothing, whatever is in it.
+A record of code that serves a request has the request's ids, on the loop and on a thread. No traceback has
+the values of local variables, as they may be secrets. At a terminal a record can't begin a further line, nor
+send control characters, whatever its text is.
 """
 
 import io
@@ -21,7 +21,7 @@ from ashapp.observe.observation import current
 
 __all__ = ["LineHandler", "LogFormat", "console_renderer", "log_config", "make_formatter", "printable"]
 
-#: As JSON; for a reader; or for a developer, who needs no more than the time of day and the message.
+#: As JSON; as lines for a reader; or, for a developer, with the time of day and the message alone.
 LogFormat = Literal["json", "console", "brief"]
 
 _log = logging.getLogger("ashapp.observe")
@@ -29,7 +29,7 @@ _extra_adder = structlog.stdlib.ExtraAdder()
 
 
 def log_config(level: int, form: LogFormat, *, colors: bool) -> dict[str, Any]:
-    """Return a configuration for `logging.config.dictConfig` by which all loggers log in one way.
+    """Return a configuration for `logging.config.dictConfig` that gives all loggers the same format.
 
     uvicorn's and our own loggers do not depend on the root logger, because an application may set that up
     anew.
@@ -46,10 +46,10 @@ def log_config(level: int, form: LogFormat, *, colors: bool) -> dict[str, Any]:
 
 
 def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
-    """Return a formatter, and lead to `logging` what would be told in another way.
+    """Return a formatter, and send to `logging` what would bypass it.
 
-    That is structlog's own loggers, unless the application has configured structlog; Python's warnings; and
-    the exceptions that threads end with.
+    These are structlog's own loggers, unless the application has configured structlog; Python's warnings; and
+    uncaught exceptions of threads.
     """
     logging.captureWarnings(capture=True)
     threading.excepthook = _log_end_of_thread
@@ -70,7 +70,7 @@ def make_formatter(form: LogFormat, *, colors: bool) -> ProcessorFormatter:
 
 
 def _configure_structlog(shared: list[Processor]) -> None:
-    """Let structlog's own loggers log by `logging`, after the processors that are *shared* with it."""
+    """Let structlog's own loggers log through `logging`, after the *shared* processors."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -120,7 +120,7 @@ class LineHandler(logging.Handler):
     """A handler of `logging` that writes to `stderr_lines`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Format and write *record*; if that fails, what can be said of it, in the same form."""
+        """Format and write *record*. If that fails, write in the same form that it failed."""
         try:
             try:
                 line = self.format(record)
@@ -154,7 +154,7 @@ def _add_request(_logger: WrappedLogger, _name: str, event: EventDict) -> EventD
 
 
 def _add_extra(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    """Add what is given as ``extra``; where that has a name of ours, as ``extra_`` and the name."""
+    """Add the fields of ``extra``. One with a name of ours gets the prefix ``extra_``."""
     extra = _extra_adder(logger, name, {"_record": event["_record"]})
     for key, value in extra.items():
         if key not in {"_record", "color_message"}:  # the latter is uvicorn's, the message once more
@@ -169,7 +169,7 @@ def _escape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     for key, value in event.items():
         name = printable(str(key))
         if key in {"trace_id", "span_id"}:
-            continue  # here the request id is enough to tell requests apart
+            continue # the request id is enough here
         if key == "exc_info":
             escaped[name] = value  # see _write_traceback
         elif key in {"exception", "stack"} or (key == "event" and is_ours):
@@ -183,7 +183,7 @@ def _escape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
 
 
 def _shorten(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Leave out what a developer who looks at one process knows."""
+    """Leave out what a developer knows, who looks at one process."""
     if event.get("level") == "info":
         del event["level"]
     return {key: value for key, value in event.items() if key not in {"logger", "request_id"}}

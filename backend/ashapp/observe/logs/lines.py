@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Where the log of a process goes: whole lines to standard error, in the order in which they were made.
 
-Theory of operation. A write is a system call, and a line that is made by itself takes twice as long as one of
-many. So requests that have ended are put aside, until their lines are made and go out in one write, some
-milliseconds later. A line of another logger takes those that wait along.
+Theory of operation. A write is a system call, and to make a single line takes twice as long as to make one of
+many. So requests that have ended are put aside. Some milliseconds later their lines are made and go out in
+one write, or before that together with a line of another logger.
 
-Nobody waits for whoever reads the log. What can't be written without waiting goes to a thread, through a
-bounded queue. So does all that follows until the queue is empty. A line that finds no room there is lost and
-counted, and the count is logged as soon as the reader goes on. The last quarter of the room is not for the
-access log. The interpreter's exit writes what is left, as long as somebody reads, and so does ``os._exit``
-where that is asked for.
+No code waits for the reader of the log. Lines that can't be written at once go to a thread, through a bounded
+queue, and so do all further lines until the queue is empty. A line that finds no room there is lost and
+counted. The count is logged as soon as the reader goes on. The last quarter of the queue is not for the
+access log. At the interpreter's exit the rest is written, as long as somebody reads; also by ``os._exit``,
+after ``write_before_exit``.
 
-Whoever has the lock writes for all. So nobody waits for it: no other thread, and no code that the garbage
-collector runs in the middle of a write, and that logs.
+The thread that has the lock writes the lines of all, so no other thread waits for it. Nor does code that logs
+when the garbage collector runs it in the middle of a write.
 """
 
 import atexit
@@ -50,19 +50,19 @@ _PAUSE = 1.0
 
 
 class Lines:
-    """The lines that go to a *stream*; standard error, as it is when they are written, if that is None.
+    """The lines for a *stream*; None stands for standard error, whatever that is at each write.
 
     At most *limit* bytes wait for a reader. A stream without a descriptor is written to at once.
     """
 
     def __init__(self, stream: TextIO | None = None, limit: int = _LIMIT) -> None:
-        #: Makes the lines of requests that have ended: none, without an access log.
+        #: Makes the line of a request that has ended; without an access log, an empty one.
         self.make_line: AccessLine = lambda *_: ""
         self._stream = stream
         self._limit = limit
         self._is_forked = False
         self._waiting: deque[str | Observation] = deque()
-        #: Has the line of a request that has ended written at the next ``flush``. It is made only then.
+        #: Puts a request that has ended aside. The next ``flush`` makes and writes its line.
         self.put: Callable[[Observation], None] = self._waiting.append
         self._begin()
 
@@ -70,18 +70,19 @@ class Lines:
         self._outlet: Outlet | None = None
         self._waiting.clear()
         self._lock = threading.Lock()
-        # What waits for the thread; how many bytes have been put there, and how many were taken from there.
+        # The queue for the thread, and how many bytes have been put there and taken from there.
         self._queue: SimpleQueue[tuple[Outlet, bytes]] = SimpleQueue()
         self._queued = self._taken = 0
         self._has_thread = False
-        # Lines that found no room, that the thread could not write, and that the log has told of.
+        # Counts of lines: those without room, those that the thread could not write, those that the log has
+        # told of.
         self._dropped = self._failed = self._told = 0
         self._told_at = float("-inf")
 
     def begin_anew(self, *, is_forked: bool = True) -> None:
-        """Begin anew in a forked child: what waits is its parent's. It has no thread, and so waits itself.
+        """Begin anew in a forked child: the lines that wait are its parent's. It writes without a thread.
 
-        Unless it is a process of the service (*is_forked* false), which has a thread as any other.
+        *is_forked* is false for a process of the service, which has a thread.
         """
         self._is_forked = is_forked
         self._begin()
@@ -121,10 +122,10 @@ class Lines:
             time.sleep(_POLL)
 
     def _take(self, count: int) -> list[str]:
-        """Take *count* lines that wait; those for which there is no room, or that can't be made, are lost."""
+        """Take *count* lines that wait. Lines without room, and lines that can't be made, are lost."""
         used = self._queued - self._taken
         has_room, has_room_for_access = used < self._limit, used < self._limit // 4 * 3
-        # From the clock that times requests to the time of day.
+        # The difference between the time of day and the clock of requests.
         shift = time.time() - time.perf_counter()
         take, make_line = self._waiting.popleft, self.make_line
         lines: list[str] = []
@@ -194,11 +195,11 @@ class Lines:
 
 
 def _chunks(text: bytes) -> Iterator[bytes]:
-    """Cut *text* between lines into pieces that are written whole, as far as lines are short enough."""
+    """Cut *text* between lines into pieces that a pipe takes whole. A line may be too long for that."""
     begin = 0
     while begin < len(text):
         end = len(text)
-        # A pipe takes so much whole, also beside programs that do not lock it (pipe(7)).
+        # A pipe takes so many bytes whole, also beside programs that do not lock it (pipe(7)).
         if end - begin > PIPE_BUF:
             end = text.rfind(b"\n", begin, begin + PIPE_BUF) + 1 or text.find(b"\n", begin) + 1 or end
         yield text[begin:end]
@@ -206,7 +207,7 @@ def _chunks(text: bytes) -> Iterator[bytes]:
 
 
 def write_before_exit() -> None:
-    """Let ``os._exit``, which ends the interpreter at once, write what waits before that."""
+    """Let ``os._exit``, which ends the process at once, write the lines that wait."""
     end = os._exit
 
     def write_and_end(status: int) -> NoReturn:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Logs by OpenTelemetry: what is logged by `logging`, and a record for each request.
+"""Logs by OpenTelemetry: the records of `logging`, and a record for each request.
 
 Imported only where logs are sent: it needs the packages of the extra ``otel``. Their modules for logs have an
 underscore, as they may still change ("Logs SDK", development); they are used here alone.
@@ -25,7 +25,7 @@ __all__ = ["LogsExport"]
 
 # Milliseconds: a part of the time that a service has for its end.
 _FLUSH_TIMEOUT = 3000
-# Those that have handlers of their own: see ``log_config``.
+# The loggers with handlers of their own: see ``log_config``.
 _LOGGERS = ("", "ashapp", "uvicorn")
 
 
@@ -80,7 +80,7 @@ def _message(record: logging.LogRecord) -> str:
         return str(record.msg.get("event", record.msg))
     try:
         return record.getMessage()
-    except Exception:  # its arguments don't fit, which the handler of the lines tells
+    except Exception: # its arguments don't fit; the handler of the lines tells so
         return str(record.msg)
 
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Write to a descriptor that others share, without waiting for whoever reads there.
+"""Write to a shared descriptor without waiting for its reader.
 
-Theory of operation. A pipe whose reader has stopped takes 64 KiB; then each write waits. Asking first whether
-there is room is not enough, because other processes write to the same pipe. ``O_NONBLOCK`` belongs to the
-open file, which they share too. So a pipe or a terminal is opened anew, by the name that Linux gives each
-descriptor (proc(5)), as an open file of our own. A socket has a flag for each write. Where none of that is
-possible, as with another user's pipe, `Outlet.try_write` writes nothing.
+Theory of operation. A pipe whose reader has stopped takes 64 KiB; then each write waits. To ask first whether
+there is room is not enough, because other processes write to the same pipe. ``O_NONBLOCK`` would not do: it
+belongs to the open file, which these processes share. So a pipe or a terminal is opened a second time, as an
+open file of our own, by the name that Linux gives each descriptor (proc(5)). For a socket each write has a
+flag. If none of that is possible, as with another user's pipe, `Outlet.try_write` writes nothing.
 
-A pipe takes a long line in parts as soon as it is full, and what others write gets in between. So whoever
-writes has a lock meanwhile, which is on that open file of our own (flock(2)): the kernel keeps one for each
-pipe or terminal, and takes it from a process that ends. Who does not get it at once does as with a full pipe.
+A nearly full pipe takes a long line in parts, and lines of other processes get in between. So each writer
+locks the open file meanwhile (flock(2)). The kernel has one lock for each pipe or terminal, and releases it
+when a process ends. A writer that does not get the lock at once acts as with a full pipe.
 """
 
 import fcntl
@@ -28,23 +28,23 @@ _NEWLINE = ord("\n")
 
 
 def identity(fd: int) -> tuple[int, int, int]:
-    """Return what tells the open file at *fd* apart from another one. Raises `OSError` if *fd* is closed."""
+    """Return a value that identifies the open file at *fd*. Raises `OSError` if *fd* is closed."""
     status = os.fstat(fd)
     return fd, status.st_dev, status.st_ino
 
 
 class Outlet:
-    """The open file that *fd* leads to now. Each method raises `OSError` where nothing can be written."""
+    """The open file of *fd* at this moment. Each method raises `OSError` if nothing can be written."""
 
     _try: Callable[[bytes], int] | None = None
-    # What is to be locked, where others may get in between, and whether it is.
+    # The descriptor to lock, if other processes may write there, and whether it is locked.
     _shared: int | None = None
     _is_locked = False
 
     def __init__(self, fd: int) -> None:
         self._owned = ExitStack()
         self.identity = identity(fd)
-        # A descriptor of our own: *fd* may be closed, and become another's, while something waits.
+        # A descriptor of our own: during a wait, *fd* may be closed and its number given to another file.
         self._fd = self._own(os.dup(fd))
         mode = os.fstat(fd).st_mode
         with suppress(OSError):
@@ -65,7 +65,7 @@ class Outlet:
     def try_write(self, data: bytes) -> int:
         """Write what can be written without waiting; return how many bytes that is.
 
-        Where a line is cut off, nobody else writes until ``write`` has written the rest.
+        If a line is cut off, no other process writes until ``write`` has written the rest.
         """
         written = 0
         try:
@@ -108,7 +108,7 @@ class Outlet:
             fcntl.flock(self._shared, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close what has been opened for this; the descriptor that was given stays open."""
+        """Close the descriptors that were opened here. The given one stays open."""
         self._owned.close()
 
     def __del__(self) -> None:

@@ -25,7 +25,7 @@ _log = logging.getLogger("ashapp.observe")
 _INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 # Milliseconds ("OpenTelemetry Environment Variable Specification", periodic exporting).
 _DEFAULT_INTERVAL = "60000"
-# Seconds that the last time may take: a part of the time that a service has for its end.
+# Seconds for the last export: a part of the time that a service has for its end.
 _LAST = 3.0
 
 
@@ -43,7 +43,8 @@ class MetricsExport:
         self._seconds = int(interval) / 1000
         self._registry = registry
         self._exporters = make_exporters("METRICS", environ)
-        # Each process counts for itself: what two send must not be taken for one. A variable may name it.
+        # Each process sends its own counts: those of two must not be taken for one's. A variable may name the
+        # process.
         self._resource = Resource({"service.instance.id": str(uuid.uuid4())}).merge(Resource.create())
         self._start = time.time_ns()
         self._end = threading.Event()

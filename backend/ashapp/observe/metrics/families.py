@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The metrics of requests and WebSockets: their names, units and labels, and what each tells.
 
-Those of requests are of the OpenTelemetry semantic conventions for HTTP servers, as its exporter for
-Prometheus writes them. What these don't know begins with ``ashapp_``.
+Metrics of requests have the names of the OpenTelemetry semantic conventions for HTTP servers, as its exporter
+for Prometheus writes them. The names of all other metrics begin with ``ashapp_``.
 """
 
 from functools import partial

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Files of metrics that other processes read. A disk that is full does not end this process.
+"""Files of metrics that other processes read. A full disk does not end this process.
 
 Theory of operation. In its multiprocess mode prometheus-client maps sparse files into memory. The first write
-to a page for which the file system has no room is then a SIGBUS, which ends the process. So here a file is
-made longer by writing zeros, and mapped only then: a full file system is an `OSError`. A value that finds no
-room is kept, and written as soon as there is some. What is written is the total, not what has been added, so
-nothing that is counted meanwhile is lost.
+to a page for which the file system has no room is then a SIGBUS, which ends the process. So here zeros are
+written to make a file longer, and only then it is mapped: a full file system is an `OSError`. A value without
+room is kept, and written as soon as there is room. It is written as a total, not as an increment, so no count
+is lost meanwhile.
 """
 
 import errno
@@ -23,14 +23,14 @@ __all__ = ["MetricFile", "adopt_metric_files", "count_in_files", "unwritten", "w
 
 # Bytes. A file is doubled when it is full.
 _FIRST_SIZE = 1 << 14
-# Seconds from one attempt to write what has found no room to the next.
+# Seconds between attempts to write the values without room.
 _RETRY = 1.0
 
 _files: "WeakSet[MetricFile]" = WeakSet()
 
 
 class MetricFile:
-    """The values of one type of metric, by their keys. Never raises what the file system does.
+    """The values of one type of metric, by their keys. Never raises errors of the file system.
 
     Not safe for threads: the caller holds prometheus-client's lock.
     """
@@ -38,13 +38,13 @@ class MetricFile:
     def __init__(self, path: str) -> None:
         self._path = path
         self._file: _WholeFile | None = None
-        #: What has found no room yet.
+        #: The values that have found no room yet.
         self.unwritten: dict[str, tuple[float, float]] = {}
         self._retry_at = float("-inf")
         _files.add(self)
 
     def read_value(self, key: str) -> tuple[float, float]:
-        """Return a value and its time. One that is not there is 0 from now on."""
+        """Return a value and its time. A value that is not there becomes 0."""
         if self._file is None and not self.unwritten:
             self._write_rest()  # a process of the same number may have counted there before
         if key not in self.unwritten and (self._file is None or key not in self._file.keys):
@@ -71,7 +71,7 @@ class MetricFile:
         self.unwritten.clear()
 
     def _write_rest(self) -> None:
-        """Write what has found no room so far, as far as there is some now."""
+        """Write the values without room, as far as there is room now."""
         now = time.monotonic()
         if now < self._retry_at:
             return
@@ -86,7 +86,7 @@ class MetricFile:
 
 
 class _WholeFile(MmapedDict):
-    """A file of prometheus-client's, in which there is room for each byte before it is mapped."""
+    """A file of prometheus-client's. Each byte has its room on the disk before it is mapped."""
 
     def __init__(self, path: str) -> None:
         _make_whole(path)
@@ -107,8 +107,8 @@ class _WholeFile(MmapedDict):
 
 
 def _make_whole(path: str) -> None:
-    """Make a new file, or write again what is there: it may be sparse, if it is not one of ours."""
-    # The folder may be one that others write to, and the name is easy to guess.
+    """Make a new file, or rewrite the one that is there: it may be sparse, if others have made it."""
+    # Other users may write to the folder, and the name is easy to guess.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(path, flags, 0o600)
     try:
@@ -132,7 +132,7 @@ def _make_whole(path: str) -> None:
 
 
 def write_whole(fd: int, position: int, data: bytes) -> None:
-    """Write all of *data* to the file *fd* at *position*; leave it as long as it was if there is no room.
+    """Write all of *data* to the file *fd* at *position*. Without room, leave the file as long as it was.
 
     Raises:
         OSError: there is no room.
@@ -154,7 +154,7 @@ def adopt_metric_files() -> None:
 
 
 def count_in_files() -> None:
-    """Count in files from now on, where the environment has been given a folder since the client's import."""
+    """Count in files from now on, if the environment has got a folder since the client's import."""
     setattr(values, "ValueClass", values.get_value_class())  # noqa: B010 - as above
 
 

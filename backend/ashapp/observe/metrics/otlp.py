@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Metrics of prometheus-client as OpenTelemetry sends them.
 
-Theory of operation. There is one place in which the metrics of all workers are right, the registry of the
-management port. So what is sent is what a scraper would read there. The names of ours are those of
-OpenTelemetry's conventions, which Prometheus can't write: ``http_server_request_duration_seconds`` is
-``http.server.request.duration``, in seconds. Those of the application keep their names.
+Theory of operation. Only the registry of the management port has the metrics of all workers. So the same
+metrics are sent that a scraper would read there. Ours are sent by their names in OpenTelemetry's conventions,
+which Prometheus can't write: ``http_server_request_duration_seconds`` is ``http.server.request.duration``, in
+seconds. The application's metrics keep their names.
 
 Imported only where metrics are sent: it needs the packages of the extra ``otel``.
 """
@@ -45,7 +45,7 @@ _OURS = "ashapp_"
 _SECONDS = "_seconds"
 _NUMBERS = frozenset({"http.response.status_code", "ashapp.close_code"})
 
-# Of what may be left out in the protocol.
+# The protocol's value for a field that is left out.
 _UNKNOWN: Any = None
 
 _Attributes = dict[str, str | int]
@@ -71,7 +71,7 @@ def _metric(family: Family, start: int, now: int) -> Metric | None:
         data = Sum(numbers, AggregationTemporality.CUMULATIVE, is_monotonic=False)
     elif family.type in {"gauge", "info", "unknown"}:
         data = Gauge(_number_points(family, "_info" if family.type == "info" else "", start, now))
-    else:  # a summary has no counterpart that is made any more
+    else: # no counterpart of a summary is made any more
         return None
     unit = "s" if family.name.endswith(_SECONDS) else ""
     return Metric(_name(family.name), family.documentation, unit, data) if data.data_points else None

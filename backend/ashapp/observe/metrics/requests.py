@@ -4,9 +4,9 @@
 The labels have few values: a route is the rule that Flask has matched, or empty, and an unknown method is
 ``_OTHER``.
 
-Theory of operation. A request that has ended is only put aside. All that have ended in some milliseconds are
-noted together, or before that if somebody asks. What has been noted is written when somebody asks, and each
-second; to files that others read it is at once.
+Theory of operation. A request that has ended is only put aside. The requests of some milliseconds are counted
+together, or earlier if somebody asks for the counts. The counts are written to the metrics when somebody
+asks, and once a second; to files that other processes read, at once.
 """
 
 import os
@@ -27,7 +27,7 @@ from ashapp.observe.socket_observation import SWITCHED
 
 __all__ = ["SERVER", "RequestMetrics"]
 
-#: The place of a request that the server has answered itself, before the application.
+#: The place of a request that the server itself has answered, not the application.
 SERVER = "server"
 
 # The conventions' known methods: RFC 9110, and PATCH of RFC 5789.
@@ -39,8 +39,8 @@ _Key = tuple[str, str, str | None, int | None, str | None]
 class RequestMetrics:
     """A sink of the observer, and a collector of *registry*.
 
-    A request is seen to be counted by whoever has read its response. In files that other processes read, that
-    is so some milliseconds later.
+    A client that has read its response finds the request counted. In files that other processes read, it is
+    counted some milliseconds later.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -49,12 +49,12 @@ class RequestMetrics:
         self._registry = CollectorRegistry()
         self._families = Families(self._registry)
         self._waits = Tally(self._families.waits)
-        # Totals that others count, as far as they have been taken over.
+        # Totals that other code counts, as they were when they were last taken over.
         self._taken_over: Counts[Counter] = Counts()
         self._tallies: dict[_Key, Tally] = {}
         #: Requests that were answered with 400 or more.
         self.errors = RecentErrors()
-        # Who has ended, and is to be counted.
+        # Requests that have ended and are not counted yet.
         self._waiting: deque[Observation] = deque()
         #: Puts a request or a WebSocket that has ended aside, to be counted.
         self.put: Callable[[Observation], None] = self._waiting.append
@@ -72,13 +72,13 @@ class RequestMetrics:
 
     @property
     def active(self) -> int:
-        """How many requests have begun and not ended, but for WebSockets. From any thread."""
+        """How many requests have begun and not ended, without WebSockets. From any thread."""
         with self._lock:
             self._fold()
         return self._begun - self._ended
 
     def collect(self) -> Iterable[Metric]:
-        """Return what has been counted. From any thread."""
+        """Return the metrics. From any thread."""
         self.write()
         yield from self._registry.collect()
 
@@ -91,7 +91,7 @@ class RequestMetrics:
                 self._fold()
 
     def write(self) -> None:
-        """Count all requests that have ended, and write what has found no room. From any thread."""
+        """Count all requests that have ended, and write the sums. From any thread."""
         with self._lock:
             self._fold()
             for tally in (self._waits, *self._touched):
@@ -120,7 +120,7 @@ class RequestMetrics:
                 self._note_more(observation, tally)
 
     def _note_more(self, observation: Observation, tally: Tally) -> None:
-        """Note what not every request has."""
+        """Count a request with something unusual."""
         if observation.span is not None and (labels := _exemplar(observation)):
             tally.note_exemplar(observation.duration, labels)
         status = observation.status
@@ -141,7 +141,7 @@ class RequestMetrics:
         return totals
 
     def note_lag(self, seconds: float) -> None:
-        """Note how late the event loop was once."""
+        """Count a lag of the event loop."""
         self._families.lags.observe(seconds)
 
     def note_block(self, endpoint: str) -> None:
@@ -149,7 +149,7 @@ class RequestMetrics:
         self._families.blocks.labels(endpoint).inc()
 
     def take_over(self, refused: Mapping[int, int], messages: Mapping[str, int], lost_lines: int) -> None:
-        """Take over what others have counted so far in this process.
+        """Take over the totals that other code of this process has counted.
 
         *refused* are requests by status, *messages* those of WebSockets by direction; *lost_lines* are lines
         of the log that nobody read.
@@ -163,7 +163,7 @@ class RequestMetrics:
 
     def _tally(self, key: _Key) -> Tally:
         method, scheme, route, status, place = key
-        # What clients make up must not fill the memory.
+        # Clients may invent methods: these must not fill the memory.
         method = method if method in _METHODS else "_OTHER"
         scheme = "https" if scheme in {"https", "wss"} else "http"
         key = (method, scheme, route, status, place)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Collects values for a histogram, which takes many at once in a tenth of the time."""
+"""Collects values for a histogram: to add many at once takes a tenth of the time."""
 
 import time
 from bisect import bisect_left, bisect_right
@@ -20,18 +20,18 @@ class Tally:
         self._sum = histogram._sum  # noqa: SLF001
         self._buckets = histogram._buckets  # noqa: SLF001
         self._bounds = histogram._upper_bounds  # noqa: SLF001
-        #: What has been measured since the histogram was told.
+        #: The values that have not been added to the histogram.
         self.values: list[float] = []
         self._exemplars: dict[int, Exemplar] = {}
-        #: How many values the histogram has been told of.
+        #: How many values have been added to the histogram.
         self.count = 0
 
     def note_exemplar(self, value: float, labels: dict[str, str]) -> None:
-        """Note by *labels* what *value* has been measured at."""
+        """Note the *labels* of an example with this *value*."""
         self._exemplars[bisect_left(self._bounds, value)] = Exemplar(labels, value, time.time())
 
     def write(self) -> None:
-        """Tell the histogram of all that has been measured since the last time."""
+        """Add all values since the last time to the histogram."""
         values = sorted(self.values)
         self.values.clear()
         self._sum.inc(sum(values))

@@ -2,10 +2,10 @@
 """Adds up the metrics of several workers, also of workers that have ended.
 
 Theory of operation. In prometheus-client's multiprocess mode each process counts in files of its own, which
-others can read. A worker's last counts must outlive it, else counters would go backwards. Keeping its files
-would do, but a service that recycles its workers would collect them without end. So when a worker has ended
-its counts are added to those of earlier ones, in the memory of the process that is scraped, and its files are
-removed. All metrics of a process are counted in its files, so those of the application are there as well.
+others can read. The counts of a worker must outlive it, or counters would go backwards. If its files stayed,
+a service that recycles its workers would collect files without end. So when a worker has ended, its counts
+are added to those of earlier workers, in the memory of the process that is scraped, and its files are
+removed. A worker counts all its metrics in these files, those of the application too.
 """
 
 import logging
@@ -29,10 +29,10 @@ MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _log = logging.getLogger("ashapp.observe")
 
-# What is added up. Gauges are not: those that make sense only of live processes go, the others stay.
+# The types that are added up. Gauges are not: those of live processes only go, the others stay.
 _ACCUMULATED = ("counter", "histogram", "summary")
 
-# How often files are read of which some may be made or removed meanwhile.
+# How often the files are read again, if some are made or removed meanwhile.
 _ATTEMPTS = 5
 
 # When this is imported, as the application may make a metric when it is imported itself.
@@ -40,16 +40,16 @@ adopt_metric_files()
 
 
 class WorkerMetrics:
-    """A collector of what the processes that count in *folder* have counted.
+    """A collector of the counts of all processes that count in *folder*.
 
-    Where others read it too (*is_shared*), the files of ended workers stay.
+    If others read the folder too (*is_shared*), the files of ended workers stay.
     """
 
     def __init__(self, folder: Path, *, is_shared: bool = False) -> None:
         self._folder = folder
         self._is_shared = is_shared
         self._lock = threading.Lock()
-        # What ended workers have counted, by the name of the metric.
+        # The counts of ended workers, by the name of the metric.
         self._ended: dict[str, Metric] = {}
         self._unreadable: set[str] = set()
 
@@ -94,7 +94,7 @@ class WorkerMetrics:
 
 
 def _is_regular(path: Path) -> bool:
-    """Say whether there is a file at *path*, and not what would have to be waited for, or a link."""
+    """Say whether *path* is a regular file: no pipe that a read would wait for, and no link."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except FileNotFoundError:
