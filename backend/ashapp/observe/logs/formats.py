@@ -169,7 +169,7 @@ def _escape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     for key, value in event.items():
         name = printable(str(key))
         if key in {"trace_id", "span_id"}:
-            continue # the request id is enough here
+            continue  # the request id is enough here
         if key == "exc_info":
             escaped[name] = value  # see _write_traceback
         elif key in {"exception", "stack"} or (key == "event" and is_ours):

@@ -80,7 +80,7 @@ def _message(record: logging.LogRecord) -> str:
         return str(record.msg.get("event", record.msg))
     try:
         return record.getMessage()
-    except Exception: # its arguments don't fit; the handler of the lines tells so
+    except Exception:  # its arguments don't fit; the handler of the lines tells so
         return str(record.msg)
 
 

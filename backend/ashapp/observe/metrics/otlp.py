@@ -71,7 +71,7 @@ def _metric(family: Family, start: int, now: int) -> Metric | None:
         data = Sum(numbers, AggregationTemporality.CUMULATIVE, is_monotonic=False)
     elif family.type in {"gauge", "info", "unknown"}:
         data = Gauge(_number_points(family, "_info" if family.type == "info" else "", start, now))
-    else: # no counterpart of a summary is made any more
+    else:  # no counterpart of a summary is made any more
         return None
     unit = "s" if family.name.endswith(_SECONDS) else ""
     return Metric(_name(family.name), family.documentation, unit, data) if data.data_points else None

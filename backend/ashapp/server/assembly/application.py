@@ -40,12 +40,12 @@ __all__ = ["Application", "assemble", "load"]
 
 
 class Application(NamedTuple):
-    """What a target named, what is mounted beside it, and the warnings that its owner should read."""
+    """The application of a target, those that are mounted beside it, and warnings for its owner."""
 
     found: object
     warnings: list[str]
     mounted: dict[str, object]
-    #: What shows a developer the errors of the application.
+    #: Shows a developer the errors of the application.
     debugger: "Debugger | None" = None
 
 
@@ -90,8 +90,8 @@ def assemble(
 ) -> Front:
     """Return the ASGI application that serves what was found, and that reports the *health* of its server.
 
-    Where there are *workers*, for the management port, requests are counted for it. *mounted* has other
-    applications by the prefixes of their paths.
+    If there are *workers*, requests are counted for the management port. *mounted* has other applications by
+    the prefixes of their paths.
     """
     health = health or Health()
     if settings.lifespan == "off":
@@ -119,7 +119,7 @@ def assemble(
 
 
 def _probes(health: Health, settings: Settings) -> dict[str, Condition]:
-    """Return what answers the probes, by their paths."""
+    """Return the checks of the probes, by their paths."""
     checks = {
         settings.livez_path: health.liveness,
         settings.healthz_path: health.liveness,
@@ -129,7 +129,7 @@ def _probes(health: Health, settings: Settings) -> dict[str, Condition]:
 
 
 def _with_faults(bridge: WsgiToAsgi, health: Health, workers: Workers) -> "AsgiApplication":
-    """Return *bridge* with the faults that are asked for."""
+    """Return *bridge* with fault injection."""
     from ashapp.server.fault_injection.injector import Injector  # noqa: PLC0415 - for those who use it
 
     injector = Injector(bridge, workers.registry)
@@ -143,7 +143,7 @@ def _with_faults(bridge: WsgiToAsgi, health: Health, workers: Workers) -> "AsgiA
 
 
 def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
-    """Return *found* as an ASGI application. One that its own code has bridged keeps its own limits."""
+    """Return *found* as an ASGI application. A bridge that its own code has made keeps its limits."""
     options: dict[str, Any] = {
         "threads": settings.threads,
         "websocket_threads": settings.websocket_threads,
@@ -169,7 +169,7 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
 
 
 def _limit(bridge: WsgiToAsgi, limits: dict[str, Any]) -> None:
-    """Set those of the *limits* of *bridge*, by its keywords, that were not given when it was made."""
+    """Set the *limits* of *bridge*, by its keywords, except those that it was given when it was made."""
     for owner, name, keyword in (
         (bridge.admission, "limit_in_flight", "limit_in_flight"),
         (bridge.admission, "limit_queue", "limit_queue"),
@@ -183,7 +183,7 @@ def _limit(bridge: WsgiToAsgi, limits: dict[str, Any]) -> None:
 
 
 def _sinks(bridge: WsgiToAsgi, settings: Settings) -> list[Sink | ManySink]:
-    """Return what gets the observation of each request when it has ended: traces and the access log."""
+    """Return the sinks for requests that have ended: traces and the access log."""
     hold_to_rules(settings)
     sinks = access_logs(settings)
     logs = if_asked_for("LOGS", os.environ, "ashapp.observe.logs.otlp:LogsExport")
@@ -204,7 +204,7 @@ def _sinks(bridge: WsgiToAsgi, settings: Settings) -> list[Sink | ManySink]:
 
 @nonblocking
 def _note_error(_app: Flask, exception: BaseException, **_: Any) -> None:
-    """Note with a request what its application raised and answered itself, with 500: it leaves no layer."""
+    """Note the exception of a request that Flask answers with 500: it does not leave the application."""
     observation = current.get()
     if observation is not None and not observation.ended:
         observation.error = exception

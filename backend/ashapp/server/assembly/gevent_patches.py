@@ -2,10 +2,11 @@
 """Keep gevent from replacing the threads of a process that serves.
 
 Theory of operation. After ``gevent.monkey.patch_all()`` each new thread is a greenlet. It runs only while the
-thread that has started it waits in gevent's own way. An event loop never does: no view would run on a thread
-any more. gevent tells its subscribers before it patches. So it can be told to leave threads, and what belongs
-to them, as they are. The rest (sockets, ``time.sleep``) works in each thread, which has greenlets of its own.
-The greenlets of the main thread run where the loop waits by gevent's selectors: that is asyncio's loop.
+thread that has started it waits in gevent's own way. An event loop never does, so no view would run on a
+thread any more. gevent tells its subscribers before it patches. A subscriber here makes it leave threads, and
+what belongs to them, as they are. The other patches (sockets, ``time.sleep``) work in each thread, which has
+greenlets of its own. Greenlets of the main thread run only with asyncio's loop, as that waits by gevent's
+selectors.
 """
 
 import importlib
@@ -16,16 +17,16 @@ from ashapp.server.errors import StartupError
 
 __all__ = ["are_limited", "forbid_replaced_threads", "limit"]
 
-# What threads are made of, and what gevent has for its main thread alone, such as to wait for processes.
+# The modules of threads, and those that gevent has for its main thread alone, such as for processes.
 _LEFT_ALONE = ("thread", "queue", "subprocess", "os", "signal")
-# Where gevent keeps what it has been told to patch.
+# The place of gevent's arguments.
 _TOLD = "_gevent_saved_patch_all_module_settings"
 
 _limited: list[object] = []
 
 
 def limit() -> None:
-    """Limit what is replaced from now on. Nothing is imported for it where there is no gevent."""
+    """From now on limit what gevent replaces. Without gevent nothing is imported."""
     try:
         subscribers = importlib.import_module("zope.event").subscribers  # comes with gevent
     except ImportError:
@@ -40,7 +41,7 @@ def are_limited() -> bool:
 
 
 def forbid_replaced_threads(label: str) -> None:
-    """Raise `StartupError` if threads have been replaced in a way that can't be kept from it."""
+    """Raise `StartupError` if threads have been replaced, in spite of this module."""
     gevent: Any = sys.modules.get("gevent.monkey")
     eventlet: Any = sys.modules.get("eventlet.patcher")
     if gevent is not None and gevent.is_module_patched("threading"):

@@ -49,9 +49,9 @@ def access_logs(settings: Settings) -> list[Sink | ManySink]:
 
 
 def hold_to_rules(settings: Settings) -> None:
-    """Hold what uvicorn logs of requests to the settings of the access log, whatever configures logging.
+    """Let uvicorn's records of requests follow the settings of the access log, whatever configures logging.
 
-    What it logs of each WebSocket is in the access log already, unless a file configures logging.
+    Its record of each WebSocket is in the access log already, unless a file configures logging.
     """
     is_own = settings.log_config is not None
     rules = RequestRecords(access=settings.access_log and is_own, query=settings.access_log_query)
@@ -77,7 +77,7 @@ def _access_line(settings: Settings) -> AccessLine:
         return BriefLine(colors=_colors(settings))
     if form == "console" and text is None:
         return ConsoleLine(console_renderer(colors=_colors(settings)), query=query)
-    # Not the object: to call one, CPython looks for its method each time.
+    # The method, not the object: CPython would look up ``__call__`` each time.
     as_json = JsonLine(query=query).__call__
     return as_json if text is None else line_of_format(text, as_json, query=query)
 

@@ -34,9 +34,9 @@ def watch(
     workers: Workers | None,
     sinks: list[Sink | ManySink],
 ) -> None:
-    """Add what watches the worker to its *health*, and what counts its requests for *workers* to *sinks*."""
+    """Add the monitors of the worker to its *health*, and to *sinks* what counts requests for *workers*."""
     app = flask_application(bridge)
-    # What asks a database is written for the context of its application.
+    # A check that asks a database needs the context of its application.
     make_context = nullcontext if app is None else app.app_context
     clean = str if settings.readiness_full_errors else redact
     checker = Checker(settings.readiness_interval, make_context, clean=clean)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """``ashapp check``: probe a service from inside its own container, where there is no curl.
 
-A service is asked at a URL, or where its settings tell that it listens. They are read as the service reads
-them, without its flags; the port can be given. It runs every few seconds, beside a service that may be busy.
-So only what one request needs is imported: neither Flask nor the model of the settings. It exits with 0 or 1,
-and with 2 where it is used wrongly.
+It asks at a URL, or at the address of the service's settings. It reads these as the service does, but without
+the flags of the service; the port can be given. It runs every few seconds, beside a service that may be busy.
+So it imports only what one request needs: neither Flask nor the model of the settings. It exits with 0 or 1,
+and with 2 for a wrong argument.
 """
 
 import argparse
@@ -45,7 +45,7 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S
 # A header of the PROXY protocol without addresses, which is accepted from any peer.
 _PROXY_HEADER = b"PROXY UNKNOWN\r\n"
 _HEADERS = {"User-Agent": "ashapp-check", "Connection": "close"}
-# What is shown of an answer, in bytes.
+# Bytes of an answer that are shown.
 _MAX_SHOWN = 300
 
 
@@ -127,9 +127,9 @@ def _url(text: str) -> SplitResult:
 
 
 class _Target(NamedTuple):
-    """What is asked: by *connection*, on which the bytes *header* come first; then TLS, if *by_tls*.
+    """What is asked, through *connection*: it sends the bytes *header* first, then speaks TLS if *by_tls*.
 
-    *name* is for those who read of it.
+    *name* is shown to people.
     """
 
     connection: http.client.HTTPConnection
@@ -165,17 +165,17 @@ class _Target(NamedTuple):
 
 
 def _target_of_url(url: SplitResult, timeout: float) -> _Target:
-    """Return what is asked at *url*, where each step may take *timeout* seconds."""
+    """Return the target of *url*. Each step may take *timeout* seconds."""
     path = quote(f"{url.path or '/'}?{url.query}" if url.query else url.path or "/", safe=punctuation)
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     return _Target(kind(url.hostname or "", url.port, timeout=timeout), url.geturl(), path)
 
 
 def _target_of_service(probe: str, port: int | None, timeout: float) -> _Target:
-    """Return what is asked for a *probe*, "live" or "ready", at a *port*, or where the settings tell.
+    """Return the target of a *probe*, "live" or "ready", at *port*, or at the address of the settings.
 
     Raises:
-        ValueError: the settings are wrong, or tell that there is no such probe, or not where the service is.
+        ValueError: the settings are wrong, switch the probe off, or do not give an address.
     """
     settings = _settings()
     if port is not None:
@@ -218,7 +218,7 @@ def _is_off(value: Any) -> bool:
 
 
 def _first_address(bind: Any) -> dict[str, Any]:
-    """Return the settings for the first of several addresses, in place of all that name one."""
+    """Return the settings of the first address, in place of all settings that name an address."""
     match parse_addresses(address_texts(bind))[0]:
         case TcpAddress(host, port):
             return {"host": host, "port": port, "uds": None, "fd": None}

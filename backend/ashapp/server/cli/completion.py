@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a shell offers to complete: the choices of an option, and the applications in the current folder.
 
-click's own completion asks for it: https://click.palletsprojects.com/en/stable/shell-completion/. That of
-bash is mended here: bash takes words apart at colons and equals signs (COMP_WORDBREAKS), and puts what is
-offered in place of the last part alone.
+click's own completion asks for it: https://click.palletsprojects.com/en/stable/shell-completion/. For bash it
+is mended here: bash splits words at colons and equals signs (COMP_WORDBREAKS), and replaces only the last
+part by the offer.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from ashapp.server.validation.kinds import FILE, PATH
 
 __all__ = ["complete_application", "complete_target", "complete_value"]
 
-# What bash takes for a word of its own.
+# Bash takes these characters for words of their own.
 _BREAKS = frozenset(":=")
 
 
@@ -53,7 +53,7 @@ def _rejoined(parts: Iterable[str]) -> list[str]:
 
 
 def complete_value(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return what the value of a setting's *option* may be: its choices, or files."""
+    """Return offers for the value of a setting's *option*: its choices, or files."""
     name = option.name or ""
     kind = ServerSettings.fields[name].kind
     if kind.choices:

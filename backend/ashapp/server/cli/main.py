@@ -22,7 +22,7 @@ from ashapp.server.errors import StartupError
 __all__ = ["flask_serve", "main", "serve"]
 
 
-# Commands that are imported when they are asked for: a service needs none of them.
+# Commands that are imported only when they are run: a service needs none of them.
 _ELSEWHERE: Mapping[str, str] = {
     "dev": "ashapp.server.cli.dev:dev",
     "migrate": "ashapp.server.cli.migrate:migrate",
@@ -30,7 +30,7 @@ _ELSEWHERE: Mapping[str, str] = {
     **{name: f"ashapp.server.cli.control:{name}" for name in ("reload", "scale", "stacks", "status")},
 }
 
-# What others have commands for, Flask among them.
+# Commands of other tools, such as Flask's, and ours in their place.
 _HABITS: Mapping[str, list[str]] = {"run": ["dev"], "start": ["serve"]}
 
 

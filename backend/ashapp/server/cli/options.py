@@ -174,7 +174,7 @@ def _help(name: str, kind: type[Settings]) -> Iterator[str]:
 def descriptions() -> Mapping[str, str]:
     """Return what each setting is for, by its name: the docstring below it. uvicorn describes the others.
 
-    It is read from the source where it is asked for: at each start it would be half of what settings cost.
+    The source is read only when help is asked for: at each start it would be half of the settings' cost.
     """
     modules = {sys.modules[group.__module__] for group in Settings.__bases__}
     return {
@@ -196,7 +196,7 @@ def _metavar(kind: Kind, theirs: click.Option | None) -> str:
 
 
 def _section(name: str) -> str:
-    """Return the title of a setting's group; for another option of uvicorn, of the group with its prefix."""
+    """Return the title of a setting's group; another option of uvicorn is in the group with its prefix."""
     name = ALIASES.get(name, name)
     family = f"{name.partition('_')[0]}_"
     groups = cast("tuple[type[Record], ...]", Settings.__bases__)[::-1]
@@ -205,8 +205,8 @@ def _section(name: str) -> str:
     return next((group.title for group in own or likes), "Options")
 
 
-#: The options of ``serve``: what asks for something else, and one for each setting, in their order. They hand
-#: over text as it was typed: the settings validate it, wherever it comes from.
+#: The options of ``serve``: a few of its own, and one for each setting, in their order. Values are passed on
+#: as they were typed: the settings validate them, wherever they come from.
 SERVE_OPTIONS: Sequence[click.Parameter] = (
     env_file_option(),
     click.Option(["--check"], is_flag=True, help="Import the application, but serve nothing."),

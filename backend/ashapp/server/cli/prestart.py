@@ -20,7 +20,7 @@ __all__ = ["run"]
 
 _SCRIPT = "prestart.sh"
 
-# Seconds after which a signal is noticed that has come just before a wait, and so did not interrupt it.
+# Seconds between looks for a signal that came just before a wait, and so did not interrupt it.
 _GLANCE = 1.0
 
 
@@ -54,7 +54,7 @@ def run(command: str | None) -> int:
 
 
 def _wait(arguments: Sequence[str]) -> tuple[int, int]:
-    """Return the exit code, and the number of the signal to end that came meanwhile, else 0."""
+    """Return the exit code, and the number of an ending signal that came meanwhile, else 0."""
     process: subprocess.Popen[bytes] | None = None
     told = 0
 

@@ -41,7 +41,7 @@ def start(
 ) -> None:
     """Start what the options in *ctx* ask for, with settings of a *kind*, and exit when it has ended."""
     read_env_file(env_file)
-    # A look at what would be served is a look at production: a developer is told in another way.
+    # ``--check`` looks at production, also with a developer's settings.
     settings, sources = load_with_sources(flags, ServerSettings if ctx.params["check"] else kind)
     if ctx.params["print_config"]:
         click.echo("\n".join(list_settings(settings, sources)), nl=False)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Move async views that block the event loop to threads.
 
-Theory of operation. The monitor of the loop finds here which request it sees in a stack, and notes each one
-that blocks for longer than the limit. The first time is only logged. The second time the endpoint is moved:
-from then on its view runs on threads, with an event loop of its own. A view that uses what belongs to the
-server's loop fails there with a ``RuntimeError`` that says so. It is moved back for good.
+Theory of operation. The monitor of the loop asks this module which request a stack belongs to, and notes each
+request that blocks for longer than the limit. The first time is only logged. The second time the endpoint is
+moved: from then on its view runs on threads, with an event loop of its own. There, a view that uses an object
+of the server's loop fails with a ``RuntimeError`` that says so. Such a view is moved back for good.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ __all__ = ["BlockingViews", "find_request"]
 
 _log = logging.getLogger("ashapp.server")
 
-# What asyncio says where a future, a lock or a transport of one loop is used on another.
+# Messages of asyncio for a future, a lock or a transport that is used on another loop than its own.
 _OF_ANOTHER_LOOP = ("different loop", "different event loop", "Event loop is closed")
 
 
@@ -116,7 +116,7 @@ def find_request(frame: FrameType, loop: asyncio.AbstractEventLoop) -> Observati
     call = running_call(frame)
     if call is not None:
         return call.info if isinstance(call.info, Observation) else None
-    # A task that a view has made, for instance. Its context can be had since CPython 3.12.
+    # As in a task that a view has made. A task has ``get_context`` since CPython 3.12.
     context_of = getattr(asyncio.current_task(loop), "get_context", None)
     return None if context_of is None else context_of().get(current)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tell where a process is stuck, and end it if it can't end by itself."""
+"""Log where a process is stuck, and end it if it can't end by itself."""
 
 import logging
 import os

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Watch the event loop: how late it is, whether it runs, and which request blocks it.
 
-Theory of operation. A timer of the loop beats, for only what the loop runs proves that it runs. Each beat is
-counted for those who watch for a stall (see ``stalls``), and its lag is told. A thread looks as often as the
-timer beats. If a beat is late by more than the threshold, the stack of the loop's thread (in a greenlet, of
-the greenlet) shows what it does. The two share no lock, and neither wakes the other.
+Theory of operation. A timer on the loop beats: only code on the loop can prove that the loop runs. Beats are
+counted for the watchers of stalls (see ``stalls``), and the lag of each beat is reported. A thread looks as
+often as the timer beats. If a beat is late by more than the threshold, the thread reads the stack of the
+loop's thread, or of the greenlet that runs there. The two share no lock, and neither wakes the other.
 
 A stack shows one moment. A request has blocked the loop for a time only if it is still in the stack when that
 time is over. If the monitor's thread could not look in time, C code held the interpreter's lock, or the
-process was stopped. The processor time of the loop's thread tells whether that was its code.
+process was stopped. The processor time of the loop's thread tells whether it was code of that thread.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _log = logging.getLogger("ashapp.server")
 # Seconds between beats at most. A stall that is longer than this shows in the lag.
 _INTERVAL = 0.25
 
-# Seconds from one report to the next: a service that blocks its loop in each request would fill the log.
+# Seconds between reports: a service that blocks its loop in each request would fill the log.
 _PAUSE = 10.0
 
 _REMEDY = (
@@ -52,12 +52,12 @@ class Cpu(NamedTuple):
     others: float
 
     def since(self, before: "Cpu") -> "Cpu":
-        """Return what has been used since *before*."""
+        """Return the time that has been used since *before*."""
         return Cpu(self.loop - before.loop, self.others - before.others)
 
 
 def used_cpu(thread: int) -> Cpu:
-    """Return what a loop's *thread*, which must not have ended, and the others have used so far."""
+    """Return the time that a loop's *thread* and all others have used. *thread* must not have ended."""
     process = time.process_time()
     if not hasattr(time, "pthread_getcpuclockid"):
         return Cpu(0.0, process)
@@ -76,8 +76,8 @@ class _Look(NamedTuple):
     def shows_block(self, first: "_Look") -> bool:
         """Return whether the request has blocked the loop since *first*.
 
-        It has if the thread is in the same call, or has worked more than all others, or if these have hardly
-        worked: many threads that work leave little time for the loop.
+        It has if the loop's thread is in the same call, if it has worked more than all other threads, or if
+        these have hardly worked: many busy threads leave little time for the loop.
         """
         cpu = self.cpu.since(first.cpu)
         return (
@@ -159,7 +159,7 @@ class LoopMonitor:
             threading.Thread(target=self._watch, name="ashapp-loop-monitor", daemon=True).start()
 
     async def stop(self) -> None:
-        """Tell no more. The beats go on: the end may stall, too."""
+        """Report no more. The beats go on, for the shutdown may stall, too."""
         self._stopped.set()
 
     def _beat(self) -> None:
@@ -220,7 +220,7 @@ class LoopMonitor:
         return look._replace(request=self._find(frame, self._loop), position=(id(frame), frame.f_lasti))
 
     def _held_by(self, look: _Look) -> str:
-        """Return why this thread has not run since its last look; empty if it has."""
+        """Return why this thread was kept from running since its last look; empty if it was not."""
         last = self._last
         if last is None or look.at - last.at <= self._interval + self._threshold:
             return ""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``readiness_check``, by which an application registers checks of what it depends on.
+"""``readiness_check``: an application registers checks of the services that it needs.
 
-Each process has a registry of its own. Nothing else of the server is imported here, so an application may use
-this under any server, where it does nothing.
+Each process has a registry of its own. This module imports nothing else of the server, so an application may
+use it under any server. Under other servers it does nothing.
 """
 
 from collections.abc import Callable, Mapping

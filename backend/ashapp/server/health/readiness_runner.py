@@ -44,7 +44,7 @@ class Outcome:
     time: float
 
     def told(self) -> dict[str, Any]:
-        """Return what operators are told of it."""
+        """Return it as operators see it."""
         ended = datetime.fromtimestamp(self.time, UTC).isoformat(timespec="milliseconds")
         age = time.time() - self.time
         return {**asdict(self), "ok": self.error is None, "time": ended, "age": age}
@@ -64,7 +64,7 @@ class Checker:
         clean: Callable[[str], str] = str,
     ) -> None:
         self.interval = interval
-        #: The last outcome of each check that has one.
+        #: The last outcome of each check that has run.
         self.outcomes: dict[str, Outcome] = {}
         self._make_context = make_context
         self._clean = clean
@@ -84,7 +84,7 @@ class Checker:
                 await self._have_first_outcomes.wait()
 
     async def stop(self) -> None:
-        """Run no check any more."""
+        """Stop all checks."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -107,7 +107,8 @@ class Checker:
             self._pending.discard(check.name)
             if not self._pending:
                 self._have_first_outcomes.set()
-            # Only changes are logged, and not by the text: it may have an address or a time in it.
+            # Only changes are logged. Types are compared, not texts: these may have an address or a time in
+            # them.
             if type(error) is not last:
                 if text is None:
                     _log.info("Readiness check %s passes again", check.name)
@@ -144,7 +145,8 @@ class _Run:
         return ValueError("it returned False") if result is False else None
 
     async def _result(self) -> object:
-        """Return what the function returns, or the exception that it raises: a task can't hold every one."""
+        """Return the function's result, or the exception that it raises: a task can't hold every
+        exception."""
         try:
             function = self._check.function
             result = function() if inspect.iscoroutinefunction(function) else await self._on_thread()

@@ -6,9 +6,9 @@ its last look, by a clock of its own. If it has not looked for long, because the
 process stopped, it begins anew.
 
 C code on another thread, such as a regular expression, may hold the interpreter's lock. Then no thread of the
-process runs, but the loop is not to blame. A watcher in the same process does not run either. A watcher in
-another process recognises this by a second count, the pulse, of a thread that does nothing else. While the
-pulse stands still too, the loop has more time. When the pulse goes on, the watcher begins anew.
+process runs, also not a watcher in this process, but the loop is not to blame. A watcher in another process
+sees this by a second count, the *pulse*: a thread of the watched process does nothing but count it. While the
+pulse stands still too, the loop gets more time. When the pulse goes on, the watcher begins anew.
 """
 
 import threading
@@ -18,7 +18,7 @@ from typing import Protocol
 
 __all__ = ["Beats", "LocalBeats", "StallDetector", "call_when_stalled", "count_on_thread", "interval_for"]
 
-# Beats and looks in each time-out: it is kept to within a tenth.
+# Beats and looks in each time-out, so that it is exact to a tenth.
 _BEATS = 10
 _LONGEST_INTERVAL = 1.0
 
@@ -72,7 +72,7 @@ def interval_for(timeout: float) -> float:
 
 
 def count_on_thread(pulse: Beats, timeout: float) -> None:
-    """Count on a thread for the rest of the process's life, as long as any thread of it can run."""
+    """Count the pulse on a thread, until the process ends."""
 
     def count() -> None:
         while True:

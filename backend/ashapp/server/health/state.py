@@ -11,7 +11,7 @@ from ashapp.server.health.stalls import Beats, LocalBeats
 
 __all__ = ["MOVED_AT", "Condition", "Health", "Monitor", "Phase"]
 
-#: How often the view of an endpoint may have blocked the loop when it is moved to threads.
+#: A view is moved to threads when it has blocked the loop this often.
 MOVED_AT = 2
 
 #: Returns a reason why the worker should get no requests just now, or ``None``; it must not block.
@@ -65,7 +65,7 @@ class Health:
     drains: list[Callable[[float], object]] = field(default_factory=list)
 
     def liveness(self) -> str | None:
-        """Return why this worker should be replaced, or ``None``: that it answers is enough."""
+        """Return why this worker should be replaced, or ``None``: a worker that answers is alive."""
         return None
 
     def readiness(self) -> str | None:

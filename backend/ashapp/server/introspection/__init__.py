@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What an application consists of: its routes and hooks, and where the code of each runs."""
+"""The routes and hooks of an application, and where the code of each runs."""

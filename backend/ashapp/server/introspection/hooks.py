@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The callables of a Flask application that run around its views, and where, if the view is async."""
+"""The callables that Flask runs around views, and where each runs if the view is async."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +15,7 @@ from ashapp.server.introspection.routes import flask_application, hindrance
 
 __all__ = ["Hook", "holders", "list_hooks"]
 
-# Flask's names of what is registered, and where the application keeps it, by blueprint.
+# Flask's decorators, and the attribute of the application that has their functions by blueprint.
 _BY_BLUEPRINT = {
     "url_value_preprocessor": "url_value_preprocessors",
     "url_defaults": "url_default_functions",
@@ -51,7 +51,7 @@ class Hook:
 def list_hooks(found: object) -> list[Hook]:
     """Return the hooks of the Flask application in *found*; none for another WSGI callable.
 
-    Those that Flask brings along are left out.
+    Flask's own hooks are left out.
     """
     app = flask_application(found)
     if app is None:
@@ -86,7 +86,7 @@ def holders(hooks: Iterable[Hook], endpoint: str) -> list[str]:
 
 
 def _registered(app: Flask) -> Iterator[tuple[str, str | None, str | None, Callable[..., Any]]]:
-    """Yield the hook, what it is on, the blueprint and the function of each callable."""
+    """Yield for each callable: its hook, the status, exception or signal, its blueprint, its function."""
     for hook, attribute in _BY_BLUEPRINT.items():
         for blueprint, functions in _application_first(getattr(app, attribute)):
             yield from ((hook, None, blueprint, function) for function in functions)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where the code of what is served runs: its routes and its hooks."""
+"""A report on an application: its routes and hooks, and where each runs."""
 
 import json
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ __all__ = ["Report"]
 
 @dataclass(frozen=True)
 class Report:
-    """The routes and hooks of what *target* names.
+    """The routes and hooks of the application that *target* names.
 
     *flask* is false, and there are no routes and hooks, for another WSGI callable. *reason* is what keeps
-    every async view off the loop, None if nothing does. *mounts* are the prefixes of other applications, with
-    what is below them. *tools* are the names of tools that wrap the application and only pass requests on.
+    every async view off the loop, None if nothing does. *mounts* has the targets of mounted applications by
+    their prefixes. *tools* are the names of tools that wrap the application and only pass requests on.
     """
 
     target: str

@@ -18,10 +18,11 @@ __all__ = ["Route", "flask_application", "hindrance", "list_routes"]
 class Route:
     """A rule and its view; *reason* says why the view runs on a thread, and is None on the loop.
 
-    *domain* is the host or the subdomain that the rule is for, if any. *methods* is empty where any will do.
-    *async_methods* are those of a class-based view. *own_loop* says that its coroutines run on a loop of
-    their own there, not on the server's. *held_by* are hooks that let a view on the loop hold a thread while
-    it waits. *websocket* says that the rule is for WebSockets: on a thread each holds one until it is closed.
+    *domain* is the host or the subdomain of the rule, if any. *methods* is empty for any method.
+    *async_methods* are those of a class-based view. *own_loop* says that coroutines of a view on a thread run
+    on a loop of their own, not on the server's. *held_by* are hooks that make a view on the loop hold a
+    thread while it waits. *websocket* says that the rule is for WebSockets: each holds a thread until it is
+    closed, unless its view is on the loop.
     """
 
     rule: str
@@ -39,7 +40,7 @@ class Route:
 
 
 def flask_application(found: object) -> Flask | None:
-    """Return the Flask application that *found* is or has been made of, or None for another WSGI callable."""
+    """Return the Flask application that *found* is, or is a bridge of; None for another WSGI callable."""
     application = getattr(found, "wsgi_application", None) if isinstance(found, WsgiToAsgi) else found
     return application if isinstance(application, Flask) else None
 

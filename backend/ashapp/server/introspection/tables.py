@@ -21,9 +21,9 @@ __all__ = ["print_report"]
 # Flask adds these to the methods of a rule by itself.
 _IMPLIED = {"HEAD", "OPTIONS"}
 _COLOURS = {"loop": "green", "request_thread": "cyan", "thread": "yellow"}
-# What the column of kinds tells already.
+# A reason that the column of kinds tells already.
 _PLAIN = "sync view"
-# Characters that a column has at least.
+# The least width of a column.
 _NARROWEST = 8
 
 

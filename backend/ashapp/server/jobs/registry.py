@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``run_once``, by which an application registers jobs that one worker runs at a time.
+"""``run_once``: an application registers jobs that one worker at a time runs.
 
-Each process has a registry of its own. Nothing else of the server is imported here, so an application may use
-this under any server, where it does nothing.
+Each process has a registry of its own. This module imports nothing else of the server, so an application may
+use it under any server. Under other servers it does nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,11 +30,12 @@ def run_once(function: F) -> F:
 
     A generator function, async or not, begins something, yields once, and ends it. An ``async def`` runs on
     the event loop, and is cancelled at the end of its worker. Any other function runs on a thread that serves
-    no requests; both are done when they return, and then no other worker runs them. What raises is logged,
-    and run again after 1, 2, 4, … up to 30 seconds. Sync functions have the context of the application.
+    no requests. When a function has returned, it is done: no other worker runs it. An exception is logged,
+    and the function is run again after 1, 2, 4, … up to 30 seconds. Sync functions have the context of the
+    application.
 
-    When the worker ends, however that is, another one takes over. There are as many turns as services: each
-    replica of a cluster has its own. ``ashapp serve`` runs the jobs; other servers do not.
+    When the worker ends, in whatever way, another one takes over. Each replica of a cluster runs the job in
+    one of its workers. ``ashapp serve`` runs the jobs; other servers do not.
 
     There is one registry for each process. A function of the same module and name replaces the one before, as
     when a factory of applications is called twice.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Runs the jobs of an application in this worker, when it is its turn.
 
-Theory of operation. Each job has a thread. It waits for its turn, does the job or has the event loop do it,
-and gives the turn back only when all of the job has ended.
+Theory of operation. Each job has a thread. The thread waits for its turn, runs the job or lets the event loop
+run it, and gives the turn back when the job has ended.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ __all__ = ["JobRunner"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Seconds from one attempt to have a turn to the next.
+# Seconds between attempts to get a turn.
 _INTERVAL = 0.25
 # Seconds until a failed job is run again: the shortest and the longest wait.
 _SHORTEST, _LONGEST = 1.0, 30.0
@@ -53,7 +53,7 @@ class JobRunner:
             running.start()
 
     async def stop(self) -> None:
-        """End what runs, and wait until it has ended, within the time for it."""
+        """End the running jobs, and wait until they have ended, within the time for it."""
         for running in self._running:
             running.end()
         waits = [running.has_ended.wait() for running in self._running]

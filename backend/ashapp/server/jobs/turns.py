@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Decides which worker runs a job: the one that has locked its byte in a shared file.
 
-Theory of operation. All workers have a descriptor of one file without a name. Each job has a byte in it. Who
-locks that byte (fcntl(2), "Advisory record locking") has its turn. The kernel gives the lock back when the
-process ends, however that is. Forked children don't have it. A job that is done for good is written down in
-its byte.
+Theory of operation. All workers have a descriptor of one file without a name. Each job has a byte in it. The
+worker that has locked this byte (fcntl(2), "Advisory record locking") has the turn. The kernel releases the
+lock when the process ends, in whatever way. Forked children don't inherit it. The byte also records that a
+job is done for good.
 """
 
 import fcntl
@@ -13,7 +13,7 @@ import zlib
 
 __all__ = ["Turns"]
 
-# What comes before is the count of a `SharedCounter`, in which such a file can be.
+# The bytes before are the count of a `SharedCounter`, whose file may be used.
 _FIRST = 4096
 _DONE = b"\1"
 
