@@ -14,7 +14,7 @@ __all__ = ["find_target", "seeming_targets", "what_is_there"]
 # In this order, as Flask looks for them. It imports them by name, so a package wins over a file.
 _CUSTOMARY = ("wsgi", "app")
 
-# Python files and folders beside an application that are none.
+# Python files and folders that are no applications.
 _TOOLS = {
     "conf",
     "conftest",
@@ -30,10 +30,10 @@ _TOOLS = {
     "test",
     "tests",
 }
-# Files that an application may be in: of the folder, of packages, and of packages below src.
+# Files that may hold an application: in the folder, in packages, and in packages below src.
 _PLACES = ("*.py", *(f"{above}*/{name}.py" for above in ("", "src/") for name in ("__init__", "app", "wsgi")))
 
-# What assigns an application, or makes one.
+# Code that assigns an application, or is a factory of one.
 _ASSIGNED = re.compile(
     r"^(?:(\w+)\s*=\s*[\w.]*Flask\(|(app|application)\s*=|def (create_app|make_app)\()", re.MULTILINE
 )
@@ -43,10 +43,10 @@ _NAMED = 3
 
 
 def find_target(folder: Path) -> str | None:
-    """Return the target of the application in *folder*, None where there is no code of an application.
+    """Return the target of the application in *folder*; None if there is no code of an application.
 
     Raises:
-        StartupError: there is code, and it must be said which of it is the application.
+        StartupError: there is code, but which of it is the application is unclear.
     """
     if not os.access(folder, os.R_OK | os.X_OK):
         return None
@@ -85,12 +85,12 @@ def _code(folder: Path) -> Iterator[str]:
 
 
 def seeming_targets(folder: Path) -> Iterator[str]:
-    """Yield the targets that files of *folder* seem to hold; none of them is imported."""
+    """Yield likely targets in *folder*; none of them is imported."""
     for path in sorted(path for place in _PLACES for path in folder.glob(place)):
         parts = path.relative_to(folder).with_suffix("").parts
         if not _TOOLS.isdisjoint(parts) or parts[-1].startswith("test_"):
             continue
-        # What is below src is importable where it is installed. As a path it always is.
+        # A module below src can be imported by name only if it is installed. A path always works.
         name = ("/" if parts[0] == "src" else ".").join(parts).removesuffix("__init__").rstrip("./")
         for match in _ASSIGNED.finditer(_text(path)):
             yield f"{name}:{match[1] or match[2] or match[3]}"
@@ -104,6 +104,6 @@ def _text(path: Path) -> str:
 
 
 def what_is_there(folder: Path) -> str:
-    """Return the end of a message: it names targets that files of *folder* seem to hold, or is empty."""
+    """Return the end of a message, which names likely targets in *folder*; empty if there are none."""
     found = ", ".join(map(repr, islice(seeming_targets(folder), _NAMED)))
     return f"; here is {found}" if found else ""

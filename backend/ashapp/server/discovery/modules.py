@@ -76,7 +76,7 @@ def _no_module(name: str) -> StartupError:
 
 
 def told(error: BaseException) -> str:
-    """Return what *error* of the application says, and where a package that it lacks was looked for."""
+    """Return a description of *error* of the application, and where a missing package was looked for."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     hint = f"; it is neither in {_current_folder()} nor installed for {sys.executable}"
     return describe(error) + (hint if missing and "." not in missing else "")

@@ -2,8 +2,8 @@
 """Find the application that a target names, by the rules of Flask's own command line.
 
 A target is ``module``, ``module:name`` or ``module:factory("argument", key=1)``, where ``module`` is a dotted
-import name or the path of a file or folder, and ``name`` may have dots. What is found may also be any WSGI
-callable, or an ASGI application that this project's bridge has made of one.
+import name or the path of a file or folder, and ``name`` may have dots. The application may be of Flask, any
+WSGI callable, or an ASGI application that this project's bridge has made of one.
 """
 
 import ast
@@ -47,9 +47,9 @@ def find_mounted(target: str) -> object:
 
 
 def _look_up(module: ModuleType, expression: str, *, customary: str | None = None) -> tuple[object, str]:
-    """Return what *expression* names, or else the application of *module*; and a name for messages.
+    """Return the object that *expression* names, or the application of *module*; and a name for messages.
 
-    Without an expression what has the *customary* name is taken, whatever it is.
+    Without an expression, the object of the *customary* name is taken, whatever it is.
     """
     if expression:
         return _evaluate(module, expression)
@@ -60,14 +60,14 @@ def _look_up(module: ModuleType, expression: str, *, customary: str | None = Non
 
 
 def _bridged_by(module: ModuleType, found: object) -> object:
-    """Return the one bridge that *module* itself has made of *found*, if there is one, else *found*.
+    """Return the bridge of *found* in *module*, if *module* has exactly one, else *found*.
 
-    Its mounts, its lifespan and its limits would be missed without a word.
+    Otherwise its mounts, its lifespan and its limits would silently be ignored.
     """
     bridges = {
         id(value): value
         for value in vars(module).values()
-        # A proxy is not asked for its class: it may connect to a database for that.
+        # ``type``, not ``isinstance``: a proxy may connect to a database to tell its class.
         if issubclass(type(value), WsgiToAsgi) and value.wsgi_application is found
     }
     return next(iter(bridges.values())) if len(bridges) == 1 else found
@@ -170,8 +170,8 @@ def _checked(found: object, label: str) -> object:
 def is_asgi(found: object) -> bool:
     """Say whether *found* can be called as an ASGI application is.
 
-    What can't be looked at is none: a proxy such as ``flask.request`` outside of a request, or an object
-    whose ``__getattr__`` raises anything.
+    An object that raises when it is inspected is none: a proxy such as ``flask.request`` outside of a
+    request, or an object whose ``__getattr__`` raises.
     """
     try:
         return callable(found) and any(map(inspect.iscoroutinefunction, (found, type(found).__call__)))

@@ -2,10 +2,10 @@
 """The faults that are active, in the process that serves the management port.
 
 Theory of operation. A fault is for the workers that serve when it is asked for, by their process ids. So a
-worker that replaces another has no fault, unless the fault is for new workers too. A fault whose workers have
-all ended is over. The version grows with each change: it tells the supervisor when to pass the faults on to
-the workers. The end of a fault by its time is no change. Workers know it by themselves, from the clock that
-all processes of a machine share.
+worker that replaces another has no fault, unless the fault is for new workers too. A fault is over when all
+its workers have ended. The version grows with each change, so that the supervisor knows when to pass the
+faults on to the workers. When the time of a fault is up, that is no change: each worker knows it by the
+clock, which all processes of a machine share.
 """
 
 import itertools
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FaultBoard", "RequestedFault"]
 
-# Each costs a thread of each of its workers.
+# Each fault costs a thread in each of its workers.
 _MOST = 32
 
 
 @dataclass(frozen=True)
 class RequestedFault:
-    """A fault until it is over, *until* a time of ``time.monotonic``.
+    """A fault that was asked for; it is over at *until*, a time of ``time.monotonic``.
 
     *workers* has the process ids of the workers that have it; None stands for all, also for later ones.
     """
@@ -44,7 +44,7 @@ class RequestedFault:
         return self.workers is None or pid in self.workers
 
     def told(self) -> dict[str, Any]:
-        """Return what there is to know of it, for JSON."""
+        """Return its description, for JSON."""
         return {
             "id": self.id,
             **self.fault.values(),
@@ -67,7 +67,7 @@ class FaultBoard:
         self._telling = threading.Lock()
 
     def add(self, fault: "Fault", pids: Iterable[int]) -> RequestedFault:
-        """Ask for *fault*; *pids* are the workers that serve now, of which it chooses.
+        """Ask for *fault*; it chooses among *pids*, the workers that serve now.
 
         Raises:
             LookupError: it chooses none of them.
@@ -120,7 +120,7 @@ class FaultBoard:
         )
 
     def _tell(self) -> None:
-        with self._telling:  # what was read last is taken last
+        with self._telling:  # so the latest orders are passed on last
             self.changed()
 
     def _forget_expired(self) -> None:

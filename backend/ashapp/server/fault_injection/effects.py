@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What faults do that are not about requests: each has a thread until it is over."""
+"""The effects of faults that are not about requests. Each fault has a thread until it is over."""
 
 import asyncio
 import hashlib
@@ -19,9 +19,9 @@ __all__ = ["ActiveFault", "run"]
 _log = logging.getLogger("ashapp.server")
 
 _MIB = 1 << 20
-# Seconds for the answer to whoever has asked for a crash, where the management port is of the same process.
+# Seconds for the answer to the client that has asked for a crash, if this process serves the management port.
 _LAST_WORDS = 0.2
-# The exit code that a shell tells of SIGKILL.
+# The exit code of a shell for SIGKILL.
 _KILLED = 137
 
 
@@ -49,7 +49,7 @@ class ActiveFault:
 
 
 def run(planted: ActiveFault, loop: asyncio.AbstractEventLoop) -> None:
-    """Do what the fault does in a process with this event *loop*, and return when it is over."""
+    """Have the effect of the fault in a process with this event *loop*, and return when it is over."""
     match planted.fault:
         case Crash():
             _crash()
@@ -87,7 +87,7 @@ def _hold(planted: ActiveFault, mib: int) -> None:
         for _ in range(mib):
             if not planted.seconds_left:
                 break
-            held.append(b"x" * _MIB)  # of zeros the kernel would only make a promise
+            held.append(b"x" * _MIB)  # for zeros the kernel would not set memory aside
     except MemoryError:
         _log.warning("Fault %s: there is no memory for more than %d MiB", planted.id, len(held))
     planted.wait()

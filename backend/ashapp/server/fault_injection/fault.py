@@ -31,7 +31,7 @@ _EXAMPLES = "such as /users/<id> or /api/<path:rest>"
 
 def _rule(text: str) -> str:
     try:
-        # What is wrong with the arguments of a converter shows only where a path is looked at.
+        # Wrong arguments of a converter are noticed only when a path is matched.
         for value in ("1", "1.0"):
             _adapter(text).test(_VARIABLE.sub(value, text))
     except Exception as error:
@@ -56,7 +56,7 @@ _WORKER = Kind("must be 'all', 'one' or the process id of a worker", _worker)
 
 
 class Fault(Record):
-    """What all faults have: how long they last, in seconds, and which workers have them."""
+    """The keys of all faults: how long they last, in seconds, and which workers have them."""
 
     # A client writes JSON, which has numbers and truth values.
     _is_strict = True
@@ -71,13 +71,13 @@ class Fault(Record):
             raise ValueError(f"new_workers = true goes with worker = 'all' only, not with {self.worker!r}")
 
     def __str__(self) -> str:
-        """Return its kind and what has been asked of it, for the log."""
+        """Return its kind and its keys, for the log."""
         own = {name: value for name, value in self.values().items() if name not in Fault.fields}
         return " ".join([self.kind, *(f"{name}={value}" for name, value in own.items() if value is not None)])
 
 
 class OfRequests(Fault):
-    """What faults of requests have: the share of requests, and their rule; None stands for all."""
+    """The keys of faults of requests: the share of requests, and their rule; None stands for all."""
 
     rate: float = field(number(0, 1, is_open=True, is_whole=False), 1.0)
     route: str | None = field(text(_rule), None)
@@ -107,7 +107,7 @@ class Error(OfRequests):
 
 
 class Unready(Fault):
-    """The worker says that it is not ready, and serves."""
+    """The worker says that it is not ready, but still serves."""
 
     kind: Literal["unready"] = field(choice("unready"), "unready")
 
@@ -138,7 +138,7 @@ class Block(Fault):
     kind: Literal["block"] = field(choice("block"), "block")
 
 
-#: The faults that there are, by the name of their kind.
+#: The classes of faults by the name of their kind.
 KINDS: dict[str, type[Fault]] = {
     kind.fields["kind"].default: kind for kind in (Latency, Error, Unready, Crash, Cpu, Memory, Block)
 }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """`Injector`: the faults of a worker, and the ASGI layer for faults of requests.
 
-Theory of operation. There is an injector only where faults are switched on; it is inside the observer, so
-what it does is logged and counted. Each fault has a thread until it is over. Faults come and go on any
+Theory of operation. There is an injector only if faults are switched on. It is inside the observer, so its
+delays and answers are logged and counted. Each fault has a thread until it is over. Faults come and go on any
 thread, as the loop may be blocked by one. The loop reads a tuple that is replaced as a whole.
 """
 
@@ -34,7 +34,7 @@ _chance = random.Random()  # noqa: S311 - no secret
 
 
 class Injector:
-    """Does the faults of this worker to the ASGI application *app*; *registry* has the counts of them.
+    """Injects the faults of this worker into the ASGI application *app*, and counts them in *registry*.
 
     It is a monitor of the worker's health, and ``unready`` is a condition of it.
     """
@@ -62,7 +62,7 @@ class Injector:
         self._loop = None
 
     def take(self, orders: str) -> None:
-        """Have the faults of *orders*, by `FaultBoard.orders`, and no others. From any thread."""
+        """Take the faults of *orders* (`FaultBoard.orders`) in place of the present ones. From any thread."""
         if self._loop is None:
             return
         wanted = {
@@ -86,7 +86,7 @@ class Injector:
         return next((f"the injected fault {id_}" for id_ in found), None)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass a scope on, late or not at all where a fault says so."""
+        """Pass a scope on, unless a fault delays or answers it."""
         met = self._met(scope)
         return self._afflict(met, scope, receive, send) if met else self._app(scope, receive, send)
 
@@ -99,7 +99,7 @@ class Injector:
         return rest
 
     def _met(self, scope: Scope) -> list[OfRequests]:
-        """Return the faults that a request or a WebSocket meets."""
+        """Return the faults for a request or a WebSocket."""
         if not self._of_requests or scope["type"] == "lifespan":
             return []
         path = below(scope.get("root_path"), scope["path"])

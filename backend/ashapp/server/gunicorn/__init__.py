@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Coming from gunicorn: what its settings and its options are called here."""
+"""For those who come from gunicorn: its settings and options, and ours in their place."""

@@ -20,12 +20,12 @@ __all__ = ["COUNTERPARTS", "SECTIONS", "Counterpart"]
 
 _PORT = 8000  # gunicorn's own, where a host is given alone
 
-# What gunicorn understands, in lower case, as that it is to be spoken.
+# Values by which gunicorn speaks the PROXY protocol, in lower case.
 _PROXY_VERSIONS = {"true", "1", "auto", "v1", "v2"}
 
 
 class Counterpart(NamedTuple):
-    """What stands for a setting of gunicorn.
+    """The counterpart of a setting of gunicorn.
 
     *setting* is its name here, empty if there is none. *note* says what differs, or what to do instead.
     *convert* returns the settings for a value, or nothing where this value has no counterpart.
@@ -66,7 +66,7 @@ def _bind(value: Any) -> dict[str, Any]:
 
 
 def _address(text: str) -> str:
-    """Return an address that is written for gunicorn as it is written for us."""
+    """Return an address of gunicorn's as it is written here."""
     text = text.removeprefix("tcp://")
     kind, _, rest = text.partition(":")
     if kind in {"unix", "fd"}:
@@ -85,7 +85,7 @@ def _access_format(value: Any) -> dict[str, Any]:
 
 
 def _trusted(value: Any) -> str:
-    """Return the addresses of *value*, and whoever comes by a UNIX domain socket, as gunicorn trusts."""
+    """Return the addresses of *value*, and "unix": gunicorn trusts the peers of UNIX domain sockets."""
     addresses = [each.strip() for each in (value.split(",") if isinstance(value, str) else value)]
     return "*" if "*" in addresses else ",".join([*filter(None, addresses), "unix"])
 

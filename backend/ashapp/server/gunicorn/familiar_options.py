@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tells what replaces an option of gunicorn, uvicorn or Flask that somebody types by habit."""
+"""Names the option to use in place of a familiar one of gunicorn, uvicorn or Flask."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from ashapp.server.gunicorn.counterparts import COUNTERPARTS
 
 __all__ = ["what_is_here"]
 
-# gunicorn's options that are not called as their settings are.
+# gunicorn's options whose names differ from those of their settings.
 _GUNICORNS: Mapping[str, str] = {
     "-D": "daemon",
     "-R": "enable_stdio_inheritance",
@@ -52,7 +52,7 @@ _OF_OTHERS: Mapping[str, str] = {
 
 
 def what_is_here(option: str) -> str:
-    """Return whose *option* it is, and what to use instead; empty for one that nobody has."""
+    """Return whose *option* it is, and what to use instead; empty for an unknown one."""
     if option in _OF_OTHERS:
         return _OF_OTHERS[option]
     name = _GUNICORNS.get(option, option.removeprefix("--").replace("-", "_"))

@@ -13,11 +13,11 @@ from ashapp.server.gunicorn.counterparts import COUNTERPARTS
 
 __all__ = ["read_gunicorn_file", "settings_file"]
 
-# What several settings of gunicorn add to.
+# Settings to which several settings of gunicorn add.
 _LISTS = {"forwarded_allow_ips"}
-# What became of these is seen by the names here.
+# Settings of gunicorn whose new names say enough.
 _PLAIN = {"bind", "wsgi_app"}
-# Words in the names of classes of workers that take no notice of ``threads``.
+# Words in the names of worker classes that ignore ``threads``.
 _WITHOUT_THREADS = ("gevent", "eventlet", "tornado", "uvicorn", "asgi")
 
 
@@ -41,7 +41,7 @@ def read_gunicorn_file(path: Path) -> dict[str, Any]:
 
 
 def _spec(path: Path) -> ModuleSpec:
-    """Return what Python itself would know of the file; from 3.15 on it asks for that."""
+    """Return the spec of the file as a module: Python 3.15 requires one."""
     return ModuleSpec("__config__", SourceFileLoader("__config__", str(path)), origin=str(path))
 
 

@@ -145,8 +145,7 @@ class _Run:
         return ValueError("it returned False") if result is False else None
 
     async def _result(self) -> object:
-        """Return the function's result, or the exception that it raises: a task can't hold every
-        exception."""
+        """Return the function's result, or the exception that it raises: a task can't hold all of them."""
         try:
             function = self._check.function
             result = function() if inspect.iscoroutinefunction(function) else await self._on_thread()

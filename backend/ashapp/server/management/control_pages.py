@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the control socket answers to ``/status``, ``/stacks``, ``/reload`` and ``/scale``."""
+"""The pages of the control socket: ``/status``, ``/stacks``, ``/reload`` and ``/scale``."""
 
 import os
 import signal
@@ -18,14 +18,14 @@ from ashapp.server.worker_status.workers import Workers
 __all__ = ["Control", "ControlPages"]
 
 _METHODS = {"/status": "GET", "/stacks": "GET", "/reload": "POST", "/scale": "POST"}
-# Seconds that workers have to tell their stacks: their loops may be blocked, their threads are not.
+# Seconds for workers to send their stacks. A thread does that, so a blocked loop does not matter.
 _PATIENCE = 5.0
 _MOST_WORKERS = 1000
 _ALONE = "This service is one process, without a supervisor: start it with --supervisor or several --workers."
 
 
 class Control:
-    """What operators want of a supervisor: a number of *workers*, and their stacks. It looks in each round.
+    """The wishes of operators: a number of *workers*, and their stacks. The supervisor looks in each round.
 
     From any thread.
     """

@@ -29,7 +29,7 @@ def serving(settings: Settings, workers: Workers | None, control: Control | None
     """Serve the control socket until the block ends. *control* is None where there is no supervisor.
 
     Raises:
-        StartupError: the socket that the settings name can't be had.
+        StartupError: the socket of the settings can't be bound.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -50,7 +50,7 @@ def serving(settings: Settings, workers: Workers | None, control: Control | None
 
 
 def _path(setting: str) -> Path | None:
-    """Return where the socket is to be; None for nowhere."""
+    """Return the path for the socket; None for no socket."""
     if setting == "off":
         return None
     return make_control_folder() / f"{os.getpid()}.sock" if setting == "auto" else Path(setting)

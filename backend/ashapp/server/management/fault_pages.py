@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """``/faults`` of the management port: ask for faults, list them, clear them.
 
-Only JSON is taken. A page of some other site in the browser of an operator could send a form there.
+Only JSON is accepted: a page of another site in an operator's browser could send a form, but no JSON.
 """
 
 import re

@@ -34,7 +34,7 @@ class ManagementPages:
 
             self._paths = sorted([*_PATHS, FAULTS])
             self._fault_page = functools.partial(fault_page, workers, workers.faults)
-        #: All that the service counts, and the application with prometheus-client.
+        #: The metrics of the service, and those of the application in prometheus-client.
         self.registry = CollectorRegistry()
         self.registry.register(Gauges(workers))
         self.registry.register(workers)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The management port: metrics, and how each worker is, for those who run the service. Never public.
+"""The management port: metrics and the state of each worker, for operators. Never public.
 
 It is served by threads of the main process, so it answers while the loop of a worker is stalled, and in the
-supervisor of several workers it speaks for all of them. Its server is the one of the standard library that
-prometheus-client uses too: what asks here is a scraper or a person, not the public.
+supervisor of several workers it speaks for all of them. It uses the standard library's server, as
+prometheus-client does: its clients are a scraper or a person, not the public.
 """
 
 import os
@@ -44,9 +44,9 @@ STALLED = 5.0
 def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
     """Serve the management port until the block ends; yield the workers that it shows, and its URLs.
 
-    If it is off, and OpenTelemetry sends no metrics, there are none. It is called before there are workers
-    and before the application is imported, as both look for the folder that they count in. Raises
-    `StartupError` if the port can't be had.
+    If the port is off, and OpenTelemetry sends no metrics, there are neither. To be called before there are
+    workers and before the application is imported: both look for the folder in which they count. Raises
+    `StartupError` if the port can't be bound.
     """
     port = settings.management_port
     if port == "off" and not is_asked_for("METRICS", os.environ):
@@ -72,14 +72,14 @@ def serving(settings: Settings) -> Iterator[tuple[Workers | None, list[str]]]:
 
 
 def _sending(registry: CollectorRegistry) -> AbstractContextManager[object]:
-    """Send the metrics while it is entered, if that is asked for."""
+    """Send the metrics by OpenTelemetry during the block, if its variables ask for that."""
     maker = "ashapp.observe.metrics.export:MetricsExport"
     return if_asked_for("METRICS", os.environ, maker, registry=registry) or nullcontext()
 
 
 @contextmanager
 def answering(sock: socket.socket, application: WsgiApplication, thread: str) -> Iterator[None]:
-    """Answer what comes to *sock*, which listens, with *application* until the block ends.
+    """Serve *application* at *sock*, which listens, until the block ends.
 
     It is for a few clients, not for the public. A *thread* of this name waits for them.
     """
@@ -94,7 +94,7 @@ def answering(sock: socket.socket, application: WsgiApplication, thread: str) ->
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Answers each connection on a thread of its own, without looking for the end now and then."""
+    """Answers each connection on a thread of its own. It does not poll for its end."""
 
     daemon_threads = True
 
@@ -117,14 +117,14 @@ class _Server(ThreadingMixIn, WSGIServer):
             self.handle_request()
 
     def end(self) -> None:
-        """Let `serve` return: what it waits for is a connection. From another thread."""
+        """Let `serve` return, by a connection to itself. From another thread."""
         self._is_ending = True
         self._knock.settimeout(_PATIENCE)
         with self._knock, suppress(OSError):  # others wait already
             self._knock.connect(self.socket.getsockname())
 
     def get_request(self) -> Any:
-        """Accept a connection. Where no descriptor is left, wait a moment: the connection stays queued."""
+        """Accept a connection. If no descriptor is left, wait a moment: the connection stays queued."""
         try:
             accepted, address = super().get_request()
         except OSError:
@@ -133,14 +133,14 @@ class _Server(ThreadingMixIn, WSGIServer):
         return accepted, address or ("unix", 0)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer on a thread, or where the system gives no more of them on this one."""
+        """Answer on a new thread; on this one, if the system gives no more threads."""
         try:
             super().process_request(request, client_address)
         except RuntimeError:
             self.process_request_thread(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Take no notice of clients that come and go."""
+        """Ignore errors of connections."""
 
 
 class _Handler(WSGIRequestHandler):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What answers or changes a scope before the application sees it: see ``front``."""
+"""Layers that answer or change a scope before the application sees it: see ``front``."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The hosts that the service answers for.
 
-An application that makes links from the ``Host`` header, as for a new password, would otherwise put into them
-whatever host a client names.
+Without this list a client may name any host, and an application that makes links from the ``Host`` header, as
+for a new password, would put that host into them.
 """
 
 import re

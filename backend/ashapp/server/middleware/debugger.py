@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""What ``ashapp dev`` shows of an error: Werkzeug's debugger, which runs a developer's code in its frames.
+"""The debugger of ``ashapp dev``: Werkzeug's, which runs a developer's code in the frames of an error.
 
-Theory of operation. In debug mode Flask lets out what a view raises. `Traced` is around the application's own
-``wsgi_app``, and answers with the page of the debugger. It is marked as nonblocking, so async views stay on
-the loop, as in production. The page's own requests, which run code, or wait after a wrong PIN, don't reach
-the application: `DebuggerFront` serves them on threads.
+Theory of operation. In debug mode Flask does not handle exceptions of views. `Traced` is around the
+application's own ``wsgi_app``, and answers with the page of the debugger. It is marked as nonblocking, so
+async views stay on the loop, as in production. The requests of that page run code, or wait after a wrong PIN.
+They don't reach the application: `DebuggerFront` serves them on threads.
 
-Code is run for a peer on this machine alone, whom no proxy stands for, that names this machine as the host
-(against DNS rebinding; Werkzeug) and knows the PIN, which is told in the terminal. Without a PIN no code is
-run at all. ``ashapp serve`` never makes a `Debugger`.
+Code is run only for a peer on this machine that is no proxy, names this machine as the host (Werkzeug's
+protection against DNS rebinding), and knows the PIN from the terminal. Without a PIN no code is run at all.
+``ashapp serve`` never makes a `Debugger`.
 """
 
 import ipaddress
@@ -44,7 +44,7 @@ _log = logging.getLogger("ashapp.server")
 _OWN = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # noqa: PTH118, PTH120 - as in frames
 _FAILED = "ashapp.failed"
 _PRESERVE = "werkzeug.debug.preserve_context"
-# Headers that a proxy adds: then the peer is not the client.
+# Headers of proxies: with one of them the peer is not the client.
 _FORWARDED = {b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"}
 # Threads for the requests of the page.
 _THREADS = 4
@@ -60,12 +60,12 @@ class Debugger(DebuggedApplication):
     def answer(
         self, error: Exception, contexts: list[Any], environ: Environ, start_response: Any
     ) -> Iterable[bytes]:
-        """Answer with the page for *error*; its code is run in *contexts*."""
+        """Answer with the page for *error*. The page runs code in *contexts*."""
         environ[_FAILED] = error, contexts
         return self.debug_application(environ, start_response)
 
     def around(self, found: object, app: Flask | None) -> object:
-        """Return what was *found* with this around it; *app*, its Flask application, gets debug mode."""
+        """Return *found* with the debugger around it. *app*, its Flask application, gets debug mode."""
         if app is not None:
             app.debug = True
             app.wsgi_app = Traced(app.wsgi_app, self)  # type: ignore[method-assign]
@@ -73,7 +73,7 @@ class Debugger(DebuggedApplication):
         return found if isinstance(found, WsgiToAsgi) else Traced(found, self)  # type: ignore[arg-type]
 
     def in_front_of(self, app: AsgiApplication) -> AsgiApplication:
-        """Return *app* behind what serves the requests of the page."""
+        """Return *app* behind a layer that serves the requests of the page."""
         return DebuggerFront(app, self)
 
     def _raise(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -88,7 +88,7 @@ class Debugger(DebuggedApplication):
 
 @nonblocking
 class Traced:
-    """The layer around *wsgi_app* that answers with *debugger* for what that raises."""
+    """The layer around *wsgi_app*: its exceptions are answered by *debugger*."""
 
     def __init__(self, wsgi_app: WsgiApplication, debugger: Debugger) -> None:
         self.wsgi_app = wsgi_app
@@ -112,7 +112,7 @@ class Traced:
 class DebuggerFront:
     """An ASGI application in front of *app* that serves the requests of the debugger's page.
 
-    Where the startup of *app* fails, it serves the reason.
+    If the startup of *app* fails, it serves the reason.
     """
 
     def __init__(self, app: AsgiApplication, debugger: Debugger) -> None:
@@ -163,7 +163,7 @@ def _is_loopback(address: str | None) -> bool:
 
 
 class _Broken:
-    """Stands for an application that can't be loaded; raises why, with *trace*, its own part of the stack."""
+    """Stands for an application that can't be loaded: raises why, with *trace*, its part of the stack."""
 
     def __init__(self, error: BaseException, trace: TracebackType | None) -> None:
         self._error = error if isinstance(error, Exception) else RuntimeError(f"it exits: {error}")
@@ -187,7 +187,7 @@ def find_or_explain(target: str) -> object:
 
 
 def _own_trace(trace: TracebackType | None) -> TracebackType | None:
-    """Return *trace* from where it leaves this package and what imports modules."""
+    """Return *trace* without its first part, in this package and the import system."""
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
         if not name.startswith(("<frozen", _OWN)) and "importlib" not in name:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """`Front`: what every connection scope passes before the application.
 
-Theory of operation. A plain request needs nothing but to be observed. So all that may be special about it is
-asked here, in this order, before anything is wrapped around it:
+Theory of operation. A plain request only needs to be observed. So these questions are asked here, in this
+order, before any layer is wrapped around it:
 
 1. a probe is answered, neither logged nor counted, whatever else is in the request;
 2. forwarded headers of a trusted proxy change the scope, and those of any other peer are removed from it;
@@ -31,11 +31,11 @@ _RETRY = ((b"retry-after", b"1"),)
 
 
 class Front:
-    """An ASGI application in front of *app*, whose lifespan it follows to know when it is ready.
+    """An ASGI application in front of *app*. It knows by the lifespan of *app* when that is ready.
 
-    *checks* maps the path of a probe to a function that returns a reason to fail, or None. *proxies* and
-    *hosts* are None where no forwarded header is looked at, and where all hosts are served. *sinks* are told
-    of each request and each WebSocket.
+    *checks* maps the path of a probe to a function that returns a reason to fail, or None. *proxies* is None
+    if forwarded headers are ignored, *hosts* is None if all hosts are served. *sinks* get each request and
+    each WebSocket.
     """
 
     def __init__(  # noqa: PLR0913 - what is optional by keyword
@@ -62,18 +62,18 @@ class Front:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass *scope* on to the application, or answer it.
 
-        It returns the coroutine of the application, and makes none of its own.
+        It returns the coroutine of the application, and adds none.
         """
         if scope["type"] == "lifespan":
             return self._follow_lifespan(scope, receive, send)
         return self._answer(scope, receive, send) or self._serve(scope, receive, send)
 
     def begin(self, exchange: Exchange) -> Awaitable[None] | None:
-        """Pass a request on without a task; return what is to be awaited in one, if there is anything."""
+        """Begin a request without a task. Return what a task must await, or None."""
         return self._answer(exchange.scope, exchange.receive, exchange.send) or self._serve.begin(exchange)
 
     def _answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None] | None:
-        """Answer what is not for the application."""
+        """Answer scopes that are not for the application."""
         if scope["type"] == "http":
             root, path = scope.get("root_path"), scope["path"]
             check = self._checks.get(below(root, path) if root else path)
@@ -129,7 +129,7 @@ async def answer_probe(method: str, check: Condition, send: Send) -> None:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with 400; RFC 9110, 7.4 would have 421, but that invites to try again."""
+    """Answer with 400. RFC 9110, 7.4 has 421, but that invites clients to try again."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1000, "reason": "not served for this host"})

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What the operating system does with a process: signals, sockets, descriptors, memory, process 1."""
+"""The operating system: signals, sockets, descriptors, memory, the duties of process 1, systemd."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What a process may inherit from who has started it, and no service can work with.
+"""Mends what a process may inherit from its parent and a service can't work with.
 
-Without one of the standard files (``serve >&-``) the first socket that is opened becomes it, and what a
-library or a child prints goes to a client. A child whose SIGCHLD is ignored leaves no exit code.
+If a standard file is closed (``serve >&-``), the first socket gets its number, and a client gets what a
+library or a child prints. If SIGCHLD is ignored, children leave no exit code.
 """
 
 import os
@@ -15,7 +15,7 @@ _STANDARD_FILES = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 def open_standard_files() -> None:
-    """Let those of the three standard files that are closed lead to nowhere."""
+    """Open the null device for each of the three standard files that is closed."""
     for fd, (name, mode) in enumerate(_STANDARD_FILES):
         try:
             os.fstat(fd)
@@ -26,11 +26,11 @@ def open_standard_files() -> None:
 
 
 def heed_children() -> None:
-    """Ask the system for the exit codes of children, where these would be thrown away. On the main thread."""
+    """Have the system keep the exit codes of children, even if SIGCHLD was ignored. On the main thread."""
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def let_signals_through() -> None:
-    """Block no signals: the image's entry point holds some back while the interpreter starts."""
+    """Unblock all signals: the image's entry point blocks some while the interpreter starts."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

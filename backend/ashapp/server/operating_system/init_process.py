@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The duties of the first process of a container, for a server that was started as such.
+"""The duties of process 1 of a container, for a server that was started as such.
 
 Theory of operation. Process 1 of a container inherits every orphan, and must wait for it, or the orphan stays
 as a zombie. No signal ends process 1 by default. If a server waited for any child, it would take exit codes
@@ -43,14 +43,14 @@ def below_init() -> int | None:
             code = _reap(child)
             if code is not None:
                 return code if code >= 0 else 128 - code
-        # A terminal's signals come from the kernel (sigaction(2), si_code), and to the child as well.
+        # Signals of a terminal come from the kernel (sigaction(2), si_code): the child gets them, too.
         elif info.si_code <= 0:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, info.si_signo)
 
 
 def _reap(child: int) -> int | None:
-    """Wait for all that have ended; return the exit code of *child* if it is among them."""
+    """Reap all children that have ended; return the exit code of *child* if it is among them."""
     code = None
     with contextlib.suppress(ChildProcessError):
         while True:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Keeps the sockets of the service from processes that an application forks.
+"""Keeps processes that an application forks from holding sockets of the service.
 
-Theory of operation. A forked child has all descriptors of its parent, and may live for days. Meanwhile the
-port of a service that has ended would be taken, with nobody to accept, and a connection that the service has
-closed would look open to its client. So in the child these descriptors refer to the null device. They are not
-closed: the child has copies of the objects that they belong to. Those would close them again, and by then the
-number may be another file's.
+Theory of operation. A forked child has all descriptors of its parent, and may live for days. When the service
+has ended, the child would keep its port, and not accept. A connection that the service has closed would look
+open to its client. So in the child these descriptors refer to the null device. They are not closed: the child
+has copies of the socket objects, which would close them a second time, when the number may belong to another
+file.
 """
 
 import os
@@ -22,7 +22,7 @@ _sources: list[Callable[[], Iterable[int]]] = []
 def kept_from_children(source: Callable[[], Iterable[int]]) -> Iterator[None]:
     """Keep the descriptors that *source* returns from children that are forked within the block.
 
-    *source* is called in the child, on the only thread that this has.
+    *source* is called in the child, on its only thread.
     """
     _sources.append(source)
     try:

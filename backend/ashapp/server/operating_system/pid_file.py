@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The file that tells the id of the service's main process, for those who signal it."""
+"""The file with the id of the service's main process, for programs that send it signals."""
 
 import contextlib
 import os

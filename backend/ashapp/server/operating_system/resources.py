@@ -38,11 +38,11 @@ def allow_open_files() -> int:
 
 
 def give_back_freed() -> bool:
-    """Have the C library give large blocks back when they are freed; return whether it can.
+    """Have the C library return large freed blocks to the system; return whether it can.
 
-    glibc learns from each large block that is freed to keep the next one (mallopt(3), "M_MMAP_THRESHOLD"), so
-    after some large bodies a container would run out of memory. Thresholds that are set end the learning.
-    Where an environment variable has set them, they stay.
+    When a large block is freed, glibc raises the size from which it returns blocks (mallopt(3),
+    "M_MMAP_THRESHOLD"). So after some large bodies a container would run out of memory. A threshold that is
+    set stays as it is. One that an environment variable has set is left alone.
     """
     if any(name in os.environ for name in _MALLOC_VARIABLES):
         return False

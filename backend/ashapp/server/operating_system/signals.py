@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What signals do to the processes of the service, and to those that an application starts.
+"""Handlers of signals, in the processes of the service and in those that an application starts.
 
-Theory of operation. Programs that a process executes ignore the signals that it ignores (``SIG_IGN``), and
-its forked children keep its handlers. So signals that have no effect are handled, by a function that only
-notes them: ``exec`` gives back their default, and a forked child gets back what there was before. A handler
-of the application is called after ours, whenever it was installed: neither keeps the other from its work.
+Theory of operation. A program that a process executes inherits ignored signals (``SIG_IGN``), and a forked
+child inherits handlers. So signals without an effect here are not ignored, but handled by a function that
+only notes them. ``exec`` then restores their default, and a forked child gets the handlers back that there
+were before. A handler of the application is called after ours, whenever it was installed: neither replaces
+the other.
 """
 
 import atexit
@@ -26,7 +27,8 @@ Handler = Callable[[int, FrameType | None], Any]
 
 # Operators of WSGI servers send these to reopen logs, to upgrade programs and to change workers.
 _OUTLIVED = {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
-# A terminal sends these to jobs that it has lost, or that are in the background: there they have an effect.
+# A terminal sends these to jobs that it has lost, and to jobs in the background: at a terminal they have an
+# effect.
 _OF_TERMINAL = {signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU}
 
 _noted: deque[signal.Signals] = deque()
@@ -35,10 +37,10 @@ _dispositions: dict[int, "_Disposition"] = {}
 
 
 def outlive() -> None:
-    """Let no signal end this process that operators of WSGI servers send for other reasons.
+    """Let this process survive the signals that operators of WSGI servers send for other reasons.
 
-    On the main thread. What has another disposition than the default keeps it. SIGABRT ends the process after
-    the stacks of all threads have been written.
+    On the main thread. A signal with another disposition than the default keeps that. SIGABRT ends the
+    process after the stacks of all threads have been written.
     """
     with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):  # there is no standard error
         if not faulthandler.is_enabled():
@@ -174,7 +176,7 @@ _mask = _Mask()
 
 
 def _block() -> None:
-    """Hold back what comes while there is a fork: the interpreter of the child would forget it."""
+    """Block signals during a fork: the interpreter of the child would lose them."""
     _mask.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _dispositions)
 
 
@@ -185,7 +187,7 @@ def _unblock() -> None:
 def _reset_in_child() -> None:
     """Give a forked child the dispositions that it would have below another server.
 
-    And let its signals not wake the loop of its parent, which would have to be told of them by one socket.
+    Also separate it from the socket by which signals wake the loop of its parent.
     """
     with contextlib.suppress(ValueError):  # of a thread that is not the main one, for the interpreter
         signal.set_wakeup_fd(-1)

@@ -29,7 +29,7 @@ _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 class SocketFile(NamedTuple):
-    """The file of a UNIX domain socket, as it was when it was looked at.
+    """The identity of the file of a UNIX domain socket.
 
     The next file of that name may get the same inode, so the time of the last modification counts too.
     """
@@ -78,7 +78,7 @@ def bound(settings: Settings) -> Iterator[list[socket.socket]]:
 
 
 def socket_files(addresses: Iterable[Address]) -> list[SocketFile]:
-    """Return the files that there are of the UNIX domain sockets among *addresses*."""
+    """Return the files of those UNIX domain sockets among *addresses* that exist."""
     files = [SocketFile.of(each.path) for each in addresses if isinstance(each, UnixAddress)]
     return [file for file in files if file is not None]
 
@@ -158,7 +158,7 @@ def _inherited(fd: int) -> socket.socket:
 
 
 def unix(address: UnixAddress) -> socket.socket:
-    """Bind a UNIX domain socket, in place of one that a service has left behind.
+    """Bind a UNIX domain socket. One that a service has left behind is replaced.
 
     Raises:
         StartupError: it can't be made, or another process listens there, or the file is no socket.
@@ -191,7 +191,7 @@ def _name_or_number(text: str) -> str | int | None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket of a service that is gone. What is in use, or is no socket, stays."""
+    """Remove the socket of a service that is gone. A socket in use, or a file that is no socket, stays."""
     file = SocketFile.of(path)
     if file is None:
         return

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What systemd passes to a service, and what it is told: sockets, readiness, signs of life.
+"""The interface to systemd: it passes sockets, and gets readiness and signs of life.
 
-See sd_listen_fds(3), sd_notify(3) and sd_watchdog_enabled(3). Each is asked for by variables of the
-environment; where they are not set, nothing is done. There is no library for it: the protocols are a few
-variables and one datagram.
+See sd_listen_fds(3), sd_notify(3) and sd_watchdog_enabled(3). Variables of the environment ask for each;
+without them nothing is done. No library is needed: the protocols are a few variables and one datagram.
 """
 
 import contextlib
@@ -16,12 +15,12 @@ __all__ = ["ServiceManager", "notify", "passed_descriptors"]
 # The first descriptor that is passed (SD_LISTEN_FDS_START).
 _FIRST = 3
 _MICROSECONDS = 1_000_000
-# Seconds that a manager has to take what it is told.
+# Seconds that systemd has to take a message.
 _PATIENCE = 1.0
 
 
 def passed_descriptors() -> list[int]:
-    """Return the descriptors of the sockets that this process has been started with, by systemd.
+    """Return the descriptors of the sockets that systemd has started this process with.
 
     Processes that are started from here don't have them.
     """
@@ -36,7 +35,7 @@ def passed_descriptors() -> list[int]:
 
 
 def notify(*states: str) -> bool:
-    """Tell systemd, as in ``notify("READY=1")``; return whether it has asked to be told, and has been."""
+    """Send systemd a message, as in ``notify("READY=1")``; return whether it wanted and got it."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
@@ -52,7 +51,7 @@ def notify(*states: str) -> bool:
 
 
 class ServiceManager:
-    """Tells systemd how the service is, and that this process lives, where it asks (``WatchdogSec=``)."""
+    """Tells systemd the state of the service, and, with ``WatchdogSec=``, that this process lives."""
 
     def __init__(self) -> None:
         self._told = ""

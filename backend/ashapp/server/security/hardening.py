@@ -28,13 +28,13 @@ def forbid_debug_variable() -> list[str]:
 
 
 def harden(found: object, settings: Settings, mounted: Iterable[object] = ()) -> list[str]:
-    """Harden what is to be served, with all that is wrapped or mounted in it; return warnings.
+    """Harden an application, with all applications that are wrapped or mounted in it; return warnings.
 
-    *mounted* are applications beside it.
+    *mounted* are the applications beside it.
 
     A developer may have debug mode. The operator's SECRET_KEY is for the outermost application. Raises
-    `StartupError` if Werkzeug's debugger is in it, or in production a weak key, old keys that are still
-    accepted among them.
+    `StartupError` for Werkzeug's debugger and, in production, for a weak key, also an old one that is still
+    accepted.
     """
     parts = [part for each in (found, *mounted) for part in layers(each)]
     if not settings.debug and any(map(_is_debugger, parts)):
@@ -74,7 +74,7 @@ def _forbid_debug(app: Flask, label: str) -> list[str]:
 
 
 def _require_strong_key(app: Flask, label: str, settings: Settings, given: str | None = None) -> list[str]:
-    """Return warnings of the SECRET_KEY of *app*; *given* takes the place of none, and of a weak one."""
+    """Return warnings about the SECRET_KEY of *app*; *given* replaces a missing and a weak one."""
     warnings = []
     if given is not None and (not app.secret_key or is_weak(app.secret_key)):
         if app.secret_key and not is_weak(given):

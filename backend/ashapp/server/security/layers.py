@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The layers of a WSGI application: itself, what it wraps, what is mounted in it, and so on.
 
-No standard says where a middleware keeps what it wraps. So every callable that a callable refers to is
-looked at: in its attributes, closures, bound and partial arguments, and in the globals that a function names.
-No code of the application is run.
+No standard says where a middleware keeps the application that it wraps. So every callable is looked at to
+which a callable refers: by its attributes, closures, bound and partial arguments, and by the globals that a
+function names. No code of the application is run.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from ashapp.bridge import WsgiToAsgi
 
 __all__ = ["layers"]
 
-# No more objects are looked at: what holds more is no layer.
+# At most this many objects are looked at: what holds more is no layer.
 _MOST = 10_000
 
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 
 
 def layers(application: object) -> Iterator[object]:
-    """Yield *application* and what it is made of, from the outside in; Flask applications among it."""
+    """Yield *application* and its layers from the outside in, down to Flask applications."""
     seen = {id(application)}
     waiting = deque([application])
     while waiting and len(seen) < _MOST:
@@ -49,7 +49,7 @@ def _may_be_layer(part: object) -> bool:
 
 def _parts(layer: Any) -> Iterable[object]:
     kind = type(layer)
-    if issubclass(kind, Flask):  # its other attributes hold views, and whatever extensions keep
+    if issubclass(kind, Flask):  # its other attributes hold views and objects of extensions
         return [layer.wsgi_app]
     if issubclass(kind, WsgiToAsgi):
         return [layer.wsgi_application, *(mount.app for mount in layer.mounts.values())]
@@ -69,7 +69,7 @@ def _parts_of_function(function: FunctionType) -> Iterator[object]:
     yield from (function.__kwdefaults__ or {}).values()
     yield from list(vars(function).values())
     for name in function.__code__.co_names:
-        # Other functions that it calls are no layers, and lead to all of a program.
+        # Other functions that it calls are no layers, and would lead to the whole program.
         found = function.__globals__.get(name)
         if not isinstance(found, FunctionType):
             yield found

@@ -2,11 +2,11 @@
 """Take secrets out of the text of an exception, as far as they can be recognised.
 
 Theory of operation. Drivers put their arguments into the exceptions that they raise: a whole DSN, the headers
-of a request, the parameters of a statement. Nothing tells for certain which part of a text is a secret. So it
-is better to take out too much than too little: text where secrets usually are (in a URL before the host and
+of a request, the parameters of a statement. No rule tells for certain which part of a text is a secret. So it
+is better to remove too much than too little: text where secrets usually are (in a URL before the host and
 after the path, beside a name such as ``password``), text that looks like a secret (long, of letters and
-digits), and secrets that are variables of this process. Of several lines only the first is kept, as
-statements and their parameters come later.
+digits), and the secrets among this process's variables. Only the first line is kept, as statements and their
+parameters come later.
 """
 
 import os
@@ -18,9 +18,9 @@ __all__ = ["redact"]
 
 _MASK = "***"
 _REST = rf"\1{_MASK}"
-# Characters, that a line of the log and a cell of a table hold.
+# Characters: this much fits into a line of the log and a cell of a table.
 _LONGEST = 300
-# More is not looked at: patterns take their time.
+# Longer text is cut before it is searched: patterns take their time.
 _LONGEST_READ = 1000
 # Shorter values of variables are words, such as "yes".
 _SHORTEST_SECRET = 6
@@ -35,7 +35,7 @@ _USERINFO = r"(?i)\b([a-z][a-z0-9+.-]*://)([^\s'\"<>]*)@"
 
 _VALUE = r"""(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s,;&)\]}]+)"""
 _REPLACEMENTS = (
-    # Before the names: a key stands in an armour of dashes.
+    # Before the patterns for names: a key has an armour of dashes.
     (r"-----BEGIN.*", _MASK),
     (_USERINFO, rf"\1{_MASK}@"),
     # The query and the fragment of a URL.
@@ -53,7 +53,7 @@ _REPLACEMENTS = (
         _REST,
     ),
     (rf"(?i)\b((?:{_NAME})\s+(?:is\s+|was\s+)?)\S*[\d!@#$%^&*]\S*", _REST),
-    # What nobody has made up: it has a digit and a letter, and is long.
+    # A random text: it has a digit and a letter, and is long.
     (r"(?=[\w+=-]*\d)(?=[\w+=-]*[A-Za-z])[\w+=-]{20,}", _MASK),
 )
 

@@ -2,8 +2,8 @@
 """Tells whether a secret key can be guessed: by its length, its patterns, and the words in it.
 
 Theory of operation. A random key has no patterns. So a byte counts only if the bytes before it do not predict
-it. These do not count: the same byte again, the next one of a row (``abcd``, ``4321``), a repeated part, and
-the words that placeholders are made of. Enough bytes must be left.
+it. These do not count: the same byte again, the next byte of a sequence (``abcd``, ``4321``), a repeated
+part, and the words of placeholders. Enough bytes must be left.
 """
 
 import re
@@ -14,12 +14,12 @@ __all__ = ["SHORTEST_KEY", "is_weak"]
 #: Bytes that a key must have.
 SHORTEST_KEY = 16
 
-# Bytes of these that must count, beside words too: a row, or a name of five letters, is no secret.
+# So many bytes must count, also beside words: a sequence, or a name of five letters, is no secret.
 _FEWEST = 6
-# Of 16 random hexadecimal digits fewer are different only once in 10,000 times.
+# Of 16 random hexadecimal digits, fewer are different only once in 10,000 keys.
 _FEWEST_DIFFERENT = 6
 
-# What the placeholders of tutorials, templates and frameworks say; longer words first.
+# The words in placeholders of tutorials, templates and frameworks; longer words first.
 _WORD = (
     r"application|development|placeholder|passphrase|production|qwertyuiop|asdfghjkl|generated"
     r"|something|generate|insecure|mysecret|password|precious|correct|default|example|letmein"
