@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """uvicorn's HTTP/1.1 protocols, with limits for what a client may send, and for how long it may take.
 
-uvicorn itself waits for ever for a head or a body that does not come, and for a client that does not read;
-with httptools it takes heads of any size (encode/uvicorn#157).
+uvicorn itself waits for ever for a head or a body, and for a client that does not read. With httptools it
+takes heads of any size (encode/uvicorn#157).
 """
 
 import functools
@@ -14,7 +14,7 @@ __all__ = ["ConnectionLimits", "limited_protocol"]
 
 
 def limited_protocol(http: str | None, limits: ConnectionLimits) -> Any:
-    """Return what makes the protocol of a connection, for a value of uvicorn's option ``http``; or None.
+    """Return a factory of the protocol for connections, for a value of uvicorn's option ``http``; or None.
 
     None stands for a protocol that has no limits here, such as ``zttp``. ``auto`` is httptools where that is
     installed, whatever else uvicorn knows by now.

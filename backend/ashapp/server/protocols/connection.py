@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: MIT
 """A connection with limits: what both protocols share.
 
-Theory of operation. Nothing of this runs while requests are served: the state of a connection is read from
-what uvicorn keeps anyway. A sweeper looks at each connection now and then. While the phase of the connection
-and its cycle (the request that has come last) stay the same, its time adds up, until the limit of the phase
-is reached. The kernel tells whether the client takes what is written (see `delivery`). As long as some of it
-is left, no other time runs, not even after the end of the connection.
+Theory of operation. Nothing is done for each request: the state of a connection is read from attributes that
+uvicorn sets anyway. A sweeper looks at each connection now and then. While the phase of the connection and
+its cycle (the latest request) stay the same, its time adds up, until the limit of the phase is reached. The
+kernel tells whether the client takes what is written (see `delivery`). While some of it is left, no other
+time runs, not even after the end of the connection.
 
-A request is refused in its turn: those before it on the connection are answered first, and nothing after it
+A request is refused in its turn: earlier requests of the connection are answered first, and nothing after it
 is read. If its body is wrong, or does not come, the application is told that the client has gone. The client
-gets the refusal if the response has not begun, and a truncated response else. Then the sending half of the
-connection is closed, and what the client still sends is thrown away for a while: closing at once would reset
-the connection, and the client could lose the answer before it reads it (RFC 9112, 9.6). So does the last
-response of a connection that is made before the client has sent all of a body.
+gets the refusal if the response has not begun, else a truncated response. Then the sending half of the
+connection is closed, and all that the client still sends is dropped for a while. If the connection were
+closed at once, it would be reset, and the client could lose the answer (RFC 9112, 9.6). A connection also
+ends in this way when its last response is complete before the body of the request.
 
-A WebSocket has one of uvicorn's protocols, with time limits of its own for pings and for the end. But at its
-end it waits until the client has taken what is left, for ever. So its connection is looked at here, too.
+A WebSocket has one of uvicorn's protocols, with time limits of its own for pings and for the closing
+handshake. But at its end it waits without a limit until the client has taken what is left. So its connection
+is watched here, too.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ __all__ = ["LimitedProtocol"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Bytes that may wait for their turn: what is read at once, some times over.
+# Bytes that may wait for their turn: several reads.
 _LONGEST_BACKLOG = 1 << 20
 
 # Nobody is told of it.
@@ -81,7 +82,7 @@ class LimitedProtocol(asyncio.Protocol):
         self.limits = limits
         #: Bytes received so far.
         self.received = 0
-        #: Why nothing more is parsed; None while requests are accepted.
+        #: The reason why nothing more is parsed; None while requests are accepted.
         self.refusal: Refusal | None = None
         self._backlog: Backlog | None = None
         self._websocket: Any = None
@@ -96,7 +97,7 @@ class LimitedProtocol(asyncio.Protocol):
 
     @property
     def served(self) -> Any:
-        """The request that is being served, or was last; ``cycle`` may be one that waits for its turn."""
+        """The request that is being served, or the last one. ``cycle`` may be one that waits for its turn."""
         return self.cycle
 
     def connection_made(self, transport: Any) -> None:
@@ -234,7 +235,7 @@ class LimitedProtocol(asyncio.Protocol):
             self.transport.close()
 
     def _has_just_arrived(self) -> bool:
-        """Whether a request has come in the last moment: the kernel has it, and nobody has read it."""
+        """Whether the kernel has a request that was not read yet."""
         return self.received == self._received_before and has_arrived(self.transport)
 
     # -- refusals
@@ -242,7 +243,7 @@ class LimitedProtocol(asyncio.Protocol):
     def refuse(self, refusal: Refusal) -> None:
         """Answer the request that is being received with *refusal*, when it is its turn; then close.
 
-        Its head is wrong where that has begun, else it is its body.
+        If its head has begun, the head is wrong; else the body is.
         """
         self.refusal = refusal
         refused[refusal.status] += 1
@@ -290,7 +291,7 @@ class LimitedProtocol(asyncio.Protocol):
         self.flow.resume_reading()
 
     def _refuse_handshake(self) -> None:
-        """Answer a handshake that the library underneath does not like: uvicorn does not."""
+        """Answer a handshake that the library refuses: uvicorn leaves it without an answer."""
         detail = "The WebSocket handshake can't be read: a field is too long, or it has a body."
         _log.info("Refused a WebSocket handshake of %s: %s", self.client, detail)
         answer = b"".join(self._websocket.conn.data_to_send())

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A request that httptools has parsed, and its response, on its way to the transport.
 
-Theory of operation. uvicorn looks at each field of a response with two patterns, and makes a new list of all
-of them. Here all names are looked at together, and all values. What the server adds itself is made once a
-second (see ``DefaultHeaders``).
+Theory of operation. uvicorn matches each field of a response with two patterns, and makes a new list of all
+fields. Here all names are matched together, and all values. The server's own fields are made once a second
+(see ``DefaultHeaders``).
 
-A client of HTTP/1.0 knows no chunks. A body of unknown length ends with the connection (RFC 9112, 6.3). So
-that one that is cut off does not look complete, the connection ends by a reset until all of it is sent.
+A client of HTTP/1.0 knows no chunks: a body of unknown length ends with the connection (RFC 9112, 6.3). A
+body that is cut off must not look complete. So the connection ends by a reset until all of the body is sent.
 """
 
 from collections.abc import Callable, Iterable
@@ -38,9 +38,9 @@ class Cycle(RequestResponseCycle):
 
     takes_note = True
 
-    #: Called where it needs a task after all; see ``Exchange``.
+    #: Called if it needs a task after all; see ``Exchange``.
     need_task: Callable[[], None] | None = None
-    #: What makes that task, as long as there is none.
+    #: Makes that task; None once there is one.
     protocol: Any = None
     # Attributes that most requests do not set: their defaults are in the class.
     disconnected = response_started = response_complete = False
@@ -48,7 +48,7 @@ class Cycle(RequestResponseCycle):
     body: Any = b""
     chunked_encoding: bool | None = None
     expected_content_length = 0
-    #: What is to be told of the response; by the observer.
+    #: Gets notes about the response; set by the observer.
     observation: "Observation | None" = None
     # Whether only the end of the connection tells where the body ends.
     _is_unframed = False
@@ -68,7 +68,7 @@ class Cycle(RequestResponseCycle):
 
     @property
     def message_event(self) -> LeanEvent:  # type: ignore[override]
-        """What ``receive`` waits for: most requests have no need of it."""
+        """The event that ``receive`` waits for. Most requests need none."""
         if self._event is None:
             has_news = bool(self.body) or not self.more_body or self.disconnected or self.response_complete
             self._event = LeanEvent(is_set=has_news)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""How much of what was written the peer of a connection has taken, and whether it has sent something.
+"""How many of the written bytes the peer of a connection has taken, and whether it has sent something.
 
 Theory of operation. The size of a transport's write buffer does not tell whether the peer reads: a stream
 fills the buffer again at once, and the kernel has buffers of its own. Linux counts the bytes that a TCP peer
 has acknowledged (tcp(7), TCP_INFO; RFC 4898, tcpEStatsAppHCThruOctetsAcked). For other sockets, and on other
-systems, the measure is what the transport has handed to the kernel, and how much of that is queued there.
-For that, what is written has to be counted here.
+systems, the measure is how much the transport has handed to the kernel, and how much of that is queued there.
+For this, written bytes are counted here.
 """
 
 import selectors
@@ -25,9 +25,9 @@ _ACKNOWLEDGED = slice(120, 128)
 
 
 class CountingTransport:
-    """Stands for *transport*, counts the calls of its ``write`` and the bytes, and closes it but once.
+    """Stands for *transport*: counts the calls of ``write`` and the bytes, and closes it only once.
 
-    A TLS transport that is closed again while it sends what is left can't be looked at nor aborted any more.
+    A TLS transport that is closed a second time, while it sends its last bytes, can't be watched or aborted.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -52,7 +52,7 @@ class CountingTransport:
 
 
 def counted(transport: Transport, *, writes: bool) -> Any:
-    """Return a transport for which `Delivery` can tell what is taken, and which counts *writes* if asked."""
+    """Return a transport that `Delivery` can watch. It counts *writes* if that is asked for."""
     return (
         transport
         if _acknowledges(transport) and not (writes or _is_tls(transport))
@@ -61,7 +61,7 @@ def counted(transport: Transport, *, writes: bool) -> Any:
 
 
 class Delivery:
-    """Watches how the peer takes what is written to *transport*, which is `counted`."""
+    """Watches how the peer of *transport* takes written bytes. The transport is `counted`."""
 
     __slots__ = ("_stalled", "_taken", "_transport")
 
@@ -72,9 +72,10 @@ class Delivery:
 
     @property
     def is_going_on(self) -> bool:
-        """Whether some of what was written waits in the transport, for the kernel to take it."""
+        """Whether written bytes wait in the transport, until the kernel takes them."""
         transport = self._transport
-        # A TLS transport does not tell what it has encrypted and still holds; then the kernel holds some too.
+        # A TLS transport does not tell how much it has encrypted and still holds. But if it holds some, the
+        # kernel does, too.
         return transport.get_write_buffer_size() > 0 or (_is_tls(transport) and queued(transport) > 0)
 
     def look(self, seconds: float) -> float:
@@ -86,9 +87,10 @@ class Delivery:
 
 
 def unsent(transport: Transport) -> int:
-    """Return how many bytes of what was written the peer has not taken yet, as far as is known.
+    """Return how many written bytes the peer has not taken yet, as far as that is known.
 
-    The transport of a TLS connection tells what it has not yet encrypted only, then at least what is queued.
+    A TLS transport tells only the bytes that are not encrypted yet. Then at least the bytes queued in the
+    kernel count.
     """
     return transport.get_write_buffer_size() + queued(transport)
 
@@ -116,7 +118,7 @@ def has_arrived(transport: Transport) -> bool:
 
 
 def _taken(transport: Any) -> object:
-    """Return a mark that changes whenever the peer takes something, and without that not for long."""
+    """Return a mark that changes whenever the peer takes something. Otherwise it soon stays the same."""
     if _acknowledges(transport):
         sock = transport.get_extra_info("socket")
         try:

@@ -23,15 +23,15 @@ __all__ = ["LimitedH11Protocol"]
 
 
 class _StrictConnection(BaseH11Connection):
-    """Sees to it that a head is checked before it is parsed, wherever h11 is asked to go on."""
+    """Checks a head before h11 parses it, wherever h11 is asked to go on."""
 
     def __init__(self, limits: ConnectionLimits, longest_event: int, *, takes_websockets: bool) -> None:
         super().__init__(h11.SERVER, longest_event)
         self._limits = limits
         self._takes_websockets = takes_websockets
-        #: Whether the request that has been received last is a WebSocket handshake that is taken.
+        #: Whether the latest request is a WebSocket handshake that is taken.
         self.is_handshake = False
-        #: Whether it is the head of a request that is received, or was when h11 was asked last.
+        #: Whether a head was being received when h11 was asked last.
         self.in_head = True
         #: Why the head or the body is refused.
         self.refusal: Refusal | None = None
@@ -55,7 +55,7 @@ class _StrictConnection(BaseH11Connection):
             self.refusal = refusal
             raise h11.RemoteProtocolError(refusal.detail) from refusal
         except h11.RemoteProtocolError as error:
-            # What it says would tell what the client sent, secrets among it.
+            # Its text would show what the client sent, perhaps with secrets.
             self.refusal = Refusal(error.error_status_hint, "The request is not valid HTTP/1.1.")
             raise
 
@@ -106,12 +106,12 @@ class LimitedH11Protocol(LimitedProtocol, BaseH11Protocol):
         self.transport.protocol = None  # type: ignore[attr-defined]  # or each would hold the other
 
     def handle_websocket_upgrade(self, *event: Any) -> None:
-        """Leave the connection to the protocol of WebSockets: what closes it is no matter of this one."""
+        """Leave the connection, and its end, to the protocol of WebSockets."""
         self.transport.protocol = None  # type: ignore[attr-defined]  # ``connection_lost`` is not called any more
         super().handle_websocket_upgrade(*event)
 
     def is_ready_to_close(self) -> bool:
-        """Say whether the connection may be closed: else it is when the client has sent what nobody reads."""
+        """Say whether the connection may be closed now. Else it ends when the client has sent its body."""
         cycle = self.cycle
         is_unread = cycle is not None and cycle.response_complete and self.conn.their_state is h11.SEND_BODY
         if is_unread and self.refusal is None and not self.transport.is_closing():
@@ -139,7 +139,7 @@ class LimitedH11Protocol(LimitedProtocol, BaseH11Protocol):
         self.refuse(self.conn.refusal or Refusal(400, msg))
 
     def on_response_complete(self) -> None:
-        """Go on as uvicorn does, without a timer: for a connection that stays idle there is the sweeper."""
+        """Go on as uvicorn does, without a timer: the sweeper closes idle connections."""
         super().on_response_complete()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()

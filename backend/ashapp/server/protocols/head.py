@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Checks the head of a request, and tells what it asks for, such as an upgrade. No I/O.
+"""Checks the head of a request, and recognises what it asks for, such as an upgrade. No I/O.
 
-What two parsers may understand differently is refused: between a proxy and a server, it can smuggle a
-request (RFC 9112, 11.2). llhttp, which httptools uses, refuses most of it by itself. h11 does not:
-`check_head` is for it.
+A head that two parsers may understand differently is refused: between a proxy and a server it can smuggle a
+request (RFC 9112, 11.2). llhttp, which httptools uses, refuses most of these heads by itself. h11 does not:
+`check_head` does it for h11.
 
-A server ignores an upgrade that it does not take (RFC 9110, 7.8): then the request is one like any other, and
-ends where Content-Length or its last chunk says (RFC 9112, 6.3). A WebSocket handshake has no body, and
-whatever comes after it is never another request.
+A server ignores an upgrade that it does not take (RFC 9110, 7.8). The request is then like any other, and
+ends where Content-Length or its last chunk says (RFC 9112, 6.3). A WebSocket handshake has no body, and the
+bytes after it are never another request.
 """
 
 import re
@@ -31,9 +31,9 @@ __all__ = [
 #: Header fields, with names in lower case.
 Fields = list[tuple[bytes, bytes]]
 
-#: What a client is told, with 400, that does not wait for the answer to its handshake (RFC 6455, 4.1).
+#: The refusal, with 400, for a client that does not wait for the answer to its handshake (RFC 6455, 4.1).
 EARLY = "Something follows the WebSocket handshake: wait for its answer."
-#: What a request of another version is told, with 505.
+#: The refusal, with 505, for another version.
 VERSIONS = "HTTP/1.0 and HTTP/1.1 are understood."
 
 _END = b"\r\n\r\n"
@@ -48,7 +48,7 @@ _WRONG = (
 )
 _FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 _ODD_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:(?![ \t]*[0-9]+[ \t]*\r\n)", re.IGNORECASE)
-# RFC 9110, 2.5: what is served as HTTP/1.1 must say so.
+# RFC 9110, 2.5: a request that is served as HTTP/1.1 must say so.
 _OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01]\r)[0-9]\.[0-9]\r\n")
 
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?@]+)(|[/?].*)", re.IGNORECASE)
@@ -58,7 +58,7 @@ _HOST = re.compile(
     rb"(?:[\w.~!$&'()*+,;=%-]{0,255}|\[[0-9a-f:.]{2,45}(?:%[\w.~%-]{1,64})?\])(?::[0-9]{0,5})?", re.IGNORECASE
 )
 
-# Without any of them it is not meant to be a handshake (RFC 6455, 4.1).
+# A request without any of them is not meant as a handshake (RFC 6455, 4.1).
 _OF_HANDSHAKE = {b"sec-websocket-key", b"sec-websocket-version"}
 _KEY = re.compile(rb"[a-z0-9+/]{22}==", re.IGNORECASE)
 # RFC 6455, 4.4, and RFC 9110, 15.5.22.
@@ -70,10 +70,10 @@ _OTHER_PROTOCOL = (
 
 
 def check_head(received: bytes, limits: ConnectionLimits) -> None:
-    """Check *received*, which begins with a head and may end before it does, or go on after it.
+    """Check *received*: it begins with a head, which may be incomplete, or have more behind it.
 
-    A `Refusal` is raised where it is too long, 414 or 431, not what RFC 9112 says, 400, or of another
-    version, 505.
+    Raises a `Refusal` if the head is too long, 414 or 431; not as RFC 9112 says, 400; or of another version,
+    505.
     """
     head, end, _ = received.partition(_END)
     head += end
@@ -109,9 +109,9 @@ def check_size(target: int, fields: int, head: int, limits: ConnectionLimits) ->
 
 
 def check_host(version: str, fields: Fields) -> None:
-    """Refuse a request of HTTP/1.1 without Host, and any with several or with what is no host, 400.
+    """Refuse a request of HTTP/1.1 without Host, and any with several Hosts or a wrong one, 400.
 
-    For a proxy another of them, or another part of one, may be what counts (RFC 9112, 3.2).
+    A proxy may choose another one of several, or another part of a wrong one (RFC 9112, 3.2).
     """
     hosts = [value for name, value in fields if name == b"host"]
     if len(hosts) == 1:
@@ -122,18 +122,18 @@ def check_host(version: str, fields: Fields) -> None:
         raise Refusal(400, "The request has no Host field.")
 
 
-@lru_cache(maxsize=1024)  # of those that pass: what raises is not kept
+@lru_cache(maxsize=1024)  # only accepted values: an exception is not cached
 def _check_name(host: bytes) -> None:
     if not _HOST.fullmatch(host):
         raise Refusal(400, "The host of the request is not a name or an address, with or without a port.")
 
 
 def in_origin_form(method: bytes, target: bytes, fields: Fields) -> tuple[bytes, Fields]:
-    """Return *target* as a path with its query, and *fields* with the host that it names for Host.
+    """Return *target* as a path with its query. If it names a host, that is Host in the returned *fields*.
 
-    A path, and the asterisk that stands for the whole server, come back as they are (RFC 9112, 3.2). Refused
-    are targets of other forms, with a fragment, or with a user, 400 (RFC 9110, 4.2.4), and tunnels, 501
-    (RFC 9110, 9.3.6).
+    A path, and the asterisk for the whole server, are returned as they are (RFC 9112, 3.2). Targets of other
+    forms, with a fragment or with a user are refused, 400 (RFC 9110, 4.2.4), and so are tunnels, 501 (RFC
+    9110, 9.3.6).
     """
     if method == b"CONNECT":
         raise Refusal(501, "CONNECT is not served here: the service is no proxy.")
@@ -155,7 +155,7 @@ def in_origin_form(method: bytes, target: bytes, fields: Fields) -> tuple[bytes,
 def is_handshake(method: bytes, version: str, fields: Fields) -> bool:
     """Whether it is a WebSocket handshake (RFC 6455, 4.2).
 
-    One of another version is refused, 426, and so is one with a body or a wrong key, 400.
+    A handshake of another version is refused, 426; one with a body or a wrong key, 400.
     """
 
     def values(wanted: bytes) -> list[bytes]:

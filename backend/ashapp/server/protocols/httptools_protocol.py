@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """HTTP/1.1 by httptools, within limits.
 
-Where a request asks for another protocol, llhttp takes it to end with its head, and what follows for that
-protocol. For one that is not taken that is wrong (encode/uvicorn#2722): then the head is parsed again without
-its Upgrade, so that the body of the request is read as one.
+If a request asks for another protocol, llhttp ends it with its head, and leaves the bytes behind to that
+protocol. If the upgrade is not taken, that is wrong (encode/uvicorn#2722). Then the head is parsed again
+without its Upgrade, so that the request keeps its body.
 """
 
 from collections import deque
@@ -28,11 +28,11 @@ _MAX_PIPELINED = 100
 # Of a field: the colon, the space and the end of the line.
 _PUNCTUATION = 4
 
-# As numbers: to look for a number in bytes takes a tenth of the time.
+# As numbers: bytes are searched for a number in a tenth of the time.
 _SLASH, _QUESTION_MARK, _NUMBER_SIGN = b"/?#"
 
 _VERSIONS = frozenset({"1.0", "1.1"})
-# What llhttp says of versions that it does not know, and of the preface of HTTP/2.
+# llhttp's errors for unknown versions, and for the preface of HTTP/2.
 _OTHER_VERSIONS = frozenset({"Invalid HTTP version", "Pause on PRI/Upgrade"})
 
 
@@ -47,10 +47,10 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
     def __init__(self, *, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(limits=limits, **options)
         self.pipeline: Any = ()  # until there is one: even an empty deque takes 600 bytes
-        #: The request that others on the connection wait for; uvicorn knows only the last one of these.
+        #: The request that others on the connection wait for; uvicorn only knows the last of those that wait.
         self.served: Any = None
-        # Bytes: of the piece that is being taken in, and received when a head, a part of a body or a request
-        # was last complete.
+        # Bytes: in the present piece; and received so far when a head, a part of a body or a request was last
+        # complete.
         self._piece = self._progress_at = 0
         self._is_handshake = False
         # The fields of a request whose upgrade is not taken, while its head is parsed again.
@@ -63,7 +63,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         return self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the request that is being served, too."""
+        """Tell the request that is being served of the end, too."""
         super().connection_lost(exc)
         if self.served is not None and not self.served.response_complete:
             self.served.disconnected = True
@@ -98,7 +98,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
                 self.parser = None  # type: ignore[assignment]
                 return
             data = self._head_without_upgrade() + rest
-            # The old one has ended for good, where the request is to be the last one of the connection.
+            # If the request is the last one of the connection, the old parser accepts no more.
             self.parser = _new_parser(self)
 
     def _head_without_upgrade(self) -> bytes:
@@ -154,7 +154,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
         self.pipeline.appendleft((self.cycle, self.app))
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """Serve the request of *cycle*: without a task, if the application knows how to; see ``Exchange``."""
+        """Serve the request of *cycle*: without a task, if the application can; see ``Exchange``."""
         if hasattr(app, "begin"):
             cycle.protocol = self
             self._beginnings.add(self._begin_exchange, cycle)
@@ -171,7 +171,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
             self.start_task(cycle, rest)
 
     def start_task(self, cycle: Any, rest: Any) -> None:
-        """Await *rest* in a task, as what the application still has to do for the request of *cycle*."""
+        """Await *rest* in a task: the rest of the application's work for the request of *cycle*."""
         cycle.protocol = None
         super()._start_asgi_task(cycle, lambda *_: rest)
 
@@ -207,7 +207,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Record that the body is complete."""
         self._progress_at = self.received
-        # Otherwise it is no more than the end of a head, or nobody asks for the body any more.
+        # Otherwise only a head has ended, or nobody asks for the body any more.
         if not (self.parser.should_upgrade() or self.cycle.response_complete):
             self.cycle.more_body = False
             self.cycle.tell()
@@ -215,7 +215,7 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request that has been received, or wait for one.
 
-        For a connection that stays idle there is the sweeper, in place of a timer for each response.
+        The sweeper closes idle connections, in place of a timer for each response.
         """
         if self.pipeline:
             self.served = self.pipeline[-1][0]
@@ -254,7 +254,8 @@ class LimitedHttpToolsProtocol(LimitedProtocol, HttpToolsProtocol):
                 size = max(unfinished, self._known_size())
                 head.check_size(len(self.url), len(self.headers), size, self.limits)
         elif cycle.more_body and unfinished > self.limits.head:
-            # What is no body is chunk extensions, or trailer fields: the parser keeps each until its end.
+            # The bytes that are no body are chunk extensions or trailer fields: the parser keeps each until
+            # its end.
             raise Refusal(431, f"The trailer of the request is longer than {self.limits.head} bytes.")
 
 
@@ -264,7 +265,7 @@ async def _fail(error: Exception) -> None:
 
 def _new_parser(protocol: HttpToolsProtocol) -> httptools.HttpRequestParser:
     parser = httptools.HttpRequestParser(protocol)
-    # As uvicorn has it: what follows the last request of a connection is no reason not to answer that.
+    # As in uvicorn: bytes after the last request of a connection do not keep it from an answer.
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Limits of a connection, the phases that they bound, and the refusal that a client gets.
 
-The answer to a request that is not passed on is problem details (RFC 9457); then the connection ends.
+A refused request is answered with problem details (RFC 9457); then the connection ends.
 """
 
 import json
@@ -32,18 +32,18 @@ class ConnectionLimits(NamedTuple):
     head: int = 32768
     #: Time from the first byte of a request, or from the beginning of a connection, to the end of the head.
     head_seconds: float = 10
-    #: Time in which a client must send more of a body, until the response begins: at least one byte, and
-    #: on average `body_rate` bytes per second.
+    #: Time in which a client must send more of a body, until the response begins. It must send at least one
+    #: byte, and `body_rate` bytes per second on average.
     body_seconds: float = 30
     body_rate: int = 240
     #: Time in which a client must take something of a response.
     send_seconds: float = 120
-    #: Time that the application may let pass between two parts of a response.
+    #: Time for the application between two parts of a response.
     stream_seconds: float = math.inf
 
     @property
     def interval(self) -> float:
-        """Seconds between two looks at a connection: so long may a limit of time be overdrawn, twice."""
+        """Seconds between two looks at a connection. Limits may be exceeded by up to two intervals."""
         shortest = min(self.head_seconds, self.body_seconds, self.send_seconds, self.stream_seconds)
         return min(max(shortest / 4, _SHORTEST_INTERVAL), _LONGEST_INTERVAL)
 
@@ -101,14 +101,14 @@ class Refusal(Exception):  # noqa: N818 - an outcome that the client is told of,
         self.detail = detail
 
     def response(self, default_headers: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
-        """Return the response (RFC 9112, 4), with *default_headers* but for what must be as it is here."""
+        """Return the response (RFC 9112, 4). Its own fields replace those of *default_headers*."""
         phrase = HTTPStatus(self.status).phrase
         document = {"type": "about:blank", "title": phrase, "status": self.status, "detail": self.detail}
         body = json.dumps(document).encode()
         own = [
             (b"content-type", b"application/problem+json"),
             (b"content-length", b"%d" % len(body)),
-            # Where the next request begins is not known, or is not to be waited for (RFC 9112, 9.3 and 9.6).
+            # The beginning of the next request is unknown, or not worth a wait (RFC 9112, 9.3 and 9.6).
             (b"connection", b"close"),
             *self.fields,
         ]

@@ -14,7 +14,7 @@ __all__ = ["DefaultHeaders", "close_delimited", "closes", "end_by_reset", "respe
 
 _Field = tuple[bytes, bytes]
 
-# Of those that a response may have, the ones that are no lists: it has each once (RFC 9110, 5.3).
+# Fields of a response that are no lists: it may have each only once (RFC 9110, 5.3).
 _SINGLE = frozenset(
     b"age content-length content-type date etag expires last-modified location retry-after server".split()
 )
@@ -27,7 +27,7 @@ class DefaultHeaders(list[_Field]):
         super().__init__(fields)
         self._single = _SINGLE.intersection(name for name, _ in self)
         self._block = _block(self)
-        #: Whether they tell that the connection ends.
+        #: Whether they announce the end of the connection.
         self.says_close = any(name == b"connection" and closes(value) for name, value in self)
 
     def block_beside(self, own: list[_Field]) -> bytes:
@@ -63,10 +63,10 @@ def respect_own_fields(server_state: ServerState) -> None:
 
 
 def close_delimited(app: Any) -> Any:
-    """Return *app* as uvicorn is to call it for a client of HTTP/1.0, where h11 is the parser.
+    """Return *app* with a layer for clients of HTTP/1.0, for use with the parser h11.
 
-    h11 lets a body of unknown length end with the connection (RFC 9112, 6.3). The connection ends by a reset
-    until all of the body is sent, so that one that is cut off does not look complete.
+    h11 lets a body of unknown length end with the connection (RFC 9112, 6.3). A body that is cut off must not
+    look complete, so the connection ends by a reset until all of it is sent.
     """
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
@@ -97,7 +97,7 @@ class _CloseDelimited:
 
 
 def end_by_reset(transport: asyncio.Transport, *, is_cut: bool) -> None:
-    """Let the connection of *transport* end by a reset from now on, whatever ends it; or no longer so."""
+    """Let the connection of *transport* end by a reset from now on; or no longer."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         with suppress(OSError):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Check all connections of a server at intervals: one timer, in place of one for each request.
 
-Time is counted in intervals, not by the clock. So when the loop was blocked, its clients are not taken to
-have been silent all the while.
+Time is counted in intervals, not by the clock. So clients are not blamed for silence while the loop was
+blocked.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ _PORTIONS = 17
 class Sweeper:
     """Calls ``look(interval)`` of each of its connections every *interval* seconds, as long as there are any.
 
-    It looks at a portion of them at a time. So nothing else waits for long, and idle connections of a client
-    are not all closed at once, when it may be sending requests on some of them.
+    It looks at a portion of them at a time. So nothing else waits for long. Also, the idle connections of a
+    client are not closed all at once: it may just send requests on some of them.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:

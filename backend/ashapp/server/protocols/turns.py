@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Turns on the event loop: of connections with much to parse, and of requests that are to begin.
 
-Theory of operation. Each chunk, field and request costs a parser time, however short it is. One read of
-256 KiB may hold 40,000 chunks of one byte. They cost httptools 0.1 s, and h11 seconds, in which nobody else
-is served. So data with many lines is parsed in pieces, in turns with other connections, for 5 ms in each
-cycle of the loop. The connection is not read meanwhile.
+Theory of operation. Each chunk, field and request takes a parser some time, however short it is. One read of
+256 KiB may hold 40,000 chunks of one byte. They take httptools 0.1 s, and h11 seconds. No other connection
+would be served meanwhile. So data with many lines is parsed in pieces, in turns with other connections, for 5
+ms in each cycle of the loop. Until that is done, the connection is not read.
 
 Requests that were read in one cycle of the loop begin together. Each part of the work is done for all of them
 in a row, while its code is in the processor's caches: first all are parsed, then all are handed to the
@@ -87,7 +87,7 @@ class Turns:
 
 
 class Beginnings:
-    """Calls what has been added when *loop* has read all that there is to be read.
+    """Begins the added requests when *loop* has read all that there is to be read.
 
     They run in a context of their own: the current one may belong to an earlier request.
     """

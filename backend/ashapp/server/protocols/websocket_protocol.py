@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """uvicorn's protocol of a WebSocket, with less to do for each message.
 
-Theory of operation. uvicorn stops to read with each message, and goes on when the application has received
-it, which takes two calls of the system. Here it reads on where the application waits already. Messages are
-counted for the observation of the WebSocket here, where their bytes are known, and not in coroutines around
-``receive`` and ``send``. The queue and the event of each WebSocket are small ones.
+Theory of operation. uvicorn pauses reading at each message, and resumes it when the application has received
+the message: that takes two system calls. Here it does not pause while the application waits for a message.
+Messages are counted for the observation of the WebSocket here, where their sizes are known, not in coroutines
+around ``receive`` and ``send``. The queue and the event of each WebSocket are small.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     takes_note = True
 
-    #: What is to be told of the WebSocket; by the observer.
+    #: Gets notes about the WebSocket; set by the observer.
     observation: "SocketObservation | None" = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -86,7 +86,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(conn.data_to_send()))
 
     def send_receive_event_to_app(self) -> None:
-        """Queue the message that has come, and read no further unless the application waits for it."""
+        """Queue the message. Pause reading, unless the application waits for the message."""
         if self.observation is not None and not self.close_sent:
             frames = self.frames
             self.observation.note_received(len(frames[0]) if len(frames) == 1 else sum(map(len, frames)))
@@ -98,13 +98,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.read_paused = False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell that the connection has ended: with 1006 where the client has sent no close frame."""
+        """Tell that the connection has ended: with 1006 if the client has sent no close frame."""
         super().connection_lost(exc)  # which calls it 1005
         if self.conn.close_rcvd is None:
             self.queue.events[-1]["code"] = CloseCode.ABNORMAL_CLOSURE.value
 
     def handle_parser_exception(self) -> None:
-        """Close the connection for what the client has sent.
+        """Close the connection because of an error of the client.
 
         A close frame is a control frame, which may be between the fragments of a message (RFC 6455, 5.4).
         websockets takes it for an error, and has made a close frame with 1002, unless one was sent before.
@@ -131,7 +131,7 @@ class _Queue:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.events: list[Any] = []
-        #: What is done when there is an event.
+        #: Called when there is an event.
         self.waiters: list[asyncio.Future[None]] = []
 
     def put_nowait(self, event: Any) -> None:
@@ -143,7 +143,7 @@ class _Queue:
                 waiter.set_result(None)
 
     def wait(self) -> asyncio.Future[None]:
-        """Return what is done when another event has come."""
+        """Return the callback for the next event."""
         waiter = self._loop.create_future()
         self.waiters.append(waiter)
         return waiter

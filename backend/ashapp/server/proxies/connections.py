@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Connections that proxies pass on by the PROXY protocol.
 
-Theory of operation. The header comes before all else, also before TLS. So it is taken from the socket, before
-that has a transport and a protocol: these see a connection like any other. What has come is looked at, and
-no more than the header is taken out of the kernel's buffer. The transport then tells the addresses of the
-header for its own, and so do those who ask it: each protocol of uvicorn's, for HTTP and for WebSockets.
+Theory of operation. The header comes first, also before TLS. So it is read from the socket before that has a
+transport and a protocol: these see a connection like any other. The kernel's buffer is peeked at, and only
+the header is taken out of it. The transport then has the addresses of the header, and so have all that ask
+the transport: uvicorn's protocols for HTTP and for WebSockets.
 
-A header that tells addresses is a claim, which only those may make who are trusted. One that tells none
-makes no claim, whoever has sent it. A connection without a header is never served: the specification does
-not allow to guess (section 2).
+A header with addresses is a claim, which only trusted peers may make. A header without addresses makes no
+claim, and may come from any peer. A connection without a header is never served: the specification does not
+allow to guess (section 2).
 """
 
 import asyncio
@@ -40,10 +40,10 @@ class ProxyHeaderReader:
     async def protocol_of(
         self, sock: socket.socket, create_protocol: Callable[[], asyncio.Protocol]
     ) -> Callable[[], asyncio.Protocol] | None:
-        """Read the header of the connection of *sock*, and return what makes its protocol.
+        """Read the header of the connection of *sock*, and return a factory of its protocol.
 
-        Return None for a connection that is not served. It is closed. A refusal is counted and logged; a
-        client that has just gone away is neither.
+        Return None for a connection that is not served: it is closed. A refusal is counted and logged; a
+        client that has only gone away is not.
         """
         peer = "a peer that has gone"
         try:
@@ -88,7 +88,7 @@ class ProxyHeaderReader:
 
 
 async def _take_header(sock: socket.socket, received: bytearray) -> ProxyHeader:
-    """Take the header out of *sock*, and not a byte more; *received* gets what has come before its end."""
+    """Take the header out of *sock*, and not a byte more; *received* gets its bytes as they come."""
     while True:
         piece = await _peek(sock)
         header = parse_proxy_header(bytes(received + piece))
@@ -123,7 +123,7 @@ def _set(future: "asyncio.Future[None]") -> None:
 
 
 class _Introducer(asyncio.Protocol):
-    """Makes the protocol of a connection when that has a transport, and leaves it to that."""
+    """Makes the protocol of a connection as soon as it has a transport, and hands the connection over."""
 
     def __init__(self, header: ProxyHeader, create_protocol: Callable[[], asyncio.Protocol]) -> None:
         self._header = header
@@ -137,7 +137,7 @@ class _Introducer(asyncio.Protocol):
 
 
 class _ProxiedTransport:
-    """Stands for *transport*, and tells what *header* tells of its connection."""
+    """Stands for *transport*, with the addresses and the TLS of *header*."""
 
     def __init__(self, transport: asyncio.Transport, header: ProxyHeader) -> None:
         self._transport = transport

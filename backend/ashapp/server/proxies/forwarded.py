@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What forwarded headers tell of a request as the first proxy got it. No I/O.
+"""Reads forwarded headers: how the first proxy got a request. No I/O.
 
-Theory of operation. Each proxy adds, at the right end, what it saw: ``X-Forwarded-For``, with its companions,
-or ``Forwarded`` (RFC 7239). What a client sends itself stands at the left end, so only what trusted
-proxies have added counts. The list of addresses is walked from the right: the peer is trusted, so the last
-address is right; if that is a trusted proxy too, the one before it is, and so on. The client is the first
-that is not trusted, or the leftmost if all are. An entry that is no address ("unknown", an obfuscated name,
-nonsense) ends the walk before it.
+Theory of operation. Each proxy appends what it saw at the right end of ``X-Forwarded-For``, with its
+companions, or of ``Forwarded`` (RFC 7239). Entries that a client has sent itself are at the left end, so only
+those of trusted proxies count. The list of addresses is read from the right. The peer is trusted, so the last
+address is right. If that is a trusted proxy too, the address before it is right, and so on. The client is the
+first address that is not trusted, or the leftmost if all are. An entry that is no address ("unknown", an
+obfuscated name, nonsense) ends the search.
 
-Scheme, host, port and prefix are taken from the same proxy: from the same place, if the list is as long as
-that of the addresses, else from the end. Values that a URL can't hold are left out.
+Scheme, host, port and prefix are those of the same proxy: at the same place, if their list is as long as that
+of the addresses, else the last ones. Values that a URL can't hold are left out.
 """
 
 import re
@@ -44,10 +44,10 @@ _PORT_DIGITS, _MAX_PORT = 5, 65535
 
 
 class Forwarded(NamedTuple):
-    """What is known of the request at the first trusted proxy; None for what is not.
+    """The request at the first trusted proxy. Unknown values are None.
 
-    *client* is an address and a port, 0 if that is not known; *host* a host with an optional port; *prefix*
-    the beginning of the path that proxies have taken off, "" or with a slash at its start only.
+    *client* is an address and a port, 0 if the port is not known. *host* may have a port. *prefix* is the
+    beginning of the path that proxies have removed: empty, or with a slash at its start only.
     """
 
     client: tuple[str, int] | None = None
@@ -58,7 +58,7 @@ class Forwarded(NamedTuple):
 
 
 def resolve(fields: Mapping[bytes, Sequence[bytes]], trusts: Callable[[str], bool]) -> Forwarded:
-    """Return what *fields* tell: the values of each header, by its lower-case name.
+    """Read *fields*, the values of each header by its lower-case name.
 
     *trusts* says whether the proxy with an address is trusted. ``Forwarded`` wins over its three
     ``X-Forwarded`` counterparts, unless it is malformed.

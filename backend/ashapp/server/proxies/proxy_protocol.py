@@ -2,8 +2,8 @@
 """The header of the PROXY protocol, with which a proxy begins a connection: versions 1 and 2. No I/O.
 
 The specification is ``doc/proxy-protocol.txt`` of HAProxy; the numbers below are those of its sections. A
-proxy that passes on bytes can't add a header to a request. So it tells the two addresses of its
-client's connection first of all, even before TLS.
+proxy that passes on bytes can't add a header to a request. So it sends the two addresses of its client's
+connection first, even before TLS.
 """
 
 import re
@@ -45,7 +45,7 @@ _SSL, _BY_SSL, _SSL_SIZE = 0x20, 0x01, 5
 
 
 class ProxyHeader(NamedTuple):
-    """What a header of *length* bytes tells.
+    """The contents of a header of *length* bytes.
 
     *client* and *server* are the ends of the client's connection to the proxy, each an address and a port.
     They are None where the connection is the proxy's own, such as a health check, or not one by IP. *is_tls*
@@ -59,7 +59,7 @@ class ProxyHeader(NamedTuple):
 
 
 def parse_proxy_header(received: bytes) -> ProxyHeader | None:
-    """Return what the header at the beginning of *received* tells; None where it is not complete yet.
+    """Return the header at the beginning of *received*; None if it is not complete yet.
 
     Raises:
         Refusal: 400, it is malformed, too long, or no such header.

@@ -24,9 +24,9 @@ class Proxies:
     """Changes scopes by their forwarded headers.
 
     From a peer that *trusted* trusts, the headers named in *believed* change ``client``, ``scheme``,
-    ``server``, ``root_path`` and the header ``Host``. They and other forwarded headers also stay as they
-    are, for an application that looks at them itself. From any other peer all of them are removed, so that
-    no middleware of the application is fooled by them; the first time that is logged.
+    ``server``, ``root_path`` and the header ``Host``. All forwarded headers stay, for an application that
+    reads them itself. From any other peer they are removed, so that they can't deceive a middleware of the
+    application. The first removal is logged.
     """
 
     def __init__(self, trusted: TrustedProxies, believed: Collection[str]) -> None:

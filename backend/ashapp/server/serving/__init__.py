@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""A process that serves: what it logs at its start, its sockets, its connections, and its end."""
+"""A process that serves: its start and what it logs then, its sockets, its connections, its end."""

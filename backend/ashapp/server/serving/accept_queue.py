@@ -2,11 +2,12 @@
 """Close a listening socket without losing the connections that wait to be accepted.
 
 Theory of operation. The kernel completes the handshakes of TCP and queues the connections. A client may send
-its request before anybody accepts. Closing the last descriptor of the socket resets all that are queued, and
-another may come after the queue has been emptied. So first no new handshake is let in: on Linux a socket
-filter drops each SYN (socket(7), SO_ATTACH_FILTER; RFC 9293, 3.5). Its sender repeats it after a second and
-is refused, before it has sent anything. Handshakes that are under way have a moment to be completed. A UNIX
-domain socket loses its file instead, which refuses new connections too.
+its request before its connection is accepted. When the last descriptor of the socket is closed, all queued
+connections are reset. To empty the queue first is not enough, as another one may come after that. So first
+new handshakes are kept out: on Linux a socket filter drops each SYN (socket(7), SO_ATTACH_FILTER; RFC 9293,
+3.5). The client repeats it after a second and is refused, before it has sent a request. Handshakes that have
+begun get a moment to complete. For a UNIX domain socket its file is removed instead: that refuses new
+connections, too.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ __all__ = ["accept_last", "accept_queued", "refuse_new"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Seconds for handshakes that are under way: a round trip.
+# Seconds for handshakes that have begun: a round trip.
 _SETTLING = 0.1
 
 # asm-generic/socket.h; and for BPF (linux/filter.h): code, jump if true, jump if false, operand.
@@ -38,10 +39,10 @@ _DROP_SYN = (
 
 
 async def accept_last(sockets: Iterable[socket.socket], files: Iterable[SocketFile]) -> list[socket.socket]:
-    """Let no new connection into the queues, and accept those that are there; see the functions below."""
+    """Keep new connections out of the queues, and accept those that are there; see the functions below."""
     try:
         refuse_new(sockets, files)
-    except OSError as error:  # whatever that costs, it must not be the requests in flight
+    except OSError as error:  # an error here must not cost the requests in flight
         _log.warning(
             "New connections can't be refused before the sockets are closed, so some may be reset: %s", error
         )
@@ -50,7 +51,7 @@ async def accept_last(sockets: Iterable[socket.socket], files: Iterable[SocketFi
 
 
 def refuse_new(sockets: Iterable[socket.socket], files: Iterable[SocketFile] = ()) -> None:
-    """Let no new connection into the queues, in any process that listens on them; as far as possible.
+    """Keep new connections out of the queues, for all processes that listen; as far as possible.
 
     *files* are the files of UNIX domain sockets among them.
     """

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Accept connections, with time limits for TLS, and go on when no descriptor is left.
 
-Theory of operation. At the limit of descriptors asyncio's server logs an error, and tries again after a
-second, as many times as the backlog is long. uvloop's closes what it accepts, and says nothing. So asyncio
-has another server here, and with both loops one line a second says that no descriptor is left.
+Theory of operation. When no descriptor is left, asyncio's server logs an error for each place of its backlog,
+and tries again after a second. uvloop's server closes the connections that it accepts, and logs nothing. So
+asyncio gets another server here, and with both loops one line a second says that no descriptor is left.
 
-A process that is about to be replaced *gives way*: it leaves new connections to the new processes. So a
-client that has been told to leave does not come back to it, only to be told again. It checks, many times a
-second, whether a connection waits. If one waits at each of several checks, the new processes are too slow or
-have failed, and it accepts. So no connection is lost; only the first clients wait for a moment.
+A process that is about to be replaced *gives way*: it leaves new connections to the new processes. Otherwise
+a client that was told to leave might come back to it, and be told again. Many times a second it checks
+whether a connection waits. If a connection waits at several checks in a row, the new processes are too slow
+or have failed, and this one accepts. So no connection is lost; only the first clients wait for a moment.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _log = logging.getLogger("ashapp.server")
 
 # Connections that are accepted before others are served.
 _AT_ONCE = 64
-# Seconds until the next attempt, after one that failed.
+# Seconds between a failed attempt and the next.
 _PAUSE = 1.0
 
 # Seconds between the checks of a process that gives way.
@@ -39,14 +39,14 @@ _LOOK = 0.02
 _LOOKS = 10
 _LEFT_AT_ONCE = 8
 
-# Seconds: asyncio and uvloop can't be told to wait for ever.
+# Seconds. asyncio and uvloop have no value for "no limit".
 _FOR_EVER = 1e7
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 
 
 class Acceptor:
-    """Accepts connections, and lets them have the protocol that *create_protocol* returns.
+    """Accepts connections, and gives each a protocol of *create_protocol*.
 
     *tls* is an ``ssl.SSLContext``, or None. *has_limits* says whether the protocol itself gives up a
     connection that does not end.
@@ -66,7 +66,9 @@ class Acceptor:
         self._tls: dict[str, Any] = {}
         if tls is not None:
             self._tls = {"ssl": tls, "ssl_handshake_timeout": settings.timeout_head or _FOR_EVER}
-            if has_limits:  # this one counts from the beginning, and would cut a client that reads slowly
+            if (
+                has_limits
+            ):  # this limit counts from the beginning, and would cut off a client that reads slowly
                 self._tls["ssl_shutdown_timeout"] = _FOR_EVER
         self._header_reader = None
         if settings.proxy_protocol:
@@ -74,13 +76,13 @@ class Acceptor:
             self._header_reader = ProxyHeaderReader(trusted, settings.connection_limits.head_seconds)
 
     async def listen(self, sockets: Iterable[socket.socket], backlog: int) -> None:
-        """Accept what comes to *sockets*. Each server closes a descriptor of its own."""
+        """Accept connections of *sockets*. Each server closes a descriptor of its own."""
         self._backlog = backlog
         for sock in sockets:
             self._servers[sock] = await self._open(sock.dup())
 
     async def give_way(self, *, to_others: bool) -> None:
-        """Leave new connections to others that listen, as far as these accept them; or do so no longer."""
+        """Begin or end to give way: leave new connections to other processes, as far as these accept them."""
         for sock, server in self._servers.items():
             try:
                 copy = sock.dup()
@@ -113,8 +115,7 @@ class Acceptor:
     def begin(self, accepted: socket.socket, tasks: set[asyncio.Task[None]]) -> None:
         """Begin to serve a connection that has been accepted already.
 
-        *tasks* has what does so until it has a protocol: when its TLS handshake is over, and what a proxy
-        tells first.
+        *tasks* has its task until it has a protocol: after the header of a proxy and the TLS handshake.
         """
         task = asyncio.get_running_loop().create_task(self._serve(accepted))
         tasks.add(task)
@@ -132,7 +133,7 @@ class Acceptor:
 
 
 class _Listener:
-    """Accepts what comes to *sock*, for *acceptor*."""
+    """Accepts the connections of *sock*, for *acceptor*."""
 
     _at_once = _AT_ONCE
 
@@ -183,7 +184,7 @@ def _begun(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
 
 
 class _GivingWay(_Listener):
-    """Accepts only what others leave waiting."""
+    """Accepts only connections that other processes leave waiting."""
 
     _at_once = _LEFT_AT_ONCE
     _looks = 0

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The lines that the start of a service logs of its application.
+"""The lines about the application that are logged at the start of a service.
 
 Only a process that serves imports the application. So each worker sends the lines to its supervisor, which
-logs each of them once. A line that is new, as after an upgrade of the application, is logged when it comes.
+logs each line once. A new line, as after an upgrade of the application, is logged when it comes.
 """
 
 import logging
@@ -21,7 +21,7 @@ __all__ = ["NOTHING_NAMED", "Announcements", "Kind", "Tell", "announcements"]
 
 _log = logging.getLogger("ashapp.server")
 
-#: What is said where the reference API is served, as there is nothing else.
+#: The line for the reference API, which is served if there is nothing else.
 NOTHING_NAMED = (
     "No application is named, and there is none here: this is the reference API. To serve yours: "
     "'ashapp serve module:app', ASHAPP_APP, FLASK_APP, or a file wsgi.py or app.py here"
@@ -34,12 +34,12 @@ _NAMED = 3
 
 
 class Kind(StrEnum):
-    """What a line is about."""
+    """The kinds of lines."""
 
-    #: The owner of the application should do something about it.
+    #: A warning for the owner of the application.
     WARNING = "warning"
     NOTE = "note"
-    #: Where the application is served; the last line.
+    #: The last line: where the application is served.
     SERVING = "serving"
 
 
@@ -107,7 +107,7 @@ def _kept_off_the_loop(routes: Iterable[Route]) -> Iterator[str]:
         views = (
             "1 async view runs on a thread" if len(kept) == 1 else f"{len(kept)} async views run on threads"
         )
-        # What is in the way of one is in the way of all.
+        # A reason for one is a reason for all.
         yield f"{views}: {next(iter(kept.values()))}"
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """End the connections of a server, each where it loses no request.
 
-Theory of operation. A client expects that a connection ends after a response that says ``Connection: close``
-(RFC 9112, 9.6), and nowhere else: a request that crosses the end of an idle connection is lost. So each
-response that has not begun says it. If one has begun without, the connection lives on until the next. An idle
-connection is closed only when it has been idle for a while, its client has taken all of the response, nothing
-of a request has been read, and nothing waits to be read. Other protocols, of WebSocket and HTTP/2, end
-themselves. One that fails to is aborted: it must not hinder the end of others.
+Theory of operation. A client expects the end of a connection only after a response with ``Connection: close``
+(RFC 9112, 9.6). If an idle connection is closed while a request is on its way, that request is lost. So each
+response that has not begun gets the header. If a response has begun without it, the connection goes on until
+the next one. An idle connection is closed only when it has been idle for a while, its client has taken the
+whole response, nothing of a request has been read, and nothing waits to be read. Other protocols, such as
+WebSocket and HTTP/2, end themselves. If one fails to, it is aborted, so that the others still end.
 """
 
 import contextlib
@@ -37,12 +37,12 @@ class Connections:
         self._ended: set[Any] = set()
 
     def announce_end(self) -> None:
-        """Let the responses that have not begun be the last ones on their connections."""
+        """Let each response that has not begun be the last one of its connection."""
         for connection in list(self._connections):
             cycle = getattr(connection, "cycle", None)
             if cycle is None or cycle.response_started or CLOSE_HEADER in cycle.default_headers:
                 continue
-            # By this header it is told to end the connection as well.
+            # This header also makes uvicorn end the connection.
             cycle.default_headers = DefaultHeaders([*cycle.default_headers, CLOSE_HEADER])
 
     def close_idle(self, grace: float) -> None:
@@ -53,12 +53,12 @@ class Connections:
         self._idle_since = {connection: self._idle_since.get(connection, now) for connection in idle}
         due = [connection for connection, since in self._idle_since.items() if now - since >= grace]
         for connection in due:
-            # Not for all at once: while some are closed, requests come to others.
+            # One by one: while some are closed, requests may come on others.
             if not has_arrived(connection.transport):
                 _shut_down(connection)
 
     def in_flight(self) -> str:
-        """Return what is in flight, for a person: how many requests and WebSockets, some by their names."""
+        """Describe what is in flight: how many requests and WebSockets, some of them by name."""
         cycles = [getattr(each, "served", getattr(each, "cycle", None)) for each in self._connections]
         scopes = [cycle.scope for cycle in cycles if cycle is not None and not cycle.response_complete]
         names = [f"{scope['method']} {scope['path']!r}" for scope in scopes[:_NAMED]]
@@ -68,11 +68,11 @@ class Connections:
         return " and ".join(filter(None, [requests, number_of(others, "WebSocket") if others else ""]))
 
     def break_off(self) -> None:
-        """Let each request have a task that can be cancelled, for an end that can't wait for it.
+        """Give each request a task that can be cancelled, for an end that does not wait for it.
 
-        End those whose response has begun, as if the client had gone.
+        Requests whose response has begun end as if the client had gone.
 
-        Without that, uvicorn would log an error for a response that is cancelled before it is complete.
+        Otherwise uvicorn would log an error for each response that is cancelled before it is complete.
         """
         for connection in list(self._connections):
             cycle = getattr(connection, "served", getattr(connection, "cycle", None))
@@ -99,7 +99,7 @@ class Connections:
             _abort(connection)
 
     def close_others(self) -> None:
-        """Close, once each, connections of other protocols that are still open; to be called repeatedly."""
+        """Close open connections of other protocols, each once; to be called repeatedly."""
         for connection in list(self._connections):
             if not hasattr(connection, "cycle") and connection not in self._ended:
                 self._ended.add(connection)
@@ -107,7 +107,7 @@ class Connections:
 
 
 def number_of(number: int, what: str) -> str:
-    """Return *number* and *what* there is of it, in the plural but for one."""
+    """Return *number* and the noun *what*, in the plural unless it is one."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
@@ -132,6 +132,6 @@ def _is_idle(connection: Any) -> bool:
     # Each request has a scope of its own, from its first byte on; h11 keeps the bytes until the head ends.
     scope = connection.scope
     is_begun = scope is not None and (cycle is None or scope is not cycle.scope)
-    if getattr(connection.flow, "held", False):  # by what has been received, and waits to be taken in
+    if getattr(connection.flow, "held", False):  # by the received bytes, which wait to be parsed
         return False
     return not is_begun and not (hasattr(connection, "conn") and connection.conn.trailing_data[0])

@@ -5,14 +5,13 @@ Theory of operation. The end has steps, each with a time limit of its own:
 
 1. Drain. Readiness is false at once, and each response says ``Connection: close``, but connections are still
    accepted: load balancers need some time until they send no more. Open WebSockets are told to leave, one
-   after the other, and those that still come at the end of the drain. After that new ones are denied.
+   after the other; those that come meanwhile, at the end of the drain. After that new ones are denied.
 2. Close the listeners (see ``accept_queue``), finish requests in flight, and close idle connections.
 3. Cancel requests that take too long, and tear them down.
 4. Run the application's shutdown.
 
-A second signal ends the steps 1 and 2 at once. A worker that retires while others go on to accept begins with
-step 2, in which its WebSockets leave. Its connections may be idle for longer before they are closed, as there
-is no hurry.
+A second signal ends the steps 1 and 2 at once. A worker that retires while others go on begins with step 2,
+in which its WebSockets leave. Its idle connections are closed later, as there is no hurry.
 """
 
 import asyncio
@@ -40,9 +39,9 @@ __all__ = ["DrainingServer", "Ending"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Seconds between looks at what is still in flight.
+# Seconds between checks whether requests are in flight.
 _POLL = 0.05
-# Seconds that a connection must be idle before it is closed: a new one is about to send its first request.
+# Seconds that a connection must be idle before it is closed: a new one may just send its first request.
 _IDLE = 0.5
 # The same while others go on to accept.
 _RETIRING_IDLE = 5
@@ -58,7 +57,7 @@ class Ending(Enum):
     RETIRING = auto()
     #: The whole service ends.
     DRAINING = auto()
-    #: At once, whatever is in flight.
+    #: At once, even with requests in flight.
     HURRIED = auto()
 
 
@@ -71,7 +70,7 @@ class DrainingServer(Server):
         self._drain_end = float("-inf")
         # When WebSockets should have left.
         self._away = float("-inf")
-        # They have just been bound, in this process or in its supervisor.
+        # The sockets have just been bound, in this process or in its supervisor.
         self._socket_files = socket_files(settings.addresses)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of a signal handler
@@ -102,7 +101,7 @@ class DrainingServer(Server):
         self.ending = ending
         if self.should_exit:
             return
-        # Into both, as the second is made of the first once a second.
+        # Into both lists: uvicorn makes the second from the first once a second.
         self.config.encoded_headers.append(CLOSE_HEADER)
         self.server_state.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
         self.should_exit = True
@@ -149,7 +148,7 @@ class DrainingServer(Server):
 
     async def _close_listeners(self, sockets: list[socket.socket]) -> None:
         queued: list[socket.socket] = []
-        # What others listen on too, or will when a file has changed, they go on to accept from.
+        # Other processes that listen, now or after a change of a file, go on to accept.
         inherited = [each for each in self.settings.addresses if isinstance(each, InheritedAddress)]
         ours = sockets[len(inherited) :]
         if ours and not (self.ending is Ending.RETIRING or self.settings.reload):
@@ -157,7 +156,8 @@ class DrainingServer(Server):
         self.acceptor.close()
         for sock in sockets:
             sock.close()
-        # They are waited for as requests are: a handshake, or what a proxy tells first, may never come.
+        # Connections without a protocol are waited for as requests are: a TLS handshake, or a proxy's header,
+        # may never come.
         for connection in queued:
             self.acceptor.begin(connection, self.server_state.tasks)
 
@@ -169,7 +169,7 @@ class DrainingServer(Server):
         grace = min(_RETIRING_IDLE, self.config.timeout_keep_alive) if is_retiring else _IDLE
         await asyncio.sleep(_POLL)  # until connections that were just accepted are there
         if is_retiring:
-            # Later, when handshakes that were under way are over. Who comes back meets another worker.
+            # Later, when handshakes that had begun are over. Clients that come back get another worker.
             farewell = min(self.settings.drain_delay, seconds / 2)
             self._away = deadline
             asyncio.get_running_loop().call_later(_IDLE, self._send_away, farewell)
@@ -197,5 +197,5 @@ class DrainingServer(Server):
 
 
 def _hint() -> str:
-    """Return what a person at a terminal may do so as not to wait."""
+    """Return a hint for a person at a terminal: how to end at once."""
     return "; Ctrl+C again ends it at once" if is_on_terminal() else ""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The steps of a process that serves, the same in each mode: alone, as a worker, or reloaded.
 
-Theory of operation. Only the process that serves the application imports it, so what an import does (to start
-a scheduler, to bind a port, to take a lock) is done once for each worker. It is imported before there is an
-event loop, so that the import may run one of its own. What the application may have replaced by then
-(``asyncio.run`` above all) is not looked up afterwards.
+Theory of operation. Only the process that serves the application imports it. So the effects of an import (it
+may start a scheduler, bind a port, take a lock) happen once in each worker. It is imported before there is an
+event loop, so that the import may run one of its own. An application may replace functions (``asyncio.run``
+above all), so these are looked up before.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ __all__ = ["prepare", "serve"]
 
 
 def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers | None, tell: Tell) -> None:
-    """Import the application, tell what is to be told of it, and serve it on *sockets* until the end.
+    """Import the application, announce it, and serve it on *sockets* until the end.
 
     Raises:
         StartupError: the application can't be loaded, or not be served so.
@@ -41,13 +41,13 @@ def serve(server: DrainingServer, sockets: list[socket.socket], workers: Workers
             tell(kind, line)
         if application.debugger is not None:
             tell(Kind.NOTE, f"Debugger PIN: {application.debugger.pin or 'off, so no code is run'}")
-        # Before there is a loop that it would hold up.
+        # Before there is a loop, which the import would block.
         gc.collect()
         server.run(sockets)
 
 
 def prepare(server: DrainingServer, workers: Workers | None) -> Application:
-    """Import the application and all else that the settings name, for *server*.
+    """Import for *server* the application and all else that the settings name.
 
     Raises:
         StartupError: the application can't be loaded, or not be served so.

@@ -38,9 +38,9 @@ _log = logging.getLogger("ashapp.server")
 # Ticks in a second, by uvicorn's count.
 _TICKS = 10
 
-# Objects by which there are more before the garbage collector looks at the young ones: 32 requests at once
-# have more than Python's 700 (2,000 since 3.13), so it looked at them time and again. An application may
-# have its own.
+# The garbage collector looks at young objects when there are this many more. 32 requests at once have more
+# than Python's 700 (2,000 since 3.13), so it looked at them time and again. An application may set its own
+# threshold.
 _YOUNG = 5_000
 _DEFAULT_THRESHOLDS = gc.get_threshold()
 
@@ -48,17 +48,17 @@ _DEFAULT_THRESHOLDS = gc.get_threshold()
 class Server(uvicorn.Server):
     """Serves *config*'s application; *health* is what the application's probes report."""
 
-    # How many ticks at once it takes while there is nothing to do.
+    # How many ticks it takes at once while it is idle.
     _idle_ticks = _TICKS
 
     def __init__(self, config: uvicorn.Config, settings: Settings, health: Health) -> None:
         super().__init__(config)
         self.settings = settings
         self.health = health
-        # What ends it, for the log.
+        # The reason of its end, for the log.
         self._signal = ""
         self._loop: asyncio.AbstractEventLoop | None = None
-        # What serves, and what starts the application.
+        # The task that serves, and the one that starts the application.
         self._task: asyncio.Task[Any] | None = None
         self._start: asyncio.Task[None] | None = None
         self._end_has_begun = asyncio.Event()
@@ -87,9 +87,9 @@ class Server(uvicorn.Server):
     def _run(
         self, runner: Runner, awaited: Coroutine[Any, Any, None], process: int
     ) -> Coroutine[Any, Any, None] | None:
-        """Run the loop until *awaited* has ended, or stops it; return what is to be awaited then.
+        """Run the loop until *awaited* has ended, or something stops it; return what to await then.
 
-        What stops it is ``sys.exit()`` in a task that a view has begun: all other requests would end with it.
+        ``sys.exit()`` in a task of a view stops the loop: all other requests would end with it.
         """
         try:
             runner.run(awaited)
@@ -108,7 +108,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Do nothing: `handle_signals` has installed the handlers. An end on request is no failure."""
+        """Do nothing: `handle_signals` has installed the handlers, and an end by a signal is no failure."""
         yield
 
     def handle_signals(self) -> None:
@@ -162,9 +162,9 @@ class Server(uvicorn.Server):
             await asyncio.wait(tasks, timeout=self.settings.timeout_lifespan_shutdown)
 
     async def main_loop(self) -> None:
-        """Tick until the end: once a second, as each time costs a service that has nothing to do.
+        """Tick until the end: only once a second, as each tick costs an idle service something.
 
-        That the end has begun is noticed at once. From then on it ticks as often as uvicorn does.
+        The beginning of the end is noticed at once. From then on it ticks as often as uvicorn does.
         """
         counter = 0
         while not await self.on_tick(counter):
@@ -187,7 +187,7 @@ class Server(uvicorn.Server):
 
     @functools.cached_property
     def acceptor(self) -> Acceptor:
-        """What accepts its connections. On the loop."""
+        """Accepts its connections. On the loop."""
         loop = asyncio.get_running_loop()
 
         def create_protocol() -> asyncio.Protocol:
@@ -202,7 +202,7 @@ class Server(uvicorn.Server):
         return Acceptor(self.settings, create_protocol, self.config.ssl, has_limits=has_limits)
 
     async def end_application(self) -> None:
-        """Wait for what was cancelled, and shut the application down, within the time for both."""
+        """Wait for cancelled requests, and shut the application down, within the time for both."""
         seconds = self.settings.timeout_lifespan_shutdown
         try:
             async with asyncio.timeout(seconds):

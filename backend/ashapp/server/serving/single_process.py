@@ -22,9 +22,9 @@ __all__ = ["MainServer"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Seconds between looks at a start that goes on.
+# Seconds between checks during the start.
 _POLL = 0.1
-# Seconds between signs of life that a tick in each second can't keep.
+# With less than these seconds between signs of life, one tick a second is too slow.
 _SHORT = 2.0
 # Seconds that the interpreter has to end.
 _SLACK = 1.0
@@ -79,7 +79,7 @@ class MainServer(DrainingServer):
             call_when_stalled(self.health.beats, seconds, functools.partial(abandon, reason))
 
     def _watch_start(self) -> None:
-        """Abandon the process if it is told to end during its start, and can't: a hook may block the loop."""
+        """End the process by force if it must end during its start, and can't: a hook may block the loop."""
         while not (self._start_is_over.wait(_POLL) or self.should_exit):
             pass
         if not self._start_is_over.wait(self.settings.timeout_lifespan_shutdown + _SLACK):
@@ -91,7 +91,7 @@ class MainServer(DrainingServer):
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Tell of signals that were of no use, and systemd of itself."""
+        """Log signals without an effect, and give systemd a sign of life."""
         self._systemd.live()
         if self.should_exit:
             self._systemd.stopping()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What the owner of an application with Flask-SocketIO should know of it before it is served.
+"""Warnings at the start for an application with Flask-SocketIO.
 
-A client that polls asks for events by one request after the other. Each waits on a thread of those for
-requests, until there is an event or the next ping is due, and nothing can interrupt it. Such a client may
-meet another worker with each request, and only one of them knows its session.
+A client that polls asks for events by one request after the other. Each of them holds a thread of requests
+until there is an event or the next ping is due, and can't be interrupted. Also, each may come to another
+worker, and only one worker knows the client's session.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from ashapp.server.settings.model import Settings
 
 __all__ = ["socket_io_warnings"]
 
-# Threads with which a service may be meant for clients that poll.
+# With this many threads a service may be meant for clients that poll.
 _MANY_THREADS = 100
 
 
 def socket_io_warnings(found: object, settings: Settings) -> Iterator[str]:
-    """Yield a line for each thing that will not work, or not well, with what was *found*."""
+    """Yield a line for each thing in *found* that will not work, or not well."""
     app = flask_application(found)
     server = None if app is None else getattr(app.extensions.get("socketio"), "server", None)
     if app is None or server is None:
@@ -42,7 +42,7 @@ def socket_io_warnings(found: object, settings: Settings) -> Iterator[str]:
 
 
 def _polling_warnings(app: Flask, settings: Settings, ping_interval: float) -> Iterator[str]:
-    """Yield a line for each thing that clients which poll make difficult; each poll takes *ping_interval*."""
+    """Yield a line for each difficulty with clients that poll; each poll takes *ping_interval*."""
     name = settings.app
     if settings.worker_count > 1:
         yield (

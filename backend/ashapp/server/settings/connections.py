@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Settings of connections: where they come in, and what is spoken on them."""
+"""Settings of connections: addresses and protocols."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ashapp.server.validation.record import Record, field
 
 __all__ = ["Http", "Listening", "Tls", "WebSocket"]
 
-# What the system takes for a number at most.
+# The highest number that the system takes.
 _MOST = 2**31 - 1
 
 

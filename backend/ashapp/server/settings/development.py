@@ -9,7 +9,7 @@ from ashapp.server.validation.record import Field
 
 __all__ = ["DevelopmentSettings"]
 
-# There is one process: the frames of a traceback are in the one that has raised it.
+# One process: the frames of a traceback are in the process that has raised it.
 _OF_WORKERS = {"workers", "supervisor", "limit_max_requests", "limit_max_requests_jitter", "limit_max_memory"}
 
 _DEFAULTS: Mapping[str, Any] = {
@@ -27,7 +27,7 @@ _FIELDS = {name: Field(ServerSettings.fields[name].kind, default) for name, defa
 
 
 class DevelopmentSettings(ServerSettings, more=_FIELDS):
-    """Those of the service, but for some defaults. What is given for workers is passed over."""
+    """The settings of the service with other defaults. Settings of workers are ignored."""
 
     debug = True
 

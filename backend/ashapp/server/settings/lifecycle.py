@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Settings of how workers are started, watched, replaced and stopped.
 
-Some defaults are others where a person waits for what the service does: a developer, or someone at a
-terminal.
+Some defaults are different if a person waits for the service: a developer, or someone at a terminal.
 """
 
 import sys
@@ -16,7 +15,7 @@ from ashapp.server.validation.record import Record, field
 
 __all__ = ["LONE_STALL_TIMEOUT", "STALL_TIMEOUT", "Stopping", "Workers", "is_developed"]
 
-#: Seconds that no event loop needs for one step unless something blocks it.
+#: Seconds: an event loop that is not blocked never takes so long for one step.
 STALL_TIMEOUT = 4.0
 #: The same without a supervisor: nothing takes the place of the process, and its requests are lost.
 LONE_STALL_TIMEOUT = 30.0
@@ -25,7 +24,7 @@ LONE_STALL_TIMEOUT = 30.0
 _DRAIN_DELAY = 5.0
 # Seconds for requests in flight: with the others they fit into the 30 that Kubernetes grants by default.
 _GRACEFUL = 15
-# Seconds beyond the time-outs after which a process that should have ended is given up.
+# Seconds beyond the time-outs, after which a process that should have ended is killed.
 _END_SLACK = 1.0
 
 _STATM = Path("/proc/self/statm")
@@ -131,7 +130,7 @@ class Stopping(Record, title="Stopping"):
 
     @property
     def end_seconds(self) -> float:
-        """Seconds from the end of the drain until a process has ended, or is given up."""
+        """Seconds from the end of the drain until a process has ended, or is killed."""
         return self.timeout_graceful_shutdown + self.timeout_lifespan_shutdown + _END_SLACK
 
     def _check(self) -> None:

@@ -61,15 +61,15 @@ class Limits(Record, title="Limits and time-outs"):
     timeout_stream: float = field(SECONDS, 0)
     """Seconds for which a response that has begun may be silent; then the connection is closed.
     0 for any time."""
-    # Whoever closes an idle connection first may lose a request: let it not be this side. nginx keeps one for
-    # 75 s, and load balancers for 60 s.
+    # A request is lost if it crosses the end of an idle connection. So the proxy should end it: nginx does
+    # after 75 s, load balancers after 60 s.
     timeout_keep_alive: int = field(WHOLE_SECONDS, 90)
     """Seconds for which a connection may be idle between two requests; longer than a proxy or load balancer
     in front keeps it."""
 
     @property
     def connection_limits(self) -> ConnectionLimits:
-        """What holds for a connection."""
+        """The limits of a connection."""
         return ConnectionLimits(
             target=self.limit_target,
             fields=self.limit_fields,

@@ -20,7 +20,7 @@ _COLUMN = 48
 def list_settings(settings: Settings, given: Mapping[str, Given]) -> Iterator[str]:
     """Yield the lines of a TOML file that gives the same settings; *given* tells the sources.
 
-    What is not set, and what is secret, is a comment as a whole.
+    Settings without a value, and secrets, are comments.
     """
     told: set[str] = set()
     for group in [kind for kind in type(settings).__mro__[::-1] if issubclass(kind, Record)]:

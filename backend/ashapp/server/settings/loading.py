@@ -17,7 +17,7 @@ from ashapp.server.validation.record import Wrong, WrongValuesError, shown, sugg
 
 __all__ = ["flag", "load", "load_with_sources", "misspelt_variables"]
 
-# How alike the names of a variable and of a setting must be, from 0 to 1, for one to be a slip of the other.
+# A variable is taken for a misspelt setting if their names are this similar, from 0 to 1.
 _SLIP = 0.8
 
 _FIELDS = ServerSettings.fields
@@ -34,7 +34,7 @@ def load(flags: Mapping[str, Any]) -> Settings:
 def load_with_sources(
     flags: Mapping[str, Any], kind: type[Settings] = ServerSettings
 ) -> tuple[Settings, Mapping[str, Given]]:
-    """Return the settings of a *kind*, and what was given for them, where.
+    """Return the settings of a *kind*, and the given values with their sources.
 
     *flags* holds what was given on the command line, by the settings' names.
 
@@ -55,9 +55,9 @@ def load_with_sources(
 
 
 def misspelt_variables() -> list[str]:
-    """Return one warning for each variable that is none of a setting, but nearly: it has no effect.
+    """Return a warning for each variable whose name is nearly that of a setting: it has no effect.
 
-    It is no error, as it is in the file: others may have variables that begin alike, for their own use.
+    In the file that is an error. Here it is none: other programs may have variables with the same prefix.
     """
     warnings = []
     prefix = variable("")
@@ -79,7 +79,7 @@ def flag(name: str) -> str:
 
 
 def _require_one_way_to_listen(given: Mapping[str, Given]) -> None:
-    """Refuse a flag that ``bind`` would leave without effect. What is less than a flag gives way to it."""
+    """Refuse a flag that ``bind`` makes useless. Values from other sources give way to ``bind``."""
     for name in _ONE_ADDRESS:
         if "bind" in given and name in given and given[name].origin == flag(name):
             origin = given["bind"].origin

@@ -51,7 +51,7 @@ __all__ = [
 
 REFERENCE_API = "ashapp.api:create_app()"
 
-# What uvicorn would do otherwise than it is done here.
+# Settings that are not passed to uvicorn: they are handled here.
 _NOT_UVICORNS = {"app", "forwarded_allow_ips", "timeout_graceful_shutdown"}
 _NOT_UVICORNS |= {"limit_max_requests", "limit_max_requests_jitter"}
 

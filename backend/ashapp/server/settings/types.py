@@ -99,7 +99,7 @@ def _addresses(texts: list[str]) -> list[str]:
 
 
 def implementation(known: Iterable[str]) -> Kind:
-    """Return the kind of a text that is one of *known*, or names something else that can be imported."""
+    """Return the kind of a text that is one of *known*, or names an object that can be imported."""
 
     def check(value: str) -> str:
         if value not in known and not re.fullmatch(r"[\w.]+:[\w.]+", value):

@@ -30,7 +30,7 @@ UVICORN_OPTIONS: Mapping[str, click.Option] = {
 
 
 def kind_of(option: click.Option) -> Kind:
-    """Return what *option* takes. A text for one that may be repeated is split at commas."""
+    """Return the kind of *option*. If it may be repeated, a text is split at commas."""
     if option.is_flag:
         return FLAG
 

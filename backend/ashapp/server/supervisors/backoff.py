@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Exponential back-off: starts workers less and less often while none of them gets to serve."""
+"""Exponential back-off: starts workers less and less often while they fail to start."""
 
 import time
 
@@ -9,7 +9,7 @@ _LONGEST = 30.0
 
 
 class BackOff:
-    """Tells when the next worker may be started: after *allowance* failures in a row, in 1, 2, 4, … 30 s.
+    """Tells when the next worker may start: after *allowance* failures in a row, in 1, 2, 4, … 30 s.
 
     A worker that has served and then dies is no failure.
     """

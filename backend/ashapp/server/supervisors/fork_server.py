@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Fork workers off a process that has imported what they need, and nothing of the application.
 
-Theory of operation. Most of a start is spent on imports, of Flask, uvicorn and this package, and most of the
-memory of a worker is filled by them. So they are made once. A supervisor then has threads, handlers, sockets
-and a channel to each worker; none of that is for workers. So it forks itself before it has anything, and that
-process, the fork server, only waits: to fork a worker, and to tell how one has ended (as ``multiprocessing``
-has one by that name). Each worker begins as clean as the first, after months too, and returns to where the
-fork server was started, as if it had been started there.
+Theory of operation. Imports, of Flask, uvicorn and this package, take most of the time of a start, and most
+of the memory of a worker. So they are done once. Later a supervisor has threads, handlers, sockets and a
+channel to each worker, and no worker should inherit these. So it forks itself before it has any of them. That
+process, the fork server (``multiprocessing`` has one by that name), only waits: to fork a worker, and to tell
+how one has ended. So each worker begins as clean as the first, even after months. In each fork the call that
+started the fork server returns, as if the worker had been started there.
 
-Descriptors go to a worker as SCM_RIGHTS (unix(7)). The fork server ends with its supervisor, workers by
-themselves. What is in memory before the first fork is left alone by the garbage collector, so that it stays
+Descriptors go to a worker as SCM_RIGHTS (unix(7)). The fork server ends with its supervisor; workers end by
+themselves. The garbage collector leaves the objects before the first fork alone, so that their memory stays
 shared.
 """
 
@@ -110,7 +110,7 @@ class ForkServer:
         raise OSError(-number, os.strerror(-number))
 
     def close(self) -> None:
-        """End it; what it has forked goes on."""
+        """End it. Its forks go on."""
         self._orders.close()
         os.waitpid(self._pid, 0)
 
@@ -136,7 +136,7 @@ def start_fork_server() -> ForkServer | list[int]:
 
 
 def _tend(orders: socket.socket) -> list[int]:
-    """Fork at each order, and return in each fork. The server itself ends when nobody can order any more."""
+    """Fork at each order, and return in each fork. The fork server itself ends with its supervisor."""
     before = {signum: signal.getsignal(signum) for signum in _SIGNALS}
     with noting(_SIGNALS) as (woken, _):
         descriptors = _wait(orders, woken)

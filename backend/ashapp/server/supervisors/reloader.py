@@ -2,15 +2,14 @@
 """Keep one process serving, and start another in its place when a file has changed.
 
 Theory of operation. It is a supervisor of one worker. A watcher finds changes of files, on a thread. The old
-process ends before the new one begins, as only one at a time can hold a port or a lock. A developer waits
-for that. So requests that are nearly done are finished, streams and WebSockets are cut, and a thread that
+process ends before the new one begins, as only one at a time can hold a port or a lock. A developer waits for
+that, so it must be quick. Requests get a moment to finish, streams and WebSockets are cut, and a thread that
 can't be interrupted is killed with the process. The listening sockets stay open: a request that comes
 meanwhile waits. A process that has died is replaced when a file changes. No process is ended because it is
 slow: a debugger may hold it.
 
-Python tells whether compiled code is up to date by the size of the source file and the second of its last
-change (PEP 552). It may miss a change that comes within the same second. So compiled code of a changed file
-is removed.
+Python compares compiled code with the source by the size of the source and the second of its last change (PEP
+552). It may miss a change within the same second. So compiled code of a changed file is removed.
 """
 
 import contextlib
@@ -40,7 +39,7 @@ _LAST = 0.3
 
 
 class Reloader(Supervisor):
-    """Runs one worker, anew when a file changes that *config* names. The rest is as with a `Supervisor`."""
+    """Runs one worker, and a new one when a file of *config* changes. Otherwise it is a `Supervisor`."""
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
     tick = 0.05
@@ -63,7 +62,7 @@ class Reloader(Supervisor):
         Raises:
             StartupError: the application can't be served, as the first process has found.
         """
-        # It would log each line that is written to a file in a watched folder, to that very file perhaps.
+        # It would log each change in a watched folder, and the log itself may be written there.
         logging.getLogger("watchfiles").setLevel(logging.WARNING)
         self._watcher.start()
         try:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Replaces workers while the others serve.
 
-Theory of operation. Workers are replaced in steps of half their number, rounded up. So many others are
-started; when all of them are ready, as many old ones retire; when these have ended, the next step begins. So
-memory for half as many more is enough, as it is for one more of two workers.
+Theory of operation. Workers are replaced in steps of half their number, rounded up. In each step so many new
+workers are started. When all of them are ready, as many old ones retire. When these have ended, the next step
+begins. So memory for half as many workers more is enough; with two workers, for one more.
 
-A WebSocket or a stream that an old worker ends comes back at once, and should not find another that will end
-it, too. So as soon as half of the workers are new, or need not be replaced, the old ones give way to these:
-see ``acceptor``. That half serves the new connections then, old workers those that they have, and new ones
-too as far as that half has no time. If it gets smaller, as when one dies, or if no worker can be started any
-more, all workers accept connections again.
+When an old worker ends a WebSocket or a stream, the client comes back at once. It should not meet another old
+worker, which would end it again. So as soon as half of the workers are new, or need no replacement, the old
+ones give way: see ``acceptor``. New connections then go to that half, and to old workers only while that half
+is busy. All workers accept connections again if that half gets smaller, as when one dies, or if no worker can
+be started any more.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ __all__ = ["Replacements"]
 
 
 class Replacements:
-    """Which of *workers* are to be replaced, and which replace them.
+    """The workers among *workers* that are replaced, and those that replace them.
 
     *launch* adds a worker that replaces another, and returns whether it could; *retire* tells one to end.
     """
@@ -44,7 +44,7 @@ class Replacements:
         return not self._old()
 
     def want(self, worker: Worker) -> bool:
-        """Have *worker* replaced in its turn; return False if that was to be done already."""
+        """Have *worker* replaced in its turn; return False if it was in the list already."""
         is_new = worker not in self._old()
         if is_new:
             self._waiting.append(worker)
@@ -56,11 +56,11 @@ class Replacements:
             self._waiting.appendleft(worker.predecessor)
 
     def give_up(self) -> None:
-        """Leave those that wait for their turn as they are: new workers can't start."""
+        """Drop the list, as new workers can't start: the old ones stay."""
         self._waiting.clear()
 
     def go_on(self, target: int) -> None:
-        """Do what can be done now. *target* is how many workers there should be."""
+        """Do the next steps that are possible now. *target* is how many workers there should be."""
         self._retire_replaced()
         if not any(worker.replaces or worker.state is State.DRAINING for worker in self._workers):
             self._begin_step(_half(target))

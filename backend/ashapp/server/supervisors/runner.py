@@ -62,7 +62,7 @@ def run(settings: Settings) -> int:
     Raises:
         StartupError: the service can't start, also where a worker has found that.
     """
-    _require_modules(settings)  # before anything is said of a port
+    _require_modules(settings)  # before a port is announced
     if settings.debug:
         os.environ["FLASK_DEBUG"] = "1"  # which a factory may ask for
     allow_open_files()
@@ -87,7 +87,7 @@ def _require_modules(settings: Settings) -> list[Path]:
 
 @contextlib.contextmanager
 def _started(settings: Settings) -> Iterator[tuple[list[socket.socket], Workers | None, list[str]]]:
-    """Have what the main process of a service has: its sockets, the workers that it shows, and where."""
+    """Enter what the main process needs: its sockets, the workers of the management port, its URLs."""
     with (
         pid_file(settings.pidfile),
         bound(settings) as sockets,
@@ -121,7 +121,7 @@ def _supervise(config: uvicorn.Config, settings: Settings, fork_server: ForkServ
 
 
 def _import_ahead(config: uvicorn.Config, target: str) -> None:
-    """Import what each worker would of uvicorn, and of ours; a worker tells of what can't be imported."""
+    """Import the modules of uvicorn and ours that each worker needs. Errors are left to the workers."""
     if target == REFERENCE_API:
         importlib.import_module(target.partition(":")[0])
     for name in (LOOP_FACTORIES.get(config.loop), WS_PROTOCOLS.get(str(config.ws), str(config.ws))):

@@ -16,9 +16,9 @@ _COUNT = struct.Struct("Q")
 class SharedCounter:
     """Counts the beats of a loop for another process, which maps the same descriptor, *fd*.
 
-    The memory of `multiprocessing` is a sparse file in ``/dev/shm``: where others have filled that, the first
-    write to it is a SIGBUS. A file of memfd_create(2) is in no file system. Where there is none of that kind,
-    a temporary file is filled before it is mapped.
+    The memory of `multiprocessing` is a sparse file in ``/dev/shm``: if that is full, the first write to it
+    is a SIGBUS. A file of memfd_create(2) is in no file system. If the system has no such files, a temporary
+    file is filled before it is mapped.
 
     Raises:
         OSError: there is no memory or no descriptor for it.

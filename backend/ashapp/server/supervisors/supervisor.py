@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Keep as many workers serving as there should be, and replace them without a loss.
 
-Theory of operation. One thread waits for signals, reports and ends of workers, and for the time; it never
-waits for one worker alone. Each round it takes what there is, and then does what the states of the workers
-ask for. All share the listening sockets, whose queue the kernel keeps, so no connection notices who comes and
-goes. Of workers that are to be replaced, `Replacements` knows.
+Theory of operation. One thread waits for signals, for reports and ends of workers, and for deadlines. It
+never waits for one worker alone. In each round it takes all events, and then acts by the states of the
+workers. All workers share the listening sockets. The kernel keeps the queues of these, so no connection
+notices that workers come and go. `Replacements` knows the workers that are to be replaced.
 
-Compared with uvicorn's supervisor: a stalled loop is seen (its own asks a thread), a dead worker at once, and
-limits of workers do not stop what they do.
+Compared with uvicorn's supervisor: it sees a stalled loop, where uvicorn's asks a thread. It sees a dead
+worker at once. And limits of workers do not interrupt their requests.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ _SIGNALS = (
     *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2),
 )
 
-# Seconds for a stalled worker to log its stacks, and for one that is aborted to write them.
+# Seconds for a stalled worker to log its stacks, and for an aborted one to write them.
 _LAST_WORDS = 1.0
 # Seconds beyond its time-outs after which a worker that should have ended is killed.
 _SLACK = 1.0
@@ -51,13 +51,13 @@ class Supervisor:
     """Runs workers with *options*, each of them made by *start*.
 
     SIGTERM and SIGINT end the service, SIGQUIT does so without a drain, SIGHUP replaces all workers, SIGTTIN
-    adds one and SIGTTOU removes one; SIGUSR1 opens log files anew, and SIGUSR2 has no effect. *management* is
-    told of each worker that has ended, *tell* gets what the workers tell of the application.
+    adds one and SIGTTOU removes one; SIGUSR1 opens log files anew, and SIGUSR2 has no effect. *management*
+    learns of each worker that has ended, *tell* gets the lines of the workers about the application.
     """
 
     signals: tuple[signal.Signals, ...] = _SIGNALS
 
-    #: Seconds between checks of beats and deadlines, which no worker reports.
+    #: Seconds between checks of beats and deadlines: no report comes for these.
     tick = 0.1
 
     def __init__(
@@ -73,7 +73,7 @@ class Supervisor:
         self._management = management
         self._tell = tell
         self._start = start
-        #: What operators want; from any thread.
+        #: The wishes of operators; from any thread.
         self.control = Control(self._settings.workers)
         self._replacements = Replacements(self.workers, self._launch, self._retire)
         self._back_off = BackOff(allowance=2 * self._settings.workers)
@@ -220,7 +220,7 @@ class Supervisor:
             _log.log(level, "Worker %d %s", worker.pid, end)
 
     def _take_loss(self, worker: Worker, end: str) -> None:
-        """Go on after a worker that has ended by itself, as long as others serve."""
+        """Handle a worker that has ended by itself: go on as long as others serve."""
         if not worker.could_not_start:
             seconds = 0 if worker.has_served else self._back_off.failed()
             _log.error("Worker %d %s; another is started%s", worker.pid, end, _in(seconds))
@@ -238,7 +238,7 @@ class Supervisor:
             _log.error("Worker %d could not start; another is started%s", worker.pid, _in(seconds))
 
     def _give_up(self, worker: Worker, exit_code: int) -> None:
-        """End the service, as no worker serves. One that has said why it could not start has said all."""
+        """End the service, as no worker serves. A worker may have said already why it could not start."""
         self._refusal = worker.refusal
         if self._refusal is None:
             _log.error("Worker %d could not start; the service ends", worker.pid)
@@ -257,7 +257,7 @@ class Supervisor:
             self._launch(None)
 
     def _launch(self, replaces: Worker | None) -> bool:
-        """Start a worker, unless it is too early for that or there is no process; return whether it was."""
+        """Start a worker, unless it is too early or the system has no process; return whether it did."""
         if self._back_off.seconds:
             return False
         try:

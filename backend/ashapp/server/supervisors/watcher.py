@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Watches the files of a service, and tells which have changed.
 
-uvicorn's reloader waits for a quarter of a second between two looks, and for up to 1.6 seconds where other
-files of the folder are written to again and again. So only its filter is used.
+uvicorn's reloader looks only each quarter of a second, and waits up to 1.6 seconds if other files of the
+folder are written again and again. So only its filter is used.
 """
 
 import contextlib
@@ -23,16 +23,16 @@ __all__ = ["FileWatcher"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Milliseconds without a change after which those that there were are told; they are by ``--reload-delay``.
+# Milliseconds without a further change, after which changes are reported; ``--reload-delay`` sets them.
 _STEP = 20
-# Milliseconds between looks at whether it should end.
+# Milliseconds between checks whether it should end.
 _TIMEOUT = 100
-# Seconds that it may need to begin.
+# Seconds for its start.
 _PATIENCE = 10
 
 
 class FileWatcher:
-    """Watches the files that *config* names, and calls *tell* with those that change, on a thread of its own.
+    """Watches the files of *config*, and calls *tell* with those that change, on a thread of its own.
 
     The file that standard output or standard error is written to is left out.
     """
@@ -60,7 +60,7 @@ class FileWatcher:
         try:
             try:
                 self._tell_changes()
-            except (OSError, RuntimeError) as error:  # most often the limit of the system on what is watched
+            except (OSError, RuntimeError) as error:  # most often the system's limit of watched files
                 _log.warning("Files are polled for changes, as the system does not report them: %s", error)
                 self._tell_changes(force_polling=True)
         except Exception as error:  # the service is served all the same

@@ -24,7 +24,7 @@ __all__ = ["State", "Worker"]
 
 
 class State(Enum):
-    """What a worker does, as far as its supervisor knows."""
+    """The state of a worker, as its supervisor knows it."""
 
     STARTING = auto()
     READY = auto()
@@ -48,13 +48,13 @@ class Worker:
         self.has_served = False
         #: Whether it leaves new connections to others.
         self.gives_way = False
-        #: The version of the faults that it has been told of.
+        #: The version of the injected faults that it has been sent.
         self.faults_version = 0
-        #: The version of the question for stacks that it has been asked.
+        #: The version of the latest request for its stacks.
         self.stacks_version = 0
-        #: When it should have done what it does in its state.
+        #: The deadline of its state.
         self.deadline = time.monotonic() + options.settings.timeout_worker_startup
-        #: Why it can't serve the application, once it has said so.
+        #: Why it can't serve the application, if it has said so.
         self.refusal: str | None = None
         #: The endpoint whose view was the last to block its loop, and when.
         self.blocked_by: tuple[str, float] | None = None
@@ -91,7 +91,7 @@ class Worker:
 
     @property
     def could_not_start(self) -> bool:
-        """Whether another one in its place would fail to start, too. To be asked of one that has ended."""
+        """Whether another worker would fail to start, too. To be asked of one that has ended."""
         is_refused = self.refusal is not None or self.exit_code == STARTUP_FAILURE
         return self.state is State.LATE or (self.state is State.STARTING and is_refused)
 
@@ -102,7 +102,7 @@ class Worker:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether it should have done by now what it does in its state."""
+        """Whether the deadline of its state is over."""
         return time.monotonic() >= self.deadline
 
     def reports(self) -> Iterator[tuple[Report | Kind, str]]:
@@ -119,7 +119,7 @@ class Worker:
             self.channel.send((order, text))
 
     def pass_on(self, control: Control, faults: "FaultBoard | None") -> None:
-        """Pass on its *faults*, and that operators want its stacks, if either is new since the last call."""
+        """Pass on *faults*, and a request of operators for its stacks, if either is new."""
         if faults is not None and self.faults_version != (version := faults.version):
             self.faults_version = version
             self.order(Order.FAULTS, faults.orders(self.pid))
@@ -148,7 +148,7 @@ class Worker:
         self._enter(State.LATE if self.state is State.STARTING else State.KILLED, float("inf"))
 
     def reap(self) -> str:
-        """Release what belongs to a process that has ended; return how it has ended."""
+        """Release the resources of its process, which has ended; return how it has ended."""
         self.process.join()
         self.channel.close()
         code = self.process.exitcode or 0

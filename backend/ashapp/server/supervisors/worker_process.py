@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What a worker process runs: a server that obeys its supervisor.
+"""The server of a worker process: it obeys its supervisor.
 
-Theory of operation. Supervisor and worker talk by a pipe: an `Order` and a text go one way, a `Report` and a
-text the other. A thread of the worker reads the orders, so that it can log the stacks while its loop is
-stalled; the loop acts on the others. When the supervisor is gone the pipe ends, and so does the worker.
+Theory of operation. Supervisor and worker have a pipe. An `Order` and a text go one way, a `Report` and a
+text the other. A thread of the worker reads the orders, so it can log the stacks while the loop is stalled.
+The loop acts on all other orders. When the supervisor is gone, the pipe ends, and so does the worker.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ __all__ = ["Order", "Report", "WorkerOptions", "WorkerServer", "work"]
 
 
 class Order(StrEnum):
-    """What a supervisor orders."""
+    """The orders of a supervisor."""
 
     #: End, with the whole service.
     DRAIN = "drain"
@@ -68,12 +68,12 @@ class Order(StrEnum):
     TELL_STACKS = "tell stacks"
     #: Open the files of the log anew.
     REOPEN_LOGS = "reopen logs"
-    #: Have the faults that the text lists, and no others.
+    #: Have exactly the injected faults that the text lists.
     FAULTS = "faults"
 
 
 class Report(StrEnum):
-    """What a worker reports."""
+    """The reports of a worker."""
 
     READY = "ready"
     #: It should be replaced; the text says why.
@@ -89,9 +89,9 @@ class Report(StrEnum):
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """What workers are started with. *blocks* counts how often the view of an endpoint has blocked a loop.
+    """The arguments of workers. *blocks* counts how often the view of an endpoint has blocked a loop.
 
-    By the descriptor of *turns* they take turns at jobs.
+    *turns* is the descriptor by which they take turns at jobs.
     """
 
     settings: Settings

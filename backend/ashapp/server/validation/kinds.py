@@ -29,7 +29,7 @@ _FLAGS = {
     **dict.fromkeys(["0", "off", "f", "false", "n", "no"], False),
 }
 
-#: What is said of a duration that is wrong.
+#: The end of the message for a wrong duration.
 UNITS_TEXT = "seconds, or with a unit: 500ms, 30s, 2m, 1h"
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?|\.\d+) ?(ms|s|m|h)")
@@ -40,16 +40,16 @@ _SIZE = re.compile(rf"(\d*\.?\d+)\s*(?:(?:([{_PREFIXES}])(i?))?b)?", re.IGNORECA
 
 
 class Kind(NamedTuple):
-    """What a value may be, and how it is read."""
+    """The allowed values, and how a value is read."""
 
     #: Tells what is allowed. In a message it follows the value that is refused.
     allowed: str
-    #: Returns the value that is meant. Raises ``ValueError``, with a text if *allowed* does not say enough. A
-    #: value for which it raises anything else, such as a number that is too large, is refused too.
+    #: Returns the value that is meant. Raises ``ValueError`` for a wrong value, with a text if *allowed* does
+    #: not say enough. Any other exception, as for a number that is too large, refuses the value, too.
     check: Callable[[Any], Any]
-    #: Returns what a text stands for; the text itself if that is nothing.
+    #: Returns the value that a text stands for, or else the text itself.
     read: Callable[[str], Any] = str
-    #: What stands for a value on the help page, where that is not "TEXT".
+    #: The placeholder for a value on the help page, if it is not "TEXT".
     metavar: str = ""
     #: All values that there are, or the usual ones.
     choices: Sequence[str] = ()
@@ -75,12 +75,12 @@ def _required(is_allowed: bool) -> None:  # noqa: FBT001 - that is all it is abo
 
 
 def _is_text(value: Any) -> bool:
-    # A null character ends what the system is told.
+    # For the system a text ends at a null character.
     return isinstance(value, str) and "\0" not in value
 
 
 def text(refine: Callable[[str], Any] = str, **more: Any) -> Kind:
-    """Return the kind of a text, of which *refine* makes what is meant, or raises ``ValueError``."""
+    """Return the kind of a text. *refine* returns the value that is meant, or raises ``ValueError``."""
 
     def check(value: Any) -> Any:
         _required(_is_text(value))
@@ -150,7 +150,7 @@ def duration(
 def seconds_of(text: str) -> float | None:
     """Return the seconds of a duration that has a unit, None for any other text."""
     match = _SPAN.fullmatch(text.strip().lower())
-    # Of a product such as 3 * 0.001 no more digits are meant.
+    # A product such as 3 * 0.001 has further digits by rounding only.
     return None if match is None else round(float(match[1]) * _SECONDS[match[2]], 6)
 
 

@@ -48,7 +48,7 @@ class Wrong(NamedTuple):
 
 
 class WrongValuesError(ValueError):
-    """All that is *wrong* with what was given for a record. Its text has no values: some are secret."""
+    """All that is *wrong* with the values for a record. Its text has no values: some are secret."""
 
     def __init__(self, wrong: list[Wrong]) -> None:
         super().__init__(
@@ -71,7 +71,7 @@ class Record:
     fields: ClassVar[Mapping[str, Field]] = {}
     title: ClassVar[str] = ""
 
-    # Whether a number must be one, not a text that stands for it.
+    # Whether a number must be a number, not a text that stands for it.
     _is_strict: ClassVar[bool] = False
 
     #: The names that were given.
@@ -127,6 +127,6 @@ def shown(value: Any) -> str:
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
-    """Return which of *names* may have been meant by *name*, to be added to a message; or nothing."""
+    """Return the end of a message that suggests one of *names* for *name*; empty if none is similar."""
     close = difflib.get_close_matches(name.replace("-", "_").lower(), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What each worker tells of itself while it serves, and how the main process reads it."""
+"""The status that each worker reports while it serves, and how the main process reads it."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A small text in a file that another process reads, and that can be written even when the disk is full.
 
-Theory of operation. A text overwrites the last one in the same bytes, through a descriptor that stays open:
-so it needs neither room nor a descriptor. A new file takes over a spare one, which has been filled before, if
-there is one. A reader may meet a text that is just being written: its checksum tells.
+Theory of operation. A text overwrites the last one in place, through a descriptor that stays open. So a write
+needs no further room on the disk and no descriptor. A new file takes over a spare file, if there is one,
+which has been filled before. A reader may meet a text that is just being written: its checksum tells.
 """
 
 import os
@@ -31,10 +31,10 @@ class StatusFile:
         self._fd: int | None = None
 
     def write(self, text: str) -> None:
-        """Write *text* in place of the last.
+        """Write *text* in place of the last one.
 
         Raises:
-            OSError: there is no room or no folder for the file, which is not there yet, or not as long.
+            OSError: the file must be made or get longer, and there is no room or no folder for it.
         """
         if self._fd is not None and not os.fstat(self._fd).st_nlink:  # a clean-up has removed it
             self.close()
@@ -65,7 +65,7 @@ def read_text(path: Path) -> str | None:
 
 
 def make_spares(folder: Path, count: int) -> None:
-    """Make *count* files in *folder* that texts can take over, so that these need no more room.
+    """Make *count* spare files in *folder*, so that later texts need no more room.
 
     Raises:
         OSError: there is no room for them.
@@ -75,7 +75,7 @@ def make_spares(folder: Path, count: int) -> None:
 
 
 def set_aside(path: Path) -> None:
-    """Make a spare file of the one at *path*, if there is one."""
+    """Turn the file at *path*, if there is one, into a spare file."""
     with suppress(FileNotFoundError):
         path.replace(path.with_name(f"{_SPARE}{path.stem}"))
 

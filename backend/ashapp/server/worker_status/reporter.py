@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a worker tells of itself while it serves: its loop's lag, its load, its readiness."""
+"""Reports the status of a worker while it serves: its loop's lag, its load, its readiness."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ __all__ = ["StatusReporter"]
 
 _log = logging.getLogger("ashapp.server")
 
-# Seconds from one status to the next.
+# Seconds between two statuses.
 _INTERVAL = 1.0
 
 
@@ -37,9 +37,9 @@ class StatusReporter:
 
     #: The views that have been moved to threads, by endpoint, and why.
     moved: Mapping[str, str] = MappingProxyType({})
-    #: What counts the polls of Socket.IO clients, where the application may have some.
+    #: Counts the polls of Socket.IO clients, if the application may have some.
     polls: Polls | None = None
-    #: Whether it tells of requests by route, and of the last errors.
+    #: Whether it reports requests by route, and the last errors.
     tells_requests: bool = False
 
     def __init__(
@@ -52,7 +52,7 @@ class StatusReporter:
         self._workers = workers
         self._health = health
         self._bridge = bridge
-        #: What it counts of requests.
+        #: The metrics of its requests.
         self.metrics = RequestMetrics(workers.registry)
         self._outcomes = outcomes
         self._is_running = False
@@ -62,7 +62,7 @@ class StatusReporter:
         self._requests: list[tuple[str, str, int, float]] = []
         self._totals: Counter[tuple[str, str]] = Counter()
         self._totals_at = time.monotonic()
-        # Of what is done at a beat, what fails at the moment.
+        # The steps at a beat that fail at the moment.
         self._failing: set[str] = set()
 
     async def start(self) -> None:

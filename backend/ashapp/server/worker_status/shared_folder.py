@@ -2,8 +2,8 @@
 """The folder that a supervisor and its workers share while they serve.
 
 Each worker writes its status there, as ``<pid>.json``, and its metrics, as prometheus-client's files. The
-supervisor reads both. The folder is found by an environment variable, which the workers inherit. Where it is
-full, or can't be written to, less is known of the workers, but they serve.
+supervisor reads both. An environment variable, which the workers inherit, names the folder. If the folder is
+full, or can't be written to, the workers still serve, but less is known of them.
 """
 
 import fcntl
@@ -31,13 +31,13 @@ _log = logging.getLogger("ashapp.server")
 _VARIABLE = "ASHAPP_SHARED_FOLDER"
 _PREFIX = "ashapp-"
 _LOCK = "lock"
-# Spare files for the status of workers: for those that start when others have filled the folder.
+# Spare files for the status of workers that start when the folder is full.
 _SPARES = 8
-# Seconds after which a folder that is in use has been locked.
+# A folder in use has been locked after this many seconds.
 _NEW = 60.0
 
-# In memory, and writable even where the root file system is not. On a disk a worker would wait now and then
-# until a page that it counts in has been written.
+# In memory, and writable even if the root file system is not. On a disk a worker would sometimes wait until a
+# page of its counts has been written.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it is made with a name of its own, for this user only
 
 
@@ -79,7 +79,7 @@ class SharedFolder(Workers):
         set_aside(self._status(pid))
 
     def forget(self, pid: int) -> None:
-        """Count a worker that has ended, once; see ``Workers``."""
+        """Count an ended worker, once; see ``Workers``."""
         super().forget(pid)
         try:
             self.withdraw(pid)
@@ -88,7 +88,7 @@ class SharedFolder(Workers):
             _log.exception("What worker %d has counted is lost", pid)
 
     def statuses(self) -> list[WorkerStatus]:
-        """Return what the workers have written last, by process id."""
+        """Return the last texts of the workers, by process id."""
         texts = []
         for path in sorted(self.path.glob("*.json")):
             with suppress(FileNotFoundError):  # it has just ended
@@ -96,7 +96,7 @@ class SharedFolder(Workers):
         return [WorkerStatus.parse(text) for text in texts if text is not None]
 
     def collect(self) -> Iterable[Metric]:
-        """Return what all workers have counted, those that have ended too."""
+        """Return the metrics of all workers, ended ones included."""
         return self._metrics.collect()
 
     def _status(self, pid: int) -> Path:
@@ -105,7 +105,7 @@ class SharedFolder(Workers):
 
 @contextmanager
 def make_shared_folder() -> Iterator[SharedFolder]:
-    """Make the folder, for this process and for those that it starts until the block ends.
+    """Make the folder, for this process and its workers, until the block ends.
 
     Raises `StartupError` if there is no place for it, or not for the metrics where the operator wants them.
     """
@@ -120,7 +120,7 @@ def make_shared_folder() -> Iterator[SharedFolder]:
 
 
 def _given_folder() -> Path | None:
-    """Return the folder that the operator has named for what prometheus-client counts, or None."""
+    """Return the folder that the operator has named for the files of prometheus-client, or None."""
     given = os.environ.get(MULTIPROCESS_VARIABLE) or os.environ.get(MULTIPROCESS_VARIABLE.lower())
     if not given or given == os.environ.get(_VARIABLE):  # the folder of a service that has started this one
         return None
@@ -137,7 +137,7 @@ def _given_folder() -> Path | None:
 
 
 def _make_folder() -> Path:
-    """Make the folder where there is room for it, else wherever there can be one."""
+    """Make the folder at the first place that has room, else at the first place that is writable."""
     made: list[Path] = []
     reason = ""
     for parent in (None, _MEMORY) if "TMPDIR" in os.environ else (_MEMORY, None):
@@ -175,7 +175,7 @@ def _set(variables: Mapping[str, str]) -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
     """Lock the folder until the block or this process ends; yield whether nobody else has locked it."""
-    # Neither what a link leads to, nor what waits for somebody, as a FIFO does.
+    # No link is followed, and no FIFO is waited for.
     fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,7 +20,7 @@ __all__ = ["LOAD", "LocalWorker", "WorkerStatus", "Workers"]
 
 _log = logging.getLogger("ashapp.server")
 
-#: What a worker counts of its load, in the order in which operators are told, and what the sums of it mean.
+#: The figures of a worker's load, in the order of the pages, with the descriptions of their sums (metrics).
 LOAD: Mapping[str, str] = {
     "active_requests": "Requests that have begun and not ended.",
     "queued_requests": "Requests that wait for a thread.",
@@ -38,7 +38,7 @@ LOAD: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """What a worker tells of itself at a moment.
+    """The status of a worker at a moment.
 
     *beat* is when its event loop was last seen to run, by ``time.monotonic``: a clock that all processes of a
     machine share. *reason* is why it should get no requests, None if it should.
@@ -47,7 +47,7 @@ class WorkerStatus:
     pid: int
     beat: float
     reason: str | None
-    #: What it counts by the names of `LOAD`.
+    #: Its figures by the names of `LOAD`.
     load: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(LOAD, 0))
     checks: list[Outcome] = field(default_factory=list)
     #: The views that have been moved to threads as they block the event loop, by endpoint, and why.
@@ -63,9 +63,9 @@ class WorkerStatus:
         return time.monotonic() - self.beat
 
     def told(self, stalled: float) -> dict[str, Any]:
-        """Return what operators are told of it.
+        """Return it as operators see it.
 
-        *stalled* is after how many seconds without a sign of life the worker counts as stalled.
+        After *stalled* seconds without a sign of life the worker counts as stalled.
         """
         reason = f"no sign of life for {self.age:.1f} s" if self.age > stalled else self.reason
         checks = [outcome.told() for outcome in self.checks]
@@ -78,7 +78,7 @@ class WorkerStatus:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return what ``dump`` made *text* of."""
+        """Return the status of a *text* of ``dump``."""
         values = json.loads(text)
         values["checks"] = [Outcome(**check) for check in values["checks"]]
         values["requests"] = [tuple(counted) for counted in values["requests"]]
@@ -92,7 +92,7 @@ class Workers:
     def __init__(self) -> None:
         #: Where a worker registers the metrics of the service.
         self.registry = CollectorRegistry()
-        #: The faults that are asked for, where that may be, in the process of the management port.
+        #: The injected faults, in the process of the management port; None if they are not allowed.
         self.faults: FaultBoard | None = None
         #: Workers that have ended so far.
         self.ended = 0
@@ -109,7 +109,7 @@ class Workers:
         """Remove the status of a worker that serves no more."""
 
     def forget(self, pid: int) -> None:
-        """Count a worker that has ended, once. What it has counted stays counted; its faults end with it."""
+        """Count an ended worker, once. Its counts stay in the sums; its faults end with it."""
         self.ended += 1
         if self.faults is not None:
             self.faults.forget(pid)
@@ -119,7 +119,7 @@ class Workers:
         raise NotImplementedError
 
     def collect(self) -> Iterable[Metric]:
-        """Return what all workers have counted, those that have ended too."""
+        """Return the metrics of all workers, ended ones included."""
         raise NotImplementedError
 
 
@@ -133,7 +133,7 @@ class LocalWorker(Workers):
         self._status = status
 
     def withdraw(self, pid: int) -> None:  # noqa: ARG002 - of one process among several
-        """Report nothing any more: this process serves no longer."""
+        """Stop reports: this process serves no longer."""
         self._status = None
 
     def statuses(self) -> list[WorkerStatus]:
@@ -142,7 +142,7 @@ class LocalWorker(Workers):
         return [] if status is None else [status()]
 
     def collect(self) -> Iterable[Metric]:
-        """Return what this process has counted, with the metrics of the application and of Python."""
+        """Return the metrics of this process, with those of the application and of Python."""
         yield from self.registry.collect()
         try:
             of_application = list(REGISTRY.collect())

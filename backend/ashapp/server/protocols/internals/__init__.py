@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Internals of uvicorn, h11 and asyncio that are used or replaced. `REACHED` lists all of them.
 
-Their private names are used in this folder only. A test goes through the table, and fails by the name of what
-a new version has changed.
+Their private names are used in this folder only. A test goes through the table, and names each entry that a
+new version has changed.
 """
 
 import asyncio

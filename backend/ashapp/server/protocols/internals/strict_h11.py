@@ -16,7 +16,7 @@ class BaseH11Protocol(H11Protocol):
     """Asks another method whether to upgrade."""
 
     def takes_upgrade(self) -> bool:
-        """Return whether the request that has just been received is a WebSocket handshake that is taken."""
+        """Return whether the latest request is a WebSocket handshake that is taken."""
         raise NotImplementedError
 
     def _should_upgrade(self) -> bool:

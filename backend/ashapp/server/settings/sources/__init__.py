@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Where settings are given, and how they are written there. Only the standard library is needed for it."""
+"""Sources of settings, and the formats in them. Only the standard library is imported."""

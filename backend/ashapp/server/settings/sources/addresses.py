@@ -115,7 +115,7 @@ def _parse_unix(text: str) -> UnixAddress:
 
 
 def _collide(first: Address, second: Address) -> bool:
-    """Say whether one excludes the other. The kernel finds that out only when both listen."""
+    """Say whether both can't be bound. The kernel finds that out only when both listen."""
     match first, second:
         case TcpAddress(), TcpAddress():
             same_host = first.host == second.host or _has_all(first, second) or _has_all(second, first)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where settings are given, and which place counts.
+"""The sources of settings, and which source wins.
 
 The order, the strongest first: command-line flags; ``ASHAPP_<NAME>``; ``ASHAPP_<NAME>_FILE``, a file that
 holds the value (as Docker and Kubernetes mount a Secret); the variables in `CUSTOMARY`; the TOML file that
@@ -44,7 +44,7 @@ def variable(name: str) -> str:
 
 
 def read_settings(names: Iterable[str], flags: Mapping[str, Given] | None = None) -> dict[str, Given]:
-    """Return what is given for the settings *names*, and all that the TOML file says; *flags* win.
+    """Return the values that are given for the settings *names*, and all of the TOML file; *flags* win.
 
     Raises:
         ValueError: a file can't be read, or a value is given twice.
