@@ -27,7 +27,7 @@ from ashapp.observe.observation import Observation
 
 _log = logging.getLogger("ashapp.observe")
 
-__all__ = ["Tracer", "make_provider", "make_tracer", "outcome"]
+__all__ = ["Tracer", "make_tracer", "outcome"]
 
 _METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
@@ -95,25 +95,19 @@ class Tracer:
 
 
 def make_tracer(environ: Mapping[str, str], *, query: bool) -> Tracer:
-    """Return what makes the spans; errors are those of `make_provider`."""
-    return Tracer(make_provider(environ), query=query)
-
-
-def make_provider(environ: Mapping[str, str]) -> trace.TracerProvider:
-    """Return the provider that the application has set, or make one by the variables and set it.
+    """Return what makes spans by the provider that the application has set, else by one of the variables.
 
     Raises:
-        ValueError: the exporter or the protocol that a variable names is not there.
+        ValueError: ``OTEL_TRACES_EXPORTER`` or the protocol names what is not there.
     """
-    current = trace.get_tracer_provider()
-    if not isinstance(current, trace.ProxyTracerProvider):
-        return current
-    exporters = make_exporters("TRACES", environ)
-    provider = TracerProvider()
-    for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return provider
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider):
+        exporters = make_exporters("TRACES", environ)
+        provider = TracerProvider()
+        for exporter in exporters:
+            provider.add_span_processor(BatchSpanProcessor(exporter))
+        trace.set_tracer_provider(provider)
+    return Tracer(provider, query=query)
 
 
 class _HeaderGetter(Getter[_Headers]):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ashapp.observe.logs.access_format import FIELDS, check_format, fields_line, formatted_line
+from ashapp.observe.logs.access_format import FIELDS, check_format, line_of_format
 from ashapp.observe.logs.access_log import JsonLine
 from ashapp.observe.observation import Observation
 from tests.support.asgi import http_scope
@@ -30,6 +30,11 @@ def observation(headers: Any = HEADERS, target: bytes = b"/a%20b?token=1", **ent
     return seen
 
 
+def written(text: str, seen: Observation, *, query: bool = False) -> str:
+    """Return the line in the format *text* of a request that was *seen*."""
+    return line_of_format(text, JsonLine(), query=query)(seen, NOW)
+
+
 @pytest.mark.parametrize(
     ("text", "query", "shown"),
     [
@@ -51,13 +56,13 @@ def test_an_atom_shows_what_it_shows_with_gunicorn(
     text: str, *, query: bool, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.getpid", lambda: 4711)
-    assert formatted_line(text, query=query)(observation(), NOW) == f"{shown}\n"
+    assert written(text, observation(), query=query) == f"{shown}\n"
 
 
 def test_the_combined_format_has_a_dash_for_what_is_not_there() -> None:
     seen = observation([], status=None, client=None)
     seen.status, seen.sent = None, 0
-    line = formatted_line(COMBINED)(seen, NOW)
+    line = written(COMBINED, seen)
     assert re.fullmatch(
         r'- - - \[\d\d/Jul/2026:\d\d:\d\d:40 [+-]\d{4}\] "GET /a%20b HTTP/1.1" - - "-" "-"\n', line
     )
@@ -70,11 +75,11 @@ def test_the_combined_format_has_a_dash_for_what_is_not_there() -> None:
 def test_no_client_forges_a_line_or_a_column(evil: bytes) -> None:
     told = evil.decode("latin-1")
     seen = observation([(b"user-agent", evil), (b"referer", evil)], path=f"/{told}", method=told)
-    line = formatted_line('{"a":"%(a)s","f":"%(f)s","U":"%(U)s","m":"%(m)s"}')(seen, NOW)
+    line = written('{"a":"%(a)s","f":"%(f)s","U":"%(U)s","m":"%(m)s"}', seen)
     assert line[:-1].isprintable()
     assert line.isascii()
     assert json.loads(line) == {"a": told, "f": told, "U": f"/{told}", "m": told}
-    assert len(formatted_line("%(m)s %(U)s")(seen, NOW).split(" ")) == 2
+    assert len(written("%(m)s %(U)s", seen).split(" ")) == 2
 
 
 @pytest.mark.parametrize(
@@ -82,11 +87,11 @@ def test_no_client_forges_a_line_or_a_column(evil: bytes) -> None:
     [(b"Basic ?", "-"), (b"Basic Og==", "-"), (b"Bearer Ym9i", "-"), (b"basic YSBiOng=", "a\\u0020b")],
 )
 def test_the_user_is_that_of_basic_authentication(given: bytes, shown: str) -> None:
-    assert formatted_line("%(u)s")(observation([(b"authorization", given)]), NOW) == f"{shown}\n"
+    assert written("%(u)s", observation([(b"authorization", given)])) == f"{shown}\n"
 
 
 def test_fields_are_chosen_in_their_order() -> None:
-    line = fields_line("status, user_agent,referer,path,query,error", JsonLine())(observation(), NOW)
+    line = written("status, user_agent,referer,path,query,error", observation())
     assert line == '{"status":200,"user_agent":"curl/8","referer":"http://shop/a","path":"/a b"}\n'
 
 
@@ -95,7 +100,7 @@ def test_each_field_of_the_whole_line_may_be_chosen() -> None:
     seen.disconnected, seen.failure = True, "OSError"
     seen.details = dict.fromkeys(["close_code", "sent_messages", "received_messages", "received_bytes"], 1)
     whole = JsonLine(query=True)
-    line = fields_line(",".join(FIELDS), whole, query=True)(seen, NOW)
+    line = line_of_format(",".join(FIELDS), whole, query=True)(seen, NOW)
     assert set(json.loads(line)) == set(FIELDS)
     told = set(json.loads(whole(seen, NOW)))
     assert told == set(FIELDS) - {"user_agent", "referer"}, "FIELDS and what JsonLine writes differ"

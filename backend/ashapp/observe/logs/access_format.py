@@ -22,7 +22,7 @@ from json.encoder import encode_basestring_ascii
 from ashapp.observe.logs.lines import AccessLine
 from ashapp.observe.observation import Observation
 
-__all__ = ["FIELDS", "check_format", "fields_line", "formatted_line", "is_line_format", "line_of_format"]
+__all__ = ["FIELDS", "check_format", "is_line_format", "line_of_format"]
 
 #: The fields that may be chosen.
 FIELDS = (
@@ -47,52 +47,36 @@ def is_line_format(text: str) -> bool:
 
 def check_format(text: str) -> str:
     """Return *text* if it is a format; raise ``ValueError`` with what is allowed if it is none."""
-    if is_line_format(text):
-        _pieces(text)
-    else:
-        _names(text)
+    _pieces(text) if is_line_format(text) else _names(text)
     return text
 
 
 def line_of_format(text: str, as_json: AccessLine, *, query: bool) -> AccessLine:
-    """Return the maker of lines in the format *text*; *as_json* makes the line to choose fields from.
+    """Return what makes lines in the format *text*; *as_json* makes those whose fields are chosen from.
 
-    *query* true shows query strings, which may hold secrets.
+    A field that doesn't apply is left out. *query* true shows query strings, which may hold secrets.
 
     Raises:
         ValueError: *text* is no format.
     """
     if is_line_format(text):
-        return formatted_line(text, query=query)
-    return fields_line(text, as_json, query=query)
+        pieces = _pieces(text)
 
+        def make_line(observation: Observation, now: float) -> str:
+            shown = [piece if isinstance(piece, str) else piece(observation, now, query) for piece in pieces]
+            return f"{''.join(shown)}\n"
 
-def fields_line(text: str, make_line: AccessLine, *, query: bool = False) -> AccessLine:
-    """Return the maker of a JSON line with the fields in *text*, in that order, chosen from *make_line*'s.
-
-    A field that doesn't apply is left out. *query* true keeps the query string of the referer.
-    """
+        return make_line
     names = _names(text)
 
-    def make(observation: Observation, now: float) -> str:
-        told = json.loads(make_line(observation, now))
+    def make_json(observation: Observation, now: float) -> str:
+        told = json.loads(as_json(observation, now))
         for name, header in (("user_agent", "user-agent"), ("referer", "referer")):
             if (value := _header(header, observation, query=query)) is not None:
                 told[name] = value
         return f"{json.dumps({name: told[name] for name in names if name in told}, separators=(',', ':'))}\n"
 
-    return make
-
-
-def formatted_line(text: str, *, query: bool = False) -> AccessLine:
-    """Return the maker of lines by the format *text*; *query* true shows query strings, as above."""
-    pieces = _pieces(text)
-
-    def make(observation: Observation, now: float) -> str:
-        shown = [piece if isinstance(piece, str) else piece(observation, now, query) for piece in pieces]
-        return f"{''.join(shown)}\n"
-
-    return make
+    return make_json
 
 
 def _names(text: str) -> list[str]:

@@ -16,7 +16,7 @@ import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from string import punctuation
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import SplitResult, quote, urlsplit
 
 from ashapp.server.settings.sources.addresses import TcpAddress, UnixAddress, address_texts, parse_addresses
@@ -24,7 +24,7 @@ from ashapp.server.settings.sources.env_files import read_env_files
 from ashapp.server.settings.sources.variables import read_settings
 from ashapp.server.validation.kinds import FLAG, UNITS_TEXT, seconds_of
 
-__all__ = ["DEFAULTS", "UnixConnection", "main"]
+__all__ = ["DEFAULTS", "ServiceConnection", "main"]
 
 #: The settings that are read, and their defaults.
 DEFAULTS: Mapping[str, Any] = {
@@ -53,18 +53,22 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command, write a line, and return the exit code: 0 if the answer is good, else 1."""
     options = _parser().parse_args(arguments)
     try:
-        target = (
-            _target_of_url(options.url, options.timeout)
+        connection, name, path = (
+            _at_url(options.url, options.timeout)
             if options.kind == "http"
-            else _target_of_service(options.kind, options.port, options.timeout)
+            else _of_service(options.kind, options.port, options.timeout)
         )
     except ValueError as error:
         return _fail(str(error))
     try:
-        status, text = target.ask()
+        connection.request("GET", path, headers=_HEADERS)
+        response = connection.getresponse()
+        status, text = response.status, response.read(_MAX_SHOWN).decode(errors="replace")
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return _fail(f"{type(error).__name__}: {error} ({target.name})")
-    line = f"{status} from {target.name}"
+        return _fail(f"{type(error).__name__}: {error} ({name})")
+    finally:
+        connection.close()
+    line = f"{status} from {name}"
     # As the probes of Kubernetes have it.
     if 200 <= status < 400:
         print(f"ok: {line}")  # noqa: T201 - the command's output
@@ -126,56 +130,22 @@ def _url(text: str) -> SplitResult:
     return url
 
 
-class _Target(NamedTuple):
-    """What is asked, through *connection*: it sends the bytes *header* first, then speaks TLS if *by_tls*.
-
-    *name* is shown to people.
-    """
-
-    connection: http.client.HTTPConnection
-    name: str
-    path: str
-    header: bytes = b""
-    by_tls: bool = False
-
-    def ask(self) -> tuple[int, str]:
-        """Return the status of the answer, and the beginning of its text.
-
-        Raises:
-            OSError: nobody answers.
-            ValueError: the path can't be asked for.
-            HTTPException: what answers does not speak HTTP.
-        """
-        try:
-            self._connect()
-            self.connection.request("GET", self.path, headers=_HEADERS)
-            response = self.connection.getresponse()
-            return response.status, response.read(_MAX_SHOWN).decode(errors="replace")
-        finally:
-            self.connection.close()
-
-    def _connect(self) -> None:
-        self.connection.connect()
-        if self.header:
-            self.connection.sock.sendall(self.header)
-        if self.by_tls:
-            # The certificate is for the name by which others know the service.
-            tls = ssl._create_unverified_context()  # noqa: S323, SLF001 - as said
-            self.connection.sock = tls.wrap_socket(self.connection.sock)
+# What is asked: a connection, what those who read of it call it, and the path.
+_Target = tuple[http.client.HTTPConnection, str, str]
 
 
-def _target_of_url(url: SplitResult, timeout: float) -> _Target:
-    """Return the target of *url*. Each step may take *timeout* seconds."""
+def _at_url(url: SplitResult, timeout: float) -> _Target:
+    """Return what is asked at *url*, where each step may take *timeout* seconds."""
     path = quote(f"{url.path or '/'}?{url.query}" if url.query else url.path or "/", safe=punctuation)
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    return _Target(kind(url.hostname or "", url.port, timeout=timeout), url.geturl(), path)
+    return kind(url.hostname or "", url.port, timeout=timeout), url.geturl(), path
 
 
-def _target_of_service(probe: str, port: int | None, timeout: float) -> _Target:
-    """Return the target of a *probe*, "live" or "ready", at *port*, or at the address of the settings.
+def _of_service(probe: str, port: int | None, timeout: float) -> _Target:
+    """Return what is asked for a *probe*, "live" or "ready", at a *port*, or where the settings tell.
 
     Raises:
-        ValueError: the settings are wrong, switch the probe off, or do not give an address.
+        ValueError: the settings are wrong, or tell that there is no such probe, or not where the service is.
     """
     settings = _settings()
     if port is not None:
@@ -191,8 +161,8 @@ def _target_of_service(probe: str, port: int | None, timeout: float) -> _Target:
     header = b"" if _is_off(settings["proxy_protocol"]) else _PROXY_HEADER
     by_tls = bool(settings["ssl_certfile"])
     if settings["uds"]:
-        unix = UnixConnection(settings["uds"], timeout)
-        return _Target(unix, f"unix:{settings['uds']}{path}", path, header, by_tls)
+        unix = ServiceConnection(settings["uds"], timeout=timeout, header=header, by_tls=by_tls)
+        return unix, f"unix:{settings['uds']}{path}", path
     if settings["fd"] is not None:
         raise ValueError(
             f"fd = {settings['fd']}: an inherited socket does not tell where it listens; name the port by "
@@ -203,8 +173,8 @@ def _target_of_service(probe: str, port: int | None, timeout: float) -> _Target:
         f"{'https' if by_tls else 'http'}://{f'[{host}]' if ':' in host else host}:{settings['port']}{path}"
     )
     url = urlsplit(name)
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=timeout)
-    return _Target(connection, name, path, header, by_tls)
+    address = url.hostname or "", url.port
+    return ServiceConnection(address, timeout=timeout, header=header, by_tls=by_tls), name, path
 
 
 def _settings() -> dict[str, Any]:
@@ -228,15 +198,36 @@ def _first_address(bind: Any) -> dict[str, Any]:
             return {"fd": inherited.fd, "uds": None}
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """A connection to a UNIX domain socket; each step may take *timeout* seconds."""
+class ServiceConnection(http.client.HTTPConnection):
+    """A connection to a service at *address*: a host and a port, or the path of a UNIX domain socket.
 
-    def __init__(self, socket_path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._socket_path = socket_path
+    Each step may take *timeout* seconds. The bytes *header* come first, then TLS, if *by_tls*.
+    """
+
+    def __init__(
+        self,
+        address: str | tuple[str, int | None],
+        *,
+        timeout: float,
+        header: bytes = b"",
+        by_tls: bool = False,
+    ) -> None:
+        host, port = ("localhost", None) if isinstance(address, str) else address
+        super().__init__(host, port, timeout=timeout)
+        self._socket_path = address if isinstance(address, str) else None
+        self._header = header
+        self._by_tls = by_tls
 
     def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._socket_path)
+        """Connect to the service."""
+        if self._socket_path is None:
+            super().connect()
+        else:
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(self._socket_path)
+        self.sock.sendall(self._header)
+        if self._by_tls:
+            # The certificate is for the name by which others know the service.
+            tls = ssl._create_unverified_context()  # noqa: S323, SLF001 - as said
+            self.sock = tls.wrap_socket(self.sock)

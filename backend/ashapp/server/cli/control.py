@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from ashapp.server.cli.check import UnixConnection
+from ashapp.server.cli.check import ServiceConnection
 from ashapp.server.cli.options import ServeCommand
 from ashapp.server.errors import StartupError
 from ashapp.server.management.control_folder import control_folder, live_sockets
@@ -86,7 +86,7 @@ def _ask(path: str | None, method: str, target: str) -> dict[str, Any]:
         StartupError: there is none, or several, or it refuses.
     """
     found = _found(path)
-    connection = UnixConnection(str(found), _PATIENCE)
+    connection = ServiceConnection(str(found), timeout=_PATIENCE)
     try:
         connection.request(method, target)
         response = connection.getresponse()

@@ -115,9 +115,8 @@ def _supervise(config: uvicorn.Config, settings: Settings, fork_server: ForkServ
             supervisor = Supervisor(options, workers, Announcements(lines).tell)
             with control.serving(settings, workers, supervisor.control):
                 return supervisor.run()
-        watched = _reload_config(settings)
-        lines.append(f"Reloading when a file changes in {', '.join(map(str, watched.reload_dirs))}")
-        return Reloader(watched, options, workers, Announcements(lines).tell).run()
+        lines.append(f"Reloading when a file changes in {', '.join(map(str, config.reload_dirs))}")
+        return Reloader(config, options, workers, Announcements(lines).tell).run()
 
 
 def _import_ahead(config: uvicorn.Config, target: str) -> None:
@@ -137,13 +136,17 @@ def _lines(urls: list[str]) -> list[str]:
     return [f"Metrics and readiness on {', '.join(urls)}, not for the public"] if urls else []
 
 
-def _config(settings: Settings, reload_dirs: list[str] | None = None) -> uvicorn.Config:
-    """Return uvicorn's configuration: of a server, which gets its application later, or of a reloader."""
+def _config(settings: Settings) -> uvicorn.Config:
+    """Return uvicorn's configuration of a server, which gets its application later.
+
+    For a service that is reloaded, it says which files to watch. uvicorn must not log that yet.
+    """
     options: dict[str, Any] = {**settings.uvicorn_config(), **logging_options(settings)}
-    if reload_dirs is None:
-        options = {name: value for name, value in options.items() if not name.startswith("reload")}
+    if settings.reload:
+        options.setdefault("reload_dirs", _folders_to_watch(settings))
     else:
-        options = {"reload_dirs": reload_dirs, **options}
+        options = {name: value for name, value in options.items() if not name.startswith("reload")}
+    logging.disable(logging.INFO)
     try:
         protocol = limited_protocol(settings.http, settings.connection_limits)
         if protocol is not None:
@@ -153,17 +156,11 @@ def _config(settings: Settings, reload_dirs: list[str] | None = None) -> uvicorn
         return uvicorn.Config(settings.app, interface="asgi3", **options)
     except Exception as error:
         raise StartupError(f"uvicorn refuses its settings: {error}") from error
-
-
-def _reload_config(settings: Settings) -> uvicorn.Config:
-    """Return the configuration that says which files to watch. uvicorn must not log it yet.
-
-    It watches the current folder, and the folders of the applications unless these are installed.
-    """
-    folders = dict.fromkeys([Path.cwd(), *_require_modules(settings)])
-    installed = [folder for folder in folders if "site-packages" in folder.parts]
-    logging.disable(logging.INFO)
-    try:
-        return _config(settings, reload_dirs=[str(each) for each in folders if each not in installed])
     finally:
         logging.disable(logging.NOTSET)
+
+
+def _folders_to_watch(settings: Settings) -> list[str]:
+    """Return the current folder, and the folders of the applications unless these are installed."""
+    folders = dict.fromkeys([Path.cwd(), *_require_modules(settings)])
+    return [str(folder) for folder in folders if "site-packages" not in folder.parts]
