@@ -4,17 +4,20 @@
 import asyncio
 import functools
 import gc
+import operator
 import threading
 from collections.abc import Callable
-from contextvars import Context, ContextVar, copy_context
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import flask
 import pytest
+from asgiref.local import Local
 from asgiref.sync import async_to_sync, sync_to_async
 from flask.views import MethodView
 
-from ashapp.bridge import FlaskToAsgi, nonblocking
+from ashapp.bridge import FlaskToAsgi, nonblocking, on_thread
 from ashapp.bridge.concurrency.async_to_sync import run_coroutine, run_on_loop
 from tests.support.asgi import Client, fetch
 from tests.support.flask import begin
@@ -118,8 +121,13 @@ async def test_the_body_is_asked_for_when_it_is_read(app: flask.Flask, add: Add)
 # -- sync code within
 
 
+def run_in_context(function: Callable[[], Any]) -> Any:
+    return copy_context().run(function)
+
+
+@pytest.mark.parametrize("run", [operator.call, run_in_context])
 @pytest.mark.parametrize("kind", ["sync", "async", "nonblocking"])
-async def test_a_context_processor(app: flask.Flask, add: Add, journal: Journal, kind: str) -> None:
+async def test_a_context_processor(app: flask.Flask, add: Add, journal: Journal, kind: str, run: Any) -> None:
     """One that is sync runs on the thread that waits, so that it may block."""
 
     def process() -> dict[str, str]:
@@ -134,10 +142,10 @@ async def test_a_context_processor(app: flask.Flask, add: Add, journal: Journal,
         nonblocking(process)
     app.context_processor(process_async if kind == "async" else process)
 
-    async def view() -> str:
+    async def view() -> Any:
         journal.note("view")
         await sync_to_async(journal.note)("thread")
-        return flask.render_template_string("hello {{ name }}")
+        return run(functools.partial(flask.render_template_string, "hello {{ name }}"))
 
     add(view)
     assert (await fetch(FlaskToAsgi(app), "POST")).body == b"hello /"
@@ -222,20 +230,36 @@ async def test_an_error_handler_sees_what_it_raises(app: flask.Flask, add: Add) 
 # -- contexts and loops that are not those of the call
 
 
-async def test_it_has_a_copy_of_a_context_that_the_thread_has_entered(app: flask.Flask) -> None:
+def run_on_thread(function: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(run_in_context, function).result()
+
+
+@pytest.mark.parametrize("place", ["loop", "thread"])
+@pytest.mark.parametrize("run", [run_in_context, run_on_thread])
+async def test_it_has_the_context_of_its_caller(app: flask.Flask, run: Any, place: str) -> None:
+    """Also where the caller has entered it, so that a copy has to do; and what it sets is set there."""
     mark = ContextVar("mark", default="none")
+    local = Local()
 
     async def coroutine() -> str:
         before = mark.get()
+        await asyncio.sleep(0)
         mark.set("coroutine")
+        local.mark = "local"
         return before
 
-    def enter() -> list[str]:
+    def call() -> list[str]:
         mark.set("entered")
-        return [app.ensure_sync(coroutine)(), mark.get()]
+        return [
+            app.ensure_sync(on_thread(coroutine) if place == "thread" else coroutine)(),
+            mark.get(),
+            local.mark,
+        ]
 
-    app.add_url_rule("/", "view", lambda: copy_context().run(enter))
-    assert (await fetch(FlaskToAsgi(app))).body == b'["entered","entered"]\n'
+    app.add_url_rule("/", "view", lambda: run(call))
+    assert (await fetch(FlaskToAsgi(app))).body == b'["entered","coroutine","local"]\n'
+    assert (await asyncio.to_thread(app.test_client().get, "/")).json == ["entered", "coroutine", "local"]
 
 
 def test_a_thread_that_outlives_the_loop_is_told_so() -> None:
@@ -245,6 +269,6 @@ def test_a_thread_that_outlives_the_loop_is_told_so() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     with pytest.raises(RuntimeError, match="loop is closed"):
-        run_on_loop(view(), loop, Context())
+        run_on_loop(view(), loop, None)
     assert run_coroutine(asyncio.sleep(0, "asgiref finds another")) == "asgiref finds another"
     gc.collect()  # no coroutine is left that was never awaited

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asgiref.sync import AsyncToSync
 from greenlet import getcurrent
 
-from ashapp.bridge.concurrency.context import TEMPLATE
+from ashapp.bridge.concurrency.context import TEMPLATE, adopt_values
 from ashapp.bridge.concurrency.futures import as_coroutine, await_into
 from ashapp.bridge.concurrency.greenlets.current import current_call
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
@@ -45,26 +45,23 @@ def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
     call = current_call()
     if call is None:
         return AsyncToSync(as_coroutine)(coroutine)
-    # Where the application has entered a context of its own, a copy of it has to do.
-    context = call.context if getcurrent().gr_context is call.context else copy_context()
-    return run_on_loop(coroutine, call.coroutine_loop(), context, call)
+    return run_on_loop(coroutine, call.coroutine_loop(), call)
 
 
-def run_on_loop(
-    coroutine: Coroutine[Any, Any, T],
-    loop: asyncio.AbstractEventLoop,
-    context: Context,
-    call: Call | None = None,
-) -> T:
-    """Run *coroutine* on *loop*, in *context*, and wait for its result, on a thread other than the loop's.
+def run_on_loop(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop, call: Call | None) -> T:
+    """Run *coroutine* on *loop* and wait for its result, on a thread other than the loop's.
 
-    If the thread is that of a *call*, the coroutine is cancelled with its request.
+    If the thread is that of a *call*, the coroutine is cancelled with its request. What it sets in its
+    context is set here, too.
 
     Raises:
         BaseException: what the coroutine raises.
         RuntimeError: *loop* has been closed.
     """
     thread = WaitingThread()
+    is_own = call is not None and getcurrent().gr_context is call.context
+    # One that the application has entered itself is in use, so a copy of it has to do.
+    context = call.context if call is not None and is_own else copy_context()
     running = _run(coroutine, thread, context, call)
 
     def start() -> None:
@@ -84,7 +81,11 @@ def run_on_loop(
         running.close()
         coroutine.close()
         raise
-    result: T = thread.wait()
+    try:
+        result: T = thread.wait()
+    finally:
+        if not is_own:
+            adopt_values(context)
     return result
 
 

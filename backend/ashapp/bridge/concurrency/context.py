@@ -24,11 +24,12 @@ from contextvars import Context, ContextVar, copy_context
 
 from asgiref.sync import AsyncToSync
 
+from ashapp.bridge.concurrency.threads.asgiref_locals import carry_locals
 from ashapp.bridge.concurrency.threads.executors import RequestThreadExecutor
 from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
 from ashapp.bridge.concurrency.threads.thread_locals import request_locals
 
-__all__ = ["TEMPLATE", "body_may_block", "in_request", "loop_context", "new_context"]
+__all__ = ["TEMPLATE", "adopt_values", "body_may_block", "in_request", "loop_context", "new_context"]
 
 #: Whether code runs in the context of a request.
 in_request: ContextVar[bool] = ContextVar("ashapp_in_request", default=False)
@@ -70,3 +71,12 @@ def loop_context(startup: Context) -> Context:
         template = _thread.template = TEMPLATE.copy()
         template.run(setattr, AsyncToSync.executors, "current", RequestThreadExecutor())
     return new_context(startup, template)
+
+
+def adopt_values(context: Context) -> None:
+    """Set in the current context what has been set in *context*, a copy of it, as asgiref does."""
+    current = copy_context()
+    for variable, value in context.items():
+        if current.get(variable, _UNSET) is not value:
+            variable.set(value)
+    carry_locals()

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from contextvars import copy_context
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -175,8 +174,8 @@ class Dispatch:
         is_in_coroutine = asyncio._get_running_loop() is not None  # noqa: SLF001 - the one that does not raise
         if is_in_coroutine or loop is None or not loop.is_running() or keeps_all(self._app):
             return self._async_to_sync(func)(*args, **kwargs)
-        # A thread of the application's own: a copy of its context has to do.
-        return run_on_loop(func(*args, **kwargs), loop, copy_context())
+        # It is a thread of the application's own.
+        return run_on_loop(func(*args, **kwargs), loop, None)
 
     def make_response(self, rv: Any) -> flask.Response:
         """Make a response of what a view returned; see ``flask.Flask.make_response``."""
@@ -232,7 +231,7 @@ def _call_on_own_loop(func: Callable[..., Coroutine[Any, Any, Any]], /, *args: A
         return run_coroutine(func(*args, **kwargs))
     own = OwnLoop(call.grace)
     try:
-        return run_on_loop(func(*args, **kwargs), own.loop, call.context, call)
+        return run_on_loop(func(*args, **kwargs), own.loop, call)
     finally:
         own.leave()
 

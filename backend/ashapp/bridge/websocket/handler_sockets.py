@@ -3,7 +3,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from contextvars import copy_context
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -176,7 +175,7 @@ class BlockingWebSocket:
                 "a WebSocket of a sync handler would block the event loop, which is to serve it: "
                 "use it on a thread, as with asyncio.to_thread"
             )
-        return run_on_loop(coroutine, loop, copy_context(), current_call())
+        return run_on_loop(coroutine, loop, current_call())
 
 
 def _parse(message: str | bytes) -> Any:

@@ -14,6 +14,7 @@ from contextvars import Context
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
+from greenlet import getcurrent
 
 from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.futures import run_into
@@ -68,12 +69,14 @@ class GreenletTask(GreenletDriver):
         """
         result: Future[Any] = Future()
         run = sync_to_async(run_into)(result, function, *args, **kwargs)
-        self.greenlet.ask(self._await_end(run))
+        # The application may have entered it: a greenlet can have it all the same, and a task could not.
+        context: Any = getcurrent().gr_context
+        self.greenlet.ask(self._await_end(run_in_greenlet(run, context)))
         return result.result()
 
     async def _await_end(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Await *coroutine*, also where this task is cancelled: nothing is to run beside the function."""
-        task = asyncio.get_running_loop().create_task(coroutine, context=self.greenlet.gr_context)
+        task = asyncio.get_running_loop().create_task(coroutine, context=Context())
         cancelled: asyncio.CancelledError | None = None
         while not task.done():
             try:
