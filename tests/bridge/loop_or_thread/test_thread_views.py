@@ -15,7 +15,8 @@ from flask.views import MethodView, View
 
 from ashapp.bridge import FlaskToAsgi, on_thread
 from ashapp.bridge.concurrency.threads.thread_locals import local
-from ashapp.bridge.loop_or_thread.placement import ASYNC_VIEWS, Place
+from ashapp.bridge.loop_or_thread.marks import ASYNC_VIEWS
+from ashapp.bridge.loop_or_thread.placement import Place
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually, until_set
 
@@ -135,10 +136,11 @@ async def test_what_blocks_in_it_holds_up_nobody(way: str) -> None:
 @pytest.mark.parametrize("place", ["threads", "", 1])
 def test_there_are_two_places(place: Any) -> None:
     app = flask.Flask(__name__)
-    with pytest.raises(ValueError, match="async views run on the 'loop' or on a 'thread'"):
+    expected = f"ASHAPP_ASYNC_VIEWS is {place!r}: expected 'loop' or 'thread'"
+    with pytest.raises(ValueError, match=expected):
         FlaskToAsgi(app, async_views=place)
     app.config[ASYNC_VIEWS] = place
-    with pytest.raises(ValueError, match=f"ASHAPP_ASYNC_VIEWS is {place!r}"):
+    with pytest.raises(ValueError, match=expected):
         FlaskToAsgi(app)
 
 

@@ -286,5 +286,5 @@ def test_of_blueprints_their_own_hooks_and_methods_count(folder: Path) -> None:
 def test_another_word_in_the_config_is_refused() -> None:
     app = flask.Flask("shop")
     app.config["ASHAPP_STATIC_FILES"] = "nowhere"
-    with pytest.raises(ValueError, match="'nowhere': static files are sent by the 'loop' or by a 'thread'"):
+    with pytest.raises(ValueError, match="'nowhere': expected 'loop' or 'thread'"):
         FlaskToAsgi(app)

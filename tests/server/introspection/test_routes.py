@@ -165,7 +165,7 @@ def test_a_config_that_says_something_else_is_told_in_one_line(app: flask.Flask)
     app.config["ASHAPP_ASYNC_VIEWS"] = "process"
     with pytest.raises(StartupError) as caught:
         place_views(app, load({"app": "shop:app"}))
-    expected = "ASHAPP_ASYNC_VIEWS is 'process': async views run on the 'loop' or on a 'thread'"
+    expected = "ASHAPP_ASYNC_VIEWS is 'process': expected 'loop' or 'thread'"
     assert caught.value.message == f"shop:app: {expected}"
 
 

@@ -11,26 +11,20 @@ which has that context current, sleeps meanwhile. It wakes up to run what the co
 ``sync_to_async``, so that a database handle, say, stays on the request's thread (``WaitingThread``).
 """
 
-from __future__ import annotations
-
 import asyncio
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Coroutine
+from contextvars import Context, copy_context
+from typing import Any, TypeVar
 
 from asgiref.sync import AsyncToSync
 from greenlet import getcurrent
 
+from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.context import TEMPLATE, adopt_values
 from ashapp.bridge.concurrency.futures import as_coroutine, await_into
 from ashapp.bridge.concurrency.greenlets.current import current_call
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 from ashapp.bridge.concurrency.threads.executors import WaitingThread
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from contextvars import Context
-
-    from ashapp.bridge.concurrency.call import Call
 
 __all__ = ["run_coroutine", "run_on_loop"]
 

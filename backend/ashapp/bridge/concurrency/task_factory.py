@@ -11,19 +11,15 @@ body is incomplete, the task drives a greenlet.
 A task of uvicorn's for a request does not begin in the context of the request before it (see ``context``).
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
+from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
 from ashapp.bridge.concurrency.context import body_may_block, in_request
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["TaskKeeper", "end_tasks"]
 

@@ -11,8 +11,7 @@ from flask.app import Flask
 
 from ashapp.bridge.concurrency.threads.request_thread import RequestThreadPool
 from ashapp.bridge.flask.dispatch import Dispatch
-from ashapp.bridge.loop_or_thread.placement import choose, keeps_all
-from ashapp.bridge.loop_or_thread.static_files import keeps_files
+from ashapp.bridge.loop_or_thread.marks import ASYNC_VIEWS, STATIC_FILES, keeps_on_threads
 from ashapp.bridge.messages.types import Environ
 from ashapp.bridge.options import BridgeOptions, accept_old_names
 from ashapp.bridge.request.loop_call import LoopCall
@@ -71,9 +70,9 @@ class FlaskToAsgi(WsgiToAsgi):
             )
         super().__init__(flask_app, duplicate_header_limit, **options)
         if async_views is not None:
-            choose(flask_app, async_views)
-        keeps_all(flask_app)  # or its config is wrong
-        keeps_files(flask_app)
+            flask_app.config[ASYNC_VIEWS] = async_views
+        for key in (ASYNC_VIEWS, STATIC_FILES):
+            keeps_on_threads(flask_app, key)  # or its config is wrong
         self._dispatch: Dispatch = flask_app.extensions.get("ashapp") or Dispatch(flask_app)
         if async_threads is None:
             async_threads = DEFAULT_ASYNC_THREADS if self.threads.size > 1 else 1

@@ -12,28 +12,21 @@ in an earlier turn. So what has been replaced before a client sends a request is
 replaced while a view waits is seen by its response.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import flask.globals
+from flask.app import Flask
 
-from ashapp.bridge.flask.accelerators.contexts import METHODS
+from ashapp.bridge.flask.accelerators.contexts import METHODS, Contexts
+from ashapp.bridge.flask.accelerators.dispatching import Dispatching
 from ashapp.bridge.flask.accelerators.originals import AsReplaced, Originals
 from ashapp.bridge.flask.accelerators.wsgi_responses import responses_hold, whole_response
 from ashapp.bridge.loop_or_thread.marks import is_kept
 from ashapp.bridge.loop_or_thread.views import makes_coroutine
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Coroutine, Mapping
-
-    from flask.app import Flask
-
-    from ashapp.bridge.flask.accelerators.contexts import Contexts
-    from ashapp.bridge.flask.accelerators.dispatching import Dispatching
-    from ashapp.bridge.messages.types import Environ
-    from ashapp.bridge.request.loop_call import LoopCall
+from ashapp.bridge.messages.types import Environ
+from ashapp.bridge.request.loop_call import LoopCall
 
 __all__ = ["AsyncDispatch"]
 
@@ -49,6 +42,10 @@ class AsyncDispatch:
     *replacements* are what is called in place of methods of *app*.
     """
 
+    # What has been found in this turn of the loop, and that loop.
+    _is_direct = False
+    _turn_of: asyncio.AbstractEventLoop | None = None
+
     def __init__(
         self,
         app: Flask,
@@ -60,9 +57,6 @@ class AsyncDispatch:
         self._contexts = contexts
         self._dispatching = dispatching
         self._methods = AsReplaced(app, replacements, *_METHODS, "request_context", *METHODS)
-        # What has been found in this turn of the loop, and that loop.
-        self._is_direct = False
-        self._turn_of: asyncio.AbstractEventLoop | None = None
 
     def begin(self, call: LoopCall) -> Coroutine[Any, Any, None] | None:
         """Return what serves *call*, or None where its application is to be called."""

@@ -9,13 +9,11 @@ waits for its turn, and finds the result of the first.
 Werkzeug puts the large files of a form on a disk. Where that is full, the client is told so.
 """
 
-from __future__ import annotations
-
 import errno
 import logging
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flask
 from werkzeug.wrappers import Request, Response
@@ -24,9 +22,6 @@ from ashapp.bridge.messages.attributes import attribute_of
 from ashapp.bridge.messages.errors import StorageFull
 from ashapp.bridge.request.async_bodies import AsyncBody, within_context
 from ashapp.bridge.request.uploads.input_stream import InputStream
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["ContextBody", "adopt_body", "adopt_request_reads", "as_body"]
 

@@ -7,17 +7,13 @@ to ``asyncio.gather``. So those functions of Flask that call functions of the ap
 ``as_flask``.
 """
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ashapp.bridge.concurrency.context import in_request
 from ashapp.bridge.concurrency.greenlets.current import current_greenlet
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["as_flask", "wants_awaitable"]
 

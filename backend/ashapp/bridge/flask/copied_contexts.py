@@ -6,21 +6,17 @@ coroutine it has to return an awaitable, and would leave the context before the 
 the awaitable enters a copy of its own, for as long as the function runs; leaving that tears down, as ever.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flask
 
 from ashapp.bridge.concurrency.greenlets.current import current_greenlet
 from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
 
 __all__ = ["current_context", "update_wrapper"]
 

@@ -13,14 +13,13 @@ Flask calls its functions without ``ensure_sync``. Outside a request of the brid
 client) all do what they did.
 """
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 import os
+from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flask
 from flask.app import Flask
@@ -42,16 +41,18 @@ from ashapp.bridge.flask.copied_contexts import current_context
 from ashapp.bridge.flask.routing import Routing, note_match
 from ashapp.bridge.flask.static_files import serve_static
 from ashapp.bridge.loop_or_thread.hindrances import binds_as_flask, is_flasks_own
-from ashapp.bridge.loop_or_thread.marks import is_kept, is_nonblocking, nonblocking
-from ashapp.bridge.loop_or_thread.placement import Placement, keeps_all
+from ashapp.bridge.loop_or_thread.marks import (
+    ASYNC_VIEWS,
+    is_kept,
+    is_nonblocking,
+    keeps_on_threads,
+    nonblocking,
+)
+from ashapp.bridge.loop_or_thread.placement import Placement
 from ashapp.bridge.loop_or_thread.static_files import folder_of
 from ashapp.bridge.loop_or_thread.views import blueprints_of, makes, makes_coroutine
 from ashapp.bridge.messages.attributes import attribute_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from ashapp.bridge.request.loop_call import Begin
+from ashapp.bridge.request.loop_call import Begin
 
 __all__ = ["Dispatch"]
 
@@ -62,6 +63,9 @@ _CALLERS = ("full_dispatch_request", "handle_exception", "update_template_contex
 
 class Dispatch:
     """Dispatches the requests of *app*, of all its bridges."""
+
+    #: Returns what is to be awaited for a call, or None where the application is to be called.
+    begin: Begin | None = None
 
     def __init__(self, app: flask.Flask) -> None:
         self.placement = Placement(app)
@@ -75,8 +79,6 @@ class Dispatch:
         self._responses = Responses(app, self.make_response) if is_quick else None
         is_quick = accelerators.ENABLED and ARE_KNOWN and binds_as_flask(app)
         adapters = UrlAdapters(app) if is_quick else None
-        #: Returns what is to be awaited for a call, or None where the application is to be called.
-        self.begin: Begin | None = None
         #: Knows the rule of a request before Flask does.
         self.routing = Routing(app, self.placement, adapters)
         patches.replace(app, self._replacements(app, adapters))
@@ -118,7 +120,7 @@ class Dispatch:
 
     def wants_own_loop(self) -> bool:
         """Say whether the coroutines of the current request are kept off the server's loop. On a thread."""
-        if keeps_all(self._app):
+        if keeps_on_threads(self._app, ASYNC_VIEWS):
             return True
         endpoint = flask.request.endpoint if flask.has_request_context() else None
         return endpoint is not None and self.placement.of(endpoint).own_loop
@@ -172,7 +174,12 @@ class Dispatch:
         # A forked child has a copy of the loop, which stands still.
         loop = self._loop if os.getpid() == self._pid else None
         is_in_coroutine = asyncio._get_running_loop() is not None  # noqa: SLF001 - the one that does not raise
-        if is_in_coroutine or loop is None or not loop.is_running() or keeps_all(self._app):
+        if (
+            is_in_coroutine
+            or loop is None
+            or not loop.is_running()
+            or keeps_on_threads(self._app, ASYNC_VIEWS)
+        ):
             return self._async_to_sync(func)(*args, **kwargs)
         # It is a thread of the application's own.
         return run_on_loop(func(*args, **kwargs), loop, None)

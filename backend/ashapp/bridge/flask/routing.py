@@ -4,27 +4,21 @@
 An application may bind its URL map in a way of its own. Then nothing is known before Flask has matched.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
+import flask
+from flask.app import Flask
+from werkzeug.routing import Rule
+
+from ashapp.bridge.concurrency.call import Call
+from ashapp.bridge.flask.accelerators.matching import UrlAdapters
 from ashapp.bridge.loop_or_thread.converters import on_loop
 from ashapp.bridge.loop_or_thread.hindrances import binds_as_flask
+from ashapp.bridge.loop_or_thread.placement import Place, Placement
 from ashapp.bridge.loop_or_thread.views import is_async
+from ashapp.bridge.messages.types import Environ, RequestInfo
 from ashapp.bridge.websocket.rules import is_native
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import flask
-    from flask.app import Flask
-    from werkzeug.routing import Rule
-
-    from ashapp.bridge.concurrency.call import Call
-    from ashapp.bridge.flask.accelerators.matching import UrlAdapters
-    from ashapp.bridge.loop_or_thread.placement import Place, Placement
-    from ashapp.bridge.messages.types import Environ, RequestInfo
 
 __all__ = ["Routing", "note_match"]
 
@@ -35,10 +29,11 @@ class Routing:
     *adapters* match what Flask's own do, and quicker; without them Flask's do it.
     """
 
+    _match: Callable[[Environ], Rule | None] | None = None
+
     def __init__(self, app: Flask, placement: Placement, adapters: UrlAdapters | None) -> None:
         self._app = app
         self._placement = placement
-        self._match: Callable[[Environ], Rule | None] | None = None
         if adapters is not None:
             self._match = adapters.match
         elif binds_as_flask(app):

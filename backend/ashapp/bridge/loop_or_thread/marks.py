@@ -1,14 +1,29 @@
 # SPDX-License-Identifier: MIT
-"""The marks ``nonblocking`` and ``on_thread``, by which an application says where its code may run."""
+"""The marks and the keys of its config, by which an application says where its code may run."""
 
 import inspect
 from functools import lru_cache, partial
 from types import FunctionType
 from typing import Any, TypeVar
 
+from flask.app import Flask
+
 from ashapp.bridge.messages.attributes import attribute_of
 
-__all__ = ["is_kept", "is_nonblocking", "is_on_thread", "nonblocking", "on_thread", "why_it_blocks"]
+__all__ = [
+    "ASYNC_VIEWS",
+    "STATIC_FILES",
+    "is_kept",
+    "is_nonblocking",
+    "is_on_thread",
+    "keeps_on_threads",
+    "nonblocking",
+    "on_thread",
+    "why_it_blocks",
+]
+
+#: The keys of ``Flask.config`` for where async views run, and for what sends static files.
+ASYNC_VIEWS, STATIC_FILES = "ASHAPP_ASYNC_VIEWS", "ASHAPP_STATIC_FILES"
 
 T = TypeVar("T")
 
@@ -62,6 +77,18 @@ def is_on_thread(target: object) -> bool:
         target = target.func
     view_class = attribute_of(target, "view_class")
     return bool(attribute_of(target, _ON_THREAD) or attribute_of(view_class, _ON_THREAD))
+
+
+def keeps_on_threads(app: Flask, key: str) -> bool:
+    """Say whether *app* keeps on threads what the *key* of its config is for. The default is "loop".
+
+    Raises:
+        ValueError: its config says something other than "loop" and "thread".
+    """
+    place = app.config.get(key)
+    if place not in {None, "loop", "thread"}:
+        raise ValueError(f"{key} is {place!r}: expected 'loop' or 'thread'")
+    return place == "thread"
 
 
 def is_kept(function: Any) -> bool:

@@ -14,8 +14,15 @@ from flask.app import Flask
 
 from ashapp.bridge.loop_or_thread.converters import guard_converters, may_block
 from ashapp.bridge.loop_or_thread.hindrances import around, find_hindrance
-from ashapp.bridge.loop_or_thread.marks import is_nonblocking, is_on_thread, why_it_blocks
-from ashapp.bridge.loop_or_thread.static_files import STATIC_FILES, folder_of, static_paths, why_changed
+from ashapp.bridge.loop_or_thread.marks import (
+    ASYNC_VIEWS,
+    STATIC_FILES,
+    is_nonblocking,
+    is_on_thread,
+    keeps_on_threads,
+    why_it_blocks,
+)
+from ashapp.bridge.loop_or_thread.static_files import folder_of, static_paths, why_changed
 from ashapp.bridge.loop_or_thread.tools import prepare, tool_of
 from ashapp.bridge.loop_or_thread.views import (
     ViewKind,
@@ -28,10 +35,7 @@ from ashapp.bridge.loop_or_thread.views import (
 )
 from ashapp.bridge.messages.attributes import attribute_of
 
-__all__ = ["ASYNC_VIEWS", "Place", "Placement", "choose", "keeps_all"]
-
-#: The key of ``Flask.config`` for where async views run: "loop" (the default) or "thread".
-ASYNC_VIEWS = "ASHAPP_ASYNC_VIEWS"
+__all__ = ["Place", "Placement"]
 
 _SYNC = "sync view"
 
@@ -47,31 +51,6 @@ class Place(NamedTuple):
     reason: str = ""
     own_loop: bool = False
     serves_files: bool = False
-
-
-def choose(app: Flask, place: str) -> None:
-    """Let the async views of *app* run in *place*, "loop" or "thread".
-
-    Raises:
-        ValueError: *place* is neither.
-    """
-    app.config[ASYNC_VIEWS] = _checked(place)
-
-
-def keeps_all(app: Flask) -> bool:
-    """Say whether all async views of *app* are kept on threads.
-
-    Raises:
-        ValueError: its config says something other than "loop" and "thread".
-    """
-    place = app.config.get(ASYNC_VIEWS)
-    return place is not None and _checked(place) == "thread"
-
-
-def _checked(place: object) -> str:
-    if place not in {"loop", "thread"}:
-        raise ValueError(f"{ASYNC_VIEWS} is {place!r}: async views run on the 'loop' or on a 'thread'")
-    return str(place)
 
 
 class Placement:
@@ -123,7 +102,7 @@ class Placement:
 
     def hindrance(self) -> str | None:
         """Return what keeps every async view off the loop, by name, or None."""
-        if keeps_all(self._app):
+        if keeps_on_threads(self._app, ASYNC_VIEWS):
             return f"{ASYNC_VIEWS} is 'thread'"
         prepare(self._app)
         return find_hindrance(self._app)
@@ -156,25 +135,17 @@ class Placement:
 
     def _decide(self, endpoint: str, view: Any) -> Place:
         kept = self._why_kept(endpoint, view)
-        reason = kept
-        if folder_of(self._app, view) is not None:
-            return self._decide_for_files(endpoint, view, kept)
-        if not (is_async(view) or self._is_quick_websocket(endpoint, view)):
-            sync = _why_sync(view)
-            reason = sync if kept is None or sync == _SYNC else kept
-        elif kept is None:
-            reason = self._hindrance or self._why_matched_on_thread(endpoint)
-        return Place(on_loop=not reason, reason=reason or "", own_loop=kept is not None)
-
-    def _decide_for_files(self, endpoint: str, view: Any, kept: str | None) -> Place:
-        reason = (
-            kept
-            or why_changed(self._app, endpoint, view)
-            or self._hindrance
-            or self._why_matched_on_thread(endpoint)
-        )
+        has_files = folder_of(self._app, view) is not None
+        own = None
+        if has_files:
+            own = why_changed(self._app, endpoint, view)
+        elif not (is_async(view) or self._is_quick_websocket(endpoint, view)):
+            own = _why_sync(view)
+        reason = own
+        if own != _SYNC:
+            reason = kept or own or self._hindrance or self._why_matched_on_thread(endpoint)
         return Place(
-            on_loop=not reason, reason=reason or "", own_loop=kept is not None, serves_files=not reason
+            not reason, reason or "", own_loop=kept is not None, serves_files=has_files and not reason
         )
 
     def _is_quick_websocket(self, endpoint: str, view: Any) -> bool:
@@ -184,7 +155,7 @@ class Placement:
         )
 
     def _why_kept(self, endpoint: str, view: Any) -> str | None:
-        if keeps_all(self._app):
+        if keeps_on_threads(self._app, ASYNC_VIEWS):
             return f"{ASYNC_VIEWS} is 'thread'"
         if is_on_thread(view):
             return "it is marked on_thread"

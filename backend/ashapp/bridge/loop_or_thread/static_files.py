@@ -13,29 +13,14 @@ from typing import Any
 from flask.app import Flask
 from flask.blueprints import Blueprint
 
-from ashapp.bridge.loop_or_thread.marks import is_kept, is_nonblocking
+from ashapp.bridge.loop_or_thread.marks import STATIC_FILES, is_kept, is_nonblocking, keeps_on_threads
 from ashapp.bridge.loop_or_thread.views import ViewKind, blueprints_of, is_async, kind_of, name_of
 from ashapp.bridge.messages.attributes import attribute_of
 
-__all__ = ["STATIC_FILES", "folder_of", "keeps_files", "static_paths", "why_changed"]
-
-#: The key of ``Flask.config`` for what sends static files: the "loop" (the default) or a "thread".
-STATIC_FILES = "ASHAPP_STATIC_FILES"
+__all__ = ["folder_of", "static_paths", "why_changed"]
 
 # The methods by which Flask serves a static folder.
 _METHODS = ("send_static_file", "get_send_file_max_age", "static_folder", "has_static_folder")
-
-
-def keeps_files(app: Flask) -> bool:
-    """Say whether the static files of *app* are served by threads, as its config says.
-
-    Raises:
-        ValueError: it says something other than "loop" and "thread".
-    """
-    place = app.config.get(STATIC_FILES)
-    if place not in {None, "loop", "thread"}:
-        raise ValueError(f"{STATIC_FILES} is {place!r}: static files are sent by the 'loop' or by a 'thread'")
-    return place == "thread"
 
 
 def folder_of(app: Flask, view: Any) -> Flask | Blueprint | None:
@@ -59,7 +44,7 @@ def why_changed(app: Flask, endpoint: str, view: Any) -> str | None:
     Raises:
         ValueError: the config of *app* says something other than "loop" and "thread".
     """
-    if keeps_files(app):
+    if keeps_on_threads(app, STATIC_FILES):
         return f"{STATIC_FILES} is 'thread'"
     folder = folder_of(app, view)
     if folder is None:

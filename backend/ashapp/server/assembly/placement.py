@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Applies the settings for where async views and static files run."""
 
-from ashapp.bridge.loop_or_thread.placement import choose, keeps_all
-from ashapp.bridge.loop_or_thread.static_files import STATIC_FILES, keeps_files
+from ashapp.bridge.loop_or_thread.marks import ASYNC_VIEWS, STATIC_FILES, keeps_on_threads
 from ashapp.server.errors import StartupError
 from ashapp.server.introspection.routes import flask_application
 from ashapp.server.settings.model import Settings
@@ -20,11 +19,9 @@ def place_views(found: object, settings: Settings) -> None:
     if app is None:
         return
     try:
-        if settings.async_views is not None:
-            choose(app, settings.async_views)
-        if settings.static_files is not None:
-            app.config[STATIC_FILES] = settings.static_files
-        keeps_all(app)
-        keeps_files(app)
+        for key, place in ((ASYNC_VIEWS, settings.async_views), (STATIC_FILES, settings.static_files)):
+            if place is not None:
+                app.config[key] = place
+            keeps_on_threads(app, key)
     except ValueError as error:
         raise StartupError(f"{settings.app}: {error}") from error

@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: MIT
 """How code waits that may run on a thread or in a greenlet, for what comes on any thread."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ashapp.bridge.concurrency.futures import as_coroutine, resolve
 from ashapp.bridge.concurrency.greenlets.current import current_greenlet
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["make_wait"]
 

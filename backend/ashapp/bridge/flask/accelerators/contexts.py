@@ -11,8 +11,8 @@ Flask 3.1.3 has this shape. Releases that have another one, and applications wit
 get Flask's own contexts.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import flask.ctx
@@ -29,14 +29,10 @@ from ashapp.bridge.flask.accelerators.originals import AllOriginals, AsReplaced,
 from ashapp.bridge.flask.accelerators.requests import make_request
 from ashapp.bridge.flask.accelerators.responses import RESPONSE_CLASSES
 from ashapp.bridge.flask.accelerators.sessions import SESSION_CLASSES, Sessions
+from ashapp.bridge.messages.types import Environ
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextvars import ContextVar
-
     from flask.ctx import RequestContext
-
-    from ashapp.bridge.messages.types import Environ
 else:  # Flask 3.2 has merged both classes of contexts
     RequestContext = vars(flask.ctx).get("RequestContext", AppContext)
 

@@ -8,25 +8,18 @@ are called in the same order, through the same ``ensure_sync``. Where there are 
 of the methods is not Flask's own, Flask's method is called.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from typing import Any
 
 import flask.globals
 from flask import request_finished, request_started
+from flask.app import Flask
 
+from ashapp.bridge.concurrency.call import Call
 from ashapp.bridge.concurrency.greenlets.current import current_call
+from ashapp.bridge.flask.accelerators.contexts import Contexts
+from ashapp.bridge.flask.accelerators.responses import Responses
 from ashapp.bridge.flask.routing import note_match
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextvars import ContextVar
-
-    from flask.app import Flask
-
-    from ashapp.bridge.concurrency.call import Call
-    from ashapp.bridge.flask.accelerators.contexts import Contexts
-    from ashapp.bridge.flask.accelerators.responses import Responses
 
 __all__ = ["Dispatching"]
 
@@ -42,9 +35,9 @@ class Dispatching:
         self._kind = contexts.kind
         self._sessions = contexts.sessions
         self._responses = responses
-        self._as_flask_does: Callable[..., flask.Response] = app.full_dispatch_request
+        self._as_flask_does = app.full_dispatch_request
         #: What is to be called in place of methods of the application, by their names.
-        self.methods: dict[str, Callable[..., Any]] = {
+        self.methods: dict[str, Any] = {
             "request_context": contexts.request_context,
             "full_dispatch_request": self.full_dispatch_request,
         }

@@ -13,31 +13,24 @@ until Flask asks for one, so nothing is matched twice. It is dropped if a middle
 A path that has led to a rule without arguments leads there again, until a rule is added: that is remembered.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
+import flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
-from ashapp.bridge.flask.accelerators.rule_index import index_of
+from ashapp.bridge.flask.accelerators.rule_index import RuleIndex, index_of
 from ashapp.bridge.loop_or_thread.marks import nonblocking
+from ashapp.bridge.messages.types import Environ
 from ashapp.bridge.websocket.connection import CONNECTION
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    import flask
-
-    from ashapp.bridge.flask.accelerators.rule_index import RuleIndex
-    from ashapp.bridge.messages.types import Environ
 
 __all__ = ["ARE_KNOWN", "Adapter", "UrlAdapters"]
 
 _BOUND_BY = ("HTTP_HOST", "wsgi.url_scheme", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT")
 _MATCHED_BY = (*_BOUND_BY, "REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
-_matched_by: itemgetter[Any] = itemgetter(*_MATCHED_BY)
+_matched_by = itemgetter(*_MATCHED_BY)
 
 # The key of the environ under which an adapter waits, with what it has been made for.
 _MATCHED = "ashapp.matched"
@@ -56,6 +49,87 @@ _FIELDS = (
 )
 #: Whether it has that, and nothing else.
 ARE_KNOWN = set(vars(Map().bind("localhost"))) == set(_FIELDS)
+
+
+class Adapter(MapAdapter):
+    """The adapter of one request, which has matched it already; or a template that such are copied from."""
+
+    # With those of its base: an adapter has no dict.
+    __slots__ = ("host", "index", "outcome", *_FIELDS)
+
+    # Of an early match, until it is told.
+    outcome: tuple[Rule, Mapping[str, Any]] | HTTPException | None
+    index: RuleIndex | None
+    # The host of its requests: Flask 3.1 sets it, 3.0 does not.
+    host: str | None
+
+    @classmethod
+    def like(cls, adapter: MapAdapter, request: flask.Request) -> Self:
+        """Return an adapter that binds as *adapter* does, which Flask has made for *request*."""
+        made = cls.__new__(cls)
+        for name in _FIELDS:
+            setattr(made, name, getattr(adapter, name))
+        made.outcome = None
+        made.host = vars(request).get("host")
+        made.index = adapter.index if isinstance(adapter, Adapter) else index_of(adapter.map)
+        return made
+
+    def bind(self, environ: Environ) -> Self:
+        """Return the adapter for a request, of this template."""
+        made = self.__new__(type(self))
+        path, query = environ.get("PATH_INFO", "/"), environ.get("QUERY_STRING")
+        made.map = self.map
+        made.server_name = self.server_name
+        made.script_name = self.script_name
+        made.subdomain = self.subdomain
+        made.url_scheme = self.url_scheme
+        made.websocket = self.websocket
+        made.path_info = path if path.isascii() else _decode(path)
+        made.default_method = environ["REQUEST_METHOD"]
+        made.query_args = query if query is None or query.isascii() else _decode(query)
+        made.outcome = None
+        made.host = self.host
+        made.index = self.index
+        return made
+
+    def match(self, *args: Any, **kwargs: Any) -> Any:
+        """Match; see ``werkzeug.routing.MapAdapter.match``."""
+        if args or kwargs != _AS_FLASK_DOES:
+            return super().match(*args, **kwargs)
+        return self.match_rule()
+
+    def match_rule(self) -> tuple[Rule, Mapping[str, Any]]:
+        """Return the rule that matches, and the arguments for its view.
+
+        Raises:
+            HTTPException: there is none, or the client is sent elsewhere.
+        """
+        if self.outcome is not None:
+            outcome, self.outcome = self.outcome, None
+            if isinstance(outcome, HTTPException):
+                raise outcome.with_traceback(None)
+            return outcome
+        known = {} if self.index is None else self.index.known
+        is_by_host = self.map.host_matching or self.subdomain is None
+        place = self.server_name if is_by_host else self.subdomain
+        # All that a match depends on.
+        key = (place, self.websocket, self.default_method, self.path_info)
+        rule = known.get(key)
+        if rule is not None:
+            return rule, {}
+        rule, values = super().match(return_rule=True)
+        # What is not ASCII has two forms, raw and decoded. Other paths that lead to the rule are countless.
+        if not values and self.path_info == rule.rule and rule.rule.isascii():
+            if len(known) >= _MAX_KNOWN:
+                known.clear()
+            known[key] = rule
+        return rule, values
+
+    def get_default_redirect(self, rule: Rule, *args: Any) -> str | None:
+        """Return where a rule with defaults sends the client; see ``werkzeug.routing.MapAdapter``."""
+        if self.index is not None and not self.index.has_defaults(rule.endpoint):
+            return None
+        return super().get_default_redirect(rule, *args)
 
 
 class UrlAdapters:
@@ -136,87 +210,6 @@ class UrlAdapters:
         except KeyError:  # HTTP/1.0 needs no Host
             entries = tuple(map(environ.get, _MATCHED_BY))
         return entries, app.config["SERVER_NAME"], app.url_map.default_subdomain
-
-
-class Adapter(MapAdapter):
-    """The adapter of one request, which has matched it already; or a template that such are copied from."""
-
-    # With those of its base: an adapter has no dict.
-    __slots__ = ("host", "index", "outcome", *_FIELDS)
-
-    # Of an early match, until it is told.
-    outcome: tuple[Rule, Mapping[str, Any]] | HTTPException | None
-    index: RuleIndex | None
-    # The host of its requests: Flask 3.1 sets it, 3.0 does not.
-    host: str | None
-
-    @classmethod
-    def like(cls, adapter: MapAdapter, request: flask.Request) -> Adapter:
-        """Return an adapter that binds as *adapter* does, which Flask has made for *request*."""
-        made = cls.__new__(cls)
-        for name in _FIELDS:
-            setattr(made, name, getattr(adapter, name))
-        made.outcome = None
-        made.host = vars(request).get("host")
-        made.index = adapter.index if isinstance(adapter, Adapter) else index_of(adapter.map)
-        return made
-
-    def bind(self, environ: Environ) -> Adapter:
-        """Return the adapter for a request, of this template."""
-        made = Adapter.__new__(Adapter)
-        path, query = environ.get("PATH_INFO", "/"), environ.get("QUERY_STRING")
-        made.map = self.map
-        made.server_name = self.server_name
-        made.script_name = self.script_name
-        made.subdomain = self.subdomain
-        made.url_scheme = self.url_scheme
-        made.websocket = self.websocket
-        made.path_info = path if path.isascii() else _decode(path)
-        made.default_method = environ["REQUEST_METHOD"]
-        made.query_args = query if query is None or query.isascii() else _decode(query)
-        made.outcome = None
-        made.host = self.host
-        made.index = self.index
-        return made
-
-    def match(self, *args: Any, **kwargs: Any) -> Any:
-        """Match; see ``werkzeug.routing.MapAdapter.match``."""
-        if args or kwargs != _AS_FLASK_DOES:
-            return super().match(*args, **kwargs)
-        return self.match_rule()
-
-    def match_rule(self) -> tuple[Rule, Mapping[str, Any]]:
-        """Return the rule that matches, and the arguments for its view.
-
-        Raises:
-            HTTPException: there is none, or the client is sent elsewhere.
-        """
-        if self.outcome is not None:
-            outcome, self.outcome = self.outcome, None
-            if isinstance(outcome, HTTPException):
-                raise outcome.with_traceback(None)
-            return outcome
-        known = {} if self.index is None else self.index.known
-        is_by_host = self.map.host_matching or self.subdomain is None
-        place = self.server_name if is_by_host else self.subdomain
-        # All that a match depends on.
-        key = (place, self.websocket, self.default_method, self.path_info)
-        rule = known.get(key)
-        if rule is not None:
-            return rule, {}
-        rule, values = super().match(return_rule=True)
-        # What is not ASCII has two forms, raw and decoded. Other paths that lead to the rule are countless.
-        if not values and self.path_info == rule.rule and rule.rule.isascii():
-            if len(known) >= _MAX_KNOWN:
-                known.clear()
-            known[key] = rule
-        return rule, values
-
-    def get_default_redirect(self, rule: Rule, *args: Any) -> str | None:
-        """Return where a rule with defaults sends the client; see ``werkzeug.routing.MapAdapter``."""
-        if self.index is not None and not self.index.has_defaults(rule.endpoint):
-            return None
-        return super().get_default_redirect(rule, *args)
 
 
 def _decode(text: str) -> str:

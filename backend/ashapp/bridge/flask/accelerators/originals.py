@@ -7,18 +7,14 @@ have its own, and a tool may replace it in its class at any time. So a shortcut 
 and again: for each request, or for all that begin in one turn of the loop.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from flask.app import Flask
 
 from ashapp.bridge.loop_or_thread.hindrances import is_original
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from flask.app import Flask
 
 __all__ = ["KNOWN", "AllOriginals", "AsReplaced", "Originals"]
 

@@ -2,21 +2,17 @@
 # ruff: noqa: SLF001 - see ``flask/patches.py``
 """Flask's request object for an environ, with the attributes that Werkzeug's two constructors give it."""
 
-from __future__ import annotations
-
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
 
 from flask.wrappers import Request
 from werkzeug.datastructures import EnvironHeaders
 
-if TYPE_CHECKING:
-    from ashapp.bridge.messages.types import Environ
+from ashapp.bridge.messages.types import Environ
 
 __all__ = ["make_request"]
 
 
-_entries: itemgetter[Any] = itemgetter(
+_entries = itemgetter(
     *("REQUEST_METHOD", "wsgi.url_scheme", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME", "PATH_INFO"),
     *("QUERY_STRING", "REMOTE_ADDR"),
 )

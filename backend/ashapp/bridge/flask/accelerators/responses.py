@@ -11,22 +11,17 @@ of the application's own, or one whose methods are replaced, is left to Flask, a
 kept.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable
 from json import encoder as encoders
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flask
+from flask.app import Flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import Headers
 
 from ashapp.bridge.flask.accelerators.originals import AllOriginals, Originals
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask.app import Flask
 
 __all__ = ["PLAIN", "RESPONSE_CLASSES", "Responses"]
 

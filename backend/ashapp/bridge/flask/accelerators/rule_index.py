@@ -11,24 +11,19 @@ A state that *n* transitions away from the root looks at part *n*. A path with r
 Werkzeug a second time, with single ones, so an expression is offered if it fits in either way.
 """
 
-from __future__ import annotations
-
 import re
 import threading
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from werkzeug.routing import Map, Rule
 from werkzeug.routing.matcher import State, StateMachineMatcher
+from werkzeug.routing.rules import RulePart
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
-
-    from werkzeug.routing.rules import RulePart
-
-    Transition = tuple[RulePart, State]
+_Transition = tuple[RulePart, State]
 
 __all__ = ["RuleIndex", "index_of"]
 
@@ -45,15 +40,6 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
-
-
-def index_of(url_map: Map) -> RuleIndex | None:
-    """Return the index of *url_map*, made if need be, or None for a map that matches in its own way."""
-    matcher: Any = url_map._matcher  # noqa: SLF001 - see ``flask/patches.py``
-    if type(matcher) is StateMachineMatcher and type(url_map) is Map:
-        url_map.update()
-        matcher = vars(url_map)["_matcher"] = RuleIndex(matcher, url_map.iter_rules())
-    return matcher if type(matcher) is RuleIndex else None
 
 
 class RuleIndex(StateMachineMatcher):
@@ -121,15 +107,15 @@ def _index(state: State, depth: int) -> bool:
     return is_needed or any(found)
 
 
-class _Transitions(list["Transition"]):
+class _Transitions(list[_Transition]):
     """The dynamic *transitions* of a state: while a path is matched, it iterates those that may apply."""
 
-    def __init__(self, transitions: list[Transition], depth: int) -> None:
+    def __init__(self, transitions: list[_Transition], depth: int) -> None:
         super().__init__(transitions)
         self._depth = depth
         # Those to try, and their positions, by whether the rest of a path is the target, the lengths of both
         # ends, and both ends.
-        fitting: dict[tuple[bool, int, int], dict[str, tuple[list[Transition], list[int]]]] = {}
+        fitting: dict[tuple[bool, int, int], dict[str, tuple[list[_Transition], list[int]]]] = {}
         contents = [_without_ends(part.content, *_ends(part.content)) for part, _ in transitions]
         prepare: Callable[[str], Any] = str if len(set(contents)) <= _MOST_SHARED else _compiled
         for position, ((part, state), content) in enumerate(zip(transitions, contents, strict=True)):
@@ -144,7 +130,7 @@ class _Transitions(list["Transition"]):
             for (final, start, end), by_ends in fitting.items()
         ]
 
-    def __iter__(self) -> Iterator[Transition]:
+    def __iter__(self) -> Iterator[_Transition]:
         paths = _thread.paths
         if not paths:
             return super().__iter__()
@@ -155,7 +141,7 @@ class _Transitions(list["Transition"]):
             found += self._look_up(parts)
         return map(self.__getitem__, sorted({position for _, positions in found for position in positions}))
 
-    def _look_up(self, parts: list[str]) -> list[tuple[list[Transition], list[int]]]:
+    def _look_up(self, parts: list[str]) -> list[tuple[list[_Transition], list[int]]]:
         depth = self._depth
         part = parts[depth] if depth < len(parts) else ""
         rest = "/".join(parts[depth:]) if self._has_final else ""
@@ -201,3 +187,12 @@ def _ends(pattern: str) -> tuple[str, str]:
 
 def _literal(items: list[Any]) -> str:
     return "".join(chr(code) for _, code in takewhile(lambda item: str(item[0]) == "LITERAL", items))
+
+
+def index_of(url_map: Map) -> RuleIndex | None:
+    """Return the index of *url_map*, made if need be, or None for a map that matches in its own way."""
+    matcher: Any = url_map._matcher  # noqa: SLF001 - see ``flask/patches.py``
+    if type(matcher) is StateMachineMatcher and type(url_map) is Map:
+        url_map.update()
+        matcher = vars(url_map)["_matcher"] = RuleIndex(matcher, url_map.iter_rules())
+    return matcher if type(matcher) is RuleIndex else None

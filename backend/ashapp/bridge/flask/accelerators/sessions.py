@@ -7,23 +7,18 @@ was made of is the same, and where there is no cookie none is asked for. An inte
 own, or one that it has changed, is left to Flask.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
+import flask
 from flask import sessions
-from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
+from flask.app import Flask
+from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask.wrappers import Request
 from werkzeug.datastructures import CallbackDict
 
 from ashapp.bridge.flask.accelerators.originals import AllOriginals, Originals
 from ashapp.bridge.messages.attributes import attribute_of
-
-if TYPE_CHECKING:
-    import flask
-    from flask.app import Flask
-    from flask.sessions import SessionMixin
 
 __all__ = ["SESSION_CLASSES", "Sessions"]
 
