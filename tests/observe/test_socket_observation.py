@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ashapp.observe import socket_observation
-from ashapp.observe.logs.access_log import ConsoleLine, JsonLine
+from ashapp.observe.logs.access_log import JsonLine, console_line
 from ashapp.observe.logs.formats import console_renderer
 from ashapp.observe.metrics.requests import RequestMetrics
 from ashapp.observe.observation import Message, Observation, current
@@ -88,7 +88,7 @@ async def test_a_websocket_ends_once_with_what_came_of_it(
     line = json.loads(JsonLine()(seen, 0.0))
     assert (line["event"], line["method"], line["status"]) == ("websocket", "GET", status)
     assert {name: line[name] for name in seen.details} == seen.details
-    for_reader = ConsoleLine(console_renderer(colors=False))(seen, 0.0)
+    for_reader = console_line(seen, 0.0, render=console_renderer(colors=False), query=False)
     assert f"WebSocket / {status}" in for_reader
     is_open = status == 101
     assert socket.value("ashapp_websocket_closes_total", ashapp_close_code=str(code)) == (

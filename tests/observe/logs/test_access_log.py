@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ashapp.observe.logs.access_log import ConsoleLine, JsonLine
-from ashapp.observe.logs.brief_line import BriefLine
+from ashapp.observe.logs.access_log import JsonLine, console_line
+from ashapp.observe.logs.brief_line import brief_line
 from ashapp.observe.logs.formats import console_renderer
 from ashapp.observe.logs.lines import Lines
 from ashapp.observe.observation import Observation
@@ -105,47 +105,44 @@ def test_what_there_is_to_tell_is_told(changes: dict[str, Any], query: object, t
 def test_a_path_cannot_break_a_line(path: str) -> None:
     seen = observation()
     seen.scope["path"] = path
-    line, for_reader = json_line(seen), console_line(seen)
+    line, for_reader = json_line(seen), for_console(seen)
     assert line.isascii()
     assert json.loads(line)["path"] == path
     assert line.count("\n") == for_reader.count("\n") == 1
     assert for_reader.strip().isprintable()
 
 
-def console_line(seen: Observation, *, query: bool = False) -> str:
-    return ConsoleLine(console_renderer(colors=False), query=query)(seen, NOW)
+def for_console(seen: Observation, *, query: bool = False) -> str:
+    return console_line(seen, NOW, render=console_renderer(colors=False), query=query)
 
 
 def test_a_line_for_a_reader() -> None:
     seen = observation()
-    line = console_line(seen)
+    line = for_console(seen)
     assert line.startswith("2026-07-02T13:46:40Z ")
     assert "[info     ] GET /users/7 200 " in line
     assert "route=/users/<int:id> bytes=12 ms=12.3 place=thread request_id=r1\n" in line
-    assert "GET /users/7?token=secret 200" in console_line(seen, query=True)
-    assert "GET /users/7 200" in console_line(observation(b"/users/7"), query=True)
+    assert "GET /users/7?token=secret 200" in for_console(seen, query=True)
+    assert "GET /users/7 200" in for_console(observation(b"/users/7"), query=True)
     seen.status, seen.disconnected, seen.failure = None, True, "LookupError"
-    line = console_line(seen)
+    line = for_console(seen)
     assert all(
         told in line for told in ("GET /users/7 disconnected", "disconnected=True", "error=LookupError")
     )
 
 
-def brief_line(seen: Observation) -> str:
-    return BriefLine(colors=False)(seen, NOW).partition("  ")[2]
-
-
 def test_a_line_for_a_developer_fits_into_100_columns() -> None:
     seen = observation()
-    assert re.match(r"\d\d:\d\d:\d\d  200 ", BriefLine(colors=False)(seen, NOW))
-    assert brief_line(seen) == "200    12 ms  thread  GET    /users/7?token=secret\n"
+    shown = r"\d\d:\d\d:\d\d  200    12 ms  thread  GET    /users/7\?token=secret\n"
+    assert re.fullmatch(shown, brief_line(seen, NOW, colors=False))
     seen.status, seen.duration, seen.place = None, 1.23, None
-    assert brief_line(seen) == "gone   1.2 s  -       GET    /users/7?token=secret\n"
+    shown = "  gone   1.2 s  -       GET    /users/7?token=secret\n"
+    assert brief_line(seen, NOW, colors=False).endswith(shown)
     seen.failure = "CancelledError"
-    assert brief_line(seen).endswith("  (cut)\n")
+    assert brief_line(seen, NOW, colors=False).endswith("  (cut)\n")
     seen.scope["path"] = f"/a{'b' * 200}c\n"
     seen.failure = "SomeVeryLongNameOfAnErrorOfSomeLibrary"
-    line = BriefLine(colors=False)(seen, NOW)
+    line = brief_line(seen, NOW, colors=False)
     assert (len(line), line.count("\n")) == (101, 1)
     assert "/abb" in line
     assert re.search(r"token=secret  SomeVery\w*…\w*Library\n$", line)
@@ -155,7 +152,7 @@ def test_a_line_for_a_developer_fits_into_100_columns() -> None:
 def test_the_status_has_a_colour(status: int | None, colour: object) -> None:
     seen = observation()
     seen.status = status
-    assert f"\x1b[{colour}m{status or 'gone'}" in BriefLine(colors=True)(seen, NOW)
+    assert f"\x1b[{colour}m{status or 'gone'}" in brief_line(seen, NOW, colors=True)
 
 
 def test_the_line_of_each_observation_is_as_it_was_at_its_end() -> None:

@@ -9,7 +9,7 @@ from flask.views import MethodView
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from ashapp.bridge import FlaskToAsgi, on_thread
-from ashapp.server.serving.announcements import NOTHING_NAMED, Announcements, Kind, announcements
+from ashapp.server.serving.announcements import NOTHING_NAMED, Kind, announcements, logging_once
 from ashapp.server.settings.loading import load
 
 
@@ -45,11 +45,11 @@ def test_the_reference_api_says_that_nothing_else_was_found() -> None:
 
 def test_each_line_is_logged_once_however_many_workers_tell_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "ashapp.server")
-    told = Announcements(["and metrics"])
+    tell = logging_once(["and metrics"])
     for warning in ("no key", "no key", "a weak key: 100 %"):
-        told.tell(Kind.WARNING, warning)
-        told.tell(Kind.NOTE, "a note")
-        told.tell(Kind.SERVING, "Serving shop")
+        tell(Kind.WARNING, warning)
+        tell(Kind.NOTE, "a note")
+        tell(Kind.SERVING, "Serving shop")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", "no key"),
         ("INFO", "a note"),

@@ -30,7 +30,7 @@ from structlog.types import Processor
 from ashapp.observe.logs.formats import printable
 from ashapp.observe.observation import Observation
 
-__all__ = ["ConsoleLine", "JsonLine"]
+__all__ = ["JsonLine", "console_line"]
 
 _text: Callable[[str], str] = encode_basestring_ascii
 
@@ -112,34 +112,30 @@ class JsonLine:
         return text
 
 
-class ConsoleLine:
-    """Makes the line for a reader; *render* is structlog's. With the query string if *query* is true."""
+def console_line(observation: Observation, now: float, *, render: Processor, query: bool) -> str:
+    """Return the line for a reader of a request that has ended *now*, made by *render* of structlog.
 
-    def __init__(self, render: Processor, *, query: bool = False) -> None:
-        self._render = render
-        self._query = query
-
-    def __call__(self, observation: Observation, now: float) -> str:
-        """Return the line of a request that has ended *now*."""
-        scope = observation.scope
-        query = _query(observation) if self._query else ""
-        target = f"{scope['path']}?{query}" if query else scope["path"]
-        status = "disconnected" if observation.status is None else observation.status
-        event = {
-            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
-            "level": "info",
-            "logger": "ashapp.access",
-            "event": f"{scope.get('method', 'WebSocket')} {printable(target)} {status}",
-            "route": observation.route,
-            "bytes": observation.sent,
-            "ms": round(observation.duration * 1e3, 1),
-            "place": observation.place,
-            "request_id": observation.request_id,
-            **({"disconnected": True} if observation.disconnected else {}),
-            **({"error": observation.failure} if observation.failure is not None else {}),
-            **(observation.details or {}),
-        }
-        return f"{self._render(None, 'info', event)!s}\n"
+    With the query string if *query* is true.
+    """
+    scope = observation.scope
+    asked = _query(observation) if query else ""
+    target = f"{scope['path']}?{asked}" if asked else scope["path"]
+    status = "disconnected" if observation.status is None else observation.status
+    event = {
+        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
+        "level": "info",
+        "logger": "ashapp.access",
+        "event": f"{scope.get('method', 'WebSocket')} {printable(target)} {status}",
+        "route": observation.route,
+        "bytes": observation.sent,
+        "ms": round(observation.duration * 1e3, 1),
+        "place": observation.place,
+        "request_id": observation.request_id,
+        **({"disconnected": True} if observation.disconnected else {}),
+        **({"error": observation.failure} if observation.failure is not None else {}),
+        **(observation.details or {}),
+    }
+    return f"{render(None, 'info', event)!s}\n"
 
 
 def _end(observation: Observation) -> str:

@@ -6,7 +6,7 @@ import time
 from ashapp.observe.logs.formats import printable
 from ashapp.observe.observation import Observation
 
-__all__ = ["BriefLine"]
+__all__ = ["brief_line"]
 
 _WIDTH = 100
 # The longest error and target that leave room for each other.
@@ -20,34 +20,31 @@ _COLOURS = {1: "", 2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: "\x1b[31;1m"}
 _FAINT, _RED, _END = "\x1b[2m", "\x1b[31m", "\x1b[0m"
 
 
-class BriefLine:
-    """Makes the line: time of day, status, time it took, where it ran, method and target, and the error."""
+def brief_line(observation: Observation, now: float, *, colors: bool) -> str:
+    """Return the line of a request that has ended *now*.
 
-    def __init__(self, *, colors: bool) -> None:
-        self._colors = colors
-
-    def __call__(self, observation: Observation, now: float) -> str:
-        """Return the line of a request that has ended *now*."""
-        scope = observation.scope
-        query = scope.get("query_string", b"").decode("latin-1")
-        target = printable(f"{scope['path']}?{query}" if query else scope["path"])
-        status = observation.status
-        place = {"loop": "loop", "thread": "thread"}.get(observation.place or "", "-")
-        before = (
-            f"{time.strftime('%H:%M:%S', time.localtime(now))}  ",
-            "gone" if status is None else f"{status} ",
-            f"  {_span(observation.duration):>6}  {place:<6}  ",
-            f"{scope.get('method', 'WS'):<6} ",
-        )
-        error = observation.failure
-        told = "" if error is None else f"  {_cut(printable(_NAMES.get(error, error)), _LONGEST_ERROR)}"
-        target = _cut(target, _WIDTH - sum(map(len, before)) - len(told))
-        clock, shown, middle, method = before
-        if self._colors:
-            clock, middle = f"{_FAINT}{clock}{_END}", f"{_FAINT}{middle}{_END}"
-            shown = f"{_COLOURS.get((status or 0) // 100, _RED)}{shown}{_END}"
-            told = told and f"{_RED}{told}{_END}"
-        return f"{clock}{shown}{middle}{method}{target}{told}\n"
+    It has the time of day, the status, the time that it took, where it ran, method and target, and the error.
+    """
+    scope = observation.scope
+    query = scope.get("query_string", b"").decode("latin-1")
+    target = printable(f"{scope['path']}?{query}" if query else scope["path"])
+    status = observation.status
+    place = {"loop": "loop", "thread": "thread"}.get(observation.place or "", "-")
+    before = (
+        f"{time.strftime('%H:%M:%S', time.localtime(now))}  ",
+        "gone" if status is None else f"{status} ",
+        f"  {_span(observation.duration):>6}  {place:<6}  ",
+        f"{scope.get('method', 'WS'):<6} ",
+    )
+    error = observation.failure
+    told = "" if error is None else f"  {_cut(printable(_NAMES.get(error, error)), _LONGEST_ERROR)}"
+    target = _cut(target, _WIDTH - sum(map(len, before)) - len(told))
+    clock, shown, middle, method = before
+    if colors:
+        clock, middle = f"{_FAINT}{clock}{_END}", f"{_FAINT}{middle}{_END}"
+        shown = f"{_COLOURS.get((status or 0) // 100, _RED)}{shown}{_END}"
+        told = told and f"{_RED}{told}{_END}"
+    return f"{clock}{shown}{middle}{method}{target}{told}\n"
 
 
 def _span(seconds: float) -> str:

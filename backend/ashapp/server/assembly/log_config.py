@@ -3,13 +3,14 @@
 
 import logging
 import sys
+from functools import partial
 from typing import Any
 
 from uvicorn.config import LOG_LEVELS
 
 from ashapp.observe.logs.access_format import line_of_format
-from ashapp.observe.logs.access_log import ConsoleLine, JsonLine
-from ashapp.observe.logs.brief_line import BriefLine
+from ashapp.observe.logs.access_log import JsonLine, console_line
+from ashapp.observe.logs.brief_line import brief_line
 from ashapp.observe.logs.formats import LogFormat, console_renderer, log_config
 from ashapp.observe.logs.lines import AccessLine, stderr_lines
 from ashapp.observe.logs.request_records import LOGGERS, RequestRecords
@@ -74,9 +75,9 @@ def keep_loggers() -> None:
 def _access_line(settings: Settings) -> AccessLine:
     query, text, form = settings.access_log_query, settings.access_log_format, _format(settings)
     if form == "brief":
-        return BriefLine(colors=_colors(settings))
+        return partial(brief_line, colors=_colors(settings))
     if form == "console" and text is None:
-        return ConsoleLine(console_renderer(colors=_colors(settings)), query=query)
+        return partial(console_line, render=console_renderer(colors=_colors(settings)), query=query)
     # The method, not the object: CPython would look up ``__call__`` each time.
     as_json = JsonLine(query=query).__call__
     return as_json if text is None else line_of_format(text, as_json, query=query)

@@ -162,18 +162,6 @@ def _is_loopback(address: str | None) -> bool:
         return False
 
 
-class _Broken:
-    """Stands for an application that can't be loaded: raises why, with *trace*, its part of the stack."""
-
-    def __init__(self, error: BaseException, trace: TracebackType | None) -> None:
-        self._error = error if isinstance(error, Exception) else RuntimeError(f"it exits: {error}")
-        self._trace = trace
-
-    def __call__(self, _environ: Environ, _start_response: Any) -> Iterable[bytes]:
-        __traceback_hide__ = True
-        raise self._error.with_traceback(self._trace)
-
-
 def find_or_explain(target: str) -> object:
     """Find the application that *target* names, or log why there is none, and return one that raises that."""
     try:
@@ -183,7 +171,13 @@ def find_or_explain(target: str) -> object:
         trace = _own_trace(error.__traceback__)
         shown = "" if trace is None else "\n" + "".join(traceback.format_tb(trace)).rstrip()
         _log.error("%s%s", refusal.message, shown)
-        return _Broken(error, trace)
+        told = error if isinstance(error, Exception) else RuntimeError(f"it exits: {error}")
+
+        def fail(_environ: Environ, _start_response: Any) -> Iterable[bytes]:
+            __traceback_hide__ = True
+            raise told.with_traceback(trace)
+
+        return fail
 
 
 def _own_trace(trace: TracebackType | None) -> TracebackType | None:

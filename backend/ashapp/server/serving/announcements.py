@@ -17,7 +17,7 @@ from ashapp.server.protocols import limited_protocol
 from ashapp.server.serving.socket_io import socket_io_warnings
 from ashapp.server.settings.model import Settings
 
-__all__ = ["NOTHING_NAMED", "Announcements", "Kind", "Tell", "announcements"]
+__all__ = ["NOTHING_NAMED", "Kind", "Tell", "announcements", "logging_once"]
 
 _log = logging.getLogger("ashapp.server")
 
@@ -70,19 +70,17 @@ def announcements(
     yield Kind.SERVING, f"Serving {settings.app} on {', '.join(urls)} with {workers}{threads}"
 
 
-class Announcements:
-    """Logs each line once. The lines *more* follow the one that tells where the application is served."""
+def logging_once(more: Iterable[str] = ()) -> Tell:
+    """Return what logs each line once. The lines *more* follow where the application is served."""
+    told: set[str] = set()
 
-    def __init__(self, more: Iterable[str] = ()) -> None:
-        self._more = tuple(more)
-        self._told: set[str] = set()
-
-    def tell(self, kind: Kind, line: str) -> None:
-        """Log *line*, unless it has been logged."""
-        for each in (line, *self._more) if kind is Kind.SERVING else (line,):
-            if each not in self._told:
-                self._told.add(each)
+    def tell(kind: Kind, line: str) -> None:
+        for each in (line, *more) if kind is Kind.SERVING else (line,):
+            if each not in told:
+                told.add(each)
                 _log.log(logging.WARNING if kind is Kind.WARNING else logging.INFO, "%s", each)
+
+    return tell
 
 
 def _never_called(routes: Iterable[Route], settings: Settings) -> Iterator[str]:

@@ -27,7 +27,7 @@ from ashapp.server.operating_system.resources import allow_open_files
 from ashapp.server.operating_system.sockets import bound, listen
 from ashapp.server.operating_system.systemd import passed_descriptors
 from ashapp.server.protocols import limited_protocol
-from ashapp.server.serving.announcements import Announcements, Kind, announcements
+from ashapp.server.serving.announcements import Kind, announcements, logging_once
 from ashapp.server.serving.process import prepare, serve
 from ashapp.server.serving.single_process import MainServer
 from ashapp.server.settings.model import REFERENCE_API, Settings
@@ -101,7 +101,7 @@ def _serve_alone(config: uvicorn.Config, settings: Settings) -> int:
     with _started(settings) as (sockets, workers, urls):
         server = MainServer(config, settings, Health())
         with control.serving(settings, workers, None):
-            serve(server, sockets, workers, Announcements(_lines(urls)).tell)
+            serve(server, sockets, workers, logging_once(_lines(urls)))
     return 0 if server.started or server.should_exit else STARTUP_FAILURE
 
 
@@ -112,11 +112,11 @@ def _supervise(config: uvicorn.Config, settings: Settings, fork_server: ForkServ
         listen(sockets, config.backlog)
         lines = _lines(urls)
         if not settings.reload:
-            supervisor = Supervisor(options, workers, Announcements(lines).tell)
+            supervisor = Supervisor(options, workers, logging_once(lines))
             with control.serving(settings, workers, supervisor.control):
                 return supervisor.run()
         lines.append(f"Reloading when a file changes in {', '.join(map(str, config.reload_dirs))}")
-        return Reloader(config, options, workers, Announcements(lines).tell).run()
+        return Reloader(config, options, workers, logging_once(lines)).run()
 
 
 def _import_ahead(config: uvicorn.Config, target: str) -> None:
