@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Processes that code of a request forks: they are no part of the service.
+"""Processes that code of a request forks. They are no part of the service.
 
-Theory of operation. A forked child has a copy of all that the server has, and one thread: the one that has
-forked. Most children never come back from that: ``multiprocessing`` and ``os._exit`` see to it. One that
-returns from the view, or leaves it by ``sys.exit``, would be a second server. On the loop it would answer
-other clients and act on what the loop of its parent waits for. On a thread it would run queued requests a
-second time, or wait for ever, and keep the port.
+Theory of operation. A forked child has a copy of the whole server, and one thread: the one that has forked.
+Most children never return from there: ``multiprocessing`` and ``os._exit`` prevent it. A child that returns
+from the view, or leaves it by ``sys.exit``, would be a second server. On the loop it would answer other
+clients and handle the events of its parent. On a thread it would run queued requests a second time, or wait
+for ever, and keep the port.
 
-So where such a child comes back to the bridge it is ended, with the code of ``sys.exit``. It runs nothing of
-the exit of its parent. Nothing is looked at for that while no process forks: in the child, what leads back to
-the server is replaced. Code that the child itself calls finds no request of a server, as in any process.
+So when such a child comes back to the bridge it is ended, with the code of ``sys.exit``. It runs no exit
+handlers of its parent. Requests pay nothing for this: only at a fork, the objects that lead back to the
+server are replaced in the child. Code that the child itself calls finds no request of a server, as in any
+process.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ _log = logging.getLogger("ashapp.bridge")
 
 
 def end_forked_child(error: BaseException | None = None) -> NoReturn:
-    """End this process, a forked child, as *error* says, which has left the code that it should have run."""
+    """End this process, a forked child, with the exit code of *error*, by which it has left its code."""
     error = error or sys.exception()
     code = 0
     try:
@@ -61,7 +62,7 @@ def _code_of(error: SystemExit) -> int:
 
 
 class WayBack:
-    """What a forked child finds in place of the loop, and of what drives its greenlet: it ends there."""
+    """Stands in a forked child for the loop and for the driver of its greenlet: the child ends there."""
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
@@ -113,6 +114,6 @@ _forking = _Forking()
 
 @functools.cache
 def look_after_forks() -> None:
-    """Have each child that code of a request forks from now on end where it comes back. Once is enough."""
+    """From now on end each child of a request's code that comes back. To be called once."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_note_loop, after_in_child=_leave_server)

@@ -24,7 +24,7 @@ __all__ = ["Lifespan"]
 _log = logging.getLogger("ashapp.bridge")
 
 
-# Seconds between looks at what is still in flight.
+# Seconds between checks whether requests are in flight.
 _DRAIN_INTERVAL = 0.01
 
 
@@ -34,14 +34,14 @@ class Lifespan:
     *options* has them. They take no arguments. An ``async def`` runs on the server's loop, any other callable
     on a thread of *service*, so that it may block. The option ``lifespan`` makes an async context manager of
     *app*. It is entered before the callables of startup and left after those of shutdown. A mapping that it
-    gives is put into the ``state`` of the server's scopes. Startup stops at the first that fails, and tells
-    the server, which then does not serve. Shutdown waits for requests, *websockets* and tasks for as long as
-    the grace of *service*, and then calls all, the last registered first.
+    gives is put into the ``state`` of the server's scopes. Startup stops at the first failure, and tells the
+    server, which then does not serve. Shutdown waits for requests, *websockets* and tasks for the grace of
+    *service*, and then calls all callables, the last registered first.
 
     *mounts* have lifespans of their own, which are entered after those of *app* and left before them.
 
-    What *app* has in attributes of the names ``on_startup``, ``on_shutdown`` (a callable, or several) and
-    ``lifespan`` counts too, at the time of the startup.
+    The attributes ``on_startup``, ``on_shutdown`` (a callable, or several) and ``lifespan`` of *app* count
+    too, as they are at the startup.
 
     From startup to shutdown, full garbage collections look at no object that is there after the startup
     (`gc.freeze`), where the server's loop is on the main thread.
@@ -107,7 +107,7 @@ class Lifespan:
 
     async def drain(self) -> None:
         """Wait until requests, WebSockets and tasks have ended; cancel the tasks that are late."""
-        # Requests that the server gave up end with teardowns, which still use what shutdown takes away.
+        # Teardown of requests that the server gave up still needs the objects that shutdown closes.
         service, websockets = self._service, self._websockets
         loop = asyncio.get_running_loop()
         deadline = loop.time() + service.grace
@@ -156,9 +156,9 @@ def _freeze(stack: AsyncExitStack) -> None:
 
 @contextmanager
 def _noting(event: str, function: Any, failures: list[str]) -> Iterator[None]:
-    """Log an error that *function* raises, and add to *failures* what the server is told of it.
+    """Log an error that *function* raises, and add its text for the server to *failures*.
 
-    Of any kind: a startup may give up by ``sys.exit()``, and a shutdown may await what it has cancelled.
+    Any exception: a startup may call ``sys.exit()``, and a shutdown may await a cancelled task.
     """
     try:
         yield

@@ -25,7 +25,7 @@ LifespanCallable = Callable[[], object]
 LifespanManager = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 DEFAULT_THREADS = 40
-#: Seconds that requests, and tasks which they left running, have at shutdown.
+#: Seconds at shutdown for requests, and for tasks that they left running.
 DEFAULT_TASK_GRACE = 5.0
 
 # Keywords by their old names.
@@ -40,7 +40,7 @@ _RENAMED = {
 class BridgeOptions(TypedDict, total=False):
     """The keywords of ``WsgiToAsgi``, which ``FlaskToAsgi`` takes as well. None stands for no limit."""
 
-    #: How many threads requests run on, each of them on one. Further ones wait in order of arrival. The
+    #: How many threads run requests. Each request takes one; further requests wait in order of arrival. The
     #: default is 40.
     threads: int
     #: Whether other processes serve the same application, as ``wsgi.multiprocess`` says. By default, whether

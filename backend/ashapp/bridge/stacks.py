@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What threads are doing, as stacks of file names, line numbers and source lines, without any values."""
+"""Stacks of threads: file names, line numbers and source lines, without any values."""
 
 import sys
 import threading

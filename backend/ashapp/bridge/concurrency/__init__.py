@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Who runs code, and in which context: threads, greenlets, and the event loop."""
+"""The event loop, greenlets and threads that run code of requests, and the context it runs in."""

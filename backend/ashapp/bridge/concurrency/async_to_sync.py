@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Coroutines that are reached from the sync code of a request: run on the server's loop.
+"""Runs coroutines that sync code of a request reaches on the server's loop.
 
 Theory of operation. A thread that serves a request reaches a coroutine: an ``async def`` view, hook or signal
-receiver, or the bare coroutine that a decorator returned. It hands it to the loop and waits. There the
-coroutine runs in a task and a greenlet of its own, so that sync code which it calls may wait in turn.
+receiver, or the bare coroutine that a decorator returned. The thread hands the coroutine to the loop and
+waits. There it runs in a task and a greenlet of its own, so that sync code that the coroutine calls may wait
+in turn.
 
-The greenlet has the *same* ``Context`` object as the thread, not a copy: what the coroutine sets the thread
-sees afterwards, and a token made on one side can be reset on the other. That is sound because the thread,
-which has that context current, sleeps meanwhile. It wakes up to run what the coroutine sends back with
-``sync_to_async``, so that a database handle, say, stays on the request's thread (``WaitingThread``).
+The greenlet has the *same* ``Context`` object as the thread, not a copy. So the thread sees the values that
+the coroutine sets, and a token of one side can be reset on the other. That is sound because the thread sleeps
+meanwhile. It only wakes up to run functions that the coroutine sends back with ``sync_to_async``, so that a
+database handle, say, stays on the request's thread (``WaitingThread``).
 """
 
 import asyncio
@@ -34,7 +35,7 @@ T = TypeVar("T")
 def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run *coroutine* from sync code on a thread, and return its result.
 
-    A thread that serves a request waits for the loop of that. Elsewhere asgiref finds a loop.
+    On a thread that serves a request, the loop is that of the request. Elsewhere asgiref finds a loop.
     """
     call = current_call()
     if call is None:
@@ -54,7 +55,7 @@ def run_on_loop(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLo
     """
     thread = WaitingThread()
     is_own = call is not None and getcurrent().gr_context is call.context
-    # One that the application has entered itself is in use, so a copy of it has to do.
+    # A context that the application has entered itself is in use, so a copy of it is taken.
     context = call.context if call is not None and is_own else copy_context()
     running = _run(coroutine, thread, context, call)
 

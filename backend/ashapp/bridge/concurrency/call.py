@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The call of a request, as code below ``request`` sees it."""
+"""The interface to a call, for code that may not import ``bridge/request``."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ __all__ = ["Call", "Cancellable"]
 
 
 class Cancellable(Protocol):
-    """What can be cancelled: a task, or one step of a task."""
+    """Something that can be cancelled: a task, or one step of a task."""
 
     def cancel(self) -> bool:
         """Cancel it; return False if it was done already."""
@@ -28,18 +28,18 @@ class Cancellable(Protocol):
 
 
 class Call:
-    """The WSGI call of one request: what the code that runs for it may ask.
+    """The WSGI call of one request, as code that runs for it sees it.
 
     ``greenlets.current.current_call`` returns the call whose code runs now.
     """
 
-    #: Seconds that what is cancelled, or left running, has to end.
+    #: Seconds for the end of tasks that are cancelled or left running.
     grace: float
     #: The context of the request.
     context: Context
     #: The server's loop.
     loop: asyncio.AbstractEventLoop
-    #: What a middleware around the bridge is told of the request, if there is one.
+    #: Gets notes about the request, if a middleware around the bridge wants them.
     info: RequestInfo | None
     #: Whether Flask has matched the request.
     matched: bool
@@ -53,13 +53,13 @@ class Call:
         """Take note of the *endpoint* that Flask has matched. In the context of the request."""
 
     def note_response(self, response: Any) -> None:
-        """Take note of the *response*, an object of Flask's, that is iterated next."""
+        """Take note of *response*, the object of Flask's that is iterated next."""
 
     def note_task(self, task: Cancellable) -> None:
         """Cancel *task*, for which a thread of this call waits, with the request. On the loop of *task*."""
 
     def tear_down(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Call *function*, which nothing is to interrupt, and return its result."""
+        """Call *function*, which must not be interrupted, and return its result."""
         raise NotImplementedError
 
     def coroutine_loop(self) -> asyncio.AbstractEventLoop:

@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 @coroutine
 def turn() -> Generator[None, None, None]:
-    """Let others come first that are ready: ``asyncio.sleep(0)``, in one call in place of three."""
+    """Let other tasks that are ready run first: ``asyncio.sleep(0)``, in one call in place of three."""
     yield
 
 
 def run_into(future: Future[T], function: Callable[..., T], /, *args: Any, **kwargs: Any) -> None:
-    """Run *function*, unless *future* has been cancelled, and give *future* what it returns or raises."""
+    """Run *function*, unless *future* has been cancelled, and put its result or exception into *future*."""
     if future.set_running_or_notify_cancel():
         try:
             future.set_result(function(*args, **kwargs))
@@ -38,9 +38,10 @@ def run_into(future: Future[T], function: Callable[..., T], /, *args: Any, **kwa
 
 
 async def await_into(future: Future[T], awaitable: Awaitable[T]) -> None:
-    """Give *future* what *awaitable* returns or raises.
+    """Put the result or the exception of *awaitable* into *future*.
 
-    ``SystemExit`` and the like too: raised here they would stop the loop, and not reach who waits.
+    Also ``SystemExit`` and the like: raised here, they would stop the loop, and not reach the code that
+    waits.
     """
     try:
         future.set_result(await awaitable)
@@ -55,7 +56,7 @@ def resolve(future: asyncio.Future[None]) -> None:
 
 
 async def without_exit(awaitable: Awaitable[T]) -> T:
-    """Await *awaitable*, with ``RuntimeError`` in place of what would stop the loop of this task."""
+    """Await *awaitable*, with ``RuntimeError`` in place of an exception that would stop the loop."""
     try:
         return await awaitable
     except (SystemExit, KeyboardInterrupt) as error:
@@ -75,18 +76,18 @@ async def while_handling(handled: BaseException | None, coroutine: Coroutine[Any
 
 
 async def as_coroutine(awaitable: Awaitable[T]) -> T:
-    """Await *awaitable*. So a future, too, can be run where a coroutine is expected."""
+    """Await *awaitable*: a coroutine around a future, for code that expects one."""
     return await awaitable
 
 
 def cancelling() -> int:
-    """Return how often the current task has been asked to end, and has not left that; 0 outside of one."""
+    """Return how many cancellations of the current task are pending (``cancelling``); 0 outside of a task."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
 
 def as_exception(error: BaseException) -> Exception:
-    """Return *error* as something that a task can raise without stopping the loop, or being misread."""
+    """Return *error* as an exception that a task can raise: it neither stops the loop nor is misread."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     substitute = RuntimeError(f"the application raised {error!r}")

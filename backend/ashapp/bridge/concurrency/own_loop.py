@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Event loops of one request each, for coroutines that are not to run on the server's.
+"""Event loops of single requests, for coroutines that must not run on the server's loop.
 
-Theory of operation. A view that is kept on threads may be async, and may block all the same. As under a WSGI
-server, its coroutine runs on a loop that nobody else has, on a thread that is made for it. Meanwhile the
-thread of the request waits and lends itself to ``sync_to_async``. All coroutines of the request, hooks and
-the items of a stream too, have that one loop, which ends with the request. Tasks that are left have some
-seconds more, as at the end of the server, and then are cancelled.
+Theory of operation. A view that is kept on threads may be async, and still block. As under a WSGI server, its
+coroutine runs on a loop of this request alone, on a new thread. Meanwhile the thread of the request waits,
+and runs the functions of ``sync_to_async``. All coroutines of the request, also hooks and items of a stream,
+share that loop. It ends with the request. Tasks that are left get some seconds more, as at the end of the
+server, and are then cancelled.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from ashapp.bridge.concurrency.threads.thread_locals import mark_thread
 
 __all__ = ["OwnLoop", "drain_own_loops", "is_own_loop"]
 
-# Seconds between looks at loops that have not ended.
+# Seconds between checks for loops that have not ended.
 _INTERVAL = 0.01
 
 _loops: set[asyncio.AbstractEventLoop] = set()
@@ -40,7 +40,7 @@ class OwnLoop:
             raise
 
     def leave(self) -> None:
-        """Let it end by and by. From any thread, once."""
+        """Let it end soon, without a wait. From any thread, once."""
         self.loop.call_soon_threadsafe(self.loop.stop)
 
     def _run(self) -> None:

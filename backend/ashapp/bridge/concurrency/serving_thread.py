@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A thread while it serves a call: the context, the call and the loop that code on it finds.
+"""Lets a thread serve a call: code on it finds the context, the call and the loop of the request.
 
-Theory of operation. Code that calls asgiref's own ``async_to_sync``, past Flask, is led to the loop of the
-call by the thread-local that asgiref reads for it. There its coroutine runs in a greenlet, and in a copy of
+Theory of operation. Code may call asgiref's own ``async_to_sync``, without Flask. asgiref finds the loop by a
+thread-local, so that is set to the loop of the call. There the coroutine runs in a greenlet, and in a copy of
 the context, as anywhere else.
 """
 
@@ -30,8 +30,8 @@ def run_for(call: Call, context: Context | None, function: Callable[[], object])
     The context is not entered (``Context.run``): a coroutine of the same request could not run in it on the
     loop while the thread waits.
     """
-    # No variable holds the greenlet: a traceback would keep it longer than its thread, and then the garbage
-    # collector can meet it freed (greenlet 2.0 to 3.5).
+    # No variable refers to the greenlet: a traceback would keep it longer than its thread, and the garbage
+    # collector could then find it freed (greenlet 2.0 to 3.5).
     outer_context = getcurrent().gr_context
     getcurrent().gr_context = context
     outer_call = enter_call(call)
@@ -55,7 +55,7 @@ def set_main_event_loop(loop: asyncio.AbstractEventLoop) -> None:
 class _MainEventLoop:
     """*loop* as asgiref sees it, which creates a task for each call of ``async_to_sync``.
 
-    Where the request on this thread has a loop of its own for coroutines, it is that.
+    If the request on this thread has a loop of its own for coroutines, that is used.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

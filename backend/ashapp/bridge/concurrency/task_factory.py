@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The task factory of the bridge, for what needs to be known of each task that a loop creates.
+"""The task factory of the bridge: it sees each task that the loop creates.
 
-The event loop has only weak references to tasks. One that a view starts and forgets could be collected
-half-way, and would be cut off when the server stops. So tasks that are created in the context of a request
-are kept until they are done, and waited for at shutdown.
+The event loop has only weak references to tasks. A task that a view starts and forgets could be garbage
+collected half-way, and the shutdown would not wait for it. So tasks that are created in the context of a
+request are kept until they are done, and waited for at shutdown.
 
-Sync code in such a task may read the body of the request, and has to wait for what has not come. So while the
-body is incomplete, the task drives a greenlet.
+Sync code in such a task may read the body of the request, and must wait for the rest of it. So while the body
+is incomplete, the task drives a greenlet.
 
 A task of uvicorn's for a request does not begin in the context of the request before it (see ``context``).
 """
@@ -74,7 +74,7 @@ class TaskKeeper:
 
 
 async def end_tasks(left: Callable[[], set[Any]], grace: float, late: str) -> None:
-    """Wait *grace* seconds for the tasks that *left* returns; cancel those that are *late*, as is logged."""
+    """Wait *grace* seconds for the tasks that *left* returns; cancel and log those that are *late*."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + grace
     while tasks := left():  # again, for a task may leave others
@@ -89,7 +89,7 @@ async def end_tasks(left: Callable[[], set[Any]], grace: float, late: str) -> No
 
 
 def _able_to_wait(coro: Any, options: dict[str, Any]) -> Any:
-    """Return *coro*, or what runs it in a greenlet where sync code in it may have to wait for the body."""
+    """Return *coro*; or a coroutine that runs it in a greenlet, if sync code in it may wait for the body."""
     context: Context | None = options.get("context")
     if context is None:
         context = copy_context()

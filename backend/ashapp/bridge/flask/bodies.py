@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Bodies as Flask and Werkzeug have them: requests that are read whole, and responses that are async.
+"""Bodies in Flask and Werkzeug: whole reads of a request's body, and async bodies of responses.
 
-Reads of a whole body through Werkzeug's request object are made one after the other. Werkzeug looks for what
-has been read already, reads, and keeps the result. In between, a greenlet may be suspended because the body
-is late. Another task of the view that reads then would get the other half of the body, and keep that. So it
-waits for its turn, and finds the result of the first.
+Whole reads through Werkzeug's request object are done one after the other. Werkzeug looks for an earlier
+result, reads, and keeps the result. In between, a greenlet may be suspended because the body is late. If
+another task of the view read then, it would get the other half of the body, and keep that. So it waits for
+its turn, and finds the result of the first.
 
-Werkzeug puts the large files of a form on a disk. Where that is full, the client is told so.
+Werkzeug writes the large files of a form to a disk. If that is full, the client gets 507.
 """
 
 import errno
@@ -30,7 +30,7 @@ _log = logging.getLogger("ashapp.bridge")
 # No space, no quota, no larger file, no descriptor.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 
-# What ``json``, ``data``, ``form``, ``files`` and ``values`` come down to.
+# The methods behind ``json``, ``data``, ``form``, ``files`` and ``values``.
 _READS = ("get_data", "_load_form_data")
 
 
@@ -82,7 +82,7 @@ class ContextBody(AsyncBody):
 
 
 def as_body(value: Any) -> Any:
-    """Return *value*, or what to iterate in its place where it is an async iterable."""
+    """Return *value*; or, if it is an async iterable, an iterable in its place."""
     if isinstance(value, AsyncIterable):
         return AsyncBody(value)
     wrapped = within_context(value)

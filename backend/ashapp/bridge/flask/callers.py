@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who calls a coroutine function of the application as if it were sync: Flask, or code in a coroutine.
+"""Tells who calls a coroutine function of the application as if it were sync: Flask, or code in a coroutine.
 
 Flask's own code wants the result, wherever it is called: in an async view ``render_template`` may meet an
 async context processor. Any other code that a coroutine calls wants an awaitable, to await it, or to hand it
@@ -33,7 +33,7 @@ def wants_awaitable() -> bool:
 
 
 def as_flask(function: Callable[..., T]) -> Callable[..., T]:
-    """Return *function*, which is Flask's, to be called: it wants results of the functions that it calls."""
+    """Return *function* of Flask's so that the functions that it calls give it results."""
 
     # Not a ``partial``: a call through one holds half a KiB of a greenlet's stack while the view waits.
     def called(*args: Any, **kwargs: Any) -> T:

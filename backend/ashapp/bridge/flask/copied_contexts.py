@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """``flask.copy_current_request_context`` of coroutine functions, called on an event loop.
 
-Flask's wrapper enters the copied context, calls the function, and leaves the context again. Called in a
-coroutine it has to return an awaitable, and would leave the context before the function has begun. So there
-the awaitable enters a copy of its own, for as long as the function runs; leaving that tears down, as ever.
+Flask's wrapper enters the copied context, calls the function, and leaves the context again. In a coroutine it
+must return an awaitable, and would leave the context before the function has begun. So there the awaitable
+enters a copy of its own while the function runs. When it leaves the copy, that is torn down, as usual.
 """
 
 import asyncio

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What the bridge replaces in other projects, Flask and Werkzeug above all, and which internals it reads.
+"""What the bridge replaces in other projects, mostly Flask and Werkzeug, and the internals that it reads.
 
 ``TABLE`` lists all of it. A test goes through the table by name: it fails where upstream has renamed or
 removed something, where a function takes other parameters, and where another file touches an internal.
 
-What is replaced on an application is replaced on the *object*, unless the application or a tool has done so
-before. What is replaced for the process is replaced once, when the first application is wrapped.
+Methods of an application are replaced on the *object*, unless the application or a tool has done so before.
+All others are replaced once for the process, when the first application is wrapped.
 """
 
 from collections.abc import Callable
@@ -39,8 +39,8 @@ TESTED = {
 class Patch(NamedTuple):
     """Something of another project that is replaced, or an internal that is read.
 
-    *takes* are the parameters of a function that the replacement relies on. It is empty for what is no
-    function, and where all that a function is called with is passed on. *files* of the bridge touch it.
+    *takes* are the parameters of a function that the replacement relies on. It is empty if *name* is no
+    function, and if the replacement passes all arguments on. *files* of the bridge touch it.
     """
 
     name: str

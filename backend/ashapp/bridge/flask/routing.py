@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which rule a request matches, found before Flask does: the rule has the view, and the view has its place.
+"""Finds the rule of a request before Flask does: the rule has the view, and the view has its place.
 
 An application may bind its URL map in a way of its own. Then nothing is known before Flask has matched.
 """
@@ -26,7 +26,7 @@ __all__ = ["Routing", "note_match"]
 class Routing:
     """Finds the rules of *app*, and the places of their views in *placement*. On the loop.
 
-    *adapters* match what Flask's own do, and quicker; without them Flask's do it.
+    *adapters* match as Flask's own do, but faster; without them Flask's are used.
     """
 
     _match: Callable[[Environ], Rule | None] | None = None

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Signals, sent where a greenlet runs the dispatch.
 
-Blinker calls a sync receiver on the spot, without asking the application. On the loop that could block it, so
-there such receivers pass through ``ensure_sync`` like all other functions of the application.
+Blinker calls a sync receiver directly. On the loop that could block it, so there such receivers pass through
+``ensure_sync`` like all other functions of the application.
 
 The sender of any signal wants the results of its receivers, also in a coroutine (see ``callers``).
 
-``request_finished`` also tells which response Flask iterates in the end, when all hooks have had it.
+``request_finished`` also tells which response Flask iterates, after all hooks.
 """
 
 from collections.abc import Callable

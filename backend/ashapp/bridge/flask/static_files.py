@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Files of a static folder, sent without a thread that is held.
+"""Sends the files of a static folder without holding a thread.
 
 Theory of operation. Flask's own dispatch and view make the response, so its status, headers and bytes are
-those of ``send_from_directory``: conditions, ranges, HEAD and errors too. The dispatch runs on the loop, and
-what touches the file system on a thread that is lent for just that: the view, which also reads a small file
-to its end, and each block of a large one. While the client takes what there is, no thread waits.
+those of ``send_from_directory``: conditions, ranges, HEAD and errors too. The dispatch runs on the loop. Code
+that touches the file system runs on a thread that is lent for just that: the view, which also reads a small
+file to its end, and the reads of each block of a large file. While the client takes a block, no thread waits.
 
-A file that lies beside another one, with ``.zst`` or ``.gz`` appended, is sent in its place to who accepts
-that coding (RFC 9110, 12.5.3), unless it is older. Its ETag is its own, and ``Vary`` tells caches of it.
+Beside a file there may be one with ``.zst`` or ``.gz`` appended to its name. Clients that accept that coding
+(RFC 9110, 12.5.3) get it instead, unless it is older. It has an ETag of its own, and ``Vary`` tells caches of
+it.
 """
 
 import mimetypes
@@ -24,13 +25,13 @@ from werkzeug.security import safe_join
 
 __all__ = ["BLOCK_SIZE", "WHOLE_SIZE", "serve_static"]
 
-#: Up to how many bytes a file is read at once.
+#: A file of up to this many bytes is read at once.
 WHOLE_SIZE = 65536
 
 #: How many bytes of a larger file are read at a time.
 BLOCK_SIZE = 262144
 
-# Content codings by what is appended to the names of files, the preferred one first.
+# Content codings by the suffixes of encoded files, the preferred one first.
 _CODINGS = {".zst": "zstd", ".gz": "gzip"}
 
 
@@ -61,7 +62,7 @@ def serve_static(folder: Flask | Blueprint, view: Callable[..., Any], **argument
 
 
 def _encoded(folder: Flask | Blueprint, filename: str) -> Iterator[str]:
-    """Yield what the names of the encoded forms of *filename* end with, of those that are no older."""
+    """Yield the suffixes of the encoded files of *filename* that are not older."""
     if mimetypes.guess_type(filename)[1] is not None:  # it is one itself
         return
     path = safe_join(folder.static_folder or "", filename)

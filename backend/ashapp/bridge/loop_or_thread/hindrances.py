@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Finds what around the views of an application may block the event loop: then no view runs there.
+"""Finds code around the views of an application that may block the event loop: then no view runs there.
 
 Code of Flask and Werkzeug is known not to block. Hooks and error handlers don't count: Flask passes them
 through ``ensure_sync``, which runs them on the request thread.
@@ -41,7 +41,7 @@ _WRAPPED = ("app", "wsgi_app", "application", "_app", "__wrapped__")
 
 
 def find_hindrance(app: Flask) -> str | None:
-    """Return what keeps every async view of *app* off the loop, by name, or None."""
+    """Return the name of the part that keeps every async view of *app* off the loop, or None."""
     looks = (_overridden, _wrapped, _own_binding, _own_session, _preprocessor)
     return next(filter(None, (look(app) for look in looks)), None)
 
@@ -49,15 +49,15 @@ def find_hindrance(app: Flask) -> str | None:
 def is_original(owner: type, name: str, module: str) -> bool:
     """Say whether the method or property *name* of the class *owner* is what *module* defines.
 
-    A tool may have replaced it before this package was imported, under the name of the original. So what
-    counts is where the function was defined.
+    A tool may have replaced it before this package was imported, under the name of the original. So the place
+    where the function was defined counts.
     """
     method = getattr(owner, name, None)
     return _is_defined_in(module, method.fget if isinstance(method, property) else method)
 
 
 def is_flasks_own(app: Flask, name: str) -> bool:
-    """Say whether neither *app* nor a tool that does more than pass on has replaced a method of Flask."""
+    """Say whether all methods of Flask are its own in *app*, or have only tools around them that pass on."""
     return name not in vars(app) and not _is_overridden(app, name) and _is_passed_to(name)
 
 
@@ -71,7 +71,7 @@ def binds_as_flask(app: Flask) -> bool:
 
 
 def around(app: Flask) -> Iterator[Any]:
-    """Iterate the layers around Flask's own ``wsgi_app``, from outside, while they are known to pass on."""
+    """Iterate the layers around Flask's ``wsgi_app`` from outside, as long as they are known to pass on."""
     wsgi_app: Any = app.wsgi_app
     while wsgi_app is not None:
         *tools, wsgi_app = layers(wsgi_app)
@@ -79,7 +79,7 @@ def around(app: Flask) -> Iterator[Any]:
         if type(wsgi_app) is not ProxyFix and not is_nonblocking(wsgi_app):
             break
         yield wsgi_app
-        # Whoever has marked a middleware answers for what it wraps.
+        # The mark of a middleware is also about all that it wraps.
         wsgi_app = next(filter(callable, (attribute_of(wsgi_app, name) for name in _WRAPPED)), None)
     yield wsgi_app
 
@@ -104,7 +104,7 @@ def _is_passed_to(name: str) -> bool:
 
 
 def _is_overridden(app: Flask, name: str) -> bool:
-    # By what the classes have: what wrapt has wrapped is another object each time that it is asked for.
+    # By the attributes of the classes: wrapt makes another object each time that a wrapped method is read.
     return getattr_static(type(app), name, None) is not getattr_static(Flask, name, None)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The marks and the keys of its config, by which an application says where its code may run."""
+"""Marks, and keys of the config, by which an application says where its code may run."""
 
 import inspect
 from functools import lru_cache, partial
@@ -22,7 +22,7 @@ __all__ = [
     "why_it_blocks",
 ]
 
-#: The keys of ``Flask.config`` for where async views run, and for what sends static files.
+#: The keys of ``Flask.config``: where async views run, and where static files are sent.
 ASYNC_VIEWS, STATIC_FILES = "ASHAPP_ASYNC_VIEWS", "ASHAPP_STATIC_FILES"
 
 T = TypeVar("T")
@@ -39,12 +39,12 @@ def nonblocking(function: T) -> T:
     """Mark something as quick, so that it may run on the event loop, around an async view.
 
     *function* is a sync hook, error handler or signal receiver. Without the mark it runs on a thread, which
-    costs more than a quick function takes. Or it is something that keeps async views off the loop: a WSGI
-    middleware (function, object or class), a session interface (object or class), the class of a URL
-    converter, a ``url_value_preprocessor``. Or it is a handler of Flask-Sock, which may wait for its
-    WebSocket, and for nothing else: it holds no thread then.
+    costs more than a quick function takes. Or *function* keeps async views off the loop: a WSGI middleware
+    (function, object or class), a session interface (object or class), the class of a URL converter, a
+    ``url_value_preprocessor``. Or it is a handler of Flask-Sock that waits for nothing but its WebSocket: it
+    holds no thread then.
 
-    What is marked must not wait for anything: it would hold up every other request of the worker.
+    Marked code must not wait for anything: it would delay all other requests of the worker.
     """
     setattr(getattr(function, "__func__", function), _NONBLOCKING, True)  # of a bound method, its function
     return function
@@ -60,12 +60,12 @@ def is_nonblocking(function: object) -> bool:
 
 
 def on_thread(target: T) -> T:
-    """Keep async code on threads, because it blocks: it holds up no other request there.
+    """Keep async code on threads, because it blocks: there it delays no other request.
 
     *target* is a view, the class of views, a blueprint with all its views, or a hook. It may be used below or
-    above a decorator that registers a view. What is marked is awaited on an event loop of its request's own,
-    as under any WSGI server. So it can't use a client or a pool that belongs to the server's loop, such as
-    one from the lifespan. The request holds a thread meanwhile.
+    above a decorator that registers a view. Marked code is awaited on an event loop of its request alone, as
+    under any WSGI server. So it can't use a client or a pool that belongs to the server's loop, such as one
+    from the lifespan. The request holds a thread meanwhile.
     """
     setattr(getattr(target, "__func__", target), _ON_THREAD, True)  # of a bound method, its function
     return target
@@ -80,7 +80,7 @@ def is_on_thread(target: object) -> bool:
 
 
 def keeps_on_threads(app: Flask, key: str) -> bool:
-    """Say whether *app* keeps on threads what the *key* of its config is for. The default is "loop".
+    """Say whether the *key* of *app*'s config is "thread". The default is "loop".
 
     Raises:
         ValueError: its config says something other than "loop" and "thread".
@@ -99,7 +99,7 @@ def is_kept(function: Any) -> bool:
 
 
 def why_it_blocks(function: Any) -> str | None:
-    """Return the reason why *function* blocks if it is of a package that is known for that, or None."""
+    """Return why *function* blocks, if it is of a package that is known to block, or None."""
     # The globals tell where the code is; ``__module__`` may have been set to the name of another module.
     return _why_module_blocks(attribute_of(function, "__globals__", {}).get("__name__", ""))
 

@@ -4,8 +4,8 @@
 A view runs on the loop if it is async as far as Flask sees, is not kept on threads, and nothing around it
 could block the loop (see ``hindrances`` and ``converters``). So does Flask's own view of a static folder,
 while a thread reads its files (see ``static_files``). A view that is kept on threads is awaited on a loop of
-its request's own. The application asks for that in its config or by a mark, or uses a library that is
-known to block. Each decision is made once for a view, and has a reason that names the cause.
+its request alone. It is kept there by a mark, by the application's config, or because its library is known to
+block. Each decision is made once for a view, and has a reason that names the cause.
 """
 
 from typing import Any, NamedTuple
@@ -59,7 +59,7 @@ class Placement:
     def __init__(self, app: Flask) -> None:
         #: Whether a URL converter may block: see ``converters``.
         self.guarded = False
-        #: What paths begin with that are served by what is around the application, and may block.
+        #: Prefixes of the paths that a layer around the application serves, which may block.
         self.foreign_paths: tuple[str, ...] = ()
         self._app = app
         self._places: dict[str, tuple[Any, Place]] = {}

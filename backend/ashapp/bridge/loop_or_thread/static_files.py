@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Finds views that serve a static folder just as Flask does: sending its files need not hold a thread.
+"""Finds views that serve a static folder just as Flask does: they need no thread while a file is sent.
 
 Such a view is Flask's own, of the application or of a blueprint, and nothing that may block is around it:
 no hook, no middleware, no session interface, no method that the application has overridden.
@@ -32,14 +32,14 @@ def folder_of(app: Flask, view: Any) -> Flask | Blueprint | None:
 
 
 def static_paths(app: Flask) -> tuple[str, ...]:
-    """Return the beginnings of the paths of static files; other paths may begin in the same way."""
+    """Return the prefixes of the paths of static files. Other paths may have the same prefix."""
     views = app.view_functions
     rules = (rule for rule in app.url_map.iter_rules() if folder_of(app, views.get(rule.endpoint)))
     return tuple(rule.rule.partition("<")[0] for rule in rules)
 
 
 def why_changed(app: Flask, endpoint: str, view: Any) -> str | None:
-    """Return why *view*, of a static folder, may differ from Flask's or may block; None if it does neither.
+    """Return why *view*, of a static folder, may block or differ from Flask's; None if it does neither.
 
     Raises:
         ValueError: the config of *app* says something other than "loop" and "thread".

@@ -34,13 +34,13 @@ _HOOKS = {
 }
 # Functions of the application that a tool may call.
 _CALLED = ("request_hook", "response_hook")
-# The names under which a tool has what it wraps, as attributes or as variables of a closure.
+# Attributes, or variables of closures, in which tools keep the function that they wrap.
 _INNER = ("__wrapped__", "wsgi_app", "wsgi", "old_app")
 
 
 def tool_of(wrapper: Any) -> str | None:
-    """Return the name of the tool that has made *wrapper* and that only passes on, or None."""
-    # wrapt's wrappers look like what they wrap: they have the attributes of that, and its type.
+    """Return the name of the known tool that has made *wrapper*, or None."""
+    # wrapt's wrappers pose as the wrapped object: they have its attributes and its type.
     code = attribute_of(wrapper, "_self_wrapper", wrapper)
     module = _module_of(code) if type(code) is FunctionType else type(code).__module__
     tool = _TOOLS.get(str(module).partition(".")[0])
@@ -49,7 +49,7 @@ def tool_of(wrapper: Any) -> str | None:
 
 
 def layers(function: Any) -> Iterator[Any]:
-    """Iterate *function*, what it wraps if a tool has made it, and so on: the last was made by no tool."""
+    """Iterate *function*, the function that it wraps if a tool has made it, and so on to the last."""
     while function is not None:
         yield function
         parts = (_part(function, name) for name in _INNER) if tool_of(function) else ()
@@ -57,7 +57,7 @@ def layers(function: Any) -> Iterator[Any]:
 
 
 def unwrapped(function: Any) -> Any:
-    """Return what tools have wrapped to make *function*."""
+    """Return the function inside all tools around *function*."""
     return list(layers(function))[-1]
 
 
@@ -68,8 +68,8 @@ def prepare(app: Flask) -> None:
     for hook in chain(hooks, request_started.receivers_for(app)):
         if attribute_of(hook, "__name__") in _HOOKS.get(_module_of(hook), ()) and tool_of(hook):
             nonblocking(hook)
-    # New Relic knows a request by its greenlet, where that module is loaded, and else by its task. The code
-    # of a request runs in both, in one task. ``tests/upstream`` fails where this has no effect any more.
+    # New Relic identifies a request by its greenlet if that module is loaded, else by its task. A request
+    # here has several greenlets and one task. ``tests/upstream`` fails if this has no effect any more.
     traces = sys.modules.get("newrelic.core.trace_cache")
     if traces is not None:
         vars(traces.trace_cache())["greenlet"] = None

@@ -30,7 +30,7 @@ _HTTP_METHODS = sorted(name.lower() for name in http_method_funcs)
 
 
 class ViewKind(StrEnum):
-    """What Flask sees of a view, and what it does not see."""
+    """The kind of a view: some kinds look alike to Flask."""
 
     SYNC = "sync"
     ASYNC = "async"
@@ -116,7 +116,7 @@ def sync_decorators(view: Callable[..., Any]) -> list[str]:
 
 
 def name_of(function: Any) -> str:
-    """Return what a person calls *function*: its qualified name, or the name of its type."""
+    """Return a name of *function* for people: its qualified name, or the name of its type."""
     function = _without_partials(function)
     return str(attribute_of(function, "__qualname__", type(function).__qualname__))
 

@@ -38,7 +38,7 @@ _OF_EACH_REQUEST = (
 
 
 def environ_template(entries: Mapping[str, Any], *, multithread: bool, multiprocess: bool) -> Template:
-    """Return what returns, for a server, an environ to be copied, with *entries*, and room for the rest.
+    """Return a function of a server that returns an environ to copy, with *entries*, and room for the rest.
 
     *multithread* and *multiprocess* tell the application whether it may be entered by another
     thread, or another process, at the same time.
@@ -48,7 +48,7 @@ def environ_template(entries: Mapping[str, Any], *, multithread: bool, multiproc
     def template(host: str, port: int | None, scheme: str | None, version: str) -> Environ:
         scheme = scheme or "http"
         environ = {
-            # To grow takes a dict more time.
+            # A dict that grows takes more time.
             **dict.fromkeys(_OF_EACH_REQUEST),
             **entries,
             "SERVER_SOFTWARE": "ashapp",
@@ -78,8 +78,8 @@ def build_environ(scope: Scope, body: Any, template: Template, duplicate_header_
     Text is latin-1 over the client's bytes, as PEP 3333 says ("Unicode Issues"): a path or a
     query that is not UTF-8 passes through byte for byte.
 
-    What a scope can't say, a transport within the process, such as that of a test client, may give in the
-    extension ``wsgi.environ``: entries that take precedence. No server has that extension.
+    A transport within the process, such as that of a test client, may set keys that have no place in a scope,
+    by the extension ``wsgi.environ``: its entries take precedence. No server has that extension.
 
     Raises:
         RequestRejected: the headers contradict each other; see ``add_request_headers``.
@@ -122,7 +122,7 @@ def body_is_announced(environ: Environ) -> bool:
     if environ["SERVER_PROTOCOL"] in _UNFRAMED_PROTOCOLS:
         return environ["REQUEST_METHOD"] not in {"GET", "HEAD", "OPTIONS", "TRACE"}
     coding = environ.get("HTTP_TRANSFER_ENCODING")
-    # A server undoes only this one; some pass on what is coded otherwise besides, as it is.
+    # A server decodes only this one; some pass other codings on as they are.
     if coding is not None and coding.strip(" \t").lower() != "chunked":
         raise RequestRejected(501, f"Transfer-Encoding is {coding[:40]!r}: 'chunked' alone is understood.")
     return coding is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What can go wrong between a client and the application, and how the client is told (RFC 9457)."""
+"""Errors between a client and the application, and their answers (RFC 9457)."""
 
 import json
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class BodyOverdue(TimeoutError):  # noqa: N818 - an outcome that the log tells of
-    """The response is complete, and what made its body has gone on for as long as it may."""
+    """The response is complete, and the code that made its body has run on for as long as it may."""
 
 
 class ClientDisconnected(exceptions.ClientDisconnected, OSError):  # noqa: N818 - Werkzeug's name
@@ -54,7 +54,7 @@ class RequestTimeout(Exception):  # noqa: N818 - an outcome that the client is t
 
 
 class StorageFull(exceptions.HTTPException, OSError):  # noqa: N818 - an outcome that the client is told of
-    """What Werkzeug puts on a disk of a request has no room there: 507 (RFC 4918, 11.5).
+    """A disk has no room for the files of a request, which Werkzeug writes there: 507 (RFC 4918, 11.5).
 
     It is an ``OSError`` still, with the number and the reason of *error*, which the system gave.
     """
@@ -95,6 +95,6 @@ async def send_problem(
 
 
 async def send_timeout(send: Send, seconds: float | None) -> None:
-    """Answer with 504, to whom it may concern: the application took longer than *seconds*."""
+    """Answer with 504: the application took longer than *seconds*."""
     with suppress(OSError):  # the client has gone (ASGI 2.4)
         await send_problem(send, 504, f"The application took longer than {seconds} s.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A request that a server hands over as it is, without a task."""
+"""A request that a server hands over without a task."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -12,13 +12,13 @@ __all__ = ["Exchange"]
 class Exchange(Protocol):
     """One HTTP request and its response, of a server that knows more than ASGI. On the loop.
 
-    A task costs as much as all else that such a server does for a small request. So there is none as long as
-    nothing has to wait on the loop: the response of a thread is complete in most cases, and is sent in one
-    piece by ``answer``. Otherwise ``go_on`` makes the task, and the request is like any other from there on.
+    A task costs as much as all other work of such a server for a small request. So there is none as long as
+    nothing waits on the loop: in most cases the response of a thread is complete, and ``answer`` sends it in
+    one piece. Otherwise ``go_on`` makes the task, and from then on the request is like any other.
     """
 
     scope: Scope
-    #: Called where the server needs a task for the request: its client has gone, or the server ends.
+    #: Called if the server needs a task for the request: the client has gone, or the server ends.
     need_task: Callable[[], None] | None
 
     def receive(self) -> Awaitable[Message]:
@@ -30,7 +30,7 @@ class Exchange(Protocol):
         ...
 
     def answer(self, head: Message, body: bytes) -> bool:
-        """Send a whole response, and be done with the request; say whether that could be done at once.
+        """Send a whole response, which ends the request; say whether that was possible at once.
 
         *head* is the ``http.response.start`` message, with a list of fields that are valid. Where it has a
         Content-Length, that is the length of *body*.
@@ -38,5 +38,5 @@ class Exchange(Protocol):
         ...
 
     def go_on(self, rest: Awaitable[None]) -> None:
-        """Await *rest* in a task, as what the application still has to do for the request."""
+        """Await *rest* in a task: the rest of the application's work for the request."""
         ...

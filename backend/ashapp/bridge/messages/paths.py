@@ -7,15 +7,15 @@ from ashapp.bridge.messages.types import Scope
 
 __all__ = ["split_path"]
 
-# What a path may hold as it is (RFC 3986, 3.3), so that REQUEST_URI escapes no more than it must.
+# Characters that a path need not escape (RFC 3986, 3.3), so that REQUEST_URI escapes no others.
 _SAFE = "/:@!$&'()*+,;=~"
 
 
 def split_path(scope: Scope) -> tuple[str, str, str]:
     """Return SCRIPT_NAME, PATH_INFO and the still quoted path of *scope*.
 
-    ``root_path`` is taken off the path only where it ends at a ``/``: ``/api`` is no prefix of
-    ``/apiv2``. A server that leaves it off ``path`` (before ASGI 2.4) is understood as well.
+    ``root_path`` is removed from the path only if it ends at a ``/``: ``/api`` is no prefix of ``/apiv2``. It
+    may also be missing in ``path``, as before ASGI 2.4.
     """
     path: str = scope["path"]
     raw: bytes | None = scope.get("raw_path")

@@ -11,8 +11,8 @@ from ashapp.bridge.messages.types import ExcInfo, Message
 
 __all__ = ["Response", "status_code"]
 
-# By these an application lets the proxy in front of it send a file, or another response, in place of its own:
-# nginx; Apache, lighttpd and Caddy; lighttpd before 1.5; Perlbal.
+# With these fields an application lets the proxy in front send a file, or another response, in place of its
+# own: nginx; Apache, lighttpd and Caddy; lighttpd before 1.5; Perlbal.
 _HAND_OVER = frozenset({b"x-accel-redirect", b"x-sendfile", b"x-lighttpd-send-file", b"x-reproxy-url"})
 
 _LENGTH = b"content-length"
@@ -49,7 +49,7 @@ def status_code(status: str) -> int:
 
 
 class Response:
-    """What the application told of its response so far, and how much of it went out.
+    """The head of a response, as the application has given it, and how much of the body went out.
 
     ``start`` is the body of ``start_response``. The rest is for the sender: ``head`` seals the
     headers, ``clip`` counts the body against Content-Length.
@@ -66,7 +66,7 @@ class Response:
         self.remaining: int | None = None
         #: Whether no body may follow: HEAD, 204 and 304 (RFC 9110, 6.4.1).
         self.bodiless = False
-        #: Whether the head has gone out, and whether the whole body has.
+        #: Whether the head was sent, and whether the whole body was.
         self.sealed = self.complete = False
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The types of ASGI (3.0) and WSGI (PEP 3333) that the bridge speaks, and what it tells a middleware."""
+"""The types of ASGI (3.0) and WSGI (PEP 3333), and the interface by which a middleware gets notes."""
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from types import TracebackType

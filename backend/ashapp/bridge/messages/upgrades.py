@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Requests for another protocol, which are answered as if they had not asked (RFC 9110, 7.8)."""
+"""Requests that ask for another protocol. They are answered without it (RFC 9110, 7.8)."""
 
 from ashapp.bridge.messages.types import Message, Scope, Send
 
@@ -12,11 +12,11 @@ _CLOSE = (b"connection", b"close")
 
 
 def ending_upgrade(scope: Scope, send: Send) -> Send:
-    """Return *send*; or what ends the connection, where *scope* asks for another protocol.
+    """Return *send*; if *scope* asks for another protocol, one that also ends the connection.
 
-    Some servers, uvicorn with httptools among them, take such a request to end with its head, though they do
-    not take the protocol. Then its body comes as requests of their own, which a proxy in front has never seen
-    (RFC 9112, 11.2). None of them is served if the first response is the last one.
+    Some servers, such as uvicorn with httptools, end such a request with its head, although they do not take
+    the protocol. Its body then comes as further requests, which a proxy in front has never seen (RFC 9112,
+    11.2). They are not served if the first response ends the connection.
     """
     if b"upgrade" not in dict(scope.get("headers", ())) or scope["http_version"] != "1.1" or IGNORED in scope:
         return send

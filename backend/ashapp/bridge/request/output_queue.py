@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The body of a response on its way out, from a worker thread to the loop.
 
-Theory of operation. A complete response crosses to the loop at once, while there is room for it. Any other
-goes through a ``BodyStream``, a bounded queue from the thread that iterates the response to the task that
-awaits ``send``. While less than the bound is queued the thread works on as the loop sends. Past the bound it
-waits until the client has caught up. It crosses to the loop only where the task is asleep. The task sends
-small chunks that are there together as one.
+Theory of operation. A complete response goes to the loop at once, if there is room for it. Any other goes
+through a ``BodyStream``, a bounded queue from the thread that iterates the response to the task that awaits
+``send``. While less than the bound is queued, the thread works on while the loop sends. At the bound it waits
+until the client has caught up. The thread wakes the loop only if the task sleeps. The task joins small
+chunks.
 
-``WriteBehind`` says how much may be queued, for all responses of a worker. While there is room in memory, a
-thread is free as soon as the rest of its response has been queued. Past that it stays until the client has
-taken what there is, as with a server that has no buffer.
+``WriteBehind`` says how much may be queued, for all responses of a worker. While there is memory, a thread is
+free as soon as the rest of its response has been queued. Without it, the thread stays until the client has
+taken the response, as with a server that has no buffer.
 """
 
 import asyncio
@@ -23,19 +23,19 @@ from ashapp.bridge.messages.errors import ClientDisconnected
 
 __all__ = ["HIGH_WATER", "PIECE", "STREAM", "BodyStream", "WriteBehind"]
 
-#: Bytes of a stream that are queued where there is no room for more.
+#: The bound of a stream's queue in bytes, if there is no room for more.
 HIGH_WATER = 1 << 18
 
-#: Bytes of a stream that are queued while there is room for them.
+#: The bound of a stream's queue in bytes while there is room.
 STREAM = 1 << 20
 
-#: Bytes of a complete response that are given to the server at once. What the server has it keeps.
+#: Bytes of a complete response that are given to the server at once: the server keeps them in memory.
 PIECE = 1 << 20
 
 # Bytes of small chunks of a stream that are given to the server at once.
 _BATCH = 1 << 16
 
-# What waits for clients may take one part in so many of the memory that is left.
+# Bytes that wait for clients may take 1 / this of the memory that is left.
 _PART = 8
 
 
@@ -63,7 +63,7 @@ class BodyStream:
     # -- on the producer's thread
 
     def put(self, chunk: bytes, *, last: bool = False) -> None:
-        """Add *chunk*, which may be the *last*; it is not waited for that there is room.
+        """Add *chunk*, which may be the *last*, without a wait for room.
 
         Raises:
             ClientDisconnected: nobody takes the chunks any more.
@@ -93,7 +93,7 @@ class BodyStream:
         self._check()
 
     def break_off(self) -> None:
-        """End it before its last chunk, unless that has been queued: what is queued still goes out."""
+        """End it before its last chunk, unless that has been queued. Queued chunks are still sent."""
         with self._mutex:
             if self._state is _State.OPEN:
                 self._state = _State.BROKEN_OFF
@@ -112,9 +112,9 @@ class BodyStream:
             self._wake()
 
     async def get(self) -> tuple[bytes, bool] | None:
-        """Return what is queued, or a part, and whether more follows; None at the end.
+        """Return queued bytes, and whether more follow; None at the end.
 
-        What was returned before has been sent.
+        The bytes of the last call have been sent.
         """
         while True:
             with self._mutex:

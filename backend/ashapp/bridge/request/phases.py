@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a call is at, whether it may be cancelled then, and what has ended it early. No I/O."""
+"""The phases of a call, whether each may be cancelled, and the reasons of an early end. No I/O."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Ending", "Phase"]
 
 
 class Phase:
-    """What the application does for a request; and whether a cancellation may reach it where it waits.
+    """What the application does for a request, and whether a cancellation may reach it.
 
-    One that comes in a phase which may not be cancelled is kept. It is acted on in the next phase that may.
-    Not an ``Enum``: a request asks for many members, and Python 3.11 takes six times as long to find these.
+    A cancellation in a phase that may not be cancelled is kept until the next phase that may be. Not an
+    ``Enum``: a request asks for many members, and Python 3.11 takes six times as long to find these.
     """
 
     #: It waits for a thread.
@@ -46,7 +46,7 @@ for _name in Phase.__annotations__:
 
 
 class Ending(IntEnum):
-    """Why nobody wants a response any more. Of two the greater one counts: it is what the server is told."""
+    """Why the response is not wanted any more. The greater one of two reasons counts, for the server."""
 
     NONE = 0
     CLIENT_GONE = 1

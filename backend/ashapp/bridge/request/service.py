@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the calls of one bridge share."""
+"""The state that all calls of one bridge share."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ __all__ = ["Service"]
 
 
 class Service:
-    """What runs *application*, and how long its requests may take, as *options* say.
+    """The threads and limits for the requests of *application*, by *options*.
 
     Raises:
         ValueError: there are no threads, or a limit is less than one.
@@ -41,7 +41,7 @@ class Service:
         self.pool = ThreadPool(threads)
         #: Counts the requests.
         self.admission = Admission(self.pool, options.get("limit_in_flight"), options.get("limit_queue"))
-        #: Where their bodies wait.
+        #: Decides when requests with a body begin.
         self.intake = Intake(Memory(), max(threads // 2, 1), options.get("read_ahead", DEFAULT_READ_AHEAD))
         self.intake.budget.limit = options.get("limit_buffered")
         #: Counts the bytes of responses that wait for clients.
@@ -50,7 +50,7 @@ class Service:
         self.tasks = TaskKeeper()
         #: Seconds after which a request whose response has not begun is answered with 504; None for any time.
         self.request_timeout = options.get("request_timeout")
-        #: Seconds that what is cancelled, or left running, has to end.
+        #: Seconds for the end of tasks that are cancelled or left running.
         self.grace = options.get("task_grace", DEFAULT_TASK_GRACE)
         #: The threads for the sync callables of calls on the loop.
         self.request_threads = RequestThreadPool(threads)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whose code runs: the current greenlet, and the call of a request that it or a thread serves."""
+"""The current greenlet, and the call whose code runs now, in a greenlet or on a thread."""
 
 import threading
 from collections.abc import Coroutine
@@ -27,7 +27,7 @@ _thread = _Thread()
 
 
 def current_greenlet() -> PooledGreenlet | None:
-    """Return the greenlet that runs now, if only by a greenlet within it, or None outside of one."""
+    """Return the greenlet that runs now, itself or by a greenlet within it; None outside of one."""
     current: Greenlet | None = getcurrent()
     while current is not None:
         if type(current) is PooledGreenlet:
@@ -43,7 +43,7 @@ def current_call() -> Call | None:
 
 
 def enter_call(call: Call | None) -> Call | None:
-    """Make *call* the one that this thread serves; return the one that it replaces."""
+    """Let this thread serve *call*; return the call that it has served before."""
     outer, _thread.call = _thread.call, call
     return outer
 
@@ -54,8 +54,8 @@ async def run_as_part(
 ) -> T | SystemExit | KeyboardInterrupt | GeneratorExit:
     """Await *coroutine*, in a task of its own, as a part of what *driver* drives, for ``running_call``.
 
-    What a task is not to raise is returned. ``SystemExit`` and ``KeyboardInterrupt`` stop the loop, and
-    ``GeneratorExit`` closes the coroutines that await the task.
+    Exceptions that a task must not raise are returned: ``SystemExit`` and ``KeyboardInterrupt`` stop the
+    loop, and ``GeneratorExit`` closes the coroutines that await the task.
     """
     try:
         return await coroutine

@@ -13,7 +13,7 @@ __all__ = ["GreenletDriver"]
 
 
 class GreenletDriver(Driver):
-    """Runs a coroutine step by step, each of them in a greenlet that it drives.
+    """Runs a coroutine step by step, each step in a greenlet that it drives.
 
     Subclasses say what comes before, between and after the steps. Their methods are called in the driving
     task, outside of the greenlets.
@@ -31,19 +31,19 @@ class GreenletDriver(Driver):
         raise NotImplementedError
 
     def prepare_to_begin(self) -> Awaitable[None] | None:
-        """Return what is to be awaited before the coroutine begins, if anything is."""
+        """Return an awaitable for before the coroutine begins, or None."""
 
     def prepare_to_wait(self) -> Coroutine[Any, Any, None] | None:
-        """Return what is to be awaited before a future that the greenlet has handed over, if anything is."""
+        """Return an awaitable for before each future that the greenlet hands over, or None."""
 
     def finish(self) -> Coroutine[Any, Any, None] | None:
-        """Return what is to be awaited when the coroutine has ended, if anything is."""
+        """Return an awaitable for after the end of the coroutine, or None."""
 
     def release(self) -> None:
-        """Let go of what the coroutine has had, in any case."""
+        """Release the resources of the coroutine, in any case."""
 
     def conclude(self) -> Any:
-        """Return, or raise, what the driving task is told."""
+        """Return the result of the driving task, or raise its exception."""
         return self.result()
 
     # -- in the driving task
@@ -52,10 +52,10 @@ class GreenletDriver(Driver):
     def drive(self, context: Context, depth: int = 0) -> Generator[Any, Any, Any]:
         """Run the coroutine in greenlets, in *context*, and return its conclusion.
 
-        ``depth`` of these greenlets is *depth* at first, and then what the coroutine makes of it.
+        ``depth`` of these greenlets is *depth* at first; the coroutine may change it.
 
-        All of it is one function: each one in which a task waits holds a quarter of a KiB, and from CPython
-        3.12 on half of one, since greenlet makes objects of its frames, too.
+        All of it is one function: each function in which a task waits holds 0.25 KiB, and since CPython 3.12
+        0.5 KiB, as greenlet makes frame objects, too.
         """
         try:
             awaited: Any = self.prepare_to_begin()
@@ -65,7 +65,8 @@ class GreenletDriver(Driver):
             self._greenlet_context = context
             self._depth = depth
             self.greenlet = None
-            # What the last step has returned and raised; empty while sync code waits in the middle of a step.
+            # The result and the exception of the last step; empty while sync code waits in the middle of a
+            # step.
             self._outcome: list[Any] = [None, None]
             item = self._go_on(None)
             while item is not DONE:
@@ -106,7 +107,7 @@ class GreenletDriver(Driver):
 
     @property
     def error(self) -> BaseException | None:
-        """What the last step of the coroutine has raised, but for its end."""
+        """The exception of the coroutine's last step, unless that is its end."""
         raised = self._outcome[1] if self._outcome else None
         return None if type(raised) is StopIteration else raised
 

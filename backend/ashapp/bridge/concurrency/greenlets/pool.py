@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The greenlets of a thread that have nothing to do, kept to be used again.
+"""The idle greenlets of a thread, kept for reuse.
 
-Theory of operation. A greenlet serves another request only if nobody but its holder knows it. Else the next
-request would find what somebody has kept on the greenlet, or by it. So the references to it are counted when
-it is given back, and compared with those that there were when it was made. One that is held waits in a list
-of its own until nobody holds it.
+Theory of operation. A greenlet serves another request only if nothing but its holder refers to it. Otherwise
+the next request could find values that other code has stored on the greenlet, or by it. So its references are
+counted when it is given back, and compared with their number when it was made. If there are more, it waits in
+another list until the other references are gone.
 """
 
 import threading
@@ -17,24 +17,24 @@ from ashapp.bridge.concurrency.greenlets.pooled_greenlet import PooledGreenlet
 
 __all__ = ["Holder", "give_back", "take"]
 
-# How many are kept by each thread: idle ones hold memory.
+# How many each thread keeps: idle greenlets hold memory.
 _MAX_IDLE = 256
 
 
 class Holder(Protocol):
-    """What uses a greenlet for itself."""
+    """An object that uses a greenlet alone."""
 
     #: The greenlet; None while there is none.
     greenlet: Any
 
 
 class _Thread(threading.local):
-    """The greenlets of a thread that have nothing to do."""
+    """The idle greenlets of a thread."""
 
     def __init__(self) -> None:
-        #: Those that nobody knows.
+        #: Those to which nothing else refers.
         self.idle: list[PooledGreenlet] = []
-        #: Those that somebody holds.
+        #: Those to which something else refers.
         self.held: list[PooledGreenlet] = []
 
 
@@ -42,7 +42,7 @@ _thread = _Thread()
 
 
 def take(holder: Holder, context: Context, depth: int) -> None:
-    """Give *holder* a greenlet that runs in *context*, and is in so many coroutines as *depth*."""
+    """Give *holder* a greenlet that runs in *context*, with this *depth*."""
     idle = _thread.idle
     if idle:
         holder.greenlet = idle.pop()
@@ -55,12 +55,12 @@ def take(holder: Holder, context: Context, depth: int) -> None:
 
 
 def _take_held(holder: Holder) -> bool:
-    """Give *holder* a greenlet that nobody holds any more; say whether there is one."""
+    """Give *holder* a greenlet whose other references are gone; say whether there is one."""
     held = _thread.held
     for _ in range(len(held)):
         holder.greenlet = held.pop()
         if _is_held(holder):
-            # To drop it, to be killed when who holds it ends, is what greenlet 2 can't do everywhere.
+            # It can't be dropped: greenlet 2 can't always kill a greenlet when its last reference goes.
             held.insert(0, holder.greenlet)
         elif not _is_marked(holder.greenlet):
             return True
@@ -68,7 +68,7 @@ def _take_held(holder: Holder) -> bool:
 
 
 def give_back(holder: Holder, *, has_ended: bool) -> None:
-    """Take back the greenlet of *holder*, unless somebody else knows it and the coroutine has not ended."""
+    """Take back the greenlet of *holder*, unless other objects refer to it and the coroutine goes on."""
     is_held, is_marked = _is_held(holder), _is_marked(holder.greenlet)
     if (is_held or is_marked) and not has_ended:
         return
@@ -86,8 +86,8 @@ def _is_held(holder: Holder) -> bool:
 
 
 def _is_marked(greenlet: PooledGreenlet) -> bool:
-    """Say whether somebody knows *greenlet* by a weak reference, or has kept something on it.
+    """Say whether there is a weak reference to *greenlet*, or something is stored on it.
 
-    So do locals of gevent.
+    Locals of gevent do both.
     """
     return getweakrefcount(greenlet) > greenlet.weak_references or bool(greenlet.__dict__)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A greenlet that runs one function after the other, and in which sync code can wait for what drives it."""
+"""A greenlet that runs one function after the other. Sync code in it can wait for its driver."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -11,12 +11,12 @@ from ashapp.bridge.concurrency.call import Call
 
 __all__ = ["DONE", "Driver", "PooledGreenlet", "work"]
 
-#: What a greenlet hands over when its function has returned.
+#: The item that a greenlet hands over when its function has returned.
 DONE = object()
 
 
 class Driver:
-    """What drives a greenlet, and what the sync code in there asks for what it can't do itself.
+    """Drives a greenlet, and does for the sync code in it what that can't do itself.
 
     The call of an async view is one, and so is each task of a request (see ``greenlet_task``).
     """
@@ -31,8 +31,8 @@ class Driver:
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], *, in_task: bool = False) -> Any:
         """Run *coroutine* to its end, in the greenlet that calls, and return its result.
 
-        Where nothing may be interrupted it runs in a task of its own, unless it must run *in_task*: in the
-        one that drives the greenlet.
+        In a phase that must not be interrupted it runs in a task of its own, unless it must run *in_task*: in
+        the task that drives the greenlet.
         """
         raise NotImplementedError
 
@@ -46,20 +46,20 @@ class PooledGreenlet(Greenlet):
 
     __slots__ = ("_inner", "caller", "depth", "driver", "references", "sync_depth", "weak_references")
 
-    #: What drives it, while it runs a function.
+    #: Its driver, while it runs a function.
     driver: Driver
-    #: How many references there are to it where nobody but its holder knows it; see ``pool``.
+    #: The number of references to it when only its holder refers to it; see ``pool``.
     references: int
-    #: How many weak ones: a tracer, as of coverage, has one from the first step on.
+    #: The number of weak references: a tracer, as of coverage, has one from the first step on.
     weak_references: int
 
     def __init__(self) -> None:
         super().__init__(work)
         #: The greenlet to which it hands over.
         self.caller: Greenlet = getcurrent()
-        #: How many coroutines are being stepped, one in the other.
+        #: How many coroutines are being stepped, each inside the one before.
         self.depth = 0
-        #: At which depth a sync function gets the results of coroutine functions; see ``flask.callers``.
+        #: The depth at which a sync function gets the results of coroutine functions; see ``flask.callers``.
         self.sync_depth = 0
         # The greenlet within this one that waits, if it is not this one itself.
         self._inner: Greenlet | None = None
@@ -70,9 +70,9 @@ class PooledGreenlet(Greenlet):
     def start(
         self, driver: Driver, function: Callable[[Any], object], argument: Any, outcome: list[Any]
     ) -> Any:
-        """Begin *function*, and return what it waits for first, or ``DONE``.
+        """Begin *function*, and return the first item that it hands over, or ``DONE``.
 
-        In the end *outcome* has what it returned and None, or None and what it raised.
+        At the end *outcome* has its result and None, or None and its exception.
         """
         self.driver = driver
         self.caller = getcurrent()
@@ -83,7 +83,7 @@ class PooledGreenlet(Greenlet):
         return self._take_waiting().switch(value)
 
     def fail(self, error: BaseException) -> Any:
-        """Go on with *error* raised where the greenlet waits; return what comes next."""
+        """Raise *error* where the greenlet waits; return the next item."""
         return self._take_waiting().throw(type(error), error, error.__traceback__)
 
     def _take_waiting(self) -> Greenlet:
@@ -123,10 +123,10 @@ class PooledGreenlet(Greenlet):
 
 
 def work() -> None:
-    """Run what greenlets are given, one function after the other: all that one does."""
-    # Nothing that leads to the greenlet is kept here while it is idle: the garbage collector can't see into
-    # its stack, so one that is dropped then would hold itself, and its last function, for ever. *driver* is
-    # for ``running_call``.
+    """The function of each greenlet: run the given functions, one after the other."""
+    # No variable here refers to the greenlet while it is idle. The garbage collector can't see its stack, so
+    # a greenlet that is dropped would keep itself, and its last function, for ever. *driver* is for
+    # ``running_call``.
     while True:
         driver, function, argument, outcome = getcurrent().caller.switch(DONE)  # type: ignore[attr-defined]
         try:

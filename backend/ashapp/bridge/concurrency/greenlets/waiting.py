@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How code waits that may run on a thread or in a greenlet, for what comes on any thread."""
+"""Lets code on a thread or in a greenlet wait for a call from any thread."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ __all__ = ["make_wait"]
 
 
 def make_wait(loop: asyncio.AbstractEventLoop) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Return a function that wakes the caller, from any thread, and one by which the caller waits for that.
+    """Return a function that wakes the caller, from any thread, and a function by which the caller waits.
 
     A thread sleeps; a greenlet of *loop* is suspended.
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Threads that run code of requests, and what is kept on them."""
+"""Threads that run code of requests, and their thread-local values."""

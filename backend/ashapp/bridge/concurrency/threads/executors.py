@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The executors by which asgiref's ``sync_to_async`` finds the thread of a request.
 
-Theory of operation. asgiref runs all thread-sensitive code of a process on one thread, where nothing else is
-said. Requests would wait for each other, and what a hook has opened would be used on another thread. But
-asgiref looks for an executor in the context first. There it finds one of these.
+Theory of operation. By default asgiref runs all thread-sensitive code of a process on one thread. Requests
+would wait for each other, and a handle that a hook has opened would be used on another thread. But asgiref
+first looks for an executor in the context. There it finds one of these.
 """
 
 import sys
@@ -28,9 +28,9 @@ T = TypeVar("T")
 class RequestThreadExecutor(CurrentThreadExecutor):
     """Runs callables on the thread of the request that submits them.
 
-    Tasks that outlive their request have no such thread: their callables go where asgiref sends them by
-    default. Only those of a coroutine that the application has run by asgiref's own ``async_to_sync`` are
-    refused, as asgiref refuses them: it looks here for a thread that still waits, and is told that none does.
+    Tasks that outlive their request have no such thread: their callables go to asgiref's default thread. But
+    callables of a coroutine that the application has run by asgiref's own ``async_to_sync`` are refused, as
+    under asgiref alone: it looks here for a thread that still waits, and finds none.
     """
 
     def __init__(self) -> None:
@@ -50,10 +50,10 @@ class RequestThreadExecutor(CurrentThreadExecutor):
 
 
 class WaitingThread(CurrentThreadExecutor):
-    """The current thread, which waits for a coroutine on a loop, and meanwhile runs what this sends back.
+    """The current thread: it waits for a coroutine on a loop, and runs the functions that this sends back.
 
-    Tasks that the coroutine leaves behind still have this executor in their context. By then the thread
-    serves another request, so their sync code goes where asgiref sends it by default.
+    Tasks that the coroutine leaves behind still have this executor in their context. The thread then serves
+    another request, so their sync code goes to asgiref's default thread.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class WaitingThread(CurrentThreadExecutor):
 
 
 def _submit_by_default(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-    """Run *fn* where asgiref sends it by default: on one thread for all, to each request its own values."""
+    """Run *fn* on asgiref's default thread: it is one for all, but each request has its own values there."""
     return SyncToAsync.single_thread_executor.submit(_run_on_shared_thread, fn, *args, **kwargs)
 
 

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Threads for the sync parts of requests whose view runs on the loop.
 
-Theory of operation. A request has a thread of its own, from its first sync callable to its end. So what is
-thread-local there is seen by no other request, and a callable may wait for what another request does. A
-request with none but async or nonblocking callables before its view holds no thread while it waits.
+Theory of operation. A request has a thread of its own, from its first sync callable to its end. So no other
+request sees its thread-local values, and its callables may wait for other requests. If all callables before
+the view are async or nonblocking, the request holds no thread while its view waits.
 
-To the pool, all that a request has done on its thread is one piece of work (``RequestThread``). Past the size
-of the pool requests wait for a thread in order of arrival, and threads that have had no request for a while
-end. A request that the application makes to itself, in process, gets a thread beside the pool, which ends
-with it: the request that waits for it may have the last one.
+For the pool, all callables of a request are one piece of work (``RequestThread``). When all threads are busy,
+requests wait in order of arrival. Threads that have had no request for a while end. A request that the
+application makes to itself, in process, gets a thread beside the pool, which ends with it: the request that
+waits for it may hold the last thread of the pool.
 
-A stream gives its thread back where it may, and gets one for what comes behind it, perhaps another one. What
-is thread-local goes with it, where requests have such values of their own. So it can be with a WebSocket,
-which lives for hours, and with a static file, of which each block is read on a thread: these borrow one only
+A stream gives its thread back if it may, and gets a thread again, perhaps another one, for the callables
+after it. If requests have thread-local values of their own, these go with it. The same holds for a WebSocket,
+which lives for hours, and for a static file, whose blocks are read on a thread: these borrow a thread only
 while a callable runs.
 """
 
@@ -50,9 +50,9 @@ class RequestThreadPool(ThreadPool):
 class RequestThread:
     """The thread of one request: taken from *pool* at the first use, and given back at the end.
 
-    One that *is_borrowed* is given back whenever there is nothing more to do, and the next one may be
-    another. *is_nested* says that the request is made in the course of another one, in process. All methods
-    are called on the loop.
+    If it *is_borrowed*, the thread is given back whenever there is nothing more to do, and the next one may
+    be another. *is_nested* says that another request makes this one, in process. All methods are called on
+    the loop.
     """
 
     __slots__ = (
@@ -74,8 +74,8 @@ class RequestThread:
         #: The thread-local values of the request, by threads; None where those of the threads count.
         self.values: dict[int, Any] | None = None
         self._is_borrowed = is_borrowed
-        # Whether there is a thread, or one is asked for; whether it waits for more where there is nothing to
-        # do, and what wakes it then.
+        # Whether there is a thread, or one is asked for; whether an idle one waits for more, and the lock
+        # that wakes it.
         self._is_taken = self._is_kept = False
         self._alarm: threading.Lock | None = None
         # The identity of the thread that the request has, or has had.
@@ -155,7 +155,7 @@ class RequestThread:
                 del handoff
 
     def _arrive(self) -> None:
-        """Find on this thread what the request has kept on the one before it."""
+        """Move the thread-local values of the request from its last thread to this one."""
         mark_thread()
         before, self._ident = self._ident, threading.get_ident()
         if before and self.values is not None:

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""``threading.local`` for requests whose view runs on the loop: to each its own values.
+"""``threading.local`` for requests whose view runs on the loop: each has its own values.
 
 Theory of operation. On the loop all requests share one thread. A plain ``threading.local`` would show the
 values of one request to the others, and keep them after it: SQLAlchemy's ``scoped_session`` and the
 connections of peewee and Django are such values. So ``isolate_thread_locals`` puts a subclass in its place.
 In the context of such a request an object of that class has values that belong to the request, and end with
-it and the tasks that it leaves. There is one set of them on the loop's thread, and one on each thread that
-the bridge lends to the request: what is kept there may belong to the thread that has made it, as a connection
-of SQLite does. Everywhere else sync code sees the values of its thread, as ever.
+it and the tasks that it leaves. There is one set of values on the loop's thread, and one on each thread that
+the bridge lends to the request: a value may belong to the thread that has made it, as a connection of SQLite
+does. Everywhere else sync code sees the values of its thread, as usual.
 
 The values are found by a context variable, which the tasks of a request have too. Another thread that has a
 copy of the context (``asyncio.to_thread``) sees its own values.
 
-It has to be done before the application is imported: it applies to objects and to subclasses that are made
-from then on. ``ashapp serve`` does it.
+It must be called before the application is imported: it applies to objects and subclasses that are made
+later. ``ashapp serve`` does that.
 """
 
 import threading
@@ -30,10 +30,11 @@ __all__ = [
     "request_locals",
 ]
 
-# By the thread, and then by the identity of the local, which is kept so that no other gets the same.
+# By the thread, and then by the identity of the local. The local is kept, so that no other gets the same
+# identity.
 _Values = dict[int, dict[int, tuple["local", dict[str, Any]]]]
 
-#: What ``threading.local`` objects hold for the request whose context is current.
+#: The values of ``threading.local`` objects for the request whose context is current.
 request_locals: ContextVar[_Values | None] = ContextVar("ashapp_request_locals", default=None)
 
 _thread = _local()
@@ -42,7 +43,7 @@ _VALUES = property(doc="What ``__dict__`` is to who would replace it: read-only.
 
 
 class local(_local):  # noqa: N801 - the name that it replaces
-    """A ``threading.local`` whose values belong to the request, where that runs on the loop."""
+    """A ``threading.local`` whose values belong to the request, if that runs on the loop."""
 
     __slots__ = ("_arguments",)
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
@@ -107,7 +108,7 @@ def are_isolated() -> bool:
 
 
 def open_request_locals() -> _Values | None:
-    """Begin with no values in the current context, that of a request; return them. On the loop's thread."""
+    """Let the current context, that of a request, have no values yet; return them. On the loop's thread."""
     if not are_isolated():
         return None
     values: _Values = {get_ident(): {}}
@@ -116,12 +117,12 @@ def open_request_locals() -> _Values | None:
 
 
 def mark_thread() -> None:
-    """Take note that what runs on the current thread in the context of a request belongs to that request."""
+    """Let code on the current thread, in the context of a request, have the values of that request."""
     _thread.is_lent = True
 
 
 def _values_of(self: local) -> dict[str, Any] | None:
-    """Return the values of the current request for *self*, or None where those of the thread count."""
+    """Return the values of the current request for *self*; None if those of the thread count."""
     request = request_locals.get()
     if request is None:
         return None

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A bounded pool of threads.
 
-Threads are started as they are needed, up to the given number. Work that finds every thread busy waits in
-order of arrival. Threads are daemons: one that is stuck in an application does not keep the process from
-ending.
+Threads are started as they are needed, up to the given number. If all are busy, work waits in order of
+arrival. Threads are daemons: a thread that is stuck in an application does not keep the process from ending.
 
-Theory of operation. Waking a thread is what costs, far more than the queue: it must be scheduled, and then
-wait for the interpreter lock. So at most one thread is on its way (``waking``) at any time. When it arrives
-and takes its hand-off, it wakes the next one if there is more to do. Hand-offs that block spread over the
-threads at once. Quick ones are all done by the thread that runs already, before the next one gets to run.
+Theory of operation. To wake a thread costs far more than the queue: it must be scheduled, and then wait for
+the interpreter lock. So at most one thread is being woken (``waking``) at any time. When it runs and has
+taken its hand-off, it wakes the next one if there is more to do. So hand-offs that block spread over the
+threads at once. Quick ones are all done by the thread that runs already, before the next thread gets to run.
 The thread that became idle last is woken first.
 """
 
@@ -30,7 +29,7 @@ __all__ = ["Handoff", "ThreadPool"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-#: What a thread is given to do.
+#: A piece of work for a thread.
 Handoff = Callable[[], None]
 T = TypeVar("T")
 
@@ -38,8 +37,8 @@ T = TypeVar("T")
 class ThreadPool:
     """Runs callables on at most *size* threads, which end with the pool itself.
 
-    *option* is what the size is called in the message of an error, *name* what the threads' names begin with.
-    Threads that have had nothing to do for *idle_time* seconds end, until more are needed.
+    *option* is the name of the size in error messages, *name* the prefix of the threads' names. Threads that
+    have had nothing to do for *idle_time* seconds end, until more are needed.
 
     Raises:
         ValueError: *size* is less than one.
@@ -116,7 +115,7 @@ class ThreadPool:
         return future
 
     def dismiss(self) -> None:
-        """Let the threads end that have nothing to do; more are started when they are needed."""
+        """Let idle threads end; threads are started again when they are needed."""
         state = self._state
         with state.mutex:
             state.dismissed.update(state.idle)
@@ -128,7 +127,7 @@ class ThreadPool:
 
 
 class _State:
-    """What the threads share with the pool; they hold no reference to the pool itself."""
+    """The state that the threads share with the pool; they hold no reference to the pool itself."""
 
     def __init__(self, size: int, name: str, idle_time: float | None) -> None:
         self.size = size
@@ -136,7 +135,7 @@ class _State:
         self.timeout = -1 if idle_time is None else idle_time
         self.handoffs: deque[Handoff] = deque()
         self.mutex = threading.Lock()
-        # What wakes each of the threads that have nothing to do.
+        # The locks that wake the idle threads.
         self.idle: list[threading.Lock] = []
         # Those of them that are to end when they are woken.
         self.dismissed: set[threading.Lock] = set()

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The body of a request on its way in: when it is taken in, how much of it, and who reads it."""
+"""The body of a request on its way in: how much is received, and when, and how it is read."""

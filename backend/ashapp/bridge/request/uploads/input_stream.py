@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """``wsgi.input``: the body of a request as a file.
 
-A limit on the length of the body (``max_length``) is checked where it is reached, by looking for one byte
-more. Werkzeug's own check, in ``LimitedStream``, stops reading there without looking, so that a chunked body
-that is too long would seem to be complete.
+When a limit on the length of the body (``max_length``) is reached, one more byte is looked for. Werkzeug's
+own check, in ``LimitedStream``, only stops there, so a chunked body that is too long would seem to be
+complete.
 """
 
 import io
@@ -32,7 +32,7 @@ class InputStream(RequestBody, io.BufferedIOBase):
     ``RequestEntityTooLarge`` (413) where the body is longer than ``max_length`` allows.
     """
 
-    # What each request has, whether it has a body or not: most need no dict besides.
+    # The attributes of each request, with a body or without. Most need no dict besides.
     __slots__ = ("_on_disconnect", "_pump", "_receive", "_server_context", "is_complete", "is_gone", "loop")
 
     # Defaults of the class; see ``RequestBody``.
@@ -41,7 +41,7 @@ class InputStream(RequestBody, io.BufferedIOBase):
     # The identity of the greenlet that reads the whole body. A traceback might keep the greenlet itself for
     # longer than its thread.
     _reader: int | None = None
-    # Whether one who did so was cancelled, and has taken a part of the body along.
+    # Whether such a reader was cancelled, and has lost a part of the body.
     _is_torn = False
     _chunk = b""
     _offset = 0
@@ -77,9 +77,9 @@ class InputStream(RequestBody, io.BufferedIOBase):
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for the turn to read the whole body: with two readers at once each would get a part.
+        """Wait for the turn to read the whole body: two readers at once would each get a part.
 
-        Whoever has it may take it again.
+        The reader that has the turn may take it again.
 
         Raises:
             RuntimeError: an earlier reader was cancelled half-way, or to wait here would block the loop.
@@ -124,7 +124,7 @@ class InputStream(RequestBody, io.BufferedIOBase):
         first = self.read1(wanted)
         if not first or len(first) == wanted:
             return first
-        # Not a list of parts, which would all be there a second time while they are joined.
+        # Not a list of parts: joining them would take the memory twice.
         whole = io.BytesIO(first)
         whole.seek(len(first))
         while whole.tell() < wanted and (part := self.read1(wanted - whole.tell())):
@@ -132,7 +132,7 @@ class InputStream(RequestBody, io.BufferedIOBase):
         return whole.getvalue()
 
     def read1(self, size: int = -1, /) -> bytes:
-        """Return what has come, at most *size* bytes; wait only where nothing has."""
+        """Return the bytes that have come, *size* at most; wait only if there are none."""
         data = b""
         if size and self._has_more():
             end = None if size < 0 else self._offset + size

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""When a request with a body may begin: its body is read ahead, and has its turn.
+"""Decides when a request with a body may begin: its body is read ahead, and waits for memory.
 
-Theory of operation. A thread costs far more than a buffer. So the body of a request that is to run on a
-thread is read on the loop first, up to ``read_ahead`` bytes: however slowly a client sends, it holds no
-thread meanwhile. A longer body begins when that much has come, and is streamed from then on. So does one that
-has been silent for a while, as its client may wait for the response before it goes on. Those that begin
-before their end hold half of the threads at most (``max_streams``); the others are left to requests that have
-come whole.
+Theory of operation. A thread costs far more than a buffer. So before a request runs on a thread, up to
+``read_ahead`` bytes of its body are read on the loop: a slow client holds no thread meanwhile. A request with
+a longer body begins when that much has come, and its body is streamed from then on. So it is if the client
+has been silent for a while, as it may wait for the response before it goes on. Requests that begin before the
+end of their body hold half of the threads at most (``max_streams``); the other half is left to requests whose
+body is complete.
 
-Then there must be room for the body in the ``Budget``. One that waits for room is read no further, and waits
-in a line, in order of arrival; where too many wait it is refused with 503. A body that is too small to count
-is read however little memory is left, and waits behind none that counts. So does a chunked one, which is seen
-to be small once it is there.
+Then there must be room for the body in the ``Budget``. Without room it is read no further, and waits in a
+queue, in order of arrival. If too many wait, the request is refused with 503. A body that is too small to
+count is read even if no memory is left, and does not wait in the queue. The same holds for a chunked body
+that turns out to be small.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_READ_AHEAD", "Intake"]
 
 DEFAULT_READ_AHEAD = 1 << 20
-# Bytes of a body that is not worth being counted: a request takes as much by itself.
+# A body of up to this many bytes is not counted: a request takes as much by itself.
 _UNCOUNTED = 1 << 14
 
 # Seconds without more of a body after which its client may wait for an answer.
 _SILENCE = 3.0
 
-# Bodies that are read ahead have one part in so many of the memory that is left, all together.
+# All bodies that are read ahead may take 1 / this of the memory that is left.
 _PART_READ_AHEAD = 16
-# How many may wait follows from that part, by the bytes that a server may have received for each of them.
+# That part also bounds how many may wait, by the bytes that a server may have received for each.
 _PER_WAITING = 1 << 17
 _FEWEST_WAITING = 64
 
-# Seconds until the first in a line looks again: memory is given back without a word.
+# Seconds until the first in the queue looks again, for no event tells that memory is free again.
 _LOOK = 0.05
 
 _GONE = "the client went away before its request could begin"
@@ -80,21 +80,21 @@ class Intake:
 
     @property
     def waiting(self) -> int:
-        """Requests whose turn has not come, although their body is there as far as it is read ahead."""
+        """Requests that wait, although enough of their body is there."""
         return sum(map(len, self._lines))
 
     def let_in(self, body: RequestBody) -> None:
-        """Let a request begin at once that has this *body*, as it takes no thread."""
+        """Let the request of *body* begin at once, as it takes no thread."""
         if _counts(body):
             body.share = Share(self.budget)
         if body.unasked:
             body.start()
 
     async def admit(self, body: RequestBody) -> None:
-        """Return when a request on a thread may begin that has this *body*.
+        """Return when the request of *body* may begin on a thread.
 
-        A body that the client does not send of its own accord is not read ahead. One that breaks off begins
-        too, for the application to be told, unless it would have to wait.
+        A body that waits for ``100 Continue`` is not read ahead. If a body breaks off, its request begins, so
+        that the application learns of it, unless it would have to wait.
 
         Raises:
             ClientDisconnected: the client has gone.
@@ -118,7 +118,7 @@ class Intake:
                 body.share.end_growth()
 
     def _may_begin(self, turn: _Turn) -> bool:
-        """Say whether *turn* may begin now; where its body is there and it may not, it stands in a line."""
+        """Say whether *turn* may begin now. If not, and its body is there, it is queued."""
         body = turn.body
         if body.is_gone and turn.line is not None:
             raise ClientDisconnected(_GONE)
@@ -143,14 +143,14 @@ class Intake:
         return False
 
     def _note(self, turn: _Turn) -> None:
-        """Take note of what has come for *turn*; at once, or much more could come before it is called."""
+        """Count the bytes that have come for *turn*: at once, as much more could come before it is called."""
         self.ahead += turn.note_arrival()
         if turn.counts and self._is_full():
             turn.body.take_in(0)
         turn.call()
 
     def _note_stream(self, body: RequestBody) -> None:
-        """See whether a request that began before its end is whole now, or over."""
+        """Check whether a request that has begun early has its whole body now, or has ended."""
         if body.is_complete or body.is_gone:
             body.on_change = None
             self.streams -= 1
@@ -182,13 +182,13 @@ class Intake:
 
 
 def _counts(body: RequestBody) -> bool:
-    """Say whether there must be room for *body*, so far as is known of its length."""
+    """Say whether *body* needs room in the budget, as far as its length is known."""
     length = body.arrived if body.is_complete else body.length
     return length is None or length > _UNCOUNTED
 
 
 def _size(body: RequestBody) -> int:
-    """Return what there must be room for, so that the request can begin."""
+    """Return how many bytes need room, so that the request can begin."""
     return body.arrived if body.is_complete else max(body.arrived, PIECE)
 
 
@@ -221,7 +221,7 @@ class _Turn:
         return self.body.is_resting or self.enough == 0 or self.body.loop.time() >= self._silent_at
 
     def call(self) -> None:
-        """Let it see whether its turn has come."""
+        """Let it check whether its turn has come."""
         if self._bell is not None and not self._bell.done():
             self._bell.set_result(None)
 
@@ -236,7 +236,7 @@ class _Turn:
         loop = self.body.loop
         self._bell = loop.create_future()
         timer = None
-        # In a context that all share: a timer keeps its own for a while after it was cancelled.
+        # In a shared context: a cancelled timer keeps its context for a while.
         if self.line is None:
             timer = loop.call_at(self._silent_at, self.call, context=context)
         elif self.line[0] is self:

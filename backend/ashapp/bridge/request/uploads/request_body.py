@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""The body of a request on its way in: from ASGI's ``receive()`` to who reads it.
+"""The body of a request on its way in: from ASGI's ``receive()`` to the reader.
 
-Theory of operation. Two sides share one queue of chunks under one mutex. On the loop a *pump*, a task, awaits
-``receive()`` and appends. The reader, on a thread or in a greenlet of the loop, takes the chunks
-(``InputStream``) and waits where the queue is empty.
+Theory of operation. Two sides share one queue of chunks under one mutex. On the loop a task, the *pump*,
+awaits ``receive()`` and appends chunks. The reader (``InputStream``), on a thread or in a greenlet of the
+loop, takes the chunks, and waits while the queue is empty.
 
 The pump starts before the first read if the client sends the body unasked (``Intake``). Otherwise the first
 read starts it: servers answer ``Expect: 100-continue`` when ``receive()`` is called, so that must not happen
-before the application wants the body. The pump rests while as many bytes wait as may (``take_in``). The
-server then stops reading from the socket, which holds the client back. So memory is bounded whatever the size
-of the upload, and nothing is written to disk on the loop. Who gets how much of it is said by a ``Share``.
+before the application wants the body. The pump pauses while the queue is full (``take_in``). The server then
+stops reading from the socket, which holds the client back. So memory is bounded for uploads of any size, and
+nothing is written to disk on the loop. A ``Share`` says how much memory each body gets.
 
-``receive()`` may have only one caller, and it also tells of a client that has gone. That is why watching for
-a disconnect (``watch``) is the pump's work, too: it goes on past the end of the body. Once the body is
-complete, a ``receive()`` that returns anything but a disconnect is asked no more.
+``receive()`` may have only one caller, and it also tells that the client has gone. So the pump also watches
+for a disconnect (``watch``), and goes on after the end of the body. If ``receive()`` then returns anything
+but a disconnect, it is not called again.
 
 A body that breaks off makes every further read raise ``ClientDisconnected``: it never looks complete.
 """
@@ -36,13 +36,13 @@ __all__ = ["HIGH_WATER", "RequestBody"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-#: Bytes that wait for the reader before the pump rests.
+#: The pump pauses while this many bytes wait for the reader.
 HIGH_WATER = 65536
 
-# While a response is streamed, a disconnect is seen only behind what the client has sent. So of a body that
-# nobody reads up to this size is taken in to get there.
+# While a response is streamed, a disconnect is seen only after all bytes that the client has sent. So up to
+# this many bytes of a body that nobody reads are received, to get there.
 _WATCH_HIGH_WATER = 1 << 20
-# Past that one message more is taken in after this time (seconds), which doubles: a dozen in an hour.
+# After that one more message is received after this many seconds, which double: a dozen in an hour.
 _FIRST_LOOK = 1.0
 
 # Memory of a chunk besides its bytes: it bounds the number of chunks of one byte each.
@@ -61,7 +61,7 @@ class RequestBody:
     length: int | None = None
     #: Whether the client sends it of its own accord, and does not wait for ``100 Continue``.
     unasked = True
-    #: Its part of the memory of all requests; None where it is not counted.
+    #: Its share of the budget; None if it is not counted.
     share: Share | None = None
     #: Called when more has come, or it has come to its end, or the client has gone.
     on_change: Callable[[], None] | None = None
@@ -74,14 +74,14 @@ class RequestBody:
     _wakes: tuple[Callable[[], object], ...] = ()
     _room: asyncio.Future[None] | None = None
     _next_look: float | None = None
-    # Of all bodies: what is done under it takes next to no time, and most bodies are never read.
+    # One for all bodies: it is held for a moment only, and most bodies are never read.
     _mutex = threading.Lock()
 
     def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._receive = receive
-        # ``receive()`` belongs to the server. In the reader's context it could carry that, by what the server
-        # registers with the loop, into the next request on the connection.
+        # ``receive()`` is code of the server. Called in the reader's context, it could pass that context on,
+        # by callbacks that the server registers with the loop, to the next request on the connection.
         self._server_context = copy_context()
         #: Whether all of it has come, so that no read has to wait.
         self.is_complete = False
@@ -108,7 +108,7 @@ class RequestBody:
             self._pump = self.loop.create_task(self._receive_all(), context=self._server_context)
 
     def take_in(self, size: int) -> None:
-        """Take in *size* bytes ahead of the reader from now on, but no fewer than it needs."""
+        """Receive up to *size* bytes ahead of the reader from now on, or as many as it needs."""
         self._limit = max(HIGH_WATER, size)
         self._resume()
 
@@ -130,7 +130,7 @@ class RequestBody:
         self.start()
 
     def unwatch(self) -> None:
-        """Call nobody any more, and take in no more than a reader needs."""
+        """Call nothing any more, and receive no more than a reader needs."""
         self.on_change = self._on_disconnect = None
         self.take_in(HIGH_WATER)
 
@@ -261,7 +261,7 @@ class RequestBody:
         return chunk
 
     def _prepare_to_wait(self) -> Callable[[], object] | None:
-        """Return what waits for the next chunk, or None at the end of the body. Under the mutex."""
+        """Return the function that waits for the next chunk; None at the end of the body. Under the mutex."""
         if self.is_complete:
             return None
         if self.is_gone:
@@ -274,7 +274,7 @@ class RequestBody:
             return None
 
     def _add_waiting(self) -> Callable[[], object]:
-        """Return what waits for a change: of the body, or of its reader. Under the mutex."""
+        """Return the function that waits for a change of the body, or of its reader. Under the mutex."""
         wake, wait = make_wait(self.loop)
         self._wakes += (wake,)
         return wait
