@@ -150,6 +150,7 @@ CASES: dict[str, Case] = {
     "not UTF-8 in a fragment": Case(fragments(1, GREEK, b"\xed\xa0", b"\x80"), [], 1007),
     "not UTF-8 across fragments": Case(fragments(1, b"\xce", b"x"), [], 1007),
     "cut off in the last fragment": Case(fragments(1, b"x", b"\xce"), [], 1007),
+    "not UTF-8 before a close": Case(frame(1, b"\xff") + frame(9) + frame(8, b"\x03\xe8"), [], 1007),
     "not UTF-8 as bytes": whole(b"\xff\xce", Opcode.BINARY),
     # Closes
     "close without a code": closing(b"", 1005),

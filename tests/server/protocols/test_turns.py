@@ -53,7 +53,7 @@ async def test_each_has_its_turn_and_the_loop_goes_on_between_rounds(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     journal: list[str] = []
-    line = Turns(asyncio.get_running_loop())
+    line = Turns()
     for waiting in (Waiting("a", 3, journal), Waiting("b", 1, journal), Waiting("bad", 0, journal)):
         line.add(waiting)
     for _ in range(5):

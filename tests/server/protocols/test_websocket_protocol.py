@@ -2,6 +2,7 @@
 """The protocol of a WebSocket does what uvicorn's does, and takes note of it."""
 
 import asyncio
+import itertools
 import os
 import socket
 import threading
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from uvicorn.protocols.utils import ClientDisconnected
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import Close, Frame, Opcode
+from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from ashapp.observe.observer import Observer
@@ -147,6 +148,124 @@ def test_what_comes_before_the_answer_is_refused(caplog: pytest.LogCaptureFixtur
         assert client.receive().status == 400
         assert client.is_closed()
     assert codes == [1006]
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def frames_of(opcode: Opcode, data: bytes, number: int, *, fin: bool = True) -> bytes:
+    return Frame(opcode, data, fin=fin).serialize(mask=True) * number
+
+
+@pytest.mark.parametrize(
+    ("first", "frames"),
+    [
+        (b"", frames_of(Opcode.PING, b"", 100_000)),
+        (b"", frames_of(Opcode.TEXT, b"x", 100_000)),
+        (frames_of(Opcode.TEXT, b"x", 1, fin=False), frames_of(Opcode.CONT, b"", 100_000, fin=False)),
+    ],
+    ids=["pings", "texts", "fragments"],
+)
+def test_many_frames_do_not_hold_up_others(first: bytes, frames: bytes) -> None:
+    turns: list[float] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        ticking = asyncio.create_task(tick())
+        while (await receive()).get("text") != "end":
+            pass
+        ticking.cancel()
+        await send({"type": "websocket.send", "text": "done"})
+
+    async def tick() -> None:
+        while True:
+            turns.append(time.monotonic())
+            await asyncio.sleep(0)
+
+    ending = frames_of(Opcode.CONT, b"", 1) if first else b""
+    with serving(app, ws=WebSocketProtocol, lifespan="off") as address, opened(address) as client:
+        client.socket.sendall(first + frames + ending + frames_of(Opcode.TEXT, b"end", 1))
+        assert client.recv(60) == "done"
+    longest = max(later - earlier for earlier, later in itertools.pairwise(turns))
+    assert longest < (turns[-1] - turns[0]) / 5
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_who_takes_no_pongs_gets_the_last(*, closes: bool) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "bytes": b"x" * (8 << 20)})
+        await receive()
+
+    pings = [
+        Frame(Opcode.PING, bytes(121) + number.to_bytes(4)).serialize(mask=True) for number in range(5000)
+    ]
+    end = Frame(Opcode.CLOSE, b"\x03\xe8") if closes else Frame(Opcode.TEXT, b"")
+    with serving(app, ws=WebSocketProtocol, lifespan="off") as address, Connection(address) as client:
+        client.send(HANDSHAKE)
+        assert client.receive_head().status == 101
+        client.send(b"".join(pings) + end.serialize(mask=True))
+        time.sleep(0.2)
+        received = client.receive_bytes(-1)
+    last = len(pings) - 1
+    assert received.count(bytes(121)) < last
+    assert received.endswith(last.to_bytes(4) + (b"\x88\x02\x03\xe8" if closes else b""))
+
+
+def test_a_pong_may_be_behind_messages_that_wait() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        for _ in range(3):
+            await receive()
+            await asyncio.sleep(0.5)
+            await send({"type": "websocket.send", "text": "done"})
+
+    options = {"ws_ping_interval": 0.1, "ws_ping_timeout": 0.1}
+    with (
+        serving(app, ws=WebSocketProtocol, lifespan="off", **options) as address,
+        opened(address) as client,
+    ):
+        write(client, *[Frame(Opcode.TEXT, b"x")] * 3)
+        assert [client.recv(10) for _ in range(3)] == ["done"] * 3
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (Frame(Opcode.BINARY, bytes(2_000_000)), CloseCode.MESSAGE_TOO_BIG),
+        (Frame(Opcode.CONT, b"x"), CloseCode.PROTOCOL_ERROR),
+        (Frame(Opcode.TEXT, b"\xff"), CloseCode.INVALID_DATA),
+    ],
+    ids=["too long", "no fragment", "not UTF-8"],
+)
+def test_a_client_that_still_sends_is_told_why_it_is_closed(
+    data: Frame, code: CloseCode, caplog: pytest.LogCaptureFixture
+) -> None:
+    received: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (event := await receive())["type"] == "websocket.receive":
+            received.append(event["text"])
+        received.append(event["code"])
+
+    with (
+        serving(app, ws=WebSocketProtocol, lifespan="off", ws_max_size=1_000_000) as address,
+        Connection(address) as client,
+    ):
+        client.send(HANDSHAKE)
+        assert client.receive_head().status == 101
+        frames = Frame(Opcode.TEXT, b"before"), data, Frame(Opcode.PING, b"")
+        client.send(b"".join(frame.serialize(mask=True) for frame in frames))
+        for _ in range(10):
+            time.sleep(0.01)
+            client.send(bytes(100_000))
+        opcode, _, *reason = client.receive_bytes(-1)
+        assert (opcode, bytes(reason[:2])) == (0x88, code.to_bytes(2))
+    until(lambda: len(received) == 2)
+    assert received == ["before", code]
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 

@@ -32,7 +32,7 @@ from ashapp.server.protocols.delivery import Delivery, counted, has_arrived, que
 from ashapp.server.protocols.internals import HeldFlow
 from ashapp.server.protocols.limits import AFTER_SENDING, ConnectionLimits, Phase, Refusal, patience, refused
 from ashapp.server.protocols.sweeper import Sweeper
-from ashapp.server.protocols.turns import Backlog, Beginnings, Turns, is_laborious
+from ashapp.server.protocols.turns import Backlog, Beginnings, is_laborious, turns_on
 
 __all__ = ["LimitedProtocol"]
 
@@ -45,7 +45,7 @@ _LONGEST_BACKLOG = 1 << 20
 _UNREAD = Refusal(400, "The request has been answered before its body was there.")
 
 # What the connections of one server share.
-_shared: WeakKeyDictionary[ServerState, tuple[Sweeper, Turns, Beginnings]] = WeakKeyDictionary()
+_shared: WeakKeyDictionary[ServerState, tuple[Sweeper, Beginnings]] = WeakKeyDictionary()
 
 
 class LimitedProtocol(asyncio.Protocol):
@@ -58,7 +58,6 @@ class LimitedProtocol(asyncio.Protocol):
         "_delivery",
         "_received_before",
         "_sweeper",
-        "_turns",
         "_waited",
         "_waits_for",
         "_websocket",
@@ -107,8 +106,8 @@ class LimitedProtocol(asyncio.Protocol):
         self._delivery = Delivery(self.transport)
         if self.server_state not in _shared:
             sweeper = Sweeper(self.loop, self.limits.interval)
-            _shared[self.server_state] = sweeper, Turns(self.loop), Beginnings(self.loop)
-        self._sweeper, self._turns, self._beginnings = _shared[self.server_state]
+            _shared[self.server_state] = sweeper, Beginnings(self.loop)
+        self._sweeper, self._beginnings = _shared[self.server_state]
         self._sweeper.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -139,7 +138,7 @@ class LimitedProtocol(asyncio.Protocol):
         elif is_laborious(data):
             self._backlog = Backlog(data)
             self.flow.hold()
-            self._turns.add(self)
+            turns_on(self.loop).add(self)
         else:
             self.take(data)
 

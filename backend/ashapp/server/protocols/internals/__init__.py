@@ -70,9 +70,15 @@ REACHED = (
     Reached(
         _WEBSOCKET,
         "queue writable loop transport read_paused disconnected close_sent handshake_complete"
-        " initial_response frames receive() send(message) send_receive_event_to_app()"
+        " initial_response frames curr_msg_data_type receive() send(message) send_receive_event_to_app()"
         " handle_parser_exception() connection_lost(exc)",
         "less to do for each message; a close between the fragments of one; 1006 for a client that vanishes",
+    ),
+    Reached(
+        _WEBSOCKET,
+        "handshake_initiated close_timer pong_timer data_received(data) handle_events() handle_cont(event)"
+        " handle_ping() resume_writing() keepalive_timeout() schedule_ping() stop_keepalive() shutdown()",
+        "bounds for what a client may send, and a close that it reads",
     ),
     Reached("uvicorn.server:ServerState", "default_headers total_requests", "no field twice"),
     Reached("uvicorn.config:Config", "encoded_headers", "responses tell of the end of their connections"),
