@@ -42,7 +42,10 @@ TEMPLATE = Context()
 TEMPLATE.run(in_request.set, True)  # noqa: FBT003 - the value of the variable
 TEMPLATE.run(body_may_block.set, None)
 TEMPLATE.run(current_request_thread.set, None)
-TEMPLATE.run(request_locals.set, None)
+
+# What is never taken over. The template does not set ``request_locals``: asgiref would carry that None into a
+# coroutine which has begun with values of its own.
+_OWN = frozenset({*TEMPLATE, request_locals})
 
 _thread = threading.local()
 _UNSET = object()
@@ -54,7 +57,7 @@ def new_context(startup: Context, template: Context = TEMPLATE) -> Context:
     outer = copy_context()
     if outer:
         for variable, value in outer.items():
-            is_known = variable in template or startup.get(variable, _UNSET) is value
+            is_known = variable in _OWN or variable in template or startup.get(variable, _UNSET) is value
             if not (is_known or isinstance(value, decimal.Context)):
                 context.run(variable.set, value)
     return context
@@ -77,6 +80,6 @@ def adopt_values(context: Context) -> None:
     """Set in the current context what has been set in *context*, a copy of it, as asgiref does."""
     current = copy_context()
     for variable, value in context.items():
-        if current.get(variable, _UNSET) is not value:
+        if variable not in _OWN and current.get(variable, _UNSET) is not value:
             variable.set(value)
     carry_locals()

@@ -13,7 +13,7 @@ from typing import Any
 
 import flask
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import scoped_session, sessionmaker
 from sqlalchemy.pool import StaticPool
@@ -167,7 +167,19 @@ def test_what_another_tool_has_replaced_is_left_alone(monkeypatch: pytest.Monkey
 # -- requests
 
 
-@pytest.mark.parametrize("kind", ["async", "decorated"])
+def on_own_thread(view: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a view that reaches an async one from a thread of its own."""
+
+    def call() -> Any:
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(
+                contextvars.copy_context().run, flask.current_app.ensure_sync(view)
+            ).result()
+
+    return call
+
+
+@pytest.mark.parametrize("kind", ["async", "decorated", "asgiref", "own thread"])
 async def test_requests_at_once_and_one_after_the_other(app: flask.Flask, kind: str) -> None:
     values = threading.local()
     waiting = 0
@@ -202,7 +214,12 @@ async def test_requests_at_once_and_one_after_the_other(app: flask.Flask, kind: 
             assert vars(values) == {"hook": flask.request.args["name"]}
         return response
 
-    app.add_url_rule("/", "view", view if kind == "async" else ensured(view))
+    reached: dict[str, Any] = {
+        "decorated": ensured(view),
+        "asgiref": async_to_sync(view),
+        "own thread": on_own_thread(view),
+    }
+    app.add_url_rule("/", "view", reached.get(kind, view))
     bridge = FlaskToAsgi(app)
     for start in (0, count):
         waiting = 0

@@ -32,7 +32,7 @@ async def run_in_greenlet(coroutine: Coroutine[Any, Any, T], context: Context, c
     *context* is not the one of the calling task, which is entered while the greenlet runs. *call* is the one
     whose thread waits for the coroutine, and which cancels it with the request.
     """
-    if call is not None and context.get(request_locals) is None:
+    if context.get(request_locals) is None:
         coroutine = _with_locals(coroutine)
     result: T = await GreenletTask(call, coroutine).drive(context, depth=1)
     return result
