@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Reads the body of a request within a limit, and refuses one that ends early.
 
-``Request.stream`` and ``Request.get_data`` will not do. Where the server ends the stream itself
-(``wsgi.input_terminated``), Werkzeug cuts a body at ``MAX_CONTENT_LENGTH`` without a word, and does not
-notice that less arrived than Content-Length announced. Nor can Flask 3.0 set a limit for one request.
+``Request.stream`` and ``Request.get_data`` will not do. If the server ends the stream itself
+(``wsgi.input_terminated``), Werkzeug silently cuts a body at ``MAX_CONTENT_LENGTH``, and does not notice that
+fewer bytes arrived than Content-Length announced. Nor can Flask 3.0 set a limit for one request.
 """
 
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a client encoded: a JSON value, the fields and files of a form, the pairs of a query."""
+"""Decodes what clients send: a JSON value, the fields and files of a form, the pairs of a query."""
 
 import io
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`Observation`: what is known of one request while it is served. ``current`` is that of the running code.
+"""`Observation`: the facts about one request while it is served. ``current`` is that of the running code.
 
 Theory of operation. `Observer` makes an `Observation` for each request. The observer and the bridge fill it,
 and at its end the sinks read it: the access log, metrics, traces. It is also the object in the scope that the

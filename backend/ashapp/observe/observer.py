@@ -33,10 +33,10 @@ class Observer:
 
     What a sink raises is logged, once in ten seconds; the request goes on. Other scopes are passed through.
 
-    A request that its server cancels, as at its end, is an error of the application to uvicorn, logged with
-    the traceback. With *answer_cancelled* it is none. That returns what answers, by the ``send`` that it is
-    called with, if no response has been begun, or None where the server cancels nothing: a view may cancel
-    itself. A stream is cut without an error, and a WebSocket has been closed by then.
+    If the server cancels a request, as at its end, uvicorn takes that for an error of the application, and
+    logs the traceback. With *answer_cancelled* it is none. That is called with ``send`` and returns a
+    coroutine which answers, for use if no response has begun; or None if the server cancels nothing, as a
+    view may cancel itself. A stream is cut without an error, and a WebSocket has been closed by then.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Observer:
         return self.complete(observation, self.app(scope, receive, send), send)
 
     def begin(self, exchange: Any) -> Awaitable[None] | None:
-        """Observe a request without a task; return what is to be awaited in one, if there is anything.
+        """Observe a request without a task. Return what a task must await, or None.
 
         *exchange* is given by a server and taken by an application that know it; see ``Exchange``.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is known of one WebSocket while it is open, from its handshake to its end."""
+"""The observation of one WebSocket, from its handshake to its end."""
 
 from collections.abc import Awaitable, Callable
 

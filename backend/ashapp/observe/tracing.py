@@ -51,7 +51,7 @@ class Tracer:
         scope = observation.scope
         context = propagate.extract(scope["headers"], Context(), getter=_GETTER)
         method = scope.get("method", "GET")  # that of a WebSocket's handshake
-        # What a sampler may look at.
+        # The attributes for samplers.
         attributes = {"http.request.method": method, "url.path": scope["path"], "url.scheme": scope["scheme"]}
         if method not in _METHODS:
             attributes |= {"http.request.method": "_OTHER", "http.request.method_original": method}
@@ -86,7 +86,7 @@ class Tracer:
         span.end()
 
     def flush(self) -> None:
-        """Send what has been recorded, if that is possible. Blocks; also done at the interpreter's exit."""
+        """Send the recorded spans, if that is possible. Blocks; also done at the interpreter's exit."""
         if isinstance(self._provider, TracerProvider):
             try:
                 self._provider.force_flush(_FLUSH_TIMEOUT)

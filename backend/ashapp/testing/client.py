@@ -44,7 +44,7 @@ class AsyncClient(httpx.AsyncClient):
         application = FlaskToAsgi(app) if isinstance(app, Flask) else app
         self._tasks = Tasks(application)
         self._lifespan = LifespanRunner(application)
-        #: What carries the requests.
+        #: The transport of the requests.
         self.transport = AsgiTransport(self._tasks, raise_app_exceptions=raise_app_exceptions)
         super().__init__(transport=self.transport, base_url=base_url, **options)
 

@@ -22,7 +22,7 @@ _CLIENT = ("127.0.0.1", 50000)
 
 
 class Tasks:
-    """The running calls of an application, which *state* of its startup goes with."""
+    """The running calls of an application. Each scope gets the *state* of the startup."""
 
     def __init__(self, app: AsgiApplication) -> None:
         self.app = app

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""``FlaskToAsgi``, and what is replaced on a Flask application."""
+"""``FlaskToAsgi``, and the methods that it replaces on a Flask application."""

@@ -31,14 +31,14 @@ DEFAULT_ASYNC_THREADS = 1000
 class FlaskToAsgi(WsgiToAsgi):
     """An ASGI application around the Flask object *flask_app*, with the options of ``WsgiToAsgi``.
 
-    *async_views* says where async views run: on the "loop", or each on a "thread", with a loop of its own,
-    where one that blocks holds up nobody. It sets ``ASHAPP_ASYNC_VIEWS`` in the application's config, which
-    counts where it is None. ``on_thread`` is for single views and blueprints.
-    *async_threads* is how many threads there may be for the sync hooks, error handlers and teardown functions
-    of requests whose view runs on the loop. Each such request has one of its own, from the first of these to
-    its end, or to where an async stream begins. A WebSocket has one only while such a function runs, where
-    thread-local values are isolated. Further requests wait in order of arrival. The default is 1000, or 1
-    where *threads* is 1, because an application may then rely on not being entered twice at once.
+    *async_views* is the place of async views: the "loop", or a "thread" for each, with a loop of its own,
+    where a view that blocks delays no other. It sets ``ASHAPP_ASYNC_VIEWS`` in the application's config; None
+    leaves that as it is. ``on_thread`` is for single views and blueprints. *async_threads* is how many
+    threads there may be for the sync hooks, error handlers and teardown functions of requests whose view runs
+    on the loop. Each such request has one of its own, from the first of these functions to its end, or to the
+    beginning of an async stream. If thread-local values are isolated, a WebSocket has one only while such a
+    function runs. Further requests wait in order of arrival. The default is 1000, or 1 if *threads* is 1,
+    because the application may then rely on one thread.
 
     Flask's own code serves each request: ``flask_app.wsgi_app`` with all that wraps it, hooks, error
     handlers, signals, sessions and extensions. Coroutines, wherever Flask meets them, run on the server's
@@ -123,7 +123,7 @@ class FlaskToAsgi(WsgiToAsgi):
 
     def max_body_length(self) -> int | None:
         """Return the greatest length of the body that is read now; see ``WsgiToAsgi``."""
-        # The limit of ``request.stream`` does not hold for who reads ``wsgi.input`` itself.
+        # The limit of ``request.stream`` does not hold for reads of ``wsgi.input`` itself.
         if not flask.has_request_context() or "stream" not in vars(flask.request):
             return self.limit_body
         limits = [limit for limit in (self.limit_body, flask.request.max_content_length) if limit is not None]

@@ -46,7 +46,7 @@ def send(signal: Signal, sender: Any = None, /, **kwargs: Any) -> list[tuple[Any
         return type(signal).send(signal, sender, **kwargs)
     if signal.is_muted:
         return []
-    # Who sends one by hand may pass no wrapper, and a sender that is no application.
+    # An application may send one itself, without a wrapper, and with another sender than an application.
     wrap = kwargs.pop("_async_wrapper", None) or attribute_of(sender, "ensure_sync", _on_request_thread)
     return [
         (receiver, as_flask(wrap(receiver))(sender, **kwargs)) for receiver in signal.receivers_for(sender)

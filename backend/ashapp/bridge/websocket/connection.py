@@ -46,7 +46,7 @@ class Connection(Incoming):
     is_accepted = False
     #: The close code for the end of the handler.
     final_code = 1000
-    # Who waits to send, and whether ``send()`` of the server is being awaited.
+    # The waits to send, and whether ``send()`` of the server is being awaited.
     _senders: tuple[asyncio.Future[None], ...] = ()
     _is_sending = False
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the client of a WebSocket sends: messages, and the end; on the event loop.
+"""Receives the messages of a WebSocket's client, and its end, on the event loop.
 
 Theory of operation. ``receive()`` of the server may have only one caller at a time. It brings the messages,
 and the news that the peer has gone. In most cases the handler's ``receive`` awaits it directly. A task, the

@@ -32,7 +32,7 @@ FIELDS = (
     *("close_code", "sent_messages", "received_messages", "received_bytes"),
 )
 
-# What an atom shows of an observation that has ended at a time, with the query string or without.
+# Returns the text of an atom, for an observation that has ended at a time, with the query string or without.
 _Atom = Callable[[Observation, float, bool], str]
 
 _PIECE = re.compile(
@@ -190,5 +190,5 @@ _ATOMS: dict[str, _Atom] = {
     "L": lambda seen, *_: f"{_micros(seen) / 1e6:.6f}",
     "p": lambda *_: f"<{os.getpid()}>",
 }
-# Those that mean the same to Apache.
+# The atoms that mean the same to Apache.
 _APACHE = "hlurtmUqHsBbTD"

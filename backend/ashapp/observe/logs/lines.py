@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where the log of a process goes: whole lines to standard error, in the order in which they were made.
+"""Writes the log of a process: whole lines to standard error, in their order.
 
 Theory of operation. A write is a system call, and to make a single line takes twice as long as to make one of
 many. So requests that have ended are put aside. Some milliseconds later their lines are made and go out in

@@ -58,10 +58,10 @@ class RequestMetrics:
         self._waiting: deque[Observation] = deque()
         #: Puts a request or a WebSocket that has ended aside, to be counted.
         self.put: Callable[[Observation], None] = self._waiting.append
-        # Where their durations are, until these are written.
+        # Tallies with durations that are not written yet.
         self._touched: list[Tally] = []
         self._lock = threading.Lock()
-        # Whether others read what is written.
+        # Whether other processes read the metrics.
         self._is_in_files = MULTIPROCESS_VARIABLE in os.environ
         registry.register(self)
 
@@ -152,7 +152,7 @@ class RequestMetrics:
         """Take over the totals that other code of this process has counted.
 
         *refused* are requests by status, *messages* those of WebSockets by direction; *lost_lines* are lines
-        of the log that nobody read.
+        of the log that were lost.
         """
         families = self._families
         counts = [(families.refused.labels(status), total) for status, total in refused.items()]

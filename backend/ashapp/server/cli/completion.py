@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a shell offers to complete: the choices of an option, and the applications in the current folder.
+"""Completion in a shell: the choices of options, and the applications in the current folder.
 
 click's own completion asks for it: https://click.palletsprojects.com/en/stable/shell-completion/. For bash it
 is mended here: bash splits words at colons and equals signs (COMP_WORDBREAKS), and replaces only the last

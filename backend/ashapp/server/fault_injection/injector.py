@@ -91,7 +91,7 @@ class Injector:
         return self._afflict(met, scope, receive, send) if met else self._app(scope, receive, send)
 
     def begin(self, exchange: Exchange) -> Awaitable[None] | None:
-        """Pass a request on without a task, or return what is to be awaited in one where a fault says so."""
+        """Begin a request without a task. Return what a task must await, as a fault may want, or None."""
         met = self._met(exchange.scope)
         if met:
             return self._afflict(met, exchange.scope, exchange.receive, exchange.send)

@@ -66,7 +66,7 @@ def used_cpu(thread: int) -> Cpu:
 
 
 class _Look(NamedTuple):
-    """What was seen at a moment. *position* is where in the code the loop's thread was."""
+    """The loop's thread at a moment. *position* is its place in the code."""
 
     at: float
     cpu: Cpu

@@ -33,7 +33,7 @@ _FIRST_OUTCOMES = 1.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check has found; *error* is None if it passed.
+    """The outcome of a check; *error* is None if it passed.
 
     *duration* is in seconds; *time*, when it ended, is in seconds since the epoch.
     """

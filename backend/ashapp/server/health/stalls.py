@@ -27,7 +27,7 @@ _HELD = 30.0
 
 
 class Beats(Protocol):
-    """Where beats are counted: in this process, or in memory that processes share."""
+    """A count of beats, in this process or in memory that processes share."""
 
     value: int
 

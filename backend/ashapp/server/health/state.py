@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a worker knows of its own health."""
+"""The health of a worker, as it knows it itself."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Condition = Callable[[], str | None]
 
 
 class Phase(StrEnum):
-    """Where a worker is in its life."""
+    """The phases of a worker's life."""
 
     STARTING = "starting"
     RUNNING = "running"

@@ -58,10 +58,10 @@ class Phase(Enum):
 
     HEAD = auto()  # the client, to complete the head of a request, or to begin the first one
     BODY = auto()  # the client, to send more of a body
-    TURN = auto()  # its turn: to take in what has been received, or to refuse the request that was
+    TURN = auto()  # its turn: to parse received bytes, or to refuse a request
     RESPONSE = auto()  # the application, to begin the response
     STREAM = auto()  # the application, to go on with the response
-    SENDING = auto()  # the client, to take what has been written
+    SENDING = auto()  # the client, to take the written bytes
     IDLE = auto()  # the client, to send another request, or the rest of a body that nobody reads
     LINGER = auto()  # the client, to close a connection on which nothing more is answered
     WEBSOCKET = auto()  # whatever its other protocol waits for

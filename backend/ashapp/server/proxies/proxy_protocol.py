@@ -39,7 +39,7 @@ _UNSPECIFIED, _TCP4, _TCP6, _UNIX = 0x00, 0x11, 0x21, 0x31
 # Bytes of the two addresses, with their ports, of each family.
 _SIZES = {_UNSPECIFIED: 0, _TCP4: 12, _TCP6: 36, _UNIX: 216}
 
-# What follows the addresses (2.2.): type and length. For a connection by TLS, 2.2.6: a bit of the first byte.
+# A field behind the addresses begins with type and length (2.2). TLS: a bit of the first byte of SSL (2.2.6).
 _TLV = struct.Struct("!BH")
 _SSL, _BY_SSL, _SSL_SIZE = 0x20, 0x01, 5
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The layers of a WSGI application: itself, what it wraps, what is mounted in it, and so on.
+"""The layers of a WSGI application: itself, and all applications that are wrapped or mounted in it.
 
 No standard says where a middleware keeps the application that it wraps. So every callable is looked at to
 which a callable refers: by its attributes, closures, bound and partial arguments, and by the globals that a
@@ -55,7 +55,7 @@ def _parts(layer: Any) -> Iterable[object]:
         return [layer.wsgi_application, *(mount.app for mount in layer.mounts.values())]
     if issubclass(kind, FunctionType):
         return _parts_of_function(layer)
-    # A class may keep what it wraps in the globals that its method names, or in a closure.
+    # A class may keep the wrapped application in a global that its method names, or in a closure.
     call = inspect.getattr_static(kind, "__call__", None)
     of_call = _parts_of_function(call) if isinstance(call, FunctionType) else ()
     return [*gc.get_referents(layer), *of_call]

@@ -59,7 +59,7 @@ _REPLACEMENTS = (
 
 
 def redact(text: str, variables: Mapping[str, str] = os.environ) -> str:
-    """Return the first line of *text*, without what is or looks like a secret, of at most 300 characters."""
+    """Return the first line of *text*, of at most 300 characters, without secrets and what looks like one."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     if len(line) > _LONGEST_READ:
         line = line[:_LONGEST_READ].rpartition(" ")[0]

@@ -24,7 +24,7 @@ _MOST = 2**31 - 1
 
 
 class Listening(Record, title="Listening"):
-    """Where connections come in."""
+    """The addresses of the service."""
 
     host: str = field(TEXT, "0.0.0.0")  # noqa: S104 - DESIGN: all interfaces
     """Address to listen on."""

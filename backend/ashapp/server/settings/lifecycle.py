@@ -59,29 +59,29 @@ def _measurable(value: Any) -> Any:
 
 
 class Workers(Record, title="Workers"):
-    """What workers there are, and who takes their place."""
+    """The number of workers and threads, and when workers are replaced."""
 
     workers: int = field(number(1, 1024), 1)
     """Worker processes."""
     threads: int = field(number(1, 4096), 40)
     """Threads of each worker that run sync views."""
     async_views: Literal["loop", "thread"] | None = field(choice("loop", "thread"), None)
-    """Where async views run: on the event loop, or each on a thread, with a loop of its own, as they may
+    """Place of async views: the event loop; or a thread for each, with a loop of its own, for views that
     block. [default: ASHAPP_ASYNC_VIEWS in the application's config, else loop]"""
     static_files: Literal["loop", "thread"] | None = field(choice("loop", "thread"), None)
-    """Who sends files of a static folder: the event loop, which needs a thread only to read them, and sends
-    the .zst or .gz file beside one to who accepts that; or a thread, as for a sync view.
-    [default: ASHAPP_STATIC_FILES in the application's config, else loop]"""
+    """Place of static files: the event loop, with a thread only to read a file, and with the .zst or .gz file
+    beside it for clients that accept that; or a thread, as for a sync view. [default: ASHAPP_STATIC_FILES in
+    the application's config, else loop]"""
     async_threads: int = field(number(1, 32768), 1000)
-    """Threads of each worker for the sync hooks of async views. A request that has such hooks holds one of
-    its own, from the first to its end. Never more than 1 with --threads 1."""
+    """Threads of each worker for the sync hooks of async views. A request with such hooks holds one from the
+    first hook to its end. Never more than 1 with --threads 1."""
     websocket_threads: int | None = field(number(1, 32768), None)
-    """Threads of each worker for the handlers of WebSockets, each of which holds one until it is closed; then
-    the answer is 503. None is needed by an async def handler of ashapp.websocket.
-    [default: 1000, or 1 with --threads 1]"""
+    """Threads of each worker for the handlers of WebSockets. Each WebSocket holds one until it is closed;
+    without a free one the answer is 503. An async def handler of ashapp.websocket needs none. [default: 1000,
+    or 1 with --threads 1]"""
     thread_locals: Literal["request", "thread"] = field(choice("request", "thread"), "request")
-    """What a threading.local holds in a request with an async view: values of this request alone, or those of
-    the thread, which all such requests share."""
+    """Values of a threading.local in a request with an async view: of this request alone, or of the thread,
+    which all such requests share."""
     limit_max_requests: int | None = field(COUNT, None)
     """Replace a worker that has answered this many requests."""
     limit_max_requests_jitter: int = field(NATURAL, 0)

@@ -22,7 +22,7 @@ _SLIP = 0.8
 
 _FIELDS = ServerSettings.fields
 
-# What ``bind`` stands in place of.
+# The settings that ``bind`` replaces.
 _ONE_ADDRESS = ("host", "port", "uds", "fd")
 
 

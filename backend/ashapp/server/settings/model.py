@@ -60,7 +60,7 @@ _ALL = {"0.0.0.0", "::", ""}  # noqa: S104 - nothing is bound by this
 
 
 class Service(Record, title="Options"):
-    """What is served."""
+    """The application."""
 
     app: str = field(TEXT, REFERENCE_API)
     """The application to serve."""
@@ -86,12 +86,12 @@ class Service(Record, title="Options"):
 
 
 class Process(Record, title="Process"):
-    """What the system knows of the service's processes."""
+    """The processes, for the operating system."""
 
     pidfile: Path | None = field(PATH, None)
     """File that has the id of the main process while it runs."""
     umask: int | None = field(MASK, None)
-    """Permissions, in octal, that files which are made do not get. [default: those of who starts it]"""
+    """Permissions, in octal, that new files do not get. [default: the umask of the parent process]"""
 
 
 class Reloading(Record, title="Reloading"):
@@ -121,7 +121,7 @@ class Probing(Record, title="Probes"):
 
 
 class Management(Record, title="Management"):
-    """Where operators and their machines ask how the service is."""
+    """The management port and the control socket, for operators and their machines."""
 
     management_host: str = field(TEXT, "127.0.0.1")
     """Address of the management port, which must never be public; 0.0.0.0 where scrapers come from other
@@ -134,10 +134,9 @@ class Management(Record, title="Management"):
     readiness_interval: float = field(duration(0, 3600, is_open=True), 5.0)
     """Seconds from one run of the readiness checks to the next."""
     readiness_full_errors: bool = field(FLAG, default=False)
-    """Show and log the whole text of what a readiness check raises, with the secrets that it may hold."""
+    """Show and log the whole text of a readiness check's exception, with the secrets that it may hold."""
     faults: bool = field(FLAG, default=False)
-    """Let whoever reaches the management port ask for faults there, at /faults: latency,
-    errors, crashes and more."""
+    """Let clients of the management port inject faults, at /faults: latency, errors, crashes and more."""
 
     def _check(self) -> None:
         if self.faults and self.management_port == "off":
@@ -147,7 +146,7 @@ class Management(Record, title="Management"):
 
 
 class Logging(Record, title="Logging"):
-    """What is logged, and how it looks."""
+    """The log and its format."""
 
     log_level: Literal["critical", "error", "warning", "info", "debug", "trace"] = field(
         choice("critical", "error", "warning", "info", "debug", "trace"), "info"
@@ -164,10 +163,10 @@ class Logging(Record, title="Logging"):
     access_log_format: str | None = field(ACCESS_FORMAT, None)
     """Fields of a JSON line, with commas between them, or a line by gunicorn's atoms such as %(h)s."""
     use_colors: bool | None = field(FLAG, None)
-    # A person who waits begins to notice a tenth of a second; half a second is no chance.
+    # A person begins to notice a tenth of a second; half a second is no accident.
     loop_guard: float = field(SECONDS, derive=lambda values: 0.1 if is_developed(values) else 0.5)
-    """Log the stack of what blocks the event loop for longer than this; 0 for never.
-    [default: 0.1 in development and with --reload, else 0.5]"""
+    """Log the stack of code that blocks the event loop for longer than this; 0 for never. [default: 0.1 in
+    development and with --reload, else 0.5]"""
 
 
 class Settings(

@@ -58,7 +58,7 @@ class WaitingThread(CurrentThreadExecutor):
 
     def __init__(self) -> None:
         super().__init__(None)
-        #: What the thread waits for.
+        #: The result that the thread waits for.
         self.result: Future[Any] = Future()
         self._handled = sys.exception()
 

@@ -34,7 +34,7 @@ current_request_thread: ContextVar["RequestThread | None"] = ContextVar("ashapp_
 class RequestThreadPool(ThreadPool):
     """At most *size* threads for requests; those that have had none for *idle_time* seconds end.
 
-    *is_stopping* says whether the server stops, or returns None where nobody knows.
+    *is_stopping* says whether the server stops; it returns None if that is unknown.
 
     Raises:
         ValueError: *size* is less than one.
@@ -119,7 +119,7 @@ class RequestThread:
         return True
 
     def end(self) -> None:
-        """Give the thread back, when it has done what has been submitted."""
+        """Give the thread back when it has run all submitted callables."""
         self.ended = True
         self.release()
 
@@ -136,7 +136,7 @@ class RequestThread:
             self._alarm = None
 
     def _work(self) -> None:
-        """Do what is submitted. On the thread."""
+        """Run submitted callables. On the thread."""
         self._arrive()
         alarm = threading.Lock()
         alarm.acquire()

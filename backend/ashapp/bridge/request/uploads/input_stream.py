@@ -51,10 +51,10 @@ class InputStream(RequestBody, io.BufferedIOBase):
         """Skip the ``close()`` of the base class: there is nothing to close."""
 
     def announce(self, environ: Environ, limit: int | None, max_length: Callable[[], int | None]) -> None:
-        """Prepare to be read, as *environ*, the head of the request, announces a body.
+        """Prepare for reads, as the head of the request (*environ*) announces a body.
 
-        *limit* is how many bytes may be announced, None for any number. Where none is, *max_length* tells at
-        each read how many may come.
+        *limit* is how many bytes may be announced, None for any number. If no length is announced,
+        *max_length* returns at each read how many bytes may come.
 
         Raises:
             RequestRejected: more bytes are announced; the status is 413.
@@ -72,7 +72,7 @@ class InputStream(RequestBody, io.BufferedIOBase):
             )
 
     def may_block(self) -> bool:
-        """Say whether a read may have to wait for the client, or for somebody else's read."""
+        """Say whether a read may have to wait, for the client or for another read."""
         return not self.is_complete or self._reader is not None
 
     @contextmanager
