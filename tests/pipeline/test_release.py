@@ -51,7 +51,7 @@ def test_a_tag_is_built_signed_and_published(checkout: Checkout, commands: Comma
         "gh api --paginate repos/",
         "python -m hatchling version 1.2.3",
         "python -m hatchling build",
-        "docker buildx imagetools inspect --format {{.Manifest.Digest}} python:3.13-slim",
+        "docker buildx imagetools inspect --format {{print .Manifest.Digest}} python:3.13-slim",
         "helm package manifests/chart --version 1.2.3 --app-version 1.2.3",
         "docker login --username robot --password-stdin",
         f"docker push {IMAGE}:1.2.3-amd64",

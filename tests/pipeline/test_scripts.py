@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The scripts of a deployment and of a release, with commands that stand in for those that reach out."""
 
+import hashlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
+from tests.container.engine import docker
 from tests.manifests.objects import Objects
 from tests.pipeline.checkout import ROOT
 from tests.pipeline.commands import DIGEST, Commands
@@ -111,7 +113,11 @@ def test_what_main_has_not_found_green_is_told(commands: Commands, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("tag", "told"),
-    [("v1.2.4", "CHANGELOG.md has no section '## [1.2.4]'"), ("v1.2", "'v1.2' is no tag of a release")],
+    [
+        ("v1.2.4", "CHANGELOG.md has no section '## [1.2.4]'"),
+        ("v1.2", "'v1.2' is no tag of a release"),
+        ("v1.2.3rc1", "'v1.2.3rc1' is no tag of a release"),
+    ],
 )
 def test_a_tag_that_is_no_release_is_told(commands: Commands, tag: str, told: str) -> None:
     result = script(commands, "notes", tag)
@@ -129,7 +135,30 @@ def test_an_overlay_is_rendered_with_the_digest(commands: Commands, overlay: str
     assert not list(ROOT.glob("release.*"))
 
 
-class Issuer(BaseHTTPRequestHandler):
+class Quiet(BaseHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class Registry(Quiet):
+    """Has one image, for no platform."""
+
+    index = b'{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}'
+    digest = f"sha256:{hashlib.sha256(index).hexdigest()}"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.oci.image.index.v1+json")
+        self.send_header("Content-Length", str(len(self.index)))
+        self.send_header("Docker-Content-Digest", self.digest)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(self.index)
+
+    do_HEAD = do_GET  # noqa: N815 - as http.server has it
+
+
+class Issuer(Quiet):
     """Answers as GitHub does: a token for the audience, if the request has the one of the job."""
 
     def do_GET(self) -> None:
@@ -139,22 +168,31 @@ class Issuer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps({"count": 1, "value": f"for {audience}"}).encode())
 
-    def log_message(self, *arguments: object) -> None:
-        pass
-
 
 @pytest.fixture
-def issuer() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Issuer) as server:
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where the handler listens that is the parameter."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), request.param) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/?version=2"
+        yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
 
 
+@pytest.mark.parametrize("address", [Registry], indirect=True)
+@pytest.mark.parametrize("file", ["scripts/base", "workflows/release.yml"])
+def test_docker_itself_prints_the_digest_alone(address: str, file: str) -> None:
+    (form,) = re.findall("imagetools inspect --format '(.*?)'", (ROOT / ".github" / file).read_text())
+    assert (
+        docker("buildx", "imagetools", "inspect", "--format", form, f"{address}/python:3").strip()
+        == Registry.digest
+    )
+
+
+@pytest.mark.parametrize("address", [Issuer], indirect=True)
 def test_a_cluster_that_trusts_the_job_is_given_a_token_for_itself(
-    commands: Commands, tmp_path: Path, issuer: str
+    commands: Commands, tmp_path: Path, address: str
 ) -> None:
     file = tmp_path / "kubeconfig"
     given = {"KUBE_SERVER": "https://cluster:6443", "KUBE_CA": "UEVN", "KUBECONFIG_DATA": "not this"}
@@ -167,7 +205,10 @@ def test_a_cluster_that_trusts_the_job_is_given_a_token_for_itself(
     }
     plugin = config["users"][0]["user"]["exec"]
     for token, code in (("of-the-job", 0), ("wrong", 22)):
-        asked = {"ACTIONS_ID_TOKEN_REQUEST_URL": issuer, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": token}
+        asked = {
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"http://{address}/?version=2",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": token,
+        }
         command = [plugin["command"], *plugin["args"]]
         result = subprocess.run(
             command, env={**os.environ, **asked}, capture_output=True, text=True, timeout=60, check=False
