@@ -127,12 +127,12 @@ def make_blocking_app(began: threading.Event, go: threading.Event, place: str) -
 async def test_the_route_of_a_request_that_is_given_up_is_noted(place: str, endpoint: str, how: str) -> None:
     began, go, info = threading.Event(), threading.Event(), RequestInfo()
     bridge = FlaskToAsgi(
-        make_blocking_app(began, go, place), request_timeout=0.05 if how == "too late" else None
+        make_blocking_app(began, go, place), request_timeout=0.5 if how == "too late" else None
     )
     request = begin(bridge, target=f"/{endpoint}/1".encode(), entries={INFO: info})
     await until_set(began)
     # Later than the time is up: a hook can't be interrupted.
-    asyncio.get_running_loop().call_later(0.1, go.set)
+    asyncio.get_running_loop().call_later(0.6, go.set)
     if how == "cancelled":
         request.task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -88,7 +88,7 @@ def _explain(error: click.UsageError) -> str:
         from ashapp.server.gunicorn.familiar_options import what_is_here  # noqa: PLC0415 - no start needs it
 
         if known := what_is_here(error.option_name):
-            return f"{error.message} It is {known}"
+            return f"No such option {error.option_name!r}. It is {known}"
     return error.format_message()
 
 

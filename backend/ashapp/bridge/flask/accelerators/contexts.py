@@ -20,7 +20,7 @@ from flask import appcontext_popped, appcontext_pushed, appcontext_tearing_down,
 from flask.app import Flask
 from flask.ctx import AppContext
 from flask.wrappers import Request
-from werkzeug.datastructures import EnvironHeaders, Headers
+from werkzeug.datastructures import EnvironHeaders
 from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.request import Request as SansIoRequest
 
@@ -66,7 +66,6 @@ def _look(kind: type[Flask] = Flask) -> tuple[Any, ...]:
         Request.close,
         SansIoRequest.__init__,
         EnvironHeaders.__init__,
-        Headers.__init__,
     )
 
 
@@ -78,7 +77,6 @@ _CLASSES = AllOriginals(
     Originals("werkzeug.wrappers.request.Request", "__init__", "close"),
     Originals("werkzeug.sansio.request.Request", "__init__"),
     Originals("werkzeug.datastructures.headers.EnvironHeaders", "__init__"),
-    Originals("werkzeug.datastructures.headers.Headers", "__init__"),
 )
 _ALL_CLASSES = (_CLASSES, SESSION_CLASSES, RESPONSE_CLASSES)
 _look_at_sessions, _look_at_responses = SESSION_CLASSES.look, RESPONSE_CLASSES.look

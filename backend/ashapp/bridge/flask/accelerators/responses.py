@@ -35,6 +35,7 @@ def _look() -> tuple[Any, ...]:
         flask.Response.set_data,
         DefaultJSONProvider.response,
         DefaultJSONProvider.dumps,
+        Headers.__init__,
     )
 
 
@@ -44,6 +45,7 @@ RESPONSE_CLASSES = AllOriginals(
     _look,
     Originals("werkzeug.wrappers.response.Response", "__init__", "set_data"),
     Originals("flask.json.provider.DefaultJSONProvider", "response", "dumps"),
+    Originals("werkzeug.datastructures.headers.Headers", "__init__"),
 )
 # Those of a provider, and of Python.
 _METHODS = frozenset({"response", "dumps"})
