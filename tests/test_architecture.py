@@ -153,3 +153,10 @@ def test_the_page_about_the_architecture_lists_the_folders_in_this_order() -> No
     assert [f"ashapp.{folder}" for folder in listed] == [
         folder for folder in folders if folder not in {"ashapp", "ashapp.server"}
     ]
+
+
+def test_each_folder_of_tests_is_run() -> None:
+    commands = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("**/test_*.py"))}
+    unrun = {folder for folder in folders if not re.search(rf"tests/{folder}\b", commands)}
+    assert not unrun, "no command of tox.ini runs the tests in these folders: add them to one"
