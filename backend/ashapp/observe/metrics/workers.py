@@ -113,5 +113,7 @@ def _sum(*collections: Iterable[Metric]) -> list[Metric]:
             for sample in metric.samples:
                 values[metric.name][sample.name, tuple(sample.labels.items())] += sample.value
     for name, metric in sums.items():
-        metric.samples = [Sample(*key[:1], dict(key[1]), value) for key, value in values[name].items()]
+        metric.samples = [
+            Sample(series, dict(labels), value) for (series, labels), value in values[name].items()
+        ]
     return list(sums.values())

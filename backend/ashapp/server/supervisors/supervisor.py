@@ -132,8 +132,7 @@ class Supervisor:
         if signum.name in {"SIGINT", "SIGTERM"}:
             self._end()
         elif signum.name == "SIGQUIT":
-            self._is_ending = True
-            self._end()
+            self._end(hurries=True)
         elif signum.name == "SIGUSR1":
             reopen_log_files()
             for worker in self.workers:
@@ -274,19 +273,19 @@ class Supervisor:
     def _retire(self, worker: Worker) -> None:
         self._order_end(worker, Order.RETIRE)
 
-    def _end(self) -> None:
-        """End the service; the second time, hurry."""
+    def _end(self, *, hurries: bool = False) -> None:
+        """End the service. The second time, and where *hurries* says so, it hurries."""
         self._systemd.stopping()
         for sock in self._options.sockets:  # workers close the last descriptors, when nobody waits there
             sock.close()
-        order = Order.HURRY if self._is_ending else Order.DRAIN
+        hurries = hurries or self._is_ending
         for worker in self.workers:
             if worker.state not in {State.STARTING, State.READY, State.DRAINING}:
                 continue
-            if self._exit_code or (self._is_ending and not worker.has_served):
+            if self._exit_code or (hurries and not worker.has_served):
                 worker.kill()
             else:
-                self._order_end(worker, order)
+                self._order_end(worker, Order.HURRY if hurries else Order.DRAIN)
         self._is_ending = True
 
     def _order_end(self, worker: Worker, order: Order) -> None:
