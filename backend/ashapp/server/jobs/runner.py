@@ -87,15 +87,12 @@ class _Running(threading.Thread):
         self._make_context = make_context
         self._loop = loop
         self._ended = threading.Event()
-        self._task: asyncio.Task[None] | None = None
         self._is_ended = asyncio.Event()
 
     def end(self) -> None:
         """Ask the job to end. On the loop."""
         self._ended.set()
         self._is_ended.set()
-        if self._task is not None and not inspect.isasyncgenfunction(self._function):
-            self._task.cancel()
 
     def run(self) -> None:
         """Wait for a turn, and use it."""
@@ -126,7 +123,7 @@ class _Running(threading.Thread):
 
     def _call(self) -> None:
         if inspect.iscoroutinefunction(self._function) or inspect.isasyncgenfunction(self._function):
-            self._call_on_loop()
+            asyncio.run_coroutine_threadsafe(without_exit(self._on_loop()), self._loop).result()
             return
         with self._make_context():
             if inspect.isgeneratorfunction(self._function):
@@ -135,23 +132,17 @@ class _Running(threading.Thread):
             else:
                 self._function()
 
-    def _call_on_loop(self) -> None:
-        is_done = threading.Event()
-
-        def begin() -> None:
-            self._task = self._loop.create_task(without_exit(self._on_loop()), name=self.name)
-            self._task.add_done_callback(lambda _: is_done.set())
-            if self._ended.is_set():
-                self.end()
-
-        self._loop.call_soon_threadsafe(begin)
-        is_done.wait()
-        if self._task is not None and not (self._task.cancelled() and self._ended.is_set()):
-            self._task.result()
-
     async def _on_loop(self) -> None:
         if inspect.isasyncgenfunction(self._function):
             async with contextlib.asynccontextmanager(self._function)():
                 await self._is_ended.wait()
-        else:
-            await self._function()
+            return
+        job = asyncio.create_task(without_exit(self._function()), name=self.name)
+        end = asyncio.create_task(self._is_ended.wait())
+        await asyncio.wait({job, end}, return_when=asyncio.FIRST_COMPLETED)
+        if end.done():
+            job.cancel()
+            await asyncio.wait({job})
+        end.cancel()
+        if not (job.cancelled() and end.done()):
+            job.result()
