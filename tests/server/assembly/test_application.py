@@ -222,7 +222,7 @@ async def test_the_loop_is_guarded_while_the_application_is_served(flags: dict[s
     await eventually(partial(has_guards, 0))
 
 
-def test_the_streams_and_websockets_of_each_mount_leave_during_the_drain() -> None:
+def test_the_drain_and_readiness_know_each_mount() -> None:
     """Also of mounts of a mount, and of what another framework has mounted."""
 
     class Framework:
@@ -240,6 +240,12 @@ def test_the_streams_and_websockets_of_each_mount_leave_during_the_drain() -> No
     assemble(bridges[-1], settings(), health)
     assert len(health.drains) == len(bridges)
     assert all(bridge.departures.drain in health.drains for bridge in bridges)
+    health.phase = Phase.RUNNING
+    for bridge in bridges:
+        assert (health.readiness(), bridge.admission.timeout_thread) == (None, 60)
+        bridge.admission.limit_in_flight = bridge.admission.in_flight = 1
+        assert health.readiness() == "saturated: 1 requests in flight"
+        bridge.admission.in_flight = 0
 
 
 async def test_a_view_that_blocks_the_loop_is_counted_and_told_of() -> None:

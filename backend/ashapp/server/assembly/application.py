@@ -4,7 +4,6 @@
 This is done in a process that serves, and in no other: see ``ashapp.server.serving.process``.
 """
 
-import math
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -160,7 +159,6 @@ def _bridged(found: object, settings: Settings) -> WsgiToAsgi:
         bridge = FlaskToAsgi(found, async_threads=async_threads, **options)
     else:
         bridge = WsgiToAsgi(cast("WsgiApplication", found), **options)
-    bridge.admission.timeout_thread = settings.timeout_thread or math.inf
     # The workers share the memory that there is for bodies.
     bridge.intake.budget.processes = settings.worker_count
     if bridge.intake.budget.memory.limit is not None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Sets up what watches a worker: the monitor of its loop, readiness checks, its status; and its jobs."""
 
+import math
 from contextlib import nullcontext
 from functools import partial
 from typing import cast
@@ -42,9 +43,11 @@ def watch(
     checker = Checker(settings.readiness_interval, make_context, clean=clean)
     # A mount may have mounts of its own, as those of Starlette are.
     parts = layers(bridge) if bridge.mounts else [bridge]
-    bridges = (cast("WsgiToAsgi", each) for each in parts if issubclass(type(each), WsgiToAsgi))
-    health.drains += [each.departures.drain for each in bridges]
-    health.conditions += [bridge.admission.saturation, checker.failure]
+    for each in (cast("WsgiToAsgi", part) for part in parts if issubclass(type(part), WsgiToAsgi)):
+        each.admission.timeout_thread = settings.timeout_thread or math.inf
+        health.drains.append(each.departures.drain)
+        health.conditions.append(each.admission.saturation)
+    health.conditions.append(checker.failure)
     blocking = _blocking_views(bridge, app, health, settings)
     reporter = None
     if workers is not None:
