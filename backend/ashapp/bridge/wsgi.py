@@ -130,7 +130,8 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         mount = self.mounts.find(scope)
         if mount is not None:
-            await mount.serve(scope, receive, send)
+            is_request = scope["type"] == "http"
+            await mount.serve(scope, receive, ending_upgrade(scope, send) if is_request else send)
         elif scope["type"] == "lifespan":
             self.service.tasks.startup_context = copy_context()
             self._enter_loop()

@@ -2,6 +2,7 @@
 """Rule 1: requests on one connection, and at the same time: none is touched by another."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -47,8 +48,8 @@ HEAD = b"POST /asked HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: h
 
 
 @pytest.mark.parametrize("http", ["httptools", "h11"])
-@pytest.mark.parametrize("is_rejected", [False, True])
-def test_nothing_behind_an_upgrade_is_served(http: str, *, is_rejected: bool) -> None:
+@pytest.mark.parametrize("case", ["served", "rejected", "mounted"])
+def test_nothing_behind_an_upgrade_is_served(http: str, case: str) -> None:
     paths = []
 
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
@@ -56,15 +57,20 @@ def test_nothing_behind_an_upgrade_is_served(http: str, *, is_rejected: bool) ->
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
 
-    bridge = WsgiToAsgi(app)
-    if is_rejected:
+    async def mounted(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    mounts = {"/asked": mounted} if case == "mounted" else {}
+    bridge = WsgiToAsgi(app, mounts=mounts)
+    if case == "rejected":
         bridge.limit_body = 1
     with serving(bridge, http=http, lifespan="off") as address:
         with Connection(address) as connection:
             connection.send(HEAD + b"Content-Length: %d\r\n\r\n" % len(SMUGGLED))
             connection.send(SMUGGLED)
             response = connection.receive()
-            assert response.status == (413 if is_rejected else 200)
+            assert response.status == (413 if case == "rejected" else 200)
             assert response.head.one("connection") == "close"
             assert connection.is_closed()
         with Connection(address) as connection:
