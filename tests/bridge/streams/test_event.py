@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How server-sent events are written."""
 
+import math
 from typing import Any
 
 import pytest
@@ -34,6 +35,8 @@ def test_an_event_is_written(event: Event, written: bytes) -> None:
         ({"id": "a\rb"}, "id = 'a\\\\rb'"),
         ({"id": "a\0"}, "id = 'a\\\\x00'"),
         ({"retry": -1}, "retry = -1: expected seconds, 0 or more"),
+        ({"retry": math.inf}, "retry = inf: expected seconds, 0 or more"),
+        ({"retry": math.nan}, "retry = nan: expected seconds, 0 or more"),
     ],
 )
 def test_what_can_not_be_written_is_refused(fields: dict[str, Any], told: str) -> None:

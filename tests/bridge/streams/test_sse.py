@@ -2,6 +2,7 @@
 """Streams of server-sent events: what becomes of their sources."""
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -141,7 +142,7 @@ def serve(source: Any, **options: Any) -> FlaskToAsgi:
 @pytest.mark.parametrize("path", ["/sync", "/async"])
 async def test_a_stream_ends_with_its_source(make: Make, path: str) -> None:
     source = make(Finite)
-    async with AsyncClient(serve(source, retry=2)) as client:
+    async with AsyncClient(serve(source, retry=2, heartbeat=math.inf)) as client:
         answer = await client.get(path, headers={b"Last-Event-ID": "é".encode()})
     assert answer.text == 'retry: 2000\n\ndata: text\n\ndata: {"n": 1}\n\nid: 3\ndata: last\n\n'
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -283,7 +284,11 @@ async def _first_line(client: AsyncClient) -> None:
 
 @pytest.mark.parametrize(
     ("source", "options", "told"),
-    [(3, {}, "expected an iterable"), ([], {"heartbeat": 0}, "heartbeat = 0: expected seconds, above 0")],
+    [
+        (3, {}, "expected an iterable"),
+        ([], {"heartbeat": 0}, "heartbeat = 0: expected seconds, above 0"),
+        ([], {"heartbeat": math.nan}, "heartbeat = nan: expected seconds, above 0"),
+    ],
 )
 def test_a_wrong_argument_is_told(source: Any, options: dict[str, Any], told: str) -> None:
     with flask.Flask(__name__).test_request_context(), pytest.raises((TypeError, ValueError), match=told):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A server-sent event, and how it is written (HTML Living Standard, 9.2.6). No I/O."""
 
+import math
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ class Event:
     ``Last-Event-ID``. *retry* is how many seconds the client waits before it comes back.
 
     Raises:
-        ValueError: *event* or *id* has a line break, or *id* a null character, or *retry* is negative.
+        ValueError: *event* or *id* has a line break, or *id* a null character, or *retry* is negative or infinite.
     """
 
     data: Any = None
@@ -37,7 +38,7 @@ class Event:
         for name, text in (("event", self.event), ("id", self.id)):
             if text is not None and not {"\r", "\n", "\0"}.isdisjoint(text):
                 raise ValueError(f"{name} = {text!r}: a line break or a null character can't be sent in it")
-        if self.retry is not None and self.retry < 0:
+        if self.retry is not None and not 0 <= self.retry < math.inf:
             raise ValueError(f"retry = {self.retry!r}: expected seconds, 0 or more")
 
     def encode(self) -> bytes:

@@ -11,6 +11,7 @@ when to come back. A browser comes back by itself, with the id of the last event
 that begins during the drain ends at once in the same way, as a status of 503 would make a browser give up.
 """
 
+import threading
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any
 
@@ -36,15 +37,17 @@ def sse(source: EventSource, *, retry: float | None = None, heartbeat: float = 1
     An item is an ``Event``, a text as its data, or any other value, which is sent as JSON. An async *source*
     in an async view holds no thread; a sync one holds two. Either may be in ``flask.stream_with_context`` (a
     sync one since Flask 3.1.2). *retry* is how many seconds a client waits before it comes back. After each
-    *heartbeat* seconds without an event a comment is sent. The source is closed when it ends, when the client
-    has gone, and when the service drains. If the client has seen no event with an id, a callable gets None.
+    *heartbeat* seconds without an event a comment is sent (``math.inf``: none). The source is closed when it
+    ends, when the client has gone, and when the service drains. If the client has seen no event with an id, a
+    callable gets None.
 
     Raises:
         TypeError: *source* is neither an iterable nor a callable.
-        ValueError: *heartbeat* is not above 0, or *retry* is negative.
+        ValueError: *heartbeat* is not above 0, or *retry* is negative or infinite.
     """
-    if heartbeat <= 0:
+    if not heartbeat > 0:
         raise ValueError(f"heartbeat = {heartbeat!r}: expected seconds, above 0")
+    heartbeat = min(heartbeat, threading.TIMEOUT_MAX)
     start = Event(retry=retry).encode() if retry is not None else HEARTBEAT
     if callable(source) and within_context(source) is None:
         last = flask.request.headers.get("Last-Event-ID")
