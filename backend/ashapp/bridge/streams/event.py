@@ -26,7 +26,8 @@ class Event:
     ``Last-Event-ID``. *retry* is how many seconds the client waits before it comes back.
 
     Raises:
-        ValueError: *event* or *id* has a line break, or *id* a null character, or *retry* is negative or infinite.
+        ValueError: *event* or *id* has a line break, or *id* a null character, or *retry* is negative or
+            infinite.
     """
 
     data: Any = None
