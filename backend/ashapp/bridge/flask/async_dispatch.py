@@ -13,26 +13,24 @@ replaced while a view waits is seen by its response.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
-import flask.globals
+import flask
 from flask.app import Flask
 
-from ashapp.bridge.flask.accelerators.contexts import METHODS, Contexts
+from ashapp.bridge.flask.accelerators.contexts import DISPATCH, REQUEST_CONTEXT, Contexts
 from ashapp.bridge.flask.accelerators.dispatching import Dispatching
 from ashapp.bridge.flask.accelerators.originals import AsReplaced, Originals
 from ashapp.bridge.flask.accelerators.wsgi_responses import responses_hold, whole_response
-from ashapp.bridge.loop_or_thread.marks import is_kept
-from ashapp.bridge.loop_or_thread.views import makes_coroutine
 from ashapp.bridge.messages.types import Environ
 from ashapp.bridge.request.loop_call import LoopCall
 
 __all__ = ["AsyncDispatch"]
 
 # By which the bridge gets to the view, if it is async.
-_METHODS = ("wsgi_app", "full_dispatch_request", "ensure_sync", "async_to_sync")
-_FLASK = Originals("flask.app.Flask", "__call__", *_METHODS)
+_WAY = Originals(Flask, "__call__ wsgi_app full_dispatch_request ensure_sync async_to_sync", 0x0EF8D1F6)
 _PRESERVE = "werkzeug.debug.preserve_context"
 
 
@@ -56,7 +54,7 @@ class AsyncDispatch:
         self._app = app
         self._contexts = contexts
         self._dispatching = dispatching
-        self._methods = AsReplaced(app, replacements, *_METHODS, "request_context", *METHODS)
+        self._methods = AsReplaced(app, replacements, _WAY, REQUEST_CONTEXT, DISPATCH)
 
     def begin(self, call: LoopCall) -> Coroutine[Any, Any, None] | None:
         """Return what serves *call*, or None where its application is to be called."""
@@ -74,71 +72,53 @@ class AsyncDispatch:
         """Say whether the application has no method of its own in between."""
         return (
             self._methods.are_known
+            and self._dispatching.has_begun
             and self._methods.still_hold()
-            and _FLASK.are_those_of(type(self._app))
+            and _WAY.are_those_of(type(self._app))
             and self._contexts.classes_hold()
             and responses_hold()
         )
 
     async def _serve(self, call: LoopCall) -> None:
         """Do what ``flask.Flask.wsgi_app`` does, in one coroutine: while it waits, each one takes memory."""
-        app, environ = self._app, call.environ
-        context = self._contexts.make(environ)
+        dispatching, context = self._dispatching, self._contexts.make(call.environ)
         error: BaseException | None = None
         try:
             try:
                 context.push()
-                response, coroutine = self._begin_view(context, call)
-                if coroutine is not None:
+                rv = dispatching.call_view(context.request, call, awaits=call.phase.may_be_cancelled)
+                if isinstance(rv, Awaitable) and call.phase.may_be_cancelled:
                     try:
                         call.greenlet.depth += 1  # code in there finds itself in a coroutine
                         try:
-                            rv = await coroutine
+                            rv = await rv
                         finally:
                             call.greenlet.depth -= 1
                     except Exception as raised:
-                        rv = app.handle_user_exception(raised)
-                    response = self._dispatching.finalize(context, rv, call)
+                        rv = self._app.handle_user_exception(raised)
+                response = dispatching.finalize(context, rv, call)
             except Exception as raised:
                 error = raised
-                response = app.handle_exception(raised)
+                response = self._app.handle_exception(raised)
             except BaseException as raised:
                 call.look_at(raised)
                 error = raised
                 raise
-            holds = self._turn_of is call.loop or responses_hold()
-            whole = whole_response(response, environ) if holds else None
-            if whole is None:
-                iterable = response(environ, call.start_response)
-            else:
-                status, headers, body = whole
-                call.start_response(status, headers)
+            send = self._begin_response(response, call)
         finally:
-            self._leave(context, environ, error)
+            self._leave(context, call.environ, error)
             del error  # its traceback leads to this frame
+        send()
+
+    def _begin_response(self, response: Any, call: LoopCall) -> Callable[[], None]:
+        """Begin *response*, and return what sends it."""
+        holds = self._turn_of is call.loop or responses_hold()
+        whole = whole_response(response, call.environ) if holds else None
         if whole is None:
-            call.send_all(iterable)
-        else:
-            call.send_whole(body, response.close)
-
-    def _begin_view(self, context: Any, call: LoopCall) -> tuple[Any, Coroutine[Any, Any, Any] | None]:
-        """Return the response and None, or None and the coroutine of the view, which is to be awaited.
-
-        It is what ``flask.Flask.full_dispatch_request`` does.
-        """
-        app, dispatching = self._app, self._dispatching
-        if not dispatching.knows(context):
-            return app.full_dispatch_request(), None
-        try:
-            view, rv = dispatching.find_view(context.request, call)
-            if view is not None:
-                arguments = context.request.view_args
-                if makes_coroutine(view) and not is_kept(view) and call.phase.may_be_cancelled:
-                    return None, view(**arguments)
-                rv = app.ensure_sync(view)(**arguments)
-        except Exception as error:
-            rv = app.handle_user_exception(error)
-        return dispatching.finalize(context, rv, call), None
+            return partial(call.send_all, response(call.environ, call.start_response))
+        status, headers, body = whole
+        call.start_response(status, headers)
+        return partial(call.send_whole, body, response.close)
 
     def _leave(self, context: Any, environ: Environ, error: BaseException | None) -> None:
         if _PRESERVE in environ:

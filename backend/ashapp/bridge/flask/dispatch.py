@@ -33,7 +33,7 @@ from ashapp.bridge.flask import accelerators, patches
 from ashapp.bridge.flask.accelerators.contexts import Contexts
 from ashapp.bridge.flask.accelerators.dispatching import Dispatching
 from ashapp.bridge.flask.accelerators.matching import ARE_KNOWN, UrlAdapters
-from ashapp.bridge.flask.accelerators.responses import PLAIN, Responses
+from ashapp.bridge.flask.accelerators.responses import PLAIN
 from ashapp.bridge.flask.async_dispatch import AsyncDispatch
 from ashapp.bridge.flask.bodies import ContextBody, adopt_body, as_body
 from ashapp.bridge.flask.callers import as_flask, wants_awaitable
@@ -75,8 +75,6 @@ class Dispatch:
         self._pid = 0
         self._async_to_sync = app.async_to_sync
         self._make_response = app.make_response
-        is_quick = accelerators.ENABLED and is_flasks_own(app, "make_response")
-        self._responses = Responses(app, self.make_response) if is_quick else None
         is_quick = accelerators.ENABLED and ARE_KNOWN and binds_as_flask(app)
         adapters = UrlAdapters(app) if is_quick else None
         #: Knows the rule of a request before Flask does.
@@ -109,9 +107,9 @@ class Dispatch:
         """Add to *methods* of *app* those that dispatch more quickly, if Flask is as they know it."""
         contexts = Contexts(app, methods)
         if contexts.are_known:
-            dispatching = Dispatching(app, contexts, self._responses)
-            for name, function in dispatching.methods.items():
-                methods[name] = nonblocking(as_flask(function) if name in _CALLERS else function)
+            dispatching = Dispatching(app, contexts)
+            methods["request_context"] = contexts.request_context
+            methods["full_dispatch_request"] = nonblocking(as_flask(dispatching.full_dispatch_request))
             self.begin = AsyncDispatch(app, contexts, dispatching, methods).begin
 
     def enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -194,10 +192,6 @@ class Dispatch:
             if inspect.isasyncgen(rv) and makes(self._view(), rv):
                 rv = ContextBody(rv)
             rv = (as_body(rv[0]), *rv[1:]) if isinstance(rv, tuple) and rv else as_body(rv)
-        elif self._responses is not None:
-            response = self._responses.make_response(rv)
-            if response is not None:
-                return response
         response = self._make_response(rv)
         adopt_body(response)
         return response

@@ -2,8 +2,8 @@
 """What makes Flask's dispatch faster, and changes nothing else.
 
 Each shortcut is in a file of its own, and is left where the application, an extension or a tool has put
-something of its own in place of what the shortcut does. ``originals.KNOWN`` lists the methods of Flask
-and Werkzeug that are meant, ``bridge/flask/patches.py`` what is replaced.
+something of its own in place of what the shortcut does. Each lists the methods of Flask and Werkzeug that are
+meant (see ``originals``), and ``bridge/flask/patches.py`` what is replaced.
 """
 
 __all__ = ["ENABLED"]

@@ -29,6 +29,7 @@ from ashapp.bridge.flask.accelerators.originals import AllOriginals, AsReplaced,
 from ashapp.bridge.flask.accelerators.requests import make_request
 from ashapp.bridge.flask.accelerators.responses import RESPONSE_CLASSES
 from ashapp.bridge.flask.accelerators.sessions import SESSION_CLASSES, Sessions
+from ashapp.bridge.loop_or_thread.marks import nonblocking
 from ashapp.bridge.messages.types import Environ
 
 if TYPE_CHECKING:
@@ -36,51 +37,26 @@ if TYPE_CHECKING:
 else:  # Flask 3.2 has merged both classes of contexts
     RequestContext = vars(flask.ctx).get("RequestContext", AppContext)
 
-__all__ = ["METHODS", "Contexts"]
-
+__all__ = ["DISPATCH", "REQUEST_CONTEXT", "Contexts"]
 
 #: Those of the application whose work is done here, or left out, or done by ``Dispatching``.
-METHODS = (
-    *("app_context", "preprocess_request", "dispatch_request", "finalize_request", "process_response"),
-    *("do_teardown_request", "do_teardown_appcontext"),
+DISPATCH = Originals(
+    Flask,
+    "app_context preprocess_request dispatch_request finalize_request make_response process_response "
+    "do_teardown_request do_teardown_appcontext",
+    0x762BEB48,
 )
-
-
-def _look(kind: type[Flask] = Flask) -> tuple[Any, ...]:
-    return (
-        kind.app_context,
-        kind.preprocess_request,
-        kind.dispatch_request,
-        kind.finalize_request,
-        kind.process_response,
-        kind.do_teardown_request,
-        kind.do_teardown_appcontext,
-        RequestContext.__init__,
-        RequestContext.push,
-        RequestContext.match_request,
-        RequestContext.pop,
-        AppContext.__init__,
-        AppContext.push,
-        AppContext.pop,
-        Request.__init__,
-        Request.close,
-        SansIoRequest.__init__,
-        EnvironHeaders.__init__,
-    )
-
-
+#: What makes the contexts.
+REQUEST_CONTEXT = Originals(Flask, "request_context", 0xDBFDE669)
 _CLASSES = AllOriginals(
-    _look,
-    Originals("flask.app.Flask", *METHODS),
-    Originals("flask.ctx.RequestContext", "__init__", "push", "match_request", "pop"),
-    Originals("flask.ctx.AppContext", "__init__", "push", "pop"),
-    Originals("werkzeug.wrappers.request.Request", "__init__", "close"),
-    Originals("werkzeug.sansio.request.Request", "__init__"),
-    Originals("werkzeug.datastructures.headers.EnvironHeaders", "__init__"),
+    Originals(RequestContext, "__init__ push match_request pop", 0xCC50C2BD),
+    Originals(AppContext, "__init__ push pop", 0xE7B75E05),
+    Originals(Request, "__init__ close", 0x4F35B9D5, "werkzeug.wrappers.request"),
+    Originals(SansIoRequest, "__init__", 0x0FDE538F),
+    Originals(EnvironHeaders, "__init__", 0x6A41762F),
+    *SESSION_CLASSES.groups,
+    *RESPONSE_CLASSES,
 )
-_ALL_CLASSES = (_CLASSES, SESSION_CLASSES, RESPONSE_CLASSES)
-_look_at_sessions, _look_at_responses = SESSION_CLASSES.look, RESPONSE_CLASSES.look
-_EXPECTED = tuple(classes.expected for classes in _ALL_CLASSES)
 _cv_app: ContextVar[Any] = flask.globals._cv_app
 _cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", _cv_app)
 
@@ -93,19 +69,17 @@ class Contexts:
         self.sessions = Sessions(app)
         self._app = app
         self._make = app.request_context
-        self._methods = AsReplaced(app, replacements, *METHODS)
+        self._methods = AsReplaced(app, replacements, DISPATCH)
         #: Whether Flask's own contexts are known, and the application has no others.
         self.are_known = (
-            Originals("flask.app.Flask", "request_context").are_those_of(type(app))
-            and "request_context" not in vars(app)
-            and self._methods.are_known
-            and all(classes.are_known for classes in _ALL_CLASSES)
+            _CLASSES.are_known and self._methods.are_known and AsReplaced(app, {}, REQUEST_CONTEXT).are_known
         )
         #: The class of the contexts.
         self.kind: Any = type(
             "RequestContext", (_Context,), {"__module__": "flask.ctx", "sessions": self.sessions}
         )
 
+    @nonblocking
     def request_context(self, environ: Environ) -> RequestContext:
         """Return the context for a request; see ``flask.Flask.request_context``."""
         if self._methods.still_hold() and self.classes_hold():
@@ -114,7 +88,7 @@ class Contexts:
 
     def classes_hold(self) -> bool:
         """Say whether the classes have all of their methods that are not called here."""
-        return (_look(type(self._app)), _look_at_sessions(), _look_at_responses()) == _EXPECTED
+        return DISPATCH.are_those_of(type(self._app)) and _CLASSES.still_hold()
 
     def make(self, environ: Environ) -> Any:
         """Return the context for a request, where all methods still hold."""

@@ -20,6 +20,8 @@ from ashapp.bridge.concurrency.greenlets.current import current_call
 from ashapp.bridge.flask.accelerators.contexts import Contexts
 from ashapp.bridge.flask.accelerators.responses import Responses
 from ashapp.bridge.flask.routing import note_match
+from ashapp.bridge.loop_or_thread.marks import is_kept
+from ashapp.bridge.loop_or_thread.views import makes_coroutine
 
 __all__ = ["Dispatching"]
 
@@ -28,63 +30,59 @@ _cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", flask.glob
 
 
 class Dispatching:
-    """Dispatches the requests of *app* that have contexts of *contexts*, and makes their *responses*."""
+    """Dispatches the requests of *app* that have contexts of *contexts*, and makes their responses."""
 
-    def __init__(self, app: Flask, contexts: Contexts, responses: Responses | None) -> None:
+    def __init__(self, app: Flask, contexts: Contexts) -> None:
         self._app = app
         self._kind = contexts.kind
         self._sessions = contexts.sessions
-        self._responses = responses
+        self._responses = Responses(app)
         self._as_flask_does = app.full_dispatch_request
-        #: What is to be called in place of methods of the application, by their names.
-        self.methods: dict[str, Any] = {
-            "request_context": contexts.request_context,
-            "full_dispatch_request": self.full_dispatch_request,
-        }
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a request has been dispatched: the first is left to Flask, which notes that."""
+        return self._app._got_first_request
 
     def full_dispatch_request(self, *args: Any, **kwargs: Any) -> flask.Response:
         """Make the response for the current request; see ``flask.Flask.full_dispatch_request``."""
-        app = self._app
         context = _cv_request.get(None)
         # Whether there is anything of the application's own has been looked at when the context was made.
-        if not self.knows(context):
+        if type(context) is not self._kind or not self.has_begun:
             return self._as_flask_does(*args, **kwargs)
         call = current_call()
-        try:
-            view, rv = self.find_view(context.request, call)
-            if view is not None:
-                rv = app.ensure_sync(view)(**context.request.view_args)
-        except Exception as error:
-            rv = app.handle_user_exception(error)
-        return self.finalize(context, rv, call)
+        return self.finalize(context, self.call_view(context.request, call), call)
 
-    def knows(self, context: Any) -> bool:
-        """Say whether the request of *context* may be dispatched here."""
-        return type(context) is self._kind and self._app._got_first_request
+    def call_view(self, request: Any, call: Call | None, *, awaits: bool = False) -> Any:
+        """Return what the view for *request* returns, or what is in its place.
 
-    def find_view(self, request: flask.Request, call: Call | None) -> tuple[Any, Any]:
-        """Return the view for *request* and None, or None and what is returned in its place."""
+        Who *awaits* gets what an async view has made, to be awaited.
+        """
         app = self._app
-        if app.before_request_funcs or app.url_value_preprocessors or request_started.receivers:
-            request_started.send(app, _async_wrapper=app.ensure_sync)
-            rv = app.preprocess_request()
-            if rv is not None:
-                return None, rv
-        elif call is not None and not call.matched:
-            note_match(call, request)
-        if request.routing_exception is not None:
-            app.raise_routing_exception(request)
-        rule: Any = request.url_rule
-        if getattr(rule, "provide_automatic_options", False) and request.method == "OPTIONS":
-            return None, app.make_default_options_response()
-        return app.view_functions[rule.endpoint], None
+        try:
+            if app.before_request_funcs or app.url_value_preprocessors or request_started.receivers:
+                request_started.send(app, _async_wrapper=app.ensure_sync)
+                rv = app.preprocess_request()
+                if rv is not None:
+                    return rv
+            elif call is not None and not call.matched:
+                note_match(call, request)
+            if request.routing_exception is not None:
+                app.raise_routing_exception(request)
+            rule = request.url_rule
+            if getattr(rule, "provide_automatic_options", False) and request.method == "OPTIONS":
+                return app.make_default_options_response()
+            view = app.view_functions[rule.endpoint]
+            if not (awaits and makes_coroutine(view) and not is_kept(view)):
+                view = app.ensure_sync(view)
+            return view(**request.view_args)
+        except Exception as error:
+            return app.handle_user_exception(error)
 
     def finalize(self, context: Any, rv: Any, call: Call | None) -> flask.Response:
         """Return the response for *rv*, which the view or an error handler has returned."""
         app = self._app
-        responses = self._responses
-        response = None if responses is None else responses.make_next(rv)
-        response = response or app.make_response(rv)
+        response = self._responses.make(rv) or app.make_response(rv)
         if (
             app.after_request_funcs
             or context._after_request_functions

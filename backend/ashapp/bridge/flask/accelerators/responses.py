@@ -16,12 +16,12 @@ from collections.abc import Callable
 from json import encoder as encoders
 from typing import Any
 
-import flask
 from flask.app import Flask
 from flask.json.provider import DefaultJSONProvider
+from flask.wrappers import Response
 from werkzeug.datastructures import Headers
 
-from ashapp.bridge.flask.accelerators.originals import AllOriginals, Originals
+from ashapp.bridge.flask.accelerators.originals import Originals
 
 __all__ = ["PLAIN", "RESPONSE_CLASSES", "Responses"]
 
@@ -29,23 +29,11 @@ __all__ = ["PLAIN", "RESPONSE_CLASSES", "Responses"]
 PLAIN = frozenset({bytes, dict, list, str})
 
 
-def _look() -> tuple[Any, ...]:
-    return (
-        flask.Response.__init__,
-        flask.Response.set_data,
-        DefaultJSONProvider.response,
-        DefaultJSONProvider.dumps,
-        Headers.__init__,
-    )
-
-
-_MAKE = Originals("flask.app.Flask", "make_response")
 #: What is not called.
-RESPONSE_CLASSES = AllOriginals(
-    _look,
-    Originals("werkzeug.wrappers.response.Response", "__init__", "set_data"),
-    Originals("flask.json.provider.DefaultJSONProvider", "response", "dumps"),
-    Originals("werkzeug.datastructures.headers.Headers", "__init__"),
+RESPONSE_CLASSES = (
+    Originals(Response, "__init__ set_data", 0x064B4E29, "werkzeug.wrappers.response"),
+    Originals(DefaultJSONProvider, "response dumps", 0xB4235C4D),
+    Originals(Headers, "__init__", 0xCB905B72),
 )
 # Those of a provider, and of Python.
 _METHODS = frozenset({"response", "dumps"})
@@ -60,34 +48,19 @@ _FIELDS = {"headers", "response", "direct_passthrough", "_status", "_status_code
 
 
 class Responses:
-    """Makes responses of *app*, equal to Flask's; *replacement* is what it has for ``make_response``."""
+    """Makes responses of *app*, equal to Flask's, for requests for which ``RESPONSE_CLASSES`` hold."""
 
-    def __init__(self, app: Flask, replacement: Callable[..., flask.Response]) -> None:
+    def __init__(self, app: Flask) -> None:
         self._app = app
-        self._attributes = vars(app)
-        self._replacement = replacement
         # By the type of the content and the defaults of the class.
         self._templates: dict[tuple[Any, ...], _Template | None] = {}
         # Its options, and what encodes by them.
         self._encoder: tuple[_Options, Callable[[Any], bytes]] | None = None
 
-    def make_response(self, value: dict[Any, Any] | list[Any] | str | bytes) -> flask.Response | None:
-        """Return the response for *value*, which is of exactly one of these types, or None to leave it."""
-        is_known = (type(self._app).make_response,) == _MAKE.methods and RESPONSE_CLASSES.still_hold()
-        return self._make(value) if is_known else None
-
-    def make_next(self, value: Any) -> flask.Response | None:
-        """Return the response for *value*, of any type, or None to leave it.
-
-        Only for a request for which ``RESPONSE_CLASSES`` holds.
-        """
-        if type(value) not in PLAIN or self._attributes.get("make_response") != self._replacement:
-            return None
-        return self._make(value)
-
-    def _make(self, value: dict[Any, Any] | list[Any] | str | bytes) -> flask.Response | None:
-        app, kind = self._app, flask.Response
-        if app.response_class is not kind:
+    def make(self, value: Any) -> Response | None:
+        """Return the response for *value*, of any type, or None to leave it."""
+        app = self._app
+        if type(value) not in PLAIN or app.response_class is not Response:
             return None
         body, mimetype = value, None
         if type(value) is str:
@@ -98,11 +71,12 @@ class Responses:
             if encode is None:
                 return None
             body, mimetype = encode(value), provider.mimetype
-        key = (mimetype, kind.default_mimetype, kind.default_status, kind.automatically_set_content_length)
+        defaults = Response.default_mimetype, Response.default_status
+        key = mimetype, *defaults, Response.automatically_set_content_length
         try:
             template = self._templates[key]
         except KeyError:
-            template = self._templates[key] = _template(kind(b"", mimetype=mimetype))
+            template = self._templates[key] = _template(Response(b"", mimetype=mimetype))
         return None if template is None else template.respond(body)
 
     def _encoder_of(self, provider: Any) -> Callable[[Any], bytes] | None:
@@ -122,15 +96,15 @@ class Responses:
 class _Template:
     """What responses of one type have in common: that of *made*, which Flask has made."""
 
-    def __init__(self, made: flask.Response) -> None:
+    def __init__(self, made: Response) -> None:
         self._content_type = "Content-Type", made.headers["Content-Type"]
         self._status, self._status_code = made.status, made.status_code
 
-    def respond(self, body: Any) -> flask.Response:
+    def respond(self, body: Any) -> Response:
         headers = Headers.__new__(Headers)
         headers._list = [self._content_type, ("Content-Length", str(len(body)))]
         # One by one: an object that is given a dict takes longer.
-        response = flask.Response.__new__(flask.Response)
+        response = Response.__new__(Response)
         response.headers = headers
         response._status = self._status
         response._status_code = self._status_code
@@ -176,7 +150,7 @@ def _encoder(options: _Options) -> Callable[[Any], bytes]:
     return encode if is_same else encode_as_made
 
 
-def _template(made: flask.Response) -> _Template | None:
+def _template(made: Response) -> _Template | None:
     """Return the template for responses such as *made*, or None if that has something else."""
     names = [name for name, _ in made.headers]
     is_known = vars(made).keys() == _FIELDS and names == ["Content-Type", "Content-Length"]

@@ -23,32 +23,16 @@ from ashapp.bridge.messages.attributes import attribute_of
 __all__ = ["SESSION_CLASSES", "Sessions"]
 
 
-def _look() -> tuple[Any, ...]:
-    return (
-        SecureCookieSessionInterface.open_session,
-        SecureCookieSessionInterface.save_session,
-        SecureCookieSessionInterface.should_set_cookie,
-        SecureCookieSessionInterface.get_signing_serializer,
-        SecureCookieSessionInterface.make_null_session,
-        SecureCookieSessionInterface.is_null_session,
-        SecureCookieSession.__init__,
-        CallbackDict.__init__,
-        SecureCookieSessionInterface.session_class,
-        SecureCookieSessionInterface.null_session_class,
-    )
-
-
-_METHODS = (
-    *("open_session", "save_session", "should_set_cookie", "get_signing_serializer"),
-    *("make_null_session", "is_null_session"),
-)
 #: What is not called, or is called for another result.
 SESSION_CLASSES = AllOriginals(
-    _look,
-    Originals("flask.sessions.SecureCookieSessionInterface", *_METHODS),
-    Originals("flask.sessions.SecureCookieSession", "__init__"),
-    Originals("werkzeug.datastructures.structures.CallbackDict", "__init__"),
-    others=(SecureCookieSession, NullSession),
+    Originals(
+        SecureCookieSessionInterface,
+        "open_session save_session should_set_cookie get_signing_serializer make_null_session "
+        "is_null_session",
+        0x36F1419C,
+    ),
+    Originals(SecureCookieSession, "__init__", 0xDA8D0DFB),
+    Originals(CallbackDict, "__init__", 0x3E790829),
 )
 _REPLACED = "get_signing_serializer"
 
@@ -120,7 +104,12 @@ class Sessions:
 
     def _is_own(self, interface: Any) -> bool:
         """Say whether *interface* is the one that came with the application, and nobody has changed it."""
-        return interface is self._interface and vars(interface) == self._replaced
+        return (
+            interface is self._interface
+            and vars(interface) == self._replaced
+            and interface.session_class is SecureCookieSession
+            and interface.null_session_class is NullSession
+        )
 
 
 def _new(kind: type[SecureCookieSession]) -> SecureCookieSession:

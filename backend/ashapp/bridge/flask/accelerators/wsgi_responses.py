@@ -21,33 +21,20 @@ from ashapp.bridge.messages.types import Environ
 
 __all__ = ["REPLACED", "get_wsgi_response", "responses_hold", "whole_response"]
 
+_MODULE = "werkzeug.wrappers.response"
 #: What ``get_wsgi_response`` takes the place of.
-REPLACED = Originals("werkzeug.wrappers.response.Response", "get_wsgi_response")
-
-_ORIGINALS = Originals(
-    "werkzeug.wrappers.response.Response", "get_wsgi_headers", "get_app_iter", "iter_encoded", "close"
+REPLACED = Originals(Response, "get_wsgi_response", 0x4D8A7AAE)
+# What it leaves out, and what ``whole_response`` leaves out besides.
+_LEFT_OUT = Originals(flask.Response, "get_wsgi_headers get_app_iter iter_encoded close", 0x26E1FC34, _MODULE)
+_CLASS = AllOriginals(
+    _LEFT_OUT,
+    Originals(flask.Response, "__call__", 0xFD645D5F, _MODULE),
+    Originals(flask.Response, "status status_code", 0x3D5FCE00, "werkzeug.sansio.response"),
 )
 _get_wsgi_response = Response.get_wsgi_response
 _WITHOUT_BODY = (204, 304)
 # Headers that Werkzeug changes.
 _CHANGED = frozenset({"location", "content-location"})
-
-
-def _left_out(kind: type[Response]) -> tuple[Any, ...]:
-    return kind.get_wsgi_headers, kind.get_app_iter, kind.iter_encoded, kind.close
-
-
-def _look() -> tuple[Any, ...]:
-    kind = flask.Response
-    return *_left_out(kind), kind.__call__, kind.status, kind.status_code
-
-
-_CLASS = AllOriginals(
-    _look,
-    _ORIGINALS,
-    Originals("werkzeug.wrappers.response.Response", "__call__"),
-    Originals("werkzeug.sansio.response.Response", "status", "status_code"),
-)
 
 
 class _Body(list[bytes]):
@@ -65,7 +52,8 @@ class _Body(list[bytes]):
 
 def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
     """Return body, status and headers; see ``werkzeug.wrappers.Response.get_wsgi_response``."""
-    if accelerators.ENABLED and _is_whole(self, environ):
+    is_known = accelerators.ENABLED and _LEFT_OUT.are_those_of(type(self))
+    if is_known and _is_complete(self, environ, self.status_code):
         response: Any = self
         body = _Body(response.response)
         body.close = self.close
@@ -91,11 +79,6 @@ def whole_response(response: Response, environ: Environ) -> tuple[str, list[tupl
         body: Any = response.response
         return response._status, response.headers._list, body[0]
     return None
-
-
-def _is_whole(response: Response, environ: Environ) -> bool:
-    is_known = _left_out(type(response)) == _ORIGINALS.methods
-    return is_known and _is_complete(response, environ, response.status_code)
 
 
 def _is_complete(response: Response, environ: Environ, code: int) -> bool:
