@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: MIT
 """A call whose application runs on the loop itself, for a view that is a coroutine.
 
-Theory of operation. The WSGI call runs in greenlets, driven by the task that the server made for the request
-(see ``greenlets``). What it can't do itself it hands to that task as an errand: to send messages, and
-to wait for a hand-off that runs elsewhere, on the thread of the request or as a task. No thread is held, and
-where the view doesn't wait there is no other task and no watching for a disconnect either.
+Theory of operation. The WSGI call runs in greenlets, driven by the server's task for the request (see
+``greenlets``). It hands two things to that task as errands: to send messages, and to wait for a hand-off that
+runs on the thread of the request or as a task. No thread is held. If the view does not wait, there is no
+other task, and the client is not watched.
 
-Requests that the server has read in one turn of the loop go through it in step: the task lets the others come
-first before it runs the application, before it sends a complete response, and before it clears up. So each
-part of the work is done for all of them in a row, while its code is in the processor's caches. Each of the
-three saves a small view 4 to 12 % of its time, with 32 busy connections.
+Requests that the server has read in one turn of the loop run in step. A task lets the others run before it
+calls the application, before it sends a complete response, and before it clears up. So each part of the work
+is done for all requests in a row, while its code is in the processor's caches. Each of the three saves a
+small view 4 to 12 % of its time, with 32 busy connections.
 
-The application has the context of the request, the driving task has the server's: what is sent
-is sent in the server's, so that nothing of this request gets into the next one.
+The application has the context of the request, the driving task has the server's. Messages are sent in the
+server's context, so that no value of this request gets into the next one.
 
 Cancellation. The driving task is cancelled by the server, or by the call itself (see ``WsgiCall``). The
-application sees CancelledError where its coroutine waits, if its phase allows that. Once that has left the
-coroutine, and wherever the phase forbids it, coroutines run as tasks of their own, which a cancellation does
-not reach. One by the server that comes then is kept as the ending of the call.
+application gets CancelledError where its coroutine waits, if its phase allows that. After the error has left
+the coroutine, and in phases that forbid it, coroutines run as tasks of their own, which a cancellation does
+not reach. If the server cancels then, that is kept as the ending of the call.
 
 A hand-off is waited for to its end, or until the ``Patience`` with it is over.
 """
@@ -50,7 +50,7 @@ __all__ = ["Begin", "LoopCall"]
 
 _END = object()
 
-#: Returns what is to be awaited for a call in place of its application, or None where that is to be called.
+#: Returns a coroutine to await for a call in place of its application, or None: the application is called.
 Begin = Callable[["LoopCall"], Coroutine[Any, Any, None] | None]
 
 
@@ -63,8 +63,8 @@ class LoopCall(WsgiCall, CallOnLoop):
     #: Flask's response object, as far as it is known: it tells how the body may be iterated.
     response: Any = None
     _timeout_answer: asyncio.Task[None] | None = None
-    # How often the task has been cancelled: by us; by others, and the application has dealt with it. (Up to
-    # Python 3.12 a task group whose task fails cancels the task that it belongs to, and leaves that.)
+    # How often the task has been cancelled: by us; and by others, where the application has handled it. (Up
+    # to Python 3.12 a task group whose task fails cancels its own task, and does not take that back.)
     _cancellations = 0
     _left_over = 0
     # With what runs on its request thread, once it has been cancelled meanwhile.

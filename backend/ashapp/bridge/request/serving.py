@@ -19,10 +19,10 @@ __all__ = ["refuse", "serve"]
 
 
 async def refuse(admission: Admission, error: Exception, send: Send) -> None:
-    """Answer a request, which *admission* has counted, that could not begin because of *error*.
+    """Answer a request that could not begin because of *error*. *admission* has counted it.
 
     Raises:
-        Exception: *error*, where it is none of which a client is told.
+        Exception: *error*, if clients get no answer for it.
     """
     try:
         if not isinstance(error, RequestRejected):
@@ -34,7 +34,7 @@ async def refuse(admission: Admission, error: Exception, send: Send) -> None:
 
 
 def serve(call: WsgiCall, send: Send) -> Awaitable[None]:
-    """Return what serves the request of *call*, which has been counted.
+    """Return the awaitable that serves the request of *call*, which has been counted.
 
     On the loop that is the call itself: each coroutine in between would take memory while the view waits.
     """

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 """A call whose application runs on a worker thread.
 
-Theory of operation. ``run`` is the whole WSGI call on one worker thread: the application, the iteration of
-what it returns, and ``close()``. ``respond`` is the other half, in the task that the server made for the
+Theory of operation. ``run`` is the whole WSGI call on one worker thread: the call of the application, the
+iteration of its response, and ``close()``. ``respond`` is the other half, in the server's task for the
 request: it waits for the thread and awaits ``send``.
 
-The two meet at ``_opening``, a future that is resolved once, by one crossing of the thread to the loop. In
-most cases the response is complete by then (its length is known and reached, or it is a list). It goes out as
-one start and one body message (or a few, if it is large), while the thread closes the iterable. Otherwise, or
-where too much waits for clients already, the body follows through a ``BodyStream``. While it is not complete,
-``RequestBody`` watches for a client that goes away. If the application fails before its response begins, the
-thread crosses when it has done with the request.
+The two meet at ``_opening``, a future that the thread resolves once, by one call on the loop. In most cases
+the response is complete by then: its length is known and reached, or it is a list. It is sent as one start
+and one body message (or a few, if it is large), while the thread closes the iterable. Otherwise, or if too
+many bytes wait for clients already, the body follows through a ``BodyStream``. While it is not complete,
+``RequestBody`` watches whether the client goes away. If the application fails before its response begins, the
+thread resolves the future when it has done with the request.
 
 Sync code can't be stopped. So the client is watched while the call waits for a thread, while a body is
 streamed, and while the thread waits for a coroutine, which can be cancelled.
@@ -45,7 +45,7 @@ __all__ = ["ThreadCall"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-# The head of the response and its body, as it is there or as it comes; None if there is no response.
+# The head of the response, and its body: whole, or as a stream. None if there is no response.
 _Opening = tuple[Message, bytes | BodyStream] | None
 
 
@@ -59,9 +59,9 @@ class ThreadCall(WsgiCall):
     _stream: BodyStream | None = None
     # What the thread waits for on a loop; each but the last waits for sync code that waits for the next.
     _tasks: tuple[Cancellable, ...] = ()
-    # When the call was submitted.
+    # The time when the call was submitted.
     _submitted = 0.0
-    # Bytes of the response that have been taken of those that may wait for clients.
+    # Bytes of this response that count among those that wait for clients.
     _taken = 0
 
     def __init__(self, service: Service, environ: Environ, body: InputStream) -> None:
@@ -98,7 +98,7 @@ class ThreadCall(WsgiCall):
             exchange.go_on(serve(self, exchange.send))
 
     def _settle(self, opening: _Opening) -> None:
-        """Go on with what the thread has made."""
+        """Go on with the response of the thread."""
         if self._is_answered(opening):
             return
         self._go_on()
@@ -108,7 +108,7 @@ class ThreadCall(WsgiCall):
             self._opening.set_result(opening)
 
     def _is_answered(self, opening: _Opening) -> bool:
-        """Send a response that is complete, and be done with the request; say whether it could be sent."""
+        """Send a complete response, which ends the request; say whether it could be sent."""
         exchange = self._exchange
         if exchange is None or opening is None or self.phase is not Phase.ENDED or self._ending:
             return False
@@ -154,7 +154,7 @@ class ThreadCall(WsgiCall):
         await waiter
 
     def _withdraw(self) -> bool:
-        """Wait for a thread no longer; say whether the call did."""
+        """Stop the wait for a thread; say whether the call waited for one."""
         if self.phase is Phase.QUEUED and self.service.pool.withdraw(self.run):
             self.phase = Phase.ENDED
             return True
@@ -241,9 +241,9 @@ class ThreadCall(WsgiCall):
                 self._stream.break_off()
 
     def note_match(self, endpoint: str) -> None:
-        """Begin with no thread-local values, where the view is awaited on a loop of its own.
+        """Begin without thread-local values, if the view is awaited on a loop of its own.
 
-        So what its hooks keep on this thread is seen by this request alone, as where the view is on the loop.
+        So only this request sees the values of its hooks on this thread, as with a view on the loop.
         """
         is_isolated = self.service.is_isolated
         if is_isolated is not None and is_isolated(endpoint):
@@ -268,7 +268,7 @@ class ThreadCall(WsgiCall):
         stream.wait()
 
     def _bound(self) -> float:
-        """Return how much of the response may wait, in bytes: all of it where it is in memory already."""
+        """Return how many bytes of the response may wait: all of them if they are in memory already."""
         if self._size > HIGH_WATER and self._take(self._size):
             return math.inf
         return STREAM if self._take(STREAM) else HIGH_WATER

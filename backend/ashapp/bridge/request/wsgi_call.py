@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""One HTTP request and its response: the part of a call that is the same wherever the application runs.
+"""One HTTP request and its response: the part that both forms of a call share.
 
-Theory of operation. The application runs in one ``contextvars.Context`` that is made for this request, so
-nothing of one request can be seen in the next, whatever the server does with its own tasks. There are two
-forms: ``ThreadCall`` runs the application on a worker thread, ``LoopCall`` in a greenlet on the loop. What
-both make of its response is ``WsgiOutput``.
+Theory of operation. The application runs in one ``contextvars.Context`` that is made for this request. So no
+request sees values of another, whatever the server does with its own tasks. There are two forms:
+``ThreadCall`` runs the application on a worker thread, ``LoopCall`` in a greenlet on the loop. ``WsgiOutput``
+turns the response into messages for both.
 
-A call has a ``Phase``. When nobody wants its response any more (``_give_up``), what the application waits for
-is cancelled: at once if the phase allows it, else as soon as one begins that does. Each phase is interrupted
-once: what the application then does to clean up is left alone.
+A call has a ``Phase``. When its response is not wanted any more (``_give_up``), the application is cancelled
+where it waits: at once if the phase allows it, else when a phase begins that does. Each phase is interrupted
+only once, so that the application can clean up after that.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from ashapp.bridge.request.wsgi_output import WsgiOutput, log_late_failure
 
 __all__ = ["WsgiCall"]
 
-# Messages that are sent before the loop may see to others: client and application may both be quick.
+# After this many messages in a row, other tasks have their turn: client and application may both be quick.
 _TURN = 16
 
 # Seconds until a request that waits begins to watch for its client: most are done by then.
@@ -48,9 +48,9 @@ class WsgiCall(WsgiOutput, Call):
     #: Where the application runs, as a middleware is told.
     place: ClassVar[str]
 
-    # What most calls set is set at once, and the rest is a default of the class. The instances of a class
-    # share a layout of at most 30 attributes, which those that are made first tell. With others besides, an
-    # instance gets a dict of its own, of up to 1,400 bytes.
+    # Attributes that most calls set are set here, all others are defaults of the class. Instances of a class
+    # share a layout of at most 30 attributes, which the first instances decide. An instance with further ones
+    # gets a dict of its own, of up to 1,400 bytes.
     _ending = Ending.NONE
     _deadline_timer: asyncio.TimerHandle | None = None
     _on_end: Callable[[], object] | None = None
@@ -118,7 +118,7 @@ class WsgiCall(WsgiOutput, Call):
         raise NotImplementedError
 
     def _cancel(self) -> bool:
-        """Cancel what the application waits for, and say whether there was anything. On the loop."""
+        """Cancel the application where it waits, and say whether it waited. On the loop."""
         raise NotImplementedError
 
     def _expire(self) -> None:
@@ -147,7 +147,7 @@ class WsgiCall(WsgiOutput, Call):
         await self._send_to_client(head)
 
     async def _send_body(self, chunk: bytes, *, more: bool) -> None:
-        """Send *chunk* in parts that a server may have at once, and let others come first now and then."""
+        """Send *chunk* in parts that a server may have at once, and let other tasks run now and then."""
         for start in range(0, len(chunk) or 1, PIECE):
             if start:
                 await turn()  # the client may be quick
@@ -192,7 +192,7 @@ class WsgiCall(WsgiOutput, Call):
             self._tell_end()
 
     def leave(self) -> None:
-        """Count the request no more, and note the route of one that was given up."""
+        """Count one request less; if it was given up, note its route."""
         if not self._response.complete:
             self.note_route()
         self.service.admission.leave()
@@ -251,7 +251,7 @@ class WsgiCall(WsgiOutput, Call):
     # -- where the application runs
 
     def tear_down(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Call *function*, which nothing may interrupt, then act on what has ended the request meanwhile."""
+        """Call *function*, which must not be interrupted; then act on an early end that came meanwhile."""
         outer, self.phase = self.phase, Phase.TEARING_DOWN
         try:
             return function(*args, **kwargs)
@@ -271,7 +271,7 @@ class WsgiCall(WsgiOutput, Call):
             raise ClientDisconnected("the client went away, or its request was given up")
 
     def _fail(self, error: BaseException) -> None:
-        """Take note of *error*, which the application has raised: who is to be told of it, if anybody is."""
+        """Take note of *error*, which the application has raised: the server or the log may have to know."""
         if isinstance(error, ClientDisconnected):
             return
         error = as_exception(error)
