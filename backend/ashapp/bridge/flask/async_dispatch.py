@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Flask's ``wsgi_app`` as a coroutine, in which an async view is awaited.
+"""Flask's ``wsgi_app`` as a coroutine, which awaits async views.
 
-Theory of operation. Where Flask's own code calls an async view, a greenlet holds the frames in between while
-the view waits. That is most of what a waiting request takes in memory. So where the application has no
-method of its own on the way from the bridge to the view, ``wsgi_app`` is a coroutine here, which does the
-same in the same order. It is run in greenlets all the same (see ``GreenletDriver``): all but the view is sync
-code, which may have to wait. While the view waits, there is no greenlet.
+Theory of operation. If Flask's own code calls an async view, a greenlet holds the frames of that code while
+the view waits. They are most of the memory of a waiting request. So if the application overrides no method on
+the way from the bridge to the view, a coroutine does the work of ``wsgi_app``, in the same order. It still
+runs in greenlets (see ``GreenletDriver``): all but the view is sync code, which may have to wait. But while
+the view waits, there is no greenlet.
 
-What is in between is looked at once for all requests that begin in one turn of the loop. Each has been read
-in an earlier turn. So what has been replaced before a client sends a request is seen by that request. What is
-replaced while a view waits is seen by its response.
+The methods on the way are checked once for all requests that begin in one turn of the loop. Each request was
+read in an earlier turn. So it sees all replacements that were made before its client sent it. A method that
+is replaced while a view waits is called for the response of that view.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from ashapp.bridge.request.loop_call import LoopCall
 
 __all__ = ["AsyncDispatch"]
 
-# By which the bridge gets to the view, if it is async.
+# The methods on the way from the bridge to an async view.
 _WAY = Originals(Flask, "__call__ wsgi_app full_dispatch_request ensure_sync async_to_sync", 0x0EF8D1F6)
 _PRESERVE = "werkzeug.debug.preserve_context"
 
@@ -37,10 +37,10 @@ _PRESERVE = "werkzeug.debug.preserve_context"
 class AsyncDispatch:
     """Dispatches requests of *app* that have contexts of *contexts*, by *dispatching*.
 
-    *replacements* are what is called in place of methods of *app*.
+    *replacements* are called in place of methods of *app*.
     """
 
-    # What has been found in this turn of the loop, and that loop.
+    # The result of the check in this turn of the loop, and that loop.
     _is_direct = False
     _turn_of: asyncio.AbstractEventLoop | None = None
 
@@ -57,7 +57,7 @@ class AsyncDispatch:
         self._methods = AsReplaced(app, replacements, _WAY, REQUEST_CONTEXT, DISPATCH)
 
     def begin(self, call: LoopCall) -> Coroutine[Any, Any, None] | None:
-        """Return what serves *call*, or None where its application is to be called."""
+        """Return the coroutine that serves *call*; None: the application is called."""
         if self._turn_of is not call.loop:
             self._is_direct = self._look()
             self._turn_of = call.loop
@@ -69,7 +69,7 @@ class AsyncDispatch:
         self._turn_of = None
 
     def _look(self) -> bool:
-        """Say whether the application has no method of its own in between."""
+        """Say whether the application overrides no method in between."""
         return (
             self._methods.are_known
             and self._dispatching.has_begun
@@ -80,7 +80,7 @@ class AsyncDispatch:
         )
 
     async def _serve(self, call: LoopCall) -> None:
-        """Do what ``flask.Flask.wsgi_app`` does, in one coroutine: while it waits, each one takes memory."""
+        """Do the work of ``flask.Flask.wsgi_app``, in one coroutine: each further one would take memory."""
         dispatching, context = self._dispatching, self._contexts.make(call.environ)
         error: BaseException | None = None
         try:

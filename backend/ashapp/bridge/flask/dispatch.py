@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What takes the place of methods of a Flask object, and so decides where each function of it runs.
+"""Replaces methods of a Flask object, to decide where each function of the application runs.
 
-Theory of operation. Flask passes every function that the application gave it through ``ensure_sync`` when it
-calls it, and coroutine functions from there to ``async_to_sync``. Both decide call by call. In a greenlet a
-coroutine is awaited, and a sync function goes to the thread of the request. On a thread a coroutine goes to
-the server's loop, and a sync function is simply called. In either case the caller gets the result. Code that
-a coroutine calls gets an awaitable instead, unless it is Flask's own (see ``callers``).
+Theory of operation. Flask calls every function of the application through ``ensure_sync``, and coroutine
+functions from there through ``async_to_sync``. Both decide at each call. In a greenlet a coroutine is
+awaited, and a sync function goes to the thread of the request. On a thread a coroutine goes to the server's
+loop, and a sync function is simply called. In both cases the caller gets the result. Code that a coroutine
+calls gets an awaitable instead, unless it is Flask's own (see ``callers``).
 
 ``make_response`` also takes a bare coroutine, from a decorator that forgot ``ensure_sync``, and async
 iterables. Teardown is shielded from cancellation. ``inject_url_defaults`` runs on the request thread, for
@@ -56,15 +56,15 @@ from ashapp.bridge.request.loop_call import Begin
 
 __all__ = ["Dispatch"]
 
-# What calls functions of the application, and may itself be called in a coroutine: by a test client, or by
-# ``render_template``. Others are replaced for other reasons, too.
+# Methods that call functions of the application, and may be called in a coroutine: by a test client, or by
+# ``render_template``. Other such methods are replaced anyway.
 _CALLERS = ("full_dispatch_request", "handle_exception", "update_template_context")
 
 
 class Dispatch:
     """Dispatches the requests of *app*, of all its bridges."""
 
-    #: Returns what is to be awaited for a call, or None where the application is to be called.
+    #: Returns a coroutine to await for a call, or None: the application is called.
     begin: Begin | None = None
 
     def __init__(self, app: flask.Flask) -> None:
@@ -104,7 +104,7 @@ class Dispatch:
         return methods
 
     def _accelerate(self, app: flask.Flask, methods: dict[str, Callable[..., Any]]) -> None:
-        """Add to *methods* of *app* those that dispatch more quickly, if Flask is as they know it."""
+        """Add the methods that dispatch faster to *methods* of *app*, if they know this release of Flask."""
         contexts = Contexts(app, methods)
         if contexts.are_known:
             dispatching = Dispatching(app, contexts)
@@ -148,7 +148,7 @@ class Dispatch:
         kept = is_kept(func)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            # Nearly always it is this, and then each call in between would hold memory while the view waits.
+            # The usual case first: each further call in between would hold memory while the view waits.
             greenlet = current_greenlet()
             if greenlet is not None:
                 if greenlet.depth != greenlet.sync_depth:
@@ -200,7 +200,7 @@ class Dispatch:
         return self._app.view_functions.get(attribute_of(flask.request, "endpoint") or "")
 
     def _await(self, rv: Coroutine[Any, Any, Any]) -> Any:
-        # Flask believes that the view has returned: what it raises now would never see an error handler.
+        # For Flask the view has returned: an exception now would reach no error handler.
         try:
             return self._app.async_to_sync(as_coroutine)(rv)
         except Exception as error:
@@ -219,7 +219,7 @@ class Dispatch:
 
 
 def _call_sync(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    # Where it is called counts, not where it was wrapped: it may be handed to a thread or to a task.
+    # The place of the call counts, not of the wrapping: it may be handed to a thread or to a task.
     greenlet = current_greenlet()
     if greenlet is None:
         return func(*args, **kwargs)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What makes Flask's dispatch faster, and changes nothing else.
+"""Shortcuts that make Flask's dispatch faster, and change nothing else.
 
-Each shortcut is in a file of its own, and is left where the application, an extension or a tool has put
-something of its own in place of what the shortcut does. Each lists the methods of Flask and Werkzeug that are
-meant (see ``originals``), and ``bridge/flask/patches.py`` what is replaced.
+Each shortcut is in a file of its own. It is not taken if the application, an extension or a tool has replaced
+one of the methods that it shortens. Each file lists these methods of Flask and Werkzeug (see ``originals``),
+and ``bridge/flask/patches.py`` lists all that is replaced.
 """
 
 __all__ = ["ENABLED"]
 
-#: Whether an application that ``FlaskToAsgi`` wraps from now on gets them. The tests run without them, too.
+#: Whether applications that ``FlaskToAsgi`` wraps from now on get them. The tests run without them, too.
 ENABLED = True

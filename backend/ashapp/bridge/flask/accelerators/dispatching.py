@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # ruff: noqa: SLF001 - see ``flask/patches.py``
-"""Flask's ``full_dispatch_request`` in one piece, where the application has no method of its own in between.
+"""Flask's ``full_dispatch_request`` in one piece, for applications that override no method in between.
 
-Flask comes from the context to the response by four methods, each of which asks anew for the current
-context, the request and its blueprints. Here all of that is asked for once. The functions of the application
-are called in the same order, through the same ``ensure_sync``. Where there are such besides the view, or one
-of the methods is not Flask's own, Flask's method is called.
+Flask comes from the context to the response by four methods. Each looks up the current context, the request
+and its blueprints. Here they are looked up once. The functions of the application are called in the same
+order, through the same ``ensure_sync``. If there are such functions besides the view, or one of the methods
+is not Flask's own, Flask's method is called.
 """
 
 from contextvars import ContextVar
@@ -25,7 +25,7 @@ from ashapp.bridge.loop_or_thread.views import makes_coroutine
 
 __all__ = ["Dispatching"]
 
-# Where Flask 3.2 has merged the contexts, it is not asked.
+# With the merged contexts of Flask 3.2 it is not used.
 _cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", flask.globals._cv_app)
 
 
@@ -47,16 +47,16 @@ class Dispatching:
     def full_dispatch_request(self, *args: Any, **kwargs: Any) -> flask.Response:
         """Make the response for the current request; see ``flask.Flask.full_dispatch_request``."""
         context = _cv_request.get(None)
-        # Whether there is anything of the application's own has been looked at when the context was made.
+        # Whether the application overrides methods was checked when the context was made.
         if type(context) is not self._kind or not self.has_begun:
             return self._as_flask_does(*args, **kwargs)
         call = current_call()
         return self.finalize(context, self.call_view(context.request, call), call)
 
     def call_view(self, request: Any, call: Call | None, *, awaits: bool = False) -> Any:
-        """Return what the view for *request* returns, or what is in its place.
+        """Return the result of the view for *request*, or of a function in its place.
 
-        Who *awaits* gets what an async view has made, to be awaited.
+        A caller that *awaits* gets the coroutine of an async view.
         """
         app = self._app
         try:

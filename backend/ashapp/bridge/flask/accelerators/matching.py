@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Flask's URL adapter, bound once for each host and not again for each request.
+"""Binds Flask's URL adapter once for each host, not for each request.
 
-Theory of operation. ``Flask.create_url_adapter`` derives server name, scheme, script name and subdomain, in a
-sixth of the time that Flask needs for a small view. They depend on a few entries of the environ, which are
-the same in nearly all requests. So the adapter that Flask made is kept as a template, and later requests get
-a copy with their own path, method and query. What is out of the ordinary is left to Flask: a map that matches
-hosts, trusted hosts, an upgrade.
+Theory of operation. ``Flask.create_url_adapter`` derives server name, scheme, script name and subdomain. That
+takes a sixth of Flask's time for a small view. They depend on a few entries of the environ, which are the
+same in nearly all requests. So an adapter of Flask's is kept as a template, and later requests get a copy
+with their own path, method and query. Unusual cases are left to Flask: a map that matches hosts, trusted
+hosts, an upgrade.
 
-To place a request the bridge matches it before Flask does. The adapter that has matched waits in the environ
-until Flask asks for one, so nothing is matched twice. It is dropped if a middleware has changed the environ.
+To place a request, the bridge matches it before Flask does. The adapter with the match stays in the environ
+until Flask asks for one, so no request is matched twice. It is dropped if a middleware has changed the
+environ.
 
-A path that has led to a rule without arguments leads there again, until a rule is added: that is remembered.
+If a path has led to a rule without arguments, that is remembered until a rule is added.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,29 +33,29 @@ _BOUND_BY = ("HTTP_HOST", "wsgi.url_scheme", "SCRIPT_NAME", "SERVER_NAME", "SERV
 _MATCHED_BY = (*_BOUND_BY, "REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
 _matched_by = itemgetter(*_MATCHED_BY)
 
-# The key of the environ under which an adapter waits, with what it has been made for.
+# The key of the environ that has an adapter, with the values that it was made for.
 _MATCHED = "ashapp.matched"
 _AS_FLASK_DOES = {"return_rule": True}
 
 # Clients choose the Host header: when there are this many templates, all are forgotten.
 _MAX_TEMPLATES = 64
-# And they choose the method, of which a rule may take any.
+# Clients also choose the method, and a rule may take any.
 _MAX_KNOWN = 10_000
 
 
-# What an adapter of Werkzeug's has.
+# The attributes of an adapter of Werkzeug's.
 _FIELDS = (
     *("map", "server_name", "script_name", "subdomain", "url_scheme"),
     *("path_info", "default_method", "query_args", "websocket"),
 )
-#: Whether it has that, and nothing else.
+#: Whether it has exactly these.
 ARE_KNOWN = set(vars(Map().bind("localhost"))) == set(_FIELDS)
 
 
 class Adapter(MapAdapter):
-    """The adapter of one request, which has matched it already; or a template that such are copied from."""
+    """The adapter of one request, which it may have matched; or a template for such adapters."""
 
-    # With those of its base: an adapter has no dict.
+    # With the attributes of its base: an adapter has no dict.
     __slots__ = ("host", "index", "outcome", *_FIELDS)
 
     # Of an early match, until it is told.
@@ -65,7 +66,7 @@ class Adapter(MapAdapter):
 
     @classmethod
     def like(cls, adapter: MapAdapter, request: flask.Request) -> Self:
-        """Return an adapter that binds as *adapter* does, which Flask has made for *request*."""
+        """Return a template of *adapter*, which Flask has made for *request*."""
         made = cls.__new__(cls)
         for name in _FIELDS:
             setattr(made, name, getattr(adapter, name))
@@ -75,7 +76,7 @@ class Adapter(MapAdapter):
         return made
 
     def bind(self, environ: Environ) -> Self:
-        """Return the adapter for a request, of this template."""
+        """Return the adapter for a request, by this template."""
         made = self.__new__(type(self))
         path, query = environ.get("PATH_INFO", "/"), environ.get("QUERY_STRING")
         made.map = self.map
@@ -102,7 +103,7 @@ class Adapter(MapAdapter):
         """Return the rule that matches, and the arguments for its view.
 
         Raises:
-            HTTPException: there is none, or the client is sent elsewhere.
+            HTTPException: there is none, or the client is redirected.
         """
         if self.outcome is not None:
             outcome, self.outcome = self.outcome, None
@@ -112,13 +113,13 @@ class Adapter(MapAdapter):
         known = {} if self.index is None else self.index.known
         is_by_host = self.map.host_matching or self.subdomain is None
         place = self.server_name if is_by_host else self.subdomain
-        # All that a match depends on.
+        # All values that a match depends on.
         key = (place, self.websocket, self.default_method, self.path_info)
         rule = known.get(key)
         if rule is not None:
             return rule, {}
         rule, values = super().match(return_rule=True)
-        # What is not ASCII has two forms, raw and decoded. Other paths that lead to the rule are countless.
+        # A path that is not ASCII has two forms, raw and decoded. A rule with arguments has countless paths.
         if not values and self.path_info == rule.rule and rule.rule.isascii():
             if len(known) >= _MAX_KNOWN:
                 known.clear()
@@ -126,7 +127,7 @@ class Adapter(MapAdapter):
         return rule, values
 
     def get_default_redirect(self, rule: Rule, *args: Any) -> str | None:
-        """Return where a rule with defaults sends the client; see ``werkzeug.routing.MapAdapter``."""
+        """Return where a rule with defaults redirects the client; see ``werkzeug.routing.MapAdapter``."""
         if self.index is not None and not self.index.has_defaults(rule.endpoint):
             return None
         return super().get_default_redirect(rule, *args)
@@ -203,7 +204,7 @@ class UrlAdapters:
         return template if template is not None and template.map is self._app.url_map else None
 
     def _place(self, environ: Environ) -> Any:
-        """Return all that the outcome of a match depends on."""
+        """Return all values that the outcome of a match depends on."""
         app = self._app
         try:
             entries = _matched_by(environ)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The methods of Flask and Werkzeug whose work is done by a shortcut: whether they still are what they were.
+"""Checks whether the methods of Flask and Werkzeug that a shortcut replaces are still the original ones.
 
-They are known by a checksum of the names that their code uses. A release in which one uses other names does
-something else there, and the shortcut leaves the work to it. A subclass may override a method, an object may
-have its own, and a tool may replace it in its class at any time. So a shortcut looks at them again
-and again: for each request, or for all that begin in one turn of the loop.
+They are known by a checksum of the names that their code uses. If a release uses other names, it does
+something else there, and the shortcut is not taken. A subclass may override a method, an object may have its
+own, and a tool may replace it in its class at any time. So a shortcut checks them again and again: for each
+request, or for all that begin in one turn of the loop.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,33 +25,33 @@ class Originals:
     def __init__(self, owner: type, names: str, checksum: int, defined_in: str = "") -> None:
         self.owner = owner
         self.names = names.split()
-        #: Returns those that a class has.
+        #: Returns the methods of a class.
         self.look = attrgetter(*self.names)
         is_own = all(is_original(owner, name, defined_in or owner.__module__) for name in self.names)
-        #: Their checksum; None where a tool has replaced one of them already.
+        #: Their checksum; None if a tool has replaced one of them already.
         self.checksum = _checksum(owner, self.names) if is_own else None
-        #: Whether they are as they are known.
+        #: Whether they have the known checksum.
         self.are_known = self.checksum == checksum
-        #: What *owner* had at first.
+        #: The methods of *owner* at first.
         self.methods = self.look(owner) if is_own else ()
 
     def are_those_of(self, kind: type) -> bool:
-        """Say whether the class *kind* has all of them, and nothing in their place."""
+        """Say whether the class *kind* has all of them unchanged."""
         return self.are_known and bool(self.look(kind) == self.methods)
 
 
 class AllOriginals:
-    """Those of several *groups*."""
+    """The methods of several *groups*."""
 
     def __init__(self, *groups: Originals) -> None:
         self.groups = groups
         self._looks = [(group.look, group.owner) for group in groups]
         self._expected = [group.methods for group in groups]
-        #: Whether all are as they are known.
+        #: Whether all have their known checksums.
         self.are_known = all(group.are_known for group in groups)
 
     def still_hold(self) -> bool:
-        """Say whether each class has all of its methods, and nothing in their place."""
+        """Say whether each class has all of its methods unchanged."""
         return self.are_known and [look(owner) for look, owner in self._looks] == self._expected
 
 
@@ -64,13 +64,13 @@ class AsReplaced:
         self._of_the_object = vars(app)
         self._names = [name for group in groups for name in group.names]
         self._expected = [*map(replacements.get, self._names)]
-        #: Whether the application had none of its own, before.
+        #: Whether the application had no methods of its own, before.
         self.are_known = self._of_the_object.keys().isdisjoint(self._names) and all(
             group.are_those_of(type(app)) for group in groups
         )
 
     def still_hold(self) -> bool:
-        """Say whether nobody has put anything in their place, on the object."""
+        """Say whether none of them is replaced on the object."""
         return [*map(self._of_the_object.get, self._names)] == self._expected
 
 

@@ -25,9 +25,9 @@ def make_request(environ: Environ) -> Request:
     except KeyError:
         return Request(environ)
     if name is None or not (path.isascii() and root.isascii() and port.isdecimal() and len(port) < 6):
-        return Request(environ)  # there is more to do
+        return Request(environ)  # more is to be done
     request = Request.__new__(Request)
-    # One by one: an object that is given a dict takes longer.
+    # One by one: to set the whole dict takes longer.
     request.method = method.upper()
     request.scheme = scheme
     request.server = name, int(port)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 # ruff: noqa: SLF001 - see ``flask/patches.py``
-"""Response objects of what most views return: text, bytes, and what becomes JSON.
+"""Makes response objects from the usual results of views: text, bytes, and values that become JSON.
 
 Theory of operation. Flask makes a response in many steps: headers, the type of the content, the status and
-the length. For the same class with the same defaults all of it is the same but for the body and its length.
-So Flask makes one response, which is kept as a template, and later ones get a copy of what that has. A class
-of the application's own, or one whose methods are replaced, is left to Flask, and so is a JSON provider.
+the length. For the same class with the same defaults only the body and its length differ. So Flask makes one
+response, which is kept as a template, and later responses get copies of its attributes. Classes of the
+application, and classes with replaced methods, are left to Flask, and so are other JSON providers.
 
-``json.dumps`` makes two encoders for each call, one in Python and one in C. Here that in C alone is made, and
-kept.
+``json.dumps`` makes two encoders for each call, one in Python and one in C. Here only the one in C is made,
+and it is kept.
 """
 
 import json
@@ -25,25 +25,25 @@ from ashapp.bridge.flask.accelerators.originals import Originals
 
 __all__ = ["PLAIN", "RESPONSE_CLASSES", "Responses"]
 
-#: What most views return, and needs nothing done before Flask takes it.
+#: Types of results that need no preparation for Flask.
 PLAIN = frozenset({bytes, dict, list, str})
 
 
-#: What is not called.
+#: The methods that are not called.
 RESPONSE_CLASSES = (
     Originals(Response, "__init__ set_data", 0x064B4E29, "werkzeug.wrappers.response"),
     Originals(DefaultJSONProvider, "response dumps", 0xB4235C4D),
     Originals(Headers, "__init__", 0xCB905B72),
 )
-# Those of a provider, and of Python.
+# The methods of a provider, and of Python.
 _METHODS = frozenset({"response", "dumps"})
 _dumps, _encoder_class = json.dumps, json.JSONEncoder
 
-# What values that JSON does not know become, whether to escape, sort and be compact.
+# The default for other values, and whether to escape, to sort and to be compact.
 _Options = tuple[Any, bool, bool, bool]
 _SAMPLE: Any = {"é": [1, 1.5, None, True, {}], "a": "b"}
 
-# What a response object has.
+# The attributes of a response object.
 _FIELDS = {"headers", "response", "direct_passthrough", "_status", "_status_code", "_on_close"}
 
 
@@ -54,11 +54,11 @@ class Responses:
         self._app = app
         # By the type of the content and the defaults of the class.
         self._templates: dict[tuple[Any, ...], _Template | None] = {}
-        # Its options, and what encodes by them.
+        # Its options, and an encoder with them.
         self._encoder: tuple[_Options, Callable[[Any], bytes]] | None = None
 
     def make(self, value: Any) -> Response | None:
-        """Return the response for *value*, of any type, or None to leave it."""
+        """Return the response for *value*, of any type; None leaves it to Flask."""
         app = self._app
         if type(value) not in PLAIN or app.response_class is not Response:
             return None
@@ -80,7 +80,7 @@ class Responses:
         return None if template is None else template.respond(body)
 
     def _encoder_of(self, provider: Any) -> Callable[[Any], bytes] | None:
-        """Return what encodes as *provider* does, or None where that is not as Flask, and Python, has it."""
+        """Return an encoder that does as *provider*; None if that is not Flask's, with Python's ``json``."""
         is_own = type(provider) is DefaultJSONProvider and _METHODS.isdisjoint(vars(provider))
         if not is_own or json.dumps is not _dumps or json.JSONEncoder is not _encoder_class:
             return None
@@ -94,7 +94,7 @@ class Responses:
 
 
 class _Template:
-    """What responses of one type have in common: that of *made*, which Flask has made."""
+    """The common part of responses of one type, taken from *made*, which Flask has made."""
 
     def __init__(self, made: Response) -> None:
         self._content_type = "Content-Type", made.headers["Content-Type"]
@@ -103,7 +103,7 @@ class _Template:
     def respond(self, body: Any) -> Response:
         headers = Headers.__new__(Headers)
         headers._list = [self._content_type, ("Content-Length", str(len(body)))]
-        # One by one: an object that is given a dict takes longer.
+        # One by one: to set the whole dict takes longer.
         response = Response.__new__(Response)
         response.headers = headers
         response._status = self._status
@@ -115,7 +115,7 @@ class _Template:
 
 
 def _encoder(options: _Options) -> Callable[[Any], bytes]:
-    """Return what encodes by *options*, as Flask does by ``json.dumps``."""
+    """Return a function that encodes by *options*, as Flask does with ``json.dumps``."""
     default, ensure_ascii, sort_keys, is_compact = options
     made = json.JSONEncoder(
         default=default,
@@ -133,8 +133,8 @@ def _encoder(options: _Options) -> Callable[[Any], bytes]:
         return f"{made.encode(value)}\n".encode()
 
     def encode(value: Any) -> bytes:
-        # One that is used is not there for others, nor is one that has failed: its dict has the containers
-        # around the one that is encoded, to find circles.
+        # An encoder in use is not in ``spare``, and one that has failed does not return: its dict has the
+        # containers around the present one, to find circles.
         try:
             encoder = spare.pop()
         except IndexError:
@@ -145,13 +145,13 @@ def _encoder(options: _Options) -> Callable[[Any], bytes]:
 
     try:
         is_same = is_compact and encode(_SAMPLE) == encode_as_made(_SAMPLE)
-    except TypeError:  # what makes encoders in C takes something else, or is not there
+    except TypeError:  # the maker of encoders in C takes other arguments, or is not there
         is_same = False
     return encode if is_same else encode_as_made
 
 
 def _template(made: Response) -> _Template | None:
-    """Return the template for responses such as *made*, or None if that has something else."""
+    """Return the template for responses such as *made*, or None if that has other attributes."""
     names = [name for name, _ in made.headers]
     is_known = vars(made).keys() == _FIELDS and names == ["Content-Type", "Content-Length"]
     return _Template(made) if is_known else None

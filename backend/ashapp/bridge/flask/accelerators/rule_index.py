@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Werkzeug's matching of paths, at a cost that does not grow with the number of rules.
+"""Lets Werkzeug match paths at a cost that does not grow with the number of rules.
 
-Theory of operation. Werkzeug's matcher is a tree of states. The host and each part of a path, between its
-slashes, lead from one state to the next: by a dict where a rule has literal text there, else by a list of
-regular expressions, which are tried one after the other. Here that list offers, while a path is matched, only
-those expressions whose literal text at both ends is that of the part. All others can't match. So Werkzeug's
-own code does the matching, meets the same rules in the same order, and comes to the same result.
+Theory of operation. Werkzeug's matcher is a tree of states. The host, and each part of a path between
+slashes, lead from one state to the next: by a dict for literal text, else by a list of regular expressions,
+which are tried one after the other. Here, while a path is matched, that list only gives the expressions whose
+literal text at both ends is that of the part. All others can't match. So Werkzeug's own code does the
+matching, tries the same rules in the same order, and comes to the same result.
 
 A state that *n* transitions away from the root looks at part *n*. A path with repeated slashes is tried by
 Werkzeug a second time, with single ones, so an expression is offered if it fits in either way.
@@ -27,7 +27,7 @@ _Transition = tuple[RulePart, State]
 
 __all__ = ["RuleIndex", "index_of"]
 
-# A shorter list is gone through as quickly as it is looked up.
+# A shorter list is searched as quickly as an index.
 _FEW = 8
 # Python keeps 512 expressions compiled, and finds one by its text in less time than one that is compiled.
 _MOST_SHARED = 256
@@ -35,7 +35,7 @@ _parser: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - of Pyt
 
 
 class _Thread(threading.local):
-    # The parts of the path that is matched, and of that with single slashes if it has others.
+    # The parts of the present path; and of its form with single slashes, if that is different.
     paths: Sequence[list[str]] = ()
 
 
@@ -43,15 +43,15 @@ _thread = _Thread()
 
 
 class RuleIndex(StateMachineMatcher):
-    """A matcher that takes the place of *plain*, whose *rules* it has."""
+    """A matcher with the *rules* of *plain*, in its place."""
 
     def __init__(self, plain: StateMachineMatcher, rules: Iterable[Rule]) -> None:
         super().__init__(plain.merge_slashes)
         self._root = plain._root  # noqa: SLF001 - see ``flask/patches.py``
-        #: Rules that whoever matches has found before; they are forgotten when one is added.
+        #: Rules that were found by path (see ``matching``). They are forgotten when a rule is added.
         self.known: dict[Any, Rule] = {}
         self._is_needed = False
-        # The endpoints with a rule that other rules may redirect to, for its defaults.
+        # Endpoints with a rule to which others may redirect, for its defaults.
         self._defaulting: set[Any] = set()
         for rule in rules:
             self._note(rule)
@@ -113,8 +113,8 @@ class _Transitions(list[_Transition]):
     def __init__(self, transitions: list[_Transition], depth: int) -> None:
         super().__init__(transitions)
         self._depth = depth
-        # Those to try, and their positions, by whether the rest of a path is the target, the lengths of both
-        # ends, and both ends.
+        # The transitions to try, and their positions; by whether they take the rest of the path, the lengths
+        # of both ends, and both ends.
         fitting: dict[tuple[bool, int, int], dict[str, tuple[list[_Transition], list[int]]]] = {}
         contents = [_without_ends(part.content, *_ends(part.content)) for part, _ in transitions]
         prepare: Callable[[str], Any] = str if len(set(contents)) <= _MOST_SHARED else _compiled
@@ -155,9 +155,9 @@ class _Transitions(list[_Transition]):
 
 
 def _without_ends(pattern: str, start: str, end: str) -> str:
-    """Return an expression for what is known to have the literal text of *pattern* at both ends.
+    """Return an expression for parts that are known to have the literal text of *pattern* at both ends.
 
-    Rules with the same arguments share it, as far as lengths are the same.
+    Rules with the same arguments share it, if the lengths are the same.
     """
     before, after = re.escape(start), f"{re.escape(end)}\\Z"
     if start and pattern.startswith(before):
@@ -176,7 +176,7 @@ def _compiled(pattern: str) -> Any:
 
 @cache
 def _ends(pattern: str) -> tuple[str, str]:
-    """Return the literal text at the start and at the end of all that the whole of *pattern* matches."""
+    """Return the literal text at the start and at the end of each text that *pattern* matches."""
     try:
         items = list(_parser.parse(pattern))
     except re.error:
@@ -190,7 +190,7 @@ def _literal(items: list[Any]) -> str:
 
 
 def index_of(url_map: Map) -> RuleIndex | None:
-    """Return the index of *url_map*, made if need be, or None for a map that matches in its own way."""
+    """Return the index of *url_map*; make it if there is none. None for a map with a matcher of its own."""
     matcher: Any = url_map._matcher  # noqa: SLF001 - see ``flask/patches.py``
     if type(matcher) is StateMachineMatcher and type(url_map) is Map:
         url_map.update()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Flask's sessions in signed cookies, at little cost to a request that brings none and keeps none.
+"""Makes Flask's sessions in signed cookies cheap for requests that neither bring nor save one.
 
 Flask makes a serializer from the secret key for each request, before it looks for the cookie, and another one
-to save a session. Either takes a third of the time of a small view. Here one is kept for as long as what it
-was made of is the same, and where there is no cookie none is asked for. An interface of the application's
-own, or one that it has changed, is left to Flask.
+to save a session. Each takes a third of the time of a small view. Here a serializer is kept while its key and
+options stay the same, and without a cookie none is needed. An interface of the application's own, or one that
+it has changed, is left to Flask.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ from ashapp.bridge.messages.attributes import attribute_of
 __all__ = ["SESSION_CLASSES", "Sessions"]
 
 
-#: What is not called, or is called for another result.
+#: The methods that are not called, or that are replaced.
 SESSION_CLASSES = AllOriginals(
     Originals(
         SecureCookieSessionInterface,
@@ -42,11 +42,11 @@ class _Serializers:
 
     def __init__(self, interface: SecureCookieSessionInterface) -> None:
         self._interface = interface
-        # By application: what its serializer has been made of, and the serializer.
+        # By application: the key and options of its serializer, and the serializer.
         self._kept: WeakKeyDictionary[Flask, tuple[tuple[Any, ...], Any]] = WeakKeyDictionary()
 
     def get_signing_serializer(self, app: Flask) -> Any:
-        """Return what signs; see ``flask.sessions.SecureCookieSessionInterface``."""
+        """Return the serializer; see ``flask.sessions.SecureCookieSessionInterface``."""
         interface = self._interface
         key, fallbacks = app.secret_key, app.config.get("SECRET_KEY_FALLBACKS")
         make = SecureCookieSessionInterface.get_signing_serializer
@@ -69,7 +69,7 @@ class Sessions:
     def __init__(self, app: Flask) -> None:
         self._app = app
         interface: Any = app.session_interface
-        # What the interface has of its own, as long as nobody else has changed it.
+        # The attributes of the interface object, as long as no other code has changed it.
         self._replaced: dict[str, Any] = {}
         if type(interface) is SecureCookieSessionInterface:
             if not vars(interface):
@@ -93,7 +93,7 @@ class Sessions:
         return interface.make_null_session(self._app) if session is None else session
 
     def is_idle(self, session: SessionMixin | None) -> bool:
-        """Say whether Flask would do nothing to save *session*: neither used, nor changed, nor permanent."""
+        """Say whether Flask would not save *session*: it is neither used, nor changed, nor permanent."""
         if not self._is_own(self._app.session_interface):
             return False
         if type(session) is NullSession:
@@ -103,7 +103,7 @@ class Sessions:
         )
 
     def _is_own(self, interface: Any) -> bool:
-        """Say whether *interface* is the one that came with the application, and nobody has changed it."""
+        """Say whether *interface* is the application's first one, and unchanged."""
         return (
             interface is self._interface
             and vars(interface) == self._replaced

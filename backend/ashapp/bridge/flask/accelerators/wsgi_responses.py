@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # ruff: noqa: SLF001 - see ``flask/patches.py``
-"""A response object as a WSGI application, where it is whole and needs nothing done.
+"""Sends a response object that is whole without the steps that change nothing.
 
 ``Response.get_wsgi_response`` copies the headers, for it may change some of them, and wraps the body twice.
-Of a response with a length and one piece of bytes nothing is changed. The list of its headers will do then,
-and a list for the body, which closes the response as Werkzeug's iterator does. What serves async views needs
-no list for a response of Flask's own class: ``whole_response``.
+If the response has a length and its body is one piece of bytes, nothing is changed. Then the list of its
+headers is used as it is, and a list for the body, which closes the response as Werkzeug's iterator does. For
+responses of Flask's own class to async views even these lists are not needed: see ``whole_response``.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,9 +22,9 @@ from ashapp.bridge.messages.types import Environ
 __all__ = ["REPLACED", "get_wsgi_response", "responses_hold", "whole_response"]
 
 _MODULE = "werkzeug.wrappers.response"
-#: What ``get_wsgi_response`` takes the place of.
+#: The method that ``get_wsgi_response`` replaces.
 REPLACED = Originals(Response, "get_wsgi_response", 0x4D8A7AAE)
-# What it leaves out, and what ``whole_response`` leaves out besides.
+# The methods that it leaves out, and those that ``whole_response`` leaves out besides.
 _LEFT_OUT = Originals(flask.Response, "get_wsgi_headers get_app_iter iter_encoded close", 0x26E1FC34, _MODULE)
 _CLASS = AllOriginals(
     _LEFT_OUT,
@@ -62,12 +62,12 @@ def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes]
 
 
 def responses_hold() -> bool:
-    """Say whether Flask's responses have all that ``whole_response`` leaves out."""
+    """Say whether all methods that ``whole_response`` leaves out are unchanged in Flask's responses."""
     return flask.Response.get_wsgi_response is get_wsgi_response and _CLASS.still_hold()
 
 
 def whole_response(response: Response, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes] | None:
-    """Return status, headers and body of *response* if they go out as they are, and no function follows.
+    """Return status, headers and body of *response* if they are sent as they are, and no function follows.
 
     Only where ``responses_hold``.
     """
