@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from ashapp.api.live import Live, duration, rate
+from ashapp.api.live import Live
 from ashapp.testing import AsyncClient
 from tests.support.problem_details import assert_problem
 
@@ -45,29 +45,6 @@ class Looks:
 def live(app: Flask) -> Live:
     found: Live = app.extensions["ashapp.live"]
     return found
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (0.001, "0.1"), (0.25, "0.2"), (9.94, "9.9"), (10, "10"), (1234.5, "1,234")],
-)
-def test_a_rate_is_short(value: float, text: str) -> None:
-    assert rate(value) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.9, "0 s"),
-        (59, "59 s"),
-        (60, "1 min 0 s"),
-        (3725, "1 h 2 min"),
-        (86400, "1 d 0 h"),
-        (93780, "1 d 2 h"),
-    ],
-)
-def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_the_figures_are_there_for_a_reader(live: Live) -> None:

@@ -1,20 +1,6 @@
 # SPDX-License-Identifier: MIT
-import pytest
 
-from ashapp.api.plot import bands, scale
-
-
-@pytest.mark.parametrize(
-    ("most", "top"),
-    [(0, 1), (0.2, 1), (1, 1), (1.1, 2), (3, 5), (5, 5), (7, 10), (10, 10), (11, 20), (4001, 5000)],
-)
-def test_the_plot_ends_at_a_round_number(most: float, top: float) -> None:
-    assert scale([(0, {}), (1, {"loop": most / 2, "thread": most / 2})]) == top
-
-
-def test_without_two_samples_nothing_is_drawn() -> None:
-    assert scale([]) == 1
-    assert bands([], ["loop"]) == bands([(5, {"loop": 1})], ["loop"]) == {}
+from ashapp.api.plot import bands
 
 
 def test_a_band_lies_on_the_one_below_and_ends_at_the_right() -> None:

@@ -18,7 +18,7 @@ from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Environ, Message, StartResponse
 from tests.support.applications import wsgi
 from tests.support.asgi import lifespan
-from tests.support.client import Connection, fetch
+from tests.support.client import HANDSHAKE, Connection, fetch
 from tests.support.flask import begin
 from tests.support.server import serving
 from tests.support.waiting import PATIENCE, until, until_set
@@ -330,14 +330,6 @@ def test_what_is_opened_at_startup_is_used_by_views(loop: str) -> None:
         assert calls == ["opened"]
     assert calls == ["opened", "down", "closed"]
     assert opened["task"].cancelled()
-
-
-HANDSHAKE = [
-    ("Connection", "Upgrade"),
-    ("Upgrade", "websocket"),
-    ("Sec-WebSocket-Version", "13"),
-    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-]
 
 
 @pytest.mark.parametrize("http", ["httptools", "h11"])

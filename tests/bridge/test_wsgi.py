@@ -19,7 +19,6 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from ashapp.bridge import FlaskToAsgi, WsgiToAsgi
 from ashapp.bridge.messages.types import Environ, Scope, StartResponse
-from ashapp.bridge.options import DEFAULT_THREADS
 from ashapp.bridge.request.uploads.input_stream import InputStream
 from tests.support.asgi import Client, fetch, http_scope
 from tests.support.waiting import PATIENCE, eventually
@@ -48,12 +47,6 @@ def test_it_stands_in_for_asgirefs() -> None:
 def test_an_application_can_be_called(application: Any) -> None:
     with pytest.raises(TypeError, match="which can't be called"):
         WsgiToAsgi(application)
-
-
-def test_there_is_a_thread_at_least() -> None:
-    with pytest.raises(ValueError, match="expected 1 or more"):
-        WsgiToAsgi(echo, threads=0)
-    assert WsgiToAsgi(echo).threads.size == DEFAULT_THREADS
 
 
 @pytest.mark.parametrize("threads", [1, 2])

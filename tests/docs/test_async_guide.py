@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import flask
 import httpx
 import pytest
 
@@ -106,51 +105,7 @@ def test_a_startup_that_fails_stops_the_worker(guide: Page, tmp_path: Path) -> N
 # -- what runs where
 
 
-def test_a_nonblocking_hook_runs_on_the_loop(run: Run) -> None:
-    journal = Journal()
-
-    class Clock:
-        @staticmethod
-        def perf_counter() -> int:
-            journal.note("hook")
-            return 1
-
-    shop = run("What runs where", {"import time\n": ""}, time=Clock)
-
-    @shop.app.get("/view")
-    async def view() -> str:
-        return str(flask.g.started)
-
-    with serving(FlaskToAsgi(shop.app)) as address:
-        assert fetch(address, "/view").body == b"1"
-    assert journal["hook"].on_loop
-
-
 # -- what blocks
-
-
-def test_sync_code_on_threads(run: Run) -> None:
-    journal = Journal()
-
-    def query() -> list[str]:
-        journal.note("query", flask.request.path)
-        return ["row"]
-
-    def render(rows: list[str]) -> str:
-        journal.note("render", flask.request.path)
-        return ", ".join(rows)
-
-    shop = run("Don't block the loop", query=query, render=render)
-
-    @shop.app.teardown_request
-    def teardown(error: BaseException | None) -> None:
-        journal.note("teardown")
-
-    with serving(FlaskToAsgi(shop.app)) as address:
-        assert fetch(address, "/report").body == b"row"
-    assert journal["query"].value == journal["render"].value == "/report"
-    assert journal["query"].thread == journal["teardown"].thread != journal["render"].thread
-    assert not journal["render"].on_loop
 
 
 def test_a_marked_view_may_block(run: Run) -> None:

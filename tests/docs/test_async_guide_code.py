@@ -10,8 +10,6 @@ from typing import Any
 import flask
 import httpx
 import pytest
-import sqlalchemy
-from sqlalchemy.orm import scoped_session, sessionmaker
 
 from ashapp import FlaskToAsgi
 from ashapp.server.introspection.routes import list_routes
@@ -114,29 +112,6 @@ def database(tmp_path: Path) -> Path:
         connection.execute("INSERT INTO supplier VALUES ('tea'), ('coffee')")
     connection.close()
     return path
-
-
-def test_a_sync_session_is_used_and_removed_on_the_lane(run: Run, database: Path) -> None:
-    engine, journal = sqlalchemy.create_engine(f"sqlite:///{database}"), Journal()
-    session = scoped_session(sessionmaker(engine))
-
-    def list_customers() -> list[str]:
-        journal.note("query")
-        return list(session.scalars(sqlalchemy.text("SELECT name FROM supplier ORDER BY name")))
-
-    shop = run(DATABASES, list_customers=list_customers)
-    del vars(shop.app)["lifespan"]
-
-    @shop.app.teardown_appcontext
-    def remove(error: BaseException | None) -> None:
-        journal.note("remove", session.registry.has())
-        session.remove()
-
-    with serving(FlaskToAsgi(shop.app)) as address:
-        assert fetch(address, "/customers").body == b'["coffee","tea"]\n'
-    engine.dispose()
-    assert journal["query"].thread == journal["remove"].thread
-    assert journal["remove"].value is True
 
 
 def test_an_engine_for_the_loop(run: Run, database: Path) -> None:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from ashapp import FlaskToAsgi
@@ -36,15 +35,6 @@ def test_events_are_sent_at_once_and_end_with_the_client(
         chunks = connection.receive_chunks()
         assert [next(chunks) for _ in range(3)] == [b"data: tock %d\n\n" % number for number in range(3)]
     until(lambda: "nobody listens any more" in caplog.text)
-
-
-async def test_streams_hold_no_thread(streams: tuple[str, int]) -> None:
-    before = set(threading.enumerate())
-    async with httpx.AsyncClient(base_url=f"http://{streams[0]}:{streams[1]}") as client:
-        for _ in range(5):
-            response = await client.send(client.build_request("GET", "/ticks"), stream=True)
-            assert await anext(response.aiter_text()) == "data: tick 0\n\n"
-        assert set(threading.enumerate()) <= before
 
 
 def test_a_client_that_comes_back_goes_on(run: Run) -> None:
@@ -83,53 +73,11 @@ class Broker:
             self.journal.note("left")
 
 
-def test_a_client_that_goes_away_cancels_the_view_and_teardown_runs(run: Run) -> None:
-    broker = Broker()
-    shop = run(AWAY, {"timeout(2)": "timeout(None)"}, ask_the_broker=broker)
-
-    @shop.app.teardown_request
-    def teardown(error: BaseException | None) -> None:
-        broker.journal.note("teardown", error)
-
-    with serving(shop.asgi_app) as address:
-        connection = Connection(address)
-        connection.send_request("GET", "/quote")
-        until(lambda: "asked" in broker.journal)
-        connection.close()
-        until(lambda: "teardown" in broker.journal)
-    assert broker.journal.names == ["asked", "left", "teardown"]
-    assert isinstance(broker.journal["teardown"].value, asyncio.CancelledError)
-
-
 def test_a_limit_for_one_wait(run: Run) -> None:
     shop = run(AWAY, {"timeout(2)": "timeout(0.05)"}, ask_the_broker=Broker())
     with serving(shop.asgi_app) as address:
         response = fetch(address, "/quote")
     assert (response.status, response.body) == (503, b'{"error":"the broker takes too long"}\n')
-
-
-def test_a_limit_for_all_requests(run: Run) -> None:
-    broker = Broker()
-    shop = run(
-        AWAY,
-        {"timeout(2)": "timeout(None)", "request_timeout=30": "request_timeout=0.3"},
-        ask_the_broker=broker,
-    )
-    release = threading.Event()
-
-    @shop.app.get("/sync")
-    def sync() -> str:
-        release.wait(PATIENCE)
-        broker.journal.note("end of the sync view")
-        return ""
-
-    with serving(shop.asgi_app) as address:
-        assert fetch(address, "/quote").status == 504
-        assert broker.journal.names == ["asked", "left"]
-        assert fetch(address, "/sync").status == 504
-        assert "end of the sync view" not in broker.journal
-        release.set()
-        until(lambda: "end of the sync view" in broker.journal)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The reference API, as ``ashapp serve`` serves it; what each endpoint answers is in ``tests/api``."""
 
-import hashlib
 import os
 import re
 import signal
@@ -28,9 +27,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         assert "Traceback" not in server.stderr
 
 
-EVERY_BYTE = bytes(range(256))
-
-
 def test_the_card_leads_to_every_endpoint(client: httpx.Client) -> None:
     for endpoint in client.get("/").json()["endpoints"]:
         method = endpoint["methods"][0]
@@ -48,30 +44,6 @@ def test_every_status_is_answered_on_one_connection(address: Address) -> None:
             assert response.status == code
             assert bool(response.body) is (code not in {204, 205, 304})
             assert (response.head.one("content-length") is None) is (code in {204, 304})
-
-
-@pytest.mark.parametrize("content", [b"", b"x", EVERY_BYTE * 5000])
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_arrives_as_it_was_sent(client: httpx.Client, content: bytes, *, chunked: bool) -> None:
-    sent = iter([content[:100], content[100:]]) if chunked else content
-    response = client.put("/upload", content=sent, headers={"Content-Type": "a/b"})
-    digest = hashlib.sha256(content).hexdigest()
-    assert response.json() == {"size": len(content), "sha256": digest, "content_type": "a/b"}
-
-
-@pytest.mark.parametrize("path", ["/upload", "/echo"])
-@pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
-def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(
-    address: Address, path: str, expect: str
-) -> None:
-    with Connection(address) as connection:
-        connection.send(
-            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2 << 30}\r\n{expect}\r\n".encode()
-        )
-        # The first answer: no "100 Continue" before it.
-        response = connection.receive()
-        assert response.status == 413
-        assert response.head.one("content-type") == "application/problem+json"
 
 
 GET = b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -9,13 +9,9 @@ import pytest
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side
 
-from tests.support.client import Address
+from tests.support.client import Address, handshake
 from tests.support.process import ServerProcess, serving
 
-_HANDSHAKE = (
-    "GET {} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 _MASK = bytes(4)
 
 Echo = tuple[Opcode, bytes]
@@ -179,7 +175,7 @@ def exchange(address: Address, path: str, case: Case) -> tuple[list[Echo], int |
     reader = Protocol(Side.CLIENT, max_size=None)
     echoes: list[Echo] = []
     with socket.create_connection(address, timeout=20) as client:
-        client.sendall(_HANDSHAKE.format(path).encode())
+        client.sendall(handshake(path))
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += client.recv(1)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 __all__ = [
+    "HANDSHAKE",
     "Address",
     "Connection",
     "Head",
@@ -22,10 +23,25 @@ __all__ = [
     "fetch",
     "fetch_all",
     "hammer",
+    "handshake",
 ]
 
 Address = tuple[str, int]
 Fields = Iterable[tuple[str, str]]
+
+#: What asks for a WebSocket, beside the host.
+HANDSHAKE = (
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ("Sec-WebSocket-Version", "13"),
+)
+
+
+def handshake(path: str = "/") -> bytes:
+    """Return a request for a WebSocket."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in HANDSHAKE)
+    return f"GET {path} HTTP/1.1\r\nHost: shop\r\n{fields}\r\n".encode()
 
 
 class TruncatedResponse(Exception):  # noqa: N818 - what the client sees, not a fault of the client

@@ -57,14 +57,6 @@ def is_refused(client: Client, reason: str) -> bool:
     )
 
 
-@pytest.mark.parametrize(
-    ("option", "bound"), [("limit_in_flight", 0), ("limit_queue", 0), ("limit_queue", -1)]
-)
-def test_a_bound_is_positive(shop: Shop, option: str, bound: int) -> None:
-    with pytest.raises(ValueError, match=f"{option} is {bound}: expected 1 or more, or None for no bound"):
-        FlaskToAsgi(shop.flask, **{option: bound})  # type: ignore[arg-type]
-
-
 async def test_it_is_saturated_while_all_threads_are_stuck(shop: Shop) -> None:
     bridge = FlaskToAsgi(shop.flask, threads=2)
     requests = [begin(bridge, b"/sync", Client())]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from ashapp import FlaskToAsgi
-from tests.support.flask import accelerated_release, until
+from tests.support.flask import until
 
 STAGES = ("preprocess_request", "do_teardown_request", "do_teardown_appcontext")
 # What is made quicker in other ways.
@@ -33,36 +33,6 @@ def add_view(app: flask.Flask, *, is_async: bool) -> flask.Flask:
 
     app.add_url_rule("/", view_func=on_loop if is_async else lambda: "view", endpoint="view")
     return app
-
-
-@accelerated_release
-@pytest.mark.parametrize("is_async", [False, True])
-async def test_flasks_own_stages_are_skipped_where_they_have_nothing_to_do(
-    monkeypatch: pytest.MonkeyPatch, *, is_async: bool
-) -> None:
-    called: list[str] = []
-    app = add_view(flask.Flask(__name__), is_async=is_async)
-    assert await answer(app) == "view"  # Flask's own code dispatches the first request
-    monkeypatch.setattr(app, "before_request_funcs", Noting(called))
-    monkeypatch.setattr(app, "teardown_request_funcs", Noting(called))
-    assert await answer(app) == "view"
-    assert called == ["asked whether there are any"] * 2
-
-
-class Noting(dict[Any, Any]):
-    """A dict without items that tells when somebody looks for more than that."""
-
-    def __init__(self, called: list[str]) -> None:
-        super().__init__()
-        self.called = called
-
-    def __bool__(self) -> bool:
-        self.called.append("asked whether there are any")
-        return False
-
-    def __contains__(self, key: object) -> bool:
-        self.called.append(f"asked for {key}")
-        return False
 
 
 def before(app: flask.Flask, seen: list[str]) -> None:
@@ -116,18 +86,6 @@ async def test_a_stage_that_is_replaced_is_called(
         monkeypatch.setattr(flask.Flask, stage, replacement)
     assert await answer(app) == "view"
     assert seen == [stage]
-
-
-async def test_a_tool_that_patches_flask_after_the_bridge_is_made_takes_the_long_way(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    app = add_view(flask.Flask(__name__), is_async=False)
-    FlaskToAsgi(app)
-    called: list[str] = []
-    monkeypatch.setattr(app, "before_request_funcs", Noting(called))
-    monkeypatch.setattr(flask.Flask, "preprocess_request", lambda _self: None)
-    assert await answer(app) == "view"
-    assert "asked for None" in called, "the method that was there is called, not skipped"
 
 
 # What tracing tools do before the application is imported: with the names and the docstring of the original.

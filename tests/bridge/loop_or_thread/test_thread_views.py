@@ -133,17 +133,6 @@ async def test_what_blocks_in_it_holds_up_nobody(way: str) -> None:
     assert app.extensions["ashapp"].placement.of(endpoint) == Place(False, reason, own_loop=True)  # noqa: FBT003 - as its field
 
 
-@pytest.mark.parametrize("place", ["threads", "", 1])
-def test_there_are_two_places(place: Any) -> None:
-    app = flask.Flask(__name__)
-    expected = f"ASHAPP_ASYNC_VIEWS is {place!r}: expected 'loop' or 'thread'"
-    with pytest.raises(ValueError, match=expected):
-        FlaskToAsgi(app, async_views=place)
-    app.config[ASYNC_VIEWS] = place
-    with pytest.raises(ValueError, match=expected):
-        FlaskToAsgi(app)
-
-
 async def test_an_option_counts_for_more_than_the_config() -> None:
     app = flask.Flask(__name__)
     app.config[ASYNC_VIEWS] = "thread"

@@ -281,10 +281,3 @@ def test_of_blueprints_their_own_hooks_and_methods_count(folder: Path) -> None:
         app.register_blueprint(part, url_prefix=f"/{part.name}")
     assert endpoints_on_loop(app) == {"plain.static"}
     assert Placement(app).of("static") == Place(on_loop=False, reason="OwnFiles overrides send_static_file")
-
-
-def test_another_word_in_the_config_is_refused() -> None:
-    app = flask.Flask("shop")
-    app.config["ASHAPP_STATIC_FILES"] = "nowhere"
-    with pytest.raises(ValueError, match="'nowhere': expected 'loop' or 'thread'"):
-        FlaskToAsgi(app)

@@ -8,6 +8,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from ashapp.bridge import FlaskToAsgi
+from ashapp.server.protocols.websocket_protocol import WebSocketProtocol
 from tests.support.client import Address
 from tests.support.server import SharedServer
 
@@ -18,7 +19,7 @@ Open = Callable[..., ClientConnection]
 @pytest.fixture(scope="session")
 def _websocket_server() -> Iterator[SharedServer]:
     server = SharedServer()
-    with server.running(("httptools", "uvloop"), ws="auto"):
+    with server.running(("httptools", "uvloop"), ws=WebSocketProtocol):
         yield server
 
 

@@ -62,12 +62,6 @@ def test_one_too_many_is_denied(app: flask.Flask, options: dict[str, Any], path:
             until(lambda: bridge.websockets.open == bridge.websockets.on_threads == 0)
 
 
-@pytest.mark.parametrize("option", ["limit_websockets", "websocket_threads"])
-def test_a_bound_is_positive(app: flask.Flask, option: str) -> None:
-    with pytest.raises(ValueError, match=f"{option} is 0: expected 1 or more"):
-        FlaskToAsgi(app, **{option: 0})  # type: ignore[arg-type]
-
-
 def test_many_websockets_leave_the_threads_to_requests(app: flask.Flask) -> None:
     bridge = FlaskToAsgi(app, threads=2)
     with serving(bridge, ws="auto") as address, ExitStack() as stack:

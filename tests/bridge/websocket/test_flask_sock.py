@@ -20,17 +20,10 @@ from websockets.sync.client import connect
 
 from ashapp import FlaskToAsgi, nonblocking, websocket
 from tests.bridge.websocket.conftest import Open
-from tests.support.client import Address, Fields, fetch
+from tests.support.client import HANDSHAKE, Address, Fields, fetch
 from tests.support.journal import Journal
 from tests.support.server import serving
 from tests.support.waiting import until
-
-HANDSHAKE = (
-    ("Connection", "Upgrade"),
-    ("Upgrade", "websocket"),
-    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ("Sec-WebSocket-Version", "13"),
-)
 
 #: Who reads, as the application has it or as the bridge does; and a handler that is on the loop, too.
 CLASSES: dict[str, dict[str, Any]] = {
@@ -99,7 +92,7 @@ def test_the_subprotocol_is_agreed_on_by_the_library(open_websocket: Open) -> No
     [
         (lambda client: client.close(1000), (1000, "")),
         (lambda client: client.close(4001, "bye"), (4001, "bye")),
-        (lambda client: client.socket.close(), (1005, "")),
+        (lambda client: client.socket.close(), (1005, "")),  # so the library calls it
     ],
     ids=["plain", "code and reason", "vanished"],
 )

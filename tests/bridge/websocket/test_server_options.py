@@ -11,7 +11,9 @@ from flask_sock import Sock
 from websockets.sync.client import connect
 
 from ashapp import BlockingWebSocket, FlaskToAsgi, WebSocket, WebSocketClosed, nonblocking, websocket
+from ashapp.server.protocols.websocket_protocol import WebSocketProtocol
 from tests.bridge.websocket.test_flask_sock import ending
+from tests.support.client import handshake
 from tests.support.journal import Journal
 from tests.support.server import serving
 from tests.support.waiting import until
@@ -51,20 +53,18 @@ def _handlers(app: flask.Flask, journal: Journal) -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_a_peer_that_answers_no_ping_is_noticed(app: flask.Flask, journal: Journal, path: str) -> None:
     options: dict[str, Any] = {"ws_ping_interval": 0.2, "ws_ping_timeout": 0.2}
-    with serving(FlaskToAsgi(app), ws="auto", **options) as address, socket.socket() as client:
+    with serving(FlaskToAsgi(app), ws=WebSocketProtocol, **options) as address, socket.socket() as client:
         client.connect(address)
-        client.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
+        client.sendall(handshake(path))
         until(lambda: len(journal.entries) == 1)
-    assert [entry.value for entry in journal.entries] == [1005], "so uvicorn calls it"
+    code = 1006 if path in {"/native", "/sync"} else 1005  # so the library calls it
+    assert [entry.value for entry in journal.entries] == [code]
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_message_that_is_too_long_ends_it(app: flask.Flask, journal: Journal, path: str) -> None:
     with (
-        serving(FlaskToAsgi(app), ws="auto", ws_max_size=1000) as (host, port),
+        serving(FlaskToAsgi(app), ws=WebSocketProtocol, ws_max_size=1000) as (host, port),
         connect(f"ws://{host}:{port}{path}", proxy=None) as client,
     ):
         client.send(b"x" * 1001)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 import json
 import re
-from itertools import combinations
-from typing import Any
 
 from tests.manifests.objects import Objects
 from tests.manifests.observability.exported import FOREIGN, TARGET_LABELS
@@ -66,21 +64,6 @@ def test_every_panel_says_what_it_shows_in_which_unit() -> None:
         assert panel["description"].endswith(".")
         assert panel["fieldConfig"]["defaults"]["unit"]
         assert {target["datasource"]["uid"] for target in panel["targets"]} == {"${datasource}"}
-
-
-def test_no_panel_covers_another() -> None:
-    identifiers = [panel["id"] for panel in DASHBOARD["panels"]]
-    assert len(set(identifiers)) == len(identifiers)
-    for one, other in combinations(DASHBOARD["panels"], 2):
-        assert not overlap(one["gridPos"], other["gridPos"]), (one["title"], other["title"])
-    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in DASHBOARD["panels"])
-
-
-def overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return all(
-        one[start] < other[start] + other[size] and other[start] < one[start] + one[size]
-        for start, size in (("x", "w"), ("y", "h"))
-    )
 
 
 def test_grafana_finds_it_in_a_config_map() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from ashapp.server.assembly.log_config import access_logs, keep_loggers, logging_options
 from ashapp.server.settings.loading import load
+from tests.support.client import HANDSHAKE
 from tests.support.process import serving
 
 SHOP = """
@@ -162,16 +163,10 @@ def test_what_uvicorn_logs_of_requests_has_no_query_string(
     folder: Path, flags: list[str], lines: int
 ) -> None:
     (folder / "log.json").write_text(json.dumps(LOGGING))
-    handshake = {
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-        "Cookie": "session=secret",
-    }
+    asked = {**dict(HANDSHAKE), "Cookie": "session=secret"}
     with serving(["shop", *flags], cwd=folder) as server:
         assert get(f"{server.base_url}/sync/7?token=secret").status_code == 200
-        assert get(f"{server.base_url}/socket?token=secret", **handshake).status_code == 404
+        assert get(f"{server.base_url}/socket?token=secret", **asked).status_code == 404
         assert server.stop() == 0
         told = server.stderr
     assert "secret" not in told

@@ -191,11 +191,6 @@ def test_the_settings_are_listed_as_a_file_with_the_source_of_each(
     assert first == again
 
 
-def test_the_exit_code_is_that_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "run", lambda settings: 3)
-    assert invoke("serve").exit_code == 3
-
-
 @pytest.mark.parametrize(
     ("args", "variable", "port"),
     [([], "", 5000), ([], "a", 81), (["--env-file", "b"], "", 82), (["--env-file", "b"], "a", 82)],

@@ -4,20 +4,18 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from ashapp.bridge.messages.types import Receive, Scope, Send
-from ashapp.observe.observation import INFO
 from ashapp.observe.observer import Observer
 from ashapp.server.fault_injection import effects
 from ashapp.server.fault_injection.board import FaultBoard
 from ashapp.server.fault_injection.fault import Block, Cpu, Crash, Error, Fault, Latency, Memory, Unready
 from ashapp.server.fault_injection.injector import Injector
-from tests.support.asgi import Client, fetch, http_scope
+from tests.support.asgi import Client, fetch
 from tests.support.waiting import eventually
 
 
@@ -85,20 +83,6 @@ async def test_requests_are_late_and_may_then_fail() -> None:
         made.ask(Error())
         assert (await made.get()).status == 500
         assert made.count("latency") == 2
-
-
-async def test_a_request_that_begins_without_a_task_has_one_where_a_fault_says_so() -> None:
-    async with service() as made:
-        made.injector._app = SimpleNamespace(begin=lambda exchange: None)  # type: ignore[assignment]
-        client = Client()
-        scope = {**http_scope(), INFO: SimpleNamespace(place=None, route=None)}
-        exchange: Any = SimpleNamespace(scope=scope, receive=client.receive, send=client.send)
-        assert made.injector.begin(exchange) is None
-        made.ask(Error())
-        rest = made.injector.begin(exchange)
-        assert rest is not None
-        await rest
-        assert client.status == 500
 
 
 async def test_the_handshake_of_a_websocket_is_denied() -> None:

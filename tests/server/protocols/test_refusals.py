@@ -12,7 +12,7 @@ import pytest
 
 from ashapp.server.protocols import limits
 from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
-from tests.support.client import Address, Connection, Response, TruncatedResponse, chunk, fetch
+from tests.support.client import HANDSHAKE, Address, Connection, Response, TruncatedResponse, chunk, fetch
 from tests.support.network.tls import make_certificate, needs_openssl
 from tests.support.server import Combination
 from tests.support.waiting import PATIENCE, until
@@ -346,14 +346,6 @@ def test_what_is_wrong_is_told_by_tls_too(
     assert b"connection: close\r\n" in received
 
 
-WEBSOCKET = [
-    ("Upgrade", "websocket"),
-    ("Connection", "Upgrade"),
-    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ("Sec-WebSocket-Version", "13"),
-]
-
-
 def test_a_request_may_be_for_a_websocket(serve: ServeLimited) -> None:
     async def accept(scope, receive, send):  # type: ignore[no-untyped-def]
         await receive()
@@ -362,14 +354,14 @@ def test_a_request_may_be_for_a_websocket(serve: ServeLimited) -> None:
 
     address = serve(accept, ws="websockets-sansio", head_seconds=0.1, keep_alive=0)
     with Connection(address) as connection:
-        connection.send_request("GET", "/", WEBSOCKET)
+        connection.send_request("GET", "/", HANDSHAKE)
         assert connection.receive_head().status == 101
         with pytest.raises(TimeoutError):
             connection.wait_for_close(0.5)
     assert fetch(address, "/", fields=[("A", "b" * 70_000)]).status == 431
     # More than the library takes, which uvicorn would leave without an answer.
     with Connection(address) as connection:
-        connection.send_request("GET", "/", [*WEBSOCKET, ("Cookie", "x" * 10_000)])
+        connection.send_request("GET", "/", [*HANDSHAKE, ("Cookie", "x" * 10_000)])
         assert connection.receive().status in {400, 431}
         assert connection.is_closed()
 
@@ -390,6 +382,6 @@ def test_who_does_not_read_from_a_websocket_is_cut_off(serve: ServeLimited) -> N
     with Connection(
         serve(flood, ws="websockets-sansio", send_seconds=0.4), receive_buffer=4096
     ) as connection:
-        connection.send_request("GET", "/", WEBSOCKET)
+        connection.send_request("GET", "/", HANDSHAKE)
         assert connection.receive_head().status == 101
         assert ended.wait(PATIENCE)

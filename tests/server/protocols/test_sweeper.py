@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: MIT
 import asyncio
-import math
 import time
-from typing import Any
 
 import pytest
 
-from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.protocols.sweeper import Sweeper
 from tests.support.waiting import PATIENCE
 
@@ -35,18 +32,6 @@ class Connection:
         await asyncio.wait_for(self.looked.wait(), PATIENCE)
 
 
-async def test_only_a_portion_is_looked_at_in_one_go() -> None:
-    loop = asyncio.get_running_loop()
-    sweeper = Sweeper(loop, 0.05)
-    connections = [Connection() for _ in range(200)]
-    for connection in connections:
-        sweeper.add(connection)
-    waiting = [loop.create_task(connection.wait()) for connection in connections]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    assert sum(connection.seconds > 0 for connection in connections) < 100
-    await asyncio.gather(*waiting)
-
-
 async def test_a_loop_that_was_blocked_takes_it_for_one_interval() -> None:
     sweeper = Sweeper(asyncio.get_running_loop(), 0.01)
     connection = Connection()
@@ -65,21 +50,3 @@ async def test_a_connection_that_fails_does_not_harm_the_others(caplog: pytest.L
     await good.wait()
     assert (bad.aborted, bad.seconds, good.aborted) == (True, 0.01, False)
     assert caplog.messages == ["A connection could not be looked after: aborted"]
-
-
-NEVER = {"head_seconds": math.inf, "body_seconds": math.inf, "send_seconds": math.inf}
-
-
-@pytest.mark.parametrize(
-    ("times", "interval"),
-    [
-        ({}, 1),
-        (NEVER, 1),
-        ({**NEVER, "send_seconds": 2}, 0.5),
-        ({"body_seconds": 0.4}, 0.1),
-        ({"stream_seconds": 0.8}, 0.2),
-        ({"head_seconds": 0.1}, 0.05),
-    ],
-)
-def test_a_look_is_taken_often_enough_for_the_shortest_time(times: dict[str, Any], interval: float) -> None:
-    assert ConnectionLimits(**times).interval == interval

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 import asyncio
-import math
 import threading
 import time
 
@@ -8,7 +7,7 @@ import pytest
 
 from ashapp.server.protocols import turns
 from ashapp.server.protocols.connection import LimitedProtocol
-from ashapp.server.protocols.turns import Backlog, Turns
+from ashapp.server.protocols.turns import Turns
 from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST
 from tests.support.client import Connection, chunk
@@ -38,15 +37,6 @@ class Waiting:
 
     def abort(self) -> None:
         self.journal.append("aborted")
-
-
-def test_pieces_grow_while_they_are_quick_and_shrink_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    backlog = Backlog(bytes(5000))
-    sizes: list[int] = []
-    for quick in (math.inf, math.inf, 0, 0, 0):
-        monkeypatch.setattr(turns, "_QUICK", quick)
-        backlog.pass_on(lambda piece: sizes.append(len(piece)))
-    assert sizes == [512, 1024, 2048, 1024, 392]
 
 
 async def test_each_has_its_turn_and_the_loop_goes_on_between_rounds(

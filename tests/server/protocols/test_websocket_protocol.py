@@ -3,7 +3,6 @@
 
 import asyncio
 import itertools
-import os
 import socket
 import threading
 import time
@@ -11,23 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from uvicorn.protocols.utils import ClientDisconnected
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import Close, CloseCode, Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from ashapp.observe.observer import Observer
 from ashapp.server.protocols.websocket_protocol import WebSocketProtocol
-from tests.support.client import Address, Connection
+from tests.support.client import Address, Connection, handshake
 from tests.support.server import serving
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from ashapp.observe.observation import Observation
-
-HANDSHAKE = (
-    b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 
 BOTH = pytest.mark.parametrize("ws", [WebSocketProtocol, "websockets-sansio"], ids=["ours", "theirs"])
 
@@ -99,22 +92,6 @@ def test_a_client_that_vanishes_has_gone_with_1006(wait_for_the_end: Any, codes:
     assert codes == [1006, 1005]
 
 
-@pytest.mark.parametrize(("data", "code"), [(Close(4000, "bye").serialize(), 4000), (b"", 1005)])
-def test_a_client_may_close_between_fragments(
-    wait_for_the_end: Any, codes: list[int], data: bytes, code: int
-) -> None:
-    with (
-        serving(wait_for_the_end, ws=WebSocketProtocol, lifespan="off") as address,
-        opened(address) as client,
-    ):
-        ping, begin = Frame(Opcode.PING, b"?"), Frame(Opcode.TEXT, b"a", fin=False)
-        write(client, ping, begin, Frame(Opcode.CLOSE, data))
-        with pytest.raises(ConnectionClosed) as raised:
-            client.recv(5)
-        assert raised.value.rcvd is not None
-        assert (raised.value.rcvd.code, codes) == (code, [code])
-
-
 def test_a_client_may_answer_a_close_between_fragments(caplog: pytest.LogCaptureFixture) -> None:
     async def close(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -123,7 +100,7 @@ def test_a_client_may_answer_a_close_between_fragments(caplog: pytest.LogCapture
         await send({"type": "websocket.close", "code": 4000, "reason": ""})
 
     with serving(close, ws=WebSocketProtocol, lifespan="off") as address, Connection(address) as client:
-        client.send(HANDSHAKE)
+        client.send(handshake())
         assert client.receive_head().status == 101
         client.send(Frame(Opcode.TEXT, b"a").serialize(mask=True))
         assert client.receive_bytes(4) == b"\x88\x02\x0f\xa0"
@@ -142,7 +119,7 @@ def test_what_comes_before_the_answer_is_refused(caplog: pytest.LogCaptureFixtur
         codes.append((await receive())["code"])
 
     with serving(wait, ws=WebSocketProtocol, lifespan="off") as address, Connection(address) as client:
-        client.send(HANDSHAKE)
+        client.send(handshake())
         assert began.wait(5)
         client.send(b"GET / HTTP/1.1\r\n\r\n")
         assert client.receive().status == 400
@@ -202,7 +179,7 @@ def test_who_takes_no_pongs_gets_the_last(*, closes: bool) -> None:
     ]
     end = Frame(Opcode.CLOSE, b"\x03\xe8") if closes else Frame(Opcode.TEXT, b"")
     with serving(app, ws=WebSocketProtocol, lifespan="off") as address, Connection(address) as client:
-        client.send(HANDSHAKE)
+        client.send(handshake())
         assert client.receive_head().status == 101
         client.send(b"".join(pings) + end.serialize(mask=True))
         time.sleep(0.2)
@@ -255,7 +232,7 @@ def test_a_client_that_still_sends_is_told_why_it_is_closed(
         serving(app, ws=WebSocketProtocol, lifespan="off", ws_max_size=1_000_000) as address,
         Connection(address) as client,
     ):
-        client.send(HANDSHAKE)
+        client.send(handshake())
         assert client.receive_head().status == 101
         frames = Frame(Opcode.TEXT, b"before"), data, Frame(Opcode.PING, b"")
         client.send(b"".join(frame.serialize(mask=True) for frame in frames))
@@ -267,56 +244,3 @@ def test_a_client_that_still_sends_is_told_why_it_is_closed(
     until(lambda: len(received) == 2)
     assert received == ["before", code]
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
-
-
-@BOTH
-def test_who_is_slow_holds_the_other_back(ws: Any) -> None:
-    go = threading.Event()
-    sent: list[int] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        for number in range(200):
-            await send({"type": "websocket.send", "bytes": os.urandom(100_000)})
-            sent.append(number)
-        await asyncio.to_thread(go.wait, 10)
-        sizes = [len((await receive())["bytes"]) for _ in range(200)]
-        await send({"type": "websocket.send", "text": str(sum(sizes))})
-
-    with serving(app, ws=ws, lifespan="off") as address, opened(address, max_queue=1) as client:
-        time.sleep(0.5)
-        assert len(sent) < 150
-        for _ in range(200):
-            client.recv(5)
-        client.socket.settimeout(0.3)
-        taken = 0
-        data = Frame(Opcode.BINARY, bytes(100_000)).serialize(mask=True) * 200
-        try:
-            while taken < len(data):
-                taken += client.socket.send(data[taken : taken + 65536])
-        except TimeoutError:
-            pass
-        assert taken < len(data)
-        client.socket.settimeout(None)
-        go.set()
-        client.socket.sendall(data[taken:])
-        assert client.recv(10) == "20000000"
-
-
-def test_several_wait_for_a_message_and_one_gives_up() -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        tasks = [asyncio.create_task(receive()) for _ in range(3)]
-        await asyncio.sleep(0)
-        tasks[0].cancel()
-        await send({"type": "websocket.send", "text": "ready"})
-        texts = [event["text"] for event in await asyncio.gather(*tasks[1:])]
-        await send({"type": "websocket.send", "text": "".join(sorted(texts))})
-
-    with serving(app, ws=WebSocketProtocol, lifespan="off") as address, opened(address) as client:
-        assert client.recv(5) == "ready"
-        client.send("a")
-        client.send("b")
-        assert client.recv(5) == "ab"

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
 import asyncio
 import logging
-import signal
 import socket
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +14,6 @@ import uvicorn
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.serving import accept_queue, draining_server
-from ashapp.server.serving import server as server_module
-from ashapp.server.serving.accept_queue import accept_queued
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings.loading import load
 from tests.support.client import Address, Connection
@@ -123,23 +119,6 @@ def running(combination: Combination = EACH_ONCE[0], **flags: Any) -> Iterator[R
             application.released.set()
             server.hurry()
             assert run.has_ended()
-
-
-def test_a_server_with_nothing_to_do_seldom_wakes_and_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = defaultdict[uvicorn.Server, list[float]](list)  # others, of earlier tests, may be there
-
-    async def on_tick(server: uvicorn.Server, _: int) -> bool:
-        ticks[server].append(time.monotonic())
-        return server.should_exit
-
-    monkeypatch.setattr(uvicorn.Server, "on_tick", on_tick)
-    with running() as service:
-        own = ticks[service.server]
-        until(lambda: len(own) > 1, PATIENCE)
-        service.on_loop(service.server.drain)
-        assert service.has_ended()
-    assert len(own) <= 3
-    assert own[1] - own[0] > 0.5
 
 
 @contextmanager
@@ -267,28 +246,6 @@ def test_idle_connections_are_closed(combination: Combination) -> None:
         assert run.has_ended()
 
 
-def test_connections_that_wait_to_be_accepted_are_served(
-    combination: Combination, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    late: list[Connection] = []
-
-    def accept_late(sockets: list[socket.socket]) -> list[socket.socket]:
-        for _ in range(3):
-            late.append(Connection(run.address))
-            late[-1].send(GET)
-        return accept_queued(sockets)
-
-    monkeypatch.setattr(accept_queue, "refuse_new", lambda *_: None)
-    monkeypatch.setattr(accept_queue, "accept_queued", accept_late)
-    with running(combination) as run:
-        run.server.drain()
-        assert run.has_ended()
-    for connection in late:
-        assert connection.receive().status == 200
-        connection.close()
-    assert len(late) == 3
-
-
 @pytest.mark.parametrize(("path", "status"), [("/held", 500), ("/begun", None)])
 def test_what_takes_too_long_is_cancelled_and_torn_down_before_the_shutdown(
     combination: Combination, caplog: pytest.LogCaptureFixture, path: str, status: int | None
@@ -306,20 +263,6 @@ def test_what_takes_too_long_is_cancelled_and_torn_down_before_the_shutdown(
     assert "Cancelled 1 request in flight: timeout_graceful_shutdown is over" in caplog.messages
     if status is None:
         assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
-
-
-@pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGINT), (signal.SIGQUIT,)])
-def test_a_second_signal_and_sigquit_hurry(
-    caplog: pytest.LogCaptureFixture, signals: tuple[int, ...]
-) -> None:
-    caplog.set_level(logging.INFO)
-    with held(drain_delay=600) as (run, _):
-        for signum in signals:
-            run.server.handle_exit(signum, None)
-            until(lambda: len(signals) == 1 or "SIGTERM: Not ready any more" in caplog.text)
-        assert run.has_ended()
-    assert run.application.events == ["cancelled", "shutdown"]
-    assert "Cancelled 1 request in flight: hurried" in caplog.messages
 
 
 def test_what_will_not_be_cancelled_does_not_hinder_the_shutdown() -> None:
@@ -373,13 +316,3 @@ def test_a_listener_that_others_use_is_left_as_it_is(flags: dict[str, Any]) -> N
         with Connection(run.address):
             of_another.settimeout(PATIENCE)
             of_another.accept()[0].close()
-
-
-def test_what_a_signal_handler_of_the_application_raises_is_logged(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    raised: list[Exception] = [OSError("full")]
-    monkeypatch.setattr(server_module, "failures", lambda: [raised.pop()] if raised else [])
-    with running():
-        until(lambda: "A signal handler of the application failed" in caplog.messages)
-    assert "OSError: full" in caplog.text

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,11 +6,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from ashapp.bridge import FlaskToAsgi
 from ashapp.server.assembly import gevent_patches
 from ashapp.server.health.state import Health
 from ashapp.server.serving import process
-from ashapp.server.serving.announcements import Kind
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings.loading import load
 
@@ -40,18 +37,6 @@ def steps(monkeypatch: pytest.MonkeyPatch, project: Callable[..., Path]) -> list
     monkeypatch.setattr(DrainingServer, "run", lambda server, sockets: done.append(server.config.loop))
     project(shop=SHOP)
     return done
-
-
-def test_a_process_is_prepared_before_it_imports_the_application_and_has_no_loop(steps: list[object]) -> None:
-    server = make()
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        process.serve(server, [sock], None, lambda kind, line: steps.append(kind))
-    assert steps == ["prepared", "loop", "loop", Kind.SERVING, "auto"]
-    app: Any = server.config.loaded_app
-    while not isinstance(app, FlaskToAsgi):
-        app = app._app
-    assert app.wsgi_application.config["ANSWER"] == "ran"
-    assert app.wsgi_application.config["PREPARED"] == ["prepared", "loop"]
 
 
 @pytest.mark.parametrize(("flags", "loop"), [({}, "asyncio"), ({"loop": "uvloop"}, "auto")])

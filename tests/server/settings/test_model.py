@@ -12,7 +12,7 @@ import pytest
 from ashapp.server.cli.options import descriptions
 from ashapp.server.protocols import ConnectionLimits
 from ashapp.server.settings import lifecycle
-from ashapp.server.settings.model import REFERENCE_API, ServerSettings, Settings
+from ashapp.server.settings.model import ServerSettings, Settings
 from ashapp.server.settings.uvicorn_options import UVICORN_OPTIONS, kind_of
 
 HUGE = "9" * 400
@@ -21,19 +21,6 @@ ODD: tuple[Any, ...] = (True, 1, math.inf, 10**400, HUGE, f"{HUGE}h", f"{HUGE}ki
 
 def settings(**values: Any) -> Settings:
     return ServerSettings(**values)
-
-
-def test_the_defaults_are_those_of_the_design() -> None:
-    found = settings()
-    assert (found.app, found.host, found.port) == (REFERENCE_API, "0.0.0.0", 5000)
-    assert (found.workers, found.threads, found.reload) == (1, 40, False)
-    assert (found.environment, found.server_header, found.lifespan) == ("production", False, "on")
-    assert (found.management_host, found.management_port) == ("127.0.0.1", 5001)
-    assert (found.log_level, found.log_format, found.log_config) == ("info", "auto", None)
-    assert (found.access_log, found.access_log_query, found.readiness_full_errors) == (True, False, False)
-    assert (found.proxy_headers, found.forwarded_allow_ips) == (True, "127.0.0.1,::1,unix")
-    assert found.forwarded_headers == ["x-forwarded-for", "x-forwarded-proto"]
-    assert found.allowed_hosts == ["*"]
 
 
 def test_each_setting_of_our_own_is_described() -> None:
@@ -61,22 +48,6 @@ def test_what_no_setting_can_be_is_refused_and_nothing_else_is_raised(name: str)
     for odd in ODD:
         with suppress(ValueError):
             ServerSettings(**{name: odd})
-
-
-def test_uvicorns_defaults_are_left_to_uvicorn() -> None:
-    assert settings().uvicorn_config() == {
-        "host": "0.0.0.0",
-        "port": 5000,
-        "workers": 1,
-        "reload": False,
-        "root_path": "",
-        "server_header": False,
-        "lifespan": "on",
-        "timeout_keep_alive": 90,
-        "log_level": "info",
-        "access_log": True,
-        "proxy_headers": False,
-    }
 
 
 def test_uvicorn_gets_the_values_it_understands() -> None:

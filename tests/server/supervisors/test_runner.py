@@ -53,11 +53,6 @@ def test_connections_have_limits_or_a_warning_tells_that_they_have_not(
     assert (told in caplog.messages) is (limits is None)
 
 
-def test_a_startup_that_fails_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    serve_with(monkeypatch, lambda server, sockets: None)
-    assert runner.run(load(LOCAL)) == 3
-
-
 def test_a_missing_module_is_told_before_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

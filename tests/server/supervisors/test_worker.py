@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 import signal
 import socket
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,25 +36,6 @@ def wait_for(started: Worker, report: Report) -> None:
         return report in seen
 
     until(look, 60)
-
-
-def test_a_worker_starts_obeys_and_ends(listener: socket.socket) -> None:
-    began = time.monotonic()
-    with start(listener) as started:
-        assert (started.state, started.exit_code) == (State.STARTING, None)
-        assert 55 < started.deadline - began < 70
-        assert not started.is_overdue
-        wait_for(started, Report.READY)
-        assert not started.is_stalled
-        assert not started.could_not_start
-        assert min(started._beats.value, started._pulse.value) > 0
-        started.end(Order.RETIRE, seconds=30)
-        assert started.state is State.DRAINING
-        assert not started.is_overdue
-        until(lambda: list(started.reports()) == [] and started.channel.closed, 60)
-        assert started.reap() == "ended with exit code 0"
-        assert list(started.reports()) == []
-        started.order(Order.HURRY)
 
 
 def test_a_worker_that_is_stalled_has_last_words(

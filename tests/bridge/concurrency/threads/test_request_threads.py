@@ -100,11 +100,6 @@ def test_threads_end_with_the_pool() -> None:
     until(lambda: not any(thread.is_alive() for thread in threads))
 
 
-def test_a_limit_that_is_too_small_is_refused() -> None:
-    with pytest.raises(ValueError, match="async_threads is 0: expected 1 or more"):
-        RequestThreadPool(0)
-
-
 def test_each_loop_has_an_executor_of_its_own() -> None:
     def look(found: list[Any]) -> None:
         found.append(loop_context(Context()).run(getattr, AsyncToSync.executors, "current", None))

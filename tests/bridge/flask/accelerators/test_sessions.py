@@ -10,10 +10,7 @@ from flask.sessions import NullSession, SecureCookieSession, SecureCookieSession
 from werkzeug.datastructures import ImmutableMultiDict
 
 from ashapp import FlaskToAsgi
-from ashapp.bridge.flask.accelerators import sessions
-from ashapp.bridge.flask.accelerators.sessions import Sessions
 from tests.support.asgi import fetch
-from tests.support.flask import accelerated_release
 
 
 class HeaderRequest(flask.Request):
@@ -45,20 +42,6 @@ def make_app() -> flask.Flask:
     return app
 
 
-@accelerated_release
-def test_each_application_of_a_process_has_it() -> None:
-    for _ in range(3):
-        app = make_app()
-        known = Sessions(app)
-        assert known._is_own(app.session_interface)
-        interface: Any = app.session_interface
-        serializer = interface.get_signing_serializer(app)
-        other = make_app()
-        other.secret_key = "other"
-        assert interface.get_signing_serializer(other) is not serializer
-        assert interface.get_signing_serializer(app) is serializer
-
-
 def test_a_request_class_may_have_its_cookies_from_elsewhere() -> None:
     app = make_app()
     app.request_class = HeaderRequest
@@ -83,16 +66,10 @@ def test_the_classes_of_sessions_may_change(
     assert asyncio.run(fetch(bridge, "GET", b"/")).body == kind.__name__.encode()
 
 
-@accelerated_release
-def test_an_interface_that_is_changed_is_left_alone() -> None:
+def test_an_interface_that_is_changed_while_the_application_is_served_is_asked() -> None:
     app = make_app()
-    interface: Any = SecureCookieSessionInterface()
-    app.session_interface = interface
-    known = Sessions(app)
-    assert known._is_own(interface)
-    interface.salt = "own"
-    assert not known._is_own(interface)
-    assert not Sessions(app)._is_own(interface)
-    assert sessions.SESSION_CLASSES.still_hold()
-    del interface.salt
-    assert known._is_own(interface)
+    bridge = FlaskToAsgi(app)
+    assert asyncio.run(fetch(bridge, "GET", b"/user")).body == b"None"
+    interface: Any = app.session_interface
+    interface.open_session = lambda *_: SecureCookieSession({"user": "me"})
+    assert asyncio.run(fetch(bridge, "GET", b"/user")).body == b"me"

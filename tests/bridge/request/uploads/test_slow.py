@@ -10,10 +10,8 @@ import flask
 import pytest
 
 from ashapp.bridge import FlaskToAsgi
-from ashapp.bridge.admission.free_memory import Memory
 from ashapp.bridge.messages.types import Environ, StartResponse
 from ashapp.bridge.request.uploads import intake as intake_module
-from ashapp.bridge.request.uploads.intake import Intake
 from ashapp.bridge.wsgi import WsgiToAsgi
 from tests.support.asgi import Client, http_scope
 from tests.support.client import Address, Connection, chunk, fetch
@@ -278,8 +276,3 @@ async def test_one_that_ends_while_it_waits_leaves_its_place(reader: Application
     reader.go_on.set()
     assert [(await request.end())[0] for request in (first, third)] == [200, 200]
     assert reader.begun == 2
-
-
-def test_a_wrong_size_is_told() -> None:
-    with pytest.raises(ValueError, match="read_ahead is -1"):
-        Intake(Memory(), 1, -1)

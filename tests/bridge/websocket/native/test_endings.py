@@ -131,7 +131,7 @@ def test_what_the_client_is_told(
     ("leave", "told"),
     [
         (lambda client: client.close(3333, "bye"), (3333, "bye")),
-        (vanish, (1005, "")),  # so uvicorn calls it
+        (vanish, (1006, "")),
     ],
     ids=["closes", "vanishes"],
 )

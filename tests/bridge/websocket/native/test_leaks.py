@@ -22,7 +22,7 @@ from ashapp import WebSocket, nonblocking, websocket
 from ashapp.bridge import FlaskToAsgi
 from ashapp.bridge.websocket.connection import Connection
 from tests.bridge.websocket.native.echoes import add_echoes
-from tests.support.client import Address
+from tests.support.client import Address, handshake
 from tests.support.server import serving
 from tests.support.waiting import until
 
@@ -71,10 +71,7 @@ def add_library_handlers(app: flask.Flask) -> None:
 
 def drop(address: Address, path: str, end: str) -> None:
     """Open a WebSocket, or begin to, and end it."""
-    head = (
-        f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    ).encode()
+    head = handshake(path)
     with suppress(OSError), socket.create_connection(address[:2]) as client:  # it may be closed by then
         if end == "half":
             client.sendall(head[:80])
