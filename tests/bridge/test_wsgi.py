@@ -146,7 +146,7 @@ async def test_a_bridge_that_is_dropped_ends_its_threads() -> None:
     await eventually(lambda: not threads[0].is_alive())
 
 
-async def test_a_request_whose_thread_cannot_start_fails_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_whose_thread_cannot_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -162,12 +162,12 @@ async def test_a_request_whose_thread_cannot_start_fails_for_good(monkeypatch: p
     scope = http_scope("POST", b"/?first", [(b"content-length", b"9")])
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
-            await bridge(scope, client.receive, client.send)
-    # The server has answered it, so it must not run when there are threads again.
+        await bridge(scope, client.receive, client.send)
+    assert client.status == 503
+    assert b"The service is busy: can't start new thread." in client.body
+    # It has been answered, so it must not run when there are threads again.
     await fetch(bridge, target=b"/?second")
     assert called == ["second"]
-    assert client.sent == []
     assert len(asyncio.all_tasks()) == 1
 
 

@@ -24,6 +24,7 @@ import time
 from contextlib import suppress
 from functools import partial
 
+from ashapp.bridge.admission.in_flight import busy
 from ashapp.bridge.concurrency.call import Cancellable
 from ashapp.bridge.concurrency.context import new_context
 from ashapp.bridge.concurrency.futures import resolve
@@ -78,7 +79,10 @@ class ThreadCall(WsgiCall):
             return
         self.service.admission.check_queue()
         self._submitted = time.perf_counter()
-        self.service.pool.submit(self.run)
+        try:
+            self.service.pool.submit(self.run)
+        except RuntimeError as error:
+            raise busy(str(error)) from error
         if self.service.pool.is_overfull:
             self._watch_later()
 

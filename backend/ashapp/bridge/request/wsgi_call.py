@@ -99,8 +99,7 @@ class WsgiCall(WsgiOutput, Call):
         """Let it run as soon as there is a thread, if it needs one.
 
         Raises:
-            RequestRejected: too many requests wait for a thread; the status is 503.
-            RuntimeError: there is no thread, and none can be started.
+            RequestRejected: too many requests wait for a thread, or none can be started; the status is 503.
         """
 
     def begin(self, exchange: Exchange) -> bool:
