@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 __all__ = ["HEIGHT", "SECONDS", "WIDTH", "bands", "scale"]
 
-#: Of the plot, in units of its own: it is as wide as so many seconds.
+#: The size of the plot in its own units. The width is also the number of seconds that it shows.
 SECONDS = 120
 WIDTH = 600
 HEIGHT = 100

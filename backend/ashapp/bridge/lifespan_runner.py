@@ -18,7 +18,7 @@ class LifespanRunner:
     """Runs the lifespan of *app* as a server does: ``start`` it, and ``stop`` it."""
 
     def __init__(self, app: AsgiApplication) -> None:
-        #: What the startup has put into the scope; each request gets a copy.
+        #: The ``state`` that the startup has filled; each request gets a copy.
         self.state: dict[str, Any] = {}
         self._app = app
         self._events: asyncio.Queue[Message] = asyncio.Queue()

@@ -32,7 +32,7 @@ class Mount:
         self.prefix = prefix
         self.app = app
         self._owner = twin or self
-        #: What its startup has put into the scope.
+        #: The ``state`` that its startup has filled.
         self.state: dict[str, Any] = {}
 
     @asynccontextmanager

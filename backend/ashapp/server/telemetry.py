@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is sent by OpenTelemetry's own variables; without them nothing of it is imported."""
+"""Exports of OpenTelemetry, by its own variables. Without them nothing of it is imported."""
 
 import logging
 import pkgutil

@@ -21,7 +21,7 @@ _SECURITY = {
     "basic": {"type": "http", "scheme": "basic"},
     "bearer": {"type": "http", "scheme": "bearer"},
 }
-# Of a body that a view reads by itself.
+# The schemas of bodies that a view reads by itself.
 _BODIES: Mapping[str, Any] = {
     "application/x-www-form-urlencoded": {"schema": {"type": "object"}},
     "multipart/form-data": {"schema": {"type": "object"}},

@@ -118,7 +118,7 @@ class Endpoint:
         self.parameters = parameters_of(operation.view, operation.rule, app.config)
         annotations = inspect.get_annotations(operation.view, eval_str=True)
         result = annotations.pop("return", None)
-        #: What the view returns, and the argument that is the body, if these are models.
+        #: The models of the view's result and of its argument for the body, if it has any.
         self.result: type[Model] | None = result if _is_model(result) else None
         self.body: tuple[str, type[Model]] | None = next(
             ((name, each) for name, each in annotations.items() if _is_model(each)), None

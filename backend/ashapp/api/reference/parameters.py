@@ -78,7 +78,7 @@ class Parameter:
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        """What validates it; made when it is first needed, as it takes its time."""
+        """The validator. It is made when it is first needed, as that takes some time."""
         return self.value.adapter(self.kind)
 
     @property

@@ -77,7 +77,7 @@ def byte_range(
     response = current_app.response_class(text, mimetype="application/octet-stream")
     response.set_etag(f"range-{count}")
     response.last_modified = _LAST_MODIFIED
-    # Of other units a server takes no notice (RFC 9110, 14.2), and Werkzeug would refuse them.
+    # A server ignores other units (RFC 9110, 14.2), but Werkzeug would refuse them.
     is_range = request.headers.get("Range", "bytes=").lower().startswith("bytes=")
     response.make_conditional(request, accept_ranges=is_range, complete_length=count)
     response.headers["Accept-Ranges"] = "bytes"

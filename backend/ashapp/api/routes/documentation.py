@@ -72,7 +72,7 @@ def _entry(endpoint: Endpoint, described: dict[str, Any]) -> dict[str, Any]:
         about = described["x-websockets"][endpoint.path]
     else:
         path = described["paths"][endpoint.path]
-        # Of several methods those with a body have more to tell.
+        # Of several methods, one with a body has more to show.
         method = next(filter(with_body, operation.methods), operation.methods[0])
         about = path[method.lower()]
     return {

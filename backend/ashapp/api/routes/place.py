@@ -41,7 +41,7 @@ def sync_place() -> Place:
 
 def _here() -> Place:
     admission = request.environ.get(ADMISSION)
-    # Of the bridge, which decides; another WSGI server knows threads alone.
+    # The bridge sets it. Other WSGI servers only have threads.
     decision = current_app.extensions["ashapp"].placement.of(request.endpoint) if admission else None
     try:
         task = asyncio.current_task()

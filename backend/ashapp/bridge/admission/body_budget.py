@@ -109,7 +109,7 @@ class Budget:
 
 
 class Share:
-    """What one request has been given of its body. On the loop."""
+    """The bytes of its body that one request has been given. On the loop."""
 
     __slots__ = ("_budget", "_left", "_seen", "_young", "fresh", "is_whole", "kept", "streams")
 

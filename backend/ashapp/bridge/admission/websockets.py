@@ -42,7 +42,7 @@ class Websockets:
         self.open = 0
         #: Those of them that hold a thread.
         self.on_threads = 0
-        #: What is told to leave when the service ends.
+        #: The connections that are told to leave when the service ends.
         self.departures = departures
 
     def check(self) -> None:

@@ -89,7 +89,7 @@ class FlaskToAsgi(WsgiToAsgi):
 
     @cached_property
     def file_service(self) -> Service:
-        """What the calls of static files share: each has a thread only while it touches its file."""
+        """The state that calls of static files share. Each has a thread only while it touches its file."""
         service = copy(self.service)
         service.borrows_threads = True
         return service

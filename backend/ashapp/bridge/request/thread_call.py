@@ -58,7 +58,8 @@ class ThreadCall(WsgiCall):
     # Few calls set these; see ``WsgiCall``.
     _own_loop: OwnLoop | None = None
     _stream: BodyStream | None = None
-    # What the thread waits for on a loop; each but the last waits for sync code that waits for the next.
+    # The tasks on a loop that the thread waits for. Each but the last waits for sync code that waits for the
+    # next.
     _tasks: tuple[Cancellable, ...] = ()
     # The time when the call was submitted.
     _submitted = 0.0

@@ -45,20 +45,20 @@ _WATCH_DELAY = 0.2
 class WsgiCall(WsgiOutput, Call):
     """The WSGI call of one request, by *service*, in *context*."""
 
-    #: Where the application runs, as a middleware is told.
+    #: The place of the application, "loop" or "thread", as a middleware sees it.
     place: ClassVar[str]
 
-    # Attributes that most calls set are set here, all others are defaults of the class. Instances of a class
-    # share a layout of at most 30 attributes, which the first instances decide. An instance with further ones
-    # gets a dict of its own, of up to 1,400 bytes.
+    # ``__init__`` sets the attributes that most calls need, all others have defaults here. Instances of a
+    # class share a layout of at most 30 attributes, which the first instances decide. An instance with
+    # further ones gets a dict of its own, of up to 1,400 bytes.
     _ending = Ending.NONE
     _deadline_timer: asyncio.TimerHandle | None = None
     _on_end: Callable[[], object] | None = None
-    # By which a response that is complete is sent in one piece.
+    # Sends a complete response in one piece.
     _exchange: Exchange | None = None
     _send_to_client: Send
     _sent_messages = 0
-    # What the server is told in the end.
+    # The exception for the server, at the end.
     _failure: Exception | None = None
 
     def __init__(self, service: Service, environ: Environ, body: InputStream, context: Context) -> None:

@@ -164,7 +164,7 @@ def _add_extra(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
 
 def _escape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     escaped: EventDict = {}
-    # Of our own messages, of Python's warnings and of uvicorn's some have several lines on purpose.
+    # Some messages of ours, of Python's warnings and of uvicorn have several lines on purpose.
     is_ours = event.get("logger", "").partition(".")[0] in {"ashapp", "py", "uvicorn"}
     for key, value in event.items():
         name = printable(str(key))

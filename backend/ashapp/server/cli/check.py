@@ -130,7 +130,7 @@ def _url(text: str) -> SplitResult:
     return url
 
 
-# What is asked: a connection, what those who read of it call it, and the path.
+# What is asked: a connection, its name for people, and the path.
 _Target = tuple[http.client.HTTPConnection, str, str]
 
 

@@ -36,7 +36,7 @@ __all__ = [
 # The target is an argument, and a secret must not show up in a list of processes.
 _NOT_A_FLAG = frozenset({"app", "secret_key"})
 
-#: What click is told of each command.
+#: click's settings for each command.
 CONTEXT: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 _SHORT: Mapping[str, tuple[str]] = {"bind": ("-b",), "port": ("-p",), "workers": ("-w",)}

@@ -44,7 +44,7 @@ _LONGEST_BACKLOG = 1 << 20
 # Nobody is told of it.
 _UNREAD = Refusal(400, "The request has been answered before its body was there.")
 
-# What the connections of one server share.
+# The state that the connections of one server share.
 _shared: WeakKeyDictionary[ServerState, tuple[Sweeper, Beginnings]] = WeakKeyDictionary()
 
 

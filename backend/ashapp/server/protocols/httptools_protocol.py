@@ -25,7 +25,7 @@ __all__ = ["LimitedHttpToolsProtocol"]
 # Requests that a client may send before it has the response to an earlier one.
 _MAX_PIPELINED = 100
 
-# Of a field: the colon, the space and the end of the line.
+# Bytes of a field besides name and value: the colon, the space and the end of the line.
 _PUNCTUATION = 4
 
 # As numbers: bytes are searched for a number in a tenth of the time.

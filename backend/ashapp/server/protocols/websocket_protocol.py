@@ -47,7 +47,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     #: Gets notes about the WebSocket; set by the observer.
     observation: "SocketObservation | None" = None
-    # What has been read but not parsed, and whether that waits for its turn.
+    # Bytes that are not parsed yet, and whether they wait for their turn.
     _backlog: Backlog | None = None
     _has_turns = False
     # Pongs for the last pings, while the client reads nothing.
@@ -130,7 +130,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _parse_begin(self, data: memoryview) -> memoryview:
         """Parse *data* for a moment, and return the rest."""
         end, size = time.monotonic() + _QUICK, _AT_ONCE
-        # What is compressed may become a thousand times as long.
+        # Compressed data may become a thousand times as long.
         is_compressed = bool(self.conn.extensions)
         while data and time.monotonic() < end and not (is_compressed and self._is_held()):
             super().data_received(data[:size])  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ class Record:
         ValueError: the values do not go together.
     """
 
-    #: By their names. Those of the last of several bases come first.
+    #: The fields by their names. Those of the last base come first.
     fields: ClassVar[Mapping[str, Field]] = {}
     title: ClassVar[str] = ""
 

@@ -58,7 +58,7 @@ class StatusReporter:
         self._is_running = False
         self._beat_at = 0.0
         self._written_at = float("-inf")
-        # What is told of requests; how many had ended when that was made, and when.
+        # The part of the status about requests; how many had ended when it was made, and when that was.
         self._requests: list[tuple[str, str, int, float]] = []
         self._totals: Counter[tuple[str, str]] = Counter()
         self._totals_at = time.monotonic()

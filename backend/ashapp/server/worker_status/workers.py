@@ -90,7 +90,7 @@ class Workers:
     """The workers and their metrics. From any thread."""
 
     def __init__(self) -> None:
-        #: Where a worker registers the metrics of the service.
+        #: The registry for a worker's metrics of the service.
         self.registry = CollectorRegistry()
         #: The injected faults, in the process of the management port; None if they are not allowed.
         self.faults: FaultBoard | None = None

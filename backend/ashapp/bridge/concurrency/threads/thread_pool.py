@@ -137,7 +137,7 @@ class _State:
         self.mutex = threading.Lock()
         # The locks that wake the idle threads.
         self.idle: list[threading.Lock] = []
-        # Those of them that are to end when they are woken.
+        # The idle threads that will end when they are woken.
         self.dismissed: set[threading.Lock] = set()
         # When each thread took its hand-off, by ``time.monotonic``; 0 for one that has none.
         self.busy_since: dict[threading.Lock, float] = {}

@@ -58,7 +58,7 @@ class Adapter(MapAdapter):
     # With the attributes of its base: an adapter has no dict.
     __slots__ = ("host", "index", "outcome", *_FIELDS)
 
-    # Of an early match, until it is told.
+    # The outcome of an early match, until Flask asks for it.
     outcome: tuple[Rule, Mapping[str, Any]] | HTTPException | None
     index: RuleIndex | None
     # The host of its requests: Flask 3.1 sets it, 3.0 does not.
