@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from time import perf_counter
 from typing import Any, Protocol
 
-__all__ = ["INFO", "ManySink", "Message", "Observation", "Scope", "Sink", "current", "identify"]
+__all__ = ["INFO", "METHODS", "ManySink", "Message", "Observation", "Scope", "Sink", "current", "identify"]
 
 #: ASGI connection scope, event message and callable.
 Scope = MutableMapping[str, Any]
@@ -42,6 +42,9 @@ class ManySink(Protocol):
 
 #: The key of the scope under which the bridge looks for the observation.
 INFO = "ashapp.notes"
+
+#: The methods that OpenTelemetry's conventions for HTTP know.
+METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 
 #: The observation of the request that the running code belongs to, on the loop and on its threads.
 current: ContextVar["Observation | None"] = ContextVar("ashapp_observation", default=None)
@@ -146,6 +149,12 @@ class Observation:
         self.started = perf_counter()
         #: 1 to 128 printable ASCII characters, 32 and 16 hex digits.
         self.request_id, self.trace_id, self.span_id = identify(scope["headers"])
+
+    @property
+    def query(self) -> str:
+        """The query string, as it has come; empty if there is none."""
+        query: bytes = self.scope.get("query_string", b"")
+        return query.decode("latin-1")
 
     def bind(self) -> None:
         """Make this the ``current`` observation: the bridge calls it in the context of the request."""

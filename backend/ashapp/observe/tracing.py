@@ -23,15 +23,12 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from ashapp.observe.exporters import make_exporters
-from ashapp.observe.observation import Observation
+from ashapp.observe.observation import METHODS, Observation
 
 _log = logging.getLogger("ashapp.observe")
 
 __all__ = ["Tracer", "make_tracer", "outcome"]
 
-_METHODS = frozenset(
-    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
-)
 # Milliseconds: a part of the time that a service has for its end.
 _FLUSH_TIMEOUT = 3000
 
@@ -53,10 +50,10 @@ class Tracer:
         method = scope.get("method", "GET")  # that of a WebSocket's handshake
         # The attributes for samplers.
         attributes = {"http.request.method": method, "url.path": scope["path"], "url.scheme": scope["scheme"]}
-        if method not in _METHODS:
+        if method not in METHODS:
             attributes |= {"http.request.method": "_OTHER", "http.request.method_original": method}
-        if self._query and scope.get("query_string"):
-            attributes["url.query"] = scope["query_string"].decode("latin-1")
+        if self._query and observation.query:
+            attributes["url.query"] = observation.query
         span = self._tracer.start_span(_name(method), context, SpanKind.SERVER, attributes)
         observation.span = span
         observation.bind_span = partial(otel_context.attach, trace.set_span_in_context(span, context))
@@ -126,7 +123,7 @@ _GETTER = _HeaderGetter()
 
 def _name(method: str) -> str:
     # Any token is a method, but names of spans must be few.
-    return method if method in _METHODS else "HTTP"
+    return method if method in METHODS else "HTTP"
 
 
 def outcome(observation: Observation) -> dict[str, Any]:

@@ -102,11 +102,11 @@ def test_what_clients_make_up_makes_no_new_series(counted: Counted) -> None:
     for number in range(50):
         counted.metrics.put(ended(method=f"M{number}", scheme=f"s{number}"))
     counted.metrics.put(ended(method="BREW", scheme="http"))
-    for _ in range(3):
-        counted.metrics.put(ended())
+    for method in ("GET", "GET", "QUERY"):
+        counted.metrics.put(ended(method=method))
     assert counted.count(f"{DURATION}_count", http_request_method="_OTHER", url_scheme="http") == 51
     assert counted.metrics.totals() == {("/users/<int:id>", "loop"): 54}
-    assert len(counted.samples(f"{DURATION}_count")) == 2
+    assert len(counted.samples(f"{DURATION}_count")) == 3
 
 
 @pytest.mark.parametrize(

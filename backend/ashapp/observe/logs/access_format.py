@@ -146,7 +146,7 @@ def _user(observation: Observation) -> str:
 
 
 def _query(observation: Observation, *, query: bool) -> str:
-    return _word(observation.scope.get("query_string", b"").decode("latin-1")) if query else ""
+    return _word(observation.query) if query else ""
 
 
 def _method(observation: Observation) -> str:

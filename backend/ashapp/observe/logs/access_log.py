@@ -72,7 +72,7 @@ class JsonLine:
         kind = (method, observation.route, observation.status, place)
         event, before_bytes, after_times = self._fragments.get(kind) or self._fragments_of(kind)
         if self._query:
-            before_bytes = f',"query":{_text(_query(observation))}{before_bytes}'
+            before_bytes = f',"query":{_text(observation.query)}{before_bytes}'
         client = scope.get("client")
         address = (self._clients.get(client[0]) or self._text_of(client[0])) if client else "null"
         is_plain = method is not None and observation.failure is None and not observation.disconnected
@@ -118,8 +118,7 @@ def console_line(observation: Observation, now: float, *, render: Processor, que
     With the query string if *query* is true.
     """
     scope = observation.scope
-    asked = _query(observation) if query else ""
-    target = f"{scope['path']}?{asked}" if asked else scope["path"]
+    target = f"{scope['path']}?{observation.query}" if query and observation.query else scope["path"]
     status = "disconnected" if observation.status is None else observation.status
     event = {
         "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
@@ -152,8 +151,3 @@ def _end(observation: Observation) -> str:
 
 def _optional(text: str | None) -> str:
     return "null" if text is None else _text(text)
-
-
-def _query(observation: Observation) -> str:
-    query: bytes = observation.scope.get("query_string", b"")
-    return query.decode("latin-1")

@@ -26,8 +26,8 @@ def brief_line(observation: Observation, now: float, *, colors: bool) -> str:
     It has the time of day, the status, the time that it took, where it ran, method and target, and the error.
     """
     scope = observation.scope
-    query = scope.get("query_string", b"").decode("latin-1")
-    target = printable(f"{scope['path']}?{query}" if query else scope["path"])
+    query = f"?{observation.query}" if observation.query else ""
+    target = printable(f"{scope['path']}{query}")
     status = observation.status
     place = {"loop": "loop", "thread": "thread"}.get(observation.place or "", "-")
     before = (

@@ -22,16 +22,13 @@ from ashapp.observe.metrics.errors import RecentError, RecentErrors
 from ashapp.observe.metrics.families import Families
 from ashapp.observe.metrics.tally import Tally
 from ashapp.observe.metrics.workers import MULTIPROCESS_VARIABLE
-from ashapp.observe.observation import Observation
+from ashapp.observe.observation import METHODS, Observation
 from ashapp.observe.socket_observation import SWITCHED
 
 __all__ = ["SERVER", "RequestMetrics"]
 
 #: The place of a request that the server itself has answered, not the application.
 SERVER = "server"
-
-# The conventions' known methods: RFC 9110, and PATCH of RFC 5789.
-_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 _Key = tuple[str, str, str | None, int | None, str | None]
 
@@ -164,7 +161,7 @@ class RequestMetrics:
     def _tally(self, key: _Key) -> Tally:
         method, scheme, route, status, place = key
         # Clients may invent methods: these must not fill the memory.
-        method = method if method in _METHODS else "_OTHER"
+        method = method if method in METHODS else "_OTHER"
         scheme = "https" if scheme in {"https", "wss"} else "http"
         key = (method, scheme, route, status, place)
         if key not in self._tallies:
