@@ -130,7 +130,7 @@ class _Disposition:
         if _is_of_application(self._before):
             try:
                 self._before(signum, frame)
-            except (KeyboardInterrupt, SystemExit):  # an end is on its way, or not wanted
+            except (KeyboardInterrupt, SystemExit):  # the process ends already, or need not end
                 pass
             except Exception as error:
                 _failures.append(error)

@@ -47,7 +47,7 @@ class Reloader(Supervisor):
     def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watcher = FileWatcher(config, self._note)
-        # Set when there is something new to serve, as at the start.
+        # Set when a process must start: at first, and after a change.
         self._changed = threading.Event()
         self._changed.set()
         self._changed_at = 0.0

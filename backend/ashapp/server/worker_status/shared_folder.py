@@ -146,7 +146,7 @@ def _make_folder() -> Path:
         except OSError as error:
             reason = error.strerror or str(error)
             continue
-        with suppress(OSError):  # it is full: another place may have room
+        with suppress(OSError):  # the place is full: another one may have room
             make_spares(made[-1], _SPARES)
             break
     if not made:

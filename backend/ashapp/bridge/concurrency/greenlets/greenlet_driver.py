@@ -90,13 +90,13 @@ class GreenletDriver(Driver):
         return self.conclude()
 
     def fail(self, error: BaseException) -> Any:
-        """Raise *error* where the coroutine waits; return what comes next, ``DONE`` at the end."""
+        """Raise *error* where the coroutine waits; return the next item, ``DONE`` at the end."""
         if self._outcome:
             return self._step(self._coroutine.throw, error)
         return self._look_at(self.greenlet.fail(error))
 
     def result(self) -> Any:
-        """Return what the coroutine has returned, or raise what it has raised, once. At the end."""
+        """Return the result of the coroutine, or raise its exception, once. At the end."""
         raised, self._outcome = self._outcome[1], []
         if type(raised) is StopIteration:
             return raised.value

@@ -79,7 +79,7 @@ class PooledGreenlet(Greenlet):
         return self.switch(driver, function, argument, outcome)
 
     def resume(self, value: Any) -> Any:
-        """Go on with *value* for what was waited for; return what comes next."""
+        """Resume the greenlet with *value*; return the next item."""
         return self._take_waiting().switch(value)
 
     def fail(self, error: BaseException) -> Any:
@@ -101,7 +101,7 @@ class PooledGreenlet(Greenlet):
         return self.caller.switch(item)
 
     def wait_for(self, coroutine: Any) -> Any:
-        """Run *coroutine* to its end, handing over what it awaits, and return its result."""
+        """Run *coroutine* to its end, handing over each future that it awaits, and return its result."""
         self.depth += 1
         current = getcurrent()
         inner = None if current is self else current

@@ -207,7 +207,7 @@ class RequestBody:
             self._wake_waiting()
         if self.announced:
             self._tell_change()
-        if self._on_disconnect is not None:  # it comes after a reader that waits, which is told by its read
+        if self._on_disconnect is not None:  # later than a waiting reader: its own read raises
             self.loop.call_soon(self._report_disconnect)
 
     def _report_disconnect(self) -> None:
