@@ -27,10 +27,10 @@ from ashapp.observe.observation import METHODS, Observation
 
 _log = logging.getLogger("ashapp.observe")
 
-__all__ = ["Tracer", "make_tracer", "outcome"]
+__all__ = ["FLUSH_TIMEOUT", "Tracer", "make_tracer", "outcome"]
 
-# Milliseconds: a part of the time that a service has for its end.
-_FLUSH_TIMEOUT = 3000
+#: Milliseconds: a part of the time that a service has for its end.
+FLUSH_TIMEOUT = 3000
 
 _Headers = Iterable[tuple[bytes, bytes]]
 
@@ -86,7 +86,7 @@ class Tracer:
         """Send the recorded spans, if that is possible. Blocks; also done at the interpreter's exit."""
         if isinstance(self._provider, TracerProvider):
             try:
-                self._provider.force_flush(_FLUSH_TIMEOUT)
+                self._provider.force_flush(FLUSH_TIMEOUT)
             except Exception:
                 _log.exception("The last traces can't be sent")
 

@@ -19,12 +19,10 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from ashapp.observe.exporters import make_exporters
 from ashapp.observe.observation import Observation, current
-from ashapp.observe.tracing import outcome
+from ashapp.observe.tracing import FLUSH_TIMEOUT, outcome
 
 __all__ = ["LogsExport"]
 
-# Milliseconds: a part of the time that a service has for its end.
-_FLUSH_TIMEOUT = 3000
 # The loggers with handlers of their own: see ``log_config``.
 _LOGGERS = ("", "ashapp", "uvicorn")
 
@@ -72,7 +70,7 @@ class LogsExport(logging.Handler):
 
     def finish(self) -> None:
         """Send what has been logged, if that is possible. Blocks."""
-        self._provider.force_flush(_FLUSH_TIMEOUT)
+        self._provider.force_flush(FLUSH_TIMEOUT)
 
 
 def _message(record: logging.LogRecord) -> str:

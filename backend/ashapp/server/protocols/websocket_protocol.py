@@ -23,6 +23,7 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import State
 
+from ashapp.bridge.concurrency.futures import resolve
 from ashapp.server.protocols.head import EARLY
 from ashapp.server.protocols.internals import LeanEvent
 from ashapp.server.protocols.limits import LINGER, Refusal
@@ -313,9 +314,7 @@ class _Queue:
         """Add *event*."""
         self.events.append(event)
         while self.waiters:
-            waiter = self.waiters.pop()
-            if not waiter.done():
-                waiter.set_result(None)
+            resolve(self.waiters.pop())
 
     def wait(self) -> asyncio.Future[None]:
         """Return the callback for the next event."""

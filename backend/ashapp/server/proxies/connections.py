@@ -18,6 +18,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from ashapp.bridge.concurrency.futures import resolve
 from ashapp.server.protocols.limits import Refusal, refused
 from ashapp.server.proxies.proxy_protocol import LONGEST, ProxyHeader, parse_proxy_header
 from ashapp.server.proxies.trusted import UNIX, TrustedProxies, normal_address
@@ -110,16 +111,11 @@ async def _peek(sock: socket.socket) -> bytes:
             return sock.recv(LONGEST, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
             readable = loop.create_future()
-            loop.add_reader(sock, _set, readable)
+            loop.add_reader(sock, resolve, readable)
             try:
                 await readable
             finally:
                 loop.remove_reader(sock)
-
-
-def _set(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 class _Introducer(asyncio.Protocol):
