@@ -17,7 +17,6 @@ import pytest
 import yaml
 
 from tests.container.engine import docker
-from tests.manifests.objects import Objects
 from tests.pipeline.checkout import ROOT
 from tests.pipeline.commands import DIGEST, Commands
 from tests.pipeline.workflow import RELEASE
@@ -123,16 +122,6 @@ def test_a_tag_that_is_no_release_is_told(commands: Commands, tag: str, told: st
     result = script(commands, "notes", tag)
     assert result.returncode != 0
     assert told in result.stderr
-
-
-@pytest.mark.parametrize("overlay", ["staging", "production"])
-def test_an_overlay_is_rendered_with_the_digest(commands: Commands, overlay: str) -> None:
-    result = script(commands, "render", overlay, DIGEST)
-    assert result.returncode == 0, result.stderr
-    objects = Objects.read(result.stdout)
-    assert objects.container["image"] == f"ashwanth01/ashapp-backend@{DIGEST}"
-    assert objects.one("Deployment")["metadata"]["namespace"] == f"ashapp-{overlay}"
-    assert not list(ROOT.glob("release.*"))
 
 
 class Quiet(BaseHTTPRequestHandler):

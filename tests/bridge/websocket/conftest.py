@@ -2,9 +2,11 @@
 """A server with WebSockets that the tests share, and clients."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import flask
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from ashapp.bridge import FlaskToAsgi
@@ -34,3 +36,11 @@ def address(app: flask.Flask, _websocket_server: SharedServer) -> Iterator[Addre
 def open_websocket(address: Address) -> Open:
     host, port = address[:2]
     return lambda path="/", **options: connect(f"ws://{host}:{port}{path}", proxy=None, **options)
+
+
+def ending(client: ClientConnection) -> tuple[int | None, str | None]:
+    """Return the code and the reason with which the server closes, behind what it has sent."""
+    with suppress(ConnectionClosed):
+        while True:
+            client.recv(10)
+    return client.close_code, client.close_reason

@@ -15,11 +15,10 @@ import pytest
 import simple_websocket
 import websocket as websocket_client
 from flask_sock import Sock
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from ashapp import FlaskToAsgi, nonblocking, websocket
-from tests.bridge.websocket.conftest import Open
+from tests.bridge.websocket.conftest import Open, ending
 from tests.support.client import HANDSHAKE, Address, Fields, fetch
 from tests.support.journal import Journal
 from tests.support.server import serving
@@ -54,13 +53,6 @@ def sock(app: flask.Flask, journal: Journal, request: pytest.FixtureRequest) -> 
         journal.note("teardown", flask.request.path)
 
     return sock
-
-
-def ending(connection: Any) -> tuple[int, str]:
-    with pytest.raises(ConnectionClosed) as raised:
-        connection.recv(5)
-    received = raised.value.rcvd
-    return (1006, "") if received is None else (received.code, received.reason)
 
 
 def denial(address: Address, path: str, **options: Any) -> int:

@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 
 from ashapp import BlockingWebSocket, FlaskToAsgi, WebSocket, WebSocketClosed, nonblocking, websocket
 from ashapp.server.protocols.websocket_protocol import WebSocketProtocol
-from tests.bridge.websocket.test_flask_sock import ending
+from tests.bridge.websocket.conftest import ending
 from tests.support.client import handshake
 from tests.support.journal import Journal
 from tests.support.server import serving

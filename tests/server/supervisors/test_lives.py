@@ -12,9 +12,6 @@ from tests.server.supervisors.stub_worker import Service
 #: What happens, round by round, and how the workers are then: S(tarting), R(eady), D(raining), T (stalled),
 #: A(borted) and K(illed). Two workers are ready before, unless a life begins with their start.
 LIVES = {
-    "a worker that dies is replaced at once": """
-        dies 100 -9       101 R  102 S      Worker 100 ended with exit code -9; another is started
-    """,
     "a worker that serves ends the back-off": """
         starts            100 S  101 S
         dies 100 1        101 S  102 S      Worker 100 ended with exit code 1; another is started
@@ -39,12 +36,7 @@ LIVES = {
         dies 100 -9       101 R  102 S      Worker 100 ended with exit code -9; another is started
         dies 102 3        101 R  103 S      Worker 102 could not start; another is started
     """,
-    "a replacement that can't start leaves the old workers": """
-        signal HUP        100 R  101 R  102 S
-        dies 102 3        100 R  101 R      Worker 102 could not start; worker 100 goes on
-        waits             100 R  101 R
-    """,
-    "and so does one that says why": """
+    "a replacement that says why it can't start leaves the old workers": """
         signal HUP        100 R  101 R  102 S
         refuses 102       100 R  101 R  102 S
         dies 102 2        100 R  101 R      no module      Worker 102 could not start; worker 100 goes on

@@ -6,28 +6,18 @@ import logging
 import socket
 import struct
 import time
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import flask
 import pytest
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 from werkzeug.exceptions import NotFound
 
 from ashapp import BlockingWebSocket, WebSocket, WebSocketClosed, websocket
-from tests.bridge.websocket.conftest import Open
+from tests.bridge.websocket.conftest import Open, ending
 from tests.support.journal import Journal
 from tests.support.waiting import until
-
-
-def ending(client: ClientConnection) -> tuple[int | None, str | None]:
-    """Return how the server closes."""
-    with suppress(ConnectionClosed):
-        while True:
-            client.recv(10)
-    return client.close_code, client.close_reason
 
 
 def vanish(client: ClientConnection) -> None:
