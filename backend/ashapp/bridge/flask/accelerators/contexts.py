@@ -24,7 +24,6 @@ from werkzeug.datastructures import EnvironHeaders
 from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.request import Request as SansIoRequest
 
-from ashapp.bridge.flask.accelerators.matching import Adapter
 from ashapp.bridge.flask.accelerators.originals import AllOriginals, AsReplaced, Originals
 from ashapp.bridge.flask.accelerators.requests import make_request
 from ashapp.bridge.flask.accelerators.responses import RESPONSE_CLASSES
@@ -49,7 +48,7 @@ DISPATCH = Originals(
 #: What makes the contexts.
 REQUEST_CONTEXT = Originals(Flask, "request_context", 0xDBFDE669)
 _CLASSES = AllOriginals(
-    Originals(RequestContext, "__init__ push match_request pop", 0xCC50C2BD),
+    Originals(RequestContext, "__init__ push pop", 0x03F6A79F),
     Originals(AppContext, "__init__ push pop", 0xE7B75E05),
     Originals(Request, "__init__ close", 0x4F35B9D5, "werkzeug.wrappers.request"),
     Originals(SansIoRequest, "__init__", 0x0FDE538F),
@@ -131,43 +130,30 @@ class _Context(RequestContext):
         self._cv_tokens.append((_cv_request.set(self), outer))
         if self._session is None:
             self._session = self.sessions.open(self.request)
-        if type(self.url_adapter) is Adapter:
-            try:
-                outcome: Any = self.url_adapter.match_rule()
-                self.request.url_rule, self.request.view_args = outcome
-            except HTTPException as error:
-                self.request.routing_exception = error
-        elif self.url_adapter is not None:
+        if self.url_adapter is not None:
             self.match_request()
 
     def pop(self, *args: Any, **kwargs: Any) -> None:
         """Leave the context; see ``flask.ctx.RequestContext.pop``."""
-        outer = self._innermost()
         app: Any = self.app
-        request = self.request
-        calls_functions = app.teardown_request_funcs or app.teardown_appcontext_funcs
-        is_heard = request_tearing_down.receivers or appcontext_tearing_down.receivers
+        request, tokens = self.request, self._cv_tokens
+        outer = tokens[0][1] if len(tokens) == 1 else None
         if (
             outer is None
+            or len(outer._cv_tokens) != 1
+            or _cv_request.get(None) is not self
+            or _cv_app.get(None) is not outer
             or type(request) is not Request
             or "files" in request.__dict__
-            or calls_functions
-            or is_heard
+            or app.teardown_request_funcs
+            or app.teardown_appcontext_funcs
+            or request_tearing_down.receivers
+            or appcontext_tearing_down.receivers
         ):
             super().pop(*args, **kwargs)
             return
-        _cv_request.reset(self._cv_tokens.pop()[0])
+        _cv_request.reset(tokens.pop()[0])
         request.environ["werkzeug.request"] = None
         _cv_app.reset(outer._cv_tokens.pop())
         if appcontext_popped.receivers:
             appcontext_popped.send(app, _async_wrapper=app.ensure_sync)
-
-    def _innermost(self) -> AppContext | None:
-        """Return the application's context that was pushed with this one, if both are the current ones."""
-        tokens = self._cv_tokens
-        if len(tokens) != 1 or _cv_request.get(None) is not self:
-            return None
-        outer = tokens[0][1]
-        if outer is None or len(outer._cv_tokens) != 1 or _cv_app.get(None) is not outer:
-            return None
-        return outer

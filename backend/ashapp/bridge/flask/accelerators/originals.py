@@ -8,7 +8,7 @@ request, or for all that begin in one turn of the loop.
 """
 
 from collections.abc import Callable, Mapping
-from operator import attrgetter
+from operator import attrgetter, call
 from typing import Any
 from zlib import crc32
 
@@ -45,14 +45,15 @@ class AllOriginals:
 
     def __init__(self, *groups: Originals) -> None:
         self.groups = groups
-        self._looks = [(group.look, group.owner) for group in groups]
+        self._looks = [group.look for group in groups]
+        self._owners = [group.owner for group in groups]
         self._expected = [group.methods for group in groups]
         #: Whether all have their known checksums.
         self.are_known = all(group.are_known for group in groups)
 
     def still_hold(self) -> bool:
         """Say whether each class has all of its methods unchanged."""
-        return self.are_known and [look(owner) for look, owner in self._looks] == self._expected
+        return self.are_known and [*map(call, self._looks, self._owners)] == self._expected
 
 
 class AsReplaced:
