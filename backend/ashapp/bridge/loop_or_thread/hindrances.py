@@ -33,7 +33,7 @@ _DISPATCH = (
 )
 # Methods that also count if they are replaced on the application object. Extensions replace methods that
 # handle errors, which does no harm.
-_DISPATCH_ON_OBJECT = ("full_dispatch_request", "dispatch_request")
+_DISPATCH_ON_OBJECT = ("ensure_sync", "async_to_sync", "full_dispatch_request", "dispatch_request")
 # Methods that the bridge replaces, by marked functions, unless the application or a tool has replaced them.
 _REPLACED_BY_BRIDGE = ("ensure_sync", "async_to_sync", "create_url_adapter")
 # The attributes in which WSGI middleware has the application that it wraps.
@@ -109,18 +109,15 @@ def _is_overridden(app: Flask, name: str) -> bool:
 
 
 def _overridden(app: Flask) -> str | None:
-    for name in ("ensure_sync", "async_to_sync"):
+    for name in _DISPATCH_ON_OBJECT:
         if name in vars(app) and not is_nonblocking(vars(app)[name]):
-            return f"{name} is replaced on the application object"
+            return f"{name} is replaced by {name_of(vars(app)[name])}"
     for name in _DISPATCH:
         if _is_overridden(app, name):
             return f"{type(app).__qualname__} overrides {name}"
     for name in _REPLACED_BY_BRIDGE:
         if not _is_passed_to(name):
             return f"{name} is replaced in flask.Flask"
-    for name in _DISPATCH_ON_OBJECT:
-        if name in vars(app) and not is_nonblocking(vars(app)[name]):
-            return f"{name} is replaced by {name_of(vars(app)[name])}"
     return None
 
 

@@ -11,7 +11,6 @@ from ashapp.bridge.messages.types import Environ
 
 __all__ = ["make_request"]
 
-
 _entries = itemgetter(
     *("REQUEST_METHOD", "wsgi.url_scheme", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME", "PATH_INFO"),
     *("QUERY_STRING", "REMOTE_ADDR"),

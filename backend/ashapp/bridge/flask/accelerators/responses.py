@@ -28,7 +28,6 @@ __all__ = ["PLAIN", "RESPONSE_CLASSES", "Responses"]
 #: Types of results that need no preparation for Flask.
 PLAIN = frozenset({bytes, dict, list, str})
 
-
 #: The methods that are not called.
 RESPONSE_CLASSES = (
     Originals(Response, "__init__ set_data", 0x064B4E29, "werkzeug.wrappers.response"),

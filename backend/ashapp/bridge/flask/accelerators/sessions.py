@@ -22,7 +22,6 @@ from ashapp.bridge.messages.attributes import attribute_of
 
 __all__ = ["SESSION_CLASSES", "Sessions"]
 
-
 #: The methods that are not called, or that are replaced.
 SESSION_CLASSES = AllOriginals(
     Originals(
