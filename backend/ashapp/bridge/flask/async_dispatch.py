@@ -13,7 +13,7 @@ is replaced while a view waits is called for the response of that view.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -87,7 +87,7 @@ class AsyncDispatch:
             try:
                 context.push()
                 rv = dispatching.call_view(context.request, call, awaits=call.phase.may_be_cancelled)
-                if isinstance(rv, Awaitable) and call.phase.may_be_cancelled:
+                if hasattr(rv, "__await__") and call.phase.may_be_cancelled:
                     try:
                         call.greenlet.depth += 1  # code in there finds itself in a coroutine
                         try:
