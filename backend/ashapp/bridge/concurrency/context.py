@@ -19,8 +19,9 @@ another, in process, has its own.
 
 import decimal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
+from typing import Any, TypeVar
 
 from asgiref.sync import AsyncToSync
 
@@ -29,7 +30,17 @@ from ashapp.bridge.concurrency.threads.executors import RequestThreadExecutor
 from ashapp.bridge.concurrency.threads.request_thread import current_request_thread
 from ashapp.bridge.concurrency.threads.thread_locals import request_locals
 
-__all__ = ["TEMPLATE", "adopt_values", "body_may_block", "in_request", "loop_context", "new_context"]
+__all__ = [
+    "TEMPLATE",
+    "adopt_values",
+    "as_of_request",
+    "body_may_block",
+    "in_request",
+    "loop_context",
+    "new_context",
+]
+
+T = TypeVar("T")
 
 #: Whether code runs in the context of a request.
 in_request: ContextVar[bool] = ContextVar("ashapp_in_request", default=False)
@@ -74,6 +85,13 @@ def loop_context(startup: Context) -> Context:
         template = _thread.template = TEMPLATE.copy()
         template.run(setattr, AsyncToSync.executors, "current", RequestThreadExecutor())
     return new_context(startup, template)
+
+
+async def as_of_request(func: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any) -> T:
+    """Await what *func* returns. Its tasks are those of a request, whose body they may read."""
+    in_request.set(True)
+    body_may_block.set(lambda: True)
+    return await func(*args, **kwargs)
 
 
 def adopt_values(context: Context) -> None:

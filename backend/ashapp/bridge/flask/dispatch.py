@@ -26,6 +26,7 @@ from flask.app import Flask
 from werkzeug.exceptions import HTTPException
 
 from ashapp.bridge.concurrency.async_to_sync import run_coroutine, run_on_loop
+from ashapp.bridge.concurrency.context import as_of_request
 from ashapp.bridge.concurrency.futures import as_coroutine
 from ashapp.bridge.concurrency.greenlets.current import current_call, current_greenlet
 from ashapp.bridge.concurrency.own_loop import OwnLoop, is_own_loop
@@ -180,6 +181,8 @@ class Dispatch:
         ):
             return self._async_to_sync(func)(*args, **kwargs)
         # It is a thread of the application's own.
+        if flask.has_request_context():
+            func = partial(as_of_request, func)
         return run_on_loop(func(*args, **kwargs), loop, None)
 
     def make_response(self, rv: Any) -> flask.Response:

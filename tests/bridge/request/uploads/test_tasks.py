@@ -57,6 +57,11 @@ async def with_an_executor(read: Read) -> bytes:
     return await asyncio.get_running_loop().run_in_executor(None, copied)
 
 
+async def with_tasks_of_an_executor(read: Read) -> bytes:
+    """A thread of the application's own reaches a coroutine that has tasks."""
+    return await with_an_executor(lambda: flask.current_app.ensure_sync(with_gather)(read))
+
+
 WAYS: dict[str, Callable[[Read], Awaitable[bytes]]] = {
     "gather": with_gather,
     "task group": with_task_group,
@@ -65,6 +70,7 @@ WAYS: dict[str, Callable[[Read], Awaitable[bytes]]] = {
     "thread": asyncio.to_thread,
     "thread of a task": lambda read: asyncio.create_task(asyncio.to_thread(read)),
     "executor": with_an_executor,
+    "tasks of an executor": with_tasks_of_an_executor,
 }
 
 
