@@ -104,28 +104,26 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         if scope["type"] != "http" or (self.mounts and self.mounts.find(scope)):
             await self._serve_other(scope, receive, send)
         else:
-            self.admission.in_flight += 1
             await self._serve(scope, receive, send)
-
-    def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        try:
-            call = self.prepare(scope, receive)
-        except Exception as error:
-            return refuse(self.admission, error, ending_upgrade(scope, send))
-        return serve(call, ending_upgrade(scope, send) if "HTTP_UPGRADE" in call.environ else send)
 
     def begin(self, exchange: Exchange) -> Awaitable[None] | None:
         """Serve the request of *exchange* without a task, or return what is to be awaited in one."""
+        scope, receive, send = exchange.scope, exchange.receive, exchange.send
         if self.mounts or type(self).__call__ is not WsgiToAsgi.__call__:
-            return self(exchange.scope, exchange.receive, exchange.send)
+            return self(scope, receive, send)
+        rest: Awaitable[None] | None = self._serve(scope, receive, send, exchange)
+        return rest
+
+    def _serve(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange | None = None) -> Any:
+        """Return what is to be awaited, if anything is: where there is an *exchange*, it may do without."""
         self.admission.in_flight += 1
         try:
-            call = self.prepare(exchange.scope, exchange.receive)
-            if not call.body.announced and call.begin(exchange):
+            call = self.prepare(scope, receive)
+            if exchange is not None and not call.body.announced and call.begin(exchange):
                 return None
         except Exception as error:
-            return refuse(self.admission, error, exchange.send)
-        return serve(call, exchange.send)
+            return refuse(self.admission, error, ending_upgrade(scope, send))
+        return serve(call, ending_upgrade(scope, send) if "HTTP_UPGRADE" in call.environ else send)
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         mount = self.mounts.find(scope)

@@ -256,7 +256,7 @@ async def test_the_stack_of_a_thread_that_takes_too_long_is_logged(
     assert app.calls == 2
 
 
-async def test_the_stack_of_a_thread_that_has_gone_on_is_not_logged(
+async def test_what_a_thread_has_made_is_sent_though_time_is_up_before_the_loop_knows_of_it(
     app: Application, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bridge = WsgiToAsgi(app, threads=1, request_timeout=0.01)
@@ -269,11 +269,9 @@ async def test_the_stack_of_a_thread_that_has_gone_on_is_not_logged(
         return "of another request"
 
     monkeypatch.setattr(thread_call, "stack_of", go_on_first)
-    assert (await fetch(bridge, target=b"/wait")).status == 504
+    assert (await fetch(bridge, target=b"/wait")).status == 200
     assert entered.is_set()
-    assert caplog.messages == [
-        "'GET /wait' took longer than 0.01 s and is answered with 504; it has just ended"
-    ]
+    assert caplog.messages == []
 
 
 async def test_small_chunks_that_wait_for_the_client_go_out_together() -> None:

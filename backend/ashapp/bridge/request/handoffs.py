@@ -6,10 +6,10 @@ A hand-off runs in the context that is current where it is asked for. That is th
 that the application has entered itself, by ``copy_context().run``.
 
 A hand-off is waited for to its end, because two threads may not use one context. A cancellation that comes
-meanwhile waits for that, and reaches the application then, if the phase allows it. Only where the server
-waits for the request to end, and a request thread does not come back for longer than ``grace``, is the call
-given up (``Patience``): the driving task ends, and the greenlet stays as it is. It is taken to its end when
-the thread comes back.
+meanwhile waits for that, and reaches the application then, if the phase allows it. It may be a time-out of
+the application's own. So only where the server stops, or may stop, and a request thread does not come back
+for longer than ``grace``, is the call given up: the driving task ends, and the greenlet stays as it is. It is
+taken to its end when the thread comes back.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from ashapp.bridge.concurrency.serving_thread import run_for
 from ashapp.bridge.concurrency.threads.asgiref_locals import carry_locals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from contextvars import Context
     from functools import partial
 
     from ashapp.bridge.concurrency.threads.request_thread import RequestThread
 
-__all__ = ["CallOnLoop", "Handoff", "Patience", "TaskHandoff", "ThreadHandoff"]
+__all__ = ["CallOnLoop", "Handoff", "TaskHandoff", "ThreadHandoff", "wait_on"]
 
 _log = logging.getLogger("ashapp.bridge")
 
@@ -51,14 +51,16 @@ class CallOnLoop(Call, GreenletDriver):
     """A call that has its hand-offs done on the thread of its request."""
 
     thread: RequestThread
+    #: Whether nothing that the greenlet waits for comes any more, as its driving task has ended.
+    is_given_up = False
 
 
 class Handoff:
     """Something that runs elsewhere in the current context, while its greenlet is suspended."""
 
     done = False
-    #: What is called when it has ended, after nobody waited for it any more. On the loop.
-    on_late_end: Callable[[], None] | None = None
+    #: The call that was given up while it waited.
+    given_up_by: CallOnLoop | None = None
     _value: Any = None
     _error: BaseException | None = None
     _waiter: asyncio.Future[None] | None = None
@@ -75,10 +77,15 @@ class Handoff:
         """Say whether the hand-off has not begun, and now never will."""
         return False
 
-    def waiter(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        """Return a new future to wait for; to cancel that does not touch the hand-off."""
-        self._waiter = loop.create_future()
-        return self._waiter
+    async def wait(self, loop: asyncio.AbstractEventLoop, seconds: float | None = None) -> None:
+        """Wait until it is done, or for so many *seconds*; to cancel that does not touch the hand-off."""
+        waiter = self._waiter = loop.create_future()
+        timer = None if seconds is None else loop.call_later(seconds, resolve, waiter)
+        try:
+            await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def result(self) -> Any:
         """Return what the hand-off returned, or raise what it raised. In the greenlet, once."""
@@ -94,8 +101,8 @@ class Handoff:
         self.done = True
         if self._waiter is not None:
             resolve(self._waiter)
-        if self.on_late_end is not None:
-            self.on_late_end()
+        if self.given_up_by is not None:
+            _unwind(self.given_up_by)
 
 
 class ThreadHandoff(Handoff):
@@ -170,72 +177,56 @@ class TaskHandoff(Handoff):
         self._finish()
 
 
-class Patience:
-    """How long *call*, whose task has been cancelled, goes on to wait for its request thread. On the loop.
+async def wait_on(
+    handoff: Handoff, call: CallOnLoop, error: asyncio.CancelledError, *, is_shielded: bool, is_own: bool
+) -> None:
+    """Wait for *handoff* to its end, though *error* has cancelled the task that drives *call*.
 
-    A cancellation may be a time-out of the application's own, which has to wait for the thread. So nothing is
-    given up while the server is known not to stop, nor, where that is not known, at the first cancellation of
-    a coroutine.
+    If that *is_own*, the call has cancelled the task itself, and nobody waits for that.
+
+    Raises:
+        CancelledError: *error*, or what came after it: the phase is not *is_shielded*, and the hand-off has
+            ended or has been withdrawn; or the call has been given up.
     """
-
-    def __init__(self, call: CallOnLoop) -> None:
-        #: Whether the call has been given up.
-        self.is_over = False
-        self._call = call
-        # How often the call has been cancelled while it waited for a hand-off.
-        self._interruptions = 0
-
-    async def wait(
-        self, handoff: Handoff, error: asyncio.CancelledError, *, is_shielded: bool, is_own: bool
-    ) -> None:
-        """Wait on for *handoff*, though *error* has cancelled the driving task.
-
-        Then, or where the hand-off can be withdrawn, *error* is raised, unless the phase *is_shielded*. If
-        it *is_own*, the call has cancelled the task itself, and nobody waits for that.
-        """
-        while not (handoff.done or self.is_over):
-            self._interruptions += 1
-            if not is_shielded and handoff.withdraw():
-                raise error
-            is_limited = isinstance(handoff, ThreadHandoff) and not is_own
-            try:
-                await self._wait(handoff, self._call.grace if is_limited else None)
-            except asyncio.CancelledError as another:
-                error, is_own = another, False
-        if self.is_over or not is_shielded:
+    interruptions = 1
+    while not handoff.done:
+        if not is_shielded and handoff.withdraw():
             raise error
+        is_limited = isinstance(handoff, ThreadHandoff) and not is_own
+        try:
+            await handoff.wait(call.loop, call.grace if is_limited else None)
+        except asyncio.CancelledError as another:
+            error, is_own, interruptions = another, False, interruptions + 1
+        else:
+            if not (handoff.done or _may_go_on(call, interruptions)):
+                _log.error("%s was cancelled, but %s does not return: given up", call, handoff)
+                call.is_given_up = True
+                handoff.given_up_by = call
+                raise error
+    if not is_shielded:
+        raise error
 
-    async def _wait(self, handoff: Handoff, seconds: float | None) -> None:
-        """Wait until *handoff* is done; every so many *seconds*, see whether to give the call up."""
-        call = self._call
-        while not handoff.done:
-            await asyncio.wait([handoff.waiter(call.loop)], timeout=seconds)
-            if not (handoff.done or self._may_be_its_own()):
-                _log.error(
-                    "%s was cancelled, but %s has not returned for %s s: given up", call, handoff, seconds
-                )
-                self.is_over = True
-                handoff.on_late_end = self._unwind
-                return
 
-    def _may_be_its_own(self) -> bool:
-        """Say whether the cancellation may be the application's own, or of a server that goes on."""
-        stopping = self._call.thread.pool.is_stopping()
-        return not stopping and (
-            stopping is False or (self._call.greenlet.depth > 0 and self._interruptions < 2)
-        )
+def _may_go_on(call: CallOnLoop, interruptions: int) -> bool:
+    """Say whether the application itself may have cancelled the task, or a server that goes on.
 
-    def _unwind(self) -> None:
-        """Take the greenlet of the call to its end: its context is free by now.
+    The server may be known not to stop. If that is not known, the first cancellation of a coroutine counts.
+    """
+    is_stopping = call.thread.pool.is_stopping()
+    return not is_stopping and (is_stopping is False or (call.greenlet.depth > 0 and interruptions < 2))
 
-        Nothing that it waits for comes any more. Otherwise it would be kept, or be for the garbage collector.
-        """
-        self.is_over = False  # so that the call lets it go on
-        for _ in range(_MOST_WAITS):
-            item = self._call.fail(asyncio.CancelledError())
-            if item is DONE:
-                with suppress(BaseException):
-                    self._call.result()  # which leads to all that it has left
-                return
-            if type(item) is CoroutineType:
-                item.close()
+
+def _unwind(call: CallOnLoop) -> None:
+    """Take the greenlet of *call*, which has been given up, to its end: its context is free by now.
+
+    Otherwise it would be kept, or be for the garbage collector.
+    """
+    call.is_given_up = False  # so that it goes on
+    for _ in range(_MOST_WAITS):
+        item = call.fail(asyncio.CancelledError())
+        if item is DONE:
+            with suppress(BaseException):
+                call.result()  # which leads to all that it has left
+            return
+        if type(item) is CoroutineType:
+            item.close()

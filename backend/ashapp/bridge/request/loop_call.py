@@ -19,13 +19,13 @@ application gets CancelledError where its coroutine waits, if its phase allows t
 the coroutine, and in phases that forbid it, coroutines run as tasks of their own, which a cancellation does
 not reach. If the server cancels then, that is kept as the ending of the call.
 
-A hand-off is waited for to its end, or until the ``Patience`` with it is over.
+A hand-off is waited for to its end (see ``handoffs``).
 """
 
 import asyncio
-import operator
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from werkzeug.wsgi import ClosingIterator
@@ -40,7 +40,7 @@ from ashapp.bridge.concurrency.threads.thread_locals import are_isolated, open_r
 from ashapp.bridge.messages.errors import ClientDisconnected, send_timeout
 from ashapp.bridge.messages.types import Environ, Message, Send
 from ashapp.bridge.request.async_bodies import runs_inline
-from ashapp.bridge.request.handoffs import CallOnLoop, Handoff, Patience, TaskHandoff, ThreadHandoff
+from ashapp.bridge.request.handoffs import CallOnLoop, Handoff, TaskHandoff, ThreadHandoff, wait_on
 from ashapp.bridge.request.phases import Ending, Phase
 from ashapp.bridge.request.service import Service
 from ashapp.bridge.request.uploads.input_stream import InputStream
@@ -48,7 +48,8 @@ from ashapp.bridge.request.wsgi_call import WsgiCall
 
 __all__ = ["Begin", "LoopCall"]
 
-_END = object()
+# Behind the last item of a body.
+_END: Any = object()
 
 #: Returns a coroutine to await for a call in place of its application, or None: the application is called.
 Begin = Callable[["LoopCall"], Coroutine[Any, Any, None] | None]
@@ -67,8 +68,6 @@ class LoopCall(WsgiCall, CallOnLoop):
     # to Python 3.12 a task group whose task fails cancels its own task, and does not take that back.)
     _cancellations = 0
     _left_over = 0
-    # With what runs on its request thread, once it has been cancelled meanwhile.
-    _patience: Patience | None = None
 
     def __init__(
         self, service: Service, environ: Environ, body: InputStream, begin: Begin | None = None
@@ -123,7 +122,7 @@ class LoopCall(WsgiCall, CallOnLoop):
 
     def fail(self, error: BaseException) -> Any:
         """Raise *error* where the application waits; see ``GreenletDriver``."""
-        if self._patience is not None and self._patience.is_over:
+        if self.is_given_up:
             raise error  # and leave the greenlet as it is: what it waits for has its context
         if self.greenlet is not None:  # it is sync code that waits
             self.look_at(error)
@@ -138,9 +137,8 @@ class LoopCall(WsgiCall, CallOnLoop):
         try:
             if final is not None:
                 await turn()
-                head, body = final
-                if not self._answers(head, body):
-                    await self._deliver(self._send_complete(head, body))
+                if self._exchange is None or not self._answers(self._exchange, *final):
+                    await self._deliver(self._send_head(*final))
                 await turn()
             if self._timeout_answer is not None:
                 await self._deliver(self._timeout_answer)
@@ -155,14 +153,13 @@ class LoopCall(WsgiCall, CallOnLoop):
             await preparation
         handoff.start(self)
         try:
-            await handoff.waiter(self.loop)
+            await handoff.wait(self.loop)
         except asyncio.CancelledError as error:
             is_shielded = not self.phase.may_be_cancelled
             if is_shielded:
                 self._ending = Ending.CANCELLED
-            self._patience = self._patience or Patience(self)
             is_own = self._interrupted and not is_shielded
-            await self._patience.wait(handoff, error, is_shielded=is_shielded, is_own=is_own)
+            await wait_on(handoff, self, error, is_shielded=is_shielded, is_own=is_own)
 
     def _expire(self) -> None:
         if not self._response.sealed:  # the time is for the response to begin: a stream may take any time
@@ -207,7 +204,8 @@ class LoopCall(WsgiCall, CallOnLoop):
             self._fail(error)
         if self._ending is Ending.CANCELLED:
             raise asyncio.CancelledError
-        self._raise_failure()
+        if self._failure is not None:
+            self._raise_failure(self._failure)
 
     # -- in the greenlet
 
@@ -251,9 +249,11 @@ class LoopCall(WsgiCall, CallOnLoop):
         if is_pulled_here and is_closed_here:
             self.thread.release()  # a stream may last for hours
             return iterable
-        pulled = _pulled(iterable, operator.call if is_pulled_here else self.run_on_request_thread)
+        chunks: Iterator[bytes] = chain(iterable)  # which has no ``close``
+        if not is_pulled_here:
+            chunks = iter(partial(self.run_on_request_thread, next, chunks, _END), _END)
         close = getattr(iterable, "close", None)
-        return ClosingIterator(pulled, close and partial(self.run_on_request_thread, close))
+        return ClosingIterator(chunks, close and partial(self.run_on_request_thread, close))
 
     def _run_out(self, chunks: Iterator[bytes]) -> None:
         if self._final is not None:
@@ -284,20 +284,3 @@ class LoopCall(WsgiCall, CallOnLoop):
             self.greenlet.ask(sending)
         except OSError as error:  # ASGI 2.4
             raise ClientDisconnected("the client went away while the response was sent") from error
-
-
-def _begin_body(iterable: Iterable[bytes]) -> tuple[Iterator[bytes], Any]:
-    iterator = iter(iterable)
-    return iterator, _next_item(iterator)
-
-
-def _next_item(iterator: Iterator[bytes]) -> Any:
-    return next(iterator, _END)
-
-
-def _pulled(iterable: Iterable[bytes], run: Callable[..., Any]) -> Iterator[bytes]:
-    """Yield the items of *iterable*, each of them made where *run* calls functions."""
-    iterator, chunk = run(_begin_body, iterable)
-    while chunk is not _END:
-        yield chunk
-        chunk = run(_next_item, iterator)

@@ -40,7 +40,7 @@ def serve(call: WsgiCall, send: Send) -> Awaitable[None]:
     """
     if call.place == "thread" or call.body.announced:
         return _serve(call, send)
-    call.when_ended(call.leave)
+    call.on_end = call.leave
     return call.respond(send)
 
 
@@ -56,14 +56,12 @@ async def _serve(call: WsgiCall, send: Send) -> None:
     except RequestRejected as rejection:
         await send_problem(send, rejection.status, rejection.detail, rejection.headers)
     except RequestTimeout:
-        call.note_route()
         await send_timeout(send, call.service.request_timeout)
-    except asyncio.CancelledError:
-        call.note_route()
-        raise
     except ClientDisconnected:
         pass  # before it could begin: there is nobody to answer
     finally:
+        if not call.is_complete:
+            call.note_route()
         if has_begun:  # what the server has given up may still run on its thread
             call.when_ended(admission.leave)
         else:

@@ -118,7 +118,7 @@ class ThreadCall(WsgiCall):
         if exchange is None or opening is None or self.phase is not Phase.ENDED or self._ending:
             return False
         head, body = opening
-        if isinstance(body, BodyStream) or not self._answers(head, body):
+        if isinstance(body, BodyStream) or not self._answers(exchange, head, body):
             return False
         self._exchange = exchange.need_task = None
         self._stop_timers()
@@ -136,7 +136,8 @@ class ThreadCall(WsgiCall):
                 await self._deliver(self._send_response(*opening))
             if self.phase is not Phase.ENDED:
                 await self._until_ended()
-            self._raise_failure()
+            if self._failure is not None:
+                self._raise_failure(self._failure)
         finally:
             self._stop_timers()
             self._withdraw()
@@ -144,7 +145,7 @@ class ThreadCall(WsgiCall):
 
     async def _send_response(self, head: Message, body: bytes | BodyStream) -> None:
         if isinstance(body, bytes):
-            await self._send_complete(head, body)
+            await self._send_head(head, body)
             return
         await self._send_head(head)
         if not self._response.complete:  # else there is nothing to stop any more
@@ -206,13 +207,11 @@ class ThreadCall(WsgiCall):
     def _expire(self) -> None:
         if self._opening.done():
             return
-        stack = stack_of(self._thread)
+        where = f"its thread is here:\n{stack_of(self._thread)}"
+        if self.phase is Phase.ENDED:  # what it has made is on its way to the loop
+            return
         if self.phase is Phase.QUEUED:
             where = f"it has not got one of the {self.service.pool.size} threads"
-        elif self.phase is Phase.ENDED:  # so the stack may be that of another request already
-            where = "it has just ended"
-        else:
-            where = f"its thread is here:\n{stack}"
         seconds = self.service.request_timeout
         _log.warning("%r took longer than %s s and is answered with 504; %s", str(self), seconds, where)
         self._go_on()
@@ -232,7 +231,7 @@ class ThreadCall(WsgiCall):
         self.phase = Phase.ENDED
         if not self._response.sealed:
             self._cross(self._settle, None)
-        if self._on_end is not None:
+        if self.on_end is not None:
             self._cross(self._tell_end)
 
     def _make_response(self) -> None:

@@ -30,7 +30,6 @@ from ashapp.bridge.request.output_queue import HIGH_WATER, PIECE
 from ashapp.bridge.request.phases import Ending, Phase
 from ashapp.bridge.request.service import Service
 from ashapp.bridge.request.uploads.input_stream import InputStream
-from ashapp.bridge.request.uploads.request_body import HIGH_WATER as READ_HIGH_WATER
 from ashapp.bridge.request.wsgi_output import WsgiOutput, log_late_failure
 
 __all__ = ["WsgiCall"]
@@ -53,7 +52,8 @@ class WsgiCall(WsgiOutput, Call):
     # further ones gets a dict of its own, of up to 1,400 bytes.
     _ending = Ending.NONE
     _deadline_timer: asyncio.TimerHandle | None = None
-    _on_end: Callable[[], object] | None = None
+    #: What is called when the application has done with the request.
+    on_end: Callable[[], object] | None = None
     # Sends a complete response in one piece.
     _exchange: Exchange | None = None
     _send_to_client: Send
@@ -125,25 +125,21 @@ class WsgiCall(WsgiOutput, Call):
 
     # -- its response, on the loop
 
-    def _answers(self, head: Message, body: bytes) -> bool:
-        """Send a complete response by the exchange, if that can be done at once; say whether it was."""
-        if self._exchange is None or len(body) > HIGH_WATER or self._response.remaining:
-            return False
-        return self._exchange.answer(head, body)
+    def _answers(self, exchange: Exchange, head: Message, body: bytes) -> bool:
+        """Send a complete response by *exchange*, if that can be done at once; say whether it was."""
+        return len(body) <= HIGH_WATER and not self._response.remaining and exchange.answer(head, body)
 
-    async def _send_complete(self, head: Message, body: bytes) -> None:
+    async def _send_head(self, head: Message, body: bytes | None = None) -> None:
+        """Send *head*, and *body* if all of it is there."""
         if self.body.share is not None:
             self.body.share.settle()
         await self._send_to_client(head)
+        if body is None:
+            return
         if len(body) > PIECE:
             await self._send_body(body, more=False)
         else:
             await self._send_to_client({"type": "http.response.body", "body": body, "more_body": False})
-
-    async def _send_head(self, head: Message) -> None:
-        if self.body.share is not None:
-            self.body.share.settle()
-        await self._send_to_client(head)
 
     async def _send_body(self, chunk: bytes, *, more: bool) -> None:
         """Send *chunk* in parts that a server may have at once, and let other tasks run now and then."""
@@ -153,9 +149,10 @@ class WsgiCall(WsgiOutput, Call):
             end = start + PIECE
             part, more_body = chunk[start:end], more or end < len(chunk)
             await self._send_to_client({"type": "http.response.body", "body": part, "more_body": more_body})
-        self._sent_messages += 1
-        if self._sent_messages % _TURN == 0:
-            await turn()
+        if more:
+            self._sent_messages += 1
+            if self._sent_messages % _TURN == 0:
+                await turn()
 
     async def _deliver(self, sending: Awaitable[None]) -> None:
         """Await *sending*, and take note of a client that has gone.
@@ -179,14 +176,14 @@ class WsgiCall(WsgiOutput, Call):
     # -- its end, on the loop
 
     def note_route(self) -> None:
-        """Note the route of a request that is given up, if Flask has not matched it yet."""
+        """Note the route of a request that was given up, if Flask has not matched it yet."""
         note = self.service.note_route
         if note is not None and self.info is not None and self.info.route is None:
             note(self.info, self.environ)
 
     def when_ended(self, callback: Callable[[], object]) -> None:
         """Call *callback*, in place of an earlier one, when the application has done with the request."""
-        self._on_end = callback
+        self.on_end = callback
         if self.phase is Phase.ENDED:
             self._tell_end()
 
@@ -197,7 +194,7 @@ class WsgiCall(WsgiOutput, Call):
         self.service.admission.leave()
 
     def _tell_end(self) -> None:
-        on_end, self._on_end = self._on_end, None  # which may lead to the call
+        on_end, self.on_end = self.on_end, None  # which may lead to the call
         if on_end is not None:
             on_end()
 
@@ -214,8 +211,6 @@ class WsgiCall(WsgiOutput, Call):
             return  # a stream is watched from its first byte, and else there is nothing to save
         if expects_continue(self.environ) and not self.body.started:
             self._watch_later()  # to look for a disconnect would ask for the body (see ``RequestBody``)
-        elif self.phase is Phase.QUEUED:
-            self.body.watch(self._disconnect, read_ahead=READ_HIGH_WATER)  # many may wait
         else:
             self.body.watch(self._disconnect)
 
@@ -239,13 +234,12 @@ class WsgiCall(WsgiOutput, Call):
             self._interrupted = True  # before what is cancelled can end, on another thread
             self._interrupted = self._cancel()
 
-    def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                del failure  # its traceback leads to this frame
+    def _raise_failure(self, failure: Exception) -> None:
+        self._failure = None
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback leads to this frame
 
     # -- where the application runs
 

@@ -7,8 +7,8 @@ and goes out in one piece. The head waits for the first byte. A body may be shor
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from ashapp.bridge.messages.errors import BodyOverdue
 from ashapp.bridge.messages.response import Response
@@ -16,15 +16,14 @@ from ashapp.bridge.messages.types import Environ, ExcInfo, Message, RequestInfo,
 from ashapp.bridge.request.output_queue import HIGH_WATER
 from ashapp.bridge.request.phases import Phase
 
-__all__ = ["RUN_OUT_SECONDS", "WsgiOutput", "log_late_failure"]
+__all__ = ["WsgiOutput", "log_late_failure"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-#: Seconds that an iterable has when the response is complete, before it is closed.
-RUN_OUT_SECONDS = 5.0
-# And how many items, of how many bytes in all, it may go on to make.
-_RUN_OUT_ITEMS = 1000
-_RUN_OUT_BYTES = 1 << 20
+# How many items an iterable may go on to make when the response is complete, before it is closed.
+_RUN_OUT_ITEMS = 100
+
+_TOO_LONG = "the response body is longer than its Content-Length: cut off"
 
 
 class WsgiOutput:
@@ -63,7 +62,7 @@ class WsgiOutput:
             if isinstance(iterable, (list, tuple)):
                 self._size = sum(map(len, iterable))
             if 0 <= self._size <= HIGH_WATER:
-                self._send_last(b"".join(iterable))
+                self._send(b"".join(iterable), last=True)
                 return
             self._check_wanted()  # its first item may be long in coming
             chunks = iter(iterable)
@@ -84,17 +83,15 @@ class WsgiOutput:
 
         The response is complete, and the client does not wait. An iterable that is endless is closed.
         """
-        dropped, end = 0, float("inf")
         try:
-            for count, chunk in enumerate(chunks, 1):  # nearly always there is none
-                if not dropped and chunk and not self._response.bodiless:
-                    _log.warning("the response body is longer than its Content-Length: cut off")
-                dropped += len(chunk)
-                end = min(end, time.monotonic() + RUN_OUT_SECONDS)
-                if count >= _RUN_OUT_ITEMS or dropped > _RUN_OUT_BYTES or time.monotonic() > end:
-                    raise BodyOverdue  # noqa: TRY301 - as what makes the chunks may, too
+            sizes = [len(chunk) for chunk in islice(chunks, _RUN_OUT_ITEMS)]
+            if any(sizes) and not self._response.bodiless:
+                _log.warning(_TOO_LONG)
+            if len(sizes) < _RUN_OUT_ITEMS:
+                return
         except BodyOverdue:
-            _log.warning("%s: what makes the response body goes on past its end: closed", self)
+            pass
+        _log.warning("%s: what makes the response body goes on past its end: closed", self)
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -109,6 +106,16 @@ class WsgiOutput:
         # It returns None (PEP 3333): a result would be taken for a count of bytes, as of a file's ``write``.
         self._send(chunk)
 
+    def send_whole(self, body: bytes, close: Callable[[], object]) -> None:
+        """Send the response whose body is *body*, then *close* it."""
+        self.phase = Phase.ITERATING
+        self._interrupted = False
+        try:
+            self._send(body, last=True)
+        finally:
+            self.phase = Phase.COMPLETE
+            close()
+
     def _send(self, chunk: bytes, *, last: bool = False) -> bool:
         """Send *chunk*, and before the first one the headers; say whether the response is complete."""
         response = self._response
@@ -119,41 +126,12 @@ class WsgiOutput:
                 f"the application sent {type(chunk).__name__} for a body: expected bytes (PEP 3333)"
             )
         self._check_wanted()
-        if response.sealed and response.remaining is None and not last:
-            if chunk:
-                self._continue(chunk)
-        elif chunk or last or response.bodiless:
-            self._send_part(chunk, last=last)
-        # else the headers wait for the first byte (PEP 3333, "Buffering and Streaming")
-        return response.complete
-
-    def send_whole(self, body: bytes, close: Callable[[], object]) -> None:
-        """Send the response whose body is *body*, then *close* it."""
-        self.phase = Phase.ITERATING
-        self._interrupted = False
-        try:
-            self._send_last(body)
-        finally:
-            self.phase = Phase.COMPLETE
-            close()
-
-    def _send_last(self, body: bytes) -> None:
-        response = self._response
-        if response.sealed or len(body) != response.remaining:
-            self._send(body, last=True)
-            return
-        self._check_wanted()
-        response.complete = True
-        response.remaining = 0
-        self._open(response.head(), body)
-        self.phase = Phase.COMPLETE
-
-    def _send_part(self, chunk: bytes, *, last: bool) -> None:
-        response = self._response
+        if not (chunk or last or response.bodiless):
+            return False  # the headers wait for the first byte (PEP 3333, "Buffering and Streaming")
         head = None if response.sealed else response.head()
         part = response.clip(chunk)
-        if len(part) < len(chunk) and not response.bodiless:
-            _log.warning("the response body is longer than its Content-Length: cut off")
+        if part is not chunk and not response.bodiless:
+            _log.warning(_TOO_LONG)
         missing = response.remaining if last else None
         if missing and head is not None and not part:
             self._note_no_body()
@@ -167,6 +145,7 @@ class WsgiOutput:
             raise RuntimeError(f"the response body ended {missing} bytes short of its Content-Length")
         if response.complete:
             self.phase = Phase.COMPLETE
+        return response.complete
 
     def _note_no_body(self) -> None:
         """Take note that there is no body at all in spite of its length: as when a proxy sends a file."""
