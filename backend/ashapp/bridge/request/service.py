@@ -23,14 +23,14 @@ class Service:
         ValueError: there are no threads, or a limit is less than one.
     """
 
-    #: On a thread: whether the coroutines of its request are kept off the server's loop. None for never.
-    wants_own_loop: Callable[[], bool] | None = None
-    #: Whether requests of an endpoint have thread-local values of their own on their thread. None for never.
-    is_isolated: Callable[[str], bool] | None = None
-    #: Notes the route of a request that is given up, if it is known. None where there are no routes.
-    note_route: Callable[[RequestInfo, Environ], None] | None = None
-    #: Whether the application may take the socket of a WebSocket. None for always.
-    wants_socket: Callable[[Environ], bool] | None = None
+    #: On a thread: whether the coroutines of its request are kept off the server's loop.
+    wants_own_loop: Callable[[], bool] = staticmethod(lambda: False)
+    #: Whether requests of an endpoint have thread-local values of their own on their thread.
+    is_isolated: Callable[[str], bool] = staticmethod(lambda _endpoint: False)
+    #: Notes the route of a request that is given up, if it is known.
+    note_route: Callable[[RequestInfo, Environ], None] = staticmethod(lambda _info, _environ: None)
+    #: Whether the application may take the socket of a WebSocket.
+    wants_socket: Callable[[Environ], bool] = staticmethod(lambda _environ: True)
     #: Whether a call on the loop has a request thread only while it has something to do there.
     borrows_threads = False
 

@@ -249,14 +249,12 @@ class ThreadCall(WsgiCall):
 
         So only this request sees the values of its hooks on this thread, as with a view on the loop.
         """
-        is_isolated = self.service.is_isolated
-        if is_isolated is not None and is_isolated(endpoint):
+        if self.service.is_isolated(endpoint):
             open_request_locals()
 
     def coroutine_loop(self) -> asyncio.AbstractEventLoop:
         """Return the server's loop, or that of the request; see ``WsgiCall``."""
-        wants_own_loop = self.service.wants_own_loop
-        if self._own_loop is None and wants_own_loop is not None and wants_own_loop():
+        if self._own_loop is None and self.service.wants_own_loop():
             self._own_loop = OwnLoop(self.grace)
         return self.loop if self._own_loop is None else self._own_loop.loop
 

@@ -177,9 +177,8 @@ class WsgiCall(WsgiOutput, Call):
 
     def note_route(self) -> None:
         """Note the route of a request that was given up, if Flask has not matched it yet."""
-        note = self.service.note_route
-        if note is not None and self.info is not None and self.info.route is None:
-            note(self.info, self.environ)
+        if self.info is not None and self.info.route is None:
+            self.service.note_route(self.info, self.environ)
 
     def when_ended(self, callback: Callable[[], object]) -> None:
         """Call *callback*, in place of an earlier one, when the application has done with the request."""

@@ -61,8 +61,7 @@ async def serve(
 
 def _face(call: WsgiCall, connection: Connection) -> Any:
     """Return what the application talks to: *connection*, or a relay if a library takes the socket."""
-    wants_socket = call.service.wants_socket
-    if wants_socket is not None and not wants_socket(call.environ):
+    if not call.service.wants_socket(call.environ):
         return connection
     call.application = tolerating_any_end(call.application)
     return Relay(call.environ, connection)
