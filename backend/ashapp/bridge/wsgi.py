@@ -46,7 +46,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         ValueError: *threads* is less than one, or a limit is.
     """
 
-    #: Whether other processes serve the same application, as far as a server knows that has forked this one.
+    #: Whether other processes serve the same application; set by a server that has forked this one.
     has_siblings: ClassVar[bool] = False
 
     @accept_old_names
@@ -61,14 +61,14 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         refuse_unknown(options)
         #: The loop that requests are served on.
         self.loop: asyncio.AbstractEventLoop | None = None
-        #: What the calls of requests share.
+        #: The state that the calls of requests share.
         self.service = Service(wsgi_application, options)
-        #: The pool that requests run on, to be looked at.
+        #: The pool that requests run on; public, to be read.
         self.threads = self.service.pool
         self.admission = self.service.admission
         self.intake = self.service.intake
         self.limit_body = options.get("limit_body")
-        #: What is told to leave when the service ends.
+        #: The connections that are told to leave when the service ends.
         self.departures = Departures()
         self.websockets = _websockets(options, self.departures)
         super().__init__(wsgi_application, duplicate_header_limit)  # type: ignore[no-untyped-call]
@@ -107,7 +107,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
             await self._serve(scope, receive, send)
 
     def begin(self, exchange: Exchange) -> Awaitable[None] | None:
-        """Serve the request of *exchange* without a task, or return what is to be awaited in one."""
+        """Serve the request of *exchange* without a task. Return what a task must await, or None."""
         scope, receive, send = exchange.scope, exchange.receive, exchange.send
         if self.mounts or type(self).__call__ is not WsgiToAsgi.__call__:
             return self(scope, receive, send)
@@ -115,7 +115,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
         return rest
 
     def _serve(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange | None = None) -> Any:
-        """Return what is to be awaited, if anything is: where there is an *exchange*, it may do without."""
+        """Return what must be awaited, or None: with an *exchange* it may need no task."""
         self.admission.in_flight += 1
         try:
             call = self.prepare(scope, receive)
@@ -189,7 +189,7 @@ class WsgiToAsgi(asgiref.wsgi.WsgiToAsgi):
 
     @cached_property
     def websocket_service(self) -> Service:
-        """What the calls of WebSockets share: they have threads of their own, and any time."""
+        """The state that the calls of WebSockets share: they have threads of their own, and no time-out."""
         service = copy(self.service)
         service.pool = self.websockets.pool
         service.admission = Admission(service.pool, None, None)

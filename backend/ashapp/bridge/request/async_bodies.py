@@ -2,15 +2,14 @@
 """Response bodies that are async iterables, as iterables of a WSGI response.
 
 Theory of operation. Each item is awaited where the response is iterated. In a greenlet of the loop this
-suspends the greenlet. A thread orders the item from a task of the body on a loop elsewhere (``BodyTask``),
-and waits. That task makes all items, from the first to the end. So what an async generator holds across its
-``yield`` and what belongs to the task that opened it (a cancel scope, a task group) hold until the end. The
-task runs in a greenlet, with the ``Context`` of the request whose thread orders, else with a copy of that of
-the thread.
+suspends the greenlet. A thread orders the item from a task of the body on a loop (``BodyTask``), and waits.
+That one task makes all items. So an async generator may hold objects that belong to a task (a cancel scope, a
+task group) across its ``yield``. The task runs in a greenlet, with the ``Context`` of the request whose
+thread orders, else with a copy of the thread's.
 
-A thread that serves no request of the bridge, but Flask's test client or another WSGI server, has no loop to
-turn to; it may even be that of a running one. There a body has a loop of its own, on a thread of its own,
-until its end.
+With Flask's test client, and under another WSGI server, the thread serves no request of the bridge, and knows
+no loop; it may even be the thread of a running loop. There a body has a loop of its own, on a thread of its
+own, until its end.
 """
 
 import asyncio
@@ -40,18 +39,17 @@ __all__ = ["AsyncBody", "BodyTask", "Step", "runs_inline", "within_context"]
 #: Makes the next item of a body, or closes it.
 Step = Callable[[], Coroutine[Any, Any, Any]]
 
-# Seconds that a body has when the response is complete, before it is closed.
+# When the response is complete, its body is closed after this many seconds.
 _RUN_OUT_SECONDS = 5.0
 
-# Seconds that tasks have which a body leaves on a loop of its own.
+# Seconds for tasks that a body leaves on a loop of its own.
 _GRACE = 1.0
 
 
 def within_context(value: Any) -> AsyncIterable[Any] | None:
-    """Return the async iterable of which ``flask.stream_with_context`` has made *value*, or None.
+    """Return the async iterable inside *value*, if ``flask.stream_with_context`` has made it, or None.
 
-    It takes an async iterable for a function, and what it returns is a decorated function, with that iterable
-    as ``__wrapped__``.
+    Flask takes an async iterable for a function, and returns a decorated function with it as ``__wrapped__``.
     """
     wrapped = vars(value).get("__wrapped__") if type(value) is FunctionType else None
     return wrapped if isinstance(wrapped, AsyncIterable) else None
@@ -62,7 +60,7 @@ class AsyncBody:
 
     _has_begun = _is_closed = False
     _task: "BodyTask | None" = None
-    # When a response that is complete has had enough time for what is behind its last item.
+    # When the time for code after the last item is up, if the response is complete.
     _run_out_end: float | None = None
 
     def __init__(self, iterable: AsyncIterable[Any]) -> None:
@@ -134,8 +132,8 @@ async def _close(iterator: AsyncIterator[Any]) -> None:
 class BodyTask:
     """The task that makes the items of *iterator*, for the request of the thread that begins it.
 
-    To the call of that request it is a task that can be cancelled: the item that is being made is, or the
-    next one. To close the iterator is not to be interrupted.
+    The call of that request can cancel it: that cancels the present item, or the next one. The closing of the
+    iterator must not be interrupted.
     """
 
     #: The loop of the task, where no request is served; it is left when the task has ended.
@@ -160,7 +158,7 @@ class BodyTask:
     def run(self, step: Step, *, closes: bool) -> Any:
         """Run *step* in the task and return its result; it *closes* the iterator, or makes an item.
 
-        On a thread, which waits, and meanwhile runs what is sent back by ``sync_to_async``.
+        On a thread, which waits, and meanwhile runs the functions that ``sync_to_async`` sends back.
 
         Raises:
             RuntimeError: its loop has been closed.
@@ -236,7 +234,7 @@ class BodyTask:
 
 
 class _Order(NamedTuple):
-    """A *step* that a task is to do, and where its result goes."""
+    """A *step* for a task, and the future of its result."""
 
     step: Step
     closes: bool
@@ -253,8 +251,8 @@ class _Order(NamedTuple):
 def runs_inline(iterable: Iterable[bytes], response: Any) -> tuple[bool, bool]:
     """Say whether *iterable*, the body of *response*, may be iterated on the loop, and closed there.
 
-    It may be iterated where all items are there, or are awaited, and closed where that calls nothing of
-    the application's. Without a *response* of Werkzeug's, nobody knows.
+    It may be iterated if all items are there, or are awaited. It may be closed if that calls no code of the
+    application. Without a *response* of Werkzeug's, that is unknown.
     """
     if isinstance(iterable, (list, tuple)) and not hasattr(iterable, "close"):
         return True, True

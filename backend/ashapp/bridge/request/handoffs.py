@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What a greenlet has done elsewhere, and waits for without being interrupted.
+"""Hand-offs: work that a greenlet lets a thread or a task do, while it waits without interruption.
 
 Theory of operation. The greenlet asks the task that drives it to wait for the hand-off, and gets its result.
-A hand-off runs in the context that is current where it is asked for. That is the one of the request, or one
-that the application has entered itself, by ``copy_context().run``.
+A hand-off runs in the context that is current where it is asked for: that of the request, or one that the
+application has entered itself, by ``copy_context().run``.
 
 A hand-off is waited for to its end, because two threads may not use one context. A cancellation that comes
-meanwhile waits for that, and reaches the application then, if the phase allows it. It may be a time-out of
-the application's own. So only where the server stops, or may stop, and a request thread does not come back
-for longer than ``grace``, is the call given up: the driving task ends, and the greenlet stays as it is. It is
-taken to its end when the thread comes back.
+meanwhile reaches the application after that, if the phase allows it. It may be a time-out of the
+application's own. There is one exception: if the server stops, or may stop, and the request thread does not
+come back for longer than ``grace``, the call is given up. The driving task ends then, and the greenlet stays
+suspended. It runs to its end when the thread comes back.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ __all__ = ["CallOnLoop", "Handoff", "TaskHandoff", "ThreadHandoff", "wait_on"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-# How often the application may wait anew when nothing comes any more.
+# How often the application may wait again although no event can come any more.
 _MOST_WAITS = 100
 
 
 class CallOnLoop(Call, GreenletDriver):
-    """A call that has its hand-offs done on the thread of its request."""
+    """A call whose hand-offs run on the thread of its request."""
 
     thread: RequestThread
-    #: Whether nothing that the greenlet waits for comes any more, as its driving task has ended.
+    #: Whether the driving task has ended: no event for the greenlet can come any more.
     is_given_up = False
 
 
@@ -78,7 +78,7 @@ class Handoff:
         return False
 
     async def wait(self, loop: asyncio.AbstractEventLoop, seconds: float | None = None) -> None:
-        """Wait until it is done, or for so many *seconds*; to cancel that does not touch the hand-off."""
+        """Wait until it is done, or for *seconds*. To cancel this wait does not affect the hand-off."""
         waiter = self._waiter = loop.create_future()
         timer = None if seconds is None else loop.call_later(seconds, resolve, waiter)
         try:
@@ -108,7 +108,7 @@ class Handoff:
 class ThreadHandoff(Handoff):
     """A sync callable on *thread*, that of the request.
 
-    It finds there what its caller handles (``sys.exception()``), as an error handler may expect.
+    There ``sys.exception()`` is the exception that its caller handles, as an error handler may expect.
     """
 
     def __init__(self, thread: RequestThread, function: partial[Any]) -> None:
@@ -122,7 +122,7 @@ class ThreadHandoff(Handoff):
         self._thread.submit(self._run)
 
     def withdraw(self) -> bool:
-        """Do not run where the request still waits for its request thread; see ``Handoff``."""
+        """Don't run, if the request still waits for its request thread; see ``Handoff``."""
         return self._thread.withdraw(self._run)
 
     def __str__(self) -> str:
@@ -182,7 +182,7 @@ async def wait_on(
 ) -> None:
     """Wait for *handoff* to its end, though *error* has cancelled the task that drives *call*.
 
-    If that *is_own*, the call has cancelled the task itself, and nobody waits for that.
+    If that *is_own*, the call has cancelled the task itself, and the server does not wait.
 
     Raises:
         CancelledError: *error*, or what came after it: the phase is not *is_shielded*, and the hand-off has
@@ -219,7 +219,7 @@ def _may_go_on(call: CallOnLoop, interruptions: int) -> bool:
 def _unwind(call: CallOnLoop) -> None:
     """Take the greenlet of *call*, which has been given up, to its end: its context is free by now.
 
-    Otherwise it would be kept, or be for the garbage collector.
+    Otherwise it would stay in memory, or be left to the garbage collector.
     """
     call.is_given_up = False  # so that it goes on
     for _ in range(_MOST_WAITS):

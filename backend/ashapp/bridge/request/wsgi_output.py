@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The server side of PEP 3333: call an application, and make messages of what it returns and writes.
+"""The server side of PEP 3333: calls an application, and turns its response into messages.
 
-Theory of operation. An iterable goes out item by item. One that is a list, and small, is complete at once,
-and goes out in one piece. The head waits for the first byte. A body may be shorter or longer than its
-``Content-Length``, or not allowed at all: what goes out never is, and the log tells of it.
+Theory of operation. An iterable is sent item by item. A small list is complete at once, and is sent in one
+piece. The head waits for the first byte. A body that is longer than its ``Content-Length``, or not allowed at
+all, is cut; one that is too short breaks the connection off. The log tells of both.
 """
 
 import logging
@@ -20,7 +20,7 @@ __all__ = ["WsgiOutput", "log_late_failure"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-# How many items an iterable may go on to make when the response is complete, before it is closed.
+# When the response is complete, its iterable is closed after this many further items.
 _RUN_OUT_ITEMS = 100
 
 _TOO_LONG = "the response body is longer than its Content-Length: cut off"
@@ -50,7 +50,7 @@ class WsgiOutput:
         """Send more of the body, the last of it if the response is complete."""
 
     def _adopt(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
-        """Return what to iterate and to close in place of the application's *iterable*."""
+        """Return the iterable to use in place of the application's *iterable*."""
         return iterable
 
     def send_all(self, iterable: Iterable[bytes]) -> None:
@@ -79,7 +79,7 @@ class WsgiOutput:
                 close()
 
     def _run_out(self, chunks: Iterator[bytes]) -> None:
-        """Let the iterable run to its end, for what is behind its last item; what it makes is dropped.
+        """Let the iterable run to its end, for code after its last item. Further items are dropped.
 
         The response is complete, and the client does not wait. An iterable that is endless is closed.
         """
@@ -141,14 +141,14 @@ class WsgiOutput:
             self._open(head, part)
         elif part or not missing:
             self._continue(part)
-        if missing:  # what there is has gone out, and the client must miss the rest
+        if missing:  # the bytes so far are sent, and the client must notice that the rest is missing
             raise RuntimeError(f"the response body ended {missing} bytes short of its Content-Length")
         if response.complete:
             self.phase = Phase.COMPLETE
         return response.complete
 
     def _note_no_body(self) -> None:
-        """Take note that there is no body at all in spite of its length: as when a proxy sends a file."""
+        """Take note that there is no body in spite of the Content-Length, as when a proxy sends a file."""
         if not self._response.is_handed_over:
             _log.warning("%s: the response has no body, but its Content-Length is not 0", self)
         elif self.info is not None:
