@@ -241,8 +241,10 @@ async def test_it_has_the_context_of_its_caller(app: flask.Flask, run: Any, plac
     """Also where the caller has entered it, so that a copy has to do; and what it sets is set there."""
     mark = ContextVar("mark", default="none")
     local = Local()
+    loops = []
 
     async def coroutine() -> str:
+        loops.append(asyncio.get_running_loop())
         before = mark.get()
         await asyncio.sleep(0)
         mark.set("coroutine")
@@ -259,6 +261,7 @@ async def test_it_has_the_context_of_its_caller(app: flask.Flask, run: Any, plac
 
     app.add_url_rule("/", "view", lambda: run(call))
     assert (await fetch(FlaskToAsgi(app))).body == b'["entered","coroutine","local"]\n'
+    assert (loops[0] is asyncio.get_running_loop()) == (place == "loop")
     assert (await asyncio.to_thread(app.test_client().get, "/")).json == ["entered", "coroutine", "local"]
 
 

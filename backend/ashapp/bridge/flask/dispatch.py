@@ -177,6 +177,7 @@ class Dispatch:
             is_in_coroutine
             or loop is None
             or not loop.is_running()
+            or is_kept(func)
             or keeps_on_threads(self._app, ASYNC_VIEWS)
         ):
             return self._async_to_sync(func)(*args, **kwargs)
