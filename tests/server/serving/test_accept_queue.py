@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import contextlib
 import socket
 import sys
 from collections.abc import Iterator
@@ -60,3 +61,26 @@ def test_a_sandbox_without_filters_is_no_hindrance(
     with connect(listener):
         (accepted,) = accept_queued([listener])
         accepted.close()
+
+
+def test_a_client_that_has_gone_is_passed_over() -> None:
+    class Listener:
+        def __init__(self) -> None:
+            self.results: list[socket.socket | OSError] = [
+                ConnectionAbortedError(),
+                socket.socket(),
+                BlockingIOError(),
+            ]
+
+        def settimeout(self, timeout: float) -> None:
+            assert timeout == 0
+
+        def accept(self) -> tuple[socket.socket, None]:
+            result = self.results.pop(0)
+            if isinstance(result, OSError):
+                raise result
+            return result, None
+
+    (accepted,) = accept_queued([Listener()])  # type: ignore[list-item]
+    with contextlib.closing(accepted):
+        assert accepted.gettimeout() == 0
