@@ -16,7 +16,7 @@ from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.protocols import ConnectionLimits, limited_protocol
 from ashapp.server.protocols.h11_protocol import LimitedH11Protocol
 from ashapp.server.protocols.httptools_protocol import LimitedHttpToolsProtocol
-from ashapp.server.protocols.internals import REACHED, TESTED, LeanEvent
+from ashapp.server.protocols.internals import REACHED, TESTED, HeldFlow, LeanEvent
 from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.support.client import Connection
 from tests.support.waiting import until
@@ -107,3 +107,37 @@ def test_a_request_whose_task_begins_at_once_gets_its_body(serve: ServeLimited, 
         until(lambda: len(app.headers) == 2)
         connection.send(b"hello")
         assert connection.receive().body == b"5"
+
+
+class Transport(asyncio.Transport):
+    """Notes what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def pause_reading(self) -> None:
+        self.asked.append("pause")
+
+    def resume_reading(self) -> None:
+        self.asked.append("resume")
+
+    def is_closing(self) -> bool:
+        return False
+
+
+def test_a_flow_that_is_held_is_not_read_whoever_wants_to() -> None:
+    transport = Transport()
+    flow = HeldFlow(transport)
+    flow.hold()
+    flow.pause_reading()
+    flow.resume_reading()
+    assert transport.asked == ["pause", "pause"]
+    flow.release()
+    assert transport.asked.pop() == "resume"
+    flow.pause_reading()
+    flow.hold()
+    flow.release()
+    assert transport.asked == ["pause"] * 4
+    flow.resume_reading()
+    assert transport.asked.pop() == "resume"
