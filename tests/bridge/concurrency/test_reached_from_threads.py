@@ -126,7 +126,7 @@ def run_in_context(function: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("run", [operator.call, run_in_context])
-@pytest.mark.parametrize("kind", ["sync", "async", "nonblocking"])
+@pytest.mark.parametrize("kind", ["sync", "async", "nonblocking", "kept"])
 async def test_a_context_processor(app: flask.Flask, add: Add, journal: Journal, kind: str, run: Any) -> None:
     """One that is sync runs on the thread that waits, so that it may block."""
 
@@ -140,7 +140,9 @@ async def test_a_context_processor(app: flask.Flask, add: Add, journal: Journal,
 
     if kind == "nonblocking":
         nonblocking(process)
-    app.context_processor(process_async if kind == "async" else process)
+    if kind == "kept":
+        on_thread(process_async)
+    app.context_processor(process_async if kind in {"async", "kept"} else process)
 
     async def view() -> Any:
         journal.note("view")
@@ -150,7 +152,10 @@ async def test_a_context_processor(app: flask.Flask, add: Add, journal: Journal,
     add(view)
     assert (await fetch(FlaskToAsgi(app), "POST")).body == b"hello /"
     assert journal["view"].on_loop
-    assert journal["processor"].thread == journal["thread" if kind == "sync" else "view"].thread
+    if kind == "kept":
+        assert journal["processor"].thread not in {journal["thread"].thread, journal["view"].thread}
+    else:
+        assert journal["processor"].thread == journal["thread" if kind == "sync" else "view"].thread
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, StopIteration, asyncio.CancelledError])

@@ -154,7 +154,7 @@ class Dispatch:
             if greenlet is not None:
                 if greenlet.depth != greenlet.sync_depth:
                     return func(*args, **kwargs)
-                if kept and not greenlet.depth:
+                if kept and not is_own_loop(asyncio.get_running_loop()):
                     return greenlet.driver.run_on_request_thread(_call_on_own_loop, func, *args, **kwargs)
                 return greenlet.driver.run_coroutine(func(*args, **kwargs))
             if current_call() is not None:
