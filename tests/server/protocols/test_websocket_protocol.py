@@ -6,6 +6,7 @@ import itertools
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -207,6 +208,31 @@ def test_a_pong_may_be_behind_messages_that_wait() -> None:
         assert [client.recv(10) for _ in range(3)] == ["done"] * 3
 
 
+def test_a_ping_may_be_behind_what_the_client_has_yet_to_take() -> None:
+    size = 16 << 20
+    received: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "bytes": bytes(size)})
+        received.append((await receive())["type"])
+
+    options = {"ws_ping_interval": 0.2, "ws_ping_timeout": 0.2}
+    with (
+        serving(app, ws=WebSocketProtocol, lifespan="off", **options) as address,
+        Connection(address, receive_buffer=65536) as client,
+    ):
+        client.send(handshake())
+        assert client.receive_head().status == 101
+        for _ in range(64):
+            client.receive_bytes(size // 64)
+            time.sleep(0.02)
+        client.send(frames_of(Opcode.TEXT, b"all", 1))
+        until(lambda: received)
+    assert received == ["websocket.receive"]
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [
@@ -226,6 +252,8 @@ def test_a_client_that_still_sends_is_told_why_it_is_closed(
         await send({"type": "websocket.accept"})
         while (event := await receive())["type"] == "websocket.receive":
             received.append(event["text"])
+        with pytest.raises(ClientDisconnected):
+            await send({"type": "websocket.send", "text": "late"})
         received.append(event["code"])
 
     with (
@@ -244,3 +272,34 @@ def test_a_client_that_still_sends_is_told_why_it_is_closed(
     until(lambda: len(received) == 2)
     assert received == ["before", code]
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize(
+    "code", [CloseCode.SERVICE_RESTART, 4000], ids=["by the server", "by the application"]
+)
+def test_a_client_that_still_sends_is_told_that_the_service_ends(code: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] == "websocket.receive":
+            if code == 4000:
+                await send({"type": "websocket.close", "code": code})
+
+    sent, data = threading.Event(), frames_of(Opcode.BINARY, bytes(10_000), 20)
+
+    def keep_sending() -> None:
+        for _ in range(20):
+            client.send(data)
+            sent.set()
+            time.sleep(0.01)
+
+    with ThreadPoolExecutor(1) as pool:
+        with serving(app, ws=WebSocketProtocol, lifespan="off") as address:
+            client = Connection(address)
+            client.send(handshake())
+            assert client.receive_head().status == 101
+            sending = pool.submit(keep_sending)
+            assert sent.wait(5)
+        sending.result()
+        assert client.receive_bytes(4) == b"\x88\x02" + code.to_bytes(2)
+        client.close()

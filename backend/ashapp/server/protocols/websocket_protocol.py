@@ -13,7 +13,6 @@ To close a connection whose client still sends resets it. The client then loses 
 So for a while what it still sends is read, and dropped (as RFC 9112, 9.6 says of HTTP).
 """
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +22,9 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import State
 
-from ashapp.bridge.concurrency.futures import resolve
+from ashapp.server.protocols.delivery import Delivery, unsent
 from ashapp.server.protocols.head import EARLY
-from ashapp.server.protocols.internals import LeanEvent
+from ashapp.server.protocols.internals import LeanEvent, LeanQueue
 from ashapp.server.protocols.limits import LINGER, Refusal
 from ashapp.server.protocols.turns import Backlog, turns_on
 
@@ -34,10 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["WebSocketProtocol"]
 
-# Bytes that are parsed at once, 700 frames at most, or behind others that were quick; and the seconds that
-# longer data has before it has turns.
-_AT_ONCE = 4096
-_LONGEST = 32768
+# Bytes that are parsed at once, 700 frames at most, and behind others that were quick.
+_AT_ONCE, _LONGEST = 4096, 32768
+# Seconds for which longer data is parsed before it has to take turns.
 _QUICK = 0.002
 
 
@@ -55,12 +53,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     _pongs = b""
     # Whether reading has been paused since the last ping that was not answered.
     _was_paused = False
+    _delivery: Delivery | None = None
     # Whether the client has sent something wrong: then nothing more is parsed.
     _has_failed = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.queue: Any = _Queue(self.loop)
+        self.queue: Any = LeanQueue(self.loop)
         self.writable = LeanEvent(is_set=True)
 
     async def receive(self) -> Any:
@@ -110,8 +109,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             observation.note_sent(len(data))
         self.transport.write(b"".join(conn.data_to_send()))
 
-    # -- what is received
-
     def data_received(self, data: bytes) -> None:
         """Parse *data*: in turns with other connections, if it takes long."""
         if self._has_failed:
@@ -132,8 +129,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Parse *data* for a moment, and return the rest."""
         end, size = time.monotonic() + _QUICK, _AT_ONCE
         # Compressed data may become a thousand times as long.
-        is_compressed = bool(self.conn.extensions)
-        while data and time.monotonic() < end and not (is_compressed and self._is_held()):
+        while data and time.monotonic() < end and not (self.conn.extensions and self._is_held()):
             super().data_received(data[:size])  # type: ignore[arg-type]
             if self._has_failed:
                 return data[:0]
@@ -193,14 +189,23 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(self._pongs)
         self._pongs = b""
 
+    def send_keepalive_ping(self) -> None:
+        """Send a ping, and watch how the client takes what is before it."""
+        self._delivery = Delivery(self.transport) if unsent(self.transport) else None
+        if self._delivery is not None:
+            self._delivery.look(0)
+        super().send_keepalive_ping()
+
     def keepalive_timeout(self) -> None:
-        """Close the connection, unless the pong may be behind messages that have yet to be received."""
-        if self.read_paused or self._backlog is not None or self._was_paused:
+        """Close the connection, unless the ping or the pong may be behind messages that wait to be read."""
+        is_taking = self._delivery is not None and not self._delivery.look(1)
+        if is_taking or self.read_paused or self._backlog is not None or self._was_paused:
             self._was_paused = False
             self.pong_timer = None
             self.schedule_ping()
         else:
             super().keepalive_timeout()
+            self.disconnected = True
 
     def send_receive_event_to_app(self) -> None:
         """Queue the message. Pause reading, unless the application waits for the message."""
@@ -231,8 +236,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.conn.close_sent = Close(CloseCode.INVALID_DATA, "")
         self._fail(Frame(Opcode.CLOSE, self.conn.close_sent.serialize()).serialize(mask=False))
 
-    # -- the end
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that the connection has ended: with 1006 if the client has sent no close frame."""
         super().connection_lost(exc)  # which calls it 1005
@@ -241,14 +244,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.queue.events[-1]["code"] = CloseCode.ABNORMAL_CLOSURE.value
 
     def shutdown(self) -> None:
-        """Close with 1012. A handshake that has not been answered is denied."""
-        if self.close_sent or not self.handshake_complete:
+        """Close with 1012, or deny the handshake. A client that has been told has `LINGER` seconds."""
+        if not self.handshake_complete:
             super().shutdown()
-        elif self.conn.state is State.OPEN and not self.transport.is_closing():
-            self.conn.send_close(CloseCode.SERVICE_RESTART)
-            self._tell_end(self.conn.close_sent)
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.close_sent = True
+        elif not self.transport.is_closing():
+            if self.conn.state is State.OPEN:
+                self.conn.send_close(CloseCode.SERVICE_RESTART)
+                self._tell_end(self.conn.close_sent)
+                self.transport.write(b"".join(self.conn.data_to_send()))
+                self.close_sent = True
             self._await_end()
 
     def handle_parser_exception(self) -> None:
@@ -265,18 +269,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         closed = None if self.close_sent else self.conn.close_rcvd
         output = self.conn.data_to_send()
         self.handle_events()  # what came before
-        if self._has_failed:
-            return
-        if closed is None:
+        if closed is not None:
+            data = b"" if closed.code == CloseCode.NO_STATUS_RCVD else closed.serialize()
+            output[-2:] = [Frame(Opcode.CLOSE, data).serialize(mask=False)]
+            self.conn.close_sent = closed
+        if not self._has_failed:
             self._fail(b"".join(output))
-            return
-        data = b"" if closed.code == CloseCode.NO_STATUS_RCVD else closed.serialize()
-        output[-2:] = [Frame(Opcode.CLOSE, data).serialize(mask=False)]
-        self.conn.close_sent = closed
-        self._has_failed = True
-        self._tell_end(closed)
-        self.transport.write(b"".join(output))
-        self.transport.close()
 
     def _fail(self, output: bytes) -> None:
         """Send *output*, which ends with a close frame, and nothing after it."""
@@ -292,32 +290,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _await_end(self) -> None:
         """Drop what the client still sends, until it closes the connection, or for `LINGER` seconds."""
+        self.disconnected = True  # to the application
         self.stop_keepalive()
         if self.close_timer is not None:
             self.close_timer.cancel()
         self.close_timer = self.loop.call_later(LINGER, self.transport.close)
         self._read_on()
-
-
-class _Queue:
-    """A queue of events without a bound, and without the four deques of asyncio's."""
-
-    __slots__ = ("_loop", "events", "waiters")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.events: list[Any] = []
-        #: Called when there is an event.
-        self.waiters: list[asyncio.Future[None]] = []
-
-    def put_nowait(self, event: Any) -> None:
-        """Add *event*."""
-        self.events.append(event)
-        while self.waiters:
-            resolve(self.waiters.pop())
-
-    def wait(self) -> asyncio.Future[None]:
-        """Return the callback for the next event."""
-        waiter = self._loop.create_future()
-        self.waiters.append(waiter)
-        return waiter

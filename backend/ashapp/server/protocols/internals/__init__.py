@@ -6,11 +6,13 @@ new version has changed.
 """
 
 import asyncio
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-__all__ = ["REACHED", "TESTED", "HeldFlow", "LeanEvent", "Reached"]
+from ashapp.bridge.concurrency.futures import resolve
+
+__all__ = ["REACHED", "TESTED", "HeldFlow", "LeanEvent", "LeanQueue", "Reached"]
 
 #: The versions that the tests have run with, the first and the last.
 TESTED = {"uvicorn": ("0.53.0", "0.54.0"), "h11": ("0.16.0", "0.16.0"), "httptools": ("0.6.4", "0.9.0")}
@@ -77,7 +79,8 @@ REACHED = (
     Reached(
         _WEBSOCKET,
         "handshake_initiated close_timer pong_timer data_received(data) handle_events() handle_cont(event)"
-        " handle_ping() resume_writing() keepalive_timeout() schedule_ping() stop_keepalive() shutdown()",
+        " handle_ping() resume_writing() send_keepalive_ping() keepalive_timeout() schedule_ping()"
+        " stop_keepalive() shutdown()",
         "bounds for what a client may send, and a close that it reads",
     ),
     Reached("uvicorn.server:ServerState", "default_headers total_requests", "no field twice"),
@@ -107,6 +110,30 @@ class LeanEvent(asyncio.Event):
     def __init__(self, *, is_set: bool = False) -> None:
         self._value = is_set
         self._waiters = []  # type: ignore[assignment]  # has all that is asked of a deque
+
+
+class LeanQueue:
+    """A queue of events without a bound, and without the four deques of asyncio's."""
+
+    __slots__ = ("_loop", "events", "waiters")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.events: list[Any] = []
+        #: Called when there is an event.
+        self.waiters: list[asyncio.Future[None]] = []
+
+    def put_nowait(self, event: Any) -> None:
+        """Add *event*."""
+        self.events.append(event)
+        while self.waiters:
+            resolve(self.waiters.pop())
+
+    def wait(self) -> asyncio.Future[None]:
+        """Return the callback for the next event."""
+        waiter = self._loop.create_future()
+        self.waiters.append(waiter)
+        return waiter
 
 
 class HeldFlow(FlowControl):
