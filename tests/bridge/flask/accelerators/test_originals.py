@@ -109,7 +109,9 @@ async def test_so_is_a_property_of_a_response(monkeypatch: pytest.MonkeyPatch, *
     bridge = FlaskToAsgi(make_app(is_async=is_async))
     for _ in range(2):  # the first is left to Flask
         await fetch(bridge)
-    monkeypatch.setattr(Response, "status", property(lambda _: "202 Own", vars(SansIoResponse)["status"].fset))
+    monkeypatch.setattr(
+        Response, "status", property(lambda _: "202 Own", vars(SansIoResponse)["status"].fset)
+    )
     assert (await fetch(bridge)).status == 202
 
 
