@@ -4,9 +4,11 @@
 import asyncio
 import itertools
 import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from ashapp.observe.observer import Observer
 from ashapp.server.protocols.websocket_protocol import WebSocketProtocol
 from tests.support.client import Address, Connection, handshake
+from tests.support.network.tls import make_certificate, needs_openssl
 from tests.support.server import serving
 from tests.support.waiting import until
 
@@ -91,6 +94,31 @@ def test_a_client_that_vanishes_has_gone_with_1006(wait_for_the_end: Any, codes:
             write(client, Frame(Opcode.CLOSE, b""))
         until(lambda: len(codes) == 2)
     assert codes == [1006, 1005]
+
+
+@needs_openssl
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_messages_that_have_been_read_ahead_are_received_behind_the_end(tmp_path: Path, loop: str) -> None:
+    events: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while not events or events[-1]["type"] == "websocket.receive":
+            events.append(await receive())
+            await asyncio.sleep(0.2 if len(events) < 3 else 0)
+
+    files = make_certificate(tmp_path)
+    context = ssl.create_default_context(cafile=files["ssl_certfile"])
+    with serving(app, ws=WebSocketProtocol, lifespan="off", loop=loop, **files) as address:
+        url = f"wss://localhost:{address[1]}/"
+        with connect(url, sock=socket.create_connection(address), ssl=context, proxy=None) as client:
+            frame = Frame(Opcode.TEXT, b"x" * 9)
+            data = frame.serialize(mask=True, extensions=client.protocol.extensions)
+            client.socket.sendall(data * 600 + Frame(Opcode.CLOSE, b"\x0f\xa0").serialize(mask=True))
+            client.socket.close()
+        until(lambda: events[-1:] and events[-1]["type"] == "websocket.disconnect")
+    assert (len(events), events[-1]["code"]) == (601, 4000)
 
 
 def test_a_client_may_answer_a_close_between_fragments(caplog: pytest.LogCaptureFixture) -> None:

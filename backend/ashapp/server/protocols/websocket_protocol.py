@@ -143,7 +143,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             backlog.pass_on(super().data_received)
             if self._has_failed or not backlog.data:
                 self._backlog = None
-                if not self.read_paused:
+                if isinstance(self.transport, _Lost):
+                    self._tell_loss()
+                elif not self.read_paused:
                     self.transport.resume_reading()
         self._has_turns = self._backlog is not None and not self._is_held()
         return self._has_turns
@@ -237,11 +239,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._fail(Frame(Opcode.CLOSE, self.conn.close_sent.serialize()).serialize(mask=False))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell that the connection has ended: with 1006 if the client has sent no close frame."""
-        super().connection_lost(exc)  # which calls it 1005
-        self._backlog = None
-        if self.conn.close_rcvd is None:
-            self.queue.events[-1]["code"] = CloseCode.ABNORMAL_CLOSURE.value
+        """Tell of the end, behind the messages that have been read: TLS reads ahead."""
+        super().connection_lost(exc)
+        self.transport = _Lost()  # type: ignore[assignment]
+        self.queue.events.pop()  # says 1005
+        if self._backlog is None:
+            self._tell_loss()
+        else:
+            self._go_on()
+
+    def _tell_loss(self) -> None:
+        self._tell_end(self.conn.close_rcvd or Close(CloseCode.ABNORMAL_CLOSURE.value, ""))
 
     def shutdown(self) -> None:
         """Close with 1012, or deny the handshake. A client that has been told has `LINGER` seconds."""
@@ -296,3 +304,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.close_timer.cancel()
         self.close_timer = self.loop.call_later(LINGER, self.transport.close)
         self._read_on()
+
+
+class _Lost:
+    """Stands for the transport of a connection that has ended."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def _ignore(self, *_data: bytes) -> None: ...
+
+    write = can_write_eof = pause_reading = resume_reading = close = _ignore
