@@ -102,9 +102,6 @@ def test_a_startup_that_fails_stops_the_worker(guide: Page, tmp_path: Path) -> N
     assert "connect failed: ZeroDivisionError" in ended.stderr
 
 
-# -- what runs where
-
-
 # -- what blocks
 
 

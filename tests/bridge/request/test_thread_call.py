@@ -28,9 +28,6 @@ def app() -> Iterator[Application]:
     application.go_on.set()
 
 
-# -- crossings
-
-
 # -- cancellation
 
 

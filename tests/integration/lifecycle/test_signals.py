@@ -127,6 +127,13 @@ _INSTALLED = {
 
         signal.signal(signal.SIGTERM, leave)
         """,
+    "by the module, to fail": """
+        def fail(signum, frame):
+            note(signum, frame)
+            raise OSError("full")
+
+        signal.signal(signal.SIGTERM, fail)
+        """,
     "by a startup hook, on the loop": """
         async def start():
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, note, signal.SIGTERM, None)
@@ -169,6 +176,8 @@ def test_a_handler_of_the_application_is_called_once_and_the_service_ends_in_ord
         os.kill(server.pid, signal.SIGTERM)
         assert slow.result().body == b"waited"
         assert server.process.wait(PATIENCE) == 0
+        is_told = "A signal handler of the application failed" in server.stderr
+        assert is_told == ("to fail" in installed)
         assert "Traceback" not in server.stderr
     noted = (tmp_path / "noted").read_text().splitlines()
     assert len(noted) == len(set(noted)) == int(workers)

@@ -5,9 +5,10 @@ import time
 
 import pytest
 
+from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.protocols import turns
 from ashapp.server.protocols.connection import LimitedProtocol
-from ashapp.server.protocols.turns import Turns
+from ashapp.server.protocols.turns import Backlog, Turns
 from tests.server.protocols.conftest import Application, ServeLimited, on_each_loop
 from tests.server.protocols.test_refusals import CHUNKED, HEAD, POST
 from tests.support.client import Connection, chunk
@@ -53,6 +54,19 @@ async def test_each_has_its_turn_and_the_loop_goes_on_between_rounds(
     assert caplog.messages == ["What was received could not be taken in: connection aborted"]
 
 
+def test_pieces_grow_while_they_are_quick_and_shrink_else() -> None:
+    sizes: list[int] = []
+
+    def take(piece: bytes) -> None:
+        sizes.append(len(piece))
+        time.sleep(0.002 if len(piece) > 2000 else 0)
+
+    backlog = Backlog(bytes(50_000))
+    while backlog.data:
+        backlog.pass_on(take)
+    assert sizes[0] < max(sizes) < 4000
+
+
 @on_each_loop
 def test_what_is_laborious_is_taken_in_whole(serve: ServeLimited, app: Application) -> None:
     with Connection(serve(), timeout=60) as connection:
@@ -89,6 +103,22 @@ def test_others_are_served_between_what_is_laborious(
         assert app.ends == ["complete"] * 2
         assert busy.receive().body == b"%d" % size
         assert ended.wait(PATIENCE)
+
+
+def test_no_more_is_read_behind_it_than_the_application_takes(serve: ServeLimited, app: Application) -> None:
+    go, size = threading.Event(), 30 << 20
+
+    async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.to_thread(go.wait, PATIENCE)
+        await app.echo(receive, send)
+
+    with Connection(serve(wait), timeout=60) as connection:
+        connection.send(CHUNKED + chunk(bytes(50)) * 2000 + b"%x\r\n" % size)
+        sent = connection.send_until_held(size)
+        go.set()
+        connection.send(bytes(size - sent) + b"\r\n" + chunk())
+        assert connection.receive().body == b"%d" % (100_000 + size)
+    assert sent < size
 
 
 @on_each_loop

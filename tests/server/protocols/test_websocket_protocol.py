@@ -121,6 +121,15 @@ def test_messages_that_have_been_read_ahead_are_received_behind_the_end(tmp_path
     assert (len(events), events[-1]["code"]) == (601, 4000)
 
 
+def test_a_client_may_close_between_fragments(wait_for_the_end: Any, codes: list[int]) -> None:
+    with (
+        serving(wait_for_the_end, ws=WebSocketProtocol, lifespan="off") as address,
+        opened(address) as client,
+    ):
+        write(client, Frame(Opcode.TEXT, b"a", fin=False), Frame(Opcode.CLOSE, b"\x0f\xa0bye"))
+        until(lambda: codes == [4000])
+
+
 def test_a_client_may_answer_a_close_between_fragments(caplog: pytest.LogCaptureFixture) -> None:
     async def close(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -218,22 +227,21 @@ def test_who_takes_no_pongs_gets_the_last(*, closes: bool) -> None:
     assert received.endswith(last.to_bytes(4) + (b"\x88\x02\x03\xe8" if closes else b""))
 
 
-def test_a_pong_may_be_behind_messages_that_wait() -> None:
+def test_a_pong_may_be_behind_a_message_that_waits() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        for _ in range(3):
-            await receive()
-            await asyncio.sleep(0.5)
-            await send({"type": "websocket.send", "text": "done"})
+        await asyncio.sleep(1.5)
+        await receive()
+        await send({"type": "websocket.send", "text": "done"})
 
-    options = {"ws_ping_interval": 0.1, "ws_ping_timeout": 0.1}
+    options = {"ws_ping_interval": 1, "ws_ping_timeout": 0.1}
     with (
         serving(app, ws=WebSocketProtocol, lifespan="off", **options) as address,
         opened(address) as client,
     ):
-        write(client, *[Frame(Opcode.TEXT, b"x")] * 3)
-        assert [client.recv(10) for _ in range(3)] == ["done"] * 3
+        client.send("x")
+        assert client.recv(10) == "done"
 
 
 def test_a_ping_may_be_behind_what_the_client_has_yet_to_take() -> None:
@@ -331,3 +339,21 @@ def test_a_client_that_still_sends_is_told_that_the_service_ends(code: int) -> N
         sending.result()
         assert client.receive_bytes(4) == b"\x88\x02" + code.to_bytes(2)
         client.close()
+
+
+def test_several_wait_for_a_message_and_one_gives_up() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        tasks = [asyncio.create_task(receive()) for _ in range(3)]
+        await asyncio.sleep(0)
+        tasks[2].cancel()
+        await send({"type": "websocket.send", "text": "ready"})
+        texts = [event["text"] for event in await asyncio.gather(*tasks[:2])]
+        await send({"type": "websocket.send", "text": "".join(sorted(texts))})
+
+    with serving(app, ws=WebSocketProtocol, lifespan="off") as address, opened(address) as client:
+        assert client.recv(10) == "ready"
+        client.send("a")
+        client.send("b")
+        assert client.recv(10) == "ab"

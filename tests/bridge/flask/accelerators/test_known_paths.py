@@ -3,7 +3,7 @@
 
 import flask
 import pytest
-from werkzeug.routing import Rule
+from werkzeug.routing import Map, Rule
 
 from ashapp.bridge.flask.accelerators import matching
 from ashapp.bridge.flask.accelerators.rule_index import index_of
@@ -51,3 +51,20 @@ def test_paths_are_known_in_a_bounded_number(monkeypatch: pytest.MonkeyPatch) ->
         assert endpoint_of(app, "/any", method) == ("any", "Non")
         assert endpoint_of(app, "//any" + "/" * len(method), method)[0] is None
         assert len(index.known) <= 2
+
+
+def test_a_map_of_the_applications_own_is_asked_each_time() -> None:
+    class OwnMap(Map):
+        """Has other rules whenever they are asked for."""
+
+        def update(self) -> None:
+            self.add(Rule(f"/{next(numbers)}", endpoint="new"))
+            super().update()
+
+    numbers = iter(range(100))
+    app = make_app()
+    app.url_map = OwnMap()
+    app.url_map.add(Rule("/", endpoint="index"))
+    quick(app)
+    found = [endpoint_of(app, "/")[0] for _ in range(3)]
+    assert (found, next(numbers)) == (["index"] * 3, 3)

@@ -73,3 +73,17 @@ def test_an_interface_that_is_changed_while_the_application_is_served_is_asked()
     interface: Any = app.session_interface
     interface.open_session = lambda *_: SecureCookieSession({"user": "me"})
     assert asyncio.run(fetch(bridge, "GET", b"/user")).body == b"me"
+
+
+def test_each_application_signs_with_its_own_key_of_the_moment() -> None:
+    bridges = {name: FlaskToAsgi(make_app()) for name in ("one", "other")}
+    for app in (bridge.wsgi_application for bridge in bridges.values()):
+        app.add_url_rule("/sign", "sign", lambda: flask.session.update(user="me") or "")
+    for key in ("old", "new"):
+        for name, bridge in bridges.items():
+            app = bridge.wsgi_application
+            app.secret_key = f"{key} key of {name}"
+            answer = asyncio.run(fetch(bridge, "GET", b"/sign"))
+            cookie = answer.headers["set-cookie"].removeprefix("session=").partition(";")[0]
+            serializer: Any = SecureCookieSessionInterface().get_signing_serializer(app)
+            assert serializer.loads(cookie) == {"user": "me"}
