@@ -189,10 +189,16 @@ async def test_what_makes_a_body_runs_to_its_end_and_the_client_does_not_wait(
     assert (client.body, len(client.sent)) == (b"hello" if method == "GET" else b"", 2)
 
 
-@pytest.mark.parametrize(("chunk", "most"), [(b"", 100), (b"x", 100)])
+@pytest.mark.parametrize(("chunk", "seconds", "most"), [(b"", 60, 100), (b"x", 60, 100), (b"x", -1, 1)])
 async def test_an_endless_body_is_closed(
-    adapt: Adapter, chunk: bytes, most: int, caplog: pytest.LogCaptureFixture
+    adapt: Adapter,
+    chunk: bytes,
+    seconds: float,
+    most: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("ashapp.bridge.request.wsgi_output.RUN_OUT_SECONDS", seconds)
     made: list[bytes] = []
     endings: list[int] = []
 

@@ -33,14 +33,12 @@ from ashapp.bridge.concurrency.greenlets.greenlet_task import run_in_greenlet
 from ashapp.bridge.concurrency.own_loop import OwnLoop
 from ashapp.bridge.concurrency.threads.executors import WaitingThread
 from ashapp.bridge.messages.errors import BodyOverdue
+from ashapp.bridge.request.wsgi_output import RUN_OUT_SECONDS
 
 __all__ = ["AsyncBody", "BodyTask", "Step", "runs_inline", "within_context"]
 
 #: Makes the next item of a body, or closes it.
 Step = Callable[[], Coroutine[Any, Any, Any]]
-
-# When the response is complete, its body is closed after this many seconds.
-_RUN_OUT_SECONDS = 5.0
 
 # Seconds for tasks that a body leaves on a loop of its own.
 _GRACE = 1.0
@@ -109,7 +107,7 @@ class AsyncBody:
         if call is None or not call.is_complete:
             return None
         if self._run_out_end is None:
-            self._run_out_end = time.monotonic() + _RUN_OUT_SECONDS
+            self._run_out_end = time.monotonic() + RUN_OUT_SECONDS
         return max(self._run_out_end - time.monotonic(), 0)
 
 

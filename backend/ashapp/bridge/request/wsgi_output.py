@@ -7,8 +7,9 @@ all, is cut; one that is too short breaks the connection off. The log tells of b
 """
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 
 from ashapp.bridge.messages.errors import BodyOverdue
 from ashapp.bridge.messages.response import Response
@@ -16,11 +17,13 @@ from ashapp.bridge.messages.types import Environ, ExcInfo, Message, RequestInfo,
 from ashapp.bridge.request.output_queue import HIGH_WATER
 from ashapp.bridge.request.phases import Phase
 
-__all__ = ["WsgiOutput", "log_late_failure"]
+__all__ = ["RUN_OUT_SECONDS", "WsgiOutput", "log_late_failure"]
 
 _log = logging.getLogger("ashapp.bridge")
 
-# When the response is complete, its iterable is closed after this many further items.
+#: When the response is complete, its iterable is closed after so many seconds,
+RUN_OUT_SECONDS = 5.0
+# or after this many further items.
 _RUN_OUT_ITEMS = 100
 
 _TOO_LONG = "the response body is longer than its Content-Length: cut off"
@@ -83,11 +86,16 @@ class WsgiOutput:
 
         The response is complete, and the client does not wait. An iterable that is endless is closed.
         """
+        dropped, end = 0, math.inf
         try:
-            sizes = [len(chunk) for chunk in islice(chunks, _RUN_OUT_ITEMS)]
-            if any(sizes) and not self._response.bodiless:
-                _log.warning(_TOO_LONG)
-            if len(sizes) < _RUN_OUT_ITEMS:
+            for count, chunk in enumerate(chunks, 1):
+                if chunk and not dropped and not self._response.bodiless:
+                    _log.warning(_TOO_LONG)
+                dropped += len(chunk)
+                end = min(end, time.monotonic() + RUN_OUT_SECONDS)
+                if count >= _RUN_OUT_ITEMS or time.monotonic() > end:
+                    break
+            else:
                 return
         except BodyOverdue:
             pass

@@ -2,6 +2,7 @@
 """A shortcut is taken for methods that are as they are known, and for no others."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import flask
@@ -134,6 +135,80 @@ async def test_what_is_replaced_while_a_view_waits_is_called_for_its_response(
 
     assert (await fetch(FlaskToAsgi(app), path="/waits")).body == b"waited"
     assert called == ["/waits"]
+
+
+@pytest.mark.parametrize("name", ["make_response", "process_response"])
+async def test_so_is_a_method_of_the_application(name: str) -> None:
+    app = make_app()
+    called: list[str] = []
+    inner = getattr(app, name)
+
+    def replacement(*args: Any) -> Any:
+        called.append(name)
+        return inner(*args)
+
+    @app.get("/waits")
+    async def wait() -> str:
+        setattr(app, name, replacement)
+        await asyncio.sleep(0.01)
+        return "waited"
+
+    bridge = FlaskToAsgi(app)
+    await fetch(bridge)  # which is left to Flask
+    assert (await fetch(bridge, path="/waits")).body == b"waited"
+    assert called == [name]
+
+
+@pytest.mark.parametrize("is_served", [False, True])
+@pytest.mark.parametrize("name", ["process_response", "dispatch_request"])
+async def test_so_is_a_wrapper_that_equals_the_method(
+    name: str, monkeypatch: pytest.MonkeyPatch, *, is_served: bool
+) -> None:
+    """As those of wrapt do, by which Datadog and New Relic trace Flask."""
+    app = make_app(is_async=True)
+    inner = getattr(flask.Flask, name)
+    called: list[str] = []
+
+    class Wrapper:
+        __hash__ = object.__hash__
+
+        def __get__(self, instance: object, owner: type | None = None) -> Any:
+            return self if instance is None else partial(self, instance)
+
+        def __call__(self, *args: Any) -> Any:
+            called.append(name)
+            return inner(*args)
+
+        def __eq__(self, other: object) -> bool:
+            return other is inner
+
+    if not is_served:
+        monkeypatch.setattr(flask.Flask, name, Wrapper())
+    bridge = FlaskToAsgi(app)
+    await fetch(bridge)
+    monkeypatch.setattr(flask.Flask, name, Wrapper())
+    called.clear()
+    await fetch(bridge)
+    assert called == [name]
+
+
+async def test_a_class_that_takes_the_place_of_flasks_is_left_to_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Own(flask.Response):
+        def get_wsgi_headers(self, environ: Any) -> Headers:
+            return Headers({**super().get_wsgi_headers(environ), "x-own": "1"})
+
+    app = make_app()
+
+    @app.get("/own")
+    async def own() -> flask.Response:
+        return flask.Response("own")
+
+    bridge = FlaskToAsgi(app)
+    await fetch(bridge)
+    monkeypatch.setattr(flask, "Response", Own)
+    assert (await fetch(bridge, path="/own")).headers["x-own"] == "1"
 
 
 OWN = ["dispatch_request", "finalize_request", "process_response", "wsgi_app"]

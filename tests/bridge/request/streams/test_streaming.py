@@ -223,7 +223,7 @@ async def test_one_that_goes_on_for_ever_past_its_length_is_closed(
     pause: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ashapp.bridge.request.async_bodies._RUN_OUT_SECONDS", 0.05 if pause else 60)
+    monkeypatch.setattr("ashapp.bridge.request.async_bodies.RUN_OUT_SECONDS", 0.05 if pause else 60)
 
     async def body() -> AsyncIterator[bytes]:
         try:

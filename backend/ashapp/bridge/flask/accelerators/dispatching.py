@@ -8,6 +8,7 @@ order, through the same ``ensure_sync``. If there are such functions besides the
 is not Flask's own, Flask's method is called.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -30,10 +31,15 @@ _cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", flask.glob
 
 
 class Dispatching:
-    """Dispatches the requests of *app* that have contexts of *contexts*, and makes their responses."""
+    """Dispatches the requests of *app* that have contexts of *contexts*, and makes their responses.
 
-    def __init__(self, app: Flask, contexts: Contexts) -> None:
+    *make_response* is that of the bridge.
+    """
+
+    def __init__(self, app: Flask, contexts: Contexts, make_response: Callable[..., flask.Response]) -> None:
         self._app = app
+        # Methods of *app* that may be replaced while a view waits.
+        self._make_response, self._process_response = make_response, app.process_response
         self._kind = contexts.kind
         self._sessions = contexts.sessions
         self._responses = Responses(app)
@@ -82,9 +88,11 @@ class Dispatching:
     def finalize(self, context: Any, rv: Any, call: Call | None) -> flask.Response:
         """Return the response for *rv*, which the view or an error handler has returned."""
         app = self._app
-        response = self._responses.make(rv) or app.make_response(rv)
+        is_own = app.make_response == self._make_response
+        response = (self._responses.make(rv) if is_own else None) or app.make_response(rv)
         if (
             app.after_request_funcs
+            or app.process_response != self._process_response
             or context._after_request_functions
             or _cv_request.get(None) is not context
             or not self._sessions.is_idle(context._session)

@@ -4,11 +4,12 @@
 They are known by a checksum of the names that their code uses. If a release uses other names, it does
 something else there, and the shortcut is not taken. A subclass may override a method, an object may have its
 own, and a tool may replace it in its class at any time. So a shortcut checks them again and again: for each
-request, or for all that begin in one turn of the loop.
+request, or for all that begin in one turn of the loop. A wrapper of wrapt equals the method that it wraps, so
+methods are compared by their identity.
 """
 
 from collections.abc import Callable, Mapping
-from operator import attrgetter, call
+from operator import attrgetter, is_
 from typing import Any
 from zlib import crc32
 
@@ -25,19 +26,18 @@ class Originals:
     def __init__(self, owner: type, names: str, checksum: int, defined_in: str = "") -> None:
         self.owner = owner
         self.names = names.split()
-        #: Returns the methods of a class.
-        self.look = attrgetter(*self.names)
         is_own = all(is_original(owner, name, defined_in or owner.__module__) for name in self.names)
         #: Their checksum; None if a tool has replaced one of them already.
         self.checksum = _checksum(owner, self.names) if is_own else None
         #: Whether they have the known checksum.
         self.are_known = self.checksum == checksum
         #: The methods of *owner* at first.
-        self.methods = self.look(owner) if is_own else ()
+        self.methods = [getattr(owner, name) for name in self.names] if is_own else []
+        self._look = attrgetter(*self.names, *self.names[:1])  # of one name alone it makes no tuple
 
     def are_those_of(self, kind: type) -> bool:
         """Say whether the class *kind* has all of them unchanged."""
-        return self.are_known and bool(self.look(kind) == self.methods)
+        return self.are_known and all(map(is_, self._look(kind), self.methods))
 
 
 class AllOriginals:
@@ -45,15 +45,15 @@ class AllOriginals:
 
     def __init__(self, *groups: Originals) -> None:
         self.groups = groups
-        self._looks = [group.look for group in groups]
-        self._owners = [group.owner for group in groups]
-        self._expected = [group.methods for group in groups]
+        self._owners = [group.owner for group in groups for _ in group.names]
+        self._names = [name for group in groups for name in group.names]
+        self._expected = [method for group in groups for method in group.methods]
         #: Whether all have their known checksums.
         self.are_known = all(group.are_known for group in groups)
 
     def still_hold(self) -> bool:
         """Say whether each class has all of its methods unchanged."""
-        return self.are_known and [*map(call, self._looks, self._owners)] == self._expected
+        return self.are_known and all(map(is_, map(getattr, self._owners, self._names), self._expected))
 
 
 class AsReplaced:

@@ -11,7 +11,7 @@ responses of Flask's own class to async views even these lists are not needed: s
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import flask
+from flask.wrappers import Response as FlaskResponse
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response
 
@@ -25,11 +25,11 @@ _MODULE = "werkzeug.wrappers.response"
 #: The method that ``get_wsgi_response`` replaces.
 REPLACED = Originals(Response, "get_wsgi_response", 0x4D8A7AAE)
 # The methods that it leaves out, and those that ``whole_response`` leaves out besides.
-_LEFT_OUT = Originals(flask.Response, "get_wsgi_headers get_app_iter iter_encoded close", 0x26E1FC34, _MODULE)
+_LEFT_OUT = Originals(FlaskResponse, "get_wsgi_headers get_app_iter iter_encoded close", 0x26E1FC34, _MODULE)
 _CLASS = AllOriginals(
     _LEFT_OUT,
-    Originals(flask.Response, "__call__", 0xFD645D5F, _MODULE),
-    Originals(flask.Response, "status status_code", 0x3D5FCE00, "werkzeug.sansio.response"),
+    Originals(FlaskResponse, "__call__", 0xFD645D5F, _MODULE),
+    Originals(FlaskResponse, "status status_code", 0x3D5FCE00, "werkzeug.sansio.response"),
 )
 _get_wsgi_response = Response.get_wsgi_response
 _WITHOUT_BODY = (204, 304)
@@ -63,7 +63,7 @@ def get_wsgi_response(self: Response, environ: Environ) -> tuple[Iterable[bytes]
 
 def responses_hold() -> bool:
     """Say whether all methods that ``whole_response`` leaves out are unchanged in Flask's responses."""
-    return flask.Response.get_wsgi_response is get_wsgi_response and _CLASS.still_hold()
+    return FlaskResponse.get_wsgi_response is get_wsgi_response and _CLASS.still_hold()
 
 
 def whole_response(response: Response, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes] | None:
@@ -72,7 +72,7 @@ def whole_response(response: Response, environ: Environ) -> tuple[str, list[tupl
     Only where ``responses_hold``.
     """
     if (
-        type(response) is flask.Response
+        type(response) is FlaskResponse
         and getattr(response, "_on_close", None) == []
         and _is_complete(response, environ, response._status_code)
     ):
