@@ -12,6 +12,13 @@ from werkzeug.test import Client
 from ashapp.api import create_app
 from ashapp.api.app import ApiResponse
 
+
+def test_defaults_are_safe() -> None:
+    config = create_app().config
+    limits = [config[name] for name in ("MAX_CONTENT_LENGTH", "MAX_UPLOAD_SIZE", "MAX_DELAY_SECONDS")]
+    assert limits == [1024**2, 1024**3, 10]
+
+
 STREAMS = [
     *("/stream/2", "/drip?interval=0", "/bytes/9", "/events?interval=0", "/range/9"),
     *("/gzip", "/etag/a", "/redirect/2", "/docs"),

@@ -46,6 +46,11 @@ def test_body_that_is_no_text_comes_back_as_base64(client: FlaskClient, data: by
     assert base64.b64decode(body["data"]) == data
 
 
+def test_urlencoded_form(client: FlaskClient) -> None:
+    body = client.post("/echo", data={"a": ["1", "2"], "b": "\u00e9"}).get_json()
+    assert (body["form"], body["data"]) == ({"a": ["1", "2"], "b": ["\u00e9"]}, "a=1&a=2&b=%C3%A9")
+
+
 def test_multipart_form_with_files(client: FlaskClient) -> None:
     data = {"a": "1", "f": [(io.BytesIO(b"\xff" * 10), "x.bin"), (io.BytesIO(b"hi"), "y.txt", "text/plain")]}
     body = client.post("/echo", data=data, content_type="multipart/form-data").get_json()

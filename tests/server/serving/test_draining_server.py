@@ -14,6 +14,7 @@ import uvicorn
 from ashapp.bridge.messages.types import Receive, Scope, Send
 from ashapp.server.health.state import Health, Phase
 from ashapp.server.serving import accept_queue, draining_server
+from ashapp.server.serving.accept_queue import accept_queued
 from ashapp.server.serving.draining_server import DrainingServer
 from ashapp.server.settings.loading import load
 from tests.support.client import Address, Connection
@@ -244,6 +245,25 @@ def test_idle_connections_are_closed(combination: Combination) -> None:
         assert unused.is_closed()
         assert used.is_closed()
         assert run.has_ended()
+
+
+def test_a_connection_that_waits_to_be_accepted_is_served(
+    combination: Combination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[Connection] = []
+
+    def accept_late(sockets: list[socket.socket]) -> list[socket.socket]:
+        late.append(Connection(run.address))
+        late[-1].send(GET)
+        return accept_queued(sockets)
+
+    monkeypatch.setattr(accept_queue, "refuse_new", lambda *_: None)
+    monkeypatch.setattr(accept_queue, "accept_queued", accept_late)
+    with running(combination) as run:
+        run.server.drain()
+        assert run.has_ended()
+    with late[0] as connection:
+        assert connection.receive().status == 200
 
 
 @pytest.mark.parametrize(("path", "status"), [("/held", 500), ("/begun", None)])

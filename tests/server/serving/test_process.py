@@ -17,8 +17,7 @@ import asyncio
 from flask import Flask
 app = Flask("shop")
 app.secret_key = "9f2c6d0b1e7a4538"
-app.config["ANSWER"] = asyncio.run(asyncio.sleep(0, "ran"))
-app.config["PREPARED"] = list(prepared)
+steps.append(asyncio.run(asyncio.sleep(0, "imported")))
 """
 
 
@@ -31,7 +30,7 @@ def make(**flags: Any) -> DrainingServer:
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch, project: Callable[..., Path]) -> list[object]:
     done: list[object] = []
-    monkeypatch.setattr("builtins.prepared", done, raising=False)
+    monkeypatch.setattr("builtins.steps", done, raising=False)
     monkeypatch.setattr(gevent_patches, "limit", lambda: done.append("prepared"))
     monkeypatch.setattr(uvicorn.Config, "get_loop_factory", lambda config: done.append("loop"))
     monkeypatch.setattr(DrainingServer, "run", lambda server, sockets: done.append(server.config.loop))
@@ -45,5 +44,6 @@ def test_greenlets_get_a_loop_beside_which_they_run(
 ) -> None:
     monkeypatch.setattr(gevent_patches, "are_limited", lambda: True)
     process.serve(make(**flags), [], None, lambda kind, line: steps.append(line.partition(",")[0]))
-    assert steps[3] == "shop calls gevent.monkey.patch_all()"
+    assert steps[:4] == ["prepared", "loop", "imported", "loop"]
+    assert steps[4] == "shop calls gevent.monkey.patch_all()"
     assert steps[-1] == loop
