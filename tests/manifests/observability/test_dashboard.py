@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import json
 import re
+from collections import Counter
 
 from tests.manifests.objects import Objects
 from tests.manifests.observability.exported import FOREIGN, TARGET_LABELS
@@ -64,6 +65,19 @@ def test_every_panel_says_what_it_shows_in_which_unit() -> None:
         assert panel["description"].endswith(".")
         assert panel["fieldConfig"]["defaults"]["unit"]
         assert {target["datasource"]["uid"] for target in panel["targets"]} == {"${datasource}"}
+
+
+def test_no_panel_covers_another() -> None:
+    places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
+    covered = Counter(
+        (at["x"] + right, at["y"] + down)
+        for at in places
+        for right in range(at["w"])
+        for down in range(at["h"])
+    )
+    assert max(covered.values()) == 1
+    assert max(x for x, _ in covered) < 24
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
 
 
 def test_grafana_finds_it_in_a_config_map() -> None:

@@ -97,6 +97,11 @@ def test_it_scrapes_the_management_port_of_each_pod(observability: Objects, obje
     assert spec["namespaceSelector"] == {"any": True}, "whatever namespace an overlay gives it"
 
 
+def test_the_operator_of_kube_prometheus_stack_takes_what_has_its_label(observability: Objects) -> None:
+    for kind in ("PodMonitor", "PrometheusRule"):
+        assert observability.one(kind)["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+
+
 def test_it_comes_from_the_namespace_that_the_network_policy_lets_in(
     observability: Objects, objects: Objects
 ) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import signal
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,8 @@ def test_a_worker_that_is_stalled_has_last_words(
 
 
 def test_a_worker_that_is_gone_is_no_trouble(listener: socket.socket) -> None:
-    with start(listener, stall_timeout=0) as started:
+    with start(listener, stall_timeout=0, timeout_worker_startup=90) as started:
+        assert 0 < started.deadline - time.monotonic() <= 90
         assert not started.is_stalled
         started.kill()
         assert started.could_not_start
