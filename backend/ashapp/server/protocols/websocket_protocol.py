@@ -249,7 +249,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._go_on()
 
     def _tell_loss(self) -> None:
-        self._tell_end(self.conn.close_rcvd or Close(CloseCode.ABNORMAL_CLOSURE.value, ""))
+        self._tell_end(self.conn.close_rcvd or Close(CloseCode.ABNORMAL_CLOSURE, ""))
 
     def shutdown(self) -> None:
         """Close with 1012, or deny the handshake. A client that has been told has `LINGER` seconds."""
@@ -294,7 +294,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._await_end()
 
     def _tell_end(self, close: Any) -> None:
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
+        event = {"type": "websocket.disconnect", "code": int(close.code), "reason": close.reason}
+        self.queue.put_nowait(event)
 
     def _await_end(self) -> None:
         """Drop what the client still sends, until it closes the connection, or for `LINGER` seconds."""
