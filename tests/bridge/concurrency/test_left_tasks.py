@@ -43,6 +43,13 @@ async def test_the_task_factory_of_another_is_used() -> None:
     await task
 
 
+async def test_to_install_it_again_changes_nothing(keeper: TaskKeeper) -> None:
+    loop = asyncio.get_running_loop()
+    factory = loop.get_task_factory()
+    keeper.install(loop)
+    assert loop.get_task_factory() is factory
+
+
 async def test_drain_waits_for_what_tasks_start(keeper: TaskKeeper) -> None:
     inner: list[asyncio.Task[str]] = []
 

@@ -26,6 +26,10 @@ async def stream() -> AsyncIterator[str]:
     yield "item"
 
 
+def test_an_async_generator_needs_no_mark() -> None:
+    assert (is_nonblocking(stream), is_nonblocking(index)) == (True, False)
+
+
 def test_the_mark_on_a_bound_method_is_on_its_function() -> None:
     class Service:
         def ping(self) -> None:

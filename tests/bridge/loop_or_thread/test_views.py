@@ -235,6 +235,15 @@ def test_a_view_can_be_moved_to_threads_and_back() -> None:
         assert placement.of(endpoint) == before
 
 
+def test_where_async_views_run_may_be_decided_late() -> None:
+    app = make_app()
+    placement = Placement(app)
+    assert placement.of("wait").on_loop
+    app.config["ASHAPP_ASYNC_VIEWS"] = "thread"
+    assert not placement.may_be_on_loop()
+    assert placement.of("wait").own_loop
+
+
 def test_where_there_is_no_async_view_nothing_is_worth_asking() -> None:
     app = flask.Flask(__name__)
     placement = Placement(app)

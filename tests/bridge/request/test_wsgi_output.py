@@ -59,6 +59,20 @@ async def test_a_complete_response_is_one_start_and_one_body(
     assert client.body == expected
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+async def test_a_list_is_joined(adapt: Adapter, kind: Callable[[Any], Iterable[bytes]]) -> None:
+    client = await fetch(adapt(answer([b"he", b"", b"llo"], kind=kind)))
+    assert (client.body, len(client.sent)) == (b"hello", 2)
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+async def test_head_has_the_headers_and_no_body(
+    adapt: Adapter, kind: Callable[[Any], Iterable[bytes]]
+) -> None:
+    client = await fetch(adapt(answer([b"", b"x"], length(5), kind=kind)), "HEAD")
+    assert (client.complete, client.body, client.headers["content-length"]) == (True, b"", "5")
+
+
 @pytest.mark.parametrize("headers", [PLAIN, length(10)])
 async def test_a_stream_is_sent_as_it_is_made(adapt: Adapter, headers: list[tuple[str, str]]) -> None:
     """Small chunks that are there together may go out together; empty ones do not go out."""
@@ -84,6 +98,17 @@ async def test_a_large_list_is_streamed(adapt: Adapter) -> None:
     assert len(client.sent) == 5
     assert client.complete
     assert client.body == b"".join(chunks)
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+@pytest.mark.parametrize("chunks", [[b"abc"], [b"a", b"bc"], [b"", b"abc"]])
+async def test_too_little_body_never_looks_complete(
+    adapt: Adapter, chunks: list[bytes], kind: Callable[[Any], Iterable[bytes]]
+) -> None:
+    client = Client()
+    with pytest.raises(RuntimeError, match="bytes short of its Content-Length"):
+        await adapt(answer(chunks, length(5), kind=kind))(http_scope(), client.receive, client.send)
+    assert (client.status, client.body, client.complete) == (200, b"abc", False)
 
 
 async def test_too_much_body_is_logged(adapt: Adapter, caplog: pytest.LogCaptureFixture) -> None:

@@ -256,6 +256,13 @@ async def test_a_time_out_of_its_own_past_its_length_is_logged_as_such(
 # -- what is complete
 
 
+def test_a_part_of_memory_is_for_all_of_them_together() -> None:
+    behind = WriteBehind(lambda: 800)
+    assert [behind.take(size) for size in (60, 41, 40)] == [True, False, True]
+    behind.give_back(60)
+    assert [behind.take(60), behind.held] == [True, 100]
+
+
 class Body(list[bytes]):
     """A list that tells when it is closed."""
 
