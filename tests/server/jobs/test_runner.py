@@ -113,8 +113,8 @@ async def test_what_fails_is_run_again_later_and_later(
     *,
     is_async: bool,
 ) -> None:
-    monkeypatch.setattr(runner, "_SHORTEST", 0.01)
-    monkeypatch.setattr(runner, "_LONGEST", 0.03)
+    monkeypatch.setattr(runner, "_SHORTEST", 0.2)
+    monkeypatch.setattr(runner, "_LONGEST", 0.6)
 
     def fail() -> None:
         raise error("oops")
@@ -126,7 +126,7 @@ async def test_what_fails_is_run_again_later_and_later(
     async with running():
         await eventually(lambda: len(caplog.messages) >= 4)
     pauses = [message.rpartition("has failed; it is run again in ")[2] for message in caplog.messages]
-    assert pauses[:4] == ["0.01 s", "0.02 s", "0.03 s", "0.03 s"]
+    assert pauses[:4] == ["0.2 s", "0.4 s", "0.6 s", "0.6 s"]
 
 
 async def test_a_turn_that_another_has_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
