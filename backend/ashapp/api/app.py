@@ -12,7 +12,7 @@ from flask.json.provider import DefaultJSONProvider
 from ashapp.api import card, problems
 from ashapp.api.cors import allow_origins
 from ashapp.api.live import Live
-from ashapp.api.reference.operations import Endpoint
+from ashapp.api.openapi.operations import Endpoint
 from ashapp.api.routes import (
     answers,
     authentication,

@@ -11,9 +11,9 @@ from flask import Response, current_app, jsonify, request, url_for
 from werkzeug.exceptions import ServiceUnavailable
 
 import ashapp  # Not complete yet while it imports this package: read its version when asked.
+from ashapp.api.openapi.operations import Answer, Endpoint, Model, Routes
+from ashapp.api.openapi.parameters import Value
 from ashapp.api.page import page
-from ashapp.api.reference.operations import Answer, Endpoint, Model, Routes
-from ashapp.api.reference.parameters import Value
 from ashapp.bridge import sse
 
 if TYPE_CHECKING:

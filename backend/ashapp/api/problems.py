@@ -8,7 +8,7 @@ from urllib.parse import quote
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from ashapp.api.reference.operations import Model
+from ashapp.api.openapi.operations import Model
 from ashapp.bridge import nonblocking
 
 __all__ = ["Problem", "problem", "register", "title"]

@@ -6,7 +6,7 @@ import secrets
 
 from flask import request
 
-from ashapp.api.reference.operations import Model
+from ashapp.api.openapi.operations import Model
 from ashapp.bridge.messages.types import INFO
 
 __all__ = ["Trace", "trace_of_request"]

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from flask import Response, current_app, json, jsonify, request, url_for
 
+from ashapp.api.openapi.operations import ANY, Answer, Model, Routes
+from ashapp.api.openapi.parameters import Value
 from ashapp.api.problems import Problem, problem, title
-from ashapp.api.reference.operations import ANY, Answer, Model, Routes
-from ashapp.api.reference.parameters import Value
 
 __all__ = ["Delay", "Gzipped", "Status", "delay", "gzip", "redirect", "routes", "status"]
 

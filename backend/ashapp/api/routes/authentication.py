@@ -6,9 +6,9 @@ from typing import Annotated
 
 from flask import abort, request
 
+from ashapp.api.openapi.operations import Model, Routes
+from ashapp.api.openapi.parameters import Value
 from ashapp.api.problems import problem
-from ashapp.api.reference.operations import Model, Routes
-from ashapp.api.reference.parameters import Value
 
 __all__ = ["User", "basic_auth", "bearer", "routes"]
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from flask import Response, current_app, jsonify, request
 
-from ashapp.api.reference.operations import Answer, Model, Routes
-from ashapp.api.reference.parameters import Value
+from ashapp.api.openapi.operations import Answer, Model, Routes
+from ashapp.api.openapi.parameters import Value
 
 __all__ = ["Cached", "Tagged", "byte_range", "cache", "etag", "routes"]
 

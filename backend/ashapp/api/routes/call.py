@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import current_app
 
-from ashapp.api.reference.operations import Model, Routes
+from ashapp.api.openapi.operations import Model, Routes
 from ashapp.api.trace import trace_of_request
 
 if TYPE_CHECKING:

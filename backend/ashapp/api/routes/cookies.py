@@ -6,8 +6,8 @@ from typing import Annotated
 from flask import Response, jsonify, request, url_for
 from pydantic import Field
 
-from ashapp.api.reference.operations import Answer, Model, Routes
-from ashapp.api.reference.parameters import Value
+from ashapp.api.openapi.operations import Answer, Model, Routes
+from ashapp.api.openapi.parameters import Value
 
 __all__ = ["Cookie", "Cookies", "cookies", "delete_cookie", "routes", "set_cookie"]
 

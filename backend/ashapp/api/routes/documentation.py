@@ -7,10 +7,10 @@ from typing import Any
 from flask import Response, current_app, json, jsonify, request
 
 from ashapp.api.card import version
+from ashapp.api.openapi.document import document, with_body
+from ashapp.api.openapi.operations import Answer, Endpoint, Routes
+from ashapp.api.openapi.parameters import allowed
 from ashapp.api.page import page
-from ashapp.api.reference.document import document, with_body
-from ashapp.api.reference.operations import Answer, Endpoint, Routes
-from ashapp.api.reference.parameters import allowed
 
 __all__ = ["docs", "openapi", "routes"]
 

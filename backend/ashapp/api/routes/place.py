@@ -8,7 +8,7 @@ from typing import Literal
 
 from flask import current_app, request
 
-from ashapp.api.reference.operations import Model, Routes
+from ashapp.api.openapi.operations import Model, Routes
 from ashapp.bridge.admission.in_flight import ADMISSION
 
 __all__ = ["Place", "place", "routes", "sync_place"]

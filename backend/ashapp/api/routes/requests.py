@@ -10,9 +10,9 @@ from pydantic import Field
 from werkzeug.datastructures import FileStorage
 
 from ashapp.api.body import chunks_of_body, read_body
+from ashapp.api.openapi.operations import ANY, ANY_BODY, BYTES, Model, Routes
 from ashapp.api.payload import parse_form, parse_json, parse_urlencoded
 from ashapp.api.problems import problem
-from ashapp.api.reference.operations import ANY, ANY_BODY, BYTES, Model, Routes
 from ashapp.api.trace import Trace, trace_of_request
 
 __all__ = [

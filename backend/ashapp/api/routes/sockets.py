@@ -5,8 +5,8 @@ import asyncio
 import time
 from typing import Annotated
 
-from ashapp.api.reference.operations import Routes
-from ashapp.api.reference.parameters import Value
+from ashapp.api.openapi.operations import Routes
+from ashapp.api.openapi.parameters import Value
 from ashapp.api.routes.streams import INTERVAL
 from ashapp.bridge import BlockingWebSocket, WebSocket
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from flask import Response, current_app, json
 
-from ashapp.api.reference.operations import Answer, Routes
-from ashapp.api.reference.parameters import Value
+from ashapp.api.openapi.operations import Answer, Routes
+from ashapp.api.openapi.parameters import Value
 from ashapp.bridge import Event, sse
 
 __all__ = ["INTERVAL", "drip", "events", "random_bytes", "routes", "stream"]

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from ashapp.api.openapi.operations import Answer, Endpoint, Model
 from ashapp.api.problems import Problem
-from ashapp.api.reference.operations import Answer, Endpoint, Model
 
 __all__ = ["document", "with_body"]
 

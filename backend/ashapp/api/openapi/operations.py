@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from ashapp.api.body import read_body
+from ashapp.api.openapi.parameters import arguments, parameters_of
 from ashapp.api.payload import parse_json
-from ashapp.api.reference.parameters import arguments, parameters_of
 from ashapp.bridge import websocket
 
 __all__ = ["ANY", "ANY_BODY", "BYTES", "Answer", "Endpoint", "Model", "Operation", "Routes"]
