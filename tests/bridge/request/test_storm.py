@@ -51,7 +51,7 @@ class Storm:
         for name, view in {"async": self.view, "decorated": _decorated(self.view)}.items():
             self.app.add_url_rule(f"/{name}/<act>", name, view, methods=["GET", "POST"])
         self.app.add_url_rule("/sync/<act>", "sync", self.sync_view, methods=["GET", "POST"])
-        self.bridge = FlaskToAsgi(self.app, threads=THREADS, request_timeout=0.3)
+        self.bridge = FlaskToAsgi(self.app, threads=THREADS, request_timeout=1)
 
     # -- the application
 
@@ -173,7 +173,7 @@ class Storm:
         pool = self.bridge.threads
         await eventually(lambda: len(pool._state.idle) == pool.started)
         await eventually(lambda: self.bridge.request_threads.busy == 0)
-        await asyncio.sleep(0.35)  # until the loop has forgotten the timers, too
+        await asyncio.sleep(1.05)  # until the loop has forgotten the timers, too
 
     async def request(self, number: int) -> None:
         """Make one request, and leave it, or cancel it, or see it to its end."""
