@@ -129,8 +129,7 @@ class RequestMetrics:
             self.errors.note(RecentError(observation.route or "", status, time.time()))
 
     def totals(self) -> Counts[tuple[str, str]]:
-        """Return how many requests have been counted, by route and place. From any thread."""
-        self.write()
+        """Return how many requests have been written, by route and place. From any thread."""
         totals: Counts[tuple[str, str]] = Counts()
         with self._lock:
             for (_, _, route, _, place), tally in self._tallies.items():
