@@ -108,7 +108,7 @@ class Dispatch:
         """Add the methods that dispatch faster to *methods* of *app*, if they know this release of Flask."""
         contexts = Contexts(app, methods)
         if contexts.are_known:
-            dispatching = Dispatching(app, contexts, self.make_response)
+            dispatching = Dispatching(app, contexts, methods["make_response"])
             methods["request_context"] = contexts.request_context
             methods["full_dispatch_request"] = nonblocking(as_flask(dispatching.full_dispatch_request))
             self.begin = AsyncDispatch(app, contexts, dispatching, methods).begin

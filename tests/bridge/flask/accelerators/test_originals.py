@@ -2,6 +2,7 @@
 """A shortcut is taken for methods that are as they are known, and for no others."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,26 @@ GROUPS = {
     if isinstance(found, AllOriginals | Originals)
     for group in (found.groups if isinstance(found, AllOriginals) else [found])
 }
+
+
+class EqualWrapper:
+    """A wrapper that equals *inner*, as those of wrapt do, by which Datadog and New Relic trace Flask."""
+
+    __hash__ = object.__hash__
+
+    def __init__(self, inner: Callable[..., Any], note: Callable[[], object]) -> None:
+        self.inner = inner
+        self.note = note
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.note()
+        return self.inner(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return other == self.inner
 
 
 # Of the names that the code of a response's status uses.
@@ -137,19 +158,16 @@ async def test_what_is_replaced_while_a_view_waits_is_called_for_its_response(
     assert called == ["/waits"]
 
 
+@pytest.mark.parametrize("is_equal", [False, True])
 @pytest.mark.parametrize("name", ["make_response", "process_response"])
-async def test_so_is_a_method_of_the_application(name: str) -> None:
+async def test_so_is_a_method_of_the_application(name: str, *, is_equal: bool) -> None:
     app = make_app()
     called: list[str] = []
-    inner = getattr(app, name)
-
-    def replacement(*args: Any) -> Any:
-        called.append(name)
-        return inner(*args)
 
     @app.get("/waits")
     async def wait() -> str:
-        setattr(app, name, replacement)
+        wrapper = EqualWrapper(getattr(app, name), lambda: called.append(name))
+        setattr(app, name, wrapper if is_equal else wrapper.__call__)
         await asyncio.sleep(0.01)
         return "waited"
 
@@ -164,29 +182,14 @@ async def test_so_is_a_method_of_the_application(name: str) -> None:
 async def test_so_is_a_wrapper_that_equals_the_method(
     name: str, monkeypatch: pytest.MonkeyPatch, *, is_served: bool
 ) -> None:
-    """As those of wrapt do, by which Datadog and New Relic trace Flask."""
     app = make_app(is_async=True)
-    inner = getattr(flask.Flask, name)
     called: list[str] = []
-
-    class Wrapper:
-        __hash__ = object.__hash__
-
-        def __get__(self, instance: object, owner: type | None = None) -> Any:
-            return self if instance is None else partial(self, instance)
-
-        def __call__(self, *args: Any) -> Any:
-            called.append(name)
-            return inner(*args)
-
-        def __eq__(self, other: object) -> bool:
-            return other is inner
-
+    wrapper = EqualWrapper(getattr(flask.Flask, name), lambda: called.append(name))
     if not is_served:
-        monkeypatch.setattr(flask.Flask, name, Wrapper())
+        monkeypatch.setattr(flask.Flask, name, wrapper)
     bridge = FlaskToAsgi(app)
     await fetch(bridge)
-    monkeypatch.setattr(flask.Flask, name, Wrapper())
+    monkeypatch.setattr(flask.Flask, name, wrapper)
     called.clear()
     await fetch(bridge)
     assert called == [name]
@@ -215,22 +218,18 @@ OWN = ["dispatch_request", "finalize_request", "process_response", "wsgi_app"]
 OWN += ["app_context"] * (not IS_MERGED)
 
 
+@pytest.mark.parametrize("is_equal", [False, True])
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("name", [*OWN, "full_dispatch_request", "ensure_sync"])
 async def test_what_is_replaced_on_the_application_while_it_is_served_is_called(
-    name: str, *, is_async: bool
+    name: str, *, is_async: bool, is_equal: bool
 ) -> None:
     app = make_app(is_async=is_async)
     bridge = FlaskToAsgi(app)
     await fetch(bridge)
     called: list[str] = []
-    inner = getattr(app, name)
-
-    def replacement(*args: Any, **kwargs: Any) -> Any:
-        called.append(name)
-        return inner(*args, **kwargs)
-
-    setattr(app, name, replacement)
+    wrapper = EqualWrapper(getattr(app, name), lambda: called.append(name))
+    setattr(app, name, wrapper if is_equal else wrapper.__call__)
     assert (await fetch(bridge)).body == b'{"a":1}\n'
     assert called == [name]
 

@@ -33,13 +33,14 @@ _cv_request: ContextVar[Any] = vars(flask.globals).get("_cv_request", flask.glob
 class Dispatching:
     """Dispatches the requests of *app* that have contexts of *contexts*, and makes their responses.
 
-    *make_response* is that of the bridge.
+    *make_response* is the one that the bridge sets on *app*.
     """
 
     def __init__(self, app: Flask, contexts: Contexts, make_response: Callable[..., flask.Response]) -> None:
         self._app = app
-        # Methods of *app* that may be replaced while a view waits.
-        self._make_response, self._process_response = make_response, app.process_response
+        # Methods that may be replaced while a view waits, on the object or its class; by identity.
+        self._of_the_object = vars(app)
+        self._make_response, self._process_response = make_response, type(app).process_response
         self._kind = contexts.kind
         self._sessions = contexts.sessions
         self._responses = Responses(app)
@@ -87,12 +88,13 @@ class Dispatching:
 
     def finalize(self, context: Any, rv: Any, call: Call | None) -> flask.Response:
         """Return the response for *rv*, which the view or an error handler has returned."""
-        app = self._app
-        is_own = app.make_response == self._make_response
+        app, own = self._app, self._of_the_object
+        is_own = own.get("make_response") is self._make_response
         response = (self._responses.make(rv) if is_own else None) or app.make_response(rv)
         if (
             app.after_request_funcs
-            or app.process_response != self._process_response
+            or "process_response" in own
+            or type(app).process_response is not self._process_response
             or context._after_request_functions
             or _cv_request.get(None) is not context
             or not self._sessions.is_idle(context._session)

@@ -72,7 +72,7 @@ class AsReplaced:
 
     def still_hold(self) -> bool:
         """Say whether none of them is replaced on the object."""
-        return [*map(self._of_the_object.get, self._names)] == self._expected
+        return all(map(is_, map(self._of_the_object.get, self._names), self._expected))
 
 
 def _checksum(owner: type, names: list[str]) -> int:
